@@ -1,0 +1,67 @@
+"""How every command line of the project starts, fails and ends."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import tyro
+
+from avpipeline import __version__
+from avpipeline.errors import InputError
+from avpipeline.files import write_failure
+
+
+def run(main: Callable, *, prog: str, argv: Sequence[str] | None = None) -> int:
+    """Runs `main`, whose one argument is a settings dataclass, from the command line; returns the exit status.
+
+    Flags, defaults and help are generated from the dataclass, so that a setting is written once. An
+    `InputError` (also one raised inside tf.data) becomes one sentence on stderr and status 2.
+
+    Args:
+      main: function of one dataclass; its docstring is the description that --help shows.
+      prog: name shown in help and errors, e.g. `"python -m ave.train"`.
+      argv: the words after the program's name; None takes those of the process.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if "--version" in argv:
+        print(f"{prog} {__version__}")
+        return 0
+    settings_class = next(value for name, value in main.__annotations__.items() if name != "return")
+    description = (main.__doc__ or "").strip()
+    settings = tyro.cli(
+        settings_class,
+        prog=prog,
+        description=f"{description}\n\n--version prints the version.",
+        args=argv,
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+    try:
+        return int(main(settings) or 0)
+    except InputError as error:
+        return _fail(prog, str(error))
+    except KeyboardInterrupt:
+        _fail(prog, "interrupted; what was finished is kept, the same command goes on from there.")
+        return 130
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        return _fail(prog, str(write_failure(error.filename or "output", error)))
+    except Exception as error:
+        sentence = sentence_of(error)
+        if sentence is None:
+            raise
+        return _fail(prog, sentence)
+
+
+def sentence_of(error: Exception) -> str | None:
+    """The InputError's sentence inside an error that TensorFlow re-raised from a tf.data function, or None."""
+    match = re.search(r"InputError: (.+)", str(error))
+    return match.group(1).strip() if match else None
+
+
+def _fail(prog: str, sentence: str) -> int:
+    print(f"{prog}: error: {sentence}", file=sys.stderr)
+    return 2

@@ -1,0 +1,65 @@
+"""The form in which every dataset hands its splits to batches, runs and evaluation."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from avpipeline.features import FeatureInfo
+
+
+class Source(Protocol):
+    """Rows of one input, in memory or on disk.
+
+    Attributes:
+      shape: shape of one row, e.g. `(10, 7, 7, 512)`.
+    """
+
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int: ...
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Rows by index, in the order asked for: `(len(rows), *shape)` float32; InputError on NaN."""
+        ...
+
+
+class ArraySource:
+    """Rows of an array in memory."""
+
+    def __init__(self, array: np.ndarray):
+        self.array = array
+        self.shape = tuple(array.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        return np.asarray(self.array[rows], dtype=np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """One split of a dataset: inputs by modality and one label array.
+
+    Attributes:
+      dataset: name as in `--dataset`, e.g. `"ave"`, `"rendered"`.
+      name: `"train"`, `"val"` or `"test"`.
+      ids: one id a video.
+      class_names: in label order; for segment labels the last is "background".
+      inputs: modality (`"audio"`, `"visual"`) -> rows.
+      labels: float32 one-hot, `(videos, segments, classes)` for segment labels.
+      features: modality -> what those features are.
+    """
+
+    dataset: str
+    name: str
+    ids: tuple[str, ...]
+    class_names: tuple[str, ...]
+    inputs: Mapping[str, Source]
+    labels: np.ndarray
+    features: Mapping[str, FeatureInfo]
+
+    def __len__(self) -> int:
+        return len(self.ids)

@@ -1,0 +1,104 @@
+"""Files written whole or not at all, locks, hashes and the cache folder."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+
+from avpipeline.errors import InputError
+
+CACHE_VARIABLE = "AVPIPELINE_CACHE"
+
+
+def cache_dir() -> Path:
+    """Folder for everything that can be made again: `$AVPIPELINE_CACHE`, else `~/.cache/avpipeline`."""
+    return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "avpipeline")
+
+
+def write_failure(path, error: OSError) -> InputError:
+    """The sentence for a failed write to `path`."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return InputError(f"{path}: the disk is full; free some space or choose another place, then run again.")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return InputError(f"{path}: cannot be written (permission denied); choose a folder you may write to.")
+    return InputError(f"{path}: cannot be written ({error.strerror or error}); choose another place.")
+
+
+def make_folder(path) -> Path:
+    """Creates `path` and its parents; raises InputError where that is not allowed."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise InputError(f"{path}: a file of that name is in the way; choose another folder.") from error
+    except OSError as error:
+        raise write_failure(path, error) from error
+    return path
+
+
+@contextlib.contextmanager
+def atomic_path(path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`, moved to `path` when the block ends without an exception.
+
+    A kill, an exception or a full disk leaves either the old file or none, never half of one. The temporary
+    name keeps the ending of `path`, since many writers choose their format by it.
+    """
+    path = Path(path)
+    make_folder(path.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise write_failure(path, error) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise write_failure(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path) -> Iterator[Path]:
+    """As `atomic_path`, for a whole folder that must not exist yet."""
+    path = Path(path)
+    make_folder(path.parent)
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise write_failure(path, error) from error
+    try:
+        yield temporary
+        os.chmod(temporary, 0o755)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise write_failure(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(path) -> Iterator[None]:
+    """Holds the lock file `path` + '.lock', so that two processes do not make the same thing at once."""
+    path = Path(path)
+    make_folder(path.parent)
+    with filelock.FileLock(f"{path}.lock"):
+        yield
+
+
+def sha256_file(path) -> str:
+    """Hexadecimal SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
