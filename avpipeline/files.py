@@ -87,12 +87,19 @@ def atomic_folder(path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(path) -> Iterator[None]:
-    """Holds the lock file `path` + '.lock', so that two processes do not make the same thing at once."""
+def locked(path, *, wait: bool = True) -> Iterator[None]:
+    """Holds the lock file `path` + '.lock', so that two processes do not make the same thing at once.
+
+    Raises:
+      InputError: with `wait=False`, when another process holds it.
+    """
     path = Path(path)
     make_folder(path.parent)
-    with filelock.FileLock(f"{path}.lock"):
-        yield
+    try:
+        with filelock.FileLock(f"{path}.lock", timeout=-1 if wait else 0):
+            yield
+    except filelock.Timeout as error:
+        raise InputError(f"{path}: another process is working there; wait for it or choose another.") from error
 
 
 def sha256_file(path) -> str:
