@@ -1,0 +1,168 @@
+"""From a split to the batches that a model trains on: a tf.data pipeline that reads rows by index.
+
+Only indices are shuffled. Rows are read where they lie, a batch at a time, so that features of many gigabytes
+stream at the memory of a few batches.
+"""
+
+import itertools
+from collections.abc import Iterable
+
+import numpy as np
+import tensorflow as tf
+
+from avpipeline.datasets.base import ArraySource, Source, Split
+from avpipeline.errors import InputError
+
+# Batches that are read ahead of the model. Two readers keep the disk busy while one result is handed over;
+# fixed and not tuned at run time, so that memory stays that of at most PARALLEL_READS + READY_BATCHES batches.
+PARALLEL_READS = 2
+READY_BATCHES = 2
+
+
+def batches(
+    split: Split,
+    batch_size: int,
+    *,
+    modalities: Iterable[str] | None = None,
+    shuffle: bool = False,
+    seed: int = 0,
+    drop_remainder: bool = False,
+    cache: bool = False,
+    repeat: bool = False,
+    first_epoch: int = 0,
+) -> tf.data.Dataset:
+    """Batches of `split`: `({modality: (batch, *row shape)}, labels (batch, ...))`, all float32.
+
+    For AVE the elements are `({"audio": (B, 10, 128), "visual": (B, 10, 7, 7, 512)}, (B, 10, 29))`.
+
+    The order of epoch `e` depends on `(seed, e)` alone. Two ways to go through epochs:
+    - `repeat=True`: endless, for `fit(steps_per_epoch=steps_per_epoch(...))`. It starts at `first_epoch`; a run
+      that is resumed with `first_epoch=e` sees the batches that the uninterrupted run saw from epoch `e` on.
+    - `repeat=False`: one epoch an iteration; each new iterator takes the next epoch's order, beginning with
+      `first_epoch`. (Keras may draw one extra iterator to build a model, so use `repeat=True` to resume.)
+
+    An error while a row is read (InputError) ends the iteration; `avpipeline.cli.sentence_of` finds its sentence.
+
+    Args:
+      modalities: the inputs to read, None for all that the split has; what is left out is never read.
+      shuffle: a fresh order each epoch; False keeps the split's order.
+      drop_remainder: leave out the last batch of an epoch when it is not full.
+      cache: keep every row that was read in memory, so that later epochs do not read again.
+      repeat: see above.
+      first_epoch: number of the epoch to begin with.
+
+    Raises:
+      InputError: no batch can be made of the split, or a modality is not in it.
+    """
+    steps = steps_per_epoch(split, batch_size, drop_remainder=drop_remainder)
+    sources = _sources(split, modalities, cache)
+
+    if repeat:
+        epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
+    elif shuffle:
+        epochs = _epoch_of_each_iteration(first_epoch)
+    else:
+        epochs = tf.data.Dataset.range(1)
+
+    rows = epochs.flat_map(
+        lambda epoch: _epoch_rows(len(split), epoch, seed, shuffle).batch(
+            batch_size, drop_remainder=drop_remainder
+        )
+    )
+    dataset = rows.map(
+        _reader(sources, ArraySource(split.labels), batch_size if drop_remainder else None),
+        num_parallel_calls=PARALLEL_READS,
+        deterministic=True,
+    )
+    cardinality = tf.data.INFINITE_CARDINALITY if repeat else steps
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality)).prefetch(READY_BATCHES)
+    return dataset.with_options(_options())
+
+
+def steps_per_epoch(split: Split, batch_size: int, *, drop_remainder: bool = False) -> int:
+    """Number of batches in one epoch of `split`; InputError where there is none."""
+    if batch_size < 1:
+        raise InputError(f"batch size {batch_size}: must be at least 1.")
+    if not len(split):
+        raise InputError(f"{split.dataset}, split {split.name}: has no videos, so there is nothing to read.")
+    if drop_remainder and len(split) < batch_size:
+        raise InputError(
+            f"{split.dataset}, split {split.name}: its {len(split)} videos do not fill one batch of {batch_size} "
+            "and partial batches are dropped; choose a smaller batch size."
+        )
+    return len(split) // batch_size if drop_remainder else -(-len(split) // batch_size)
+
+
+class CachedSource:
+    """Rows of another source, each kept in memory once it was read."""
+
+    def __init__(self, source: Source):
+        self.source = source
+        self.shape = tuple(source.shape)
+        # np.empty takes memory only as rows are filled in.
+        self._rows = np.empty((len(source), *self.shape), np.float32)
+        self._known = np.zeros(len(source), bool)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        missing = np.unique(rows[~self._known[rows]])
+        if missing.size:
+            self._rows[missing] = self.source.read(missing)
+            self._known[missing] = True
+        return self._rows[rows]
+
+
+def _sources(split: Split, modalities: Iterable[str] | None, cache: bool) -> dict[str, Source]:
+    chosen = tuple(split.inputs if modalities is None else modalities)
+    for modality in chosen:
+        if modality not in split.inputs:
+            raise InputError(
+                f"{split.dataset}, split {split.name}: has no {modality} features, only {', '.join(split.inputs)}."
+            )
+    return {name: CachedSource(split.inputs[name]) if cache else split.inputs[name] for name in chosen}
+
+
+def _epoch_of_each_iteration(first_epoch: int) -> tf.data.Dataset:
+    """One number, which is `first_epoch` for the first iterator made of the dataset, then one more for each."""
+    counter = itertools.count(first_epoch)
+
+    def following(_):
+        return tf.ensure_shape(tf.numpy_function(lambda: np.int64(next(counter)), [], tf.int64), ())
+
+    return tf.data.Dataset.range(1).map(tf.autograph.experimental.do_not_convert(following))
+
+
+def _epoch_rows(count: int, epoch: tf.Tensor, seed: int, shuffle: bool) -> tf.data.Dataset:
+    """Row numbers of one epoch; the generator is named, so that every device and version draws the same."""
+    rows = tf.range(count, dtype=tf.int64)
+    if shuffle:
+        key = tf.stack([tf.constant(seed, tf.int64), epoch])
+        rows = tf.gather(rows, tf.argsort(tf.random.stateless_uniform([count], key, alg="philox"), stable=True))
+    return tf.data.Dataset.from_tensor_slices(rows)
+
+
+def _reader(sources: dict[str, Source], labels: Source, batch_size: int | None):
+    """A tf.data function: row numbers -> (inputs, labels)."""
+    everything = [*sources.values(), labels]
+
+    def read(rows: np.ndarray) -> list[np.ndarray]:
+        return [np.asarray(source.read(rows), np.float32) for source in everything]
+
+    def element(rows: tf.Tensor):
+        # What is read depends on the row numbers alone: stateful=False says so, and lets TensorFlow's
+        # deterministic mode, too, read two batches at a time.
+        arrays = tf.numpy_function(read, [rows], [tf.float32] * len(everything), stateful=False)
+        for array, source in zip(arrays, everything, strict=True):
+            array.set_shape((batch_size, *source.shape))
+        return dict(zip(sources, arrays, strict=False)), arrays[-1]
+
+    return tf.autograph.experimental.do_not_convert(element)
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    options.deterministic = True
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return options
