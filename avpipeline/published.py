@@ -90,9 +90,8 @@ def lookup(paper: str, table: str, row: str, dataset: str | None = None) -> Figu
     if len(found) == 1:
         return found[0]
     if not found:
-        raise InputError(
-            f"{paper}, {table}, {row} has no figure for '{dataset}', only {_names('dataset', of_row)}."
-        )
+        there = _names("dataset", of_row)
+        raise InputError(f"{paper}, {table}, {row} has no figure for '{dataset}', only {there}.")
     raise InputError(f"{paper}, {table}, {row} has one figure a dataset; name one of {_names('dataset', found)}.")
 
 
@@ -105,12 +104,16 @@ def comparison(lines: Iterable[tuple[Figure, Measured | str]]) -> str:
     Returns:
       Text that ends with a line break. Ours is the mean over the seeds, +- their sample standard deviation.
     """
-    header = ("", "metric", "paper", "paper's data", "ours", "our data")
-    table = [header, ("---",) * len(header)]
+    table = [("row", "metric", "paper", "paper's data", "ours", "our data")]
     for figure, ours in lines:
         text, data = (ours, "") if isinstance(ours, str) else (_mean_text(ours.values, figure.value), ours.data)
-        table.append((figure.row, figure.metric, figure.value, figure.dataset, text, data))
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in table)
+        cells = (figure.row, figure.metric, figure.value, figure.dataset, text, data)
+        table.append(tuple(cell.replace("|", "\\|") for cell in cells))
+    # Columns of one width, so that the table is legible in a terminal too.
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    table.insert(1, tuple("-" * width for width in widths))
+    padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in table)
+    return "".join("| " + " | ".join(line) + " |\n" for line in padded)
 
 
 def _mean_text(values: tuple[float, ...], like: str) -> str:

@@ -48,13 +48,15 @@ def test_comparison_names_both_datas_and_counts_seeds():
             (lookup("ave", "Table 1", "W-A"), "not run: needs the authors' features"),
         ]
     )
-    assert text.splitlines() == [
-        "|  | metric | paper | paper's data | ours | our data |",
-        "| --- | --- | --- | --- | --- | --- |",
-        "| A+V-att | segment accuracy % | 72.7 | AVE | 72.0 +- 2.0 (3 seeds) | rendered test bed |",
-        "| MAFnet | video accuracy % | 90.86 | AVE | 90.00 (1 seed) | AVE, test split |",
-        "| W-A | segment accuracy % | 53.4 | AVE | not run: needs the authors' features |  |",
+    cells = [[cell.strip() for cell in line[1:-1].split("|")] for line in text.splitlines()]
+    assert cells[0] == ["row", "metric", "paper", "paper's data", "ours", "our data"]
+    assert set("".join(cells[1])) == {"-"}
+    assert cells[2:] == [
+        ["A+V-att", "segment accuracy %", "72.7", "AVE", "72.0 +- 2.0 (3 seeds)", "rendered test bed"],
+        ["MAFnet", "video accuracy %", "90.86", "AVE", "90.00 (1 seed)", "AVE, test split"],
+        ["W-A", "segment accuracy %", "53.4", "AVE", "not run: needs the authors' features", ""],
     ]
+    assert len({len(line) for line in text.splitlines()}) == 1
 
 
 @pytest.mark.parametrize(("values", "data"), [((), "AVE"), ((1.0,), "")])
