@@ -12,51 +12,58 @@ is what the default run on the rendered clips uses instead of the published size
 import dataclasses
 from typing import Literal
 
+import tyro
+
 PRESETS = ("code", "paper")
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """Sizes and switches of a segment classifier.
+    """Sizes and switches of a segment classifier."""
 
-    Attributes:
-      audio: audio branch present.
-      visual: visual branch: audio-guided attention, the mean over regions, or none.
-      audio_added_to: see `ave.layers.AudioGuidedAttention`.
-    """
-
-    audio: bool = True
-    visual: Literal["attention", "mean", "none"] = "attention"
+    audio: tyro.conf.Suppress[bool] = True
+    """Audio branch present; the model's name decides."""
+    visual: tyro.conf.Suppress[Literal["attention", "mean", "none"]] = "attention"
+    """Visual branch: audio-guided attention, the mean over regions, or none; the model's name decides."""
     audio_added_to: Literal["regions", "components"] = "regions"
+    """Where the attention adds the audio projection: to regions (the code) or components (the paper)."""
     attention_units: int = 512
+    """Size of the attention's dense layers."""
     lstm_units: int = 128
+    """Size of each LSTM, each way."""
     hidden_units: int = 64
-    num_classes: int = 29
-    num_segments: int = 10
-    audio_channels: int = 128
-    visual_shape: tuple[int, int, int] = (7, 7, 512)
+    """Size of the dense layer before the classifier."""
+    num_classes: tyro.conf.Suppress[int] = 29
+    """Classes, background included; the dataset decides this and the shapes below."""
+    num_segments: tyro.conf.Suppress[int] = 10
+    audio_channels: tyro.conf.Suppress[int] = 128
+    visual_shape: tyro.conf.Suppress[tuple[int, int, int]] = (7, 7, 512)
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """The training recipe.
-
-    Attributes:
-      loss: "soft_margin" on the softmax output (the code) or "cross_entropy" (the paper).
-      decay_steps: the learning rate is multiplied by `decay_rate` every so many steps.
-      validate_every: epochs between validations; the best validation accuracy is kept.
-    """
+    """The training recipe."""
 
     loss: Literal["soft_margin", "cross_entropy"] = "soft_margin"
+    """Multi-label soft margin on the softmax output (the code) or cross-entropy (the paper)."""
     learning_rate: float = 1e-3
+    """Adam's learning rate."""
     epsilon: float = 1e-8
+    """Adam's epsilon."""
     epsilon_form: Literal["torch_legacy", "torch"] = "torch_legacy"
+    """Where Adam adds epsilon: as torch 0.3/0.4 did (the code), or as today's torch does."""
     decay_steps: int = 15_000
+    """Steps after which the learning rate is multiplied by --decay-rate."""
     decay_rate: float = 0.1
+    """Factor of the learning rate every --decay-steps."""
     batch_size: int = 64
+    """Videos a step; the last partial batch of an epoch is left out."""
     shuffle: bool = False
+    """A new order of the videos each epoch."""
     epochs: int = 300
+    """Passes over the training videos."""
     validate_every: int = 5
+    """Epochs between validations; the weights of the best validation accuracy are kept."""
 
 
 MODELS = {

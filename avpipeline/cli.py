@@ -1,5 +1,6 @@
 """How every command line of the project starts, fails and ends."""
 
+import argparse
 import os
 import re
 import sys
@@ -14,7 +15,13 @@ from avpipeline.errors import InputError
 from avpipeline.files import write_failure
 
 
-def run(main: Callable, *, prog: str, argv: Sequence[str] | None = None) -> int:
+def run(
+    main: Callable,
+    *,
+    prog: str,
+    argv: Sequence[str] | None = None,
+    defaults: Callable[[list[str]], object] | None = None,
+) -> int:
     """Runs `main`, whose one argument is a settings dataclass, from the command line; returns the exit status.
 
     Flags, defaults and help are generated from the dataclass, so that a setting is written once. An
@@ -24,6 +31,7 @@ def run(main: Callable, *, prog: str, argv: Sequence[str] | None = None) -> int:
       main: function of one dataclass; its docstring is the description that --help shows.
       prog: name shown in help and errors, e.g. `"python -m ave.train"`.
       argv: the words after the program's name; None takes those of the process.
+      defaults: gives the settings that flags change, where they depend on other flags (see `chosen`).
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if "--version" in argv:
@@ -36,6 +44,7 @@ def run(main: Callable, *, prog: str, argv: Sequence[str] | None = None) -> int:
         prog=prog,
         description=f"{description}\n\n--version prints the version.",
         args=argv,
+        default=defaults(argv) if defaults else None,
         config=(tyro.conf.OmitArgPrefixes,),
     )
     try:
@@ -54,6 +63,17 @@ def run(main: Callable, *, prog: str, argv: Sequence[str] | None = None) -> int:
         if sentence is None:
             raise
         return _fail(prog, sentence)
+
+
+def chosen(argv: Sequence[str], **defaults: str | None) -> dict[str, str | None]:
+    """The values that `argv` gives to a few flags, so that other flags' defaults can follow them.
+
+    A preset decides the default of many settings: it is looked up first, then the whole command line is read.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name, default in defaults.items():
+        parser.add_argument(f"--{name}", default=default)
+    return vars(parser.parse_known_args(list(argv))[0])
 
 
 def sentence_of(error: Exception) -> str | None:

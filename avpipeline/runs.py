@@ -1,0 +1,237 @@
+"""One experiment: seeds, training that survives a kill, selection on validation, result.json.
+
+A run lies in one folder:
+
+    settings.json            what is trained; the folder refuses other settings
+    result.json              the figure over seeds and how it was made
+    seed-0/state.npz         everything needed to go on (removed when the seed is finished)
+    seed-0/best.keras        weights of the best validation score
+    seed-0/log.csv, tensorboard/, curves.png
+    seed-0/predictions.npz   labels and predictions of the test split, from which the figure is computed
+    seed-0/result.json
+"""
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from avpipeline import __version__, plots
+from avpipeline.batches import batches, steps_per_epoch
+from avpipeline.datasets.base import Split
+from avpipeline.errors import InputError
+from avpipeline.files import atomic_path, locked, make_folder
+from avpipeline.saved import ModelInfo, load_model, save_model
+from avpipeline.training import KeepState, restore_state
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What is trained, on what, and how its result is measured.
+
+    Attributes:
+      build: makes the compiled model; called after the seed is set.
+      info: what every saved model says about itself.
+      train, val, test: the splits; `test` is looked at once, with the weights that validation chose.
+      settings: every setting that decides the numbers, as JSON values; their hash names the configuration.
+      epochs, batch_size, shuffle, validate_every: the schedule; the last partial batch is left out.
+      score: `(labels, predictions) -> float`, the figure that is reported.
+      metric: name of `score`, and of the compiled Keras metric that validation selects on.
+    """
+
+    build: Callable[[], keras.Model]
+    info: ModelInfo
+    train: Split
+    val: Split
+    test: Split
+    settings: Mapping
+    epochs: int
+    batch_size: int
+    shuffle: bool
+    validate_every: int
+    score: Callable[[np.ndarray, np.ndarray], float]
+    metric: str
+
+    @property
+    def hash(self) -> str:
+        """Short hash of the configuration: equal settings, equal hash."""
+        text = json.dumps(self.settings, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def run(experiment: Experiment, out, seeds: Sequence[int]) -> dict:
+    """Trains `experiment` once a seed and writes result.json; goes on where an earlier run was cut off.
+
+    Returns:
+      What result.json holds: the configuration, the score of each seed and their mean and standard deviation.
+
+    Raises:
+      InputError: `out` holds a run with other settings, another process works there, or it cannot be written.
+    """
+    out = make_folder(out)
+    with locked(out / "run", wait=False):
+        _claim(out, experiment)
+        results = [_run_seed(experiment, out / f"seed-{seed}", seed) for seed in seeds]
+        result = {**_description(experiment), **summary(results)}
+        write_json(out / "result.json", result)
+    return result
+
+
+def summary(results: Sequence[Mapping]) -> dict:
+    """Mean and standard deviation (n - 1; none for one seed) of the seeds' test scores, with their sources."""
+    scores = [result["test"] for result in results]
+    return {
+        "test_mean": float(np.mean(scores)),
+        "test_std": float(np.std(scores, ddof=1)) if len(scores) > 1 else None,
+        "seeds": list(results),
+    }
+
+
+def set_seed(seed: int) -> None:
+    """Makes everything that follows a function of `seed`: Python, NumPy, Keras, and TensorFlow's kernels."""
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def write_json(path, value) -> None:
+    """Writes readable JSON, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def _claim(out: Path, experiment: Experiment) -> None:
+    """Refuses a folder that holds another experiment; else notes this one's settings there."""
+    path = out / "settings.json"
+    settings = json.loads(json.dumps(experiment.settings))
+    if path.exists():
+        try:
+            earlier = json.loads(path.read_text())
+        except ValueError as error:
+            raise InputError(f"{path}: is not JSON; remove the folder or choose another --out.") from error
+        if earlier != settings:
+            names = sorted(name for name in {*earlier, *settings} if earlier.get(name) != settings.get(name))
+            raise InputError(
+                f"{out}: holds a run with other settings ({', '.join(names)}); choose another --out or remove it."
+            )
+    write_json(path, settings)
+
+
+def _run_seed(experiment: Experiment, folder: Path, seed: int) -> dict:
+    """Trains and tests one seed, or returns the result that a finished one left."""
+    done = folder / "result.json"
+    if done.exists():
+        print(f"seed {seed}: already finished, {done} is kept (remove {folder} to train it again)")
+        return json.loads(done.read_text())
+    make_folder(folder)
+    best_score, best_epoch = _train(experiment, folder, seed)
+    result = {"seed": seed, "val": best_score, "best_epoch": best_epoch, **_test(experiment, folder)}
+    write_json(done, result)
+    (folder / "state.npz").unlink(missing_ok=True)
+    return result
+
+
+def _train(experiment: Experiment, folder: Path, seed: int) -> tuple[float, int]:
+    """Fits one seed; returns the best validation score and its epoch, whose weights are in best.keras."""
+    set_seed(seed)
+    model = experiment.build()
+    model.optimizer.build(model.trainable_variables)
+    progress = restore_state(model, folder / "state.npz")
+    keep = KeepState(
+        folder / "state.npz",
+        progress,
+        metric=f"val_{experiment.metric}",
+        save_best=lambda: save_model(model, folder / "best.keras", experiment.info),
+    )
+    modalities = list(model.input)
+    training = batches(
+        experiment.train,
+        experiment.batch_size,
+        modalities=modalities,
+        shuffle=experiment.shuffle,
+        seed=seed,
+        drop_remainder=True,
+        repeat=True,
+        first_epoch=progress.epoch,
+    )
+    # The last epoch is always validated, so that a run of any length has something to choose from.
+    every, last = experiment.validate_every, experiment.epochs
+    if progress.epoch < last:
+        model.fit(
+            training,
+            steps_per_epoch=steps_per_epoch(experiment.train, experiment.batch_size, drop_remainder=True),
+            initial_epoch=progress.epoch,
+            epochs=last,
+            validation_data=batches(experiment.val, experiment.batch_size, modalities=modalities),
+            validation_freq=[*range(every, last, every), last],
+            callbacks=[keras.callbacks.TensorBoard(folder / "tensorboard"), keep],
+            verbose=0,
+        )
+    plots.curves(folder / "curves.png", keep.progress.columns())
+    return keep.progress.best_score, keep.progress.best_epoch
+
+
+def _test(experiment: Experiment, folder: Path) -> dict:
+    """The figure on the test split, with the weights that validation chose; the predictions are stored."""
+    model, _ = load_model(folder / "best.keras")
+    predictions = predict(model, experiment.test, experiment.batch_size)
+    with atomic_path(folder / "predictions.npz") as temporary:
+        ids = np.array(experiment.test.ids)
+        np.savez_compressed(temporary, ids=ids, labels=experiment.test.labels, predictions=predictions)
+    return {"test": experiment.score(experiment.test.labels, predictions), "parameters": model.count_params()}
+
+
+def predict(model: keras.Model, split: Split, batch_size: int = 64) -> np.ndarray:
+    """The model's output for every video of a split, in the split's order."""
+    dataset = batches(split, batch_size, modalities=list(model.input)).map(lambda inputs, labels: inputs)
+    return model.predict(dataset, verbose=0)
+
+
+def _description(experiment: Experiment) -> dict:
+    """What was run, where and with what: the part of result.json that is not a figure."""
+    info = experiment.info
+    return {
+        "paper": info.paper,
+        "model": info.model,
+        "preset": info.preset,
+        "dataset": info.dataset,
+        "metric": experiment.metric,
+        "selected_on": "val",
+        "configuration": experiment.hash,
+        "settings": json.loads(json.dumps(experiment.settings)),
+        "features": {modality: feature.to_json() for modality, feature in info.features.items()},
+        "clips": {split.name: len(split) for split in (experiment.train, experiment.val, experiment.test)},
+        "command": shlex.join(["python", *sys.argv]),
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "versions": {
+            "audio-visual-fusion": __version__,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this code runs from, with '+' where files differ; None elsewhere."""
+    here = Path(__file__).resolve().parent
+
+    def git(*words):
+        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
