@@ -1,8 +1,12 @@
 """Audio-Visual Event Localization in Unconstrained Videos (Tian et al., ECCV 2018)."""
 
+import avpipeline  # noqa: F401  first: it quiets TensorFlow's start
+
+# isort: split
 from ave.config import MODELS, PRESETS, ModelConfig, TrainConfig, model_config, train_config
 from ave.layers import AudioGuidedAttention
 from ave.models import build_model, has_attention, with_attention
+from ave.training import compile_model
 
 __all__ = [
     "MODELS",
@@ -11,6 +15,7 @@ __all__ = [
     "ModelConfig",
     "TrainConfig",
     "build_model",
+    "compile_model",
     "has_attention",
     "model_config",
     "train_config",

@@ -39,6 +39,12 @@ class ModelConfig:
     audio_channels: tyro.conf.Suppress[int] = 128
     visual_shape: tyro.conf.Suppress[tuple[int, int, int]] = (7, 7, 512)
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The inputs that the model reads; attention needs the audio as its guide."""
+        audio = self.audio or self.visual == "attention"
+        return ("audio",) * audio + ("visual",) * (self.visual != "none")
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:

@@ -32,11 +32,8 @@ def segment_classifier(config: ModelConfig, name: str) -> keras.Model:
 
     Each modality: features -> bidirectional LSTM; together: ReLU -> Dense -> ReLU -> Dense -> softmax.
     """
-    inputs = {}
-    if config.audio or config.visual == "attention":
-        inputs["audio"] = keras.Input((config.num_segments, config.audio_channels), name="audio")
-    if config.visual != "none":
-        inputs["visual"] = keras.Input((config.num_segments, *config.visual_shape), name="visual")
+    shapes = {"audio": (config.audio_channels,), "visual": config.visual_shape}
+    inputs = {name: keras.Input((config.num_segments, *shapes[name]), name=name) for name in config.modalities}
 
     branches = []
     if config.audio:

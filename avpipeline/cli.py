@@ -1,12 +1,9 @@
 """How every command line of the project starts, fails and ends."""
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tyro
 

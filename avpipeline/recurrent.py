@@ -67,5 +67,5 @@ def bidirectional_lstm(units: int, name: str) -> keras.layers.Bidirectional:
 
     Unrolled, because a while loop of ten tiny steps costs more than the steps; the time axis must be static.
     """
-    rnn = keras.layers.RNN(TorchLSTMCell(units), return_sequences=True, unroll=True, name="rnn")
+    rnn = keras.layers.RNN(TorchLSTMCell(units, name="cell"), return_sequences=True, unroll=True, name="rnn")
     return keras.layers.Bidirectional(rnn, name=name)

@@ -3,10 +3,11 @@
 import os
 from pathlib import Path
 
+import avpipeline  # noqa: F401  first: it quiets TensorFlow's start
+
+# isort: split
 import numpy as np
 import pytest
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 REFERENCE_VARIABLE = "AV_REFERENCE_DIR"
 # The golden files that the systems built so far must agree with, array for array.

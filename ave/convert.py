@@ -1,0 +1,109 @@
+"""`python -m ave.convert CHECKPOINT OUT.keras`: the authors' PyTorch checkpoints as Keras models."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import keras
+import tyro
+
+from ave.config import ModelConfig
+from ave.models import segment_classifier
+from avpipeline.checkpoints import read_torch
+from avpipeline.cli import run
+from avpipeline.datasets.ave import AVE_CLASSES, RELEASED_FEATURES
+from avpipeline.errors import InputError
+from avpipeline.saved import ModelInfo, save_model
+from avpipeline.torch_weights import assign, bidirectional_lstm_names, linear_names
+
+# Network class of the authors' code -> the model's name here.
+AUTHOR_CLASSES = {"models.att_Net": "av_att"}
+
+_ATTENTION = ("affine_audio", "affine_video", "affine_v", "affine_g", "affine_h")
+
+
+def load_author_checkpoint(path) -> keras.Model:
+    """The authors' `AV_att.pt` as a Keras model; which model it is and its sizes are read off the file.
+
+    Whole-module files of torch 0.3 and newer, and state dicts. Needs neither torch nor the authors' source, and
+    nothing that the file asks for is executed.
+
+    Raises:
+      InputError: not a torch file, a file of another network, or tensors that do not fit together.
+    """
+    model, _ = _load(path)
+    return model
+
+
+def _load(path) -> tuple[keras.Model, ModelConfig]:
+    file = read_torch(path)
+    if file.root_class is not None and file.root_class not in AUTHOR_CLASSES:
+        known = ", ".join(AUTHOR_CLASSES)
+        raise InputError(f"{path}: holds the network {file.root_class}, known is {known}; give AV_att.pt.")
+    config = _sizes(path, file.state)
+    model = segment_classifier(config, AUTHOR_CLASSES.get(file.root_class, "av_att"))
+    names = linear_names("L1", "L1") | linear_names("L2", "L2")
+    for name in _ATTENTION:
+        names |= linear_names(name, f"attention/{name}")
+    for name in ("lstm_audio", "lstm_video"):
+        names |= bidirectional_lstm_names(name, name)
+    assign(model, file.state, names, path)
+    return model, config
+
+
+def _sizes(path, state) -> ModelConfig:
+    """The configuration that the tensors' shapes tell."""
+    try:
+        attention_units, audio_channels = state["affine_audio.weight"].shape
+        regions = state["affine_v.weight"].shape[0]
+        side = math.isqrt(regions)
+        config = ModelConfig(
+            attention_units=attention_units,
+            audio_channels=audio_channels,
+            visual_shape=(side, side, state["affine_video.weight"].shape[1]),
+            lstm_units=state["lstm_audio.weight_hh_l0"].shape[1],
+            hidden_units=state["L1.weight"].shape[0],
+            num_classes=state["L2.weight"].shape[0],
+        )
+    except (KeyError, ValueError, IndexError) as error:
+        raise InputError(
+            f"{path}: is no checkpoint of the AVE networks (no usable {error}); give the authors' AV_att.pt."
+        ) from error
+    if side * side != regions:
+        raise InputError(f"{path}: attends over {regions} regions, which is no square map; give AV_att.pt.")
+    return config
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Files to read and write."""
+
+    checkpoint: tyro.conf.Positional[Path]
+    """The authors' checkpoint, e.g. AV_att.pt."""
+    out: tyro.conf.Positional[Path]
+    """The .keras file to write."""
+
+
+def main(settings: Settings) -> None:
+    """Converts an authors' checkpoint to a .keras model for predict, evaluate and notebooks."""
+    model, config = _load(settings.checkpoint)
+    if config.num_classes != len(AVE_CLASSES):
+        raise InputError(
+            f"{settings.checkpoint}: has {config.num_classes} classes and AVE has {len(AVE_CLASSES)}, so their names "
+            "are not known; use ave.load_author_checkpoint and avpipeline.saved.save_model with your own names."
+        )
+    info = ModelInfo(
+        paper="ave",
+        model=model.name,
+        preset="code",
+        class_names=AVE_CLASSES,
+        features=RELEASED_FEATURES,
+        dataset="ave",
+        config=dataclasses.asdict(config),
+    )
+    save_model(model, settings.out, info)
+    print(f"{settings.checkpoint}: {model.name}, {model.count_params():,} parameters, written to {settings.out}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, prog="python -m ave.convert"))

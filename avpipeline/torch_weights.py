@@ -1,0 +1,56 @@
+"""Putting the tensors of a torch checkpoint into a Keras model, by name and checked."""
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+
+from avpipeline.errors import InputError
+
+
+def linear_names(torch_name: str, layer: str) -> dict[str, str]:
+    """Torch names of a linear layer -> paths of the Keras Dense layer's weights."""
+    return {f"{torch_name}.weight": f"{layer}/kernel", f"{torch_name}.bias": f"{layer}/bias"}
+
+
+def bidirectional_lstm_names(torch_name: str, layer: str) -> dict[str, str]:
+    """Torch names of a one-layer bidirectional LSTM -> paths of `recurrent.bidirectional_lstm`'s weights.
+
+    Both order the gates input, forget, cell, output, so a kernel is the transpose and nothing is permuted.
+    """
+    kinds = {"weight_ih": "kernel", "weight_hh": "recurrent_kernel", "bias_ih": "bias", "bias_hh": "recurrent_bias"}
+    return {
+        f"{torch_name}.{kind}_l0{suffix}": f"{layer}/{direction}_rnn/cell/{weight}"
+        for direction, suffix in (("forward", ""), ("backward", "_reverse"))
+        for kind, weight in kinds.items()
+    }
+
+
+def assign(model: keras.Model, state: Mapping[str, np.ndarray], names: Mapping[str, str], path) -> None:
+    """Sets the model's weights from `state`; matrices are transposed, vectors taken as they are.
+
+    Args:
+      state: torch name -> tensor.
+      names: torch name -> path of the Keras weight; names whose path the model lacks are left out.
+      path: the checkpoint, for error sentences.
+
+    Raises:
+      InputError: a tensor is missing, superfluous, or of another shape; nothing is assigned then.
+    """
+    weights = {weight.path: weight for weight in model.weights}
+    wanted = {name: weights[target] for name, target in names.items() if target in weights}
+    for kind, found in (("lacks", wanted.keys() - state.keys()), ("also has", state.keys() - wanted.keys())):
+        if found:
+            raise InputError(
+                f"{path}: is no checkpoint of {model.name}, it {kind} {', '.join(sorted(found)[:3])}; "
+                "give the checkpoint of that model."
+            )
+    values = {name: np.asarray(state[name]).T if np.ndim(state[name]) == 2 else state[name] for name in wanted}
+    for name, weight in wanted.items():
+        if tuple(values[name].shape) != tuple(weight.shape):
+            raise InputError(
+                f"{path}: its {name} of shape {tuple(np.shape(state[name]))} does not fit {model.name}, which needs "
+                f"{tuple(reversed(weight.shape))}; give the checkpoint of that model."
+            )
+    for name, weight in wanted.items():
+        weight.assign(values[name])

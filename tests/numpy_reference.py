@@ -1,0 +1,77 @@
+"""The models written once more in plain NumPy: slow, obvious, and independent of Keras.
+
+Weights come as a dict from "layer/weight" to array. One video at a time: audio `(time, channels)`, visual
+`(time, height, width, channels)`.
+"""
+
+import numpy as np
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def softmax(x):
+    exponentials = np.exp(x - x.max(-1, keepdims=True))
+    return exponentials / exponentials.sum(-1, keepdims=True)
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def attention_weights(audio, regions, weights, audio_added_to="regions"):
+    """Eq. 3 and 4 of AVE for one second: audio `(channels,)`, regions `(k, channels)` -> `(k,)`."""
+    k = len(regions)
+    u_v = relu(regions @ weights["affine_video/kernel"] + weights["affine_video/bias"])
+    u_a = relu(audio @ weights["affine_audio/kernel"] + weights["affine_audio/bias"])
+    from_audio = u_a @ weights["affine_g/kernel"]
+    x = u_v @ weights["affine_v/kernel"]
+    for region in range(k):
+        for component in range(k):
+            x[region, component] += from_audio[region if audio_added_to == "regions" else component]
+    return softmax((np.tanh(x) @ weights["affine_h/kernel"])[:, 0])
+
+
+def lstm(sequence, weights, prefix):
+    """One direction: `(time, channels)` -> `(time, units)`, gates in the order input, forget, cell, output."""
+    units = len(weights[f"{prefix}/recurrent_kernel"])
+    hidden, cell, outputs = np.zeros(units), np.zeros(units), []
+    for x in sequence:
+        gates = x @ weights[f"{prefix}/kernel"] + weights[f"{prefix}/bias"]
+        gates = gates + hidden @ weights[f"{prefix}/recurrent_kernel"] + weights[f"{prefix}/recurrent_bias"]
+        enter, forget, candidate, leave = np.split(gates, 4)
+        cell = sigmoid(forget) * cell + sigmoid(enter) * np.tanh(candidate)
+        hidden = sigmoid(leave) * np.tanh(cell)
+        outputs.append(hidden)
+    return np.array(outputs)
+
+
+def bidirectional(sequence, weights, name):
+    forward = lstm(sequence, weights, f"{name}/forward")
+    backward = lstm(sequence[::-1], weights, f"{name}/backward")[::-1]
+    return np.concatenate([forward, backward], -1)
+
+
+def segment_classifier(weights, *, audio=None, visual=None, attention="attention", audio_added_to="regions"):
+    """AVE's classifier for one video -> probabilities `(time, classes)`.
+
+    Args:
+      audio: `(time, channels)`, None without an audio branch (then `attention` is a pair: guide audio).
+      attention: "attention" or "mean".
+    """
+    branches = []
+    if audio is not None and "lstm_audio/forward/kernel" in weights:
+        branches.append(bidirectional(audio, weights, "lstm_audio"))
+    if visual is not None:
+        vectors = []
+        for second, picture in enumerate(visual):
+            regions = picture.reshape(-1, picture.shape[-1])
+            if attention == "mean":
+                vectors.append(regions.mean(0))
+            else:
+                vectors.append(attention_weights(audio[second], regions, weights, audio_added_to) @ regions)
+        branches.append(bidirectional(np.array(vectors), weights, "lstm_video"))
+    x = relu(np.concatenate(branches, -1))
+    x = relu(x @ weights["L1/kernel"] + weights["L1/bias"])
+    return softmax(x @ weights["L2/kernel"] + weights["L2/bias"])
