@@ -1,0 +1,346 @@
+"""Pictures of predictions and of training: timelines, attention over frames, curves, confusion matrices.
+
+Each function writes one .png, whole or not at all. Figures are made without pyplot, so nothing here opens a
+window, keeps state between calls or depends on the backend that a notebook has chosen.
+"""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from avpipeline.files import atomic_path
+
+BACKGROUND = "background"
+DPI = 150
+
+_BACKGROUND_COLOUR = "#e4e4e4"
+# 28 colours that can be told apart, as many as AVE has events; without the greys, which mean background.
+_PALETTE = [
+    *(matplotlib.colormaps["tab20"](index) for index in (*range(0, 14, 2), 16, 18, *range(1, 15, 2), 17, 19)),
+    *(matplotlib.colormaps["tab20b"](index) for index in range(0, 20, 2)),
+]
+_ATTENTION = matplotlib.colormaps["turbo"]
+_FRAMES_A_ROW = 5
+_INK = "#333333"
+_TEXT = {"font.family": "DejaVu Sans", "font.size": 10, "text.color": _INK, "axes.labelcolor": _INK}
+
+
+def class_colour(name: str, class_names: Sequence[str]) -> tuple | str:
+    """The colour of a class in every picture of one dataset; background is light grey."""
+    if name == BACKGROUND:
+        return _BACKGROUND_COLOUR
+    return _PALETTE[list(class_names).index(name) % len(_PALETTE)]
+
+
+def stretches(labels: Sequence) -> list[tuple[int, int, object]]:
+    """Runs of equal labels: `(first segment, one past the last, label)`."""
+    runs, start = [], 0
+    for label, group in groupby(labels):
+        end = start + len(list(group))
+        runs.append((start, end, label))
+        start = end
+    return runs
+
+
+def timeline(
+    path,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    truth: Sequence[int] | None = None,
+    waveform: np.ndarray | None = None,
+    sample_rate: int = 16_000,
+    title: str = "",
+    shown_classes: int = 6,
+) -> None:
+    """Predicted class over time as coloured stretches, with the sound above and the probabilities below.
+
+    Args:
+      path: the .png to write.
+      probabilities: `(seconds, classes)`; one segment a second, the most probable class is the prediction.
+      class_names: in the order of the probabilities.
+      truth: class index of each second, drawn above the prediction.
+      waveform: `(samples,)` in [-1, 1].
+      shown_classes: rows of the heat map, the classes with the highest probability anywhere in the clip.
+    """
+    predicted = probabilities.argmax(1)
+    bands = {"truth": truth, "predicted": predicted} if truth is not None else {"predicted": predicted}
+    bands = {name: [class_names[index] for index in indices] for name, indices in bands.items()}
+    rows = _shown_rows(probabilities, shown_classes)
+    heights = [1.1] * (waveform is not None) + [0.75] * len(bands) + [0.26 * len(rows) + 0.1]
+
+    with matplotlib.rc_context(_TEXT):
+        figure = _figure(11, sum(heights) + 1.5)
+        axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+        below = iter(axes)
+        if waveform is not None:
+            _draw_waveform(next(below), waveform, sample_rate)
+        names = []
+        for band, labels in bands.items():
+            names += _draw_band(next(below), band, labels, class_names)
+        image = _draw_probabilities(axes[-1], probabilities[:, rows], [class_names[row] for row in rows])
+        axes[-1].set(xlim=(0, len(probabilities)), xlabel="time in seconds")
+        axes[-1].xaxis.set_major_locator(MaxNLocator(20, integer=True))
+        figure.colorbar(image, ax=axes[-1], label="probability", ticks=[0, 0.5, 1], pad=0.01, aspect=10)
+        figure.suptitle(title, fontsize=13, fontweight="bold")
+        _legend_of_what_does_not_fit(figure, names, class_names)
+        _save(figure, path)
+
+
+def attention_frames(
+    path,
+    frames: np.ndarray,
+    attention: np.ndarray,
+    labels: Sequence[str],
+    *,
+    class_names: Sequence[str],
+    title: str = "",
+) -> None:
+    """A grid: each second's frame, below it the same frame with the attention laid over, and the prediction.
+
+    Colours are scaled over the whole clip, so that seconds can be compared; the bar gives the weights.
+
+    Args:
+      path: the .png to write.
+      frames: uint8 `(seconds, height, width, 3)`, one frame a second.
+      attention: `(seconds, rows, columns)` weights, which sum to 1 over each map.
+      labels: the predicted class of each second.
+      class_names: in the order of the model's outputs, for the colours.
+    """
+    limits = attention_limits(attention)
+    columns = min(len(frames), _FRAMES_A_ROW)
+    rows = -(-len(frames) // columns)
+    high = 2.2 * frames.shape[1] / frames.shape[2]
+    with matplotlib.rc_context(_TEXT):
+        figure = _figure(2.3 * columns + 1.2, rows * (2 * high + 0.9) + 0.5)
+        figure.get_layout_engine().set(h_pad=0.12)
+        axes = figure.subplots(rows, columns, squeeze=False)
+        for axis in axes.flat:
+            axis.axis("off")
+        for second, axis in enumerate(axes.flat[: len(frames)]):
+            overlaid = overlay_attention(frames[second], attention[second], limits)
+            gap = np.full((max(1, frames.shape[1] // 40), frames.shape[2], 3), 255, np.uint8)
+            axis.imshow(np.concatenate([frames[second], gap, overlaid]))
+            axis.set_title(f"{second}-{second + 1} s", fontsize=10)
+            _label_below(axis, labels[second], class_names)
+        scale = ScalarMappable(Normalize(*limits), _ATTENTION)
+        bar = figure.colorbar(scale, ax=axes, aspect=30, pad=0.01, shrink=0.8)
+        bar.set_label(f"attention weight (even: {1 / attention[0].size:.3f})")
+        figure.suptitle(title, fontsize=13, fontweight="bold")
+        _save(figure, path)
+
+
+def attention_limits(attention: np.ndarray) -> tuple[float, float]:
+    """Smallest and largest weight of a clip's maps, the scale on which its frames are coloured."""
+    return float(attention.min()), float(attention.max())
+
+
+def overlay_attention(
+    frame: np.ndarray, attention: np.ndarray, limits: tuple[float, float] | None = None
+) -> np.ndarray:
+    """A frame with one attention map laid over it, blue (little) to red (much).
+
+    The map is enlarged bicubically, each weight at the centre of the region it belongs to.
+
+    Args:
+      frame: uint8 `(height, width, 3)`.
+      attention: `(rows, columns)`.
+      limits: weights drawn blue and red; None takes the map's own smallest and largest.
+
+    Returns:
+      uint8 `(height, width, 3)`.
+    """
+    low, high = attention_limits(attention) if limits is None else limits
+    scaled = (attention.astype(np.float32) - low) / max(high - low, 1e-12)
+    height, width = frame.shape[:2]
+    large = np.asarray(Image.fromarray(scaled).resize((width, height), Image.Resampling.BICUBIC)).clip(0, 1)
+    colours = _ATTENTION(large)[..., :3] * 255
+    # A paler picture below keeps the colours of the scale readable; where attention is low the picture shows.
+    base = 0.4 * frame + 0.6 * frame.mean(-1, keepdims=True)
+    alpha = 0.7 * np.sqrt(large)[..., None]
+    return ((1 - alpha) * base + alpha * colours).round().astype(np.uint8)
+
+
+def curves(path, history: Mapping[str, Sequence[float]]) -> None:
+    """Loss and metrics over epochs, one panel each with training and validation; the best validation is marked.
+
+    Args:
+      path: the .png to write.
+      history: name -> one value an epoch, NaN where it was not measured; `"val_x"` belongs to `"x"`, and
+        `"epoch"`, where it is there, numbers them.
+    """
+    names = [name for name in history if not name.startswith("val_") and name != "epoch"]
+    first = next(iter(history.values()))
+    epochs = np.asarray(history.get("epoch", np.arange(1, len(first) + 1)))
+    with matplotlib.rc_context(_TEXT):
+        figure = _figure(5.5 * len(names), 4)
+        axes = figure.subplots(1, len(names), squeeze=False)[0]
+        for axis, name in zip(axes, names, strict=True):
+            _draw_line(axis, epochs, history[name], "training", "#1f77b4")
+            if f"val_{name}" in history:
+                best = _mark_best(axis, epochs, history[f"val_{name}"], lowest="loss" in name)
+                _draw_line(axis, epochs, history[f"val_{name}"], f"validation{best}", "#d62728")
+            axis.set(title=_words(name), xlabel="epoch")
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axis.grid(alpha=0.25)
+            axis.spines[["top", "right"]].set_visible(False)
+            axis.legend(frameon=False)
+        _save(figure, path)
+
+
+def confusion_matrix(path, counts: np.ndarray, class_names: Sequence[str], *, title: str = "") -> None:
+    """Confusion matrix: coloured and numbered by the share of the true class, in percent.
+
+    Args:
+      path: the .png to write.
+      counts: `(classes, classes)` whole numbers, row = true class, column = predicted class.
+      class_names: in the order of the rows.
+    """
+    totals = counts.sum(1, keepdims=True)
+    shares = np.divide(100 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    size = max(4.0, 0.36 * len(class_names))
+    with matplotlib.rc_context(_TEXT):
+        figure = _figure(size + 3.2, size + 2.4)
+        axis = figure.subplots()
+        image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+        named = [f"{name}  ({total})" for name, total in zip(class_names, totals[:, 0], strict=True)]
+        axis.set_yticks(range(len(class_names)), named)
+        axis.set_xticks(range(len(class_names)), class_names, rotation=45, ha="right", rotation_mode="anchor")
+        axis.set(xlabel="predicted", ylabel="true (number of segments)")
+        axis.tick_params(length=0)
+        axis.set_xticks(np.arange(-0.5, len(class_names)), minor=True)
+        axis.set_yticks(np.arange(-0.5, len(class_names)), minor=True)
+        axis.grid(which="minor", color="#dddddd", linewidth=0.5)
+        axis.tick_params(which="minor", length=0)
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            share = shares[row, column]
+            colour = "white" if share > 55 else _INK
+            axis.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=8, color=colour)
+        figure.colorbar(image, label="% of the true class", shrink=0.6, pad=0.02)
+        axis.set_title(title, fontsize=13, fontweight="bold", pad=12)
+        _save(figure, path)
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Figure, path) -> None:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", facecolor="white", bbox_inches="tight", pad_inches=0.15)
+
+
+def _draw_waveform(axis, waveform: np.ndarray, sample_rate: int) -> None:
+    """The envelope: lowest and highest sample of each of some 2000 stretches."""
+    length = max(1, len(waveform) // 2000)
+    blocks = waveform[: len(waveform) // length * length].reshape(-1, length)
+    seconds = np.arange(len(blocks)) * length / sample_rate
+    axis.fill_between(seconds, blocks.min(1), blocks.max(1), color="#4c566a", linewidth=0.3)
+    highest = max(0.05, float(np.abs(waveform).max(initial=0)) * 1.05)
+    axis.set(ylim=(-highest, highest), yticks=[])
+    axis.set_ylabel("sound", rotation=0, ha="right", va="center")
+    axis.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _draw_band(axis, name: str, labels: Sequence[str], class_names: Sequence[str]) -> list:
+    """One coloured stretch for each run of a class; returns (axis, the name's text, seconds it may take)."""
+    texts = []
+    for start, end, label in stretches(labels):
+        colour = class_colour(label, class_names)
+        axis.axvspan(start, end, color=colour, ec="white", linewidth=1.5)
+        wrapped = textwrap.fill(_words(label), max(8, 110 * (end - start) // len(labels)))
+        ink = _ink_on(colour)
+        text = axis.text((start + end) / 2, 0.5, wrapped, ha="center", va="center", fontsize=9, color=ink, gid=label)
+        texts.append((axis, text, end - start))
+    axis.set(ylim=(0, 1), yticks=[])
+    axis.set_ylabel(name, rotation=0, ha="right", va="center", fontweight="bold")
+    axis.spines[:].set_visible(False)
+    axis.tick_params(axis="x", length=0)
+    return texts
+
+
+def _legend_of_what_does_not_fit(figure: Figure, names: list, class_names: Sequence[str]) -> None:
+    """Makes names that are too large for their stretch smaller, or moves them to a legend below the picture."""
+    figure.draw_without_rendering()
+    moved = {}
+    for axis, text, seconds in names:
+        room = (axis.transData.transform((seconds, 1)) - axis.transData.transform((0, 0))) * 0.96
+        for size in (text.get_fontsize(), 7.5):
+            text.set_fontsize(size)
+            box = text.get_window_extent()
+            if box.width <= room[0] and box.height <= room[1]:
+                break
+        else:
+            text.remove()
+            moved[text.get_gid()] = None
+    if moved:
+        patches = [Patch(color=class_colour(name, class_names), label=_words(name)) for name in moved]
+        columns = max(1, min(len(moved), 110 // (max(map(len, moved)) + 6)))
+        figure.legend(handles=patches, loc="outside lower center", ncols=columns, frameon=False)
+
+
+def _shown_rows(probabilities: np.ndarray, count: int) -> np.ndarray:
+    """Classes of the heat map: every predicted one, then the most probable anywhere, `count` at least."""
+    predicted = np.unique(probabilities.argmax(1))
+    rank = probabilities.max(0)
+    rank[predicted] += 1
+    return np.argsort(-rank, kind="stable")[: max(count, len(predicted))]
+
+
+def _draw_probabilities(axis, probabilities: np.ndarray, names: Sequence[str]):
+    extent = (0, len(probabilities), len(names) - 0.5, -0.5)
+    image = axis.imshow(
+        probabilities.T, aspect="auto", cmap="Blues", vmin=0, vmax=1, extent=extent, interpolation="nearest"
+    )
+    axis.set_yticks(range(len(names)), [_words(name) for name in names], fontsize=9)
+    axis.tick_params(axis="y", length=0)
+    axis.spines[:].set_color("#bbbbbb")
+    return image
+
+
+def _label_below(axis, label: str, class_names: Sequence[str]) -> None:
+    colour = class_colour(label, class_names)
+    axis.annotate(
+        textwrap.fill(_words(label), 24), (0.5, 0), xycoords="axes fraction", xytext=(0, -8),
+        textcoords="offset points", ha="center", va="top", fontsize=9, color=_ink_on(colour),
+        bbox={"facecolor": colour, "edgecolor": "none", "boxstyle": "round"},
+    )  # fmt: skip
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _ink_on(colour) -> str:
+    """Black or white, whichever is easier to read on `colour`."""
+    red, green, blue = matplotlib.colors.to_rgb(colour)
+    return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else _INK
+
+
+def _draw_line(axis, epochs: np.ndarray, values: Sequence[float], label: str, colour: str) -> None:
+    values = np.asarray(values, float)
+    there = np.isfinite(values)
+    marker = "o" if there.sum() <= 60 else None
+    axis.plot(epochs[there], values[there], color=colour, label=label, marker=marker, markersize=3)
+
+
+def _mark_best(axis, epochs: np.ndarray, values: Sequence[float], *, lowest: bool) -> str:
+    """Rings the best value; returns it in words for the legend, nothing where none was measured."""
+    values = np.asarray(values, float)
+    if not np.isfinite(values).any():
+        return ""
+    best = int(np.nanargmin(values) if lowest else np.nanargmax(values))
+    axis.plot(epochs[best], values[best], "o", markersize=9, fillstyle="none", color="#d62728")
+    return f" (best {values[best]:.3f}, epoch {epochs[best]:.0f})"

@@ -1,0 +1,126 @@
+"""Pictures: written whole, of the right size, and their colours mean what they say."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from avpipeline import plots
+from avpipeline.errors import InputError
+
+CLASSES = ("Female speech, woman speaking", "Fixed-wing aircraft, airplane", "Bark", "background")
+
+
+@pytest.fixture
+def probabilities():
+    values = np.full((6, 4), 0.1)
+    values[[0, 1, 2, 3, 4, 5], [3, 3, 0, 0, 1, 3]] = 0.7
+    return values
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def share_of(picture, colour):
+    """Share of a picture's pixels that have a colour, given as matplotlib gives it."""
+    wanted = np.round(255 * np.asarray(plots.matplotlib.colors.to_rgb(colour)))
+    return np.mean(np.abs(picture - wanted).max(-1) <= 2)
+
+
+def test_stretches_merge_equal_neighbours():
+    assert plots.stretches("aabbba") == [(0, 2, "a"), (2, 5, "b"), (5, 6, "a")]
+    assert plots.stretches([]) == []
+
+
+def test_timeline_colours_as_much_as_was_predicted(tmp_path, probabilities):
+    plots.timeline(tmp_path / "t.png", probabilities, CLASSES, title="clip.mp4")
+    picture = pixels(tmp_path / "t.png")
+    background, speech, aircraft, bark = (
+        share_of(picture, plots.class_colour(CLASSES[i], CLASSES)) for i in (3, 0, 1, 2)
+    )
+    assert bark == 0 and aircraft > 0.003
+    # Names are written on the stretches, so only about 3 : 2 : 1 seconds.
+    assert 1.2 < background / speech < 1.8 and 1.6 < speech / aircraft < 2.5
+
+
+def test_timeline_shows_truth_and_sound(tmp_path, probabilities):
+    plots.timeline(tmp_path / "a.png", probabilities, CLASSES)
+    sound = np.sin(np.linspace(0, 3000, 6 * 16000)).astype(np.float32)
+    plots.timeline(tmp_path / "b.png", probabilities, CLASSES, truth=[2] * 6, waveform=sound)
+    with_truth = pixels(tmp_path / "b.png")
+    assert with_truth.shape[0] > pixels(tmp_path / "a.png").shape[0] + 200
+    assert share_of(with_truth, plots.class_colour("Bark", CLASSES)) > 0.02
+
+
+@pytest.mark.parametrize("seconds", [1, 23])
+def test_timelines_of_any_length(tmp_path, seconds):
+    values = np.random.default_rng(0).dirichlet([0.1] * 4, seconds)
+    plots.timeline(tmp_path / "t.png", values, CLASSES, waveform=np.zeros(seconds * 16000, np.float32))
+    assert pixels(tmp_path / "t.png").shape[1] > 1000
+
+
+def test_classes_of_one_dataset_have_colours_of_their_own():
+    names = [str(index) for index in range(28)] + ["background"]
+    assert len({plots.class_colour(name, names) for name in names}) == 29
+
+
+def test_overlay_is_red_where_the_weight_is_and_keeps_the_frame_elsewhere():
+    frame = np.full((70, 140, 3), 100, np.uint8)
+    attention = np.zeros((7, 7), np.float32)
+    attention[2, 5] = 1
+    overlay = plots.overlay_attention(frame, attention)
+    assert overlay.dtype == np.uint8 and overlay.shape == frame.shape
+    red_minus_blue = overlay[..., 0].astype(int) - overlay[..., 2]
+    row, column = np.unravel_index(red_minus_blue.argmax(), red_minus_blue.shape)
+    # Region (2, 5) covers rows 20-30 and columns 100-120.
+    assert 20 <= row < 30 and 100 <= column < 120
+    np.testing.assert_array_equal(overlay[60:, :40], frame[60:, :40])
+
+
+def test_overlay_limits_set_the_scale():
+    frame = np.full((28, 28, 3), 100, np.uint8)
+    weak = np.full((7, 7), 0.1, np.float32)
+    np.testing.assert_array_equal(plots.overlay_attention(frame, weak, (0.1, 0.9)), frame)
+    assert np.any(plots.overlay_attention(frame, weak, (0.0, 0.1)) != frame)
+    # A map without any difference has no place to point at.
+    np.testing.assert_array_equal(plots.overlay_attention(frame, weak), frame)
+
+
+@pytest.mark.parametrize("seconds", [3, 10])
+def test_attention_picture_has_every_second_twice(tmp_path, seconds):
+    frames = np.full((seconds, 60, 80, 3), (10, 200, 30), np.uint8)
+    attention = np.random.default_rng(0).dirichlet(np.ones(49), seconds).reshape(seconds, 7, 7)
+    plots.attention_frames(tmp_path / "a.png", frames, attention, ["Bark"] * seconds, class_names=CLASSES)
+    picture = pixels(tmp_path / "a.png")
+    plain = share_of(picture, (10 / 255, 200 / 255, 30 / 255))
+    assert 0.2 < plain < 0.5
+    assert share_of(picture, plots.class_colour("Bark", CLASSES)) > 0.003
+
+
+def test_curves_with_validation_now_and_then(tmp_path):
+    history = {
+        "epoch": [1, 2, 3, 4],
+        "loss": [0.9, 0.8, 0.75, 0.7],
+        "segment_accuracy": [0.2, 0.4, 0.5, 0.6],
+        "val_segment_accuracy": [np.nan, 0.3, np.nan, 0.5],
+    }
+    plots.curves(tmp_path / "c.png", history)
+    height, width, _ = pixels(tmp_path / "c.png").shape
+    assert width > 2 * height
+
+
+def test_confusion_matrix_of_29_classes_and_of_empty_rows(tmp_path):
+    counts = np.diag([5] * 29)
+    counts[3, 3] = 0
+    plots.confusion_matrix(tmp_path / "c.png", counts, [f"a class with the name {index}" for index in range(29)])
+    picture = pixels(tmp_path / "c.png")
+    assert min(picture.shape[:2]) > 1200
+    full, empty = plots.matplotlib.colormaps["Blues"](1.0), plots.matplotlib.colormaps["Blues"](0.0)
+    assert share_of(picture, empty) > 5 * share_of(picture, full) > 0
+
+
+def test_a_picture_that_cannot_be_written_is_one_sentence(tmp_path, probabilities):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file: a file of that name is in the way"):
+        plots.timeline(tmp_path / "file" / "t.png", probabilities, CLASSES)
