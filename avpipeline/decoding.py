@@ -1,0 +1,305 @@
+"""Decoding of one media file: its sound and the frames at wanted seconds, in one pass, by timestamp."""
+
+import contextlib
+import dataclasses
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+from av.audio.resampler import AudioResampler
+from av.stream import Disposition
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from avpipeline.errors import InputError
+
+SAMPLE_RATE = 16000
+
+_HOLD = 0.5  # seconds that the first and the last frame stand in for pictures that are not there
+_SOUND_GAP = 0.05  # seconds; a jump of the sound's timestamps beyond it is a gap, below it rounding
+_SEEK_MARGIN = 1.0  # seconds decoded ahead of the wanted start, so that the decoders have settled
+_BROKEN_OFF = 0.5  # seconds that a file may end before its header says without a warning
+# Containers whose header states the length; elsewhere FFmpeg estimates it, and a difference means nothing.
+_LENGTH_STATED = frozenset({"mov", "matroska", "avi", "wav", "flac"})
+
+
+
+@contextlib.contextmanager
+def opened(path) -> Iterator[av.container.InputContainer]:
+    """The opened file; InputError where there is none, or none with sound or pictures."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a media file in it.")
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; check the path.")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: is empty (0 bytes); copy or download it again.")
+    try:
+        container = av.open(str(path), metadata_errors="ignore")
+    except av.FFmpegError as error:
+        raise InputError(
+            f"{path}: is not a media file, or is broken at its beginning or cut off ({error.strerror}); "
+            "copy or download it again."
+        ) from error
+    with container:
+        if audio_stream(container) is None and video_stream(container) is None:
+            raise InputError(f"{path}: holds neither sound nor pictures; name a media file.")
+        yield container
+
+
+def audio_stream(container):
+    return next(iter(container.streams.audio), None)
+
+
+def video_stream(container):
+    """The first video stream that is not the cover picture of a song."""
+    moving = (stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic)
+    return next(moving, None)
+
+
+def _origin(container) -> float:
+    """The container's start in seconds of its streams' clock: second 0 of a clip."""
+    return (container.start_time or 0) / av.time_base
+
+
+def length(container) -> float:
+    if container.duration is not None:
+        return container.duration / av.time_base
+    # Recorders that write as they go (browsers' .webm) state no length: the packets tell.
+    ends = [
+        float((packet.pts + (packet.duration or 0)) * packet.time_base)
+        for packet in container.demux()
+        if packet.pts is not None
+    ]
+    return max(ends, default=0.0) - _origin(container)
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameRequest:
+    frame_rate: float
+    size: tuple[int, int] | None
+
+    def count(self, seconds: float) -> int:
+        return round(seconds * self.frame_rate)
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoded:
+    has_audio: bool
+    has_video: bool
+    sound: "Sound | None"
+    pictures: "Pictures | None"
+
+
+def decode(path, *, start: float, seconds: float | None, audio: bool, request: FrameRequest | None) -> Decoded:
+    """Decodes what is asked for and there; with a late start after a seek, if that works for this file."""
+    if start < 0 or (seconds is not None and seconds <= 0):
+        raise InputError(f"{path}: start must be 0 or more and seconds above 0, not {start} and {seconds}.")
+    decoded = _attempt(path, start, seconds, audio, request, seek=True) if start > _SEEK_MARGIN else None
+    return decoded or _attempt(path, start, seconds, audio, request, seek=False)
+
+
+def _attempt(path, start, seconds, audio, request, *, seek: bool) -> Decoded | None:
+    """One pass over the file; None where a seek did not lead to the wanted start."""
+    with opened(path) as container:
+        heard, seen = audio_stream(container), video_stream(container)
+        origin = _origin(container)
+        sound = Sound(heard, origin + start, seconds) if audio and heard else None
+        pictures = Pictures(seen, origin + start, seconds, request) if request and seen else None
+        decoded = Decoded(heard is not None, seen is not None, sound, pictures)
+        sinks = [sink for sink in (sound, pictures) if sink]
+        if not sinks:
+            return decoded
+        if start and start >= length(container):
+            raise InputError(
+                f"{path}: ends at {length(container):.2f} s, before the start asked for ({start:.2f} s); "
+                "choose an earlier start."
+            )
+        # Files of sound alone are decoded from their beginning: that is fast, and .mp3 seeks inexactly.
+        if seek and not (seen and _sought(container, origin + start - _SEEK_MARGIN)):
+            return None
+        problem = _feed(container, sinks)
+        if seek and any(sink.begin is None or sink.begin > sink.start for sink in sinks):
+            return None
+        if all(sink.begin is None for sink in sinks):
+            raise InputError(
+                f"{path}: nothing in it can be decoded ({problem or 'no data'}); copy or download it again."
+            )
+        problem = problem or _shortfall(container, sinks)
+        if problem:
+            warnings.warn(f"{path}: is damaged or cut off ({problem}); what can be decoded is used", stacklevel=4)
+        return decoded
+
+
+def _sought(container, seconds: float) -> bool:
+    try:
+        container.seek(int(seconds * av.time_base))
+    except av.FFmpegError:
+        return False
+    return True
+
+
+def _feed(container, sinks) -> str | None:
+    """Feeds the sinks until they have enough or the file ends; returns what went wrong on the way, if anything."""
+    by_stream = {sink.stream.index: sink for sink in sinks}
+    problem = None
+    packets = container.demux([sink.stream for sink in sinks])
+    while not all(sink.done for sink in sinks):
+        try:
+            packet = next(packets, None)
+            if packet is None:
+                break
+            sink = by_stream[packet.stream.index]
+            if not sink.done:
+                for frame in packet.decode():
+                    sink.take(frame)
+        except av.FFmpegError as error:
+            problem = problem or error.strerror
+    for sink in sinks:
+        sink.finish()
+    return problem
+
+
+def _shortfall(container, sinks) -> str | None:
+    """Says where the file breaks off, if its header promised more."""
+    if not _LENGTH_STATED & set(container.format.name.split(",")):
+        return None
+    for sink in sinks:
+        stream = sink.stream
+        if sink.done or stream.duration is None:
+            continue
+        stated = float(((stream.start_time or 0) + stream.duration) * stream.time_base) - _origin(container)
+        end = (sink.end if sink.end is not None else _origin(container)) - _origin(container)
+        if stated - end > _BROKEN_OFF:
+            return f"its {stream.type} ends at {end:.2f} s of {stated:.2f} s"
+    return None
+
+
+class Sound:
+    """Collects an audio stream's frames as mono 16 kHz sound from second `start` of the stream's clock."""
+
+    def __init__(self, stream, start: float, seconds: float | None):
+        self.stream, self.start, self.seconds = stream, start, seconds
+        self.begin: float | None = None  # of what has been decoded, in seconds of the stream's clock
+        self.end: float | None = None
+        self.done = False
+        self._pieces: list[tuple[float, list[np.ndarray]]] = []
+        self._resampler = self._setup = None
+
+    def take(self, frame) -> None:
+        time = self.end if frame.pts is None else float(frame.pts * frame.time_base)
+        time = time if time is not None else self.start
+        setup = (frame.format.name, frame.layout.name, frame.sample_rate)
+        gap = self.end is None or abs(time - self.end) > _SOUND_GAP
+        self.begin = time if self.begin is None else self.begin
+        self.end = (time if gap else self.end) + frame.samples / frame.sample_rate
+        if self.end < self.start - _SOUND_GAP:
+            self._flush()
+            return
+        if gap or setup != self._setup:
+            self._flush()
+            # The layout is kept and the channels averaged below: FFmpeg's own float downmix to mono adds
+            # stereo channels with weight 0.707, which leaves [-1, 1].
+            self._resampler = AudioResampler(format="fltp", layout=frame.layout, rate=SAMPLE_RATE)
+            self._setup = setup
+            self._pieces.append((self.end - frame.samples / frame.sample_rate, []))
+        self._store(self._resampler.resample(frame))
+        self.done = self.seconds is not None and self.end > self.start + self.seconds + _SOUND_GAP
+
+    def finish(self) -> None:
+        self._flush()
+
+    def waveform(self) -> np.ndarray:
+        placed = self._placed()
+        end = max((first + len(samples) for first, samples in placed), default=0)
+        whole = np.zeros(max(end, 0) if self.seconds is None else round(self.seconds * SAMPLE_RATE), np.float32)
+        for first, samples in placed:
+            inside = samples[max(-first, 0) : max(len(whole) - first, 0)]
+            whole[max(first, 0) : max(first, 0) + len(inside)] = inside
+        return np.clip(whole, -1.0, 1.0)  # lossy codecs overshoot
+
+    def covered(self) -> float:
+        """Seconds of the waveform that were in the file."""
+        total = round(self.seconds * SAMPLE_RATE)
+        inside = (min(first + len(piece), total) - max(first, 0) for first, piece in self._placed())
+        return min(sum(max(samples, 0) for samples in inside), total) / SAMPLE_RATE
+
+    def _placed(self) -> list[tuple[int, np.ndarray]]:
+        """Each continuous piece with the index of its first sample."""
+        return [
+            (round((time - self.start) * SAMPLE_RATE), np.concatenate(chunks))
+            for time, chunks in self._pieces
+            if chunks
+        ]
+
+    def _flush(self) -> None:
+        if self._resampler is not None:
+            self._store(self._resampler.resample(None))
+        self._resampler = self._setup = None
+
+    def _store(self, frames) -> None:
+        self._pieces[-1][1].extend(frame.to_ndarray().mean(axis=0) for frame in frames if frame is not None)
+
+
+class Pictures:
+    """Collects from a video stream the frames that are shown at the wanted seconds of the stream's clock."""
+
+    def __init__(self, stream, start: float, seconds: float, request: FrameRequest):
+        self.stream, self.start, self.seconds = stream, start, seconds
+        self.begin: float | None = None
+        self.end: float | None = None
+        self.done = False
+        self._times = start + (np.arange(request.count(seconds)) + 0.5) / request.frame_rate
+        self._size = request.size
+        self._next = 0
+        self._current = None
+        self._reformatter = VideoReformatter()
+        self.frames = np.zeros((len(self._times), *(request.size or (stream.height, stream.width)), 3), np.uint8)
+
+    def take(self, frame) -> None:
+        time = self.end if frame.pts is None else float(frame.pts * frame.time_base)
+        time = time if time is not None else self.start
+        if self._current is None:
+            self.begin = time
+            self._current = frame
+            self._next = int(np.searchsorted(self._times, time - _HOLD))
+        self._fill(time)
+        self._current = frame
+        self.end = time + self._duration(frame)
+        self.done = self.end >= self.start + self.seconds and self._next == len(self._times)
+
+    def finish(self) -> None:
+        if self._current is not None:
+            self._fill(self.end + _HOLD)
+
+    def covered(self) -> float:
+        """Seconds of the frames that were in the file."""
+        if self.begin is None:
+            return 0.0
+        return max(min(self.end, self.start + self.seconds) - max(self.begin, self.start), 0.0)
+
+    def _fill(self, until: float) -> None:
+        """Gives the current frame to the wanted seconds before `until` that have none yet."""
+        stop = int(np.searchsorted(self._times, until - 1e-6))
+        if stop > self._next:
+            image = self._converted(self._current)
+            if self._size is None:
+                self._size = image.shape[:2]
+                self.frames = np.zeros((len(self._times), *image.shape), np.uint8)
+            self.frames[self._next : stop] = image
+            self._next = stop
+
+    def _converted(self, frame) -> np.ndarray:
+        """The frame upright as RGB, `(height, width, 3)`."""
+        turns = round(frame.rotation / 90) % 4
+        height, width = self._size or (None, None)
+        if turns % 2:
+            height, width = width, height
+        rgb = self._reformatter.reformat(frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR)
+        return np.rot90(rgb.to_ndarray(), turns)
+
+    def _duration(self, frame) -> float:
+        if frame.duration:
+            return float(frame.duration * frame.time_base)
+        return float(1 / self.stream.average_rate) if self.stream.average_rate else 0.0
