@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import warnings
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -20,8 +21,9 @@ _HOLD = 0.5  # seconds that the first and the last frame stand in for pictures t
 _SOUND_GAP = 0.05  # seconds; a jump of the sound's timestamps beyond it is a gap, below it rounding
 _SEEK_MARGIN = 1.0  # seconds decoded ahead of the wanted start, so that the decoders have settled
 _BROKEN_OFF = 0.5  # seconds that a file may end before its header says without a warning
-# Containers whose header states the length; elsewhere FFmpeg estimates it, and a difference means nothing.
-_LENGTH_STATED = frozenset({"mov", "matroska", "avi", "wav", "flac"})
+# Containers whose header states each stream's length; elsewhere FFmpeg estimates it, and a difference means
+# nothing. Of .mkv and .webm only the whole length is known, see `_shortfall`.
+_LENGTH_STATED = frozenset({"mov", "avi", "wav", "flac"})
 
 
 
@@ -105,13 +107,13 @@ def _attempt(path, start, seconds, audio, request, *, seek: bool) -> Decoded | N
     with opened(path) as container:
         heard, seen = audio_stream(container), video_stream(container)
         origin = _origin(container)
-        sound = Sound(heard, origin + start, seconds) if audio and heard else None
-        pictures = Pictures(seen, origin + start, seconds, request) if request and seen else None
+        sound = Sound(heard, origin, start, seconds) if audio and heard else None
+        pictures = Pictures(seen, origin, start, seconds, request) if request and seen else None
         decoded = Decoded(heard is not None, seen is not None, sound, pictures)
         sinks = [sink for sink in (sound, pictures) if sink]
         if not sinks:
             return decoded
-        if start and start >= length(container):
+        if container.duration is not None and start >= length(container) > 0:
             raise InputError(
                 f"{path}: ends at {length(container):.2f} s, before the start asked for ({start:.2f} s); "
                 "choose an earlier start."
@@ -150,6 +152,8 @@ def _feed(container, sinks) -> str | None:
             packet = next(packets, None)
             if packet is None:
                 break
+            if packet.is_corrupt:
+                problem = problem or "a part is missing"
             sink = by_stream[packet.stream.index]
             if not sink.done:
                 for frame in packet.decode():
@@ -162,34 +166,42 @@ def _feed(container, sinks) -> str | None:
 
 
 def _shortfall(container, sinks) -> str | None:
-    """Says where the file breaks off, if its header promised more."""
-    if not _LENGTH_STATED & set(container.format.name.split(",")):
+    """Says where the file breaks off, if its header promised more and the whole file was wanted."""
+    names = set(container.format.name.split(","))
+    if any(sink.done for sink in sinks):
         return None
-    for sink in sinks:
-        stream = sink.stream
-        if sink.done or stream.duration is None:
-            continue
-        stated = float(((stream.start_time or 0) + stream.duration) * stream.time_base) - _origin(container)
-        end = (sink.end if sink.end is not None else _origin(container)) - _origin(container)
-        if stated - end > _BROKEN_OFF:
-            return f"its {stream.type} ends at {end:.2f} s of {stated:.2f} s"
+    ends = [0.0 if sink.end is None else sink.end - _origin(container) for sink in sinks]
+    stated = []
+    if _LENGTH_STATED & names:
+        stated = [(f"its {sink.stream.type}", sink.stream.duration, sink.stream.time_base) for sink in sinks]
+    elif "matroska" in names and len(sinks) == len(container.streams.audio) + len(container.streams.video):
+        stated, ends = [("it", container.duration, Fraction(1, av.time_base))], [max(ends)]
+    for (what, duration, unit), end in zip(stated, ends, strict=False):
+        if duration is not None and duration * unit - end > _BROKEN_OFF:
+            return f"{what} ends at {end:.2f} s of {float(duration * unit):.2f} s"
     return None
 
 
-class Sound:
-    """Collects an audio stream's frames as mono 16 kHz sound from second `start` of the stream's clock."""
+def _time(frame, sink) -> float:
+    """When a frame begins; one without a timestamp follows the one before it."""
+    if frame.pts is not None:
+        return float(frame.pts * frame.time_base)
+    return sink.origin if sink.end is None else sink.end
 
-    def __init__(self, stream, start: float, seconds: float | None):
-        self.stream, self.start, self.seconds = stream, start, seconds
-        self.begin: float | None = None  # of what has been decoded, in seconds of the stream's clock
+
+class Sound:
+    """Collects an audio stream's frames as mono 16 kHz sound. Its times are seconds of the stream's clock."""
+
+    def __init__(self, stream, origin: float, start: float, seconds: float | None):
+        self.stream, self.origin, self.start, self.seconds = stream, origin, origin + start, seconds
+        self.begin: float | None = None  # of what has been decoded
         self.end: float | None = None
         self.done = False
         self._pieces: list[tuple[float, list[np.ndarray]]] = []
         self._resampler = self._setup = None
 
     def take(self, frame) -> None:
-        time = self.end if frame.pts is None else float(frame.pts * frame.time_base)
-        time = time if time is not None else self.start
+        time = _time(frame, self)
         setup = (frame.format.name, frame.layout.name, frame.sample_rate)
         gap = self.end is None or abs(time - self.end) > _SOUND_GAP
         self.begin = time if self.begin is None else self.begin
@@ -243,14 +255,14 @@ class Sound:
 
 
 class Pictures:
-    """Collects from a video stream the frames that are shown at the wanted seconds of the stream's clock."""
+    """Collects the frames of a video stream that are shown at the wanted times, in seconds of its clock."""
 
-    def __init__(self, stream, start: float, seconds: float, request: FrameRequest):
-        self.stream, self.start, self.seconds = stream, start, seconds
+    def __init__(self, stream, origin: float, start: float, seconds: float, request: FrameRequest):
+        self.stream, self.origin, self.start, self.seconds = stream, origin, origin + start, seconds
         self.begin: float | None = None
         self.end: float | None = None
         self.done = False
-        self._times = start + (np.arange(request.count(seconds)) + 0.5) / request.frame_rate
+        self._times = self.start + (np.arange(request.count(seconds)) + 0.5) / request.frame_rate
         self._size = request.size
         self._next = 0
         self._current = None
@@ -258,8 +270,7 @@ class Pictures:
         self.frames = np.zeros((len(self._times), *(request.size or (stream.height, stream.width)), 3), np.uint8)
 
     def take(self, frame) -> None:
-        time = self.end if frame.pts is None else float(frame.pts * frame.time_base)
-        time = time if time is not None else self.start
+        time = _time(frame, self)
         if self._current is None:
             self.begin = time
             self._current = frame
