@@ -4,7 +4,7 @@ import keras
 
 from ave.config import ModelConfig, model_config
 from ave.layers import AudioGuidedAttention, linear
-from avpipeline.recurrent import bidirectional_lstm
+from avpipeline.recurrent import BidirectionalLSTM
 
 ATTENTION_LAYER = "attention"
 
@@ -37,9 +37,9 @@ def segment_classifier(config: ModelConfig, name: str) -> keras.Model:
 
     branches = []
     if config.audio:
-        branches.append(bidirectional_lstm(config.lstm_units, "lstm_audio")(inputs["audio"]))
+        branches.append(BidirectionalLSTM(config.lstm_units, name="lstm_audio")(inputs["audio"]))
     if config.visual != "none":
-        branches.append(bidirectional_lstm(config.lstm_units, "lstm_video")(_visual_vectors(config, inputs)))
+        branches.append(BidirectionalLSTM(config.lstm_units, name="lstm_video")(_visual_vectors(config, inputs)))
 
     x = branches[0] if len(branches) == 1 else keras.layers.Concatenate(name="fusion")(branches)
     x = keras.layers.ReLU(name="relu_lstm")(x)

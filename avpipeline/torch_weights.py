@@ -14,13 +14,13 @@ def linear_names(torch_name: str, layer: str) -> dict[str, str]:
 
 
 def bidirectional_lstm_names(torch_name: str, layer: str) -> dict[str, str]:
-    """Torch names of a one-layer bidirectional LSTM -> paths of `recurrent.bidirectional_lstm`'s weights.
+    """Torch names of a one-layer bidirectional LSTM -> paths of `recurrent.BidirectionalLSTM`'s weights.
 
     Both order the gates input, forget, cell, output, so a kernel is the transpose and nothing is permuted.
     """
     kinds = {"weight_ih": "kernel", "weight_hh": "recurrent_kernel", "bias_ih": "bias", "bias_hh": "recurrent_bias"}
     return {
-        f"{torch_name}.{kind}_l0{suffix}": f"{layer}/{direction}_rnn/cell/{weight}"
+        f"{torch_name}.{kind}_l0{suffix}": f"{layer}/{direction}/{weight}"
         for direction, suffix in (("forward", ""), ("backward", "_reverse"))
         for kind, weight in kinds.items()
     }

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 REFERENCE_VARIABLE = "AV_REFERENCE_DIR"
-# The golden files that the systems built so far must agree with, array for array.
+# The golden files of the systems built so far: every array in them must have been compared in a full run.
 COVERED = ("ave_batch.npz", "av_att.npz", "vggish_logmel.npz")
 
 _compared: dict[str, set[str]] = {}
+_skipped: list[str] = []
+_left_out: list[str] = []
+_collected: set[Path] = set()
 
 
 def reference_folder() -> Path | None:
@@ -56,3 +59,46 @@ class Golden:
 @pytest.fixture(scope="session")
 def golden(reference_dir) -> Golden:
     return Golden(reference_dir / "golden")
+
+
+def pytest_collection_modifyitems(items):
+    _collected.update(item.path for item in items if item.get_closest_marker("golden"))
+
+
+def pytest_deselected(items):
+    _left_out.extend(item.nodeid for item in items if item.get_closest_marker("golden"))
+
+
+def pytest_runtest_logreport(report):
+    if report.skipped and "golden" in report.keywords:
+        _skipped.append(report.nodeid)
+
+
+def _golden_problems() -> list[str]:
+    """What keeps a full golden run from being a pass: skipped tests, arrays that nothing was compared with."""
+    problems = [f"skipped: {test}" for test in _skipped]
+    for name in COVERED:
+        with np.load(reference_folder() / "golden" / name) as file:
+            missing = [array for array in file.files if array not in _compared.get(name, ())]
+        problems += [f"not compared: {name} {array}" for array in missing]
+    return problems
+
+
+def _is_full_golden_run() -> bool:
+    """Whether every golden test of the suite was to run, with the reference files there."""
+    modules = {path for path in Path(__file__).parent.glob("test_*.py") if "mark.golden" in path.read_text()}
+    return reference_folder() is not None and not _left_out and modules <= _collected
+
+
+def pytest_sessionfinish(session, exitstatus):
+    if exitstatus == pytest.ExitCode.OK and _is_full_golden_run() and _golden_problems():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter):
+    if _compared:
+        counts = ", ".join(f"{name} {len(arrays)}" for name, arrays in sorted(_compared.items()))
+        terminalreporter.write_line(f"golden arrays compared: {counts}")
+    if _is_full_golden_run():
+        for problem in _golden_problems():
+            terminalreporter.write_line(f"golden {problem}", red=True)

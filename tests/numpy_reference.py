@@ -1,6 +1,6 @@
 """The models written once more in plain NumPy: slow, obvious, and independent of Keras.
 
-Weights come as a dict from "layer/weight" to array. One video at a time: audio `(time, channels)`, visual
+Weights come as a dict from the Keras weight's path to the array. One video at a time: audio `(time, channels)`, visual
 `(time, height, width, channels)`.
 """
 
@@ -23,14 +23,14 @@ def relu(x):
 def attention_weights(audio, regions, weights, audio_added_to="regions"):
     """Eq. 3 and 4 of AVE for one second: audio `(channels,)`, regions `(k, channels)` -> `(k,)`."""
     k = len(regions)
-    u_v = relu(regions @ weights["affine_video/kernel"] + weights["affine_video/bias"])
-    u_a = relu(audio @ weights["affine_audio/kernel"] + weights["affine_audio/bias"])
-    from_audio = u_a @ weights["affine_g/kernel"]
-    x = u_v @ weights["affine_v/kernel"]
+    u_v = relu(regions @ weights["attention/affine_video/kernel"] + weights["attention/affine_video/bias"])
+    u_a = relu(audio @ weights["attention/affine_audio/kernel"] + weights["attention/affine_audio/bias"])
+    from_audio = u_a @ weights["attention/affine_g/kernel"]
+    x = u_v @ weights["attention/affine_v/kernel"]
     for region in range(k):
         for component in range(k):
             x[region, component] += from_audio[region if audio_added_to == "regions" else component]
-    return softmax((np.tanh(x) @ weights["affine_h/kernel"])[:, 0])
+    return softmax((np.tanh(x) @ weights["attention/affine_h/kernel"])[:, 0])
 
 
 def lstm(sequence, weights, prefix):
@@ -57,8 +57,9 @@ def segment_classifier(weights, *, audio=None, visual=None, attention="attention
     """AVE's classifier for one video -> probabilities `(time, classes)`.
 
     Args:
-      audio: `(time, channels)`, None without an audio branch (then `attention` is a pair: guide audio).
-      attention: "attention" or "mean".
+      audio: `(time, channels)`; the branch is there if the weights have it, the attention is guided by it anyway.
+      visual: `(time, height, width, channels)`, None without a visual branch.
+      attention: "attention" or "mean" over regions.
     """
     branches = []
     if audio is not None and "lstm_audio/forward/kernel" in weights:

@@ -19,9 +19,9 @@ def inputs():
 @pytest.mark.parametrize("audio_added_to", ["regions", "components"])
 def test_attention_follows_equations_2_to_4(inputs, audio_added_to):
     audio, visual = inputs
-    layer = AudioGuidedAttention(8, audio_added_to)
+    layer = AudioGuidedAttention(8, audio_added_to, name="attention")
     attended, maps = check_layer(layer, audio, visual)
-    weights = {weight.path.split("/")[-2] + "/" + weight.name: np.asarray(weight) for weight in layer.weights}
+    weights = {weight.path: np.asarray(weight) for weight in layer.weights}
     for video in range(3):
         for second in range(4):
             regions = visual[video, second].reshape(6, 5)

@@ -1,0 +1,58 @@
+"""`python -m ave.predict`: labels every second of media files and shows where the model looked."""
+
+import dataclasses
+from pathlib import Path
+
+import keras
+import tyro
+
+from ave.models import has_attention, with_attention
+from avpipeline.cli import run
+from avpipeline.predictions import Forward, Predictor, predict_files
+from avpipeline.saved import load_model
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of a prediction command."""
+
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """Media files, folders of them, or lists (.txt, one path a line)."""
+    weights: Path
+    """The model: a .keras file written by python -m ave.train or python -m ave.convert."""
+    out: Path = Path("runs") / "ave" / "predict"
+    """Folder for the texts, JSON files, pictures and videos."""
+    weights_dir: Path | None = None
+    """Folder with the feature extractors' weights, looked into first."""
+
+
+def main(settings: Settings) -> int:
+    """Labels every second of media files: text, JSON, a timeline, and the attention over the frames with sound."""
+    model, info = load_model(settings.weights, paper="ave")
+    window = next(iter(model.input.values())).shape[1]
+    predictor = Predictor.of(
+        forward_of(model), info, settings.weights, window=window, weights_dir=settings.weights_dir
+    )
+    status = predict_files(settings.files, predictor, settings.out)
+    if not has_attention(model):
+        print(f"{info.model} has no attention, so there are no attention pictures.")
+    print(f"Texts, JSON files, pictures and videos are in {settings.out}")
+    return status
+
+
+def forward_of(model: keras.Model) -> Forward:
+    """The model on one window: probabilities `(seconds, classes)` and attention maps or None."""
+    attends = has_attention(model)
+    shown = with_attention(model) if attends else model
+
+    def forward(features):
+        output = shown(features, training=False)
+        if not attends:
+            return output.numpy()[0], None
+        return output["segments"].numpy()[0], output["attention"].numpy()[0]
+
+    return forward
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, prog="python -m ave.predict"))

@@ -1,0 +1,59 @@
+"""Agreement with values recorded from the authors' own implementation of AVE."""
+
+import numpy as np
+import pytest
+
+import ave
+from ave.convert import load_author_checkpoint
+
+pytestmark = pytest.mark.golden
+
+# Optimizer form -> suffix of the arrays recorded with it.
+FORMS = {"torch": "", "torch_legacy": "_legacy"}
+
+
+@pytest.fixture
+def batch(golden):
+    return {"audio": golden["ave_batch.npz", "audio"], "visual": golden["ave_batch.npz", "visual"]}
+
+
+def close(ours, theirs):
+    ours = np.asarray(ours)
+    assert ours.shape == theirs.shape
+    assert np.abs(ours - theirs).max() <= 1e-5 * max(1, np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("checkpoint", ["av_att.pt", "av_att_torch03.pt"])
+def test_outputs_and_attention(golden, batch, checkpoint):
+    model = load_author_checkpoint(golden.path(checkpoint))
+    assert model.name == "av_att"
+    outputs = ave.with_attention(model)(batch)
+    close(outputs["segments"], golden["av_att.npz", "segment_probs"])
+    close(outputs["attention"], golden["av_att.npz", "attention"])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_training_steps(golden, batch, form):
+    losses = golden["av_att.npz", f"losses_adam{FORMS[form]}_1e-3"]
+    model = load_author_checkpoint(golden.path("av_att.pt"))
+    ave.compile_model(model, ave.train_config(epsilon_form=form))
+    labels = golden["ave_batch.npz", "labels"]
+    history = model.fit(batch, labels, batch_size=len(labels), epochs=len(losses), shuffle=False, verbose=0).history
+    np.testing.assert_allclose(history["loss"], losses, rtol=1e-4)
+    theirs = golden["av_att.npz", f"after_3_steps{FORMS[form]}"]
+    np.testing.assert_allclose(model.predict(batch, verbose=0), theirs, rtol=0, atol=1e-4)
+
+
+def test_parameter_count_is_torchs(golden):
+    model = load_author_checkpoint(golden.path("av_att.pt"))
+    published = ave.build_model("av_att")
+    assert published.count_params() == 1_335_246
+    assert [weight.shape for weight in model.weights] == [weight.shape for weight in published.weights]
+
+
+def test_video_labels_name_the_event_of_the_segments(golden):
+    """ave_batch's two label arrays agree: the segments' events are no other than the video's."""
+    segments, videos = golden["ave_batch.npz", "labels"], golden["ave_batch.npz", "video_labels"]
+    background = segments.shape[-1] - 1
+    for of_segments, of_video in zip(segments.argmax(-1), videos.argmax(-1), strict=True):
+        assert set(of_segments) - {background} <= {of_video}
