@@ -6,6 +6,8 @@ timestamps, never by index / frame rate, so a variable frame rate is right.
 """
 
 import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -176,17 +178,35 @@ def list_media(source) -> list[Path]:
     return listed
 
 
-def write_clip(path, frames: np.ndarray, waveform: np.ndarray | None, *, frame_rate, sample_rate=SAMPLE_RATE) -> None:
-    """Writes an .mp4 (H.264 yuv420p, AAC) that lasts `len(frames) / frame_rate` seconds.
+def write_clip(
+    path,
+    frames: np.ndarray | Iterable[np.ndarray],
+    waveform: np.ndarray | None,
+    *,
+    frame_rate,
+    sample_rate=SAMPLE_RATE,
+) -> None:
+    """Writes an .mp4 (H.264 yuv420p, AAC) that lasts as long as its frames, `count / frame_rate` seconds.
 
     The file appears under `path` only when it is whole. It does not depend on the number of cores.
 
     Args:
-      frames: `(count, height, width, 3)` RGB uint8; an odd height or width is filled up by its last row or
+      frames: `(count, height, width, 3)` RGB uint8, or an iterable of such arrays of one size, written piece by
+        piece (a long video need not fit into memory); an odd height or width is filled up by its last row or
         column, since H.264 needs even ones.
       waveform: mono float in [-1, 1], cut or zero padded to the frames' length; None for no sound.
     """
-    frames = np.asarray(frames)
+    pieces = [frames] if isinstance(frames, np.ndarray) else frames
+    with atomic_path(path) as temporary:
+        try:
+            with av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+                _encode(container, (_even_sized(path, piece) for piece in pieces), waveform, frame_rate, sample_rate)
+        except av.FFmpegError as error:
+            raise write_failure(path, OSError(error.errno, error.strerror)) from error
+
+
+def _even_sized(path, frames: np.ndarray) -> np.ndarray:
+    """The frames with even height and width; InputError unless they are pictures."""
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:
         raise InputError(
             f"{path}: frames must be a uint8 array (count, height, width, 3), not {frames.dtype} {frames.shape}."
@@ -194,14 +214,7 @@ def write_clip(path, frames: np.ndarray, waveform: np.ndarray | None, *, frame_r
     odd_height, odd_width = frames.shape[1] % 2, frames.shape[2] % 2
     if odd_height or odd_width:
         frames = np.pad(frames, ((0, 0), (0, odd_height), (0, odd_width), (0, 0)), mode="edge")
-    if waveform is not None:
-        waveform = _fitted(waveform, round(len(frames) / frame_rate * sample_rate))
-    with atomic_path(path) as temporary:
-        try:
-            with av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-                _encode(container, frames, waveform, frame_rate, sample_rate)
-        except av.FFmpegError as error:
-            raise write_failure(path, OSError(error.errno, error.strerror)) from error
+    return frames
 
 
 def _is_media(path: Path) -> bool:
@@ -216,21 +229,25 @@ def _fitted(waveform, samples: int) -> np.ndarray:
     return fitted
 
 
-def _encode(container, frames: np.ndarray, waveform: np.ndarray | None, frame_rate, sample_rate: int) -> None:
+def _encode(container, pieces: Iterator[np.ndarray], waveform, frame_rate, sample_rate: int) -> None:
     rate = Fraction(frame_rate).limit_denominator(100_000)
+    first = next(pieces)
     video = container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "18"})
-    video.height, video.width = frames.shape[1:3]
+    video.height, video.width = first.shape[1:3]
     video.pix_fmt = "yuv420p"
     video.codec_context.thread_count = 1  # x264's output depends on the number of threads
     audio = None if waveform is None else container.add_stream("aac", rate=sample_rate, layout="mono")
-    for index, image in enumerate(frames):
+    count = 0
+    for image in itertools.chain.from_iterable(itertools.chain([first], pieces)):
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-        frame.pts, frame.time_base = index, 1 / rate
+        frame.pts, frame.time_base = count, 1 / rate
         container.mux(video.encode(frame))
+        count += 1
     container.mux(video.encode(None))
     if audio is None:
         return
-    sound = av.AudioFrame.from_ndarray(waveform[np.newaxis], format="fltp", layout="mono")
+    fitted = _fitted(waveform, round(count / frame_rate * sample_rate))
+    sound = av.AudioFrame.from_ndarray(fitted[np.newaxis], format="fltp", layout="mono")
     sound.sample_rate, sound.pts, sound.time_base = sample_rate, 0, Fraction(1, sample_rate)
     container.mux(audio.encode(sound))
     container.mux(audio.encode(None))
