@@ -1,0 +1,174 @@
+"""Renders a folder of clips with annotations, by several processes, each clip whole or not at all."""
+
+import concurrent.futures
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from avpipeline.errors import InputError
+from avpipeline.files import atomic_path, locked
+from avpipeline.media import write_clip
+from avpipeline.rendering.pictures import FRAME_RATE, render_frames
+from avpipeline.rendering.sounds import SAMPLE_RATE, render_waveform
+from avpipeline.rendering.storyboards import (
+    CATEGORIES,
+    GENERATOR_VERSION,
+    SPLITS,
+    RenderedSettings,
+    Storyboard,
+    storyboards,
+)
+
+PROCESSES = 2
+# How a rendering process ends when its last line is an InputError's sentence.
+INPUT_ERROR_STATUS = 2
+_SETTINGS = "settings.json"
+# What a rendering process prints after each clip, before the clip's id.
+_DONE = "rendered "
+
+
+def identity(settings: RenderedSettings) -> dict:
+    """All that the clips follow from."""
+    return {"generator": GENERATOR_VERSION, **dataclasses.asdict(settings)}
+
+
+def clip_path(folder, board: Storyboard) -> Path:
+    return Path(folder) / "clips" / f"{board.id}.mp4"
+
+
+def render_folder(folder, settings: RenderedSettings, processes: int = PROCESSES) -> None:
+    """Makes `folder` hold every clip of `settings` and its annotations; clips already there are kept.
+
+    Safe against a kill (a clip has its name when it is whole) and against other processes that do the same
+    (they wait, then find everything there). Files: `clips/<id>.mp4`; `Annotations.txt`, `trainSet.txt`,
+    `valSet.txt`, `testSet.txt` in AVE's form; `storyboards.json` with all details; `settings.json`.
+
+    Raises:
+      InputError: the folder holds clips of other settings, or cannot be written.
+    """
+    folder = Path(folder)
+    boards = _all_boards(settings)
+    if _is_complete(folder, settings, boards):
+        return
+    with locked(folder):
+        _claim(folder, settings)
+        _annotate(folder, boards)
+        for leftover in (folder / "clips").glob(".*"):
+            # Half a clip, of a process that was killed.
+            leftover.unlink(missing_ok=True)
+        missing = sum(not clip_path(folder, board).exists() for board in boards)
+        if missing:
+            with tqdm(total=missing, desc="rendering clips", unit="clip") as progress:
+                _render_by_processes(folder, processes, progress.update)
+
+
+def render_part(folder, part: int, parts: int) -> None:
+    """The work of one process: every `parts`-th clip of the folder, where it is not there yet."""
+    fields = _stored_identity(folder)
+    fields.pop("generator")
+    for board in _all_boards(RenderedSettings(**fields))[part::parts]:
+        path = clip_path(folder, board)
+        if not path.exists():
+            frames, waveform = render_frames(board), render_waveform(board)
+            write_clip(path, frames, waveform, frame_rate=FRAME_RATE, sample_rate=SAMPLE_RATE)
+            print(f"{_DONE}{board.id}", flush=True)
+
+
+def _all_boards(settings: RenderedSettings) -> list[Storyboard]:
+    return [board for split in SPLITS for board in storyboards(settings, split)]
+
+
+def _stored_identity(folder) -> dict | None:
+    try:
+        return json.loads((Path(folder) / _SETTINGS).read_text())
+    except FileNotFoundError:
+        return None
+
+
+def _is_complete(folder: Path, settings: RenderedSettings, boards: list[Storyboard]) -> bool:
+    return _stored_identity(folder) == identity(settings) and all(
+        clip_path(folder, board).exists() for board in boards
+    )
+
+
+def _claim(folder: Path, settings: RenderedSettings) -> None:
+    """Writes down what the folder is for, or checks that it is for that."""
+    stored = _stored_identity(folder)
+    if stored is None:
+        _write(folder / _SETTINGS, json.dumps(identity(settings), indent=1))
+    elif stored != identity(settings):
+        raise InputError(f"{folder}: holds clips rendered with other settings; choose another folder.")
+
+
+def _annotate(folder: Path, boards: list[Storyboard]) -> None:
+    """Writes the annotations.
+
+    Annotations.txt is sorted by class, as AVE's is: readers number the classes by their first appearance.
+    """
+    rows = [
+        (event.category, f"{CATEGORIES[event.category]}&{board.id}&good&{event.start}&{event.end}", board.split)
+        for board in boards
+        for event in board.events
+    ]
+    _write_lines(folder / "Annotations.txt", (row for _, row, _ in sorted(rows, key=lambda item: item[0])))
+    for split in SPLITS:
+        _write_lines(folder / f"{split}Set.txt", (row for _, row, own in rows if own == split))
+    _write(folder / "storyboards.json", json.dumps([board.to_json() for board in boards], indent=1))
+
+
+def _write_lines(path: Path, lines) -> None:
+    _write(path, "".join(f"{line}\n" for line in lines))
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text)
+
+
+def _render_by_processes(folder: Path, processes: int, progress: Callable[[], object]) -> None:
+    workers = [_start_worker(folder, part, processes) for part in range(processes)]
+    with concurrent.futures.ThreadPoolExecutor(processes) as pool:
+        try:
+            for following in concurrent.futures.as_completed([pool.submit(_follow, w, progress) for w in workers]):
+                following.result()
+        finally:
+            # Those still at work when another failed, or when the user interrupts.
+            for worker in workers:
+                worker.terminate()
+
+
+def _start_worker(folder: Path, part: int, parts: int) -> subprocess.Popen:
+    """Starts one rendering process.
+
+    A program of its own, not a `multiprocessing` child: that would import the main script again, and
+    TensorFlow with it.
+    """
+    search = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]
+    return subprocess.Popen(
+        [sys.executable, "-m", "avpipeline.rendering.worker", str(folder), str(part), str(parts)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search))},
+    )
+
+
+def _follow(worker: subprocess.Popen, progress: Callable[[], object]) -> None:
+    """Counts the clips that the process reports until it ends; raises what went wrong in it."""
+    said = []
+    for line in worker.stdout:
+        if line.startswith(_DONE):
+            progress()
+        else:
+            said.append(line)
+    status = worker.wait()
+    if status == INPUT_ERROR_STATUS:
+        raise InputError(said[-1].strip())
+    if status:
+        raise RuntimeError(f"a rendering process ended with status {status}: {''.join(said)}")

@@ -1,0 +1,22 @@
+"""One rendering process: `python -m avpipeline.rendering.worker FOLDER PART PARTS`, started by `clips`."""
+
+import sys
+
+from avpipeline.errors import InputError
+from avpipeline.rendering.clips import INPUT_ERROR_STATUS, render_part
+
+
+def main(folder: str, part: str, parts: str) -> int:
+    try:
+        render_part(folder, int(part), int(parts))
+    except InputError as error:
+        print(error)
+        return INPUT_ERROR_STATUS
+    except KeyboardInterrupt:
+        # Ctrl-C reaches all processes of a terminal; the one that started this says so.
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(*sys.argv[1:]))
