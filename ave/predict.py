@@ -30,9 +30,7 @@ def main(settings: Settings) -> int:
     """Labels every second of media files: text, JSON, a timeline, and the attention over the frames with sound."""
     model, info = load_model(settings.weights, paper="ave")
     window = next(iter(model.input.values())).shape[1]
-    predictor = Predictor.of(
-        forward_of(model), info, settings.weights, window=window, weights_dir=settings.weights_dir
-    )
+    predictor = Predictor.of(forward_of(model), info, settings.weights, window=window, weights_dir=settings.weights_dir)
     status = predict_files(settings.files, predictor, settings.out)
     if not has_attention(model):
         print(f"{info.model} has no attention, so there are no attention pictures.")

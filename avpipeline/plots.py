@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import matplotlib
+import matplotlib.font_manager
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -16,7 +17,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from avpipeline.files import atomic_path
 
@@ -29,6 +30,8 @@ _PALETTE = [
     *(matplotlib.colormaps["tab20"](index) for index in (*range(0, 14, 2), 16, 18, *range(1, 15, 2), 17, 19)),
     *(matplotlib.colormaps["tab20b"](index) for index in range(0, 20, 2)),
 ]
+# Comes with matplotlib, so it is there on every machine.
+_FONT = matplotlib.font_manager.findfont("DejaVu Sans")
 _ATTENTION = matplotlib.colormaps["turbo"]
 _FRAMES_A_ROW = 5
 _INK = "#333333"
@@ -104,6 +107,7 @@ def attention_frames(
     labels: Sequence[str],
     *,
     class_names: Sequence[str],
+    start: int = 0,
     title: str = "",
 ) -> None:
     """A grid: each second's frame, below it the same frame with the attention laid over, and the prediction.
@@ -116,6 +120,7 @@ def attention_frames(
       attention: `(seconds, rows, columns)` weights, which sum to 1 over each map.
       labels: the predicted class of each second.
       class_names: in the order of the model's outputs, for the colours.
+      start: second of the first frame.
     """
     limits = attention_limits(attention)
     columns = min(len(frames), _FRAMES_A_ROW)
@@ -131,7 +136,7 @@ def attention_frames(
             overlaid = overlay_attention(frames[second], attention[second], limits)
             gap = np.full((max(1, frames.shape[1] // 40), frames.shape[2], 3), 255, np.uint8)
             axis.imshow(np.concatenate([frames[second], gap, overlaid]))
-            axis.set_title(f"{second}-{second + 1} s", fontsize=10)
+            axis.set_title(f"{start + second}-{start + second + 1} s", fontsize=10)
             _label_below(axis, labels[second], class_names)
         scale = ScalarMappable(Normalize(*limits), _ATTENTION)
         bar = figure.colorbar(scale, ax=axes, aspect=30, pad=0.01, shrink=0.8)
@@ -169,6 +174,23 @@ def overlay_attention(
     base = 0.4 * frame + 0.6 * frame.mean(-1, keepdims=True)
     alpha = 0.7 * np.sqrt(large)[..., None]
     return ((1 - alpha) * base + alpha * colours).round().astype(np.uint8)
+
+
+def caption(frame: np.ndarray, text: str) -> np.ndarray:
+    """A copy of a uint8 frame `(height, width, 3)` with a line of text in its lower left corner."""
+    image = Image.fromarray(frame)
+    height, width = frame.shape[:2]
+    font = ImageFont.truetype(_FONT, max(8, height // 18))
+    if font.getlength(text) > 0.9 * width:
+        font = font.font_variant(size=max(6, int(font.size * 0.9 * width / font.getlength(text))))
+    margin = font.size // 3
+    left, top, right, bottom = font.getbbox(text, anchor="ls")
+    corner = (2 * margin, height - 2 * margin - bottom)
+    box = (margin, corner[1] + top - margin, corner[0] + right + margin, height - margin)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle(box, fill=(20, 20, 20))
+    draw.text(corner, text, font=font, fill=(255, 255, 255), anchor="ls")
+    return np.asarray(image)
 
 
 def curves(path, history: Mapping[str, Sequence[float]]) -> None:

@@ -1,0 +1,321 @@
+"""From a media file to labels over time: windows, prediction, and the files that show the result.
+
+For models that label every second of a clip. A paper's `predict.py` gives the model; what is read, written and
+said is the same for all.
+"""
+
+import dataclasses
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tqdm
+
+from avpipeline import media, plots
+from avpipeline.backbones import Extractor, clip_features, extractor_for
+from avpipeline.errors import InputError
+from avpipeline.files import atomic_path, make_folder, sha256_file
+from avpipeline.saved import ModelInfo
+
+# Features of one window, `(1, seconds, ...)` by modality -> probabilities `(seconds, classes)` and, from models
+# that attend to regions, the maps `(seconds, rows, columns)`, else None.
+Forward = Callable[[Mapping[str, np.ndarray]], tuple[np.ndarray, np.ndarray | None]]
+
+_OVERLAY_WIDTH = 640
+_OVERLAY_RATE = 60.0
+_OVERLAY_PIECE = 5  # seconds in memory at a time
+_STREAMS = {"audio": "sound", "visual": "pictures"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictor:
+    """A loaded model with the networks that make its features.
+
+    Attributes:
+      forward: the model.
+      info: what it is.
+      weights: its file.
+      extractors: modality -> the network whose features it was trained on.
+      window: seconds that the model looks at together.
+    """
+
+    forward: Forward
+    info: ModelInfo
+    weights: Path
+    extractors: Mapping[str, Extractor]
+    window: int
+
+    @classmethod
+    def of(cls, forward: Forward, info: ModelInfo, weights, *, window: int, weights_dir=None) -> "Predictor":
+        """With the extractors that `info` names; InputError where their weights are missing or others."""
+        extractors = {
+            modality: extractor_for(feature, weights_dir=weights_dir) for modality, feature in info.features.items()
+        }
+        return cls(forward, info, Path(weights), extractors, window)
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """Labels over time of one media file.
+
+    Attributes:
+      media: what the file holds.
+      probabilities: `(seconds, classes)`.
+      attention: `(seconds, rows, columns)`, None where the model has none or the file no pictures.
+      notes: sentences that a reader of the result must know.
+    """
+
+    media: media.MediaInfo
+    probabilities: np.ndarray
+    attention: np.ndarray | None
+    notes: tuple[str, ...]
+
+
+def predict_file(path, predictor: Predictor) -> Prediction:
+    """Labels every second of a media file.
+
+    A file of n seconds (rounded, at least 1) is cut into consecutive windows of the model's length; each is
+    predicted on its own, the last one filled up with silence and black frames, and only the file's own seconds
+    are returned. A stream that is missing gives features of zeros and a note.
+
+    Raises:
+      InputError: not a media file, or it lacks the only stream that the model uses.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        about = media.probe(path)
+        notes = _stream_notes(about, predictor)
+        seconds = max(1, int(about.seconds + 0.5))
+        starts = range(0, seconds, predictor.window)
+        windows = [_predict_window(path, predictor, start) for start in starts]
+    probabilities = np.concatenate([probabilities for probabilities, _ in windows])[:seconds]
+    attention = None
+    if windows[0][1] is not None and about.has_video:
+        attention = np.concatenate([maps for _, maps in windows])[:seconds]
+    notes += _length_notes(about, seconds, predictor.window)
+    # Damage that the decoder met; the file's name is said above the notes anyway.
+    told = (str(warning.message) for warning in caught if str(warning.message).startswith(str(path)))
+    notes += [sentence.removeprefix(f"{path}: ") for sentence in dict.fromkeys(told)]
+    return Prediction(about, probabilities, attention, tuple(notes))
+
+
+def predict_files(sources: Sequence, predictor: Predictor, out) -> int:
+    """Predicts files, folders or lists of files; prints each result and writes it to the folder `out`.
+
+    Returns:
+      Exit status: 0, or 2 where some of several files could not be used; they are named at the end.
+
+    Raises:
+      InputError: a source names no file, two files would write to one name, the only file cannot be used.
+    """
+    paths = [path for source in sources for path in media.list_media(source)]
+    _require_own_names(paths)
+    failed = []
+    for path in tqdm.tqdm(paths, unit="file", disable=len(paths) == 1):
+        try:
+            print(write_prediction(predict_file(path, predictor), predictor, out))
+        except InputError as error:
+            if len(paths) == 1:
+                raise
+            failed.append(str(error))
+    if failed:
+        print(f"{len(paths) - len(failed)} of {len(paths)} files done; not done:", file=sys.stderr)
+        print("\n".join(failed), file=sys.stderr)
+    return 2 if failed else 0
+
+
+def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
+    """Writes everything that shows one file's prediction; returns the text.
+
+    `STEM.json` and `STEM.txt` say the same. `STEM_timeline.png`; and where there is attention
+    `STEM_attention.png`, one a window, and `STEM_attention.mp4`, the clip with the maps laid over.
+    """
+    out = make_folder(out)
+    document = as_json(prediction, predictor)
+    text = as_text(document)
+    stem = prediction.media.path.stem
+    with atomic_path(out / f"{stem}.json") as temporary:
+        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    _write_timeline(prediction, predictor.info, out / f"{stem}_timeline.png")
+    if prediction.attention is not None:
+        _write_attention_pictures(prediction, predictor, out / f"{stem}_attention.png")
+        _write_overlay(prediction, predictor.info, out / f"{stem}_attention.mp4")
+    # The text last: where it is, the rest is too.
+    with atomic_path(out / f"{stem}.txt") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return text
+
+
+def as_json(prediction: Prediction, predictor: Predictor) -> dict:
+    """The whole result as JSON values; times in seconds."""
+    about, info = prediction.media, predictor.info
+    indices = prediction.probabilities.argmax(1)
+    labels = [info.class_names[index] for index in indices]
+    best = prediction.probabilities.max(1)
+    return {
+        "file": about.path.name,
+        "length": round(about.seconds, 3),
+        "has_audio": about.has_audio,
+        "has_video": about.has_video,
+        "notes": list(prediction.notes),
+        "model": {
+            "paper": info.paper,
+            "model": info.model,
+            "preset": info.preset,
+            "trained_on": info.dataset,
+            "weights": predictor.weights.name,
+            "sha256": sha256_file(predictor.weights),
+            "version": info.version,
+        },
+        "features": {modality: feature.to_json() for modality, feature in info.features.items()},
+        "events": [
+            {"start": start, "end": end, "label": label, "probability": round(float(best[start:end].mean()), 4)}
+            for start, end, label in plots.stretches(labels)
+            if label != plots.BACKGROUND
+        ],
+        "segments": [
+            {
+                "start": second,
+                "end": second + 1,
+                "label": label,
+                "probability": round(float(best[second]), 4),
+                "probabilities": [round(float(value), 6) for value in prediction.probabilities[second]],
+            }
+            for second, label in enumerate(labels)
+        ],
+        "class_names": list(info.class_names),
+    }
+
+
+def as_text(document: Mapping) -> str:
+    """The same result to read: what `as_json` gave, without the probabilities of the other classes."""
+    model = document["model"]
+    lines = [
+        f"{document['file']}: {document['length']} s",
+        f"model: {model['paper']} {model['model']}, preset {model['preset']}, trained on {model['trained_on']} "
+        f"({model['weights']}, sha256 {model['sha256'][:12]})",
+    ]
+    for modality, feature in document["features"].items():
+        name = f"{feature['extractor']}:{feature['variant']}"
+        known = f", sha256 {feature['sha256'][:12]}" if feature["sha256"] else ""
+        lines.append(f"{modality}: {name}, weights {feature['weights']}{known}")
+    lines += [f"note: {note}" for note in document["notes"]]
+    lines += ["", "seconds  probability  class"]
+    for segment in document["segments"]:
+        span = f"{segment['start']}-{segment['end']}"
+        lines.append(f"{span:<7}  {segment['probability']:<11.4f}  {segment['label']}")
+    lines += ["", "events:" if document["events"] else "events: none"]
+    for event in document["events"]:
+        lines.append(f"  {event['start']}-{event['end']} s  {event['label']} ({event['probability']:.4f})")
+    return "\n".join(lines) + "\n"
+
+
+def _predict_window(path, predictor: Predictor, start: int) -> tuple[np.ndarray, np.ndarray | None]:
+    visual = predictor.extractors.get("visual")
+    pictures = {"frame_rate": visual.frame_rate, "size": visual.frame_size} if visual else {}
+    clip = media.read_clip(
+        path,
+        seconds=predictor.window,
+        start=start,
+        audio="audio" in predictor.extractors,
+        video=visual is not None,
+        **pictures,
+    )
+    features = clip_features(predictor.extractors, clip)
+    return predictor.forward({modality: feature[np.newaxis] for modality, feature in features.items()})
+
+
+def _stream_notes(about: media.MediaInfo, predictor: Predictor) -> list[str]:
+    """What a missing stream does to the prediction; InputError where nothing that the model uses is there."""
+    there = {"audio": about.has_audio, "visual": about.has_video}
+    missing = [modality for modality in predictor.extractors if not there[modality]]
+    model = predictor.info.model
+    if len(missing) == len(predictor.extractors):
+        streams = " and ".join(_STREAMS[modality] for modality in missing)
+        raise InputError(f"{about.path}: has no {streams}, all that the model '{model}' uses; take another model.")
+    return [
+        f"the file has no {_STREAMS[modality]}: '{model}' was given {modality} features of zeros, "
+        "so its predictions are not reliable"
+        for modality in missing
+    ]
+
+
+def _length_notes(about: media.MediaInfo, seconds: int, window: int) -> list[str]:
+    if seconds < window:
+        return [f"shorter than the model's {window} s: filled up for the model, only its own seconds are given"]
+    if seconds > window:
+        count = -(-seconds // window)
+        return [f"longer than the model's {window} s: predicted in {count} windows one after the other, joined"]
+    return []
+
+
+def _require_own_names(paths: Sequence[Path]) -> None:
+    first: dict[str, Path] = {}
+    for path in paths:
+        other = first.setdefault(path.stem, path)
+        if other is not path:
+            raise InputError(f"{path}: would overwrite the results of {other}; predict it into another --out.")
+
+
+def _write_timeline(prediction: Prediction, info: ModelInfo, path: Path) -> None:
+    about = prediction.media
+    plots.timeline(
+        path,
+        prediction.probabilities,
+        info.class_names,
+        waveform=media.read_waveform(about.path, seconds=len(prediction.probabilities)),
+        sample_rate=media.SAMPLE_RATE,
+        title=_title(about, info),
+    )
+
+
+def _write_attention_pictures(prediction: Prediction, predictor: Predictor, path: Path) -> None:
+    """One picture a window; from the second on they are numbered."""
+    about, info = prediction.media, predictor.info
+    labels = [info.class_names[index] for index in prediction.probabilities.argmax(1)]
+    for number, start in enumerate(range(0, len(labels), predictor.window), start=1):
+        here = slice(start, start + predictor.window)
+        frames = media.read_frames(about.path, frame_rate=1, size=None, start=start, seconds=len(labels[here]))
+        plots.attention_frames(
+            path if number == 1 else path.with_stem(f"{path.stem}_{number}"),
+            frames,
+            prediction.attention[here],
+            labels[here],
+            class_names=info.class_names,
+            start=start,
+            title=_title(about, info),
+        )
+
+
+def _write_overlay(prediction: Prediction, info: ModelInfo, path: Path) -> None:
+    """The clip with its sound, its frame rate and its size (at most 640 wide), and the attention laid over."""
+    about = prediction.media
+    rate = min(about.frame_rate or 25.0, _OVERLAY_RATE)
+    waveform = media.read_waveform(about.path, seconds=about.seconds)
+    media.write_clip(path, _overlaid_frames(prediction, info, rate), waveform, frame_rate=rate)
+
+
+def _overlaid_frames(prediction: Prediction, info: ModelInfo, rate: float) -> Iterator[np.ndarray]:
+    """The overlay's frames, some seconds at a time, so that a long video needs no memory."""
+    about, attention = prediction.media, prediction.attention
+    scale = min(1.0, _OVERLAY_WIDTH / about.width)
+    # H.264 needs even sizes.
+    size = tuple(max(2, 2 * round(scale * side / 2)) for side in (about.height, about.width))
+    limits = plots.attention_limits(attention)
+    labels = [info.class_names[index] for index in prediction.probabilities.argmax(1)]
+    total, piece = max(1, round(about.seconds * rate)), max(1, int(_OVERLAY_PIECE * rate))
+    for first in range(0, total, piece):
+        count = min(piece, total - first)
+        frames = media.read_frames(about.path, frame_rate=rate, size=size, start=first / rate, seconds=count / rate)
+        for index, frame in enumerate(frames):
+            # After the last predicted second (a file of 10.3 s has 10) its map stays.
+            second = min(int((first + index + 0.5) / rate), len(attention) - 1)
+            frames[index] = plots.caption(plots.overlay_attention(frame, attention[second], limits), labels[second])
+        yield frames
+
+
+def _title(about: media.MediaInfo, info: ModelInfo) -> str:
+    return f"{about.path.name} - {info.paper} {info.model}, trained on {info.dataset}"
