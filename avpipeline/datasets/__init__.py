@@ -1,1 +1,53 @@
 """Datasets by name; each module reads one dataset's official files into `base.Split`s."""
+
+from collections.abc import Iterable
+
+from avpipeline.datasets.base import Split
+from avpipeline.errors import InputError
+
+DATASETS = {
+    "ave": "AVE: 4143 real videos, one event each, from its official files (needs --data)",
+    "rendered": "made-up clips of moving objects and synthesised sounds, rendered on first use (a test bed)",
+}
+
+
+def load_split(
+    dataset: str,
+    name: str,
+    data_dir=None,
+    *,
+    seed: int = 0,
+    modalities: Iterable[str] | None = None,
+) -> Split:
+    """One split of a dataset by name.
+
+    Args:
+      dataset: one of `DATASETS`.
+      name: `"train"`, `"val"` or `"test"`.
+      data_dir: folder of the dataset's files; None for the rendered dataset, which has none.
+      seed: the rendered dataset's generator seed; others ignore it.
+      modalities: the inputs that are needed, None for all that are there.
+
+    Raises:
+      InputError: unknown dataset or split, files missing or wrong.
+    """
+    if dataset not in DATASETS:
+        raise InputError(f"dataset '{dataset}': unknown, the names are {', '.join(DATASETS)}.")
+    if dataset == "rendered":
+        return _load_rendered(name, data_dir, seed)
+    if data_dir is None:
+        raise InputError(f"dataset '{dataset}': needs the folder of its files (--data); see docs/datasets.md.")
+
+    from avpipeline.datasets.ave import load_ave
+
+    return load_ave(data_dir, name, modalities=modalities)
+
+
+def _load_rendered(name: str, data_dir, seed: int) -> Split:
+    if data_dir is not None:
+        raise InputError(f"dataset 'rendered': is made by the program and cannot be read from {data_dir}.")
+
+    # Rendering brings decoders and networks that real features do not need.
+    from avpipeline.datasets.rendered import RenderedSettings, rendered_split
+
+    return rendered_split(name, RenderedSettings(seed=seed))

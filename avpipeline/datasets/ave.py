@@ -1,0 +1,304 @@
+"""AVE: 4143 ten-second videos, one audio-visual event each (Tian et al., "Audio-Visual Event Localization in
+Unconstrained Videos", ECCV 2018), read from the files that its authors publish.
+
+The files speak of a video by its row: the number of its line in Annotations.txt, from 0, headings not counted.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from avpipeline.datasets.base import Split
+from avpipeline.errors import InputError
+from avpipeline.features import FeatureInfo
+from avpipeline.hdf5 import DATA_KEY, FEATURE_FILES, H5Source, read_h5_array
+
+SEGMENTS = 10  # of one second each
+BACKGROUND = "background"
+SPLITS = ("train", "val", "test")
+ANNOTATIONS = "Annotations.txt"
+GUIDE = "docs/datasets.md says where AVE's files come from"
+
+# What the authors' released feature files hold: VGGish after its last ReLU, not whitened and not quantised.
+RELEASED_FEATURES = {
+    "audio": FeatureInfo("vggish", "embedding_relu", "audioset", "", (128,)),
+    "visual": FeatureInfo("vgg19", "pool5", "imagenet", "", (7, 7, 512)),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """One of the authors' HDF5 files of the key "avadataset".
+
+    Attributes:
+      shape: shape of one row; None stands for the number of classes, background among them.
+      of: what its rows are: "annotations" (one a line of Annotations.txt) or "noisy" (the extra videos).
+      purpose: what it is for.
+    """
+
+    shape: tuple[int | None, ...]
+    of: str
+    purpose: str
+
+
+TABLES = {
+    "audio_feature.h5": Table((SEGMENTS, 128), "annotations", "audio features; every model that hears"),
+    "visual_feature.h5": Table((SEGMENTS, 7, 7, 512), "annotations", "visual features; every model that sees"),
+    "labels.h5": Table((SEGMENTS, None), "annotations", "segment labels; rebuilt from Annotations.txt"),
+    "mil_labels.h5": Table((None,), "annotations", "video labels of weakly-supervised training"),
+    "labels_closs.h5": Table((SEGMENTS,), "annotations", "in or out of the event; cross-modality localization"),
+    "visual_feature_vec.h5": Table((SEGMENTS, 512), "annotations", "averaged maps; cross-modality localization"),
+    "audio_feature_noisy.h5": Table((SEGMENTS, 128), "noisy", "background videos of weakly-supervised training"),
+    "visual_feature_noisy.h5": Table((SEGMENTS, 7, 7, 512), "noisy", "the same videos' visual features"),
+    "labels_noisy.h5": Table((None,), "noisy", "the same videos' labels (background)"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Annotation:
+    """One line of Annotations.txt: the event fills the seconds from `start` up to, not including, `end`."""
+
+    category: str
+    video_id: str
+    quality: str
+    start: int
+    end: int
+
+
+def load_ave(data_dir, split: str, *, modalities: Iterable[str] | None = None) -> Split:
+    """One split of AVE with segment labels `(videos, 10, classes)`, in the order of the authors' order file.
+
+    Features are not read yet: `Split.inputs` reads them by row. Labels come from labels.h5 where it is there,
+    else from Annotations.txt. Feature files that `avpipeline.extract` wrote say what they are and which video
+    each row is; others are taken as the authors' released features, one row a line of Annotations.txt.
+
+    Args:
+      data_dir: folder with Annotations.txt, the order or Set files, and audio_feature.h5 or visual_feature.h5.
+      split: `"train"`, `"val"` or `"test"`.
+      modalities: the inputs needed, None for those whose file is there.
+
+    Raises:
+      InputError: a file is missing, malformed or disagrees with another.
+    """
+    folder = Path(data_dir)
+    _check_split(split)
+    annotations = read_annotations(folder / ANNOTATIONS)
+    order = read_order(folder, split, annotations)
+    names = class_names(annotations)
+    present = [modality for modality, name in FEATURE_FILES.items() if (folder / name).exists()]
+    chosen = tuple(present if modalities is None else modalities)
+    if not chosen:
+        raise InputError(f"{folder}: has neither {' nor '.join(FEATURE_FILES.values())}; {GUIDE}.")
+    opened = {modality: open_features(folder, modality) for modality in chosen}
+    return Split(
+        dataset="ave",
+        name=split,
+        ids=tuple(annotations[row].video_id for row in order),
+        class_names=names,
+        inputs={name: _rows_of(source, annotations, order) for name, (source, _) in opened.items()},
+        labels=read_segment_labels(folder, annotations)[order],
+        features={name: info for name, (_, info) in opened.items()},
+    )
+
+
+def read_annotations(path) -> tuple[Annotation, ...]:
+    """The lines of Annotations.txt (or trainSet.txt, ...), in order.
+
+    A line is `Category&VideoID&good&start&end`. A heading, empty lines at the end and either kind of line end
+    are accepted.
+
+    Raises:
+      InputError: no such file, not text, no lines, a malformed line (its number is named).
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; {GUIDE}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error}); download it again.") from error
+    while lines and not lines[-1].strip():
+        lines.pop()
+    first = 1 if lines and _is_heading(lines[0]) else 0
+    if len(lines) == first:
+        raise InputError(f"{path}: holds no annotations; download it again.")
+    return tuple(_annotation(path, number, line) for number, line in enumerate(lines[first:], first + 1))
+
+
+def class_names(annotations: Sequence[Annotation]) -> tuple[str, ...]:
+    """Names in label order: the authors' numbering is the order of first appearance, then background."""
+    return (*dict.fromkeys(annotation.category for annotation in annotations), BACKGROUND)
+
+
+def event_segments(annotations: Sequence[Annotation]) -> np.ndarray:
+    """`(videos, 10)` float32, 1 where the segment lies in the event: what labels_closs.h5 holds."""
+    seconds = np.arange(SEGMENTS)
+    return np.stack([(item.start <= seconds) & (seconds < item.end) for item in annotations]).astype(np.float32)
+
+
+def video_labels(annotations: Sequence[Annotation]) -> np.ndarray:
+    """`(videos, classes)` float32 one-hot of each video's category: what mil_labels.h5 holds."""
+    names = class_names(annotations)
+    return np.eye(len(names), dtype=np.float32)[[names.index(item.category) for item in annotations]]
+
+
+def segment_labels(annotations: Sequence[Annotation]) -> np.ndarray:
+    """`(videos, 10, classes)` float32 one-hot, background outside of the event: what labels.h5 holds."""
+    event = event_segments(annotations)[..., np.newaxis]
+    background = np.eye(len(class_names(annotations)), dtype=np.float32)[-1]
+    return event * video_labels(annotations)[:, np.newaxis] + (1 - event) * background
+
+
+def read_segment_labels(folder, annotations: Sequence[Annotation]) -> np.ndarray:
+    """Labels of labels.h5, or rebuilt ones where it is missing: `(videos, 10, classes)` float32 one-hot.
+
+    Raises:
+      InputError: labels.h5 is not one-hot, of another shape, or numbers the classes otherwise.
+    """
+    path = Path(folder) / "labels.h5"
+    rebuilt = segment_labels(annotations)
+    if not path.exists():
+        return rebuilt
+    source = open_table(folder, path.name, annotations)
+    labels = source.read(np.arange(len(source)))
+    if not (np.isin(labels, (0, 1)).all() and (labels.sum(-1) == 1).all()):
+        raise InputError(f"{path}: its labels are not one-hot; remove the file, labels are then rebuilt.")
+    given, own = labels.argmax(-1), rebuilt.argmax(-1)
+    background = rebuilt.shape[-1] - 1
+    if ((given != own) & (given != background) & (own != background)).any():
+        raise InputError(
+            f"{path}: numbers the classes otherwise than {ANNOTATIONS}, where they are counted in order of first "
+            "appearance; remove the file, labels are then rebuilt."
+        )
+    return labels
+
+
+def read_order(folder, split: str, annotations: Sequence[Annotation], *, matched: bool = False) -> np.ndarray:
+    """Rows of one split, int64, in the authors' order.
+
+    From `<split>_order.h5`, else from `<split>Set.txt`, which lists the same videos in the same order. With
+    `matched`, from `<split>_order_match.h5`: the split of cross-modality localization, whose test videos all
+    have events shorter than the video.
+
+    Raises:
+      InputError: neither file is there, a row is out of range, a listed line is not in Annotations.txt.
+    """
+    _check_split(split)
+    path = Path(folder) / f"{split}_order{'_match' if matched else ''}.h5"
+    listing = Path(folder) / f"{split}Set.txt"
+    if path.exists():
+        return _order_from_h5(path, len(annotations))
+    if listing.exists() and not matched:
+        return _order_from_list(listing, annotations)
+    missing = path.name if matched else f"{path.name} nor {listing.name}"
+    raise InputError(f"{folder}: has {'no' if matched else 'neither'} {missing}; {GUIDE}.")
+
+
+def open_table(folder, name: str, annotations: Sequence[Annotation]) -> H5Source:
+    """One of `TABLES`, with the shape and number of rows that belong to these annotations.
+
+    Raises:
+      InputError: the file is missing, broken, of another shape or of another number of rows.
+    """
+    classes = len(class_names(annotations))
+    table = TABLES[name]
+    source = H5Source(
+        Path(folder) / name, DATA_KEY, shape=[classes if size is None else size for size in table.shape]
+    )
+    if table.of == "annotations":
+        _check_count(source, annotations)
+    return source
+
+
+def open_features(folder, modality: str) -> tuple[H5Source, FeatureInfo]:
+    """The file of one modality's features, and what they are; its row numbers are the file's own.
+
+    Raises:
+      InputError: the file is missing or broken, or its rows do not have the shape of these features.
+    """
+    if modality not in FEATURE_FILES:
+        raise InputError(f"ave: has no {modality} features, only {' and '.join(FEATURE_FILES)}.")
+    path = Path(folder) / FEATURE_FILES[modality]
+    info = H5Source(path).feature_info() or RELEASED_FEATURES[modality]
+    return H5Source(path, shape=(SEGMENTS, *info.shape)), info
+
+
+def _rows_of(source: H5Source, annotations: Sequence[Annotation], order: np.ndarray) -> H5Source:
+    """The rows of a split: by the ids that the file carries, else by row number."""
+    ids = source.ids()
+    if ids is None:
+        _check_count(source, annotations)
+        return H5Source(source.path, rows=order)
+    row_of = {video_id: row for row, video_id in enumerate(ids)}
+    wanted = [annotations[row].video_id for row in order]
+    missing = sorted(set(wanted) - row_of.keys())
+    if missing:
+        raise InputError(
+            f"{source.path}: has no features of {len(missing)} annotated videos (the first is {missing[0]}); "
+            "extract them too."
+        )
+    return H5Source(source.path, rows=[row_of[video_id] for video_id in wanted])
+
+
+def _check_count(source: H5Source, annotations: Sequence[Annotation]) -> None:
+    if len(source) != len(annotations):
+        raise InputError(
+            f"{source.path}: has {len(source)} rows and {ANNOTATIONS} {len(annotations)}; "
+            "the two do not belong together, download both from one place."
+        )
+
+
+def _check_split(split: str) -> None:
+    if split not in SPLITS:
+        raise InputError(f"ave: has no split '{split}', only {', '.join(SPLITS)}.")
+
+
+def _is_heading(line: str) -> bool:
+    fields = line.split("&")
+    return len(fields) > 1 and fields[1].strip().lower() == "videoid"
+
+
+def _annotation(path: Path, number: int, line: str) -> Annotation:
+    fields = [field.strip() for field in line.split("&")]
+    if len(fields) != 5 or not all(fields):
+        raise InputError(
+            f"{path}: line {number} is not of the form Category&VideoID&good&start&end ({line.strip()!r}); "
+            "correct it or download the file again."
+        )
+    category, video_id, quality, *times = fields
+    if not all(time.isdecimal() for time in times) or not int(times[0]) <= int(times[1]) <= SEGMENTS:
+        raise InputError(
+            f"{path}: line {number} has no event within seconds 0 to {SEGMENTS} ({line.strip()!r}); "
+            "correct it or download the file again."
+        )
+    return Annotation(category, video_id, quality, int(times[0]), int(times[1]))
+
+
+def _order_from_h5(path: Path, count: int) -> np.ndarray:
+    order = read_h5_array(path, "order")
+    if order.ndim != 1 or order.dtype.kind not in "iu" or not len(order):
+        raise InputError(
+            f"{path}: 'order' is not a list of row numbers (type {order.dtype}, shape {order.shape}); "
+            "download it again."
+        )
+    outside = np.flatnonzero((order < 0) | (order >= count))
+    if outside.size:
+        raise InputError(
+            f"{path}: entry {outside[0]} is row {order[outside[0]]}, {ANNOTATIONS} has rows 0 to {count - 1}; "
+            "the two do not belong together, download both from one place."
+        )
+    return order.astype(np.int64)
+
+
+def _order_from_list(path: Path, annotations: Sequence[Annotation]) -> np.ndarray:
+    row_of = {annotation: row for row, annotation in enumerate(annotations)}
+    listed = read_annotations(path)
+    for item in listed:
+        if item not in row_of:
+            raise InputError(
+                f"{path}: lists {item.video_id} ({item.category}, {item.start} to {item.end} s), which is not in "
+                f"{ANNOTATIONS}; the two do not belong together, download both from one place."
+            )
+    return np.array([row_of[item] for item in listed], np.int64)
