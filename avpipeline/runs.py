@@ -26,7 +26,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from avpipeline import __version__
+from avpipeline import __version__, plots
 from avpipeline.batches import batches, steps_per_epoch
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
@@ -176,7 +176,7 @@ def _train(experiment: Experiment, folder: Path, seed: int) -> tuple[float, int]
             callbacks=[keras.callbacks.TensorBoard(folder / "tensorboard"), keep],
             verbose=0,
         )
-    # curves
+    plots.curves(folder / "curves.png", keep.progress.columns())
     return keep.progress.best_score, keep.progress.best_epoch
 
 

@@ -1,0 +1,165 @@
+"""Runs: reproducible, resumable after a kill, selected on validation, honest in what they write."""
+
+import csv
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import synthetic_splits
+
+from ave import train
+from avpipeline import runs
+from avpipeline.errors import InputError
+from avpipeline.files import locked
+from avpipeline.metrics import segment_accuracy
+from avpipeline.saved import load_model
+
+
+def experiment(epochs=4, **changes):
+    settings = train.settings_for("av_att")
+    network = dataclasses.replace(settings.network, attention_units=6, lstm_units=4, hidden_units=5)
+    training = dataclasses.replace(
+        settings.training, batch_size=3, epochs=epochs, validate_every=2, shuffle=True, learning_rate=0.05, **changes
+    )
+    settings = dataclasses.replace(settings, network=network, training=training)
+    return train.experiment(settings, synthetic_splits())
+
+
+def figures(result):
+    """What must be equal between two runs of the same seed: every number that training decides."""
+    return [{name: seed[name] for name in ("seed", "val", "best_epoch", "test")} for seed in result["seeds"]]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    return out, runs.run(experiment(), out, [0, 1])
+
+
+def test_result_is_recomputed_from_stored_predictions(finished):
+    out, result = finished
+    for seed in result["seeds"]:
+        with np.load(out / f"seed-{seed['seed']}" / "predictions.npz") as file:
+            assert seed["test"] == segment_accuracy(file["labels"], file["predictions"])
+            np.testing.assert_array_equal(file["labels"], synthetic_splits()["test"].labels)
+    scores = [seed["test"] for seed in result["seeds"]]
+    assert result["test_mean"] == np.mean(scores)
+    np.testing.assert_allclose(result["test_std"], np.std(scores, ddof=1))
+
+
+def test_best_epoch_is_the_first_best_of_validation(finished):
+    out, result = finished
+    for seed in result["seeds"]:
+        with open(out / f"seed-{seed['seed']}" / "log.csv") as file:
+            scores = {int(row["epoch"]): row["val_segment_accuracy"] for row in csv.DictReader(file)}
+        validated = {epoch: float(score) for epoch, score in scores.items() if score}
+        assert list(scores) == [1, 2, 3, 4]
+        assert list(validated) == [2, 4]
+        assert seed["val"] == max(validated.values())
+        assert seed["best_epoch"] == min(epoch for epoch, score in validated.items() if score == seed["val"])
+
+
+def test_stored_weights_give_the_stored_predictions(finished):
+    out, _ = finished
+    model, info = load_model(out / "seed-0" / "best.keras", paper="ave")
+    assert info.class_names == ("dog", "bell", "background")
+    again = runs.predict(model, synthetic_splits()["test"])
+    np.testing.assert_allclose(again, predictions(out), atol=1e-6)
+
+
+def test_result_says_how_it_was_made(finished):
+    out, result = finished
+    assert json.loads((out / "result.json").read_text()) == result
+    assert result["selected_on"] == "val"
+    assert result["settings"]["training"]["epochs"] == 4
+    assert {"command", "date", "commit", "versions", "features", "configuration"} <= result.keys()
+    assert result["clips"] == {"train": 8, "val": 8, "test": 8}
+    for name in ("best.keras", "log.csv", "curves.png", "predictions.npz"):
+        assert (out / "seed-0" / name).stat().st_size > 0
+    assert list((out / "seed-0" / "tensorboard").rglob("events*"))
+
+
+def test_same_seed_same_numbers_other_seed_others(finished, tmp_path):
+    out, result = finished
+    again = runs.run(experiment(), tmp_path, [0])
+    assert figures(again)[0] == figures(result)[0]
+    np.testing.assert_array_equal(predictions(tmp_path), predictions(out))
+    assert np.abs(predictions(out, seed=1) - predictions(out)).max() > 1e-3
+
+
+def predictions(out, seed=0):
+    with np.load(out / f"seed-{seed}" / "predictions.npz") as file:
+        return file["predictions"]
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+from test_avpipeline_runs import experiment
+from avpipeline import runs, training
+saved = training.save_state
+def save_and_die(*arguments):
+    saved(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+training.save_state = save_and_die
+runs.run(experiment(), {out!r}, [0])
+"""
+
+
+def test_killed_run_goes_on_to_the_numbers_of_an_uninterrupted_one(finished, tmp_path):
+    script = KILLED.format(tests=str(Path(__file__).parent), out=str(tmp_path))
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert (tmp_path / "seed-0" / "state.npz").exists()
+    assert not (tmp_path / "seed-0" / "result.json").exists()
+    resumed = runs.run(experiment(), tmp_path, [0])
+    assert figures(resumed)[0] == figures(finished[1])[0]
+    np.testing.assert_array_equal(predictions(tmp_path), predictions(finished[0]))
+    assert (tmp_path / "seed-0" / "log.csv").read_text() == (finished[0] / "seed-0" / "log.csv").read_text()
+
+
+def test_finished_seeds_are_kept(finished, capsys):
+    out, result = finished
+    again = runs.run(experiment(), out, [0, 1])
+    assert figures(again) == figures(result)
+    assert "already finished" in capsys.readouterr().out
+
+
+def test_folder_of_another_configuration_is_refused(finished):
+    with pytest.raises(InputError, match=r"other settings \(training\); choose another --out"):
+        runs.run(experiment(epochs=6), finished[0], [0])
+
+
+def test_damaged_state_is_refused(tmp_path):
+    folder = tmp_path / "seed-0"
+    folder.mkdir(parents=True)
+    (folder / "state.npz").write_bytes(b"not a state")
+    with pytest.raises(InputError, match="state.npz: the saved state is damaged; remove it"):
+        runs.run(experiment(), tmp_path, [0])
+
+
+def test_out_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file.*cannot be written|in the way"):
+        runs.run(experiment(), tmp_path / "file" / "run", [0])
+
+
+def test_second_process_in_the_folder_is_refused(tmp_path):
+    with locked(tmp_path / "run"):
+        code = f"from avpipeline.files import locked\nwith locked({str(tmp_path / 'run')!r}, wait=False): pass"
+        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
+    assert "another process is working there" in other.stderr
+
+
+def test_diverged_training_is_refused(tmp_path):
+    diverging = experiment(loss="cross_entropy")
+    labels = diverging.train.labels * np.nan
+    diverging = dataclasses.replace(diverging, train=dataclasses.replace(diverging.train, labels=labels))
+    with pytest.raises(InputError, match="the loss became nan in epoch 1; lower --learning-rate"):
+        runs.run(diverging, tmp_path, [0])
