@@ -54,10 +54,14 @@ def require_fit(weights: Path, info: ModelInfo, split: Split) -> None:
     where = f"{split.dataset}, {split.name}"
     if info.class_names != split.class_names:
         raise InputError(
-            f"{weights}: was trained on the {len(info.class_names)} classes of {info.dataset}, {where} has "
-            f"{len(split.class_names)} others; measure it on its own dataset or train on this one."
+            f"{weights}: was trained on the classes of {info.dataset} ({_shortened(info.class_names)}), and {where} "
+            f"has others ({_shortened(split.class_names)}); measure it on its own dataset or train on this one."
         )
     require_same(info.features, split.features, where)
+
+
+def _shortened(names: tuple[str, ...]) -> str:
+    return ", ".join(names) if len(names) <= 6 else f"{', '.join(names[:5])} ... {len(names)} in all"
 
 
 def per_class_table(split: Split, predictions: np.ndarray) -> pd.DataFrame:
