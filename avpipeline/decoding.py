@@ -21,9 +21,8 @@ _HOLD = 0.5  # seconds that the first and the last frame stand in for pictures t
 _SOUND_GAP = 0.05  # seconds; a jump of the sound's timestamps beyond it is a gap, below it rounding
 _SEEK_MARGIN = 1.0  # seconds decoded ahead of the wanted start, so that the decoders have settled
 _BROKEN_OFF = 0.5  # seconds that a file may end before its header says without a warning
-# Containers whose header states each stream's length; elsewhere FFmpeg estimates it, and a difference means
-# nothing. Of .mkv and .webm only the whole length is known, see `_shortfall`.
-_LENGTH_STATED = frozenset({"mov", "avi", "wav", "flac"})
+# Containers whose header states each stream's length; of others FFmpeg guesses it. See also `_shortfall`.
+_LENGTH_STATED = frozenset({"mov", "flac"})
 
 
 
@@ -104,6 +103,7 @@ def decode(path, *, start: float, seconds: float | None, audio: bool, request: F
 
 def _attempt(path, start, seconds, audio, request, *, seek: bool) -> Decoded | None:
     """One pass over the file; None where a seek did not lead to the wanted start."""
+    path = Path(path)
     with opened(path) as container:
         heard, seen = audio_stream(container), video_stream(container)
         origin = _origin(container)
@@ -118,8 +118,7 @@ def _attempt(path, start, seconds, audio, request, *, seek: bool) -> Decoded | N
                 f"{path}: ends at {length(container):.2f} s, before the start asked for ({start:.2f} s); "
                 "choose an earlier start."
             )
-        # Files of sound alone are decoded from their beginning: that is fast, and .mp3 seeks inexactly.
-        if seek and not (seen and _sought(container, origin + start - _SEEK_MARGIN)):
+        if seek and not (_seekable(container) and _sought(container, origin + start - _SEEK_MARGIN)):
             return None
         problem = _feed(container, sinks)
         if seek and any(sink.begin is None or sink.begin > sink.start for sink in sinks):
@@ -128,10 +127,19 @@ def _attempt(path, start, seconds, audio, request, *, seek: bool) -> Decoded | N
             raise InputError(
                 f"{path}: nothing in it can be decoded ({problem or 'no data'}); copy or download it again."
             )
-        problem = problem or _shortfall(container, sinks)
+        problem = problem or _shortfall(path, container, sinks)
         if problem:
             warnings.warn(f"{path}: is damaged or cut off ({problem}); what can be decoded is used", stacklevel=4)
         return decoded
+
+
+def _seekable(container) -> bool:
+    """Whether timestamps after a seek can be relied on.
+
+    Sound alone is decoded from its beginning: that is fast, and .mp3 seeks inexactly. In .avi the frames'
+    times come from their order.
+    """
+    return video_stream(container) is not None and container.format.name != "avi"
 
 
 def _sought(container, seconds: float) -> bool:
@@ -165,11 +173,14 @@ def _feed(container, sinks) -> str | None:
     return problem
 
 
-def _shortfall(container, sinks) -> str | None:
+def _shortfall(path, container, sinks) -> str | None:
     """Says where the file breaks off, if its header promised more and the whole file was wanted."""
-    names = set(container.format.name.split(","))
     if any(sink.done for sink in sinks):
         return None
+    names = set(container.format.name.split(","))
+    if names & {"avi", "wav"}:
+        missing = _riff_size(path) - path.stat().st_size
+        return f"{missing} bytes are missing" if missing > 0 else None
     ends = [0.0 if sink.end is None else sink.end - _origin(container) for sink in sinks]
     stated = []
     if _LENGTH_STATED & names:
@@ -182,11 +193,19 @@ def _shortfall(container, sinks) -> str | None:
     return None
 
 
-def _time(frame, sink) -> float:
+def _time(sink, stamp: int | None, unit: Fraction) -> float:
     """When a frame begins; one without a timestamp follows the one before it."""
-    if frame.pts is not None:
-        return float(frame.pts * frame.time_base)
+    if stamp is not None:
+        return float(stamp * unit)
     return sink.origin if sink.end is None else sink.end
+
+
+def _riff_size(path: Path) -> int:
+    """The size that an .avi or .wav file states for itself, 0 where it states none."""
+    with open(path, "rb") as file:
+        header = file.read(8)
+    size = int.from_bytes(header[4:], "little")
+    return size + 8 if header[:4] == b"RIFF" and size != 0xFFFFFFFF else 0
 
 
 class Sound:
@@ -199,9 +218,13 @@ class Sound:
         self.done = False
         self._pieces: list[tuple[float, list[np.ndarray]]] = []
         self._resampler = self._setup = None
+        self._alone = video_stream(stream.container) is None
 
     def take(self, frame) -> None:
-        time = _time(frame, self)
+        time = _time(self, frame.pts, frame.time_base)
+        if self._alone and self.begin is None:
+            # A file of sound alone begins with its sound; FFmpeg dates Vorbis 3 ms late.
+            self.origin, self.start = time, time + self.start - self.origin
         setup = (frame.format.name, frame.layout.name, frame.sample_rate)
         gap = self.end is None or abs(time - self.end) > _SOUND_GAP
         self.begin = time if self.begin is None else self.begin
@@ -266,11 +289,13 @@ class Pictures:
         self._size = request.size
         self._next = 0
         self._current = None
+        self._decode_order = stream.container.format.name == "avi"
+        self._delay: int | None = None
         self._reformatter = VideoReformatter()
         self.frames = np.zeros((len(self._times), *(request.size or (stream.height, stream.width)), 3), np.uint8)
 
     def take(self, frame) -> None:
-        time = _time(frame, self)
+        time = _time(self, self._stamp(frame), frame.time_base)
         if self._current is None:
             self.begin = time
             self._current = frame
@@ -309,6 +334,19 @@ class Pictures:
             height, width = width, height
         rgb = self._reformatter.reformat(frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR)
         return np.rot90(rgb.to_ndarray(), turns)
+
+    def _stamp(self, frame) -> int | None:
+        """The frame's timestamp in units of its time base.
+
+        An .avi stores the order of decoding only. With B-frames (UCF101 is such: XviD) FFmpeg passes that on
+        as out-of-order presentation times; the frames come out in order, one decoding slot after the other,
+        later by the decoder's delay.
+        """
+        if not self._decode_order or frame.dts is None:
+            return None if self._decode_order else frame.pts
+        if self._delay is None:
+            self._delay = frame.dts - (self.stream.start_time or 0)
+        return frame.dts - self._delay
 
     def _duration(self, frame) -> float:
         if frame.duration:

@@ -196,11 +196,17 @@ def write_clip(
         column, since H.264 needs even ones.
       waveform: mono float in [-1, 1], cut or zero padded to the frames' length; None for no sound.
     """
-    pieces = [frames] if isinstance(frames, np.ndarray) else frames
+    pieces = (_even_sized(path, piece) for piece in ([frames] if isinstance(frames, np.ndarray) else frames))
+    first = next(pieces, None)
+    if first is None:
+        raise InputError(f"{path}: there are no frames to write; give at least one.")
+    rates = av.Codec("aac", "w").audio_rates
+    if waveform is not None and sample_rate not in rates:
+        raise InputError(f"{path}: AAC has no sample rate {sample_rate}; take one of {sorted(rates)}.")
     with atomic_path(path) as temporary:
         try:
             with av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-                _encode(container, (_even_sized(path, piece) for piece in pieces), waveform, frame_rate, sample_rate)
+                _encode(container, itertools.chain([first], pieces), waveform, frame_rate, sample_rate)
         except av.FFmpegError as error:
             raise write_failure(path, OSError(error.errno, error.strerror)) from error
 
