@@ -80,6 +80,39 @@ MODELS = {
     "av_att": "audio and visual with audio-guided attention (Table 1, A+V-att)",
 }
 
+# The outputs of the authors' checkpoints: the classes in the order of AVE's Annotations.txt, then background.
+CLASS_NAMES = (
+    "Church bell",
+    "Male speech, man speaking",
+    "Bark",
+    "Fixed-wing aircraft, airplane",
+    "Race car, auto racing",
+    "Female speech, woman speaking",
+    "Helicopter",
+    "Violin, fiddle",
+    "Flute",
+    "Ukulele",
+    "Frying (food)",
+    "Truck",
+    "Shofar",
+    "Motorcycle",
+    "Acoustic guitar",
+    "Train horn",
+    "Clock",
+    "Banjo",
+    "Goat",
+    "Baby cry, infant cry",
+    "Bus",
+    "Chainsaw",
+    "Cat",
+    "Horse",
+    "Toilet flush",
+    "Rodents, rats, mice",
+    "Accordion",
+    "Mandolin",
+    "background",
+)
+
 # Row of the published tables that each model reproduces.
 PUBLISHED_ROWS = {
     "a": ("Table 1", "A"),

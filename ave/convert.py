@@ -7,11 +7,11 @@ from pathlib import Path
 import keras
 import tyro
 
-from ave.config import ModelConfig
+from ave.config import CLASS_NAMES, ModelConfig
 from ave.models import segment_classifier
 from avpipeline.checkpoints import read_torch
 from avpipeline.cli import run
-from avpipeline.datasets.ave import AVE_CLASSES, RELEASED_FEATURES
+from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.errors import InputError
 from avpipeline.saved import ModelInfo, save_model
 from avpipeline.torch_weights import assign, bidirectional_lstm_names, linear_names
@@ -87,16 +87,16 @@ class Settings:
 def main(settings: Settings) -> None:
     """Converts an authors' checkpoint to a .keras model for predict, evaluate and notebooks."""
     model, config = _load(settings.checkpoint)
-    if config.num_classes != len(AVE_CLASSES):
+    if config.num_classes != len(CLASS_NAMES):
         raise InputError(
-            f"{settings.checkpoint}: has {config.num_classes} classes and AVE has {len(AVE_CLASSES)}, so their names "
+            f"{settings.checkpoint}: has {config.num_classes} classes and AVE has {len(CLASS_NAMES)}, so their names "
             "are not known; use ave.load_author_checkpoint and avpipeline.saved.save_model with your own names."
         )
     info = ModelInfo(
         paper="ave",
         model=model.name,
         preset="code",
-        class_names=AVE_CLASSES,
+        class_names=CLASS_NAMES,
         features=RELEASED_FEATURES,
         dataset="ave",
         config=dataclasses.asdict(config),

@@ -4,6 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from ave.config import (
     MODELS,
     PRESETS,
@@ -16,13 +18,16 @@ from ave.config import (
     train_config,
 )
 from ave.models import segment_classifier
+from ave.predict import forward_of
 from ave.training import compile_model
-from avpipeline import metrics, published, runs
+from avpipeline import metrics, plots, published, runs
 from avpipeline.cli import chosen, run
 from avpipeline.datasets import load_split
 from avpipeline.datasets.base import Split
+from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
-from avpipeline.saved import ModelInfo
+from avpipeline.predictions import Predictor, predict_file, write_prediction
+from avpipeline.saved import ModelInfo, load_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +76,8 @@ def experiment(settings: Settings, splits: dict[str, Split] | None = None) -> ru
       splits: `{"train", "val", "test"}` to use instead of loading the dataset.
     """
     if splits is None:
-        splits = {name: load_split(settings.dataset, name, settings.data) for name in ("train", "val", "test")}
+        where = {"data_dir": settings.data, "modalities": settings.network.modalities}
+        splits = {name: load_split(settings.dataset, name, **where) for name in ("train", "val", "test")}
     train = splits["train"]
     network = fitted(settings.network, train)
     features = {name: train.features[name] for name in network.modalities}
@@ -109,13 +115,12 @@ def experiment(settings: Settings, splits: dict[str, Split] | None = None) -> ru
 def fitted(network: ModelConfig, split: Split) -> ModelConfig:
     """`network` with the numbers of classes and segments and the feature shapes of a dataset."""
     num_segments, num_classes = split.labels.shape[1:]
-    return dataclasses.replace(
-        network,
-        num_classes=num_classes,
-        num_segments=num_segments,
-        audio_channels=split.inputs["audio"].shape[-1],
-        visual_shape=tuple(split.inputs["visual"].shape[1:]),
-    )
+    shapes = {}
+    if "audio" in split.inputs:
+        shapes["audio_channels"] = split.inputs["audio"].shape[-1]
+    if "visual" in split.inputs:
+        shapes["visual_shape"] = tuple(split.inputs["visual"].shape[1:])
+    return dataclasses.replace(network, num_classes=num_classes, num_segments=num_segments, **shapes)
 
 
 def main(settings: Settings) -> None:
@@ -135,7 +140,30 @@ def main(settings: Settings) -> None:
     )
     print(f"\n{settings.model}, preset {settings.preset}, {table} of the paper; ours selected on validation:\n")
     print(published.comparison([(published.lookup("ave", table, row), measured)]))
+    draw_example(trained, settings.folder / f"seed-{settings.seed}" / "best.keras", settings.folder / "example")
     print(f"Result, weights, logs and pictures are in {settings.folder}")
+
+
+def draw_example(trained: runs.Experiment, weights: Path, out: Path) -> None:
+    """Shows the trained model on the first test video that has an event and background.
+
+    A rendered clip is predicted from its file: timeline, attention over the frames, video with sound. AVE's
+    files hold features and no pictures, so there the timeline stands alone.
+    """
+    background = trained.test.labels.shape[-1] - 1
+    classes = trained.test.labels.argmax(-1)
+    mixed = [video for video, seconds in enumerate(classes) if background in seconds and len(set(seconds)) > 1]
+    video = mixed[0] if mixed else 0
+    model, info = load_model(weights)
+    if trained.test.dataset == "rendered":
+        predictor = Predictor.of(forward_of(model), info, weights, window=classes.shape[1])
+        write_prediction(predict_file(rendered_clips().paths("test")[video], predictor), predictor, out)
+        return
+    with np.load(weights.with_name("predictions.npz")) as file:
+        probabilities = file["predictions"][video]
+    name = trained.test.ids[video]
+    title = f"{name} - ave {info.model}, trained on {info.dataset}"
+    plots.timeline(out / f"{name}_timeline.png", probabilities, info.class_names, truth=classes[video], title=title)
 
 
 def defaults(argv: list[str]) -> Settings:
