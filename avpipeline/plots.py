@@ -172,7 +172,7 @@ def overlay_attention(
     colours = _ATTENTION(large)[..., :3] * 255
     # A paler picture below keeps the colours of the scale readable; where attention is low the picture shows.
     base = 0.4 * frame + 0.6 * frame.mean(-1, keepdims=True)
-    alpha = 0.7 * np.sqrt(large)[..., None]
+    alpha = 0.6 * np.sqrt(large)[..., None]
     return ((1 - alpha) * base + alpha * colours).round().astype(np.uint8)
 
 

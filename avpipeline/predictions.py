@@ -6,6 +6,7 @@ said is the same for all.
 
 import dataclasses
 import json
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -112,11 +113,13 @@ def predict_files(sources: Sequence, predictor: Predictor, out) -> int:
       InputError: a source names no file, two files would write to one name, the only file cannot be used.
     """
     paths = [path for source in sources for path in media.list_media(source)]
+    if not paths:
+        raise InputError("no file to predict; name media files, folders of them or lists.")
     _require_own_names(paths)
     failed = []
     for path in tqdm.tqdm(paths, unit="file", disable=len(paths) == 1):
         try:
-            print(write_prediction(predict_file(path, predictor), predictor, out))
+            tqdm.tqdm.write(write_prediction(predict_file(path, predictor), predictor, out))
         except InputError as error:
             if len(paths) == 1:
                 raise
@@ -139,10 +142,13 @@ def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
     stem = prediction.media.path.stem
     with atomic_path(out / f"{stem}.json") as temporary:
         temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    _write_timeline(prediction, predictor.info, out / f"{stem}_timeline.png")
-    if prediction.attention is not None:
-        _write_attention_pictures(prediction, predictor, out / f"{stem}_attention.png")
-        _write_overlay(prediction, predictor.info, out / f"{stem}_attention.mp4")
+    with warnings.catch_warnings():
+        # The file is decoded again for the pictures; what is wrong with it is in the notes already.
+        warnings.filterwarnings("ignore", re.escape(str(prediction.media.path)), UserWarning)
+        _write_timeline(prediction, predictor.info, out / f"{stem}_timeline.png")
+        if prediction.attention is not None:
+            _write_attention_pictures(prediction, predictor, out / f"{stem}_attention.png")
+            _write_overlay(prediction, predictor.info, out / f"{stem}_attention.mp4")
     # The text last: where it is, the rest is too.
     with atomic_path(out / f"{stem}.txt") as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -241,6 +241,20 @@ def test_a_model_without_attention_says_so(folder, extractors, capsys):
     }  # fmt: skip
 
 
+def test_a_cut_off_file_is_said(folder, weights, done, capsys, recwarn):
+    content = done.clip.read_bytes()
+    (folder / "cut.mp4").write_bytes(content[: int(len(content) * 0.6)])
+    assert command(folder / "cut.mp4", "--weights", weights, "--out", folder / "cut") == 0
+    (note,) = document(folder / "cut", "cut")["notes"]
+    assert note.startswith("is damaged or cut off") and f"note: {note}" in capsys.readouterr().out
+    assert not [warning for warning in recwarn if "cut.mp4" in str(warning.message)]
+
+
+def test_without_a_file_there_is_nothing_to_do(folder, weights, capsys):
+    assert command("--weights", weights) == 2
+    assert "no file to predict" in capsys.readouterr().err
+
+
 def test_one_bad_file_does_not_stop_the_others(folder, weights, capsys):
     several = folder / "several"
     several.mkdir()
