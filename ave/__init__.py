@@ -4,6 +4,7 @@ import avpipeline  # noqa: F401  first: it quiets TensorFlow's start
 
 # isort: split
 from ave.config import MODELS, PRESETS, ModelConfig, TrainConfig, model_config, train_config
+from ave.convert import load_author_checkpoint
 from ave.layers import AudioGuidedAttention
 from ave.models import build_model, has_attention, with_attention
 from ave.training import compile_model
@@ -17,6 +18,7 @@ __all__ = [
     "build_model",
     "compile_model",
     "has_attention",
+    "load_author_checkpoint",
     "model_config",
     "train_config",
     "with_attention",

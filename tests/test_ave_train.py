@@ -1,0 +1,102 @@
+"""The training command: settings by preset and dataset, bad input, an end-to-end run on few rendered clips."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ave
+from ave import train
+from avpipeline import cli, metrics
+from avpipeline.datasets import rendered
+from avpipeline.datasets.rendered import RenderedSettings, rendered_split
+
+ROOT = Path(__file__).parents[1]
+
+
+def command(*words):
+    return cli.run(train.main, prog="python -m ave.train", argv=list(map(str, words)), defaults=train.defaults)
+
+
+@pytest.fixture
+def few_clips(monkeypatch):
+    """The rendered dataset with 10/4/4 clips."""
+    settings = RenderedSettings(train=10, val=4, test=4)
+    monkeypatch.setattr(train, "load_split", lambda dataset, name, **where: rendered_split(name, settings))
+    monkeypatch.setattr(train, "rendered_clips", lambda: rendered.rendered_clips(settings))
+
+
+def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, capsys):
+    assert command("--epochs", 2, "--batch-size", 5, "--out", tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "A+V-att" in said and "72.7" in said and "rendered test bed, 4 clips" in said
+
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["settings"]["training"]["epochs"] == 2
+    assert f"{100 * result['test_mean']:.1f} (1 seed)" in said
+    for name in ("best.keras", "log.csv", "curves.png", "predictions.npz"):
+        assert (tmp_path / "seed-0" / name).exists()
+    example = {path.suffix for path in (tmp_path / "example").iterdir()}
+    assert example == {".txt", ".json", ".png", ".mp4"}
+    assert len(list((tmp_path / "example").glob("*.png"))) == 2
+
+
+def test_reported_score_is_that_of_the_stored_predictions(few_clips, tmp_path):
+    import numpy as np
+
+    command("--model", "a", "--epochs", 1, "--batch-size", 5, "--out", tmp_path, "--seeds", 2, "--seed", 3)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert [seed["seed"] for seed in result["seeds"]] == [3, 4]
+    for seed in result["seeds"]:
+        with np.load(tmp_path / f"seed-{seed['seed']}" / "predictions.npz") as file:
+            assert seed["test"] == metrics.segment_accuracy(file["labels"], file["predictions"])
+
+
+@pytest.mark.parametrize("preset", ave.PRESETS)
+@pytest.mark.parametrize("model", ave.MODELS)
+def test_defaults_follow_model_preset_and_dataset(model, preset):
+    on_ave = train.defaults(["--model", model, "--preset", preset, "--data", "somewhere"])
+    assert (on_ave.dataset, on_ave.model, on_ave.preset) == ("ave", model, preset)
+    assert on_ave.training == ave.train_config(preset)
+    assert on_ave.network == ave.model_config(model, preset)
+    here = train.defaults(["--model", model, "--preset", preset])
+    assert here.dataset == "rendered"
+    assert here.training.batch_size == 16 and here.training.epochs <= 60
+    assert here.training.loss == on_ave.training.loss
+
+
+def test_configurations_differ_by_hash(few_clips):
+    hashes = {train.experiment(train.settings_for(name)).hash for name in ave.MODELS}
+    assert len(hashes) == len(ave.MODELS)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--data", "nowhere", "--dataset", "rendered"], "the rendered data is made here"),
+        (["--data", "nowhere"], "nowhere"),
+        (["--dataset", "ave"], "needs the folder of its files (--data)"),
+    ],
+)
+def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):
+    assert command(*words, "--out", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.startswith("python -m ave.train: error: ") and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("words", [["-m", "ave.train"], ["ave/train.py"]])
+def test_module_and_script_both_start(words):
+    done = subprocess.run([sys.executable, *words, "--version"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"python -m ave.train {train.runs.__version__}"
+
+
+def test_unknown_model_lists_the_models(capsys):
+    with pytest.raises(SystemExit) as stop:
+        command("--model", "av_attt")
+    assert stop.value.code == 2
+    assert "av_att" in capsys.readouterr().err
