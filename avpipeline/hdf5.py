@@ -39,7 +39,7 @@ class H5Source:
       path: the file.
       key: the dataset in it.
       shape: shape of one row, e.g. `(10, 7, 7, 512)`.
-      rows: the file's row of each row of this source.
+      number_type: the file's own, e.g. `"float64"`.
     """
 
     def __init__(
@@ -47,17 +47,15 @@ class H5Source:
         path,
         key: str = DATA_KEY,
         *,
-        rows: Sequence[int] | np.ndarray | None = None,
         shape: Sequence[int | None] | None = None,
     ):
         """Opens the file and looks at its header only.
 
         Args:
-          rows: the file's rows to offer, in this order; None offers all.
           shape: shape that a row must have, None in it stands for any size; None allows every shape.
 
         Raises:
-          InputError: no such file, not HDF5, no such dataset, another shape, no numbers, a row out of range.
+          InputError: no such file, not HDF5, no such dataset, another shape, no numbers.
         """
         self.path = Path(path)
         self.key = key
@@ -66,17 +64,12 @@ class H5Source:
         self._process = 0
         dataset = self._dataset()
         self.shape = tuple(int(size) for size in dataset.shape[1:])
+        self.number_type = str(dataset.dtype)
         self._check_form(dataset, shape)
-        self.rows = np.arange(len(dataset)) if rows is None else np.asarray(rows, np.int64)
-        outside = self.rows[(self.rows < 0) | (self.rows >= len(dataset))]
-        if outside.size:
-            raise InputError(
-                f"{self.path}: has rows 0 to {len(dataset) - 1}, row {outside[0]} is asked for; "
-                "the file and the list of rows belong to different data."
-            )
+        self._length = len(dataset)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self._length
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Rows by index, any order and repeats allowed: `(len(rows), *shape)` float32.
@@ -86,7 +79,7 @@ class H5Source:
         """
         dataset = self._dataset()
         result = np.empty((len(rows), *self.shape), np.float32)
-        for position, row in enumerate(self.rows[rows]):
+        for position, row in enumerate(rows):
             try:
                 dataset.read_direct(result, np.s_[row], np.s_[position])
             except OSError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avpipeline.datasets.base import Split
+from avpipeline.datasets.base import SelectedRows, Source, Split
 from avpipeline.errors import InputError
 from avpipeline.features import FeatureInfo
 from avpipeline.hdf5 import DATA_KEY, FEATURE_FILES, H5Source, read_h5_array
@@ -19,6 +19,7 @@ SEGMENTS = 10  # of one second each
 BACKGROUND = "background"
 SPLITS = ("train", "val", "test")
 ANNOTATIONS = "Annotations.txt"
+SHARDS_MANIFEST = "features.json"
 GUIDE = "docs/datasets.md says where AVE's files come from"
 
 # What the authors' released feature files hold: VGGish after its last ReLU, not whitened and not quantised.
@@ -71,13 +72,12 @@ def load_ave(data_dir, split: str, *, modalities: Iterable[str] | None = None) -
     """One split of AVE with segment labels `(videos, 10, classes)`, in the order of the authors' order file.
 
     Features are not read yet: `Split.inputs` reads them by row. Labels come from labels.h5 where it is there,
-    else from Annotations.txt. Feature files that `avpipeline.extract` wrote say what they are and which video
-    each row is; others are taken as the authors' released features, one row a line of Annotations.txt.
+    else from Annotations.txt.
 
     Args:
-      data_dir: folder with Annotations.txt, the order or Set files, and audio_feature.h5 or visual_feature.h5.
+      data_dir: folder with Annotations.txt, the order or Set files, and features (see `open_features`).
       split: `"train"`, `"val"` or `"test"`.
-      modalities: the inputs needed, None for those whose file is there.
+      modalities: the inputs needed, None for those that are there.
 
     Raises:
       InputError: a file is missing, malformed or disagrees with another.
@@ -87,8 +87,7 @@ def load_ave(data_dir, split: str, *, modalities: Iterable[str] | None = None) -
     annotations = read_annotations(folder / ANNOTATIONS)
     order = read_order(folder, split, annotations)
     names = class_names(annotations)
-    present = [modality for modality, name in FEATURE_FILES.items() if (folder / name).exists()]
-    chosen = tuple(present if modalities is None else modalities)
+    chosen = available_features(folder) if modalities is None else tuple(modalities)
     if not chosen:
         raise InputError(f"{folder}: has neither {' nor '.join(FEATURE_FILES.values())}; {GUIDE}.")
     opened = {modality: open_features(folder, modality) for modality in chosen}
@@ -97,9 +96,12 @@ def load_ave(data_dir, split: str, *, modalities: Iterable[str] | None = None) -
         name=split,
         ids=tuple(annotations[row].video_id for row in order),
         class_names=names,
-        inputs={name: _rows_of(source, annotations, order) for name, (source, _) in opened.items()},
+        inputs={
+            modality: SelectedRows(features.source, feature_rows(features, annotations)[order])
+            for modality, features in opened.items()
+        },
         labels=read_segment_labels(folder, annotations)[order],
-        features={name: info for name, (_, info) in opened.items()},
+        features={modality: features.info for modality, features in opened.items()},
     )
 
 
@@ -196,56 +198,108 @@ def read_order(folder, split: str, annotations: Sequence[Annotation], *, matched
     raise InputError(f"{folder}: has {'no' if matched else 'neither'} {missing}; {GUIDE}.")
 
 
-def open_table(folder, name: str, annotations: Sequence[Annotation]) -> H5Source:
+def open_table(folder, name: str, annotations: Sequence[Annotation] | None) -> H5Source:
     """One of `TABLES`, with the shape and number of rows that belong to these annotations.
+
+    Args:
+      annotations: None where they are not known; then any number of rows and classes is accepted.
 
     Raises:
       InputError: the file is missing, broken, of another shape or of another number of rows.
     """
-    classes = len(class_names(annotations))
+    classes = len(class_names(annotations)) if annotations else None
     table = TABLES[name]
     source = H5Source(
         Path(folder) / name, DATA_KEY, shape=[classes if size is None else size for size in table.shape]
     )
-    if table.of == "annotations":
-        _check_count(source, annotations)
+    if table.of == "annotations" and annotations:
+        _check_count(source.path, source, annotations)
     return source
 
 
-def open_features(folder, modality: str) -> tuple[H5Source, FeatureInfo]:
-    """The file of one modality's features, and what they are; its row numbers are the file's own.
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """Features of one modality.
+
+    Attributes:
+      place: the file or folder that holds them.
+      source: their rows, `(10, *info.shape)` each.
+      info: what they are.
+      ids: the video of each row; None for the authors' files, one row a line of Annotations.txt.
+    """
+
+    place: Path
+    source: Source
+    info: FeatureInfo
+    ids: tuple[str, ...] | None
+
+
+def available_features(folder) -> tuple[str, ...]:
+    """The modalities that `open_features` finds in a folder."""
+    folder = Path(folder)
+    extracted = _shards(folder).features if (folder / SHARDS_MANIFEST).exists() else ()
+    return tuple(name for name, file in FEATURE_FILES.items() if (folder / file).exists() or name in extracted)
+
+
+def open_features(folder, modality: str) -> Features:
+    """One modality's features: audio_feature.h5 or visual_feature.h5, else shards of `avpipeline.extract`.
+
+    Features that `avpipeline.extract` made say what they are and which video each row is; an HDF5 file that
+    does not is taken as the authors' released one (`RELEASED_FEATURES`).
 
     Raises:
-      InputError: the file is missing or broken, or its rows do not have the shape of these features.
+      InputError: the features are missing or broken, or do not have the shape that they should have.
     """
     if modality not in FEATURE_FILES:
         raise InputError(f"ave: has no {modality} features, only {' and '.join(FEATURE_FILES)}.")
     path = Path(folder) / FEATURE_FILES[modality]
-    info = H5Source(path).feature_info() or RELEASED_FEATURES[modality]
-    return H5Source(path, shape=(SEGMENTS, *info.shape)), info
+    if not path.exists() and (path.parent / SHARDS_MANIFEST).exists():
+        return _features_in_shards(path.parent, modality)
+    source = H5Source(path)
+    info = source.feature_info() or RELEASED_FEATURES[modality]
+    return Features(path, H5Source(path, shape=(SEGMENTS, *info.shape)), info, source.ids())
 
 
-def _rows_of(source: H5Source, annotations: Sequence[Annotation], order: np.ndarray) -> H5Source:
-    """The rows of a split: by the ids that the file carries, else by row number."""
-    ids = source.ids()
-    if ids is None:
-        _check_count(source, annotations)
-        return H5Source(source.path, rows=order)
-    row_of = {video_id: row for row, video_id in enumerate(ids)}
-    wanted = [annotations[row].video_id for row in order]
-    missing = sorted(set(wanted) - row_of.keys())
+def feature_rows(features: Features, annotations: Sequence[Annotation]) -> np.ndarray:
+    """The row of each annotation's features, int64.
+
+    Raises:
+      InputError: another number of rows than annotations, or an annotated video without features.
+    """
+    if features.ids is None:
+        _check_count(features.place, features.source, annotations)
+        return np.arange(len(annotations))
+    row_of = {video_id: row for row, video_id in enumerate(features.ids)}
+    missing = sorted({item.video_id for item in annotations} - row_of.keys())
     if missing:
         raise InputError(
-            f"{source.path}: has no features of {len(missing)} annotated videos (the first is {missing[0]}); "
+            f"{features.place}: has no features of {len(missing)} annotated videos (the first is {missing[0]}); "
             "extract them too."
         )
-    return H5Source(source.path, rows=[row_of[video_id] for video_id in wanted])
+    return np.array([row_of[item.video_id] for item in annotations], np.int64)
 
 
-def _check_count(source: H5Source, annotations: Sequence[Annotation]) -> None:
+def _shards(folder: Path):
+    # Imported only where there are shards: their module brings TensorFlow, which reading labels does not need.
+    from avpipeline.records import FeatureShards
+
+    return FeatureShards(folder)
+
+
+def _features_in_shards(folder: Path, modality: str) -> Features:
+    shards = _shards(folder)
+    if modality not in shards.features:
+        raise InputError(f"{folder}: its shards hold no {modality} features; extract them too.")
+    source = shards.sources[modality]
+    if source.shape[0] != SEGMENTS:
+        raise InputError(f"{folder}: clips of {source.shape[0]} s where AVE has {SEGMENTS} s; extract them again.")
+    return Features(folder, source, shards.features[modality], tuple(shards.ids))
+
+
+def _check_count(place: Path, source: Source, annotations: Sequence[Annotation]) -> None:
     if len(source) != len(annotations):
         raise InputError(
-            f"{source.path}: has {len(source)} rows and {ANNOTATIONS} {len(annotations)}; "
+            f"{place}: has {len(source)} rows and {ANNOTATIONS} {len(annotations)}; "
             "the two do not belong together, download both from one place."
         )
 

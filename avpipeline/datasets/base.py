@@ -39,6 +39,21 @@ class ArraySource:
         return np.asarray(self.array[rows], dtype=np.float32)
 
 
+class SelectedRows:
+    """Some rows of another source, in an order of their own."""
+
+    def __init__(self, source: Source, rows: np.ndarray):
+        self.source = source
+        self.rows = np.asarray(rows, np.int64)
+        self.shape = tuple(source.shape)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        return self.source.read(self.rows[rows])
+
+
 @dataclasses.dataclass(frozen=True)
 class Split:
     """One split of a dataset: inputs by modality and one label array.

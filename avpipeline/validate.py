@@ -1,0 +1,58 @@
+"""Says whether a folder holds a dataset: what is there, what is missing, what is wrong.
+
+python -m avpipeline.validate ave DIR
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from avpipeline.cli import run
+from avpipeline.datasets.ave_checks import check_ave
+from avpipeline.datasets.findings import Finding
+
+# Dataset -> function of (folder, values=) that yields findings; one entry a dataset.
+CHECKS: dict[str, Callable[..., Iterator[Finding]]] = {"ave": check_ave}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    dataset: tyro.conf.Positional[Literal[tuple(CHECKS)]]
+    """Whose files these should be."""
+    folder: tyro.conf.Positional[Path]
+    """Folder with the files; not all of them need to be there."""
+    values: bool = True
+    """Read every feature file through, to find NaN and infinite numbers; without it only shapes are checked."""
+
+
+def main(settings: Settings) -> int:
+    """Checks a dataset's files. Exit status 0 when nothing is wrong (files may be missing), else 2."""
+    print(f"{settings.dataset}: {settings.folder}")
+    findings = []
+    for finding in CHECKS[settings.dataset](settings.folder, values=settings.values):
+        print(f"  {finding.kind:<8}{finding.about}: {finding.text}", flush=True)
+        findings.append(finding)
+    print(verdict(findings))
+    return 2 if any(finding.kind == "wrong" for finding in findings) else 0
+
+
+def verdict(findings: Sequence[Finding]) -> str:
+    """One line that sums up."""
+    about = {
+        kind: list(dict.fromkeys(finding.about for finding in findings if finding.kind == kind))
+        for kind in ("wrong", "missing", "note")
+    }
+    if about["wrong"]:
+        return f"Not usable as it is; wrong: {', '.join(about['wrong'])}."
+    notes = sum(finding.kind == "note" for finding in findings)
+    noted = f" ({notes} notes)" if notes else ""
+    if about["missing"]:
+        return f"Nothing is wrong{noted}; missing: {', '.join(about['missing'])}."
+    return f"Complete and usable{noted}."
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, prog="python -m avpipeline.validate"))
