@@ -54,6 +54,8 @@ def run(
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
+        if isinstance(error, FileNotFoundError):
+            return _fail(prog, f"{error.filename}: there is no such file or folder; check the path.")
         return _fail(prog, str(write_failure(error.filename or "output", error)))
     except Exception as error:
         sentence = sentence_of(error)
@@ -75,7 +77,7 @@ def chosen(argv: Sequence[str], **defaults: str | None) -> dict[str, str | None]
 
 def sentence_of(error: Exception) -> str | None:
     """The InputError's sentence inside an error that TensorFlow re-raised from a tf.data function, or None."""
-    match = re.search(r"InputError: (.+)", str(error))
+    match = re.search(r"InputError: (.+?)\]?\s*$", str(error), re.MULTILINE)
     return match.group(1).strip() if match else None
 
 
