@@ -14,6 +14,7 @@ import pytest
 from avpipeline.backbones.small import FRAME_SIZE, build_small_audio, build_small_visual
 from avpipeline.cli import run
 from avpipeline.datasets import rendered
+from avpipeline.datasets.ave import class_names, read_annotations, read_order, segment_labels
 from avpipeline.datasets.rendered import RenderedSettings, rendered_clips, rendered_split
 from avpipeline.errors import InputError
 from avpipeline.media import SAMPLE_RATE, read_clip
@@ -261,6 +262,17 @@ def test_annotations_are_ave_s(clips):
             event = board.events[0]
             assert row == [CATEGORIES[event.category], board.id, "good", str(event.start), str(event.end)]
             assert len(board.id) == 11
+
+
+def test_ave_s_reader_gives_the_same_labels(clips):
+    annotations = read_annotations(clips.folder / "Annotations.txt")
+    names = class_names(annotations)
+    for split in SPLITS:
+        rows = read_order(clips.folder, split, annotations)
+        labels = segment_labels(annotations)[rows]
+        for board, label in zip(clips.boards[split], labels, strict=True):
+            found = [names[index] for index in label.argmax(axis=-1)]
+            assert found == [CLASS_NAMES[index] for index in board.labels().argmax(axis=-1)]
 
 
 def test_storyboards_on_disk_name_everything(clips):
