@@ -168,6 +168,11 @@ def is_weak(model: keras.Model) -> bool:
     return isinstance(model.output, dict)
 
 
+def segment_output(model: keras.Model) -> str | None:
+    """Name of the output with the segments' scores; None where it is the only output."""
+    return "segments" if is_weak(model) else None
+
+
 def has_attention(model: keras.Model) -> bool:
     """Whether the model looks with audio-guided attention."""
     return any(layer.name == ATTENTION_LAYER for layer in model.layers)

@@ -201,14 +201,15 @@ def curves(path, history: Mapping[str, Sequence[float]]) -> None:
       history: name -> one value an epoch, NaN where it was not measured; `"val_x"` belongs to `"x"`, and
         `"epoch"`, where it is there, numbers them.
     """
-    names = [name for name in history if not name.startswith("val_") and name != "epoch"]
+    names = list(dict.fromkeys(name.removeprefix("val_") for name in history if name != "epoch"))
     first = next(iter(history.values()))
     epochs = np.asarray(history.get("epoch", np.arange(1, len(first) + 1)))
     with matplotlib.rc_context(_TEXT):
         figure = _figure(5.5 * len(names), 4)
         axes = figure.subplots(1, len(names), squeeze=False)[0]
         for axis, name in zip(axes, names, strict=True):
-            _draw_line(axis, epochs, history[name], "training", "#1f77b4")
+            if name in history:
+                _draw_line(axis, epochs, history[name], "training", "#1f77b4")
             if f"val_{name}" in history:
                 best = _mark_best(axis, epochs, history[f"val_{name}"], lowest="loss" in name)
                 _draw_line(axis, epochs, history[f"val_{name}"], f"validation{best}", "#d62728")
