@@ -79,9 +79,9 @@ class Entry:
             raise InputError(f"{self.shard}: cannot be read ({error.strerror}); check the file.") from error
         clip = f"the {modality} features of clip '{self.record.id}'"
         if count != len(buffer) or zlib.crc32(buffer) != checksum:
-            raise InputError(f"{self.shard}: {clip} are damaged; extract them again.")
+            raise InputError(f"{self.shard}: {clip} are damaged; delete this shard and extract again.")
         if not np.isfinite(values).all():
-            raise InputError(f"{self.shard}: {clip} hold NaN or infinite numbers; extract them again.")
+            raise InputError(f"{self.shard}: {clip} hold NaN or infinite numbers; delete it and extract again.")
 
 
 class ShardWriter:
@@ -211,7 +211,7 @@ def encode(record: ClipRecord, features: Mapping[str, np.ndarray]) -> bytes:
     fastest) and `MODALITY/shape` (int64).
     """
     fields = {
-        "id": _bytes(record.id.encode()),
+        "id": _bytes(os.fsencode(record.id)),
         "path": _bytes(os.fsencode(record.path)),
         "file_size": _integers([record.file_size]),
         "has_audio": _integers([record.has_audio]),
@@ -229,7 +229,7 @@ def decode(data: bytes) -> tuple[ClipRecord, dict[str, np.ndarray]]:
     """The clip and its features, as `encode` wrote them; ValueError or IndexError for another kind of Example."""
     fields = tf.train.Example.FromString(data).features.feature
     record = ClipRecord(
-        id=fields["id"].bytes_list.value[0].decode(),
+        id=os.fsdecode(fields["id"].bytes_list.value[0]),
         path=os.fsdecode(fields["path"].bytes_list.value[0]),
         file_size=fields["file_size"].int64_list.value[0],
         has_audio=bool(fields["has_audio"].int64_list.value[0]),
