@@ -3,57 +3,17 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 import tensorflow as tf
 
-from ave import train
-from ave.config import PRESETS
+from ave.per_class import write_per_class
 from ave.rows import ROWS, SHARED
-from avpipeline import published, runs
+from ave.table_runs import PER_CLASS, TABLES, Settings, train_model
+from avpipeline import published
 from avpipeline.cli import run
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder
-
-TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))
-# The authors started DMRN from a trained A+V-att; the row's run starts from the run of this model, seed by seed.
-STARTS_FROM = {"dmrn": "av_att", "dmrfe": "av_att"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Settings of a tables command."""
-
-    table: Literal[(*TABLES, "all")] = "all"
-    """Which table of the paper."""
-    rows: tuple[str, ...] = ()
-    """Which of its rows, by the names printed. [default: all]"""
-    preset: Literal[PRESETS] = "code"
-    """What the authors' code does, or what the paper says where they differ."""
-    dataset: Literal["rendered", "ave"] | None = None
-    """What to train and measure on. [default: "ave" with --data, else "rendered"]"""
-    data: Path | None = None
-    """Folder with the dataset's official files."""
-    noisy: bool = True
-    """Weak models: the background videos without an event are joined to the training videos."""
-    seeds: int = 1
-    """How many seeds to train for each row, counted up from --seed."""
-    seed: int = 0
-    """The first seed."""
-    epochs: int | None = None
-    """Epochs of every row instead of its own number; a row trained for fewer is marked "smoke"."""
-    out: Path | None = None
-    """Folder of the tables and all runs; the same command goes on where it was cut off.
-    [default: runs/ave/tables/DATASET-PRESET]"""
-
-    @property
-    def chosen_dataset(self) -> str:
-        return self.dataset or ("ave" if self.data else "rendered")
-
-    @property
-    def folder(self) -> Path:
-        return self.out or Path("runs") / "ave" / "tables" / f"{self.chosen_dataset}-{self.preset}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +49,14 @@ def main(settings: Settings) -> None:
         raise InputError(f"{settings.data}: the rendered data is made here; leave out --data or --dataset.")
     # TensorFlow warns of a loop that builds graphs; here each is another model.
     tf.get_logger().setLevel("ERROR")
+    if settings.table != PER_CLASS:
+        _measure_rows(settings)
+    if settings.table == PER_CLASS or (settings.table == "all" and not settings.rows):
+        print(f"\n{PER_CLASS}", flush=True)
+        print(f"\n{write_per_class(settings)}")
+
+
+def _measure_rows(settings: Settings) -> None:
     figures = chosen_rows(settings)
     lines = []
     for number, figure in enumerate(figures, start=1):
@@ -113,24 +81,17 @@ def chosen_rows(settings: Settings) -> list[published.Figure]:
 def measure(settings: Settings, figure: published.Figure) -> Line:
     """Trains what reproduces one figure, or goes on with it, or finds it finished."""
     place = (figure.table, figure.row)
-    own = run_settings(settings, ROWS[place])
-    experiment = dataclasses.replace(train.experiment(own), watch_test=True)
-    folder = run_folder(settings, own.model)
-    result = runs.run(experiment, folder, _seeds(settings))
-    full = train.settings_for(own.model, own.preset, own.dataset).training.epochs
-    smoke = own.training.epochs < full
-    data = "AVE, test split" if own.dataset == "ave" else f"rendered test bed, {len(experiment.test)} clips"
-    if smoke:
-        data += f" (smoke: {own.training.epochs} of {full} epochs)"
+    trained = train_model(settings, ROWS[place])
+    seeds = trained.result["seeds"]
     return Line(
         figure=figure,
-        model=own.model,
-        measured=published.Measured(tuple(100 * seed["test"] for seed in result["seeds"]), data),
-        best_on_test=tuple(100 * seed["best_on_test"] for seed in result["seeds"]),
-        configuration=experiment.hash,
-        parameters=result["seeds"][0]["parameters"],
-        predictions=tuple(folder / f"seed-{seed}" / "predictions.npz" for seed in _seeds(settings)),
-        smoke=smoke,
+        model=trained.settings.model,
+        measured=published.Measured(tuple(100 * seed["test"] for seed in seeds), trained.data),
+        best_on_test=tuple(100 * seed["best_on_test"] for seed in seeds),
+        configuration=trained.result["configuration"],
+        parameters=seeds[0]["parameters"],
+        predictions=trained.predictions,
+        smoke=trained.smoke,
         note=_note(place),
     )
 
@@ -140,31 +101,6 @@ def _note(place: tuple[str, str]) -> str:
         return ""
     (table, row), reason = SHARED[place]
     return f"the same system as {table}, {row}: {reason}"
-
-
-def run_settings(settings: Settings, model: str) -> train.Settings:
-    """The training command's settings for one model; what it starts from is trained first."""
-    own = train.settings_for(model, settings.preset, settings.chosen_dataset, data=settings.data, noisy=settings.noisy)
-    if settings.epochs is not None:
-        own = dataclasses.replace(own, training=dataclasses.replace(own.training, epochs=settings.epochs))
-    if model in STARTS_FROM:
-        first = STARTS_FROM[model]
-        folder = run_folder(settings, first)
-        print(f"{model} starts from {first}, whose run is {folder}", flush=True)
-        experiment = dataclasses.replace(train.experiment(run_settings(settings, first)), watch_test=True)
-        runs.run(experiment, folder, _seeds(settings))
-        own = dataclasses.replace(own, init_from=folder)
-    return own
-
-
-def run_folder(settings: Settings, model: str) -> Path:
-    """Where a model's run lies; runs of another length do not get in its way."""
-    length = "" if settings.epochs is None else f"-{settings.epochs}-epochs"
-    return settings.folder / f"{model}{length}"
-
-
-def _seeds(settings: Settings) -> range:
-    return range(settings.seed, settings.seed + settings.seeds)
 
 
 def as_markdown(lines: Sequence[Line]) -> str:

@@ -221,6 +221,32 @@ def curves(path, history: Mapping[str, Sequence[float]]) -> None:
         _save(figure, path)
 
 
+def class_bars(path, values: Mapping[str, np.ndarray], class_names: Sequence[str], *, title: str = "") -> None:
+    """One group of bars a class, one bar of it a model.
+
+    Args:
+      path: the .png to write.
+      values: model -> one percentage a class, NaN where there is none.
+      class_names: in the order of the values.
+    """
+    width = 0.8 / len(values)
+    places = np.arange(len(class_names))
+    with matplotlib.rc_context(_TEXT):
+        figure = _figure(max(7.0, 0.14 * len(class_names) * (len(values) + 1)), 5)
+        axis = figure.subplots()
+        for index, (name, heights) in enumerate(values.items()):
+            offset = (index - (len(values) - 1) / 2) * width
+            axis.bar(places + offset, heights, width, label=name, color=_PALETTE[index])
+        axis.set_xticks(places, class_names, rotation=45, ha="right", rotation_mode="anchor")
+        axis.set(ylim=(0, 100), ylabel="segment accuracy in %", title=title)
+        axis.margins(x=0.01)
+        axis.grid(axis="y", alpha=0.25)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(frameon=False, ncols=len(values), loc="lower center", bbox_to_anchor=(0.5, 1.06))
+        _save(figure, path)
+
+
 def confusion_matrix(path, counts: np.ndarray, class_names: Sequence[str], *, title: str = "") -> None:
     """Confusion matrix: coloured and numbered by the share of the true class, in percent.
 

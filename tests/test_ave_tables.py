@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ave
-from ave import tables, train
+from ave import per_class, table_runs, tables, train
 from ave.rows import ROWS, SHARED, row_of
 from avpipeline import cli, published
 from avpipeline.datasets.rendered import RenderedSettings, rendered_split, rendered_weak_training
@@ -29,7 +29,7 @@ def test_no_two_rows_are_secretly_one_configuration(preset):
     def configuration(model):
         """Everything that decides the numbers; the name does not."""
         own = train.settings_for(model, preset, "ave")
-        start = tables.STARTS_FROM.get(model)
+        start = table_runs.STARTS_FROM.get(model)
         return json.dumps([dataclasses.asdict(own.network), dataclasses.asdict(own.training), start])
 
     for (first, model), (second, other) in itertools.combinations(ROWS.items(), 2):
@@ -155,3 +155,35 @@ def test_row_that_is_not_there_is_one_sentence(capsys, tmp_path):
     said = capsys.readouterr().err
     assert "row 'MP late': is not in Table 1; its rows are A, V, V-att" in said and said.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_per_class_accuracies_are_recomputed_from_the_predictions(trained, capsys):
+    out, words = trained
+    words = ("--table", "Supplement Table 1", "--rows", "A", "AVs", *words[words.index("--epochs") :])
+    assert command(*words) == 0
+    said = capsys.readouterr().out
+    assert "already finished" in said and "smoke: 2 of 4 epochs" in said
+    with open(out / "supplement_table_1.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == 8 and list(table[0]) == ["class", "A", "AVs"]
+    files = [np.load(out / "a-2-epochs" / f"seed-{seed}" / "predictions.npz") for seed in (0, 1)]
+    for index, line in enumerate(table):
+        right = []
+        for file in files:
+            mine = file["labels"].argmax(-1) == index
+            right.append(100 * np.mean(file["predictions"].argmax(-1)[mine] == index) if mine.any() else np.nan)
+        np.testing.assert_allclose(float(line["A"] or "nan"), np.mean(right))
+    assert (out / "supplement_table_1.png").stat().st_size > 10_000
+
+
+def test_the_papers_per_class_table_ships():
+    paper = per_class.paper_table()
+    assert tuple(paper.index) == ave.config.CLASS_NAMES[:-1] and tuple(paper) == tuple(per_class.MODELS)
+    assert paper.loc["Church bell", "A"] == 83.9 and paper.loc["Mandolin", "AVs+c3d"] == 66.7
+    assert paper.loc["Motorcycle", "Vs"] == 66.7 and paper.loc["Acoustic guitar", "AVs"] == 63.9
+
+
+def test_paper_and_ours_share_a_cell_on_aves_classes():
+    table = per_class.paper_table()[["A", "AVs"]] - 1
+    text = per_class._markdown(table, "AVE, test split")
+    assert "83.9 / 82.9" in text and "paper / ours" in text
