@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ave.per_class import write_per_class
 from ave.rows import ROWS, SHARED
-from ave.table_runs import PER_CLASS, TABLES, Settings, train_model
+from ave.table_runs import PER_CLASS, STARTS_FROM, TABLES, Settings, train_model
 from avpipeline import published
 from avpipeline.cli import run
 from avpipeline.errors import InputError
@@ -97,10 +97,13 @@ def measure(settings: Settings, figure: published.Figure) -> Line:
 
 
 def _note(place: tuple[str, str]) -> str:
-    if place not in SHARED:
-        return ""
-    (table, row), reason = SHARED[place]
-    return f"the same system as {table}, {row}: {reason}"
+    notes = []
+    if place in SHARED:
+        (table, row), reason = SHARED[place]
+        notes.append(f"the same system as {table}, {row}: {reason}")
+    if ROWS[place] in STARTS_FROM:
+        notes.append(f"starts from {STARTS_FROM[ROWS[place]]}, trained as long before")
+    return "; ".join(notes)
 
 
 def as_markdown(lines: Sequence[Line]) -> str:

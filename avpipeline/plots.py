@@ -232,7 +232,7 @@ def class_bars(path, values: Mapping[str, np.ndarray], class_names: Sequence[str
     width = 0.8 / len(values)
     places = np.arange(len(class_names))
     with matplotlib.rc_context(_TEXT):
-        figure = _figure(max(7.0, 0.14 * len(class_names) * (len(values) + 1)), 5)
+        figure = _figure(min(18.0, max(7.0, 0.14 * len(class_names) * (len(values) + 1))), 5)
         axis = figure.subplots()
         for index, (name, heights) in enumerate(values.items()):
             offset = (index - (len(values) - 1) / 2) * width

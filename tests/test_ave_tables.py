@@ -148,6 +148,7 @@ def test_dmrn_starts_from_the_same_seeds_av_att(few_clips, tmp_path, capsys):
     settings = json.loads((tmp_path / "dmrn-1-epochs" / "settings.json").read_text())
     first = json.loads((tmp_path / "av_att-1-epochs" / "settings.json").read_text())
     assert settings["init_from"] == {"configuration": train.runs.configuration_hash(first)}
+    assert "starts from av_att, trained as long before" in records(tmp_path, "table_2")[0]["note"]
 
 
 def test_row_that_is_not_there_is_one_sentence(capsys, tmp_path):
