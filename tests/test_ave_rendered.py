@@ -10,7 +10,7 @@ import pytest
 
 from ave import train
 from avpipeline import runs
-from avpipeline.datasets.rendered import RenderedSettings, rendered_split
+from avpipeline.datasets.rendered import RenderedSettings, rendered_split, rendered_weak_training
 
 pytestmark = pytest.mark.trained
 
@@ -42,6 +42,14 @@ def test_fusion_beats_each_modality_by_five_points(results):
     scores = {model: result["test_mean"] for model, result in results.items()}
     print(scores)
     assert scores["av_att"] >= max(scores["a"], scores["v"]) + POINTS
+
+
+def test_weak_fusion_beats_each_weak_modality_by_five_points(splits, tmp_path):
+    """In the order of the supervised models, from one label a video and videos without an event."""
+    weak = {**splits, "train": rendered_weak_training()}
+    scores = {model: trained(weak, model, tmp_path / model)["test_mean"] for model in ("w_av_att", "w_a", "w_v")}
+    print(scores)
+    assert scores["w_av_att"] >= max(scores["w_a"], scores["w_v"]) + POINTS
 
 
 def test_no_seed_collapses_to_background(results, splits):
