@@ -75,7 +75,7 @@ def chosen(argv: Sequence[str], **defaults: str | None) -> dict[str, str | None]
 
 def sentence_of(error: Exception) -> str | None:
     """The InputError's sentence inside an error that TensorFlow re-raised from a tf.data function, or None."""
-    match = re.search(r"InputError: (.+)", str(error))
+    match = re.search(r"InputError: (.+?)\]?\s*$", str(error), re.MULTILINE)
     return match.group(1).strip() if match else None
 
 

@@ -174,6 +174,7 @@ def _train(experiment: Experiment, folder: Path, seed: int) -> tuple[float, int]
             validation_data=batches(experiment.val, experiment.batch_size, modalities=modalities),
             validation_freq=[*range(every, last, every), last],
             callbacks=[keras.callbacks.TensorBoard(folder / "tensorboard"), keep],
+            shuffle=False,  # the batches come in their own order
             verbose=0,
         )
     plots.curves(folder / "curves.png", keep.progress.columns())

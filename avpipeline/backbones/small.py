@@ -9,10 +9,11 @@ exponential, nor on the TensorFlow version.
 
 import keras
 import numpy as np
-import tensorflow as tf
+
+from avpipeline.audio import LogMel
+from avpipeline.media import SAMPLE_RATE
 
 FRAME_SIZE = (64, 64)
-SAMPLES = 16000
 
 
 def build_small_visual(seed: int = 0) -> keras.Model:
@@ -60,27 +61,15 @@ def build_small_audio(seed: int = 0) -> keras.Model:
         keras.layers.Conv2D(count, (24, 8), strides=4, padding="same", activation="relu", name="modulation"),
         keras.layers.Dense(128, activation="relu", name="mixture"),
     ]
-    waveform = keras.Input((SAMPLES,), name="waveform")
-    x = keras.layers.Reshape((96, 64, 1))(_SecondLogMel(name="log_mel")(waveform))
-    # log(0.01), the floor of the log-mel, becomes 0, so that silence gives no response.
-    x = keras.layers.Rescaling(0.5, offset=-0.5 * float(np.log(0.01)))(x)
+    waveform = keras.Input((SAMPLE_RATE,), name="waveform")
+    x = keras.layers.Reshape((96, 64, 1))(LogMel(name="log_mel")(waveform))
+    # The floor of the log-mel becomes 0, so that silence gives no response.
+    x = keras.layers.Rescaling(0.5, offset=-0.5 * float(np.log(LogMel.offset)))(x)
     # Averaged over the second's 24 steps: how much of each modulation is there, not when.
     x = keras.layers.Flatten()(keras.layers.AveragePooling2D((24, 1))(layers[0](x)))
     model = keras.Model(waveform, layers[1](x), name="small_audio")
     _fill(layers, filters)
     return model
-
-
-@keras.saving.register_keras_serializable(package="avpipeline")
-class _SecondLogMel(keras.layers.Layer):
-    """Log-mel of one second: `(batch, 16000)` -> `(batch, 96, 64)`."""
-
-    def call(self, waveform):
-        mel = tf.signal.linear_to_mel_weight_matrix(64, 257, 16000, 125.0, 7500.0)
-        return tf.math.log(tf.abs(tf.signal.stft(waveform, 400, 160, 512))[:, :96] @ mel + 0.01)
-
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0], 96, 64)
 
 
 def _fill(layers, filters) -> None:

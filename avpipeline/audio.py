@@ -1,0 +1,82 @@
+"""Sound as networks take it, log-mel patches, and where something begins in it."""
+
+import keras
+import librosa
+import numpy as np
+import tensorflow as tf
+
+from avpipeline.decoding import SAMPLE_RATE
+from avpipeline.errors import InputError
+
+_ONSET_HOP = 0.016  # seconds between two moments that are looked at: 256 samples at 16 kHz
+_ONSET_WINDOW = 0.064  # seconds of sound in one spectrum: 1024 samples at 16 kHz
+
+
+def split_seconds(waveform: np.ndarray) -> np.ndarray:
+    """Cuts `(samples,)` at 16 kHz into whole seconds, `(seconds, 16000)`; a shorter tail is dropped."""
+    waveform = np.asarray(waveform)
+    seconds = len(waveform) // SAMPLE_RATE
+    return waveform[: seconds * SAMPLE_RATE].reshape(seconds, SAMPLE_RATE)
+
+
+@keras.saving.register_keras_serializable(package="avpipeline")
+class LogMel(keras.layers.Layer):
+    """VGGish's log-mel patches: one second each, `(batch, 16000)` float32 in [-1, 1] -> `(batch, 96, 64)`.
+
+    Each second is framed alone: periodic Hann window of 400 samples, hop 160, FFT of 512, magnitude, mel bands
+    from 125 to 7500 Hz on the HTK scale (triangles in mel), log(mel + 0.01). Of a second's 98 frames the first
+    96 are the patch. Hershey et al. 2017, "CNN Architectures for Large-Scale Audio Classification", section
+    3.1, as in the published VGGish features.
+
+    Computed in float64 whatever the dtype policy: the rounding of a float32 transform is as large as the quiet
+    bands beside a loud tone, 1e-3 of the result there, and a float32 mel matrix costs 4.5e-5 everywhere.
+    """
+
+    frames, bands = 96, 64
+    window, hop, fft = 400, 160, 512
+    lowest, highest = 125.0, 7500.0  # Hz
+    offset = 0.01
+
+    def __init__(self, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+
+    def build(self, input_shape):
+        if len(input_shape) != 2 or input_shape[1] != SAMPLE_RATE:
+            raise InputError(
+                f"{self.name} takes one second a row, (batch, {SAMPLE_RATE}), not {tuple(input_shape)}; "
+                "cut the waveform with avpipeline.audio.split_seconds."
+            )
+        with tf.init_scope():
+            matrix = tf.signal.linear_to_mel_weight_matrix(
+                self.bands, self.fft // 2 + 1, SAMPLE_RATE, self.lowest, self.highest, dtype=tf.float64
+            )
+            self._mel = matrix.numpy()
+        super().build(input_shape)
+
+    def call(self, inputs):
+        waveform = tf.cast(inputs, tf.float64)
+        spectra = tf.signal.stft(waveform, self.window, self.hop, self.fft)  # its window is the periodic Hann
+        mel = tf.matmul(tf.abs(spectra[:, : self.frames]), self._mel)
+        return tf.cast(tf.math.log(mel + self.offset), tf.float32)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.frames, self.bands)
+
+
+def onsets(waveform: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+    """Seconds at which something begins to sound, rising; empty for silence.
+
+    librosa's onset detection (peaks of the spectral flux of a mel spectrogram) on a grid of 16 ms, with
+    spectra of 64 ms.
+
+    Args:
+      waveform: mono, `(samples,)`, float.
+    """
+    waveform = np.asarray(waveform, np.float32)
+    if not np.any(waveform):
+        return np.zeros(0)
+    window = round(_ONSET_WINDOW * sample_rate)
+    waveform = np.pad(waveform, (0, max(window - len(waveform), 0)))
+    hop = round(_ONSET_HOP * sample_rate)
+    strength = librosa.onset.onset_strength(y=waveform, sr=sample_rate, hop_length=hop, n_fft=window, n_mels=64)
+    return librosa.onset.onset_detect(onset_envelope=strength, sr=sample_rate, hop_length=hop, units="time")
