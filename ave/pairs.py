@@ -1,5 +1,6 @@
 """The data of cross-modality localization: segments of sound and of pictures, and which of them match."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from avpipeline.datasets import load_split
 from avpipeline.datasets.ave import (
     ANNOTATIONS,
     RELEASED_FEATURES,
+    Annotation,
     event_segments,
     feature_rows,
     open_features,
@@ -15,8 +17,8 @@ from avpipeline.datasets.ave import (
     read_annotations,
     read_order,
 )
-from avpipeline.datasets.base import ArraySource, Source, Split
-from avpipeline.hdf5 import H5Source
+from avpipeline.datasets.base import ArraySource, SelectedRows, Source, Split
+from avpipeline.features import FeatureInfo
 
 # Label 1: sound and pictures of that second belong together, since it lies in the event.
 CLASS_NAMES = ("no match", "match")
@@ -78,13 +80,8 @@ def averaged(source: Source) -> np.ndarray:
 def _load_ave(folder: Path, name: str) -> Split:
     annotations = read_annotations(folder / ANNOTATIONS)
     order = read_order(folder, name, annotations, matched=True)
-    audio, audio_info = open_features(folder, "audio")
-    if (folder / _VECTORS).exists():
-        table = open_table(folder, _VECTORS, annotations)
-        visual, visual_info = H5Source(table.path, rows=order).read(np.arange(len(order))), RELEASED_FEATURES["visual"]
-    else:
-        maps, visual_info = open_features(folder, "visual")
-        visual = averaged(feature_rows(maps, annotations, order))
+    audio = open_features(folder, "audio")
+    visual, visual_info = _visual(folder, annotations, order)
     if (folder / _LABELS).exists():
         labels = _all(open_table(folder, _LABELS, annotations))
     else:
@@ -95,12 +92,20 @@ def _load_ave(folder: Path, name: str) -> Split:
         ids=tuple(annotations[row].video_id for row in order),
         class_names=CLASS_NAMES,
         inputs={
-            "audio": ArraySource(_all(feature_rows(audio, annotations, order))),
+            "audio": ArraySource(audio.source.read(feature_rows(audio, annotations)[order])),
             "visual": ArraySource(visual),
         },
         labels=labels[order],
-        features={"audio": audio_info, "visual": visual_info},
+        features={"audio": audio.info, "visual": visual_info},
     )
+
+
+def _visual(folder: Path, annotations: Sequence[Annotation], order: np.ndarray) -> tuple[np.ndarray, FeatureInfo]:
+    """`(videos, segments, channels)` of the annotations `order`, and what maps they are the averages of."""
+    if (folder / _VECTORS).exists():
+        return open_table(folder, _VECTORS, annotations).read(order), RELEASED_FEATURES["visual"]
+    maps = open_features(folder, "visual")
+    return averaged(SelectedRows(maps.source, feature_rows(maps, annotations)[order])), maps.info
 
 
 def _all(source: Source) -> np.ndarray:
