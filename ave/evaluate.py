@@ -37,7 +37,7 @@ def main(settings: Settings) -> None:
     """Measures a saved model on a split: segment accuracy, accuracy of each class, confusion matrix."""
     model, info = load_model(settings.weights, paper="ave")
     dataset = settings.dataset or ("ave" if settings.data else "rendered")
-    split = load_split(dataset, settings.split, settings.data)
+    split = load_split(dataset, settings.split, settings.data, modalities=list(model.input))
     require_fit(settings.weights, info, split)
     predictions = runs.predict(model, split)
     accuracy = metrics.segment_accuracy(split.labels, predictions)

@@ -54,6 +54,8 @@ def run(
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
+        if isinstance(error, FileNotFoundError):
+            return _fail(prog, f"{error.filename}: there is no such file or folder; check the path.")
         return _fail(prog, str(write_failure(error.filename or "output", error)))
     except Exception as error:
         sentence = sentence_of(error)

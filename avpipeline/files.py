@@ -48,6 +48,9 @@ def atomic_path(path) -> Iterator[Path]:
 
     A kill, an exception or a full disk leaves either the old file or none, never half of one. The temporary
     name keeps the ending of `path`, since many writers choose their format by it.
+
+    Raises:
+      InputError: `path` cannot be written. An OSError about another file passes unchanged.
     """
     path = Path(path)
     make_folder(path.parent)
@@ -62,6 +65,8 @@ def atomic_path(path) -> Iterator[Path]:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
+        if not _concerns(temporary, error):
+            raise
         raise write_failure(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -81,9 +86,16 @@ def atomic_folder(path) -> Iterator[Path]:
         os.chmod(temporary, 0o755)
         os.replace(temporary, path)
     except OSError as error:
+        if not _concerns(temporary, error):
+            raise
         raise write_failure(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _concerns(temporary: Path, error: OSError) -> bool:
+    """Whether a failure is one of writing `temporary`: it names it or something in it, or names nothing."""
+    return error.filename is None or Path(os.fsdecode(error.filename)).is_relative_to(temporary)
 
 
 @contextlib.contextmanager
@@ -95,11 +107,17 @@ def locked(path, *, wait: bool = True) -> Iterator[None]:
     """
     path = Path(path)
     make_folder(path.parent)
+    lock = filelock.FileLock(f"{path}.lock", timeout=-1 if wait else 0)
     try:
-        with filelock.FileLock(f"{path}.lock", timeout=-1 if wait else 0):
-            yield
+        lock.acquire()
     except filelock.Timeout as error:
         raise InputError(f"{path}: another process is working there; wait for it or choose another.") from error
+    except OSError as error:
+        raise write_failure(lock.lock_file, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def sha256_file(path) -> str:

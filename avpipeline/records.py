@@ -13,20 +13,7 @@ import numpy as np
 
 from avpipeline.errors import InputError
 from avpipeline.features import FeatureInfo
-from avpipeline.shards import ClipRecord, Entry, Shapes, ShardWriter, read_entries, salvage, shard_paths, write_json
-
-__all__ = [
-    "MANIFEST",
-    "ClipRecord",
-    "FeatureShards",
-    "Manifest",
-    "ShardSource",
-    "ShardWriter",
-    "read_manifest",
-    "salvage",
-    "shard_paths",
-    "write_manifest",
-]
+from avpipeline.shards import Entry, Shapes, read_entries, write_json
 
 MANIFEST = "features.json"
 _SCHEMA = 1
@@ -63,13 +50,13 @@ def read_manifest(folder) -> Manifest:
         features = {modality: FeatureInfo.from_json(info) for modality, info in fields["features"].items()}
         manifest = Manifest(features, int(fields["seconds"]), tuple(fields["ids"]), bool(fields["complete"]))
     except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file, so this is no folder of features; check the path.") from error
+        raise InputError(f"{path}: there is no such file; name a folder of extracted features.") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the folder.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: is damaged and cannot be understood; extract into another folder.") from error
     if schema != _SCHEMA:
-        raise InputError(f"{path}: has the version {schema} where {_SCHEMA} is known; extract into another folder.")
+        raise InputError(f"{path}: has version {schema} where {_SCHEMA} is known; extract into another folder.")
     return manifest
 
 
@@ -111,13 +98,15 @@ class FeatureShards:
         entries = {entry.record.id: entry for entry in read_entries(self.folder, manifest.shapes)}
         missing = [clip for clip in manifest.ids if clip not in entries]
         if missing:
-            raise InputError(f"{self.folder}: the shard with clip '{missing[0]}' is missing; run the extraction again.")
+            raise InputError(f"{self.folder}: the shard with clip '{missing[0]}' is missing; extract again.")
         rows = [entries[clip] for clip in manifest.ids]
         self.ids = manifest.ids
         self.records = tuple(entry.record for entry in rows)
         self.features = dict(manifest.features)
         self.seconds = manifest.seconds
-        self.sources = {modality: ShardSource(rows, modality, shape) for modality, shape in manifest.shapes.items()}
+        self.sources = {
+            modality: ShardSource(rows, modality, shape) for modality, shape in manifest.shapes.items()
+        }
         self.has_audio = np.array([record.has_audio for record in self.records], bool)
         self.has_video = np.array([record.has_video for record in self.records], bool)
         self.audio_seconds = np.array([record.audio_seconds for record in self.records], np.float32)

@@ -121,13 +121,11 @@ class ShardWriter:
         """Writes one clip, `features` being modality -> `(seconds, *shape)`; a kill after this does not lose it.
 
         Raises:
-          InputError: numbers that are not finite; a full disk.
+          InputError: a full disk, a folder that cannot be written.
         """
         for modality, shape in self._shapes.items():
             if features[modality].shape != shape:
                 raise ValueError(f"{modality}: {features[modality].shape} where {shape} was agreed")
-            if not np.isfinite(features[modality]).all():
-                raise InputError(f"{record.path}: its {modality} features hold NaN or infinite numbers; leave it out.")
         data = encode(record, features)
         try:
             if self._writer is None:
@@ -178,7 +176,7 @@ def salvage(folder, shapes: Shapes) -> list[Entry]:
 
 
 def read_entries(folder, shapes: Shapes) -> list[Entry]:
-    """The clips of the finished shards of `folder`; InputError where one is cut off, damaged or has other shapes."""
+    """The clips of the finished shards; InputError where one is cut off, damaged or has other shapes."""
     entries = []
     for path in shard_paths(folder):
         if path.suffix == _PARTIAL:
@@ -254,7 +252,7 @@ def _scanned(path: Path, shapes: Shapes) -> tuple[list[Entry], int]:
         try:
             record, features = decode(data)
         except (DecodeError, IndexError, ValueError) as error:
-            raise InputError(f"{path}: holds a record that is no clip's features; choose another folder.") from error
+            raise InputError(f"{path}: holds a record of something else; choose another folder.") from error
         _require_shapes(path, record.id, {modality: array.shape for modality, array in features.items()}, shapes)
         entries.append(_located(path, position, data, record, features))
         position += _BEFORE_DATA + len(data) + _AFTER_DATA

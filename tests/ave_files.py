@@ -40,7 +40,11 @@ def write_ave_folder(folder, *, orders=True, lists=True, features=("audio", "vis
     if "audio" in features:
         write_h5(folder / "audio_feature.h5", audio_rows(len(LINES)))
     if "visual" in features:
-        visual = np.zeros((len(LINES), 10, 7, 7, 512), np.float32)
-        visual[:, 0, 0, 0, 0] = np.arange(len(LINES))
-        write_h5(folder / "visual_feature.h5", visual)
+        # Zeros take no place in a chunked file; row r begins with r.
+        with h5py.File(folder / "visual_feature.h5", "w") as file:
+            visual = file.create_dataset(
+                "avadataset", (len(LINES), 10, 7, 7, 512), np.float32, chunks=(1, 1, 7, 7, 512)
+            )
+            for row in range(len(LINES)):
+                visual[row, 0, 0, 0, 0] = row
     return folder

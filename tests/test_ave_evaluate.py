@@ -27,7 +27,12 @@ def split():
 def loads(monkeypatch, split):
     """Hands out the small split instead of a dataset; returns what was asked for."""
     asked = []
-    monkeypatch.setattr(evaluate, "load_split", lambda *arguments: asked.append(arguments) or split)
+
+    def load_split(dataset, name, data, *, modalities):
+        asked.append((dataset, name, data, modalities))
+        return split
+
+    monkeypatch.setattr(evaluate, "load_split", load_split)
     return asked
 
 
@@ -101,13 +106,14 @@ def test_tables_say_what_the_predictions_say(tmp_path, split, loads, saved, caps
 def test_the_dataset_follows_from_the_flags(tmp_path, loads, saved, words, asked):
     saved()
     assert command(tmp_path, *words) == 0
-    dataset, split, data = loads[0]
+    dataset, split, data, _ = loads[0]
     assert (dataset, split, data and "path") == asked
 
 
 def test_an_audio_only_model_needs_no_visual_features(tmp_path, loads, saved):
     saved("a")
     assert command(tmp_path) == 0
+    assert loads[0][-1] == ["audio"]
 
 
 def test_other_features_are_refused(tmp_path, loads, saved, capsys):

@@ -58,15 +58,17 @@ def build_small_audio(seed: int = 0) -> keras.Model:
     bands, count = 16, 32
     filters = [(_sound_filters(rng, (24, 8), count), 0.0), (_mixing(rng, (bands * count, 128), gain=5.5), -0.5)]
     layers = [
-        keras.layers.Conv2D(count, (24, 8), strides=4, padding="same", activation="relu", name="modulation"),
+        keras.layers.Conv2D(count, (24, 8), strides=4, activation="relu", name="modulation"),
         keras.layers.Dense(128, activation="relu", name="mixture"),
     ]
     waveform = keras.Input((SAMPLE_RATE,), name="waveform")
     x = keras.layers.Reshape((96, 64, 1))(LogMel(name="log_mel")(waveform))
     # The floor of the log-mel becomes 0, so that silence gives no response.
     x = keras.layers.Rescaling(0.5, offset=-0.5 * float(np.log(LogMel.offset)))(x)
-    # Averaged over the second's 24 steps: how much of each modulation is there, not when.
-    x = keras.layers.Flatten()(keras.layers.AveragePooling2D((24, 1))(layers[0](x)))
+    # Padded in frequency only: an edge in time would be an onset that no sound has.
+    x = layers[0](keras.layers.ZeroPadding2D((0, 2))(x))
+    # Averaged over the second: how much of each modulation is there, not when.
+    x = keras.layers.Flatten()(keras.layers.AveragePooling2D((x.shape[1], 1))(x))
     model = keras.Model(waveform, layers[1](x), name="small_audio")
     _fill(layers, filters)
     return model
@@ -106,22 +108,26 @@ def _sound_filters(rng: np.random.Generator, size: tuple[int, int], count: int) 
     """Spectro-temporal filters: windowed waves of random rate in time and scale in frequency.
 
     A quarter is constant in time (the spectrum alone), and a quarter of those constant in frequency as well.
-    The others answer to changes of 2 to 12 per second. Shape `(*size, 1, count)`.
+    The others answer to changes of 4 to 16 per second and not at all to a steady sound. Shape
+    `(*size, 1, count)`.
     """
     time, mel = (np.arange(length) - (length - 1) / 2 for length in size)
     window = np.outer(np.hanning(size[0] + 2)[1:-1], np.hanning(size[1] + 2)[1:-1])
     kernel = np.empty((*size, 1, count))
     for index in range(count):
-        rate = 0.0 if index < count // 4 else rng.uniform(2, 12) * rng.choice([-1, 1])
+        rate = 0.0 if index < count // 4 else rng.uniform(4, 16) * rng.choice([-1, 1])
         scale = 0.0 if index < count // 16 else rng.uniform(0.0, 0.25)
         # A frame of the log-mel is 10 ms.
-        wave = np.cos(2 * np.pi * (rate * 0.01 * time[:, None] + scale * mel + rng.uniform()))
-        if rate == 0.0 and scale == 0.0:
+        plane = window * np.cos(2 * np.pi * (rate * 0.01 * time[:, None] + scale * mel + rng.uniform()))
+        if rate != 0.0:
+            plane -= window * plane.sum(axis=0) / window.sum(axis=0)
+            gain = 6.0
+        elif scale != 0.0:
+            plane -= window * plane.sum() / window.sum()
+            gain = 3.0
+        else:
             # The level is several times as large as its changes: without this it drowns them.
             plane, gain = window, 0.5
-        else:
-            plane, gain = window * wave, 3.0
-            plane -= window * plane.sum() / window.sum()
         kernel[..., 0, index] = gain * plane / np.abs(plane).sum()
     return kernel
 

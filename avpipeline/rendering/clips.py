@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, locked
-from avpipeline.media import write_clip
+from avpipeline.media import SAMPLE_RATE, write_clip
 from avpipeline.rendering.pictures import FRAME_RATE, render_frames
-from avpipeline.rendering.sounds import SAMPLE_RATE, render_waveform
+from avpipeline.rendering.sounds import render_waveform
 from avpipeline.rendering.storyboards import (
     CATEGORIES,
     GENERATOR_VERSION,
@@ -92,9 +92,7 @@ def _stored_identity(folder) -> dict | None:
 
 
 def _is_complete(folder: Path, settings: RenderedSettings, boards: list[Storyboard]) -> bool:
-    return _stored_identity(folder) == identity(settings) and all(
-        clip_path(folder, board).exists() for board in boards
-    )
+    return _stored_identity(folder) == identity(settings) and all(clip_path(folder, board).exists() for board in boards)
 
 
 def _claim(folder: Path, settings: RenderedSettings) -> None:

@@ -43,9 +43,7 @@ def thing(board: Storyboard, look: int) -> Thing:
     rng = board.generator(_STREAM, 0, look)
     radius = rng.uniform(18, 29)
     hue = (look / len(LOOKS) + rng.uniform(-0.2, 0.2)) % 1.0
-    colours = [
-        _rgb(hue, rng.uniform(0.5, 0.9), value) for value in (rng.uniform(0.15, 0.4), rng.uniform(0.75, 1.0))
-    ]
+    colours = [_rgb(hue, rng.uniform(0.5, 0.9), value) for value in (rng.uniform(0.15, 0.4), rng.uniform(0.75, 1.0))]
     reach = SIZE / 2 - radius
     path = np.stack([rng.uniform(0.4, 1.0, 2) * reach, rng.uniform(0.05, 0.2, 2), rng.uniform(0, 1, 2)], axis=1)
     turn = (rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 1.0) * rng.choice([-1, 1]))
@@ -77,9 +75,7 @@ def _background(rng: np.random.Generator) -> np.ndarray:
     spectrum = np.fft.rfft2(rng.standard_normal((size, size))) / frequency ** rng.uniform(0.8, 1.6)
     cloud = np.fft.irfft2(spectrum, s=(size, size))
     cloud = np.clip(0.5 + 0.25 * (cloud - cloud.mean()) / cloud.std(), 0, 1)[..., None].astype(np.float32)
-    dark, bright = (
-        _rgb(rng.uniform(), rng.uniform(0.1, 0.5), value) for value in rng.uniform([0.2, 0.5], [0.5, 0.8])
-    )
+    dark, bright = (_rgb(rng.uniform(), rng.uniform(0.1, 0.5), value) for value in rng.uniform([0.2, 0.5], [0.5, 0.8]))
     picture = (dark + cloud * (bright - dark)).astype(np.float32)
     drift = rng.uniform(-5, 5, size=2)
     frames = np.empty((SECONDS * FRAME_RATE, SIZE, SIZE, 3), np.float32)

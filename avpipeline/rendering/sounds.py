@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from avpipeline.media import SAMPLE_RATE
 from avpipeline.rendering.storyboards import CONTINUOUS, INSTANT, SECONDS, SOUNDS, Storyboard, Stretch
 
-SAMPLE_RATE = 16000
 # Hertz between which most of a sound's energy lies, in the order of SOUNDS.
 BANDS = ((70.0, 1200.0), (550.0, 4200.0), (3000.0, 8000.0), (800.0, 3200.0))
 _STREAM = 2

@@ -1,0 +1,110 @@
+"""Weights of the extractors: where they are looked for, seeded random ones, and their hash."""
+
+import hashlib
+import os
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from avpipeline.errors import InputError
+from avpipeline.files import atomic_path, cache_dir, locked
+
+WEIGHTS_VARIABLE = "AVPIPELINE_WEIGHTS"
+
+_TIMEOUT = 30.0
+
+
+def search_folders(weights_dir=None) -> list[Path]:
+    """Where weight files are looked for, in this order.
+
+    `weights_dir`, `$AVPIPELINE_WEIGHTS`, `weights` in the cache folder, and where Keras keeps its downloads
+    (`~/.keras/models`, or `$KERAS_HOME/models`).
+
+    Raises:
+      InputError: `weights_dir` is no folder.
+    """
+    folders = [cache_dir() / "weights", Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"]
+    if os.environ.get(WEIGHTS_VARIABLE):
+        folders.insert(0, Path(os.environ[WEIGHTS_VARIABLE]))
+    if weights_dir is not None:
+        if not Path(weights_dir).is_dir():
+            raise InputError(f"{weights_dir}: there is no such folder of weights; check the path.")
+        folders.insert(0, Path(weights_dir))
+    return folders
+
+
+def find_weights(names: Sequence[str], weights_dir=None) -> Path | None:
+    """The first of the files `names` that a search folder holds; a name may be a TF checkpoint's prefix."""
+    for folder in search_folders(weights_dir):
+        for name in names:
+            path = folder / name
+            if path.is_file() or path.with_name(f"{name}.index").is_file():
+                return path
+    return None
+
+
+def not_found(name: str, url: str, reason: Exception, weights_dir=None) -> InputError:
+    """The sentence for pretrained weights that are neither here nor can be fetched."""
+    folders = ", ".join(str(folder) for folder in search_folders(weights_dir))
+    told = (str(reason).splitlines() or [type(reason).__name__])[0]
+    return InputError(
+        f"{name}: not in {folders}, and it could not be downloaded ({told}); get it from {url} and put it into "
+        "one of these folders, or take the weights 'none' (seeded random)."
+    )
+
+
+def fetch(name: str, url: str, weights_dir=None) -> Path:
+    """Downloads a weight file into the cache folder; InputError, naming the places, where that fails."""
+    path = cache_dir() / "weights" / name
+    with locked(path):
+        if path.exists():
+            return path
+        with atomic_path(path) as temporary:
+            try:
+                _download(url, temporary, name)
+            except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+                raise not_found(name, url, error, weights_dir) from error
+    return path
+
+
+def _download(url: str, path: Path, name: str) -> None:
+    with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:
+        size = int(answer.headers.get("Content-Length") or 0)
+        with open(path, "wb") as file, tqdm.wrapattr(answer, "read", total=size or None, desc=name) as body:
+            shutil.copyfileobj(body, file, 1 << 20)
+    if size and path.stat().st_size != size:
+        raise urllib.error.ContentTooShortError(f"{path.stat().st_size} of {size} bytes came", b"")
+
+
+def fill_seeded(model: keras.Model, seed: int) -> None:
+    """Gives `model` random weights that keep its activations alive through any depth.
+
+    Kernels are normal with the variance 2 / fan-in (He et al. 2015), biases and means 0, scales and variances
+    1. NumPy draws them, in the order of the layers: equal on every TensorFlow version, and a network cut off
+    at a lower layer has the lower layers of the whole one.
+    """
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        layer.set_weights([_seeded(weight, rng) for weight in layer.weights])
+
+
+def _seeded(weight, rng: np.random.Generator) -> np.ndarray:
+    shape = tuple(weight.shape)
+    if len(shape) > 1:
+        fan_in = int(np.prod(shape[:-1]))
+        return rng.standard_normal(shape, np.float32) * np.float32(np.sqrt(2.0 / fan_in))
+    return np.full(shape, 1.0 if weight.name in ("gamma", "moving_variance") else 0.0, np.float32)
+
+
+def weights_hash(model: keras.Model) -> str:
+    """SHA-256 over the weight values of `model` in order, whatever their names."""
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        digest.update(np.ascontiguousarray(weight.numpy(), "<f4"))
+    return digest.hexdigest()

@@ -1,0 +1,403 @@
+"""Features of media files: a folder, a list or one file in, shards of features (or AVE's HDF5 files) out.
+
+    python -m avpipeline.extract CLIPS OUT --features vgg19,vggish
+
+Files are decoded by threads while the networks work on those before. A run that was killed goes on where it
+was: what is in the shards is neither lost nor made again.
+"""
+
+import concurrent.futures
+import dataclasses
+import itertools
+import os
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tyro
+from tqdm import tqdm
+
+from avpipeline.backbones import EXTRACTORS, Extractor, build_extractor, clip_features
+from avpipeline.cli import run
+from avpipeline.errors import InputError
+from avpipeline.features import FeatureInfo
+from avpipeline.files import locked, make_folder
+from avpipeline.hdf5 import write_ave_h5
+from avpipeline.media import Clip, list_media, read_clip
+from avpipeline.records import MANIFEST, FeatureShards, Manifest, read_manifest, write_manifest
+from avpipeline.shards import ClipRecord, Entry, ShardWriter, salvage, shard_paths, write_json
+
+FAILED_FILE = "failed.json"
+
+# Clips that wait for the networks, beside one being decoded by each thread; VGG-19's take 24 MB each.
+_READY_CLIPS = 2
+_MOST_WORKERS = 8
+
+
+@dataclasses.dataclass
+class Timing:
+    """Where the time of a run went: "decode" (summed over its threads), each modality's network, and "all".
+
+    The audio network's time includes the log-mel. Decoding and networks work at the same time.
+
+    Attributes:
+      media: part -> seconds of sound or pictures that it worked on.
+      spent: part -> seconds that it took.
+    """
+
+    media: dict[str, float] = dataclasses.field(default_factory=dict)
+    spent: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    def add(self, part: str, media: float, spent: float) -> None:
+        self.media[part] = self.media.get(part, 0.0) + media
+        self.spent[part] = self.spent.get(part, 0.0) + spent
+
+    def speeds(self) -> dict[str, float]:
+        """Part -> its speed as a multiple of real time."""
+        return {part: self.media[part] / spent for part, spent in self.spent.items() if spent}
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtractSummary:
+    """What a run of `extract` did.
+
+    Attributes:
+      out: the folder.
+      features: modality -> what its features are.
+      seconds: of each clip.
+      extracted, reused: clips made by this run, and clips that were there.
+      failed: file -> the sentence that says why it could not be used.
+      notes: sentences about files that are damaged and were used as far as they go.
+      timing: where the time went.
+    """
+
+    out: Path
+    features: Mapping[str, FeatureInfo]
+    seconds: int
+    extracted: int
+    reused: int
+    failed: Mapping[str, str]
+    notes: tuple[str, ...]
+    timing: Timing
+
+    def text(self) -> str:
+        """The summary for people."""
+        reused = f" ({self.reused} of them were there already)" if self.reused else ""
+        lines = [f"{self.out}: {self.extracted + self.reused} clips of {self.seconds} s{reused}"]
+        for modality, info in self.features.items():
+            weights = f"weights {info.weights}, sha256 {info.sha256[:12]}"
+            lines.append(f"  {modality}: {info.label} {info.shape}, {weights}")
+        if self.extracted:
+            speeds = ", ".join(f"{part} {speed:.3g}x" for part, speed in self.timing.speeds().items())
+            media, spent = self.timing.media["all"], self.timing.spent["all"]
+            lines.append(f"  {spent:.1f} s for {media:.1f} s of media; multiples of real time: {speeds}")
+        lines += [f"  note: {note}" for note in self.notes]
+        if self.failed:
+            lines.append(f"{len(self.failed)} could not be used (also in {self.out / FAILED_FILE}):")
+            lines += [f"  {reason}" for reason in self.failed.values()]
+        return "\n".join(lines)
+
+
+def extract(
+    source,
+    out,
+    *,
+    features: Sequence[str] | str,
+    weights: str | Path = "default",
+    weights_dir=None,
+    seconds: int = 10,
+    format: Literal["tfrecord", "h5"] = "tfrecord",
+    shard_size: int = 256,
+    workers: int | None = None,
+) -> ExtractSummary:
+    """Extracts features of every media file of `source` into the folder `out`.
+
+    The shards and `features.json` are read by `records.FeatureShards`; ids are the files' names without
+    ending. A missing stream gives features of zeros and a flag. A file that cannot be used is left out and
+    listed in `failed.json`; the next run tries it again.
+
+    Args:
+      source: folder, list of files (.txt) or one media file.
+      features: one extractor a modality, e.g. `["vgg19", "vggish:embedding"]`, or these joined by commas.
+      weights: "default", "none" or, for a single extractor, a file; see `backbones.build_extractor`.
+      weights_dir: folder in which pretrained weights are looked for first.
+      seconds: taken from the start of each file, filled up where it is shorter.
+      format: "h5" also writes `audio_feature.h5` and `visual_feature.h5` as AVE's authors share them.
+      shard_size: clips a shard.
+      workers: decoding threads; None takes one a core, at most 8.
+
+    Raises:
+      InputError: bad settings, nothing to read, another process or other features in `out`, a full disk.
+    """
+    if min(seconds, shard_size, 1 if workers is None else workers) < 1:
+        raise InputError(f"{out}: seconds, shard size and workers must be at least 1; correct them.")
+    clips = _named(list_media(source))
+    extractors = _extractors(features, weights, weights_dir)
+    manifest = Manifest({modality: extractor.info for modality, extractor in extractors.items()}, seconds)
+    out = make_folder(out)
+    with locked(out / "extraction", wait=False):
+        _agree(out, manifest)
+        entries = salvage(out, manifest.shapes)
+        reused = len(entries)
+        todo = _without_finished(out, clips, entries)
+        job = _Job(extractors, seconds, workers or min(os.cpu_count() or 1, _MOST_WORKERS))
+        with (
+            ShardWriter(out, manifest.shapes, shard_size) as writer,
+            tqdm(desc="extracting", total=len(clips), initial=len(clips) - len(todo), unit="clip") as progress,
+        ):
+            job.run(todo, writer, progress)
+        entries += writer.entries
+        _finish(out, manifest, clips, entries, job.failed)
+        if format == "h5" and entries:
+            shards = FeatureShards(out)
+            write_ave_h5(out, shards.sources, shards.features, shards.ids)
+    return ExtractSummary(
+        out=out,
+        features=manifest.features,
+        seconds=seconds,
+        extracted=len(entries) - reused,
+        reused=reused,
+        failed=job.failed,
+        notes=tuple(job.notes),
+        timing=job.timing,
+    )
+
+
+class _Job:
+    """The clips of one run on their way from files to shards.
+
+    Attributes:
+      failed: file -> why it could not be used.
+      notes: about files that were used as far as they go.
+      timing: where the time went.
+    """
+
+    def __init__(self, extractors: Mapping[str, Extractor], seconds: int, workers: int):
+        self.failed: dict[str, str] = {}
+        self.notes: list[str] = []
+        self.timing = Timing()
+        self._extractors = extractors
+        self._seconds = seconds
+        self._workers = workers
+
+    def run(self, todo: Mapping[str, Path], writer: ShardWriter, progress: tqdm) -> None:
+        if todo:
+            for extractor in self._extractors.values():
+                extractor.compile()
+        media, started = 0.0, time.perf_counter()
+        with warnings.catch_warnings(record=True) as caught:
+            # What the decoder says about damaged files is told at the end, not in the middle of the progress bar.
+            warnings.simplefilter("always", UserWarning)
+            for name, path, clip in self._decoded(todo):
+                features = None if clip is None else self._features(path, clip)
+                if features is not None:
+                    writer.add(_record(name, path, clip), features)
+                    media += _length(clip)
+                progress.update()
+        self.timing.add("all", media, time.perf_counter() - started)
+        self.notes = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
+
+    def _decoded(self, todo: Mapping[str, Path]) -> Iterator[tuple[str, Path, Clip | None]]:
+        """The clips in order, decoded ahead by threads; None for a file that cannot be used."""
+        waiting: deque[tuple[str, Path, concurrent.futures.Future]] = deque()
+        rest = iter(todo.items())
+        pool = concurrent.futures.ThreadPoolExecutor(self._workers)
+        try:
+            while True:
+                for name, path in itertools.islice(rest, self._workers + _READY_CLIPS - len(waiting)):
+                    waiting.append((name, path, pool.submit(_timed, self._read, path)))
+                if not waiting:
+                    return
+                name, path, future = waiting.popleft()
+                yield name, path, self._result(path, future)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _read(self, path: Path) -> Clip:
+        visual = self._extractors.get("visual")
+        frames = {"frame_rate": visual.frame_rate, "size": visual.frame_size} if visual else {}
+        wanted = {"audio": "audio" in self._extractors, "video": visual is not None}
+        return read_clip(path, seconds=self._seconds, **wanted, **frames)
+
+    def _result(self, path: Path, future: concurrent.futures.Future) -> Clip | None:
+        try:
+            clip, spent = future.result()
+        except InputError as error:
+            self.failed[str(path)] = str(error)
+            return None
+        except Exception as error:
+            # Thousands of files and a night of work must not end at one that the decoder cannot bear.
+            self.failed[str(path)] = f"{path}: cannot be decoded ({type(error).__name__}: {error}); leave it out."
+            return None
+        self.timing.add("decode", _length(clip), spent)
+        return clip
+
+    def _features(self, path: Path, clip: Clip) -> dict[str, np.ndarray] | None:
+        features = {}
+        for modality, extractor in self._extractors.items():
+            made, spent = _timed(clip_features, {modality: extractor}, clip)
+            if clip.has_audio if modality == "audio" else clip.has_video:
+                self.timing.add(modality, clip.seconds, spent)
+            features.update(made)
+        for modality, array in features.items():
+            if not np.isfinite(array).all():
+                self.failed[str(path)] = (
+                    f"{path}: its {modality} features hold NaN or infinite numbers; leave it out or use other "
+                    "weights."
+                )
+                return None
+        return features
+
+
+def _timed(function: Callable, *arguments) -> tuple[object, float]:
+    started = time.perf_counter()
+    result = function(*arguments)
+    return result, time.perf_counter() - started
+
+
+def _length(clip: Clip) -> float:
+    return max(clip.audio_seconds, clip.video_seconds)
+
+
+def _record(name: str, path: Path, clip: Clip) -> ClipRecord:
+    return ClipRecord(
+        id=name,
+        path=str(path),
+        file_size=path.stat().st_size,
+        has_audio=clip.has_audio,
+        has_video=clip.has_video,
+        audio_seconds=round(clip.audio_seconds, 3),
+        video_seconds=round(clip.video_seconds, 3),
+    )
+
+
+def _named(paths: Sequence[Path]) -> dict[str, Path]:
+    """Id -> file; InputError where two files would get one id."""
+    named: dict[str, Path] = {}
+    for path in paths:
+        other = named.setdefault(path.stem, path)
+        if other is not path:
+            raise InputError(
+                f"{path}: would have the same id '{path.stem}' as {other}; rename one, or extract each into a "
+                "folder of its own."
+            )
+    return named
+
+
+def _extractors(features: Sequence[str] | str, weights: str | Path, weights_dir) -> dict[str, Extractor]:
+    """Modality -> extractor, audio first."""
+    features = features.split(",") if isinstance(features, str) else features
+    names = [name.strip() for name in features if name.strip()]
+    if not names:
+        raise InputError(f"features: none are named; choose from {', '.join(EXTRACTORS)}.")
+    if weights not in ("default", "none"):
+        if Path(weights).is_dir():
+            raise InputError(f"{weights}: is a folder; give it as the folder of weights (--weights-dir).")
+        if len(names) > 1:
+            raise InputError(
+                f"{weights}: one weight file cannot serve {' and '.join(names)}; put the files of both into one "
+                "folder and give that as the folder of weights (--weights-dir)."
+            )
+    extractors: dict[str, Extractor] = {}
+    for name in names:
+        extractor = build_extractor(name, weights, weights_dir=weights_dir)
+        other = extractors.setdefault(extractor.modality, extractor)
+        if other is not extractor:
+            raise InputError(
+                f"{name}: gives {extractor.modality} features, as {other.info.label} does; extract each into a "
+                "folder of its own."
+            )
+    return dict(sorted(extractors.items()))
+
+
+def _agree(out: Path, manifest: Manifest) -> None:
+    """Makes sure that `out` holds nothing but features of this kind; a new folder gets its manifest."""
+    if not (out / MANIFEST).exists():
+        if shard_paths(out):
+            raise InputError(f"{out}: holds shards but no {MANIFEST} that says of what; choose another folder.")
+        write_manifest(out, manifest)
+        return
+    there = read_manifest(out)
+    differences = [f"clips of {there.seconds} s where {manifest.seconds} s are asked for"]
+    if there.seconds == manifest.seconds:
+        differences = [
+            f"{modality}: {difference}"
+            for modality in sorted({*there.features, *manifest.features})
+            if (difference := _difference(there.features.get(modality), manifest.features.get(modality)))
+        ]
+    if differences:
+        raise InputError(
+            f"{out}: already holds other features ({'; '.join(differences)}); choose another folder or the same "
+            "settings."
+        )
+
+
+def _difference(there: FeatureInfo | None, asked: FeatureInfo | None) -> str | None:
+    if there is None or asked is None:
+        return "there is none" if there is None else "none is asked for"
+    return asked.difference(there)
+
+
+def _without_finished(out: Path, clips: Mapping[str, Path], entries: Sequence[Entry]) -> dict[str, Path]:
+    """The clips still to do; InputError where a finished one was made from another file of that name."""
+    finished = {entry.record.id: entry.record for entry in entries}
+    for name, path in clips.items():
+        if name in finished and path.exists() and path.stat().st_size != finished[name].file_size:
+            raise InputError(
+                f"{path}: is not the file that '{name}' in {out} was made from ({finished[name].path}, "
+                f"{finished[name].file_size} bytes); choose another folder."
+            )
+    return {name: path for name, path in clips.items() if name not in finished}
+
+
+def _finish(
+    out: Path, manifest: Manifest, clips: Mapping[str, Path], entries: Sequence[Entry], failed: Mapping[str, str]
+) -> None:
+    """Writes what the folder holds now: clips of other sources first, then those of this one in its order."""
+    order = {name: index for index, name in enumerate(clips)}
+    ids = sorted((entry.record.id for entry in entries), key=lambda name: order.get(name, -1))
+    if ids:
+        write_manifest(out, dataclasses.replace(manifest, ids=tuple(ids), complete=True))
+    if failed:
+        write_json(out / FAILED_FILE, dict(failed))
+    else:
+        (out / FAILED_FILE).unlink(missing_ok=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    source: tyro.conf.Positional[Path]
+    """Folder with media files, a .txt list of them (one path a line), or one file."""
+    out: tyro.conf.Positional[Path]
+    """Folder for the features; an interrupted run into it goes on."""
+    features: str = "vgg19,vggish"
+    """One extractor a modality, joined by a comma: vggish, vgg19, densenet201, small_visual or small_audio;
+    another output than the default is named behind a colon, e.g. vggish:embedding_pca."""
+    weights: str = "default"
+    """default: the pretrained ones; none: seeded random; or, for a single extractor, a weight file."""
+    weights_dir: Path | None = None
+    """Folder in which pretrained weights are looked for first; then $AVPIPELINE_WEIGHTS and the cache folder."""
+    format: Literal["tfrecord", "h5"] = "tfrecord"
+    """h5 also writes audio_feature.h5 and visual_feature.h5 as the authors of AVE share them."""
+    seconds: int = 10
+    """Taken from the start of each file, one feature a second."""
+    shard_size: int = 256
+    """Clips a TFRecord file."""
+    workers: int | None = None
+    """Decoding threads; as many as there are cores, at most 8, when not given."""
+
+
+def main(settings: Settings) -> int:
+    """Extracts audio and visual features of media files."""
+    fields = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    summary = extract(**fields)
+    print(summary.text())
+    return 0 if summary.extracted + summary.reused else 2
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, prog="python -m avpipeline.extract"))
