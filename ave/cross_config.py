@@ -6,8 +6,8 @@ Expected  44.8 % (A2V) and 35.6 % (V2A) exact matches on AVE's 402 short-event t
 Cost      20 epochs of 4173 steps of 8 pairs: minutes on two cores; 90 MB of features in memory
 
 The authors' code of this part is Keras code, so Adam is Keras's with Keras's epsilon, 1e-7 (the segment
-classifiers of `ave.config` are torch code and use 1e-8). Paper and code agree, so there is one preset, "code"; the
-code's test script mentions a margin of 1.0, which it does not use.
+classifiers of `ave.config` are torch code and use 1e-8). Paper and code agree, so there is no choice of preset;
+the code's test script mentions a margin of 1.0, which it does not use.
 
 DCCA (Andrew et al., ICML 2013) is a baseline of which the paper gives one figure a direction and no recipe. All its
 numbers below are assumptions: AVDLN's own branches, so that only the objective differs; mini-batches large enough
@@ -21,7 +21,8 @@ MODELS = {
     "dcca": "deep canonical correlation analysis, the paper's baseline (Table 3, DCCA)",
 }
 
-PRESET = "code"
+# AVDLN is the authors' code, DCCA was never published by them.
+PRESETS = {"avdln": "code", "dcca": "paper"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +60,9 @@ class MatchTrainConfig:
     validate_every: int = 1
     """Epochs between validations; the weights of the most exact matches on validation are kept."""
 
+
+# Settings that one model alone has.
+ONLY_OF = {"avdln": ("margin",), "dcca": ("components", "regularisation")}
 
 _TRAINING = {"avdln": {}, "dcca": {"batch_size": 1000}}
 

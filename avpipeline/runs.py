@@ -47,6 +47,7 @@ class Experiment:
       epochs, batch_size, shuffle, validate_every: the schedule; the last partial batch is left out.
       score: `(labels, predictions) -> float`, the figure that is reported.
       metric: name of `score`, and of the compiled Keras metric that validation selects on.
+      callbacks: further Keras callbacks of the training, called before the state is saved.
     """
 
     build: Callable[[], keras.Model]
@@ -61,6 +62,7 @@ class Experiment:
     validate_every: int
     score: Callable[[np.ndarray, np.ndarray], float]
     metric: str
+    callbacks: Sequence[keras.callbacks.Callback] = ()
 
     @property
     def hash(self) -> str:
@@ -173,7 +175,7 @@ def _train(experiment: Experiment, folder: Path, seed: int) -> tuple[float, int]
             epochs=last,
             validation_data=batches(experiment.val, experiment.batch_size, modalities=modalities),
             validation_freq=[*range(every, last, every), last],
-            callbacks=[keras.callbacks.TensorBoard(folder / "tensorboard"), keep],
+            callbacks=[keras.callbacks.TensorBoard(folder / "tensorboard"), *experiment.callbacks, keep],
             shuffle=False,  # the batches come in their own order
             verbose=0,
         )
