@@ -73,8 +73,13 @@ def matches(distances, events, direction: str):
     """
     starts, lengths = event_spans(events)
     rated = ops.logical_and(lengths > 0, lengths < ops.shape(events)[1])
-    found = ops.argmin(window_costs(distances, starts, lengths, direction), axis=-1)
-    return rated, ops.logical_and(rated, ops.cast(found, "int32") == starts)
+    return rated, ops.logical_and(rated, found_starts(distances, events, direction) == starts)
+
+
+def found_starts(distances, events, direction: str):
+    """First segment of the best window for each video's event as the query, int32 `(videos,)`."""
+    costs = window_costs(distances, *event_spans(events), direction)
+    return ops.cast(ops.argmin(costs, axis=-1), "int32")
 
 
 def exact_match(events: np.ndarray, distances: np.ndarray, direction: str) -> float:
