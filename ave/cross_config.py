@@ -10,8 +10,8 @@ classifiers of `ave.config` are torch code and use 1e-8). Paper and code agree, 
 the code's test script mentions a margin of 1.0, which it does not use.
 
 DCCA (Andrew et al., ICML 2013) is a baseline of which the paper gives one figure a direction and no recipe. All its
-numbers below are assumptions: AVDLN's own branches, so that only the objective differs; mini-batches large enough
-to estimate correlations; regularisation 1e-4 as is common for mini-batch training.
+numbers below are assumptions: AVDLN's branches but for their outputs, 10 each, all of which span the shared space;
+mini-batches large enough to estimate their correlations; regularisation 1e-4, as is common with mini-batches.
 """
 
 import dataclasses
@@ -32,11 +32,9 @@ class MatchModelConfig:
     hidden_units: int = 128
     """Size of the first dense layer of each branch."""
     embedding_units: int = 64
-    """Size of the second one, the space in which distances are measured."""
+    """Size of the second one, which is the space in which distances are measured; DCCA turns and scales it."""
     negative_slope: float = 0.3
     """Slope of LeakyReLU below zero (Keras's default)."""
-    components: int = 10
-    """DCCA: how many canonical components the shared space has."""
     regularisation: float = 1e-4
     """DCCA: added to the diagonals of the covariances."""
 
@@ -62,21 +60,36 @@ class MatchTrainConfig:
 
 
 # Settings that one model alone has.
-ONLY_OF = {"avdln": ("margin",), "dcca": ("components", "regularisation")}
+ONLY_OF = {"avdln": ("margin",), "dcca": ("regularisation",)}
 
+_NETWORK = {"avdln": {}, "dcca": {"embedding_units": 10}}
 _TRAINING = {"avdln": {}, "dcca": {"batch_size": 1000}}
 
 # The rendered clips give 1280 pairs where AVE gives 33390: more passes over them, and batches of DCCA that fit.
 RENDERED_TRAINING = {"avdln": {"epochs": 40}, "dcca": {"batch_size": 256, "epochs": 40}}
 
 
+def match_model_config(name: str, **overrides) -> MatchModelConfig:
+    """Sizes of one of `MODELS`.
+
+    Raises:
+      ValueError: unknown model.
+    """
+    _check(name)
+    return dataclasses.replace(MatchModelConfig(), **{**_NETWORK[name], **overrides})
+
+
 def match_train_config(name: str, dataset: str = "ave", **overrides) -> MatchTrainConfig:
     """Training recipe of one of `MODELS`.
 
     Raises:
-      ValueError: unknown model or setting.
+      ValueError: unknown model.
     """
-    if name not in MODELS:
-        raise ValueError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
+    _check(name)
     rendered = RENDERED_TRAINING[name] if dataset == "rendered" else {}
     return dataclasses.replace(MatchTrainConfig(), **{**_TRAINING[name], **rendered, **overrides})
+
+
+def _check(name: str) -> None:
+    if name not in MODELS:
+        raise ValueError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ave.cross_config import MatchModelConfig, MatchTrainConfig, match_train_config
+from ave.cross_config import MatchModelConfig, MatchTrainConfig, match_model_config, match_train_config
 from ave.cross_modality import PairDistances, adam, branches
 from ave.localization import ExactMatch
 from avpipeline.datasets.base import Split
@@ -120,28 +120,26 @@ class CanonicalProjection(keras.layers.Layer):
     `fit` sets them; before that they are zero.
 
     Args:
-      components: size of the shared space.
       regularisation: added to the diagonals of the covariances.
 
-    Inputs: visual and audio `(batch, segments, units)` each. Outputs: the same with `components` in the last axis.
+    Inputs: visual and audio `(batch, segments, units)` each, of as many units. Outputs: of the same shapes.
     """
 
-    def __init__(self, components: int = 10, regularisation: float = 1e-4, **kwargs):
+    def __init__(self, regularisation: float = 1e-4, **kwargs):
         super().__init__(**kwargs)
         if regularisation <= 0:
             raise ValueError(f"regularisation must be above 0, not {regularisation}")
-        self.components = components
         self.regularisation = regularisation
 
     def build(self, visual_shape, audio_shape):
+        units = visual_shape[-1]
+        if audio_shape[-1] != units:
+            raise ValueError(f"both sides must have as many units, not {units} and {audio_shape[-1]}")
+        zeros = {"initializer": "zeros", "trainable": False}
         self.means, self.projections = [], []
-        for name, shape in (("visual", visual_shape), ("audio", audio_shape)):
-            units = shape[-1]
-            if not 1 <= self.components <= units:
-                raise ValueError(f"components must be 1 to {units}, the size of the embeddings, not {self.components}")
-            zeros = {"initializer": "zeros", "trainable": False}
+        for name in ("visual", "audio"):
             self.means.append(self.add_weight(shape=(units,), name=f"{name}_mean", **zeros))
-            self.projections.append(self.add_weight(shape=(units, self.components), name=f"{name}_projection", **zeros))
+            self.projections.append(self.add_weight(shape=(units, units), name=f"{name}_projection", **zeros))
 
     def call(self, visual, audio):
         flat = (ops.reshape(x, (-1, x.shape[-1])) for x in (visual, audio))
@@ -151,18 +149,17 @@ class CanonicalProjection(keras.layers.Layer):
 
     def fit(self, visual: np.ndarray, audio: np.ndarray) -> CanonicalProjections:
         """Sets the projections by linear CCA of embeddings `(pairs, units)`, and returns what was found."""
-        found = canonical_projections(visual, audio, self.components, self.regularisation)
+        found = canonical_projections(visual, audio, visual.shape[1], self.regularisation)
         for weights, values in ((self.means, found.means), (self.projections, found.projections)):
             for weight, value in zip(weights, values, strict=True):
                 weight.assign(value)
         return found
 
     def compute_output_shape(self, visual_shape, audio_shape):
-        return tuple((*shape[:-1], self.components) for shape in (visual_shape, audio_shape))
+        return tuple(visual_shape), tuple(audio_shape)
 
     def get_config(self):
-        own = {"components": self.components, "regularisation": self.regularisation}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), "regularisation": self.regularisation}
 
 
 def build_dcca(config: MatchModelConfig | None = None) -> keras.Model:
@@ -171,10 +168,10 @@ def build_dcca(config: MatchModelConfig | None = None) -> keras.Model:
     Returns:
       Functional model with the inputs and output of `ave.cross_modality.build_avdln`.
     """
-    config = config or MatchModelConfig()
+    config = config or match_model_config("dcca")
     inputs, visual, audio = branches(config)
     # float32 also under mixed precision: covariances need it.
-    project = CanonicalProjection(config.components, config.regularisation, name=PROJECTION_LAYER, dtype="float32")
+    project = CanonicalProjection(config.regularisation, name=PROJECTION_LAYER, dtype="float32")
     distances = PairDistances(name="distances", dtype="float32")(*project(visual, audio))
     return keras.Model(inputs, distances, name="dcca")
 

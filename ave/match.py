@@ -13,6 +13,7 @@ from ave.cross_config import (
     RENDERED_TRAINING,
     MatchModelConfig,
     MatchTrainConfig,
+    match_model_config,
     match_train_config,
 )
 from ave.cross_modality import build_avdln, compile_avdln
@@ -59,8 +60,8 @@ class Settings:
 
 def settings_for(model: str, dataset: str = "rendered", **changes) -> Settings:
     """Default settings of a model and dataset; `changes` are fields of `Settings`."""
-    training = match_train_config(model, dataset)
-    return Settings(**{"model": model, "dataset": dataset, "training": training, **changes})
+    network, training = match_model_config(model), match_train_config(model, dataset)
+    return Settings(**{"model": model, "dataset": dataset, "network": network, "training": training, **changes})
 
 
 def experiment(settings: Settings, splits: dict[str, Split] | None = None) -> runs.Experiment:
