@@ -85,7 +85,7 @@ def test_after_the_last_frame_it_is_held_for_half_a_second_then_zeros(tmp_path):
 
 def test_video_that_begins_late_is_placed_late(tmp_path):
     path = write_media(
-        tmp_path / "a.mkv", video="libx264", times=1.0 + constant(25), audio="aac", samples=tone(2, SAMPLE_RATE)
+        tmp_path / "a.mkv", video="libx264", times=1.0 + constant(25), audio="pcm_s16le", samples=tone(2, SAMPLE_RATE)
     )
     clip = read_clip(path, seconds=2, frame_rate=10, size=SIZE)
     assert not clip.frames[:5].any()
@@ -135,23 +135,19 @@ def test_resizing_averages_instead_of_picking_pixels(tmp_path):
 
 
 def test_pictures_of_a_turned_phone_come_upright(tmp_path):
-    image = np.zeros((48, 64, 3), np.uint8)
-    image[:, :32] = 200  # stored: left half bright
+    stored = np.zeros((4, 48, 64, 3), np.uint8)
+    stored[:, :, :32] = 200  # the left half is bright
     path = tmp_path / "a.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=5)
-        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
-        stream.set_display_rotation(90)
-        for _ in range(5):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode(None))
-    with av.open(str(path)) as container:
-        degrees = next(container.decode(video=0)).rotation
+    write_clip(path, stored, None, frame_rate=4)
+    content = bytearray(path.read_bytes())
+    matrix = content.index(b"tkhd") + 4 + 40
+    # Shown x = -stored y, shown y = stored x: a quarter turn clockwise, which puts the left half on top.
+    content[matrix : matrix + 36] = np.array([0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30], ">i4").tobytes()
+    path.write_bytes(content)
     for size in (None, (64, 48)):
         frame = read_frames(path, frame_rate=1, size=size, seconds=1)[0]
         assert frame.shape == (64, 48, 3)
-        # Turned anticlockwise by 90 degrees the bright left half lies at the bottom.
-        assert degrees == 90 and frame[48:].mean() > 150 and frame[:16].mean() < 50
+        assert frame[:24].mean() > 180 and frame[40:].mean() < 20
 
 
 def test_colours_survive(tmp_path):
@@ -259,14 +255,14 @@ def test_second_zero_is_the_start_of_the_container_whatever_its_clock_says(tmp_p
         tmp_path / "a.mkv",
         video="libx264",
         times=5.0 + constant(30),
-        audio="libmp3lame",
+        audio="pcm_s16le",
         samples=samples,
         rate=44100,
         audio_start=5.0,
     )
     clip = read_clip(path, seconds=1, frame_rate=25, size=SIZE)
     assert shown_index(clip.frames) == list(range(25))
-    assert burst_times(clip.waveform) == pytest.approx([0.3, 0.9], abs=0.03)
+    assert burst_times(clip.waveform) == pytest.approx([0.3, 0.9], abs=0.003)
 
 
 def test_a_gap_in_the_sound_stays_a_gap(tmp_path):
@@ -334,7 +330,7 @@ def test_the_cover_picture_of_a_song_is_not_a_video(tmp_path):
     with av.open(str(path), "w") as container:
         cover = container.add_stream("png", rate=1)
         cover.height, cover.width, cover.pix_fmt = 48, 64, "rgb24"
-        cover.disposition = av.stream.Disposition.attached_pic
+        cover.disposition = av.stream.Disposition.attached_pic.value
         sound = container.add_stream("libmp3lame", rate=SAMPLE_RATE, layout="mono")
         container.mux(cover.encode(av.VideoFrame.from_ndarray(grey_frames(1)[0].copy(), format="rgb24")))
         frame = av.AudioFrame.from_ndarray(tone(1, SAMPLE_RATE), format="fltp", layout="mono")
@@ -445,7 +441,7 @@ def test_a_file_that_breaks_off_gives_what_is_there_and_a_warning(tmp_path, name
     assert 0.5 < clip.audio_seconds < 2.5
     there = round((clip.audio_seconds - 0.1) * SAMPLE_RATE)
     np.testing.assert_allclose(clip.waveform[:there], whole.waveform[:there], atol=1e-6)
-    assert not clip.waveform[round(clip.audio_seconds * SAMPLE_RATE) + 1 :].any()
+    assert not clip.waveform[round((clip.audio_seconds + 0.1) * SAMPLE_RATE) :].any()
     if video:
         there = int(clip.video_seconds * 5)
         assert 0 < clip.video_seconds < 2.9

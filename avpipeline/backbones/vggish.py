@@ -51,6 +51,7 @@ _SCOPES = {
     "fc2": "fc2",
 }
 _FILTERS = {"conv1": 64, "conv2": 128, "conv3_1": 256, "conv3_2": 256, "conv4_1": 512, "conv4_2": 512}
+_UNITS = 4096
 _POOL_AFTER = {"conv1": "pool1", "conv2": "pool2", "conv3_2": "pool3", "conv4_2": "pool4"}
 _QUANTIZE_MIN, _QUANTIZE_MAX = -2.0, 2.0
 
@@ -104,8 +105,8 @@ def vggish_network(variant: str = DEFAULT_VARIANT) -> keras.Model:
             x = keras.layers.MaxPooling2D(2, name=_POOL_AFTER[name])(x)
     if variant not in MAPS:
         x = keras.layers.Flatten(name="flatten")(x)
-        x = keras.layers.Dense(4096, activation="relu", name="fc1_1")(x)
-        x = keras.layers.Dense(4096, activation="relu", name="fc1_2")(x)
+        x = keras.layers.Dense(_UNITS, activation="relu", name="fc1_1")(x)
+        x = keras.layers.Dense(_UNITS, activation="relu", name="fc1_2")(x)
         x = keras.layers.Dense(128, name="fc2")(x)
         if variant == "embedding_relu":
             x = keras.layers.ReLU(name="fc2_relu")(x)

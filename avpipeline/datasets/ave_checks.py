@@ -211,7 +211,8 @@ def _feature_findings(
     except InputError as error:
         yield _failed(folder / name, error)
         return
-    name, source = features.place.name, features.source
+    name = SHARDS_MANIFEST if features.place.is_dir() else name
+    source = features.source
     form = f", key '{source.key}', {source.number_type}" if isinstance(source, H5Source) else ""
     yield ok(name, f"{modality} features, {len(source)} rows of shape {source.shape}{form}")
     released = features.ids is None

@@ -84,9 +84,11 @@ def rendered_split(name: str, settings: RenderedSettings = _DEFAULTS) -> Split:
     features = {modality: extractor.info for modality, extractor in extractors.items()}
     folder = clips.folder / "features" / _digest({modality: info.to_json() for modality, info in features.items()})
     stored = {modality: folder / f"{name}_{modality}.npy" for modality in features}
-    with locked(folder / name):
-        if not all(path.exists() for path in stored.values()):
-            _store_features(clips.paths(name), extractors, stored)
+    if not _all_there(stored):
+        with locked(folder / name):
+            # Another process may have made them while this one waited.
+            if not _all_there(stored):
+                _store_features(clips.paths(name), extractors, stored)
     return Split(
         dataset="rendered",
         name=name,
@@ -100,6 +102,10 @@ def rendered_split(name: str, settings: RenderedSettings = _DEFAULTS) -> Split:
 
 def _digest(content: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _all_there(stored: Mapping[str, Path]) -> bool:
+    return all(path.exists() for path in stored.values())
 
 
 def _store_features(paths: list[Path], extractors: Mapping[str, Extractor], stored: Mapping[str, Path]) -> None:

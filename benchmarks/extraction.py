@@ -1,0 +1,84 @@
+"""Speed of feature extraction as multiples of real time: piece by piece, and as it runs."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from avpipeline.backbones import Extractor, build_extractor
+from avpipeline.extract import extract
+from avpipeline.media import SAMPLE_RATE, read_frames, read_waveform, write_clip
+from benchmarks.measuring import seconds_per_call
+
+CLIP_SECONDS = 10
+CLIP_SIZE = (240, 320)
+CLIP_FRAME_RATE = 25
+# Clips of a whole run, for each second of measuring; two cores extract some four with the small networks.
+_CLIPS_A_SECOND, _FEWEST_CLIPS = 4, 4
+
+
+def extractor(seconds: float, *, name: str) -> dict[str, float]:
+    """Decoding of a clip, what comes before the network (log-mel, or scaling of pixels), and the network.
+
+    Random weights: they are as fast as the pretrained ones. One thread decodes; "all" is one after the other.
+    """
+    made = build_extractor(name, "none")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.mp4"
+        _write_example(path)
+        taken = {"decode": seconds_per_call(lambda: _decode(path, made), seconds) / CLIP_SECONDS}
+        second = _decode(path, made)[:1].astype(np.float32)
+    batch = tf.constant(second.reshape(-1, *second.shape[2:]) if made.modality == "visual" else second)
+    prepare = tf.function(made.network.prepare, jit_compile=False)
+    network = tf.function(lambda inputs: made.network.model(inputs, training=False), jit_compile=False)
+    prepared = prepare(batch)
+    taken["prepare"] = seconds_per_call(lambda: prepare(batch), seconds)
+    taken["network"] = seconds_per_call(lambda: network(prepared), seconds)
+    before_network = "log-mel" if name.startswith("vggish") else "scaling"
+    return {
+        "decode": 1 / taken["decode"],
+        before_network: 1 / taken["prepare"],
+        "network": 1 / taken["network"],
+        "all": 1 / sum(taken.values()),
+    }
+
+
+def whole_run(seconds: float, *, features: str) -> dict[str, float]:
+    """`python -m avpipeline.extract` on several clips: decoding in threads beside the networks, shards written.
+
+    "decode" is one thread's speed, "audio" and "visual" the networks' with what comes before them, "all" that of
+    the whole run.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        clips = Path(folder) / "clips"
+        _write_example(clips / "clip0.mp4")
+        for index in range(1, max(_FEWEST_CLIPS, round(_CLIPS_A_SECOND * seconds))):
+            shutil.copy(clips / "clip0.mp4", clips / f"clip{index}.mp4")
+        return extract(clips, Path(folder) / "out", features=features, weights="none").timing.speeds()
+
+
+def _decode(path: Path, made: Extractor) -> np.ndarray:
+    """Second by second, `(seconds, ...)`, what the extractor takes of the clip."""
+    if made.modality == "audio":
+        return read_waveform(path, seconds=CLIP_SECONDS).reshape(CLIP_SECONDS, SAMPLE_RATE)
+    frames = read_frames(path, frame_rate=made.frame_rate, size=made.frame_size, seconds=CLIP_SECONDS)
+    return frames.reshape(CLIP_SECONDS, made.frame_rate, *frames.shape[1:])
+
+
+def _write_example(path: Path) -> None:
+    """A clip of the size of AVE's: drifting texture with some noise, and a chord."""
+    random = np.random.default_rng(0)
+    height, width = CLIP_SIZE
+    texture = random.integers(40, 216, size=(height // 8, width // 8 + CLIP_SECONDS * CLIP_FRAME_RATE, 3))
+    texture = texture.repeat(8, axis=0).repeat(8, axis=1)
+
+    def frames():
+        for index in range(CLIP_SECONDS * CLIP_FRAME_RATE):
+            picture = texture[:, 2 * index : 2 * index + width]
+            yield (picture + random.integers(-8, 9, size=picture.shape)).astype(np.uint8)[None]
+
+    time = np.arange(CLIP_SECONDS * SAMPLE_RATE) / SAMPLE_RATE
+    sound = sum(np.sin(2 * np.pi * pitch * time) for pitch in (220, 277, 330)) / 6
+    write_clip(path, frames(), sound.astype(np.float32), frame_rate=CLIP_FRAME_RATE)

@@ -1,0 +1,61 @@
+"""Speed of a paper's networks: one training step, and the forward pass."""
+
+import importlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.measuring import matrix_product, operations, seconds_per_call_in_turn
+
+BATCH = 64
+
+
+def training_step(seconds: float, *, paper: str, model: str) -> dict[str, float]:
+    """Forward, backward and update of one batch that is already in memory."""
+    network, inputs, labels = _network(paper, model)
+    step = tf.function(lambda: network.train_step((inputs, labels))["loss"], jit_compile=False)
+    return _speed(step, seconds)
+
+
+def forward(seconds: float, *, paper: str, model: str) -> dict[str, float]:
+    """The forward pass of one batch that is already in memory, as in prediction."""
+    network, inputs, _ = _network(paper, model)
+
+    def whole():
+        # One number that needs every output, so that nothing is left out and little is taken back.
+        return tf.add_n([tf.reduce_sum(output) for output in tf.nest.flatten(network(inputs, training=False))])
+
+    return _speed(tf.function(whole, jit_compile=False), seconds)
+
+
+def _network(paper: str, model: str) -> tuple[keras.Model, dict, object]:
+    """The compiled network at the published sizes, and a random batch for it with one-hot labels."""
+    package = importlib.import_module(paper)
+    network = package.compile_model(package.build_model(model))
+    random = np.random.default_rng(0)
+
+    def features(tensor):
+        # Features come from a ReLU: never negative, about half zeros.
+        return tf.constant(np.maximum(random.normal(size=(BATCH, *tensor.shape[1:])), 0), tf.float32)
+
+    def one_hot(tensor):
+        *shape, classes = (BATCH, *tensor.shape[1:])
+        return tf.one_hot(random.integers(classes, size=shape), classes)
+
+    return network, tf.nest.map_structure(features, network.input), tf.nest.map_structure(one_hot, network.output)
+
+
+def _speed(function, seconds: float) -> dict[str, float]:
+    product, product_count = matrix_product()
+    taken, product_taken = seconds_per_call_in_turn([function, product], 2 * seconds)
+    best = product_count / product_taken
+    count = operations(function)
+    return {
+        "videos/s": BATCH / taken,
+        "ms a batch": 1e3 * taken,
+        "GFLOP a batch": count / 1e9,
+        "GFLOP/s": count / taken / 1e9,
+        "matmul GFLOP/s": best / 1e9,
+        "share of matmul": count / taken / best,
+    }

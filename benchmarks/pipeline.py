@@ -1,0 +1,84 @@
+"""Speed of what feeds the networks: batches of features read from disk, with no network behind them."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from avpipeline.batches import batches
+from avpipeline.datasets.base import Source, Split
+from avpipeline.features import FeatureInfo
+from avpipeline.hdf5 import FEATURE_FILES, H5Source, write_ave_h5
+from avpipeline.records import FeatureShards, Manifest, write_manifest
+from avpipeline.shards import ClipRecord, ShardWriter
+from benchmarks.measuring import seconds_per_call
+
+BATCH = 64
+SEGMENTS = 10
+CLASSES = 29
+FEATURES = {
+    "audio": FeatureInfo("vggish", "embedding_relu", "none", "", (128,)),
+    "visual": FeatureInfo("vgg19", "pool5", "none", "", (7, 7, 512)),
+}
+# Rows written for each second of measuring: a reader of 1 GB/s then goes through the files a few times.
+_ROWS_A_SECOND = 128
+# Batches are read ahead and come in bursts: several are timed together.
+_BATCHES_A_CALL = 8
+
+
+def from_hdf5(seconds: float) -> dict[str, float]:
+    """AVE's features as its authors share them, in a fresh random order each epoch."""
+
+    def write(folder: Path, rows: dict[str, Source], ids: list[str]) -> dict[str, Source]:
+        write_ave_h5(folder, rows, FEATURES, ids)
+        return {modality: H5Source(folder / FEATURE_FILES[modality]) for modality in FEATURES}
+
+    return _speed(write, seconds)
+
+
+def from_shards(seconds: float) -> dict[str, float]:
+    """The same features as `python -m avpipeline.extract` writes them."""
+
+    def write(folder: Path, rows: dict[str, Source], ids: list[str]) -> dict[str, Source]:
+        manifest = Manifest(FEATURES, SEGMENTS, tuple(ids), complete=True)
+        with ShardWriter(folder, manifest.shapes, shard_size=256) as writer:
+            for index, clip in enumerate(ids):
+                features = {modality: source.read(np.array([index]))[0] for modality, source in rows.items()}
+                writer.add(ClipRecord(clip, f"{clip}.mp4", 1, True, True, 10.0, 10.0), features)
+        write_manifest(folder, manifest)
+        return FeatureShards(folder).sources
+
+    return _speed(write, seconds)
+
+
+class _RandomRows:
+    """Rows that are made when they are read, so that writing a large file takes no memory."""
+
+    def __init__(self, count: int, shape: tuple[int, ...]):
+        self.count, self.shape = count, shape
+
+    def __len__(self) -> int:
+        return self.count
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        return np.stack([np.random.default_rng(row).random(self.shape, np.float32) for row in rows])
+
+
+def _speed(write: Callable, seconds: float) -> dict[str, float]:
+    count = BATCH * max(2, round(seconds * _ROWS_A_SECOND / BATCH))
+    ids = [f"video{index:05d}" for index in range(count)]
+    rows = {modality: _RandomRows(count, (SEGMENTS, *info.shape)) for modality, info in FEATURES.items()}
+    labels = np.zeros((count, SEGMENTS, CLASSES), np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        sources = write(Path(folder), rows, ids)
+        split = Split("ave", "train", tuple(ids), ("",) * CLASSES, sources, labels, FEATURES)
+        iterator = iter(batches(split, BATCH, shuffle=True, drop_remainder=True, repeat=True))
+        taken = seconds_per_call(lambda: [next(iterator) for _ in range(_BATCHES_A_CALL)], seconds) / _BATCHES_A_CALL
+    row_bytes = 4 * sum(np.prod(source.shape) for source in (*rows.values(), labels[0]))
+    return {
+        "records/s": BATCH / taken,
+        "MB/s": BATCH * row_bytes / taken / 1e6,
+        "ms a batch": 1e3 * taken,
+        "MB on disk": count * row_bytes / 1e6,
+    }

@@ -1,0 +1,60 @@
+"""The rows of the benchmark.
+
+A row names a function of `(seconds, **arguments)` that returns `{column: number}`. It is named by text and
+imported only in the process that measures it, so that the memory seen is that row's own. A new paper needs a
+line in `NETWORKS`; anything else a `Row`.
+"""
+
+import dataclasses
+import importlib
+from collections.abc import Mapping
+
+# Paper -> its models (`<paper>.MODELS`; the package is not imported here for the reason above).
+NETWORKS = {"ave": ("a", "v", "v_att", "av", "av_att")}
+EXTRACTORS = ("vggish", "vgg19", "densenet201", "small_audio", "small_visual")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Attributes:
+      table: heading that it stands under.
+      name: unique in the benchmark.
+      measure: `"module:function"`.
+      arguments: of that function, beside the seconds to measure for.
+    """
+
+    table: str
+    name: str
+    measure: str
+    arguments: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+TRAINING = "Training step, batch 64, published sizes"
+INFERENCE = "Inference, batch 64, published sizes"
+EXTRACTION = "Extraction piece by piece, as multiples of real time"
+RUN = "Extraction as it runs, decoding beside the networks, as multiples of real time"
+INPUT = "Input pipeline alone, batch 64 of AVE's features, files in the page cache"
+
+ROWS = (
+    *(
+        Row(table, f"{kind}/{paper}/{model}", f"benchmarks.networks:{function}", {"paper": paper, "model": model})
+        for table, kind, function in ((TRAINING, "train", "training_step"), (INFERENCE, "predict", "forward"))
+        for paper, models in NETWORKS.items()
+        for model in models
+    ),
+    *(Row(EXTRACTION, f"extract/{name}", "benchmarks.extraction:extractor", {"name": name}) for name in EXTRACTORS),
+    Row(RUN, "extract-run/small", "benchmarks.extraction:whole_run", {"features": "small_audio,small_visual"}),
+    Row(INPUT, "input/hdf5", "benchmarks.pipeline:from_hdf5"),
+    Row(INPUT, "input/shards", "benchmarks.pipeline:from_shards"),
+)
+
+
+def measure(row: Row, seconds: float) -> dict[str, float]:
+    """Measures a row in this process, which should be one of its own: peak memory is the process's."""
+    module, _, function = row.measure.partition(":")
+    columns = getattr(importlib.import_module(module), function)(seconds, **row.arguments)
+    from benchmarks.measuring import peak_memory
+
+    return {**columns, **peak_memory()}

@@ -1,0 +1,102 @@
+"""The benchmark measures what it says: one row through the command, the others' code for a moment each."""
+
+import json
+import time
+
+import pytest
+import tensorflow as tf
+
+import ave
+from avpipeline.cli import run
+from benchmarks.__main__ import main, tables
+from benchmarks.measuring import operations, seconds_per_call, seconds_per_call_in_turn
+from benchmarks.rows import EXTRACTION, NETWORKS, ROWS, Row, measure
+
+ROW = {row.name: row for row in ROWS}
+
+
+def command(*words) -> int:
+    return run(main, prog="python -m benchmarks", argv=[str(word) for word in words])
+
+
+def test_one_row_through_the_command(tmp_path, capsys):
+    path = tmp_path / "figures.json"
+    assert command("--quick", "--rows", "predict/ave/a", "--out", path) == 0
+    written = json.loads(path.read_text())
+    assert list(written["rows"]) == ["predict/ave/a"]
+    row = written["rows"]["predict/ave/a"]
+    # The audio branch: ten steps of two LSTMs, 128 -> 4 * 128 and back, and two dense layers.
+    multiplied = 10 * (2 * (128 * 512 + 128 * 512) + 256 * 64 + 64 * 29)
+    assert row["GFLOP a batch"] == pytest.approx(2 * 64 * multiplied / 1e9, rel=0.05)
+    assert row["videos/s"] == pytest.approx(64e3 / row["ms a batch"])
+    assert 0 < row["share of matmul"] < 2
+    assert 100 < row["peak MB"] < 100_000
+    printed = capsys.readouterr().out
+    assert "| predict/ave/a |" in printed and "share of matmul" in printed
+
+
+def test_rows_are_named_and_chosen(capsys):
+    assert len(ROW) == len(ROWS)
+    assert command("--list", "--rows", "train/*", "*/av_att") == 0
+    listed = capsys.readouterr().out.split()
+    assert listed == [f"train/ave/{model}" for model in ave.MODELS] + ["predict/ave/av_att"]
+    assert command("--rows", "train/nobody/*") == 2
+    assert command("--seconds", "0") == 2
+
+
+def test_all_models_have_rows():
+    assert NETWORKS["ave"] == tuple(ave.MODELS)
+
+
+@pytest.mark.parametrize("name", ["extract/small_audio", "extract/small_visual"])
+def test_extraction_row(name):
+    columns = measure(ROW[name], 0.01)
+    parts = [columns[part] for part in ("decode", "scaling", "network")]
+    assert columns["all"] == pytest.approx(1 / sum(1 / part for part in parts))
+    assert columns["all"] > 0
+
+
+def test_row_of_a_whole_extraction():
+    columns = measure(ROW["extract-run/small"], 0.01)
+    assert all(columns[part] > 0 for part in ("decode", "audio", "visual", "all"))
+
+
+@pytest.mark.parametrize("name", ["input/hdf5", "input/shards"])
+def test_input_row(name):
+    columns = measure(ROW[name], 0.01)
+    assert columns["MB/s"] == pytest.approx(columns["records/s"] * 4 * (10 * (128 + 49 * 512 + 29)) / 1e6)
+    assert columns["MB on disk"] == pytest.approx(128 * 4 * (10 * (128 + 49 * 512 + 29)) / 1e6)
+
+
+def test_training_row():
+    assert measure(ROW["train/ave/a"], 0.01)["GFLOP a batch"] > measure(ROW["predict/ave/a"], 0.01)["GFLOP a batch"]
+
+
+def test_time_of_a_call():
+    assert 0.01 <= seconds_per_call(lambda: time.sleep(0.01), 0.05) < 0.1
+    short, long = seconds_per_call_in_turn([lambda: time.sleep(0.001), lambda: time.sleep(0.02)], 0.1)
+    assert short < 0.02 <= long
+
+
+def test_operations_of_a_product():
+    left, right = tf.ones((3, 5)), tf.ones((5, 7))
+    assert operations(tf.function(lambda: tf.matmul(left, right), jit_compile=False)) == 2 * 3 * 5 * 7
+
+
+def test_tables():
+    rows = [Row(EXTRACTION, "a", ""), Row(EXTRACTION, "b", ""), Row("Other", "c", "")]
+    text = tables(rows, {"a": {"speed": 12.345, "rate": 1234.5}, "b": {"speed": 0.01234}, "c": {"speed": 100.0}})
+    assert text.splitlines() == [
+        f"## {EXTRACTION}",
+        "",
+        "|  | speed | rate |",
+        "| --- | ---: | ---: |",
+        "| a | 12.3 | 1,234 |",
+        "| b | 0.0123 |  |",
+        "",
+        "## Other",
+        "",
+        "|  | speed |",
+        "| --- | ---: |",
+        "| c | 100 |",
+    ]
