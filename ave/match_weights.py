@@ -35,6 +35,16 @@ def load_matcher(path) -> tuple[keras.Model, ModelInfo]:
     return model, info
 
 
+def require_labeller(path, info: ModelInfo, use: str) -> None:
+    """Raises InputError for a cross-modality network where a model that labels segments is needed.
+
+    Args:
+      use: the command for such a network, e.g. `"python -m ave.match_predict"`.
+    """
+    if info.model in MODELS:
+        raise InputError(f"{path}: holds '{info.model}', which matches sounds and pictures, not labels; use {use}.")
+
+
 def convert_author_weights(path, out) -> keras.Model:
     """Writes the authors' cmm_model_weights.h5 as the .keras file `out`; returns the model.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import tyro
 
+from ave.match_weights import require_labeller
 from ave.models import has_attention, with_attention
 from avpipeline.cli import run
 from avpipeline.predictions import Forward, Predictor, predict_files
@@ -29,6 +30,7 @@ class Settings:
 def main(settings: Settings) -> int:
     """Labels every second of media files: text, JSON, a timeline, and the attention over the frames with sound."""
     model, info = load_model(settings.weights, paper="ave")
+    require_labeller(settings.weights, info, "python -m ave.match_predict")
     window = next(iter(model.input.values())).shape[1]
     predictor = Predictor.of(forward_of(model), info, settings.weights, window=window, weights_dir=settings.weights_dir)
     status = predict_files(settings.files, predictor, settings.out)
