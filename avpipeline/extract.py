@@ -140,7 +140,7 @@ def extract(
     manifest = Manifest({modality: extractor.info for modality, extractor in extractors.items()}, seconds)
     out = make_folder(out)
     with locked(out / "extraction", wait=False):
-        _agree(out, manifest)
+        before = _agreed(out, manifest)
         entries = salvage(out, manifest.shapes)
         reused = len(entries)
         todo = _without_finished(out, clips, entries)
@@ -151,7 +151,7 @@ def extract(
         ):
             job.run(todo, writer, progress)
         entries += writer.entries
-        _finish(out, manifest, clips, entries, job.failed)
+        _finish(out, dataclasses.replace(before, ids=_ordered(before.ids, clips, entries)), job.failed)
         if format == "h5" and entries:
             shards = FeatureShards(out)
             write_ave_h5(out, shards.sources, shards.features, shards.ids)
@@ -314,13 +314,13 @@ def _extractors(features: Sequence[str] | str, weights: str | Path, weights_dir)
     return dict(sorted(extractors.items()))
 
 
-def _agree(out: Path, manifest: Manifest) -> None:
-    """Makes sure that `out` holds nothing but features of this kind; a new folder gets its manifest."""
+def _agreed(out: Path, manifest: Manifest) -> Manifest:
+    """What `out` holds, a new folder nothing yet; InputError where that is anything but features of this kind."""
     if not (out / MANIFEST).exists():
         if shard_paths(out):
             raise InputError(f"{out}: holds shards but no {MANIFEST} that says of what; choose another folder.")
         write_manifest(out, manifest)
-        return
+        return manifest
     there = read_manifest(out)
     differences = [f"clips of {there.seconds} s where {manifest.seconds} s are asked for"]
     if there.seconds == manifest.seconds:
@@ -334,6 +334,7 @@ def _agree(out: Path, manifest: Manifest) -> None:
             f"{out}: already holds other features ({'; '.join(differences)}); choose another folder or the same "
             "settings."
         )
+    return there
 
 
 def _difference(there: FeatureInfo | None, asked: FeatureInfo | None) -> str | None:
@@ -354,14 +355,19 @@ def _without_finished(out: Path, clips: Mapping[str, Path], entries: Sequence[En
     return {name: path for name, path in clips.items() if name not in finished}
 
 
-def _finish(
-    out: Path, manifest: Manifest, clips: Mapping[str, Path], entries: Sequence[Entry], failed: Mapping[str, str]
-) -> None:
-    """Writes what the folder holds now: clips of other sources first, then those of this one in its order."""
-    order = {name: index for index, name in enumerate(clips)}
-    ids = sorted((entry.record.id for entry in entries), key=lambda name: order.get(name, -1))
-    if ids:
-        write_manifest(out, dataclasses.replace(manifest, ids=tuple(ids), complete=True))
+def _ordered(before: Sequence[str], clips: Mapping[str, Path], entries: Sequence[Entry]) -> tuple[str, ...]:
+    """Ids in the order of the source; where the folder has clips of others too, those there before come first."""
+    present = [entry.record.id for entry in entries]
+    if clips.keys() >= set(present):
+        present.sort(key={name: position for position, name in enumerate(clips)}.get)
+        return tuple(present)
+    return tuple(dict.fromkeys([*(name for name in before if name in present), *present]))
+
+
+def _finish(out: Path, manifest: Manifest, failed: Mapping[str, str]) -> None:
+    """Writes what the folder holds now, and which files could not be used."""
+    if manifest.ids:
+        write_manifest(out, dataclasses.replace(manifest, complete=True))
     if failed:
         write_json(out / FAILED_FILE, dict(failed))
     else:

@@ -79,9 +79,9 @@ class Entry:
             raise InputError(f"{self.shard}: cannot be read ({error.strerror}); check the file.") from error
         clip = f"the {modality} features of clip '{self.record.id}'"
         if count != len(buffer) or zlib.crc32(buffer) != checksum:
-            raise InputError(f"{self.shard}: {clip} are damaged; extract them again.")
+            raise InputError(f"{self.shard}: {clip} are damaged; delete this shard and extract again.")
         if not np.isfinite(values).all():
-            raise InputError(f"{self.shard}: {clip} hold NaN or infinite numbers; extract them again.")
+            raise InputError(f"{self.shard}: {clip} hold NaN or infinite numbers; delete it and extract again.")
 
 
 class ShardWriter:

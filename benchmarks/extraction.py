@@ -36,10 +36,9 @@ def extractor(seconds: float, *, name: str) -> dict[str, float]:
     prepared = prepare(batch)
     taken["prepare"] = seconds_per_call(lambda: prepare(batch), seconds)
     taken["network"] = seconds_per_call(lambda: network(prepared), seconds)
-    before_network = "log-mel" if name.startswith("vggish") else "scaling"
     return {
         "decode": 1 / taken["decode"],
-        before_network: 1 / taken["prepare"],
+        "log-mel or scaling": 1 / taken["prepare"],
         "network": 1 / taken["network"],
         "all": 1 / sum(taken.values()),
     }

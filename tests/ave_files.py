@@ -21,6 +21,11 @@ def write_h5(path, array, key="avadataset"):
         file[key] = array
 
 
+def replace_h5(name, array, key="avadataset"):
+    """A function of a folder that writes one of its files anew."""
+    return lambda folder: write_h5(folder / name, array, key)
+
+
 def audio_rows(count):
     """Float64 as the published files; row r begins with r."""
     rows = np.random.default_rng(0).random((count, 10, 128))

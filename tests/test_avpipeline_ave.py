@@ -3,7 +3,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from ave_files import CLASS_NAMES, LINES, ORDERS, audio_rows, write_ave_folder, write_h5
+from ave_files import CLASS_NAMES, LINES, ORDERS, audio_rows, replace_h5, write_ave_folder, write_h5
 
 from avpipeline.batches import batches
 from avpipeline.datasets import DATASETS, load_split
@@ -239,10 +239,6 @@ def test_shards_of_other_clips_are_refused(tmp_path):
     write_shards(folder, ["v0", "v1", "v2", "v3", "v4"], seconds=8)
     with pytest.raises(InputError, match="clips of 8 s where AVE has 10 s"):
         load_ave(folder, "train")
-
-
-def replace_h5(name, array, key="avadataset"):
-    return lambda folder: write_h5(folder / name, array, key)
 
 
 @pytest.mark.parametrize(
