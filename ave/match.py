@@ -18,11 +18,13 @@ from ave.cross_config import (
 )
 from ave.cross_modality import build_avdln, compile_avdln
 from ave.dcca import FitProjection, build_dcca, compile_dcca
-from ave.localization import DIRECTIONS, chance, exact_match, mean_exact_match
+from ave.localization import DIRECTIONS, chance, event_spans, exact_match, mean_exact_match
+from ave.match_predict import OTHER, Matcher, search, write_search
 from ave.pairs import CLASS_NAMES, load_videos, segment_pairs
 from avpipeline import published, runs
 from avpipeline.cli import chosen, run
 from avpipeline.datasets.base import Split
+from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
 from avpipeline.saved import ModelInfo
 
@@ -123,15 +125,18 @@ def _of_model(model: str, config) -> dict:
 def main(settings: Settings) -> None:
     """Trains a network that tells which sounds and pictures belong together, selects it on validation, and tests
     once: where in the video is a sound (A2V), where in the sound is a video (V2A); ours beside the paper's figures."""
-    if settings.dataset == "rendered" and not settings.data:
-        changed = ", ".join(f"{name} {value}" for name, value in RENDERED_TRAINING[settings.model].items())
-        print(f"On the rendered test bed; instead of the settings for AVE: {changed}")
     trained = experiment(settings)
+    if settings.dataset == "rendered":
+        changed = ", ".join(f"{name} {value}" for name, value in RENDERED_TRAINING[settings.model].items())
+        print(f"On the rendered test bed; instead of the settings for AVE: {changed or 'nothing'}")
     result = runs.run(trained, settings.folder, range(settings.seed, settings.seed + settings.seeds))
     measured = direction_scores(settings.folder, [seed["seed"] for seed in result["seeds"]])
     runs.write_json(settings.folder / "directions.json", {**measured, "chance": chance(trained.test.labels)})
     print(f"\n{settings.model}, Table 3 of the paper: exact matches; ours selected on validation:\n")
     print(comparison(settings.model, trained.test, measured))
+    if settings.dataset == "rendered":
+        weights = settings.folder / f"seed-{settings.seed}" / "best.keras"
+        draw_example(trained.test, weights, settings.folder / "example")
     print(f"Result, weights, logs and pictures are in {settings.folder}")
 
 
@@ -161,6 +166,16 @@ def comparison(model: str, test: Split, scores: dict[str, list[float]]) -> str:
     ]
     guessing = f"Chance, a window drawn at random: {100 * chance(test.labels):.1f} % in either direction on our data."
     return f"{published.comparison(lines)}\n{guessing}"
+
+
+def draw_example(test: Split, weights: Path, out: Path) -> None:
+    """Draws both searches for the event of the first short-event clip of the rendered test split."""
+    starts, lengths = (np.asarray(values) for values in event_spans(test.labels))
+    video = int(np.flatnonzero((lengths > 0) & (lengths < test.labels.shape[1]))[0])
+    start, end = int(starts[video]), int(starts[video] + lengths[video])
+    matcher, clip = Matcher.load(weights), rendered_clips().paths("test")[video]
+    for query in OTHER:
+        write_search(search(matcher, clip, start, end, query=query), matcher, out)
 
 
 def train_row(row: str, settings: Settings) -> tuple[tuple[float, ...], runs.Experiment]:

@@ -19,6 +19,7 @@ from ave.match_weights import load_matcher
 from avpipeline import cli, media, published, saved
 from avpipeline.backbones import build_extractor
 from avpipeline.datasets.base import ArraySource, Split
+from avpipeline.datasets.rendered import RenderedSettings, rendered_clips
 from avpipeline.errors import InputError
 from avpipeline.features import FeatureInfo
 
@@ -57,6 +58,8 @@ def videos(name, count=12):
 def small_data(monkeypatch):
     for module in (match, match_evaluate):
         monkeypatch.setattr(module, "load_videos", lambda dataset, name, data_dir=None: videos(name))
+    # These videos are no clips that could be drawn.
+    monkeypatch.setattr(match, "draw_example", lambda *arguments: None)
 
 
 # Data
@@ -153,6 +156,17 @@ def test_training_command(small_data, tmp_path, capsys, model):
         assert seed["test"] == np.mean(scores)
     # Ready after three epochs on data this plain: the stored model is far above chance on other videos.
     assert result["test_mean"] > 2 * directions["chance"]
+
+
+def test_example_is_drawn_of_a_short_event(weights, tmp_path, monkeypatch):
+    settings = RenderedSettings(train=10, val=4, test=4)
+    monkeypatch.setattr(match, "rendered_clips", lambda: rendered_clips(settings))
+    boards = rendered_clips(settings).boards["test"]
+    event = next(board.events[0] for board in boards if board.events[0].end - board.events[0].start < 10)
+    labels = np.stack([1 - board.labels()[:, -1] for board in boards])
+    match.draw_example(dataclasses.replace(videos("test"), labels=labels), weights, tmp_path)
+    names = {path.name for path in tmp_path.glob("*.png")}
+    assert len(names) == 2 and all(name.endswith(f"_{event.start}-{event.end}.png") for name in names)
 
 
 def test_rows_of_table_3_are_all_there_and_one_training_gives_two(small_data, tmp_path):
