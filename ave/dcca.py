@@ -116,7 +116,7 @@ def canonical_projections(
 class CanonicalProjection(keras.layers.Layer):
     """Projects both networks' outputs into the shared space, and adds DCCA's objective to the model's losses.
 
-    The loss is minus the sum of canonical correlations of the batch. The projections are no trainable weights:
+    The loss is minus the sum of canonical correlations of the batch's same-time pairs. The projections are no trainable weights:
     `fit` sets them; before that they are zero.
 
     Args:
@@ -142,7 +142,9 @@ class CanonicalProjection(keras.layers.Layer):
             self.projections.append(self.add_weight(shape=(units, units), name=f"{name}_projection", **zeros))
 
     def call(self, visual, audio):
-        flat = (ops.reshape(x, (-1, x.shape[-1])) for x in (visual, audio))
+        # Same-time pairs; in a search the query has fewer seconds than what is searched.
+        shared = ops.minimum(ops.shape(visual)[1], ops.shape(audio)[1])
+        flat = (ops.reshape(x[:, :shared], (-1, x.shape[-1])) for x in (visual, audio))
         self.add_loss(-correlation(*flat, self.regularisation))
         sides = zip((visual, audio), self.means, self.projections, strict=True)
         return tuple(ops.matmul(x - mean, projection) for x, mean, projection in sides)
