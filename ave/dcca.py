@@ -116,8 +116,8 @@ def canonical_projections(
 class CanonicalProjection(keras.layers.Layer):
     """Projects both networks' outputs into the shared space, and adds DCCA's objective to the model's losses.
 
-    The loss is minus the sum of canonical correlations of the batch's same-time pairs. The projections are no trainable weights:
-    `fit` sets them; before that they are zero.
+    The loss is minus the sum of canonical correlations of the batch's same-time pairs. The projections are no
+    trainable weights: `fit` sets them; before that they are zero.
 
     Args:
       regularisation: added to the diagonals of the covariances.
