@@ -192,51 +192,64 @@ class _Job:
         with warnings.catch_warnings(record=True) as caught:
             # What the decoder says about damaged files is told at the end, not in the middle of the progress bar.
             warnings.simplefilter("always", UserWarning)
-            for name, path, clip in self._decoded(todo):
-                features = None if clip is None else self._features(path, clip)
-                if features is not None:
-                    writer.add(_record(name, path, clip), features)
+            for record, clip in self._decoded(todo):
+                features = clip and self._features(clip)
+                if features:
+                    writer.add(record, features)
                     media += _length(clip)
                 progress.update()
         self.timing.add("all", media, time.perf_counter() - started)
         self.notes = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
 
-    def _decoded(self, todo: Mapping[str, Path]) -> Iterator[tuple[str, Path, Clip | None]]:
+    def _decoded(self, todo: Mapping[str, Path]) -> Iterator[tuple[ClipRecord, Clip] | tuple[None, None]]:
         """The clips in order, decoded ahead by threads; None for a file that cannot be used."""
-        waiting: deque[tuple[str, Path, concurrent.futures.Future]] = deque()
+        waiting: deque[tuple[Path, concurrent.futures.Future]] = deque()
         rest = iter(todo.items())
         pool = concurrent.futures.ThreadPoolExecutor(self._workers)
         try:
             while True:
                 for name, path in itertools.islice(rest, self._workers + _READY_CLIPS - len(waiting)):
-                    waiting.append((name, path, pool.submit(_timed, self._read, path)))
+                    waiting.append((path, pool.submit(_timed, self._read, name, path)))
                 if not waiting:
                     return
-                name, path, future = waiting.popleft()
-                yield name, path, self._result(path, future)
+                yield self._result(*waiting.popleft())
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, path: Path) -> Clip:
+    def _read(self, name: str, path: Path) -> tuple[ClipRecord, Clip]:
         visual = self._extractors.get("visual")
         frames = {"frame_rate": visual.frame_rate, "size": visual.frame_size} if visual else {}
         wanted = {"audio": "audio" in self._extractors, "video": visual is not None}
-        return read_clip(path, seconds=self._seconds, **wanted, **frames)
+        # Looked at first: a file that is still being copied has another size the next time.
+        file_size = path.stat().st_size if path.exists() else 0
+        clip = read_clip(path, seconds=self._seconds, **wanted, **frames)
+        record = ClipRecord(
+            id=name,
+            path=str(path),
+            file_size=file_size,
+            has_audio=clip.has_audio,
+            has_video=clip.has_video,
+            audio_seconds=round(clip.audio_seconds, 3),
+            video_seconds=round(clip.video_seconds, 3),
+        )
+        return record, clip
 
-    def _result(self, path: Path, future: concurrent.futures.Future) -> Clip | None:
+    def _result(
+        self, path: Path, future: concurrent.futures.Future
+    ) -> tuple[ClipRecord, Clip] | tuple[None, None]:
         try:
-            clip, spent = future.result()
+            (record, clip), spent = future.result()
         except InputError as error:
             self.failed[str(path)] = str(error)
-            return None
+            return None, None
         except Exception as error:
             # Thousands of files and a night of work must not end at one that the decoder cannot bear.
             self.failed[str(path)] = f"{path}: cannot be decoded ({type(error).__name__}: {error}); leave it out."
-            return None
+            return None, None
         self.timing.add("decode", _length(clip), spent)
-        return clip
+        return record, clip
 
-    def _features(self, path: Path, clip: Clip) -> dict[str, np.ndarray] | None:
+    def _features(self, clip: Clip) -> dict[str, np.ndarray] | None:
         features = {}
         for modality, extractor in self._extractors.items():
             made, spent = _timed(clip_features, {modality: extractor}, clip)
@@ -245,9 +258,9 @@ class _Job:
             features.update(made)
         for modality, array in features.items():
             if not np.isfinite(array).all():
-                self.failed[str(path)] = (
-                    f"{path}: its {modality} features hold NaN or infinite numbers; leave it out or use other "
-                    "weights."
+                self.failed[str(clip.path)] = (
+                    f"{clip.path}: its {modality} features hold NaN or infinite numbers; leave it out or use "
+                    "other weights."
                 )
                 return None
         return features
@@ -261,18 +274,6 @@ def _timed(function: Callable, *arguments) -> tuple[object, float]:
 
 def _length(clip: Clip) -> float:
     return max(clip.audio_seconds, clip.video_seconds)
-
-
-def _record(name: str, path: Path, clip: Clip) -> ClipRecord:
-    return ClipRecord(
-        id=name,
-        path=str(path),
-        file_size=path.stat().st_size,
-        has_audio=clip.has_audio,
-        has_video=clip.has_video,
-        audio_seconds=round(clip.audio_seconds, 3),
-        video_seconds=round(clip.video_seconds, 3),
-    )
 
 
 def _named(paths: Sequence[Path]) -> dict[str, Path]:

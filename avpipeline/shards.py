@@ -211,7 +211,7 @@ def encode(record: ClipRecord, features: Mapping[str, np.ndarray]) -> bytes:
     fastest) and `MODALITY/shape` (int64).
     """
     fields = {
-        "id": _bytes(record.id.encode()),
+        "id": _bytes(os.fsencode(record.id)),
         "path": _bytes(os.fsencode(record.path)),
         "file_size": _integers([record.file_size]),
         "has_audio": _integers([record.has_audio]),
@@ -229,7 +229,7 @@ def decode(data: bytes) -> tuple[ClipRecord, dict[str, np.ndarray]]:
     """The clip and its features, as `encode` wrote them; ValueError or IndexError for another kind of Example."""
     fields = tf.train.Example.FromString(data).features.feature
     record = ClipRecord(
-        id=fields["id"].bytes_list.value[0].decode(),
+        id=os.fsdecode(fields["id"].bytes_list.value[0]),
         path=os.fsdecode(fields["path"].bytes_list.value[0]),
         file_size=fields["file_size"].int64_list.value[0],
         has_audio=bool(fields["has_audio"].int64_list.value[0]),
