@@ -153,19 +153,25 @@ def direction_scores(folder: Path, seeds) -> dict[str, list[float]]:
 
 def comparison(model: str, test: Split, scores: dict[str, list[float]]) -> str:
     """The rows of Table 3 that `model` has, ours beside the paper's, and what guessing reaches."""
-    events = test.labels.sum(1)
-    rated = int(((events > 0) & (events < test.labels.shape[1])).sum())
-    data = "AVE, test split" if test.dataset == "ave" else f"{test.dataset} test bed"
     lines = [
-        (
-            published.lookup("ave", *place),
-            published.Measured(tuple(100 * score for score in scores[direction]), f"{data}, {rated} short events"),
-        )
+        (published.lookup("ave", *place), _measured(scores[direction], _data(test)))
         for place, (name, direction) in ROWS.items()
         if name == model
     ]
     guessing = f"Chance, a window drawn at random: {100 * chance(test.labels):.1f} % in either direction on our data."
     return f"{published.comparison(lines)}\n{guessing}"
+
+
+def _measured(scores, data: str) -> published.Measured:
+    return published.Measured(tuple(100 * score for score in scores), data)
+
+
+def _data(test: Split) -> str:
+    """What was measured on, in words."""
+    events = test.labels.sum(1)
+    rated = int(((events > 0) & (events < test.labels.shape[1])).sum())
+    name = "AVE, test split" if test.dataset == "ave" else f"{test.dataset} test bed"
+    return f"{name}, {rated} short events"
 
 
 def draw_example(test: Split, weights: Path, out: Path) -> None:
@@ -178,26 +184,56 @@ def draw_example(test: Split, weights: Path, out: Path) -> None:
         write_search(search(matcher, clip, start, end, query=query), matcher, out)
 
 
-def train_row(row: str, settings: Settings) -> tuple[tuple[float, ...], runs.Experiment]:
-    """Trains one row of Table 3, or finds it trained.
+@dataclasses.dataclass(frozen=True)
+class TrainedRow:
+    """One row of Table 3, trained.
 
-    The two directions of one model are two readings of one training: the second row costs nothing.
+    Attributes:
+      figure: the paper's.
+      model, direction: which network, and `"a2v"` or `"v2a"`.
+      measured: our figures in percent, one a seed, selected on validation.
+      configuration: hash of the run's settings; both directions of a model are readings of one run.
+      parameters: of the network.
+      predictions: for each seed the file that its figure is computed from.
+      smoke: trained for fewer epochs than the configuration has.
+    """
+
+    figure: published.Figure
+    model: str
+    direction: str
+    measured: published.Measured
+    configuration: str
+    parameters: int
+    predictions: tuple[Path, ...]
+    smoke: bool
+
+
+def train_row(row: str, settings: Settings) -> TrainedRow:
+    """Trains one row of Table 3, or finds it trained: the second direction of a model costs nothing.
 
     Args:
       row: e.g. `"AVDLN A2V"`.
-      settings: those of the row's model, as from `settings_for(ROWS["Table 3", row][0], ...)`.
-
-    Returns:
-      The row's figure in percent, one a seed, and the experiment (its hash, data and settings); predictions lie in
-      `settings.folder / "seed-N" / "predictions.npz"`.
+      settings: of the row's model, as from `settings_for(ROWS["Table 3", row][0], ...)`.
     """
     model, direction = ROWS["Table 3", row]
     if settings.model != model:
         raise ValueError(f"row {row} is trained with the model {model}, not {settings.model}")
     trained = experiment(settings)
     seeds = range(settings.seed, settings.seed + settings.seeds)
-    runs.run(trained, settings.folder, seeds)
-    return tuple(100 * score for score in direction_scores(settings.folder, seeds)[direction]), trained
+    result = runs.run(trained, settings.folder, seeds)
+    full = match_train_config(model, settings.dataset).epochs
+    smoke = settings.training.epochs < full
+    told = f" (smoke: {settings.training.epochs} of {full} epochs)" if smoke else ""
+    return TrainedRow(
+        figure=published.lookup("ave", "Table 3", row),
+        model=model,
+        direction=direction,
+        measured=_measured(direction_scores(settings.folder, seeds)[direction], _data(trained.test) + told),
+        configuration=trained.hash,
+        parameters=result["seeds"][0]["parameters"],
+        predictions=tuple(settings.folder / f"seed-{seed}" / "predictions.npz" for seed in seeds),
+        smoke=smoke,
+    )
 
 
 def defaults(argv: list[str]) -> Settings:
