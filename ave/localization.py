@@ -101,6 +101,29 @@ def chance(events: np.ndarray) -> float:
     return float(np.mean(1 / (segments - lengths + 1))) if lengths.size else float("nan")
 
 
+def without_looking(events: np.ndarray) -> dict[str, float]:
+    """What answers reach that look at nothing: `{"chance", "first", "last"}`.
+
+    "first" and "last" always name the first or the last window. Events of real videos often begin or end with them,
+    so these may lie far above `chance`.
+    """
+    starts, lengths = (np.asarray(values) for values in event_spans(events))
+    rated = (lengths > 0) & (lengths < events.shape[1])
+    ends = starts + lengths == events.shape[1]
+    shares = {"first": starts[rated] == 0, "last": ends[rated]}
+    found = {name: float(right.mean()) if rated.any() else float("nan") for name, right in shares.items()}
+    return {"chance": chance(events), **found}
+
+
+def without_looking_text(events: np.ndarray) -> str:
+    """The same as a sentence."""
+    reached = {name: f"{100 * share:.1f} %" for name, share in without_looking(events).items()}
+    return (
+        f"Without looking, in either direction: {reached['chance']} by a window drawn at random (chance), "
+        f"{reached['first']} by always naming the first window, {reached['last']} the last."
+    )
+
+
 @keras.saving.register_keras_serializable(package="ave")
 class ExactMatch(keras.metrics.Metric):
     """Mean over both directions of the share of short-event videos that are localized exactly.

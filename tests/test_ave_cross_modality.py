@@ -72,6 +72,15 @@ def test_videos_of_any_length_and_round_trip(videos, tmp_path):
     check_round_trip(model, videos, tmp_path)
 
 
+def test_mixed_precision_gives_float32_distances(videos):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        distances = build_avdln(SMALL)(videos)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert distances.dtype == "float32" and np.isfinite(distances).all()
+
+
 def test_pair_distances_are_a_layer():
     rng = np.random.default_rng(2)
     visual, audio = (rng.standard_normal((3, n, 4)).astype("float32") for n in (5, 2))

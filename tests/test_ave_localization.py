@@ -8,7 +8,16 @@ import pytest
 from ave import localization
 from ave.cross_config import MatchModelConfig
 from ave.cross_modality import build_avdln
-from ave.localization import ExactMatch, chance, event_spans, exact_match, matches, mean_exact_match, window_costs
+from ave.localization import (
+    ExactMatch,
+    chance,
+    event_spans,
+    exact_match,
+    matches,
+    mean_exact_match,
+    window_costs,
+    without_looking,
+)
 
 
 def events_of(*spans, segments=10):
@@ -99,6 +108,14 @@ def test_perfect_distances_find_everything():
 def test_chance_is_the_mean_of_one_over_the_windows():
     assert chance(events_of((0, 10), (0, 9), (2, 3))) == pytest.approx((1 / 2 + 1 / 10) / 2)
     assert np.isnan(chance(events_of((0, 10))))
+
+
+def test_answers_that_look_at_nothing():
+    events = events_of((0, 10), (0, 9), (2, 3), (8, 10), (0, 1))
+    assert without_looking(events) == {"chance": chance(events), "first": 2 / 4, "last": 1 / 4}
+    # Costs that only fall, or only rise, with the place make just these answers.
+    places = np.broadcast_to(np.arange(10.0)[None, :, None], (5, 10, 10))
+    assert exact_match(events, places, "a2v") == 2 / 4 and exact_match(events, -places, "a2v") == 1 / 4
 
 
 def test_chance_is_what_random_distances_reach():
