@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ave.match_weights import require_labeller
+from ave.models import segment_output
 from avpipeline import metrics, plots, runs
 from avpipeline.cli import run
 from avpipeline.datasets import load_split
@@ -41,7 +42,7 @@ def main(settings: Settings) -> None:
     dataset = settings.dataset or ("ave" if settings.data else "rendered")
     split = load_split(dataset, settings.split, settings.data, modalities=list(model.input))
     require_fit(settings.weights, info, split)
-    predictions = runs.predict(model, split)
+    predictions = runs.predict(model, split, output=segment_output(model))
     accuracy = metrics.segment_accuracy(split.labels, predictions)
     table = per_class_table(split, predictions)
     write_evaluation(settings, info, split, predictions, table)

@@ -1,6 +1,10 @@
 """The layers of "Audio-Visual Event Localization in Unconstrained Videos" (ECCV 2018), by equation.
 
-Eq. 2-4  AudioGuidedAttention
+Eq. 2-4            AudioGuidedAttention
+Supplement, 3.2    VisualGuidedAttention
+Section 6.2        ChannelNormalizedReLU, of the compared ED-TCN
+
+The fusion methods (Eq. 5 and 6 among them) are in `ave.fusion`.
 """
 
 import keras
@@ -97,3 +101,29 @@ class AudioGuidedAttention(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "units": self.units, "audio_added_to": self.audio_added_to}
+
+
+@keras.saving.register_keras_serializable(package="ave")
+class VisualGuidedAttention(AudioGuidedAttention):
+    """Visual-guided audio attention (supplement, Section 3.2): which times and frequencies belong to the picture.
+
+    The same function with the roles changed: a visual vector `(batch, time, visual_channels)` guides, and the
+    regions of an audio map `(batch, time, frames, bands, channels)` are weighed.
+
+    Outputs: attended audio `(batch, time, channels)` and the attention maps `(batch, time, frames, bands)`.
+    """
+
+
+@keras.saving.register_keras_serializable(package="ave")
+class ChannelNormalizedReLU(keras.layers.Layer):
+    """ReLU divided by the largest channel of the time step (Lea et al. 2017, "normalized ReLU" of ED-TCN).
+
+    Input and output `(batch, time, channels)`.
+    """
+
+    def call(self, x):
+        x = ops.relu(x)
+        return x / (ops.max(x, axis=-1, keepdims=True) + 1e-5)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)

@@ -3,10 +3,14 @@
 import keras
 
 from ave.config import ModelConfig, model_config
-from ave.layers import AudioGuidedAttention, linear
+from ave.fusion import FUSIONS
+from ave.layers import AudioGuidedAttention, ChannelNormalizedReLU, VisualGuidedAttention, linear
 from avpipeline.recurrent import BidirectionalLSTM
 
 ATTENTION_LAYER = "attention"
+AUDIO_ATTENTION_LAYER = "audio_attention"
+# Layer -> the name of its maps among the outputs of `with_attention`.
+_MAPS = {ATTENTION_LAYER: "attention", AUDIO_ATTENTION_LAYER: "audio_attention"}
 
 
 def build_model(name: str = "av_att", preset: str = "code", **overrides) -> keras.Model:
@@ -19,7 +23,9 @@ def build_model(name: str = "av_att", preset: str = "code", **overrides) -> kera
 
     Returns:
       Functional model. Inputs, as far as the model uses them: `{"audio": (batch, segments, 128),
-      "visual": (batch, segments, 7, 7, 512)}`. Output: class probabilities `(batch, segments, classes)`.
+      "visual": (batch, segments, 7, 7, 512), "audio_map": (batch, segments, 6, 4, 512),
+      "motion": (batch, segments, 512)}`. Output: class probabilities `(batch, segments, classes)`; of a weak
+      model `{"video": probabilities (batch, classes), "segments": scores (batch, segments, classes)}`.
 
     Raises:
       ValueError: unknown model, preset or setting.
@@ -28,36 +34,143 @@ def build_model(name: str = "av_att", preset: str = "code", **overrides) -> kera
 
 
 def segment_classifier(config: ModelConfig, name: str) -> keras.Model:
-    """Audio-visual event localization network (Section 4.1), with late fusion by concatenation.
-
-    Each modality: features -> bidirectional LSTM; together: ReLU -> Dense -> ReLU -> Dense -> softmax.
-    """
-    shapes = {"audio": (config.audio_channels,), "visual": config.visual_shape}
+    """Audio-visual event localization network (Section 4.1) or one of the systems it is compared with."""
+    shapes = {
+        "audio": (config.audio_channels,),
+        "audio_map": config.audio_map_shape,
+        "visual": config.visual_shape,
+        "motion": (config.motion_channels,),
+    }
     inputs = {name: keras.Input((config.num_segments, *shapes[name]), name=name) for name in config.modalities}
-
-    branches = []
-    if config.audio:
-        branches.append(BidirectionalLSTM(config.lstm_units, name="lstm_audio")(inputs["audio"]))
-    if config.visual != "none":
-        branches.append(BidirectionalLSTM(config.lstm_units, name="lstm_video")(_visual_vectors(config, inputs)))
-
-    x = branches[0] if len(branches) == 1 else keras.layers.Concatenate(name="fusion")(branches)
-    x = keras.layers.ReLU(name="relu_lstm")(x)
-    x = linear(config.hidden_units, x.shape[-1], xavier=True, activation="relu", name="L1")(x)
-    scores = linear(config.num_classes, config.hidden_units, xavier=True, name="L2")(x)
-    # float32 also under mixed precision: the loss needs the small probabilities.
-    segments = keras.layers.Softmax(name="segments", dtype="float32")(scores)
-    return keras.Model(inputs, segments, name=name)
+    scores = _segment_scores(config, _branches(config, inputs))
+    return keras.Model(inputs, _outputs(config, scores), name=name)
 
 
-def _visual_vectors(config: ModelConfig, inputs):
-    """`(batch, time, channels)`: the map attended under the audio's guidance, or its mean over regions."""
+def _branches(config: ModelConfig, inputs) -> dict:
+    """One sequence `(batch, time, channels)` a branch: "audio", "video" or both."""
+    means = {name: _mean(name)(inputs[name]) for name in ("audio_map", "visual") if _needs_mean(config, name)}
+    branches = {}
+    if config.audio == "vector":
+        branches["audio"] = inputs["audio"]
+    elif config.audio == "map_mean":
+        branches["audio"] = means["audio_map"]
+    elif config.audio == "map_attention":
+        attention = VisualGuidedAttention(
+            config.attention_units, config.audio_added_to, name=AUDIO_ATTENTION_LAYER
+        )
+        branches["audio"], _ = attention(means["visual"], inputs["audio_map"])
+
+    seen = []
     if config.visual == "mean":
-        pool = keras.layers.GlobalAveragePooling2D(name="mean_over_regions")
-        return keras.layers.TimeDistributed(pool, name="visual_mean")(inputs["visual"])
-    attention = AudioGuidedAttention(config.attention_units, config.audio_added_to, name=ATTENTION_LAYER)
-    attended, _ = attention(inputs["audio"], inputs["visual"])
-    return attended
+        seen.append(means["visual"])
+    elif config.visual == "attention":
+        attention = AudioGuidedAttention(config.attention_units, config.audio_added_to, name=ATTENTION_LAYER)
+        seen.append(attention(means.get("audio_map", inputs.get("audio")), inputs["visual"])[0])
+    if config.motion:
+        seen.append(inputs["motion"])
+    if seen:
+        branches["video"] = seen[0] if len(seen) == 1 else keras.layers.Concatenate(name="with_motion")(seen)
+    return branches
+
+
+def _needs_mean(config: ModelConfig, modality: str) -> bool:
+    """Whether a map's mean over regions is used: as the branch's features or as the other map's guide."""
+    if modality == "visual":
+        return config.visual == "mean" or config.audio == "map_attention"
+    return config.audio == "map_mean" or (config.audio == "map_attention" and config.visual == "attention")
+
+
+def _mean(modality: str) -> keras.layers.Layer:
+    pool = keras.layers.GlobalAveragePooling2D(name=f"{modality}_mean_over_regions")
+    return keras.layers.TimeDistributed(pool, name=f"{modality}_mean")
+
+
+def _segment_scores(config: ModelConfig, branches: dict) -> list:
+    """Scores before the softmax, `(batch, time, classes)`, one tensor for each member of the ensemble."""
+    if config.temporal == "ed_tcn":
+        (branch,) = branches.values()
+        return [_scores(config, _encoder_decoder(config, branch), "L2")]
+    if len(branches) == 2 and config.fused_at == "early":
+        branches = {"fused": _fuse(config, branches, 2 * config.lstm_units, "fusion")}
+    states = {name: BidirectionalLSTM(config.lstm_units, name=f"lstm_{name}")(x) for name, x in branches.items()}
+    if len(states) == 1:
+        (state,) = states.values()
+        return [_perceptron(config, state)]
+    if config.fused_at == "decision":
+        votes = {name: _perceptron(config, state, f"_{name}") for name, state in states.items()}
+        return [_scores(config, _fuse(config, votes, config.num_classes, "fusion"), "L2")]
+    if config.fusion == "concat":
+        return [_perceptron(config, _fuse(config, states, 2 * config.lstm_units, "fusion"))]
+    members = ["", *(f"_{index}" for index in range(1, config.ensemble))]
+    fused = {member: _fuse(config, states, 2 * config.lstm_units, f"fusion{member}") for member in members}
+    return [_scores(config, x, f"L2{member}") for member, x in fused.items()]
+
+
+def _fuse(config: ModelConfig, branches: dict, units: int, name: str):
+    options = {}
+    if config.fusion == "dmrn":
+        options = {"blocks": config.fusion_blocks, "residuals": config.residuals}
+    return FUSIONS[config.fusion](units, name=name, **options)(branches["audio"], branches["video"])
+
+
+def _perceptron(config: ModelConfig, state, suffix: str = ""):
+    """ReLU -> Dense -> ReLU -> Dense: what follows the LSTMs in the authors' A+V-att."""
+    x = keras.layers.ReLU(name=f"relu_lstm{suffix}")(state)
+    x = linear(config.hidden_units, x.shape[-1], xavier=True, activation="relu", name=f"L1{suffix}")(x)
+    return _scores(config, x, f"L2{suffix}")
+
+
+def _scores(config: ModelConfig, x, name: str):
+    return linear(config.num_classes, x.shape[-1], xavier=True, name=name)(x)
+
+
+def _encoder_decoder(config: ModelConfig, x):
+    """ED-TCN (Lea et al. 2017): halves the time with every layer, then doubles it again.
+
+    An odd number of steps is rounded up when halved; the step too many is cut off when doubled.
+    """
+    lengths = []
+    for index, filters in enumerate(config.tcn_filters):
+        lengths.append(x.shape[1])
+        x = _convolution(config, filters, f"encoder_{index}", x)
+        x = keras.layers.MaxPooling1D(2, padding="same", name=f"pool_{index}")(x)
+    for index, (filters, length) in enumerate(zip(config.tcn_filters[::-1], lengths[::-1], strict=True)):
+        x = keras.layers.UpSampling1D(2, name=f"double_{index}")(x)
+        x = keras.layers.Cropping1D((0, x.shape[1] - length), name=f"cut_{index}")(x)
+        x = _convolution(config, filters, f"decoder_{index}", x)
+    return x
+
+
+def _convolution(config: ModelConfig, filters: int, name: str, x):
+    x = keras.layers.Conv1D(filters, config.tcn_kernel, padding="same", name=name)(x)
+    x = keras.layers.SpatialDropout1D(config.tcn_dropout, name=f"{name}_dropout")(x)
+    return ChannelNormalizedReLU(name=f"{name}_relu")(x)
+
+
+def _outputs(config: ModelConfig, scores: list):
+    """Probabilities, float32 also under mixed precision: the loss needs the small ones."""
+    if config.weak:
+        (scores,) = scores
+        pooling = {"max": keras.layers.GlobalMaxPooling1D, "mean": keras.layers.GlobalAveragePooling1D}
+        video = pooling[config.mil_pooling](name="mil_pooling")(scores)
+        return {
+            "video": keras.layers.Softmax(name="video", dtype="float32")(video),
+            "segments": keras.layers.Activation("linear", name="segments", dtype="float32")(scores),
+        }
+    if len(scores) == 1:
+        return keras.layers.Softmax(name="segments", dtype="float32")(scores[0])
+    members = [keras.layers.Softmax(name=f"member_{index}", dtype="float32")(x) for index, x in enumerate(scores)]
+    return keras.layers.Average(name="segments", dtype="float32")(members)
+
+
+def is_weak(model: keras.Model) -> bool:
+    """Whether the model gives a video's probabilities beside its segments' scores."""
+    return isinstance(model.output, dict)
+
+
+def segment_output(model: keras.Model) -> str | None:
+    """Name of the output with the segments' scores; None where it is the only output."""
+    return "segments" if is_weak(model) else None
 
 
 def has_attention(model: keras.Model) -> bool:
@@ -66,15 +179,18 @@ def has_attention(model: keras.Model) -> bool:
 
 
 def with_attention(model: keras.Model) -> keras.Model:
-    """The same model, sharing its weights, that also returns where it looked.
+    """The same model, sharing its weights, that also returns where it looked and listened.
 
     Returns:
-      Model with outputs `{"segments": (batch, segments, classes), "attention": (batch, segments, 7, 7)}`.
+      Model with the output `"segments"` (and a weak model's `"video"`), and of those that the model has:
+      `"attention": (batch, segments, 7, 7)`, over regions of the picture; `"audio_attention": (batch, segments,
+      6, 4)`, over times and frequencies of the sound.
 
     Raises:
       ValueError: the model has no attention.
     """
-    if not has_attention(model):
+    outputs = model.output if is_weak(model) else {"segments": model.output}
+    maps = {_MAPS[layer.name]: layer.output[1] for layer in model.layers if layer.name in _MAPS}
+    if not maps:
         raise ValueError(f"{model.name} has no attention to show; av_att and v_att have")
-    _, maps = model.get_layer(ATTENTION_LAYER).output
-    return keras.Model(model.input, {"segments": model.output, "attention": maps}, name=f"{model.name}_maps")
+    return keras.Model(model.input, {**outputs, **maps}, name=f"{model.name}_maps")

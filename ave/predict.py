@@ -4,10 +4,11 @@ import dataclasses
 from pathlib import Path
 
 import keras
+import numpy as np
 import tyro
 
 from ave.match_weights import require_labeller
-from ave.models import has_attention, with_attention
+from ave.models import has_attention, is_weak, with_attention
 from avpipeline.cli import run
 from avpipeline.predictions import Forward, Predictor, predict_files
 from avpipeline.saved import load_model
@@ -47,11 +48,16 @@ def forward_of(model: keras.Model) -> Forward:
 
     def forward(features):
         output = shown(features, training=False)
-        if not attends:
-            return output.numpy()[0], None
-        return output["segments"].numpy()[0], output["attention"].numpy()[0]
+        segments = output["segments"] if isinstance(output, dict) else output
+        maps = output["attention"].numpy()[0] if attends else None
+        return probabilities(model, segments.numpy())[0], maps
 
     return forward
+
+
+def probabilities(model: keras.Model, segments: np.ndarray) -> np.ndarray:
+    """A model's output for segments as probabilities: a weak model gives scores, of which it is the softmax."""
+    return keras.ops.convert_to_numpy(keras.ops.softmax(segments)) if is_weak(model) else segments
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
 """`python -m ave.train`: trains one of the paper's models and prints its figure beside the paper's."""
 
 import dataclasses
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import keras
 import numpy as np
 
 from ave.config import (
     MODELS,
     PRESETS,
-    PUBLISHED_ROWS,
     RENDERED_MODEL,
     RENDERED_TRAINING,
     ModelConfig,
@@ -17,15 +19,18 @@ from ave.config import (
     model_config,
     train_config,
 )
+from ave.evaluate import require_fit
 from ave.models import segment_classifier
-from ave.predict import forward_of
+from ave.predict import forward_of, probabilities
+from ave.rows import row_of
 from ave.training import compile_model
 from avpipeline import metrics, plots, published, runs
 from avpipeline.cli import chosen, run
-from avpipeline.datasets import load_split
+from avpipeline.datasets import load_split, load_weak_training
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
+from avpipeline.files import sha256_file
 from avpipeline.predictions import Predictor, predict_file, write_prediction
 from avpipeline.saved import ModelInfo, load_model
 
@@ -48,6 +53,11 @@ class Settings:
     """The first seed."""
     out: Path | None = None
     """Folder of the run; the same command goes on where it was cut off. [default: runs/ave/MODEL-PRESET]"""
+    noisy: bool = True
+    """Weak models: the background videos without an event are joined to the training videos."""
+    init_from: Path | None = None
+    """Trained model to start from, as far as the layers are the same: a .keras file, or the folder of a run,
+    of which each seed takes its own. The authors' DMRN was started from A+V-att."""
     network: ModelConfig = ModelConfig()
     training: TrainConfig = TrainConfig()
 
@@ -64,7 +74,7 @@ def settings_for(model: str, preset: str = "code", dataset: str = "rendered", **
         preset=preset,
         dataset=dataset,
         network=model_config(model, preset, **(RENDERED_MODEL if rendered else {})),
-        training=train_config(preset, **(RENDERED_TRAINING if rendered else {})),
+        training=train_config(preset, model, **(RENDERED_TRAINING if rendered else {})),
         **changes,
     )
 
@@ -73,17 +83,24 @@ def experiment(settings: Settings, splits: dict[str, Split] | None = None) -> ru
     """The experiment that `settings` describe.
 
     Args:
-      splits: `{"train", "val", "test"}` to use instead of loading the dataset.
+      splits: `{"train", "val", "test"}` to use instead of loading the dataset; the training labels of a weak model
+        are `(videos, classes)`.
+
+    Raises:
+      InputError: the data or the model to start from is missing or does not fit.
     """
     if splits is None:
-        where = {"data_dir": settings.data, "modalities": settings.network.modalities}
-        splits = {name: load_split(settings.dataset, name, **where) for name in ("train", "val", "test")}
+        splits = load_splits(settings)
     train = splits["train"]
-    network = fitted(settings.network, train)
+    network = fitted(settings.network, splits["val"])
     features = {name: train.features[name] for name in network.modalities}
     training = settings.training
+
+    def build():
+        return compile_model(segment_classifier(network, settings.model), training)
+
     return runs.Experiment(
-        build=lambda: compile_model(segment_classifier(network, settings.model), training),
+        build=build,
         info=ModelInfo(
             paper="ave",
             model=settings.model,
@@ -102,6 +119,8 @@ def experiment(settings: Settings, splits: dict[str, Split] | None = None) -> ru
             "network": dataclasses.asdict(network),
             "training": dataclasses.asdict(training),
             "features": {name: info.to_json() for name, info in features.items()},
+            "noisy": settings.noisy if network.weak else None,
+            "init_from": _identity(settings.init_from),
         },
         epochs=training.epochs,
         batch_size=training.batch_size,
@@ -109,18 +128,63 @@ def experiment(settings: Settings, splits: dict[str, Split] | None = None) -> ru
         validate_every=training.validate_every,
         score=metrics.segment_accuracy,
         metric="segment_accuracy",
+        start=_start_from(settings.init_from, train) if settings.init_from else None,
+        trained_output="video" if network.weak else None,
+        scored_output="segments" if network.weak else None,
     )
+
+
+def load_splits(settings: Settings) -> dict[str, Split]:
+    """`{"train", "val", "test"}` of the dataset; a weak model's training split has one label a video."""
+    where = {"data_dir": settings.data, "modalities": settings.network.modalities}
+    splits = {name: load_split(settings.dataset, name, **where) for name in ("val", "test")}
+    if settings.network.weak:
+        return {"train": load_weak_training(settings.dataset, **where, noisy=settings.noisy), **splits}
+    return {"train": load_split(settings.dataset, "train", **where), **splits}
 
 
 def fitted(network: ModelConfig, split: Split) -> ModelConfig:
     """`network` with the numbers of classes and segments and the feature shapes of a dataset."""
     num_segments, num_classes = split.labels.shape[1:]
-    shapes = {}
-    if "audio" in split.inputs:
-        shapes["audio_channels"] = split.inputs["audio"].shape[-1]
-    if "visual" in split.inputs:
-        shapes["visual_shape"] = tuple(split.inputs["visual"].shape[1:])
-    return dataclasses.replace(network, num_classes=num_classes, num_segments=num_segments, **shapes)
+    shapes = {name: tuple(source.shape[1:]) for name, source in split.inputs.items()}
+    sizes = {f"{name}_shape": shapes[name] for name in ("visual", "audio_map") if name in shapes}
+    sizes |= {f"{name}_channels": shapes[name][-1] for name in ("audio", "motion") if name in shapes}
+    return dataclasses.replace(network, num_classes=num_classes, num_segments=num_segments, **sizes)
+
+
+def _identity(init_from: Path | None) -> dict | None:
+    """What a run that starts from `init_from` says of it: a file's hash, or a run's configuration."""
+    if init_from is None:
+        return None
+    if init_from.is_file():
+        return {"sha256": sha256_file(init_from)}
+    settings = init_from / "settings.json"
+    if not settings.is_file():
+        raise InputError(f"{init_from}: is neither a .keras file nor the folder of a run; train that model first.")
+    return {"configuration": runs.configuration_hash(json.loads(settings.read_text()))}
+
+
+def _start_from(init_from: Path, split: Split) -> Callable[[keras.Model, int], None]:
+    """Function of (model, seed) that takes over every weight that has the same layer and shape in `init_from`."""
+
+    def start(model: keras.Model, seed: int) -> None:
+        path = init_from if init_from.is_file() else init_from / f"seed-{seed}" / "best.keras"
+        source, info = load_model(path, paper="ave")
+        require_fit(path, info, split)
+        given = {weight.path: weight for weight in source.weights}
+        taken = [weight for weight in model.weights if _same_shape(weight, given.get(weight.path))]
+        if not taken:
+            raise InputError(f"{path}: '{info.model}' and '{model.name}' have no layer in common; take another model.")
+        for weight in taken:
+            weight.assign(given[weight.path])
+        kept = len(model.weights) - len(taken)
+        print(f"seed {seed}: {len(taken)} weights are taken from {path}, {kept} start anew")
+
+    return start
+
+
+def _same_shape(weight, other) -> bool:
+    return other is not None and tuple(weight.shape) == tuple(other.shape)
 
 
 def main(settings: Settings) -> None:
@@ -133,7 +197,7 @@ def main(settings: Settings) -> None:
     trained = experiment(settings)
     result = runs.run(trained, settings.folder, range(settings.seed, settings.seed + settings.seeds))
 
-    table, row = PUBLISHED_ROWS[settings.model]
+    table, row = row_of(settings.model)
     measured = published.Measured(
         tuple(100 * seed["test"] for seed in result["seeds"]),
         "AVE, test split" if settings.dataset == "ave" else f"rendered test bed, {len(trained.test)} clips",
@@ -160,10 +224,10 @@ def draw_example(trained: runs.Experiment, weights: Path, out: Path) -> None:
         write_prediction(predict_file(rendered_clips().paths("test")[video], predictor), predictor, out)
         return
     with np.load(weights.with_name("predictions.npz")) as file:
-        probabilities = file["predictions"][video]
+        predicted = probabilities(model, file["predictions"][video])
     name = trained.test.ids[video]
     title = f"{name} - ave {info.model}, trained on {info.dataset}"
-    plots.timeline(out / f"{name}_timeline.png", probabilities, info.class_names, truth=classes[video], title=title)
+    plots.timeline(out / f"{name}_timeline.png", predicted, info.class_names, truth=classes[video], title=title)
 
 
 def defaults(argv: list[str]) -> Settings:

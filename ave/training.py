@@ -3,6 +3,7 @@
 import keras
 
 from ave.config import TrainConfig, train_config
+from ave.models import is_weak
 from avpipeline.losses import MultiLabelSoftMargin
 from avpipeline.metrics import SegmentAccuracy
 from avpipeline.optimizers import Adam
@@ -12,7 +13,8 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
     """Compiles `model` with the paper's loss, optimizer, schedule and metric, and returns it.
 
     Args:
-      model: output `(batch, segments, classes)` probabilities.
+      model: output `(batch, segments, classes)` probabilities; a weak model is trained by its output "video",
+        `(batch, classes)`, alone.
       config: the recipe; None is that of the authors' code.
     """
     config = config or train_config()
@@ -21,6 +23,10 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
     )
     optimizer = Adam(learning_rate, epsilon=config.epsilon, epsilon_form=config.epsilon_form)
     losses = {"soft_margin": MultiLabelSoftMargin, "cross_entropy": keras.losses.CategoricalCrossentropy}
+    loss = losses[config.loss]()
     # XLA is eight times slower than plain kernels on a CPU, and Keras's "auto" would choose it.
-    model.compile(optimizer, losses[config.loss](), metrics=[SegmentAccuracy()], jit_compile=False)
+    if is_weak(model):
+        model.compile(optimizer, {"video": loss}, jit_compile=False)
+    else:
+        model.compile(optimizer, loss, metrics=[SegmentAccuracy()], jit_compile=False)
     return model

@@ -242,14 +242,15 @@ def curves(path, history: Mapping[str, Sequence[float]]) -> None:
       history: name -> one value an epoch, NaN where it was not measured; `"val_x"` belongs to `"x"`, and
         `"epoch"`, where it is there, numbers them.
     """
-    names = [name for name in history if not name.startswith("val_") and name != "epoch"]
+    names = list(dict.fromkeys(name.removeprefix("val_") for name in history if name != "epoch"))
     first = next(iter(history.values()))
     epochs = np.asarray(history.get("epoch", np.arange(1, len(first) + 1)))
     with matplotlib.rc_context(_TEXT):
         figure = _figure(5.5 * len(names), 4)
         axes = figure.subplots(1, len(names), squeeze=False)[0]
         for axis, name in zip(axes, names, strict=True):
-            _draw_line(axis, epochs, history[name], "training", "#1f77b4")
+            if name in history:
+                _draw_line(axis, epochs, history[name], "training", "#1f77b4")
             if f"val_{name}" in history:
                 best = _mark_best(axis, epochs, history[f"val_{name}"], lowest="loss" in name)
                 _draw_line(axis, epochs, history[f"val_{name}"], f"validation{best}", "#d62728")
@@ -258,6 +259,32 @@ def curves(path, history: Mapping[str, Sequence[float]]) -> None:
             axis.grid(alpha=0.25)
             axis.spines[["top", "right"]].set_visible(False)
             axis.legend(frameon=False)
+        _save(figure, path)
+
+
+def class_bars(path, values: Mapping[str, np.ndarray], class_names: Sequence[str], *, title: str = "") -> None:
+    """One group of bars a class, one bar of it a model.
+
+    Args:
+      path: the .png to write.
+      values: model -> one percentage a class, NaN where there is none.
+      class_names: in the order of the values.
+    """
+    width = 0.8 / len(values)
+    places = np.arange(len(class_names))
+    with matplotlib.rc_context(_TEXT):
+        figure = _figure(min(18.0, max(7.0, 0.14 * len(class_names) * (len(values) + 1))), 5)
+        axis = figure.subplots()
+        for index, (name, heights) in enumerate(values.items()):
+            offset = (index - (len(values) - 1) / 2) * width
+            axis.bar(places + offset, heights, width, label=name, color=_PALETTE[index])
+        axis.set_xticks(places, class_names, rotation=45, ha="right", rotation_mode="anchor")
+        axis.set(ylim=(0, 100), ylabel="segment accuracy in %", title=title)
+        axis.margins(x=0.01)
+        axis.grid(axis="y", alpha=0.25)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(frameon=False, ncols=len(values), loc="lower center", bbox_to_anchor=(0.5, 1.06))
         _save(figure, path)
 
 

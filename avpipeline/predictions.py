@@ -220,13 +220,14 @@ def as_text(document: Mapping) -> str:
 
 
 def _predict_window(path, predictor: Predictor, start: int) -> tuple[np.ndarray, np.ndarray | None]:
-    visual = predictor.extractors.get("visual")
+    streams = {extractor.modality: extractor for extractor in predictor.extractors.values()}
+    visual = streams.get("visual")
     pictures = {"frame_rate": visual.frame_rate, "size": visual.frame_size} if visual else {}
     clip = media.read_clip(
         path,
         seconds=predictor.window,
         start=start,
-        audio="audio" in predictor.extractors,
+        audio="audio" in streams,
         video=visual is not None,
         **pictures,
     )
@@ -237,15 +238,17 @@ def _predict_window(path, predictor: Predictor, start: int) -> tuple[np.ndarray,
 def _stream_notes(about: media.MediaInfo, predictor: Predictor) -> list[str]:
     """What a missing stream does to the prediction; InputError where nothing that the model uses is there."""
     there = {"audio": about.has_audio, "visual": about.has_video}
-    missing = [modality for modality in predictor.extractors if not there[modality]]
+    missing = [name for name, extractor in predictor.extractors.items() if not there[extractor.modality]]
     model = predictor.info.model
     if len(missing) == len(predictor.extractors):
-        streams = " and ".join(_STREAMS[modality] for modality in missing)
-        raise InputError(f"{about.path}: has no {streams}, all that the model '{model}' uses; take another model.")
+        needed = dict.fromkeys(_STREAMS[extractor.modality] for extractor in predictor.extractors.values())
+        raise InputError(
+            f"{about.path}: has no {' and '.join(needed)}, all that the model '{model}' uses; take another model."
+        )
     return [
-        f"the file has no {_STREAMS[modality]}: '{model}' was given {modality} features of zeros, "
-        "so its predictions are not reliable"
-        for modality in missing
+        f"the file has no {_STREAMS[predictor.extractors[name].modality]}: '{model}' was given {name} features of "
+        "zeros, so its predictions are not reliable"
+        for name in missing
     ]
 
 

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import importlib.resources
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from avpipeline.errors import InputError
 
@@ -106,9 +106,14 @@ def comparison(lines: Iterable[tuple[Figure, Measured | str]]) -> str:
     """
     table = [("row", "metric", "paper", "paper's data", "ours", "our data")]
     for figure, ours in lines:
-        text, data = (ours, "") if isinstance(ours, str) else (_mean_text(ours.values, figure.value), ours.data)
-        cells = (figure.row, figure.metric, figure.value, figure.dataset, text, data)
-        table.append(tuple(cell.replace("|", "\\|") for cell in cells))
+        text, data = (ours, "") if isinstance(ours, str) else (mean_text(ours.values, figure.value), ours.data)
+        table.append((figure.row, figure.metric, figure.value, figure.dataset, text, data))
+    return markdown(table)
+
+
+def markdown(table: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of texts, the first line its headings; it ends with a line break."""
+    table = [tuple(cell.replace("|", "\\|") for cell in line) for line in table]
     # Columns of one width, so that the table is legible in a terminal too.
     widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
     table.insert(1, tuple("-" * width for width in widths))
@@ -116,7 +121,7 @@ def comparison(lines: Iterable[tuple[Figure, Measured | str]]) -> str:
     return "".join("| " + " | ".join(line) + " |\n" for line in padded)
 
 
-def _mean_text(values: tuple[float, ...], like: str) -> str:
+def mean_text(values: tuple[float, ...], like: str) -> str:
     """`"71.3 +- 0.8 (3 seeds)"`, with as many decimals as the paper prints."""
     decimals = len(like.partition(".")[2]) if like.replace(".", "", 1).isdigit() else 1
     mean = f"{statistics.fmean(values):.{decimals}f}"

@@ -8,7 +8,11 @@ A run lies in one folder:
     seed-0/best.keras        weights of the best validation score
     seed-0/log.csv, tensorboard/, curves.png
     seed-0/predictions.npz   labels and predictions of the test split, from which the figure is computed
+    seed-0/best_on_test.npz  the same where the test split was watched: those of its best validation (see below)
     seed-0/result.json
+
+Many papers print the best figure that the test split ever reached in training. With `watch_test` that figure is
+recorded too, beside the selected one and under its own name; nothing is ever chosen by it.
 """
 
 import dataclasses
@@ -32,7 +36,7 @@ from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, locked, make_folder
 from avpipeline.saved import ModelInfo, load_model, save_model
-from avpipeline.training import KeepState, restore_state
+from avpipeline.training import KeepState, Progress, Score, restore_state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +46,16 @@ class Experiment:
     Attributes:
       build: makes the compiled model; called after the seed is set.
       info: what every saved model says about itself.
-      train, val, test: the splits; `test` is looked at once, with the weights that validation chose.
+      train, val, test: the splits; `test` gives the result once, with the weights that validation chose.
       settings: every setting that decides the numbers, as JSON values; their hash names the configuration.
       epochs, batch_size, shuffle, validate_every: the schedule; the last partial batch is left out.
       score: `(labels, predictions) -> float`, the figure that is reported.
       metric: name of `score`, and of the compiled Keras metric that validation selects on.
+      start: puts weights into a seed's fresh model, `(model, seed)`; None trains from the initialisation.
+      trained_output: of a model with several outputs, the one that the labels of `train` are for. Validation's
+        labels may then be of another kind, and `score` measures it.
+      scored_output: of such a model, the output that `score` takes and that is stored.
+      watch_test: also measure the test split at each validation, for the record.
       callbacks: further Keras callbacks of the training, called before the state is saved.
     """
 
@@ -62,13 +71,21 @@ class Experiment:
     validate_every: int
     score: Callable[[np.ndarray, np.ndarray], float]
     metric: str
+    start: Callable[[keras.Model, int], None] | None = None
+    trained_output: str | None = None
+    scored_output: str | None = None
+    watch_test: bool = False
     callbacks: Sequence[keras.callbacks.Callback] = ()
 
     @property
     def hash(self) -> str:
         """Short hash of the configuration: equal settings, equal hash."""
-        text = json.dumps(self.settings, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return configuration_hash(self.settings)
+
+
+def configuration_hash(settings: Mapping) -> str:
+    """The hash of an experiment with these settings."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def run(experiment: Experiment, out, seeds: Sequence[int]) -> dict:
@@ -135,17 +152,21 @@ def _run_seed(experiment: Experiment, folder: Path, seed: int) -> dict:
         print(f"seed {seed}: already finished, {done} is kept (remove {folder} to train it again)")
         return json.loads(done.read_text())
     make_folder(folder)
-    best_score, best_epoch = _train(experiment, folder, seed)
-    result = {"seed": seed, "val": best_score, "best_epoch": best_epoch, **_test(experiment, folder)}
+    progress = _train(experiment, folder, seed)
+    selected = {"seed": seed, "val": progress.best_score, "best_epoch": progress.best_epoch}
+    watched = {"best_on_test": _best_on_test(experiment, progress)} if experiment.watch_test else {}
+    result = {**selected, **_test(experiment, folder), **watched}
     write_json(done, result)
     (folder / "state.npz").unlink(missing_ok=True)
     return result
 
 
-def _train(experiment: Experiment, folder: Path, seed: int) -> tuple[float, int]:
-    """Fits one seed; returns the best validation score and its epoch, whose weights are in best.keras."""
+def _train(experiment: Experiment, folder: Path, seed: int) -> Progress:
+    """Fits one seed; the weights of the best validation are in best.keras."""
     set_seed(seed)
     model = experiment.build()
+    if experiment.start:
+        experiment.start(model, seed)
     model.optimizer.build(model.trainable_variables)
     progress = restore_state(model, folder / "state.npz")
     keep = KeepState(
@@ -167,36 +188,83 @@ def _train(experiment: Experiment, folder: Path, seed: int) -> tuple[float, int]
     )
     # The last epoch is always validated, so that a run of any length has something to choose from.
     every, last = experiment.validate_every, experiment.epochs
+    validated = [*range(every, last, every), last]
+    validation = {"validation_freq": validated}
+    if experiment.trained_output:
+        training = training.map(lambda inputs, labels: (inputs, {experiment.trained_output: labels}))
+    else:
+        validation["validation_data"] = batches(experiment.val, experiment.batch_size, modalities=modalities)
+    scores = [Score(name, measure, validated) for name, measure in _measures(experiment, progress, folder).items()]
     if progress.epoch < last:
         model.fit(
             training,
             steps_per_epoch=steps_per_epoch(experiment.train, experiment.batch_size, drop_remainder=True),
             initial_epoch=progress.epoch,
             epochs=last,
-            validation_data=batches(experiment.val, experiment.batch_size, modalities=modalities),
-            validation_freq=[*range(every, last, every), last],
-            callbacks=[keras.callbacks.TensorBoard(folder / "tensorboard"), *experiment.callbacks, keep],
+            callbacks=[*scores, keras.callbacks.TensorBoard(folder / "tensorboard"), *experiment.callbacks, keep],
             shuffle=False,  # the batches come in their own order
             verbose=0,
+            **validation,
         )
-    plots.curves(folder / "curves.png", keep.progress.columns())
-    return keep.progress.best_score, keep.progress.best_epoch
+    columns = progress.columns()
+    columns.pop(_watched_name(experiment), None)
+    plots.curves(folder / "curves.png", columns)
+    return progress
+
+
+def _measures(experiment: Experiment, progress: Progress, folder: Path) -> dict[str, Callable]:
+    """Figures that are measured beside Keras's own validation: name -> function of the model."""
+
+    def score(model: keras.Model, split: Split) -> tuple[float, np.ndarray]:
+        predictions = predict(model, split, experiment.batch_size, output=experiment.scored_output)
+        return experiment.score(split.labels, predictions), predictions
+
+    def watch(model: keras.Model) -> float:
+        reached, predictions = score(model, experiment.test)
+        earlier = _best_on_test(experiment, progress)
+        if earlier is None or reached > earlier:
+            _store_predictions(folder / "best_on_test.npz", experiment.test, predictions)
+        return reached
+
+    measures = {}
+    if experiment.trained_output:
+        measures[f"val_{experiment.metric}"] = lambda model: score(model, experiment.val)[0]
+    if experiment.watch_test:
+        measures[_watched_name(experiment)] = watch
+    return measures
+
+
+def _watched_name(experiment: Experiment) -> str:
+    return f"test_{experiment.metric}"
+
+
+def _best_on_test(experiment: Experiment, progress: Progress) -> float | None:
+    name = _watched_name(experiment)
+    return max((epoch[name] for epoch in progress.history if name in epoch), default=None)
 
 
 def _test(experiment: Experiment, folder: Path) -> dict:
     """The figure on the test split, with the weights that validation chose; the predictions are stored."""
     model, _ = load_model(folder / "best.keras")
-    predictions = predict(model, experiment.test, experiment.batch_size)
-    with atomic_path(folder / "predictions.npz") as temporary:
-        ids = np.array(experiment.test.ids)
-        np.savez_compressed(temporary, ids=ids, labels=experiment.test.labels, predictions=predictions)
+    predictions = predict(model, experiment.test, experiment.batch_size, output=experiment.scored_output)
+    _store_predictions(folder / "predictions.npz", experiment.test, predictions)
     return {"test": experiment.score(experiment.test.labels, predictions), "parameters": model.count_params()}
 
 
-def predict(model: keras.Model, split: Split, batch_size: int = 64) -> np.ndarray:
-    """The model's output for every video of a split, in the split's order."""
+def _store_predictions(path: Path, split: Split, predictions: np.ndarray) -> None:
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, ids=np.array(split.ids), labels=split.labels, predictions=predictions)
+
+
+def predict(model: keras.Model, split: Split, batch_size: int = 64, *, output: str | None = None) -> np.ndarray:
+    """The model's output for every video of a split, in the split's order.
+
+    Args:
+      output: which one, of a model with several.
+    """
     dataset = batches(split, batch_size, modalities=list(model.input)).map(lambda inputs, labels: inputs)
-    return model.predict(dataset, verbose=0)
+    predictions = model.predict(dataset, verbose=0)
+    return predictions if output is None else predictions[output]
 
 
 def _description(experiment: Experiment) -> dict:

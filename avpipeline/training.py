@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import keras
@@ -84,6 +84,24 @@ class KeepState(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self._bar.close()
+
+
+class Score(keras.callbacks.Callback):
+    """Adds one figure to the logs of some epochs; stands before the callbacks that read it.
+
+    Args:
+      name: of the figure in the logs.
+      measure: the model -> the figure.
+      epochs: after which epochs, from 1.
+    """
+
+    def __init__(self, name: str, measure: Callable[[keras.Model], float], epochs: Collection[int]):
+        super().__init__()
+        self.name, self.measure, self.epochs = name, measure, epochs
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch + 1 in self.epochs:
+            logs[self.name] = self.measure(self.model)
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:

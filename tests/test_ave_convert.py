@@ -1,7 +1,5 @@
 """The authors' checkpoints as Keras models, on files that the test writes itself."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch_writing
@@ -29,7 +27,8 @@ def torch_state(model) -> dict[str, np.ndarray]:
         if path.startswith("lstm"):
             key = f"{path.split('/')[0]}.{LSTM_NAMES[kind]}_l0" + ("_reverse" if layer == "backward" else "")
         else:
-            key = f"{layer}.{'weight' if kind == 'kernel' else 'bias'}"
+            # A DMRN block's U_v_0 is torch's U_v.0.
+            key = f"{layer.replace('_0', '.0').replace('_2', '.2')}.{'weight' if kind == 'kernel' else 'bias'}"
         state[key] = np.ascontiguousarray(array.T)
     return state
 
@@ -130,6 +129,12 @@ def test_class_names_are_those_of_the_annotations(reference_dir):
 
 
 def test_sizes_are_read_off_the_tensors(model):
-    assert dataclasses.asdict(convert._sizes("x", torch_state(model))) == dataclasses.asdict(
-        ave.model_config("av_att", **SIZES)
-    )
+    assert convert._sizes("x", "av_att", torch_state(model)) == ave.model_config("av_att", **SIZES)
+
+
+def test_state_dict_of_dmrn_is_known_by_its_block(tmp_path):
+    dmrn = ave.build_model("dmrn", **SIZES)
+    loaded = convert.load_author_checkpoint(write_checkpoint(tmp_path / "DMRN.pt", torch_state(dmrn)))
+    assert loaded.name == "dmrn"
+    for first, second in zip(loaded.get_weights(), dmrn.get_weights(), strict=True):
+        np.testing.assert_array_equal(first, second)

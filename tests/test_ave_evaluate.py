@@ -110,6 +110,14 @@ def test_the_dataset_follows_from_the_flags(tmp_path, loads, saved, words, asked
     assert (dataset, split, data and "path") == asked
 
 
+def test_a_weak_model_is_measured_by_its_segments(tmp_path, split, loads, saved):
+    model = saved("w_av_att")
+    assert command(tmp_path) == 0
+    inputs = {name: source.read(np.arange(7)) for name, source in split.inputs.items()}
+    with np.load(tmp_path / "out" / "predictions.npz") as file:
+        np.testing.assert_allclose(file["predictions"], model.predict(inputs, verbose=0)["segments"], atol=1e-6)
+
+
 def test_an_audio_only_model_needs_no_visual_features(tmp_path, loads, saved):
     saved("a")
     assert command(tmp_path) == 0

@@ -5,7 +5,7 @@ import pytest
 from layer_checks import check_layer
 from numpy_reference import attention_weights
 
-from ave.layers import AudioGuidedAttention, linear
+from ave.layers import AudioGuidedAttention, ChannelNormalizedReLU, VisualGuidedAttention, linear
 
 
 @pytest.fixture
@@ -59,3 +59,21 @@ def test_linear_starts_as_torch_does():
         assert np.abs(values).max() <= 0.2
         assert np.abs(values).max() > 0.19
         np.testing.assert_allclose(values.std(), 0.2 / 3**0.5, rtol=0.05)
+
+
+def test_visual_guided_attention_changes_the_roles(inputs):
+    """An audio map is weighed as a picture's map is, and the visual vector guides."""
+    guide, regions = inputs
+    layer = VisualGuidedAttention(8, name="attention")
+    attended, maps = check_layer(layer, guide, regions)
+    twin = AudioGuidedAttention(8)
+    twin(guide, regions)
+    twin.set_weights(layer.get_weights())
+    np.testing.assert_allclose(attended, twin(guide, regions)[0], atol=1e-6)
+    assert maps.shape == (3, 4, 2, 3)
+
+
+def test_channel_normalized_relu():
+    x = np.array([[[4.0, -1.0, 2.0], [-1.0, -2.0, -3.0]]], "float32")
+    (ours,) = check_layer(ChannelNormalizedReLU(), x)
+    np.testing.assert_allclose(ours, [[[1, 0, 0.5], [0, 0, 0]]], atol=1e-5)

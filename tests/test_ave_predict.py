@@ -241,6 +241,25 @@ def test_a_model_without_attention_says_so(folder, extractors, capsys):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["w_av_att", "amap_v_co_att", "av_s_c3d"])
+def test_every_kind_of_model_predicts(folder, extractors, name):
+    """Weak models give probabilities too; several features are made of one stream."""
+    more = {"audio_map": build_extractor("small_audio_map"), "motion": build_extractor("small_motion")}
+    model = write_weights(folder / f"{name}.keras", name, {**extractors, **more})
+    clip = write_media(folder / f"{name}.mp4", 2)
+    assert command(clip, "--weights", folder / f"{name}.keras", "--out", folder / name) == 0
+    found = [segment["probabilities"] for segment in document(folder / name, name)["segments"]]
+    np.testing.assert_allclose(np.sum(found, -1), 1, atol=1e-4)
+
+    read = media.read_clip(clip, seconds=10, frame_rate=4, size=extractors["visual"].frame_size)
+    features = clip_features({modality: {**extractors, **more}[modality] for modality in model.input}, read)
+    output = model({modality: feature[np.newaxis] for modality, feature in features.items()})
+    segments = np.asarray(output["segments"] if name == "w_av_att" else output)[0, :2]
+    if name == "w_av_att":
+        segments = np.exp(segments) / np.exp(segments).sum(-1, keepdims=True)
+    np.testing.assert_allclose(found, segments, atol=2e-6)
+
+
 def test_a_cut_off_file_is_said(folder, weights, done, capsys, recwarn):
     content = done.clip.read_bytes()
     (folder / "cut.mp4").write_bytes(content[: int(len(content) * 0.6)])

@@ -11,7 +11,7 @@ import ave
 from ave import train
 from avpipeline import cli, metrics
 from avpipeline.datasets import rendered
-from avpipeline.datasets.rendered import RenderedSettings, rendered_split
+from avpipeline.datasets.rendered import RenderedSettings, rendered_split, rendered_weak_training
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,7 +24,15 @@ def command(*words):
 def few_clips(monkeypatch):
     """The rendered dataset with 10/4/4 clips."""
     settings = RenderedSettings(train=10, val=4, test=4)
-    monkeypatch.setattr(train, "load_split", lambda dataset, name, **where: rendered_split(name, settings))
+
+    def load(dataset, name, data_dir=None, *, modalities):
+        return rendered_split(name, settings, modalities=modalities)
+
+    def load_weak(dataset, data_dir=None, *, modalities, noisy):
+        return rendered_weak_training(settings, modalities=modalities, noisy=noisy)
+
+    monkeypatch.setattr(train, "load_split", load)
+    monkeypatch.setattr(train, "load_weak_training", load_weak)
     monkeypatch.setattr(train, "rendered_clips", lambda: rendered.rendered_clips(settings))
 
 
@@ -59,7 +67,7 @@ def test_reported_score_is_that_of_the_stored_predictions(few_clips, tmp_path):
 def test_defaults_follow_model_preset_and_dataset(model, preset):
     on_ave = train.defaults(["--model", model, "--preset", preset, "--data", "somewhere"])
     assert (on_ave.dataset, on_ave.model, on_ave.preset) == ("ave", model, preset)
-    assert on_ave.training == ave.train_config(preset)
+    assert on_ave.training == ave.train_config(preset, model)
     assert on_ave.network == ave.model_config(model, preset)
     here = train.defaults(["--model", model, "--preset", preset])
     assert here.dataset == "rendered"

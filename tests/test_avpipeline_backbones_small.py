@@ -5,7 +5,12 @@ import hashlib
 import numpy as np
 import pytest
 
-from avpipeline.backbones.small import build_small_audio, build_small_visual
+from avpipeline.backbones.small import (
+    build_small_audio,
+    build_small_audio_map,
+    build_small_motion,
+    build_small_visual,
+)
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +88,28 @@ def test_saved_and_loaded_models_are_equal(audio, tmp_path):
     loaded = keras.models.load_model(tmp_path / "audio.keras")
     sounds = np.random.default_rng(2).normal(size=(2, 16000)).astype(np.float32)
     np.testing.assert_array_equal(loaded.predict(sounds, verbose=0), audio.predict(sounds, verbose=0))
+
+
+def test_weights_of_the_supplements_networks_are_the_same_everywhere():
+    assert (digest(build_small_audio_map()), digest(build_small_motion())) == ("df901079159b", "7994be1044d9")
+
+
+def test_audio_map_keeps_times_and_frequencies():
+    time = np.arange(16000) / 16000
+    tone = 0.1 * np.sin(2 * np.pi * 300 * time)
+    sounds = np.stack([tone * (time < 0.3), tone * (time > 0.7), np.zeros(16000)]).astype(np.float32)
+    maps = build_small_audio_map().predict(sounds, verbose=0)
+    assert maps.shape == (3, 6, 4, 512)
+    assert maps.min() == 0 and not maps[2].any()
+    over_time = maps.sum((2, 3))
+    assert over_time[0].argmax() < 3 <= over_time[1].argmax()
+
+
+def test_motion_is_what_changes_from_frame_to_frame():
+    frames = np.random.default_rng(3).integers(0, 256, (1, 64, 64, 3)).astype(np.float32)
+    still = np.repeat(frames, 4, axis=0)
+    moving = np.stack([np.roll(frames[0], 3 * step, axis=0) for step in range(4)])
+    features = build_small_motion().predict(np.stack([still, moving]), verbose=0)
+    assert features.shape == (2, 512)
+    assert np.abs(features[0]).max() < 1e-5
+    assert features[1].min() >= 0 and features[1].max() > 0.1

@@ -141,3 +141,23 @@ def test_a_picture_that_cannot_be_written_is_one_sentence(tmp_path, probabilitie
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file: a file of that name is in the way"):
         plots.timeline(tmp_path / "file" / "t.png", probabilities, CLASSES)
+
+
+def test_class_bars_have_one_bar_a_class_and_model(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
+    values = {"A": np.array([50.0, np.nan, 10.0]), "V": np.array([20.0, 30.0, 100.0])}
+    plots.class_bars(tmp_path / "bars.png", values, ["dog", "bell", "cat"], title="on what")
+    axis = figures[0].axes[0]
+    assert [[bar.get_height() for bar in group] for group in axis.containers][1] == [20, 30, 100]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["dog", "bell", "cat"]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["A", "V"]
+    assert axis.get_title() == "on what"
+
+
+def test_curves_of_a_figure_that_only_validation_has(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
+    history = {"epoch": [1, 2], "loss": [1.0, 0.5], "val_segment_accuracy": [np.nan, 0.5]}
+    plots.curves(tmp_path / "c.png", history)
+    assert [axis.get_title() for axis in figures[0].axes] == ["loss", "segment accuracy"]

@@ -11,11 +11,12 @@ import time
 import numpy as np
 import pytest
 
+from avpipeline.backbones import build_extractor, clip_features
 from avpipeline.backbones.small import FRAME_SIZE, build_small_audio, build_small_visual
 from avpipeline.cli import run
 from avpipeline.datasets import rendered
 from avpipeline.datasets.ave import class_names, read_annotations, read_order, segment_labels
-from avpipeline.datasets.rendered import RenderedSettings, rendered_clips, rendered_split
+from avpipeline.datasets.rendered import RenderedSettings, rendered_clips, rendered_split, rendered_weak_training
 from avpipeline.errors import InputError
 from avpipeline.media import SAMPLE_RATE, read_clip
 from avpipeline.rendering.clips import clip_path, render_folder
@@ -25,6 +26,7 @@ from avpipeline.rendering.storyboards import (
     CATEGORIES,
     CLASS_NAMES,
     LOOKS,
+    PAIRS,
     SOUNDS,
     SPLITS,
     storyboards,
@@ -314,3 +316,39 @@ def test_features_are_kept_and_made_once_by_two_threads(clips, monkeypatch):
 def test_a_split_that_is_not_there(name, says):
     with pytest.raises(InputError, match=says):
         rendered_split(name, RenderedSettings(val=0))
+
+
+def test_supplements_features_are_made_when_asked_for(clips):
+    split = rendered_split("val", SMALL, modalities=("audio_map", "motion"))
+    assert {name: source.shape for name, source in split.inputs.items()} == {
+        "audio_map": (10, 6, 4, 512),
+        "motion": (10, 512),
+    }
+    assert {info.label for info in split.features.values()} == {"small_audio_map:pool4", "small_motion:pool5"}
+    clip = read_clip(clips.paths("val")[0], seconds=10, frame_rate=4, size=(64, 64))
+    extractors = {name: build_extractor(info.extractor) for name, info in split.features.items()}
+    for name, expected in clip_features(extractors, clip).items():
+        np.testing.assert_allclose(split.inputs[name].read(np.array([0]))[0], expected, atol=1e-5)
+
+
+def test_weak_training_has_a_label_a_clip_and_videos_without_an_event(clips):
+    split = rendered_weak_training(SMALL, modalities=("audio", "visual"))
+    boards = clips.boards["train"]
+    for board, label in zip(boards, split.labels, strict=False):
+        assert label.argmax() == board.events[0].category
+    noisy = np.arange(len(boards), len(split))
+    assert len(noisy) == 1 and (split.labels[noisy].argmax(-1) == 8).all()
+    plain = rendered_split("train", SMALL)
+    for video in noisy:
+        # Its pictures are of one clip, its sound of another: a pair that no event has.
+        look = [row for row in range(len(plain)) if same(split, plain, "visual", video, row)]
+        sound = [row for row in range(len(plain)) if same(split, plain, "audio", video, row)]
+        pair = boards[look[0]].events[0].look, boards[sound[0]].events[0].sound
+        assert pair not in PAIRS
+    assert len(rendered_weak_training(SMALL, noisy=False)) == len(boards)
+
+
+def same(split, plain, modality, video, row):
+    return np.array_equal(
+        split.inputs[modality].read(np.array([video])), plain.inputs[modality].read(np.array([row]))
+    )

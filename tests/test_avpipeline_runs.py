@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from synthetic import synthetic_splits
@@ -163,3 +164,71 @@ def test_diverged_training_is_refused(tmp_path):
     diverging = dataclasses.replace(diverging, train=dataclasses.replace(diverging.train, labels=labels))
     with pytest.raises(InputError, match="the loss became nan in epoch 1; lower --learning-rate"):
         runs.run(diverging, tmp_path, [0])
+
+
+def watched(**changes):
+    return dataclasses.replace(experiment(), watch_test=True, **changes)
+
+
+def test_watching_the_test_split_changes_nothing(finished, tmp_path):
+    """The best figure on the test split is recorded with its predictions, and selects nothing."""
+    result = runs.run(watched(), tmp_path, [0])
+    assert figures(result)[0] == figures(finished[1])[0]
+    with open(tmp_path / "seed-0" / "log.csv") as file:
+        reached = [float(row["test_segment_accuracy"]) for row in csv.DictReader(file) if row["test_segment_accuracy"]]
+    assert len(reached) == 2
+    best = result["seeds"][0]["best_on_test"]
+    assert best == max(reached) >= result["seeds"][0]["test"]
+    with np.load(tmp_path / "seed-0" / "best_on_test.npz") as file:
+        assert best == segment_accuracy(file["labels"], file["predictions"])
+
+
+def test_weak_training_is_chosen_by_segments(tmp_path):
+    """Trained on video labels; validation and test measure the segments' scores."""
+    splits = synthetic_splits()
+    videos = dataclasses.replace(splits["train"], labels=splits["train"].labels[:, 0])
+    settings = train.settings_for("w_a")
+    network = dataclasses.replace(settings.network, lstm_units=4, hidden_units=5)
+    training = dataclasses.replace(settings.training, batch_size=3, epochs=4, validate_every=2)
+    settings = dataclasses.replace(settings, network=network, training=training)
+    weak = train.experiment(settings, {**splits, "train": videos})
+    result = runs.run(weak, tmp_path, [0])
+    with np.load(tmp_path / "seed-0" / "predictions.npz") as file:
+        assert result["test_mean"] == segment_accuracy(file["labels"], file["predictions"])
+    model, _ = load_model(tmp_path / "seed-0" / "best.keras")
+    again = runs.predict(model, splits["val"], output="segments")
+    assert result["seeds"][0]["val"] == segment_accuracy(splits["val"].labels, again)
+    assert (tmp_path / "seed-0" / "curves.png").exists()
+
+
+def started(init_from, model="dmrn"):
+    settings = train.settings_for(model, init_from=init_from)
+    network = dataclasses.replace(settings.network, attention_units=6, lstm_units=4, hidden_units=5)
+    settings = dataclasses.replace(settings, network=network)
+    return train.experiment(settings, synthetic_splits())
+
+
+@pytest.mark.parametrize("from_file", [True, False])
+def test_a_model_starts_from_the_layers_of_another(finished, from_file):
+    """From a file every seed takes that file, from a run's folder its own seed's."""
+    out, _ = finished
+    fresh = started(out / "seed-1" / "best.keras" if from_file else out)
+    model = fresh.build()
+    before = {weight.path: np.array(weight) for weight in model.weights}
+    fresh.start(model, 1)
+    source, _ = load_model(out / "seed-1" / "best.keras")
+    given = {weight.path: np.array(weight) for weight in source.weights}
+    for weight in model.weights:
+        anew = weight.path.startswith("fusion") or weight.path == "L2/kernel"
+        expected = before[weight.path] if anew else given[weight.path]
+        np.testing.assert_array_equal(weight, expected, err_msg=weight.path)
+    assert fresh.hash != started(None).hash
+
+
+def test_a_start_that_does_not_fit_is_refused(finished, tmp_path):
+    with pytest.raises(InputError, match="is neither a .keras file nor the folder of a run"):
+        started(tmp_path / "nothing")
+    other = train.settings_for("ed_tcn", init_from=finished[0])
+    other = train.experiment(other, synthetic_splits())
+    with pytest.raises(InputError, match="'av_att' and 'ed_tcn' have no layer in common"):
+        other.start(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="ed_tcn"), 0)

@@ -45,11 +45,11 @@ def _imagenet(name: str) -> Callable[..., tuple[Network, str]]:
     return build
 
 
-def _small(builder: Callable[[int], keras.Model], *frames) -> Callable[..., tuple[Network, str]]:
+def _small(builder: Callable[[int], keras.Model], *frames, **kind) -> Callable[..., tuple[Network, str]]:
     def build(variant, weights, *, weights_dir, seed):
         if weights not in ("default", "none"):
             raise InputError(f"{weights}: the small networks have no weight files; take the weights 'none'.")
-        return Network(builder(seed), lambda inputs: inputs, *frames), "none"
+        return Network(builder(seed), lambda inputs: inputs, *frames, **kind), "none"
 
     return build
 
@@ -83,13 +83,25 @@ _REGISTRY = {
         "small seeded network, pictures, for the rendered data",
         "visual",
         {"pool5": (7, 7, 512)},
-        _small(small.build_small_visual, 4, small.FRAME_SIZE),
+        _small(small.build_small_visual, small.FRAMES_A_SECOND, small.FRAME_SIZE),
     ),
     "small_audio": _Entry(
         "small seeded network, sound, for the rendered data",
         "audio",
         {"embedding": (128,)},
         _small(small.build_small_audio),
+    ),
+    "small_audio_map": _Entry(
+        "small seeded network, sound by time and frequency, for the rendered data",
+        "audio",
+        {"pool4": (6, 4, 512)},
+        _small(small.build_small_audio_map),
+    ),
+    "small_motion": _Entry(
+        "small seeded network, changes from frame to frame, for the rendered data",
+        "visual",
+        {"pool5": (512,)},
+        _small(small.build_small_motion, small.FRAMES_A_SECOND, small.FRAME_SIZE, whole_second=True),
     ),
 }
 

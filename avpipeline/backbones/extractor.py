@@ -26,12 +26,14 @@ class Network:
         255, to the model's input.
       frame_rate: frames a second; None for sound.
       frame_size: (height, width); None for sound.
+      whole_second: the model takes a second's frames together, `(batch, frame_rate, height, width, 3)`.
     """
 
     model: keras.Model
     prepare: Callable
     frame_rate: int | None = None
     frame_size: tuple[int, int] | None = None
+    whole_second: bool = False
 
 
 class Extractor:
@@ -77,6 +79,8 @@ class Extractor:
     def _forward(self, batch: tf.Tensor) -> tf.Tensor:
         if self.modality == "audio":
             return self.network.model(self.network.prepare(batch), training=False)
+        if self.network.whole_second:
+            return self.network.model(self.network.prepare(tf.cast(batch, tf.float32)), training=False)
         frames = tf.cast(tf.reshape(batch, (-1, *self.frame_size, 3)), tf.float32)
         maps = self.network.model(self.network.prepare(frames), training=False)
         return tf.reduce_mean(tf.reshape(maps, (-1, self.frame_rate, *self.info.shape)), axis=1)

@@ -14,6 +14,7 @@ from avpipeline.audio import LogMel
 from avpipeline.media import SAMPLE_RATE
 
 FRAME_SIZE = (64, 64)
+FRAMES_A_SECOND = 4
 
 
 def build_small_visual(seed: int = 0) -> keras.Model:
@@ -70,6 +71,64 @@ def build_small_audio(seed: int = 0) -> keras.Model:
     # Averaged over the second: how much of each modulation is there, not when.
     x = keras.layers.Flatten()(keras.layers.AveragePooling2D((x.shape[1], 1))(x))
     model = keras.Model(waveform, layers[1](x), name="small_audio")
+    _fill(layers, filters)
+    return model
+
+
+def build_small_audio_map(seed: int = 0) -> keras.Model:
+    """The sound network with times and frequencies kept, in the place of VGGish's last pooling.
+
+    Args:
+      seed: of the filters.
+
+    Returns:
+      a model from one second of sound `(batch, 16000)`, 16 kHz mono in [-1, 1], to `(batch, 6, 4, 512)`.
+    """
+    rng = np.random.default_rng([seed, 3])
+    count = 32
+    filters = [(_sound_filters(rng, (24, 8), count), 0.0), (_mixing(rng, (1, 1, count, 512), gain=5.5), -0.5)]
+    layers = [
+        keras.layers.Conv2D(count, (24, 8), strides=4, activation="relu", name="modulation"),
+        keras.layers.Conv2D(512, 1, activation="relu", name="mixture"),
+    ]
+    waveform = keras.Input((SAMPLE_RATE,), name="waveform")
+    x = keras.layers.Reshape((96, 64, 1))(LogMel(name="log_mel")(waveform))
+    x = keras.layers.Rescaling(0.5, offset=-0.5 * float(np.log(LogMel.offset)))(x)
+    x = layers[0](keras.layers.ZeroPadding2D((0, 2))(x))
+    # 19 steps in time by 16 bands.
+    x = keras.layers.AveragePooling2D((3, 4))(x)
+    model = keras.Model(waveform, layers[1](x), name="small_audio_map")
+    _fill(layers, filters)
+    return model
+
+
+def build_small_motion(seed: int = 0) -> keras.Model:
+    """The network of what moves, in the place of C3D's pool5: it sees only changes from frame to frame.
+
+    Args:
+      seed: of the filters.
+
+    Returns:
+      a model from a second of frames `(batch, 4, 64, 64, 3)`, RGB from 0 to 255, to `(batch, 512)`.
+    """
+    rng = np.random.default_rng([seed, 4])
+    pictures = _picture_filters(rng, size=7, count=64)
+    filters = [
+        # A frame less the one before it.
+        (np.stack([-pictures, pictures]), 0.0),
+        (_mixing(rng, (1, 3, 3, 64, 128), gain=2.0), 0.0),
+        (_mixing(rng, (1, 1, 1, 128, 512), gain=5.0), 0.0),
+    ]
+    layers = [
+        keras.layers.Conv3D(64, (2, 7, 7), strides=(1, 2, 2), activation="relu", name="change"),
+        keras.layers.Conv3D(128, (1, 3, 3), padding="same", activation="relu", name="parts"),
+        keras.layers.Conv3D(512, 1, activation="relu", name="mixture"),
+    ]
+    frames = keras.Input((FRAMES_A_SECOND, *FRAME_SIZE, 3), name="frames")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(frames)
+    x = keras.layers.AveragePooling3D((1, 2, 2))(layers[0](x))
+    x = keras.layers.MaxPooling3D((1, 2, 2))(layers[1](x))
+    model = keras.Model(frames, keras.layers.GlobalAveragePooling3D()(layers[2](x)), name="small_motion")
     _fill(layers, filters)
     return model
 

@@ -34,7 +34,7 @@ def load_split(
     if dataset not in DATASETS:
         raise InputError(f"dataset '{dataset}': unknown, the names are {', '.join(DATASETS)}.")
     if dataset == "rendered":
-        return _load_rendered(name, data_dir, seed)
+        return _load_rendered(name, data_dir, seed, modalities)
     if data_dir is None:
         raise InputError(f"dataset '{dataset}': needs the folder of its files (--data); see docs/datasets.md.")
 
@@ -43,11 +43,44 @@ def load_split(
     return load_ave(data_dir, name, modalities=modalities)
 
 
-def _load_rendered(name: str, data_dir, seed: int) -> Split:
+def load_weak_training(
+    dataset: str,
+    data_dir=None,
+    *,
+    seed: int = 0,
+    modalities: Iterable[str] | None = None,
+    noisy: bool = True,
+) -> Split:
+    """The training split with one label a video, `(videos, classes)`, for weakly-supervised training.
+
+    Args:
+      dataset, data_dir, seed, modalities: as of `load_split`.
+      noisy: join the videos without an event that the dataset has for this.
+
+    Raises:
+      InputError: as of `load_split`, or the noisy videos' files are missing.
+    """
+    if dataset == "rendered":
+        _require_no_folder(data_dir)
+        from avpipeline.datasets.rendered import RenderedSettings, rendered_weak_training
+
+        return rendered_weak_training(RenderedSettings(seed=seed), modalities=modalities, noisy=noisy)
+    if data_dir is None:
+        raise InputError(f"dataset '{dataset}': needs the folder of its files (--data); see docs/datasets.md.")
+
+    from avpipeline.datasets.ave_weak import load_ave_weak
+
+    return load_ave_weak(data_dir, modalities=modalities, noisy=noisy)
+
+
+def _require_no_folder(data_dir) -> None:
     if data_dir is not None:
         raise InputError(f"dataset 'rendered': is made by the program and cannot be read from {data_dir}.")
 
+
+def _load_rendered(name: str, data_dir, seed: int, modalities: Iterable[str] | None) -> Split:
+    _require_no_folder(data_dir)
     # Rendering brings decoders and networks that real features do not need.
     from avpipeline.datasets.rendered import RenderedSettings, rendered_split
 
-    return rendered_split(name, RenderedSettings(seed=seed))
+    return rendered_split(name, RenderedSettings(seed=seed), modalities=modalities)

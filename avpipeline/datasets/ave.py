@@ -28,6 +28,14 @@ RELEASED_FEATURES = {
     "visual": FeatureInfo("vgg19", "pool5", "imagenet", "", (7, 7, 512)),
 }
 
+# Features that only the models of the paper's supplement read. The authors did not release them: they are
+# extracted by users, so a file that does not say what it holds is taken as these.
+SUPPLEMENT_FILES = {"audio_map": "audio_map_feature.h5", "motion": "c3d_feature.h5"}
+SUPPLEMENT_FEATURES = {
+    "audio_map": FeatureInfo("vggish", "pool4", "audioset", "", (6, 4, 512)),
+    "motion": FeatureInfo("c3d", "pool5", "sports1m", "", (512,)),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Table:
@@ -250,13 +258,14 @@ def open_features(folder, modality: str) -> Features:
     Raises:
       InputError: the features are missing or broken, or do not have the shape that they should have.
     """
-    if modality not in FEATURE_FILES:
-        raise InputError(f"ave: has no {modality} features, only {' and '.join(FEATURE_FILES)}.")
-    path = Path(folder) / FEATURE_FILES[modality]
+    files = {**FEATURE_FILES, **SUPPLEMENT_FILES}
+    if modality not in files:
+        raise InputError(f"ave: has no {modality} features, only {' and '.join(files)}.")
+    path = Path(folder) / files[modality]
     if not path.exists() and (path.parent / SHARDS_MANIFEST).exists():
         return _features_in_shards(path.parent, modality)
     source = H5Source(path)
-    info = source.feature_info() or RELEASED_FEATURES[modality]
+    info = source.feature_info() or {**RELEASED_FEATURES, **SUPPLEMENT_FEATURES}[modality]
     return Features(path, H5Source(path, shape=(SEGMENTS, *info.shape)), info, source.ids())
 
 

@@ -54,6 +54,27 @@ class SelectedRows:
         return self.source.read(self.rows[rows])
 
 
+class JoinedRows:
+    """The rows of several sources, one source after the other."""
+
+    def __init__(self, *sources: Source):
+        self.sources = sources
+        self.shape = tuple(sources[0].shape)
+        self._ends = np.cumsum([len(source) for source in sources])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        rows = np.asarray(rows)
+        result = np.empty((len(rows), *self.shape), np.float32)
+        for source, end in zip(self.sources, self._ends, strict=True):
+            mine = (rows < end) & (rows >= end - len(source))
+            if mine.any():
+                result[mine] = source.read(rows[mine] - (end - len(source)))
+        return result
+
+
 @dataclasses.dataclass(frozen=True)
 class Split:
     """One split of a dataset: inputs by modality and one label array.
@@ -63,8 +84,9 @@ class Split:
       name: `"train"`, `"val"` or `"test"`.
       ids: one id a video.
       class_names: in label order; for segment labels the last is "background".
-      inputs: modality (`"audio"`, `"visual"`) -> rows.
-      labels: float32 one-hot, `(videos, segments, classes)` for segment labels.
+      inputs: modality (`"audio"`, `"visual"`; some models' `"audio_map"`, `"motion"`) -> rows.
+      labels: float32 one-hot, `(videos, segments, classes)` for segment labels, `(videos, classes)` for labels of
+        whole videos.
       features: modality -> what those features are.
     """
 

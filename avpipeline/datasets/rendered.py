@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +21,15 @@ from tqdm import tqdm
 
 from avpipeline.backbones import Extractor, build_extractor, clip_features
 from avpipeline.cli import run
-from avpipeline.datasets.base import ArraySource, Split
+from avpipeline.datasets.base import ArraySource, JoinedRows, SelectedRows, Split
 from avpipeline.errors import InputError
+from avpipeline.features import FeatureInfo
 from avpipeline.files import atomic_path, cache_dir, locked
 from avpipeline.media import Clip, read_clip
 from avpipeline.rendering.clips import clip_path, identity, render_folder
 from avpipeline.rendering.storyboards import (
     CLASS_NAMES,
+    PAIRS,
     SECONDS,
     SPLITS,
     RenderedSettings,
@@ -35,9 +37,24 @@ from avpipeline.rendering.storyboards import (
     storyboards,
 )
 
-__all__ = ["CLASS_NAMES", "RenderedClips", "RenderedSettings", "rendered_clips", "rendered_split"]
+__all__ = [
+    "CLASS_NAMES",
+    "RenderedClips",
+    "RenderedSettings",
+    "rendered_clips",
+    "rendered_split",
+    "rendered_weak_training",
+]
 
-_EXTRACTORS = {"audio": "small_audio", "visual": "small_visual"}
+# Features that are made together, from one decoding of the clips; the first pair is what most models read.
+_EXTRACTORS = (
+    {"audio": "small_audio", "visual": "small_visual"},
+    {"audio_map": "small_audio_map"},
+    {"motion": "small_motion"},
+)
+_USUAL = ("audio", "visual")
+# One video without an event for so many training clips (AVE has 178 for 3339).
+_CLIPS_A_NOISY_VIDEO = 16
 _DEFAULTS = RenderedSettings()
 # Clips decoded at once and held in memory; about 1 MB each.
 _BLOCK = 16
@@ -66,21 +83,85 @@ def rendered_clips(settings: RenderedSettings = _DEFAULTS) -> RenderedClips:
     return RenderedClips(folder, {split: storyboards(settings, split) for split in SPLITS})
 
 
-def rendered_split(name: str, settings: RenderedSettings = _DEFAULTS) -> Split:
+def rendered_split(
+    name: str, settings: RenderedSettings = _DEFAULTS, *, modalities: Iterable[str] | None = None
+) -> Split:
     """One split with the features of the small seeded backbones, both kept in the cache.
 
     Args:
       name: "train", "val" or "test"; InputError for another, or where `settings` gives it no clips.
+      modalities: of "audio", "visual", "audio_map" and "motion"; None is the first two.
 
     Returns:
-      a Split with inputs `audio` `(clips, 10, 128)` and `visual` `(clips, 10, 7, 7, 512)`, mapped from disk,
-      and labels `(clips, 10, 9)`: one of eight classes or background, the last.
+      a Split with inputs `audio` `(clips, 10, 128)`, `visual` `(clips, 10, 7, 7, 512)`, `audio_map`
+      `(clips, 10, 6, 4, 512)` and `motion` `(clips, 10, 512)`, as far as asked for, mapped from disk, and labels
+      `(clips, 10, 9)`: one of eight classes or background, the last.
     """
     if settings.count(name) == 0:
         raise InputError(f"rendered: the settings give split '{name}' no clips; ask for one or more.")
+    wanted = _USUAL if modalities is None else tuple(modalities)
     clips = rendered_clips(settings)
+    inputs, features = {}, {}
+    for names in _EXTRACTORS:
+        if not set(wanted).isdisjoint(names):
+            stored, made = _features(clips, name, names)
+            inputs |= {key: ArraySource(np.load(path, mmap_mode="r")) for key, path in stored.items() if key in wanted}
+            features |= {key: info for key, info in made.items() if key in wanted}
     boards = clips.boards[name]
-    extractors = {modality: build_extractor(extractor) for modality, extractor in _EXTRACTORS.items()}
+    return Split(
+        dataset="rendered",
+        name=name,
+        ids=tuple(board.id for board in boards),
+        class_names=CLASS_NAMES,
+        inputs=inputs,
+        labels=np.stack([board.labels() for board in boards]),
+        features=features,
+    )
+
+
+def rendered_weak_training(
+    settings: RenderedSettings = _DEFAULTS, *, modalities: Iterable[str] | None = None, noisy: bool = True
+) -> Split:
+    """The training split with one label a clip, `(clips, 9)`, and videos without an event after the others.
+
+    A video without an event is put together from the features of two clips: the pictures of one, the sound of
+    another whose sound that object never makes. (The modalities of a stream stay together.)
+    """
+    split = rendered_split("train", settings, modalities=modalities)
+    background = len(CLASS_NAMES) - 1
+    categories = np.array([min(set(classes) - {background}) for classes in split.labels.argmax(-1)])
+    labels = np.eye(len(CLASS_NAMES), dtype=np.float32)[categories]
+    split = dataclasses.replace(split, labels=labels)
+    if not noisy:
+        return split
+    seen, heard = _mismatched(categories, np.random.default_rng([settings.seed, 3]))
+    rows = {"audio": heard, "audio_map": heard, "visual": seen, "motion": seen}
+    return dataclasses.replace(
+        split,
+        ids=(*split.ids, *(f"noisy_{index}" for index in range(len(seen)))),
+        inputs={name: JoinedRows(source, SelectedRows(source, rows[name])) for name, source in split.inputs.items()},
+        labels=np.concatenate([labels, np.eye(len(CLASS_NAMES), dtype=np.float32)[[background] * len(seen)]]),
+    )
+
+
+def _mismatched(categories: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of clips to see and of clips to hear, whose look and sound together are no class."""
+    pairs = [
+        (seen, heard)
+        for seen, look in enumerate(categories)
+        for heard, sound in enumerate(categories)
+        if (PAIRS[look][0], PAIRS[sound][1]) not in PAIRS
+    ]
+    count = min(len(pairs), -(-len(categories) // _CLIPS_A_NOISY_VIDEO))
+    chosen = np.array(pairs, np.int64).reshape(-1, 2)[rng.permutation(len(pairs))[:count]]
+    return chosen[:, 0], chosen[:, 1]
+
+
+def _features(
+    clips: RenderedClips, name: str, names: Mapping[str, str]
+) -> tuple[dict[str, Path], dict[str, FeatureInfo]]:
+    """The files of one split's features, made where they are not there, and what they are."""
+    extractors = {modality: build_extractor(extractor) for modality, extractor in names.items()}
     features = {modality: extractor.info for modality, extractor in extractors.items()}
     folder = clips.folder / "features" / _digest({modality: info.to_json() for modality, info in features.items()})
     stored = {modality: folder / f"{name}_{modality}.npy" for modality in features}
@@ -89,15 +170,7 @@ def rendered_split(name: str, settings: RenderedSettings = _DEFAULTS) -> Split:
             # Another process may have made them while this one waited.
             if not _all_there(stored):
                 _store_features(clips.paths(name), extractors, stored)
-    return Split(
-        dataset="rendered",
-        name=name,
-        ids=tuple(board.id for board in boards),
-        class_names=CLASS_NAMES,
-        inputs={modality: ArraySource(np.load(path, mmap_mode="r")) for modality, path in stored.items()},
-        labels=np.stack([board.labels() for board in boards]),
-        features=features,
-    )
+    return stored, features
 
 
 def _digest(content: dict) -> str:
@@ -115,7 +188,8 @@ def _store_features(paths: list[Path], extractors: Mapping[str, Extractor], stor
         for modality, path in stored.items():
             files[modality] = stack.enter_context(open(stack.enter_context(atomic_path(path)), "wb"))
             _write_header(files[modality], (len(paths), SECONDS, *extractors[modality].info.shape))
-        for clip in tqdm(_decoded(paths, extractors["visual"]), desc="features", total=len(paths), unit="clip"):
+        visual = next((extractor for extractor in extractors.values() if extractor.modality == "visual"), None)
+        for clip in tqdm(_decoded(paths, visual), desc="features", total=len(paths), unit="clip"):
             for modality, rows in clip_features(extractors, clip).items():
                 files[modality].write(np.ascontiguousarray(rows, "<f4").tobytes())
 
@@ -124,11 +198,15 @@ def _write_header(file, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
 
 
-def _decoded(paths: list[Path], visual: Extractor) -> Iterator[Clip]:
-    """The clips in order, decoded by two threads while the networks work on those before."""
+def _decoded(paths: list[Path], visual: Extractor | None) -> Iterator[Clip]:
+    """The clips in order, decoded by two threads while the networks work on those before.
+
+    Pictures are decoded as `visual` needs them, or not at all.
+    """
+    pictures = {"frame_rate": visual.frame_rate, "size": visual.frame_size} if visual else {"video": False}
 
     def decode(path: Path) -> Clip:
-        return read_clip(path, seconds=SECONDS, frame_rate=visual.frame_rate, size=visual.frame_size)
+        return read_clip(path, seconds=SECONDS, **pictures)
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(decode, path) for path in paths[:_BLOCK]]

@@ -1,0 +1,261 @@
+"""The fusion methods that the paper compares (Section 6.2): two sequences in, one out.
+
+A method is a subclass of `Fusion` and a line in `FUSIONS`; its models, rows and tests follow from that line.
+
+With linear layers U (audio) and V (visual):
+
+    additive  U a + V v                           Kiela et al. 2018, "Efficient Large-Scale Multi-Modal Classification"
+    mp        max(U a, V v)                       the same
+    gated     sigmoid(U a) * V v                  the same
+    mb        U a (x) V v                         the same; (x) is the outer product
+    gmb       sigmoid(U a) (x) V v                the same
+    gmu       z * tanh(V v) + (1 - z) * tanh(U a) Arevalo et al. 2017, "Gated Multimodal Units for Information Fusion"
+    concat    [a, v]                              the authors' code (late fusion)
+    mrn       W a + tanh(U a) * tanh(V2 tanh(V v))  Kim et al. 2016, "Multimodal Residual Learning for Visual QA"
+    dmrn      Eq. 5 and 6                         the paper, the authors' code
+
+The matrix W that Kiela et al. write in front of their formulas is the first matrix of what follows here: the
+classifier's, or in early fusion the LSTM's.
+"""
+
+import keras
+from keras import ops
+
+from ave.layers import linear
+
+RESIDUALS = ("swapped", "own")
+# The outer product of two vectors of this size has 1024 entries; of 256 it would have 65,536.
+_LARGEST_FACTOR = 32
+
+
+class Fusion(keras.layers.Layer):
+    """Fuses audio `(batch, time, audio_channels)` and visual `(batch, time, visual_channels)`.
+
+    Args:
+      units: size of the projections and, but for the outer products and the concatenation, of the output.
+
+    Output: `(batch, time, channels)`.
+    """
+
+    def __init__(self, units: int, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+
+    def projection(self, name: str, input_shape, units: int | None = None) -> keras.layers.Dense:
+        """A built linear layer from `input_shape` to `units`, initialised as the authors' layers are."""
+        layer = linear(units or self.units, input_shape[-1], name=name, dtype=self.dtype_policy)
+        layer.build(input_shape)
+        return layer
+
+    def compute_output_shape(self, audio_shape, visual_shape):
+        return (*audio_shape[:-1], self.units)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+class _TwoProjections(Fusion):
+    """Methods that begin with U a and V v."""
+
+    @property
+    def projected(self) -> int:
+        return self.units
+
+    def build(self, audio_shape, visual_shape):
+        self.U = self.projection("U", audio_shape, self.projected)
+        self.V = self.projection("V", visual_shape, self.projected)
+
+
+@keras.saving.register_keras_serializable(package="ave")
+class Additive(_TwoProjections):
+    """U a + V v."""
+
+    def call(self, audio, visual):
+        return self.U(audio) + self.V(visual)
+
+
+@keras.saving.register_keras_serializable(package="ave")
+class MaxPooling(_TwoProjections):
+    """max(U a, V v), entry by entry."""
+
+    def call(self, audio, visual):
+        return ops.maximum(self.U(audio), self.V(visual))
+
+
+@keras.saving.register_keras_serializable(package="ave")
+class Gated(_TwoProjections):
+    """sigmoid(U a) * V v: the sound says what of the picture counts."""
+
+    def call(self, audio, visual):
+        return ops.sigmoid(self.U(audio)) * self.V(visual)
+
+
+@keras.saving.register_keras_serializable(package="ave")
+class MultimodalBilinear(_TwoProjections):
+    """U a (x) V v: every product of an entry of one with an entry of the other, row-major.
+
+    The projections have at most 32 entries, so the output has at most 1024.
+    """
+
+    @property
+    def projected(self) -> int:
+        return min(self.units, _LARGEST_FACTOR)
+
+    def call(self, audio, visual):
+        return self.outer(self.U(audio), self.V(visual))
+
+    def outer(self, rows, columns):
+        products = ops.expand_dims(rows, -1) * ops.expand_dims(columns, -2)
+        return ops.reshape(products, (*ops.shape(products)[:-2], self.projected**2))
+
+    def compute_output_shape(self, audio_shape, visual_shape):
+        return (*audio_shape[:-1], self.projected**2)
+
+
+@keras.saving.register_keras_serializable(package="ave")
+class GatedMultimodalBilinear(MultimodalBilinear):
+    """sigmoid(U a) (x) V v."""
+
+    def call(self, audio, visual):
+        return self.outer(ops.sigmoid(self.U(audio)), self.V(visual))
+
+
+@keras.saving.register_keras_serializable(package="ave")
+class GatedMultimodalUnit(_TwoProjections):
+    """z * tanh(V v) + (1 - z) * tanh(U a) with z = sigmoid(W_z [v, a])."""
+
+    def build(self, audio_shape, visual_shape):
+        super().build(audio_shape, visual_shape)
+        self.W_z = self.projection("W_z", (*audio_shape[:-1], visual_shape[-1] + audio_shape[-1]))
+
+    def call(self, audio, visual):
+        gate = ops.sigmoid(self.W_z(ops.concatenate([visual, audio], -1)))
+        return gate * ops.tanh(self.V(visual)) + (1 - gate) * ops.tanh(self.U(audio))
+
+
+@keras.saving.register_keras_serializable(package="ave")
+class Concat(Fusion):
+    """[a, v], in the order of the authors' code. It has no projections, so `units` changes nothing."""
+
+    def call(self, audio, visual):
+        return ops.concatenate([audio, visual], -1)
+
+    def compute_output_shape(self, audio_shape, visual_shape):
+        return (*audio_shape[:-1], audio_shape[-1] + visual_shape[-1])
+
+
+@keras.saving.register_keras_serializable(package="ave")
+class MRN(_TwoProjections):
+    """W a + tanh(U a) * tanh(V2 tanh(V v)): one block of the multimodal residual network.
+
+    Only the sound is updated; it stands where the question stands in Kim et al.
+    """
+
+    def build(self, audio_shape, visual_shape):
+        super().build(audio_shape, visual_shape)
+        self.W = self.projection("W", audio_shape)
+        self.V2 = self.projection("V2", (*visual_shape[:-1], self.units))
+
+    def call(self, audio, visual):
+        from_visual = ops.tanh(self.V2(ops.tanh(self.V(visual))))
+        return self.W(audio) + ops.tanh(self.U(audio)) * from_visual
+
+
+@keras.saving.register_keras_serializable(package="ave")
+class DMRNBlock(keras.layers.Layer):
+    """One block of the dual multimodal residual network (Section 4.3): both modalities are updated.
+
+    f = (U_a(a) + U_v(v)) / 2, where U_a and U_v are Dense - tanh - Dense.
+
+    Args:
+      residuals: `"swapped"`, the authors' code: v' = tanh(a + f), a' = tanh(v + f). `"own"`, the paper's Eq. 5
+        and 6: v' = tanh(v + f), a' = tanh(a + f). One block's average is the same either way; the second block
+        tells them apart.
+
+    Inputs: audio and visual, both `(batch, time, units)`. Outputs: the updated audio and visual.
+    """
+
+    def __init__(self, residuals: str = "swapped", **kwargs):
+        super().__init__(**kwargs)
+        if residuals not in RESIDUALS:
+            raise ValueError(f"residuals must be one of {RESIDUALS}, not {residuals!r}")
+        self.residuals = residuals
+
+    def build(self, audio_shape, visual_shape):
+        # Named as in the authors' checkpoint.
+        self.U_a = [self._dense(f"U_a_{index}", audio_shape) for index in (0, 2)]
+        self.U_v = [self._dense(f"U_v_{index}", visual_shape) for index in (0, 2)]
+
+    def _dense(self, name, shape) -> keras.layers.Dense:
+        layer = linear(shape[-1], shape[-1], name=name, dtype=self.dtype_policy)
+        layer.build(shape)
+        return layer
+
+    def call(self, audio, visual):
+        from_audio = self.U_a[1](ops.tanh(self.U_a[0](audio)))
+        from_visual = self.U_v[1](ops.tanh(self.U_v[0](visual)))
+        fused = (from_visual + from_audio) / 2
+        if self.residuals == "swapped":
+            audio, visual = visual, audio
+        return ops.tanh(audio + fused), ops.tanh(visual + fused)
+
+    def compute_output_shape(self, audio_shape, visual_shape):
+        return tuple(audio_shape), tuple(visual_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "residuals": self.residuals}
+
+
+@keras.saving.register_keras_serializable(package="ave")
+class DMRN(Fusion):
+    """Dual multimodal residual network: blocks one after the other, then the average of both modalities.
+
+    A residual needs equal sizes: a modality whose size is not `units` is first projected to it (early fusion;
+    LSTM outputs have it already).
+
+    Args:
+      units: size of both modalities within the blocks.
+      blocks: how many; one in the paper.
+      residuals: as of `DMRNBlock`.
+    """
+
+    def __init__(self, units: int, blocks: int = 1, residuals: str = "swapped", **kwargs):
+        super().__init__(units, **kwargs)
+        self.blocks = blocks
+        self.residuals = residuals
+
+    def build(self, audio_shape, visual_shape):
+        self.W_a = self._to_units("W_a", audio_shape)
+        self.W_v = self._to_units("W_v", visual_shape)
+        inside = (*audio_shape[:-1], self.units)
+        self.stack = [
+            DMRNBlock(self.residuals, name=f"block_{index}", dtype=self.dtype_policy) for index in range(self.blocks)
+        ]
+        for block in self.stack:
+            block.build(inside, inside)
+
+    def _to_units(self, name, shape) -> keras.layers.Dense | None:
+        return None if shape[-1] == self.units else self.projection(name, shape)
+
+    def call(self, audio, visual):
+        audio = audio if self.W_a is None else self.W_a(audio)
+        visual = visual if self.W_v is None else self.W_v(visual)
+        for block in self.stack:
+            audio, visual = block(audio, visual)
+        return (visual + audio) / 2
+
+    def get_config(self):
+        return {**super().get_config(), "blocks": self.blocks, "residuals": self.residuals}
+
+
+FUSIONS = {
+    "additive": Additive,
+    "mp": MaxPooling,
+    "gated": Gated,
+    "mb": MultimodalBilinear,
+    "gmu": GatedMultimodalUnit,
+    "gmb": GatedMultimodalBilinear,
+    "concat": Concat,
+    "mrn": MRN,
+    "dmrn": DMRN,
+}

@@ -1,0 +1,80 @@
+"""Supplement Table 1: accuracy of each event class for seven models, as a table and as bars."""
+
+import functools
+import importlib.resources
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ave.config import CLASS_NAMES
+from ave.table_runs import PER_CLASS, Settings, train_model
+from avpipeline import metrics, plots, published
+from avpipeline.errors import InputError
+from avpipeline.files import atomic_path, make_folder
+
+# The supplement's names -> models.
+MODELS = {
+    "A": "a",
+    "Vs": "v",
+    "Vc3d": "v_c3d",
+    "Vs+c3d": "v_s_c3d",
+    "AVs": "av",
+    "AVc3d": "av_c3d",
+    "AVs+c3d": "av_s_c3d",
+}
+
+
+@functools.cache
+def paper_table() -> pd.DataFrame:
+    """The paper's figures in %: one row a class, one column a model."""
+    with importlib.resources.files("ave").joinpath("supplement_table_1.csv").open(encoding="utf-8") as file:
+        return pd.read_csv(file, index_col="class")
+
+
+def write_per_class(settings: Settings) -> str:
+    """Trains the models, writes table (Markdown, CSV) and bars; returns the Markdown.
+
+    Raises:
+      InputError: `settings.rows` names a model that the table does not have.
+    """
+    for row in settings.rows:
+        if row not in MODELS:
+            raise InputError(f"row '{row}': is not in {PER_CLASS}; its models are {', '.join(MODELS)}.")
+    wanted = settings.rows or tuple(MODELS)
+    trained = {label: train_model(settings, model) for label, model in MODELS.items() if label in wanted}
+    one = next(iter(trained.values()))
+    table = pd.DataFrame({label: accuracies(own.predictions) for label, own in trained.items()}, one.class_names[:-1])
+    table.index.name = "class"
+    text = _markdown(table, one.data)
+    stem = make_folder(settings.folder) / "supplement_table_1"
+    with atomic_path(stem.with_suffix(".md")) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    with atomic_path(stem.with_suffix(".csv")) as temporary:
+        table.to_csv(temporary)
+    columns = {label: table[label].to_numpy() for label in table}
+    plots.class_bars(stem.with_suffix(".png"), columns, list(table.index), title=f"ave, {one.data}")
+    return f"{text}\n{stem}.md, .csv and .png hold this"
+
+
+def _markdown(table: pd.DataFrame, data: str) -> str:
+    """The table; on AVE's classes each cell is the paper's figure and ours."""
+    paper = paper_table() if tuple(table.index) == CLASS_NAMES[:-1] else None
+    lines = [("class", *table)]
+    for name, values in table.iterrows():
+        ours = [("-" if np.isnan(value) else f"{value:.1f}") for value in values]
+        if paper is not None:
+            ours = [f"{paper.loc[name, label]} / {text}" for label, text in zip(table, ours, strict=True)]
+        lines.append((str(name), *ours))
+    cells = "paper / ours" if paper is not None else "ours (other classes than the paper's)"
+    heading = f"## {PER_CLASS}\n\nSegment accuracy of each class in %, {cells}, selected on validation. Ours: {data}.\n"
+    return f"{heading}\n{published.markdown(lines)}"
+
+
+def accuracies(predictions: tuple[Path, ...]) -> np.ndarray:
+    """Accuracy of each class but the background in %, the mean over the seeds: `(classes - 1,)`."""
+    seeds = []
+    for path in predictions:
+        with np.load(path) as file:
+            seeds.append(100 * metrics.per_class_accuracy(file["labels"], file["predictions"])[:-1])
+    return np.mean(seeds, axis=0)
