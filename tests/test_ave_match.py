@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from ave_files import LINES, write_ave_folder, write_h5
 
-from ave import convert, evaluate, match, match_evaluate, match_predict, pairs, predict
+from ave import convert, cross_config, evaluate, match, match_evaluate, match_predict, pairs, predict, tables
 from ave.cross_config import MODELS, MatchModelConfig, match_model_config, match_train_config
 from ave.localization import DIRECTIONS, chance, exact_match, without_looking
 from ave.match_weights import load_matcher
@@ -188,6 +188,28 @@ def test_rows_of_table_3_are_all_there_and_one_training_gives_two(small_data, tm
                 assert value == 100 * exact_match(file["labels"], file["predictions"], row.direction)
     with pytest.raises(ValueError, match="trained with the model dcca"):
         match.train_row("DCCA A2V", settings)
+
+
+def test_table_3_is_printed_with_what_its_rows_are_made_of(small_data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(cross_config.RENDERED_TRAINING, "dcca", {"batch_size": 20, "epochs": 3})
+    words = ("--table", "Table 3", "--epochs", 2, "--seeds", 2, "--out", tmp_path)
+    assert command(tables, *words) == 0
+    printed = pd.read_csv(tmp_path / "table_3.csv")
+    assert sorted(printed["row"]) == sorted(row for _, row in match.ROWS)
+    assert printed["configuration"].nunique() == 2 and printed["smoke"].all()
+    text = (tmp_path / "table_3.md").read_text()
+    for line in printed.itertuples():
+        _, direction = match.ROWS["Table 3", line.row]
+        for name, mean in (("predictions.npz", line.ours_mean), ("best_on_test.npz", line.best_on_test_mean)):
+            scores = []
+            for path in line.predictions.replace("predictions.npz", name).split():
+                with np.load(path) as file:
+                    scores.append(100 * exact_match(file["labels"], file["predictions"], direction))
+            assert len(scores) == 2 and mean == pytest.approx(np.mean(scores))
+        assert str(line.value) in text and line.configuration in text
+    capsys.readouterr()
+    assert command(tables, *words) == 0
+    assert capsys.readouterr().out.count("already finished") == 8
 
 
 def test_models_are_different_configurations(small_data):
