@@ -5,6 +5,8 @@ import avpipeline  # noqa: F401  first: it quiets TensorFlow's start
 # isort: split
 from ave.config import MODELS, PRESETS, ModelConfig, TrainConfig, model_config, train_config
 from ave.convert import load_author_checkpoint
+from ave.cross_modality import build_avdln, load_cross_modality_weights
+from ave.dcca import build_dcca
 from ave.layers import AudioGuidedAttention
 from ave.models import build_model, has_attention, with_attention
 from ave.training import compile_model
@@ -15,10 +17,13 @@ __all__ = [
     "AudioGuidedAttention",
     "ModelConfig",
     "TrainConfig",
+    "build_avdln",
+    "build_dcca",
     "build_model",
     "compile_model",
     "has_attention",
     "load_author_checkpoint",
+    "load_cross_modality_weights",
     "model_config",
     "train_config",
     "with_attention",

@@ -1,4 +1,4 @@
-"""`python -m ave.convert CHECKPOINT OUT.keras`: the authors' PyTorch checkpoints as Keras models."""
+"""`python -m ave.convert CHECKPOINT OUT.keras`: the authors' checkpoints as Keras models."""
 
 import dataclasses
 import math
@@ -8,6 +8,7 @@ import keras
 import tyro
 
 from ave.config import CLASS_NAMES, ModelConfig, model_config
+from ave.match_weights import convert_author_weights, is_author_file
 from ave.models import segment_classifier
 from avpipeline.checkpoints import read_torch
 from avpipeline.cli import run
@@ -93,13 +94,16 @@ class Settings:
     """Files to read and write."""
 
     checkpoint: tyro.conf.Positional[Path]
-    """The authors' checkpoint, e.g. AV_att.pt."""
+    """The authors' checkpoint, e.g. AV_att.pt, or cmm_model_weights.h5."""
     out: tyro.conf.Positional[Path]
     """The .keras file to write."""
 
 
 def main(settings: Settings) -> None:
     """Converts an authors' checkpoint to a .keras model for predict, evaluate and notebooks."""
+    if is_author_file(settings.checkpoint):
+        print(_written(settings, convert_author_weights(settings.checkpoint, settings.out)))
+        return
     model, config = _load(settings.checkpoint)
     if config.num_classes != len(CLASS_NAMES):
         raise InputError(
@@ -116,7 +120,11 @@ def main(settings: Settings) -> None:
         config=dataclasses.asdict(config),
     )
     save_model(model, settings.out, info)
-    print(f"{settings.checkpoint}: {model.name}, {model.count_params():,} parameters, written to {settings.out}")
+    print(_written(settings, model))
+
+
+def _written(settings: Settings, model: keras.Model) -> str:
+    return f"{settings.checkpoint}: {model.name}, {model.count_params():,} parameters, written to {settings.out}"
 
 
 if __name__ == "__main__":

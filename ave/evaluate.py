@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from ave.match_weights import require_labeller
 from ave.models import segment_output
 from avpipeline import metrics, plots, runs
 from avpipeline.cli import run
@@ -37,6 +38,7 @@ class Settings:
 def main(settings: Settings) -> None:
     """Measures a saved model on a split: segment accuracy, accuracy of each class, confusion matrix."""
     model, info = load_model(settings.weights, paper="ave")
+    require_labeller(settings.weights, info, "python -m ave.match_evaluate")
     dataset = settings.dataset or ("ave" if settings.data else "rendered")
     split = load_split(dataset, settings.split, settings.data, modalities=list(model.input))
     require_fit(settings.weights, info, split)

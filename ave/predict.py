@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tyro
 
+from ave.match_weights import require_labeller
 from ave.models import has_attention, is_weak, with_attention
 from avpipeline.cli import run
 from avpipeline.predictions import Forward, Predictor, predict_files
@@ -30,6 +31,7 @@ class Settings:
 def main(settings: Settings) -> int:
     """Labels every second of media files: text, JSON, a timeline, and the attention over the frames with sound."""
     model, info = load_model(settings.weights, paper="ave")
+    require_labeller(settings.weights, info, "python -m ave.match_predict")
     window = next(iter(model.input.values())).shape[1]
     predictor = Predictor.of(forward_of(model), info, settings.weights, window=window, weights_dir=settings.weights_dir)
     status = predict_files(settings.files, predictor, settings.out)

@@ -4,12 +4,13 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from ave import train
+from ave import match, train
 from ave.config import PRESETS
 from ave.rows import ROWS
 from avpipeline import runs
 
-TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))
+# Rows of cross-modality localization are trained by a command of their own.
+TABLES = tuple(dict.fromkeys(table for table, _ in (*ROWS, *match.ROWS)))
 PER_CLASS = "Supplement Table 1"
 # The authors started DMRN from a trained A+V-att; the row's run starts from the run of this model, seed by seed.
 STARTS_FROM = {"dmrn": "av_att", "dmrfe": "av_att"}
@@ -88,6 +89,16 @@ def train_model(settings: Settings, model: str) -> Trained:
     if smoke:
         data += f" (smoke: {own.training.epochs} of {full} epochs)"
     return Trained(own, result, folder, data, experiment.info.class_names, smoke)
+
+
+def train_match(settings: Settings, row: str) -> match.TrainedRow:
+    """Trains one row of Table 3, or goes on with it, or finds it finished; its model's other row is then too."""
+    model, _ = match.ROWS["Table 3", row]
+    where = {"data": settings.data, "out": run_folder(settings, model)}
+    own = match.settings_for(model, settings.chosen_dataset, seeds=settings.seeds, seed=settings.seed, **where)
+    if settings.epochs is not None:
+        own = dataclasses.replace(own, training=dataclasses.replace(own.training, epochs=settings.epochs))
+    return match.train_row(row, own)
 
 
 def run_settings(settings: Settings, model: str) -> train.Settings:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 import tensorflow as tf
 
+from ave import match
 from ave.per_class import write_per_class
 from ave.rows import ROWS, SHARED
-from ave.table_runs import PER_CLASS, STARTS_FROM, TABLES, Settings, train_model
+from ave.table_runs import PER_CLASS, STARTS_FROM, TABLES, Settings, train_match, train_model
 from avpipeline import published
 from avpipeline.cli import run
 from avpipeline.errors import InputError
@@ -81,6 +82,8 @@ def chosen_rows(settings: Settings) -> list[published.Figure]:
 def measure(settings: Settings, figure: published.Figure) -> Line:
     """Trains what reproduces one figure, or goes on with it, or finds it finished."""
     place = (figure.table, figure.row)
+    if place in match.ROWS:
+        return _measure_match(settings, figure)
     trained = train_model(settings, ROWS[place])
     seeds = trained.result["seeds"]
     return Line(
@@ -93,6 +96,21 @@ def measure(settings: Settings, figure: published.Figure) -> Line:
         predictions=trained.predictions,
         smoke=trained.smoke,
         note=_note(place),
+    )
+
+
+def _measure_match(settings: Settings, figure: published.Figure) -> Line:
+    row = train_match(settings, figure.row)
+    return Line(
+        figure=figure,
+        model=row.model,
+        measured=row.measured,
+        best_on_test=row.best_on_test,
+        configuration=row.configuration,
+        parameters=row.parameters,
+        predictions=row.predictions,
+        smoke=row.smoke,
+        note="A2V and V2A of a model are two readings of one run, selected by their mean",
     )
 
 

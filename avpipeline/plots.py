@@ -34,6 +34,8 @@ _PALETTE = [
 _FONT = matplotlib.font_manager.findfont("DejaVu Sans")
 _ATTENTION = matplotlib.colormaps["turbo"]
 _FRAMES_A_ROW = 5
+_FRAMES_A_STRIP = 20
+_SPANS = {"asked": "#1f77b4", "found": "#e07b00"}
 _INK = "#333333"
 _TEXT = {"font.family": "DejaVu Sans", "font.size": 10, "text.color": _INK, "axes.labelcolor": _INK}
 
@@ -193,6 +195,45 @@ def caption(frame: np.ndarray, text: str) -> np.ndarray:
     return np.asarray(image)
 
 
+def found_window(
+    path,
+    *,
+    asked: np.ndarray,
+    query: tuple[int, int],
+    searched: np.ndarray,
+    costs: np.ndarray,
+    sample_rate: int = 16_000,
+    title: str = "",
+) -> None:
+    """A query and where it was found: both streams over time, and below what each place costs.
+
+    Args:
+      path: the .png to write.
+      asked, searched: each either a waveform `(samples,)` in [-1, 1] or frames `(seconds, height, width, 3)` uint8,
+        one a second.
+      query: first and last second (not included) of the query in `asked`.
+      costs: `(places,)`, one a second from 0 on; the smallest is where the query was found.
+    """
+    length, best = query[1] - query[0], int(costs.argmin())
+    with matplotlib.rc_context(_TEXT):
+        figure = _figure(11, 5.4)
+        axes = figure.subplots(3, 1, height_ratios=(1.2, 1.2, 1))
+        streams = ((axes[0], "asked", asked, query), (axes[1], "found", searched, (best, best + length)))
+        for axis, name, stream, span in streams:
+            seconds = _draw_stream(axis, stream, sample_rate)
+            axis.set_ylabel(name, rotation=0, ha="right", va="center", fontweight="bold")
+            axis.set(xlim=(0, seconds), yticks=[])
+            axis.axvspan(*span, fill=False, ec=_SPANS[name], linewidth=4, zorder=3)
+            axis.xaxis.set_major_locator(MaxNLocator(20, integer=True))
+        colours = [_SPANS["found"] if place == best else "#b8c0cc" for place in range(len(costs))]
+        axes[2].bar(np.arange(len(costs)) + length / 2, costs, width=0.8, color=colours)
+        axes[2].sharex(axes[1])
+        axes[2].set(xlabel=f"time in seconds (each bar: the middle of a place of {length} s)", ylabel="distance")
+        axes[2].spines[["top", "right"]].set_visible(False)
+        figure.suptitle(title, fontsize=13, fontweight="bold")
+        _save(figure, path)
+
+
 def curves(path, history: Mapping[str, Sequence[float]]) -> None:
     """Loss and metrics over epochs, one panel each with training and validation; the best validation is marked.
 
@@ -301,6 +342,18 @@ def _draw_waveform(axis, waveform: np.ndarray, sample_rate: int) -> None:
     axis.set(ylim=(-highest, highest), yticks=[])
     axis.set_ylabel("sound", rotation=0, ha="right", va="center")
     axis.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _draw_stream(axis, stream: np.ndarray, sample_rate: int) -> float:
+    """A waveform's envelope, or frames in a row, at most `_FRAMES_A_STRIP` of them; returns its seconds."""
+    if stream.ndim == 1:
+        _draw_waveform(axis, stream, sample_rate)
+        return len(stream) / sample_rate
+    step = -(-len(stream) // _FRAMES_A_STRIP)
+    for second in range(0, len(stream), step):
+        axis.imshow(stream[second], extent=(second, min(second + step, len(stream)), 0, 1), aspect="auto")
+    axis.set(ylim=(0, 1))
+    return len(stream)
 
 
 def _draw_band(axis, name: str, labels: Sequence[str], class_names: Sequence[str]) -> list:

@@ -56,6 +56,7 @@ class Experiment:
         labels may then be of another kind, and `score` measures it.
       scored_output: of such a model, the output that `score` takes and that is stored.
       watch_test: also measure the test split at each validation, for the record.
+      callbacks: further Keras callbacks of the training, called before the state is saved.
     """
 
     build: Callable[[], keras.Model]
@@ -74,6 +75,7 @@ class Experiment:
     trained_output: str | None = None
     scored_output: str | None = None
     watch_test: bool = False
+    callbacks: Sequence[keras.callbacks.Callback] = ()
 
     @property
     def hash(self) -> str:
@@ -199,7 +201,7 @@ def _train(experiment: Experiment, folder: Path, seed: int) -> Progress:
             steps_per_epoch=steps_per_epoch(experiment.train, experiment.batch_size, drop_remainder=True),
             initial_epoch=progress.epoch,
             epochs=last,
-            callbacks=[*scores, keras.callbacks.TensorBoard(folder / "tensorboard"), keep],
+            callbacks=[*scores, keras.callbacks.TensorBoard(folder / "tensorboard"), *experiment.callbacks, keep],
             shuffle=False,  # the batches come in their own order
             verbose=0,
             **validation,

@@ -36,6 +36,7 @@ INFERENCE = "Inference, batch 64, published sizes"
 EXTRACTION = "Extraction piece by piece, as multiples of real time"
 RUN = "Extraction as it runs, decoding beside the networks, as multiples of real time"
 INPUT = "Input pipeline alone, batch 64 of AVE's features, files in the page cache"
+LOCALIZATION = "Cross-modality localization, AVE's 402 test videos in both directions"
 
 ROWS = (
     *(
@@ -48,6 +49,7 @@ ROWS = (
     Row(RUN, "extract-run/small", "benchmarks.extraction:whole_run", {"features": "small_audio,small_visual"}),
     Row(INPUT, "input/hdf5", "benchmarks.pipeline:from_hdf5"),
     Row(INPUT, "input/shards", "benchmarks.pipeline:from_shards"),
+    Row(LOCALIZATION, "localize/avdln", "benchmarks.localization:evaluation"),
 )
 
 

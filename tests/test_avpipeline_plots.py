@@ -98,6 +98,23 @@ def test_attention_picture_has_every_second_twice(tmp_path, seconds):
     assert share_of(picture, plots.class_colour("Bark", CLASSES)) > 0.003
 
 
+@pytest.mark.parametrize("seconds", [6, 45])
+def test_found_window_marks_the_query_and_the_cheapest_place(tmp_path, seconds):
+    frames = np.full((seconds, 20, 30, 3), 255, np.uint8)
+    sound = np.sin(np.linspace(0, 3000, seconds * 16000)).astype(np.float32)
+    costs = np.ones(seconds - 1)
+    for best, streams in ((1, {"asked": sound, "searched": frames}), (4, {"asked": frames, "searched": sound})):
+        costs[best] = 0.5
+        plots.found_window(tmp_path / f"{best}.png", query=(0, 2), costs=costs, title="clip.mp4", **streams)
+        costs[best] = 1
+    first, second = (pixels(tmp_path / f"{best}.png") for best in (1, 4))
+    for picture in (first, second):
+        assert share_of(picture, "#1f77b4") > 0.0005 and share_of(picture, "#e07b00") > 0.0005
+    # The frame of the found place stands further right for the later one.
+    columns = [np.flatnonzero((np.abs(p - [0xE0, 0x7B, 0]).max(-1) <= 2).any(0)).min() for p in (first, second)]
+    assert columns[0] < columns[1]
+
+
 def test_curves_with_validation_now_and_then(tmp_path):
     history = {
         "epoch": [1, 2, 3, 4],

@@ -72,6 +72,12 @@ def test_training_row():
     assert measure(ROW["train/ave/a"], 0.01)["GFLOP a batch"] > measure(ROW["predict/ave/a"], 0.01)["GFLOP a batch"]
 
 
+def test_localization_row():
+    columns = measure(ROW["localize/avdln"], 0.01)
+    assert columns["videos/s"] * columns["seconds a split"] == pytest.approx(402)
+    assert columns["seconds a split"] < 5
+
+
 def test_time_of_a_call():
     assert 0.01 <= seconds_per_call(lambda: time.sleep(0.01), 0.05) < 0.1
     short, long = seconds_per_call_in_turn([lambda: time.sleep(0.001), lambda: time.sleep(0.02)], 0.1)
