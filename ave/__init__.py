@@ -3,8 +3,8 @@
 import avpipeline  # noqa: F401  first: it quiets TensorFlow's start
 
 # isort: split
+from ave.author_checkpoints import load_author_checkpoint
 from ave.config import MODELS, PRESETS, ModelConfig, TrainConfig, model_config, train_config
-from ave.convert import load_author_checkpoint
 from ave.cross_modality import build_avdln, load_cross_modality_weights
 from ave.dcca import build_dcca
 from ave.layers import AudioGuidedAttention

@@ -3,7 +3,7 @@
 Paper     https://arxiv.org/abs/1803.08842
 Command   python -m ave.train --model av_att --dataset ave --data DIR --seeds 3
 Expected  72.7 % segment accuracy on AVE's test split (Table 1, A+V-att)
-Cost      300 epochs of 52 steps; one step of 64 videos is some 50 GFLOP; 7.7 GB of features read an epoch
+Cost      300 epochs of 52 steps; one step of 64 videos is 43 GFLOP; 7.7 GB of features read an epoch
 
 Presets: "code" is what the authors' code does, "paper" what the paper says where the two differ; "rendered"
 is what the default run on the rendered clips uses instead of the published sizes.

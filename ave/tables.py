@@ -44,28 +44,43 @@ class Line:
     note: str
 
 
-def main(settings: Settings) -> None:
+@dataclasses.dataclass(frozen=True)
+class NotRun:
+    """One row of a table that could not be measured here, and why."""
+
+    figure: published.Figure
+    measured: str
+
+
+def main(settings: Settings) -> int:
     """Trains rows of the paper's tables, each over the seeds, and prints ours beside the paper's figures."""
     if settings.chosen_dataset == "rendered" and settings.data:
         raise InputError(f"{settings.data}: the rendered data is made here; leave out --data or --dataset.")
     # TensorFlow warns of a loop that builds graphs; here each is another model.
     tf.get_logger().setLevel("ERROR")
-    if settings.table != PER_CLASS:
-        _measure_rows(settings)
+    complete = settings.table == PER_CLASS or _measure_rows(settings)
     if settings.table == PER_CLASS or (settings.table == "all" and not settings.rows):
         print(f"\n{PER_CLASS}", flush=True)
         print(f"\n{write_per_class(settings)}")
+    return 0 if complete else 2
 
 
-def _measure_rows(settings: Settings) -> None:
+def _measure_rows(settings: Settings) -> bool:
+    """Measures and writes the chosen rows; whether every one of them could be measured."""
     figures = chosen_rows(settings)
     lines = []
     for number, figure in enumerate(figures, start=1):
         print(f"\n[{number} of {len(figures)}] {figure.table}, {figure.row}", flush=True)
-        lines.append(measure(settings, figure))
+        try:
+            lines.append(measure(settings, figure))
+        except InputError as error:
+            # The other rows may not need what is missing here.
+            lines.append(NotRun(figure, f"not run: {error}"))
+            print(lines[-1].measured, flush=True)
         # After each row, so that an interrupted command leaves what it has.
         written = write_tables(settings, lines)
     print(f"\n{as_markdown(lines)}\n{' and '.join(map(str, written))} hold this; the runs are in {settings.folder}")
+    return not any(isinstance(line, NotRun) for line in lines)
 
 
 def chosen_rows(settings: Settings) -> list[published.Figure]:
@@ -124,7 +139,7 @@ def _note(place: tuple[str, str]) -> str:
     return "; ".join(notes)
 
 
-def as_markdown(lines: Sequence[Line]) -> str:
+def as_markdown(lines: Sequence[Line | NotRun]) -> str:
     """Each table with the paper's figures and ours, then how ours were made."""
     texts = []
     for table in dict.fromkeys(line.figure.table for line in lines):
@@ -137,7 +152,7 @@ def as_markdown(lines: Sequence[Line]) -> str:
             "selected by it.\n"
         )
         headings = ("row", "model", "configuration", "parameters", "best on test", "predictions", "note")
-        texts.append(published.markdown([headings, *(_how(line) for line in own)]))
+        texts.append(published.markdown([headings, *(_how(line) for line in own if isinstance(line, Line))]))
     return "\n".join(texts)
 
 
@@ -153,7 +168,7 @@ def _how(line: Line) -> tuple[str, ...]:
     )
 
 
-def write_tables(settings: Settings, lines: Sequence[Line]) -> tuple[Path, Path]:
+def write_tables(settings: Settings, lines: Sequence[Line | NotRun]) -> tuple[Path, Path]:
     """Writes the lines as Markdown and CSV into the folder of the runs; returns both paths."""
     stem = settings.table.lower().replace(" ", "_").replace(".", "_")
     folder = make_folder(settings.folder)
@@ -165,7 +180,9 @@ def write_tables(settings: Settings, lines: Sequence[Line]) -> tuple[Path, Path]
     return paths
 
 
-def _record(line: Line) -> dict:
+def _record(line: Line | NotRun) -> dict:
+    if isinstance(line, NotRun):
+        return {**dataclasses.asdict(line.figure), "note": line.measured}
     values = pd.Series(line.measured.values)
     return {
         **dataclasses.asdict(line.figure),

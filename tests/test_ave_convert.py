@@ -6,6 +6,7 @@ import torch_writing
 
 import ave
 from ave import convert
+from ave.author_checkpoints import load_with_config
 from ave.config import CLASS_NAMES
 from avpipeline import cli
 from avpipeline.datasets.ave import class_names, read_annotations
@@ -48,7 +49,7 @@ def model():
 
 @pytest.mark.parametrize("container", [torch_writing.write_legacy, torch_writing.write_zip])
 def test_checkpoint_gives_the_model_it_was_written_from(model, tmp_path, container):
-    loaded = convert.load_author_checkpoint(write_checkpoint(tmp_path / "AV_att.pt", torch_state(model), container))
+    loaded = ave.load_author_checkpoint(write_checkpoint(tmp_path / "AV_att.pt", torch_state(model), container))
     rng = np.random.default_rng(0)
     batch = {
         "audio": rng.standard_normal((2, 10, 7)).astype("float32"),
@@ -105,7 +106,7 @@ def test_checkpoint_of_another_model_is_refused(model, tmp_path, change, sentenc
     change(state)
     path = write_checkpoint(tmp_path / "other.pt", state)
     with pytest.raises(InputError, match=f"other.pt: .*{sentence}"):
-        convert.load_author_checkpoint(path)
+        ave.load_author_checkpoint(path)
 
 
 def test_command_leaves_nothing_behind_after_a_refusal(tmp_path, capsys):
@@ -128,13 +129,14 @@ def test_class_names_are_those_of_the_annotations(reference_dir):
     assert (*class_names(annotations)[:28], "background") == CLASS_NAMES
 
 
-def test_sizes_are_read_off_the_tensors(model):
-    assert convert._sizes("x", "av_att", torch_state(model)) == ave.model_config("av_att", **SIZES)
+def test_sizes_are_read_off_the_tensors(model, tmp_path):
+    _, config = load_with_config(write_checkpoint(tmp_path / "AV_att.pt", torch_state(model)))
+    assert config == ave.model_config("av_att", **SIZES)
 
 
 def test_state_dict_of_dmrn_is_known_by_its_block(tmp_path):
     dmrn = ave.build_model("dmrn", **SIZES)
-    loaded = convert.load_author_checkpoint(write_checkpoint(tmp_path / "DMRN.pt", torch_state(dmrn)))
+    loaded = ave.load_author_checkpoint(write_checkpoint(tmp_path / "DMRN.pt", torch_state(dmrn)))
     assert loaded.name == "dmrn"
     for first, second in zip(loaded.get_weights(), dmrn.get_weights(), strict=True):
         np.testing.assert_array_equal(first, second)

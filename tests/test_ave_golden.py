@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import ave
-from ave.convert import load_author_checkpoint
+from ave import load_author_checkpoint
 
 pytestmark = pytest.mark.golden
 

@@ -13,6 +13,7 @@ from ave import match, per_class, table_runs, tables, train
 from ave.rows import ROWS, SHARED, row_of
 from avpipeline import cli, published
 from avpipeline.datasets.rendered import RenderedSettings, rendered_split, rendered_weak_training
+from avpipeline.errors import InputError
 
 
 def test_every_row_of_the_paper_has_a_command():
@@ -185,3 +186,22 @@ def test_paper_and_ours_share_a_cell_on_aves_classes():
     table = per_class.paper_table()[["A", "AVs"]] - 1
     text = per_class._markdown(table, "AVE, test split")
     assert "83.9 / 82.9" in text and "paper / ours" in text
+
+
+def test_row_without_its_features_is_listed_as_not_run(few_clips, tmp_path, monkeypatch, capsys):
+    """The other rows are measured all the same, and the command's status says that the table is not whole."""
+    load = train.load_split
+
+    def without_motion(dataset, name, data_dir=None, *, modalities):
+        if "motion" in modalities:
+            raise InputError("c3d_feature.h5: is missing; extract it.")
+        return load(dataset, name, data_dir, modalities=modalities)
+
+    monkeypatch.setattr(train, "load_split", without_motion)
+    words = ("--table", "Supplement Table 2", "--rows", "V-c3d", "AV-s", "--epochs", 1, "--out", tmp_path)
+    assert command(*words) == 2
+    assert "not run: c3d_feature.h5" in capsys.readouterr().out
+    first, second = records(tmp_path, "supplement_table_2")
+    assert (first["row"], first["note"]) == ("V-c3d", "not run: c3d_feature.h5: is missing; extract it.")
+    assert first["ours_mean"] == "" and second["ours_mean"] != ""
+    assert "not run: c3d_feature.h5" in (tmp_path / "supplement_table_2.md").read_text()

@@ -16,6 +16,7 @@ from synthetic import synthetic_splits
 
 from ave import train
 from avpipeline import runs
+from avpipeline.cli import sentence_of
 from avpipeline.errors import InputError
 from avpipeline.files import locked
 from avpipeline.metrics import segment_accuracy
@@ -26,7 +27,8 @@ def experiment(epochs=4, **changes):
     settings = train.settings_for("av_att")
     network = dataclasses.replace(settings.network, attention_units=6, lstm_units=4, hidden_units=5)
     training = dataclasses.replace(
-        settings.training, batch_size=3, epochs=epochs, validate_every=2, shuffle=True, learning_rate=0.05, **changes
+        settings.training,
+        **{"batch_size": 3, "epochs": epochs, "validate_every": 2, "shuffle": True, "learning_rate": 0.05, **changes},
     )
     settings = dataclasses.replace(settings, network=network, training=training)
     return train.experiment(settings, synthetic_splits())
@@ -159,11 +161,17 @@ def test_second_process_in_the_folder_is_refused(tmp_path):
 
 
 def test_diverged_training_is_refused(tmp_path):
-    diverging = experiment(loss="cross_entropy")
-    labels = diverging.train.labels * np.nan
-    diverging = dataclasses.replace(diverging, train=dataclasses.replace(diverging.train, labels=labels))
+    diverging = experiment(loss="cross_entropy", learning_rate=float("inf"))
     with pytest.raises(InputError, match="the loss became nan in epoch 1; lower --learning-rate"):
         runs.run(diverging, tmp_path, [0])
+
+
+def test_nan_features_in_memory_are_refused(tmp_path):
+    broken = experiment()
+    broken.train.inputs["audio"].array[5, 0, 0] = np.nan
+    with pytest.raises(Exception, match="InputError") as stop:
+        runs.run(broken, tmp_path, [0])
+    assert "array in memory, row 5: holds NaN" in sentence_of(stop.value)
 
 
 def watched(**changes):

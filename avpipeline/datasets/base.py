@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from avpipeline.errors import InputError
 from avpipeline.features import FeatureInfo
 
 
@@ -36,7 +37,12 @@ class ArraySource:
         return len(self.array)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        return np.asarray(self.array[rows], dtype=np.float32)
+        values = np.asarray(self.array[rows], dtype=np.float32)
+        finite = np.isfinite(values).reshape(len(values), -1).all(1)
+        if not finite.all():
+            row = np.asarray(rows)[~finite][0]
+            raise InputError(f"array in memory, row {row}: holds NaN or infinite values; repair or leave out that row.")
+        return values
 
 
 class SelectedRows:
