@@ -10,7 +10,10 @@ import importlib
 from collections.abc import Mapping
 
 # Paper -> its models (`<paper>.MODELS`; the package is not imported here for the reason above).
-NETWORKS = {"ave": ("a", "v", "v_att", "av", "av_att")}
+# The others of ave differ from one of these by a layer that costs nothing beside the attention and the LSTMs.
+NETWORKS = {
+    "ave": ("a", "v", "v_att", "av", "av_att", "w_av_att", "dmrn", "dmrfe", "ed_tcn", "av_s_c3d", "amap_v_co_att")
+}
 EXTRACTORS = ("vggish", "vgg19", "densenet201", "small_audio", "small_visual")
 
 

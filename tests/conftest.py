@@ -91,8 +91,22 @@ def _is_full_golden_run() -> bool:
 
 
 def pytest_sessionfinish(session, exitstatus):
-    if exitstatus == pytest.ExitCode.OK and _is_full_golden_run() and _golden_problems():
+    handed_over = getattr(session.config, "workeroutput", None)
+    if handed_over is not None:  # one of several processes (pytest-xdist): the first one judges for all
+        compared = {name: sorted(arrays) for name, arrays in _compared.items()}
+        handed_over["golden"] = (compared, _left_out, [str(path) for path in _collected])
+    elif exitstatus == pytest.ExitCode.OK and _is_full_golden_run() and _golden_problems():
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """Takes over what a worker process compared, collected and left out."""
+    compared, left_out, collected = getattr(node, "workeroutput", {}).get("golden", ({}, [], []))
+    for name, arrays in compared.items():
+        _compared.setdefault(name, set()).update(arrays)
+    _left_out.extend(left_out)
+    _collected.update(map(Path, collected))
 
 
 def pytest_terminal_summary(terminalreporter):

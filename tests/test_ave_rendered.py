@@ -7,29 +7,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-
-from ave import train
-from avpipeline import runs
-from avpipeline.datasets.rendered import RenderedSettings, rendered_split, rendered_weak_training
+from rendered_training import POINTS, trained, unseen_splits
 
 pytestmark = pytest.mark.trained
 
-SEEDS = (0, 1, 2)
-POINTS = 0.05
-
-
 @pytest.fixture(scope="module")
 def splits():
-    unseen = RenderedSettings(seed=1, train=0, val=0)
-    return {
-        "train": rendered_split("train"),
-        "val": rendered_split("val"),
-        "test": rendered_split("test", unseen),
-    }
-
-
-def trained(splits, model, out, seeds=SEEDS):
-    return runs.run(train.experiment(train.settings_for(model), splits), out, seeds)
+    return unseen_splits()
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +26,6 @@ def test_fusion_beats_each_modality_by_five_points(results):
     scores = {model: result["test_mean"] for model, result in results.items()}
     print(scores)
     assert scores["av_att"] >= max(scores["a"], scores["v"]) + POINTS
-
-
-def test_weak_fusion_beats_each_weak_modality_by_five_points(splits, tmp_path):
-    """In the order of the supervised models, from one label a video and videos without an event."""
-    weak = {**splits, "train": rendered_weak_training()}
-    scores = {model: trained(weak, model, tmp_path / model)["test_mean"] for model in ("w_av_att", "w_a", "w_v")}
-    print(scores)
-    assert scores["w_av_att"] >= max(scores["w_a"], scores["w_v"]) + POINTS
 
 
 def test_no_seed_collapses_to_background(results, splits):

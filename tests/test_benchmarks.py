@@ -39,13 +39,13 @@ def test_rows_are_named_and_chosen(capsys):
     assert len(ROW) == len(ROWS)
     assert command("--list", "--rows", "train/*", "*/av_att") == 0
     listed = capsys.readouterr().out.split()
-    assert listed == [f"train/ave/{model}" for model in ave.MODELS] + ["predict/ave/av_att"]
+    assert listed == [f"train/ave/{model}" for model in NETWORKS["ave"]] + ["predict/ave/av_att"]
     assert command("--rows", "train/nobody/*") == 2
     assert command("--seconds", "0") == 2
 
 
-def test_all_models_have_rows():
-    assert NETWORKS["ave"] == tuple(ave.MODELS)
+def test_rows_are_models_of_their_paper():
+    assert set(NETWORKS["ave"]) <= set(ave.MODELS)
 
 
 @pytest.mark.parametrize("name", ["extract/small_audio", "extract/small_visual"])

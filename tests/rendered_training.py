@@ -1,0 +1,23 @@
+"""Models trained on the rendered clips and tested on clips of a generator seed that nothing was trained on."""
+
+from ave import train
+from avpipeline import runs
+from avpipeline.datasets.rendered import RenderedSettings, rendered_split
+
+SEEDS = (0, 1, 2)
+POINTS = 0.05
+
+
+def unseen_splits():
+    """`{"train", "val", "test"}`; the test clips come from another generator seed."""
+    unseen = RenderedSettings(seed=1, train=0, val=0)
+    return {
+        "train": rendered_split("train"),
+        "val": rendered_split("val"),
+        "test": rendered_split("test", unseen),
+    }
+
+
+def trained(splits, model, out, seeds=SEEDS):
+    """The result of one of AVE's models, with the default settings for rendered data."""
+    return runs.run(train.experiment(train.settings_for(model), splits), out, seeds)
