@@ -9,7 +9,7 @@ import pandas as pd
 
 from ave.match_weights import require_labeller
 from ave.models import segment_output
-from avpipeline import metrics, plots, runs
+from avpipeline import charts, metrics, runs
 from avpipeline.cli import run
 from avpipeline.datasets import load_split
 from avpipeline.datasets.base import Split
@@ -92,7 +92,7 @@ def write_evaluation(
     with atomic_path(out / "confusion.csv") as temporary:
         confusion.to_csv(temporary, index_label="true \\ predicted")
     title = f"{info.paper} {info.model} (trained on {info.dataset}) on {split.dataset}, {split.name}"
-    plots.confusion_matrix(out / "confusion.png", counts, split.class_names, title=title)
+    charts.confusion_matrix(out / "confusion.png", counts, split.class_names, title=title)
     with atomic_path(out / "predictions.npz") as temporary:
         np.savez_compressed(temporary, ids=np.array(split.ids), labels=split.labels, predictions=predictions)
     runs.write_json(

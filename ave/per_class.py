@@ -9,7 +9,7 @@ import pandas as pd
 
 from ave.config import CLASS_NAMES
 from ave.table_runs import PER_CLASS, Settings, train_model
-from avpipeline import metrics, plots, published
+from avpipeline import charts, metrics, published
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder
 
@@ -53,7 +53,7 @@ def write_per_class(settings: Settings) -> str:
     with atomic_path(stem.with_suffix(".csv")) as temporary:
         table.to_csv(temporary)
     columns = {label: table[label].to_numpy() for label in table}
-    plots.class_bars(stem.with_suffix(".png"), columns, list(table.index), title=f"ave, {one.data}")
+    charts.class_bars(stem.with_suffix(".png"), columns, list(table.index), title=f"ave, {one.data}")
     return f"{text}\n{stem}.md, .csv and .png hold this"
 
 

@@ -24,6 +24,8 @@ class Settings:
     """The model: a .keras file written by python -m ave.train or python -m ave.convert."""
     out: Path = Path("runs") / "ave" / "predict"
     """Folder for the texts, JSON files, pictures and videos."""
+    figure: bool = False
+    """Also write attention_figure.png: a row of frames with attention for each file (the paper's Figure 5)."""
     weights_dir: Path | None = None
     """Folder with the feature extractors' weights, looked into first."""
 
@@ -34,7 +36,7 @@ def main(settings: Settings) -> int:
     require_labeller(settings.weights, info, "python -m ave.match_predict")
     window = next(iter(model.input.values())).shape[1]
     predictor = Predictor.of(forward_of(model), info, settings.weights, window=window, weights_dir=settings.weights_dir)
-    status = predict_files(settings.files, predictor, settings.out)
+    status = predict_files(settings.files, predictor, settings.out, figure=settings.figure)
     if not has_attention(model):
         print(f"{info.model} has no attention, so there are no attention pictures.")
     print(f"Texts, JSON files, pictures and videos are in {settings.out}")

@@ -1,17 +1,13 @@
-"""Pictures of predictions and of training: timelines, attention over frames, curves, confusion matrices.
+"""Pictures of predictions: timelines and attention over frames. Each function writes one .png."""
 
-Each function writes one .png, whole or not at all. Figures are made without pyplot, so nothing here opens a
-window, keeps state between calls or depends on the backend that a notebook has chosen.
-"""
-
+import dataclasses
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
 import matplotlib
 import matplotlib.font_manager
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -19,32 +15,24 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
-from avpipeline.files import atomic_path
+from avpipeline.figures import INK, PALETTE, TEXT, new_figure, save_figure, words
 
 BACKGROUND = "background"
-DPI = 150
 
 _BACKGROUND_COLOUR = "#e4e4e4"
-# 28 colours that can be told apart, as many as AVE has events; without the greys, which mean background.
-_PALETTE = [
-    *(matplotlib.colormaps["tab20"](index) for index in (*range(0, 14, 2), 16, 18, *range(1, 15, 2), 17, 19)),
-    *(matplotlib.colormaps["tab20b"](index) for index in range(0, 20, 2)),
-]
 # Comes with matplotlib, so it is there on every machine.
 _FONT = matplotlib.font_manager.findfont("DejaVu Sans")
 _ATTENTION = matplotlib.colormaps["turbo"]
 _FRAMES_A_ROW = 5
 _FRAMES_A_STRIP = 20
 _SPANS = {"asked": "#1f77b4", "found": "#e07b00"}
-_INK = "#333333"
-_TEXT = {"font.family": "DejaVu Sans", "font.size": 10, "text.color": _INK, "axes.labelcolor": _INK}
 
 
 def class_colour(name: str, class_names: Sequence[str]) -> tuple | str:
     """The colour of a class in every picture of one dataset; background is light grey."""
     if name == BACKGROUND:
         return _BACKGROUND_COLOUR
-    return _PALETTE[list(class_names).index(name) % len(_PALETTE)]
+    return PALETTE[list(class_names).index(name) % len(PALETTE)]
 
 
 def stretches(labels: Sequence) -> list[tuple[int, int, object]]:
@@ -84,8 +72,8 @@ def timeline(
     rows = _shown_rows(probabilities, shown_classes)
     heights = [1.1] * (waveform is not None) + [0.75] * len(bands) + [0.26 * len(rows) + 0.1]
 
-    with matplotlib.rc_context(_TEXT):
-        figure = _figure(11, sum(heights) + 1.5)
+    with matplotlib.rc_context(TEXT):
+        figure = new_figure(11, sum(heights) + 1.5)
         axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
         below = iter(axes)
         if waveform is not None:
@@ -99,7 +87,7 @@ def timeline(
         figure.colorbar(image, ax=axes[-1], label="probability", ticks=[0, 0.5, 1], pad=0.01, aspect=10)
         figure.suptitle(title, fontsize=13, fontweight="bold")
         _legend_of_what_does_not_fit(figure, names, class_names)
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def attention_frames(
@@ -128,8 +116,8 @@ def attention_frames(
     columns = min(len(frames), _FRAMES_A_ROW)
     rows = -(-len(frames) // columns)
     high = 2.2 * frames.shape[1] / frames.shape[2]
-    with matplotlib.rc_context(_TEXT):
-        figure = _figure(2.3 * columns + 1.2, rows * (2 * high + 0.9) + 0.5)
+    with matplotlib.rc_context(TEXT):
+        figure = new_figure(2.3 * columns + 1.2, rows * (2 * high + 0.9) + 0.5)
         figure.get_layout_engine().set(h_pad=0.12)
         axes = figure.subplots(rows, columns, squeeze=False)
         for axis in axes.flat:
@@ -144,7 +132,46 @@ def attention_frames(
         bar = figure.colorbar(scale, ax=axes, aspect=30, pad=0.01, shrink=0.8)
         bar.set_label(f"attention weight (even: {1 / attention[0].size:.3f})")
         figure.suptitle(title, fontsize=13, fontweight="bold")
-        _save(figure, path)
+        save_figure(figure, path)
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionRow:
+    """Some seconds of one video in `attention_figure`.
+
+    Attributes:
+      name: of the video.
+      frames: uint8 `(seconds, height, width, 3)`.
+      attention: `(seconds, rows, columns)` weights.
+      labels: the predicted class of each second.
+    """
+
+    name: str
+    frames: np.ndarray
+    attention: np.ndarray
+    labels: Sequence[str]
+
+
+def attention_figure(path, rows: Sequence[AttentionRow], *, class_names: Sequence[str], title: str = "") -> None:
+    """Many videos in one picture, a row each: frames with the attention laid over (AVE's Figure 5).
+
+    Colours are scaled over the shown seconds of each video.
+    """
+    columns = max(len(row.frames) for row in rows)
+    high = max(2.3 * row.frames.shape[1] / row.frames.shape[2] for row in rows)
+    with matplotlib.rc_context(TEXT):
+        figure = new_figure(2.4 * columns, len(rows) * (high + 0.75) + 0.5)
+        axes = figure.subplots(len(rows), columns, squeeze=False)
+        for row, line in zip(rows, axes, strict=True):
+            limits = attention_limits(row.attention)
+            for axis in line:
+                axis.axis("off")
+            for axis, frame, attention, label in zip(line, row.frames, row.attention, row.labels, strict=False):
+                axis.imshow(overlay_attention(frame, attention, limits))
+                _label_below(axis, label, class_names)
+            line[0].set_title(row.name, fontsize=10, loc="left")
+        figure.suptitle(title, fontsize=13, fontweight="bold")
+        save_figure(figure, path)
 
 
 def attention_limits(attention: np.ndarray) -> tuple[float, float]:
@@ -215,8 +242,8 @@ def found_window(
       costs: `(places,)`, one a second from 0 on; the smallest is where the query was found.
     """
     length, best = query[1] - query[0], int(costs.argmin())
-    with matplotlib.rc_context(_TEXT):
-        figure = _figure(11, 5.4)
+    with matplotlib.rc_context(TEXT):
+        figure = new_figure(11, 5.4)
         axes = figure.subplots(3, 1, height_ratios=(1.2, 1.2, 1))
         streams = ((axes[0], "asked", asked, query), (axes[1], "found", searched, (best, best + length)))
         for axis, name, stream, span in streams:
@@ -231,105 +258,7 @@ def found_window(
         axes[2].set(xlabel=f"time in seconds (each bar: the middle of a place of {length} s)", ylabel="distance")
         axes[2].spines[["top", "right"]].set_visible(False)
         figure.suptitle(title, fontsize=13, fontweight="bold")
-        _save(figure, path)
-
-
-def curves(path, history: Mapping[str, Sequence[float]]) -> None:
-    """Loss and metrics over epochs, one panel each with training and validation; the best validation is marked.
-
-    Args:
-      path: the .png to write.
-      history: name -> one value an epoch, NaN where it was not measured; `"val_x"` belongs to `"x"`, and
-        `"epoch"`, where it is there, numbers them.
-    """
-    names = list(dict.fromkeys(name.removeprefix("val_") for name in history if name != "epoch"))
-    first = next(iter(history.values()))
-    epochs = np.asarray(history.get("epoch", np.arange(1, len(first) + 1)))
-    with matplotlib.rc_context(_TEXT):
-        figure = _figure(5.5 * len(names), 4)
-        axes = figure.subplots(1, len(names), squeeze=False)[0]
-        for axis, name in zip(axes, names, strict=True):
-            if name in history:
-                _draw_line(axis, epochs, history[name], "training", "#1f77b4")
-            if f"val_{name}" in history:
-                best = _mark_best(axis, epochs, history[f"val_{name}"], lowest="loss" in name)
-                _draw_line(axis, epochs, history[f"val_{name}"], f"validation{best}", "#d62728")
-            axis.set(title=_words(name), xlabel="epoch")
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axis.grid(alpha=0.25)
-            axis.spines[["top", "right"]].set_visible(False)
-            axis.legend(frameon=False)
-        _save(figure, path)
-
-
-def class_bars(path, values: Mapping[str, np.ndarray], class_names: Sequence[str], *, title: str = "") -> None:
-    """One group of bars a class, one bar of it a model.
-
-    Args:
-      path: the .png to write.
-      values: model -> one percentage a class, NaN where there is none.
-      class_names: in the order of the values.
-    """
-    width = 0.8 / len(values)
-    places = np.arange(len(class_names))
-    with matplotlib.rc_context(_TEXT):
-        figure = _figure(min(18.0, max(7.0, 0.14 * len(class_names) * (len(values) + 1))), 5)
-        axis = figure.subplots()
-        for index, (name, heights) in enumerate(values.items()):
-            offset = (index - (len(values) - 1) / 2) * width
-            axis.bar(places + offset, heights, width, label=name, color=_PALETTE[index])
-        axis.set_xticks(places, class_names, rotation=45, ha="right", rotation_mode="anchor")
-        axis.set(ylim=(0, 100), ylabel="segment accuracy in %", title=title)
-        axis.margins(x=0.01)
-        axis.grid(axis="y", alpha=0.25)
-        axis.set_axisbelow(True)
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.legend(frameon=False, ncols=len(values), loc="lower center", bbox_to_anchor=(0.5, 1.06))
-        _save(figure, path)
-
-
-def confusion_matrix(path, counts: np.ndarray, class_names: Sequence[str], *, title: str = "") -> None:
-    """Confusion matrix: coloured and numbered by the share of the true class, in percent.
-
-    Args:
-      path: the .png to write.
-      counts: `(classes, classes)` whole numbers, row = true class, column = predicted class.
-      class_names: in the order of the rows.
-    """
-    totals = counts.sum(1, keepdims=True)
-    shares = np.divide(100 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    size = max(4.0, 0.36 * len(class_names))
-    with matplotlib.rc_context(_TEXT):
-        figure = _figure(size + 3.2, size + 2.4)
-        axis = figure.subplots()
-        image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-        named = [f"{name}  ({total})" for name, total in zip(class_names, totals[:, 0], strict=True)]
-        axis.set_yticks(range(len(class_names)), named)
-        axis.set_xticks(range(len(class_names)), class_names, rotation=45, ha="right", rotation_mode="anchor")
-        axis.set(xlabel="predicted", ylabel="true (number of segments)")
-        axis.tick_params(length=0)
-        axis.set_xticks(np.arange(-0.5, len(class_names)), minor=True)
-        axis.set_yticks(np.arange(-0.5, len(class_names)), minor=True)
-        axis.grid(which="minor", color="#dddddd", linewidth=0.5)
-        axis.tick_params(which="minor", length=0)
-        for row, column in zip(*np.nonzero(counts), strict=True):
-            share = shares[row, column]
-            colour = "white" if share > 55 else _INK
-            axis.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=8, color=colour)
-        figure.colorbar(image, label="% of the true class", shrink=0.6, pad=0.02)
-        axis.set_title(title, fontsize=13, fontweight="bold", pad=12)
-        _save(figure, path)
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(figure: Figure, path) -> None:
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", facecolor="white", bbox_inches="tight", pad_inches=0.15)
+        save_figure(figure, path)
 
 
 def _draw_waveform(axis, waveform: np.ndarray, sample_rate: int) -> None:
@@ -362,7 +291,7 @@ def _draw_band(axis, name: str, labels: Sequence[str], class_names: Sequence[str
     for start, end, label in stretches(labels):
         colour = class_colour(label, class_names)
         axis.axvspan(start, end, color=colour, ec="white", linewidth=1.5)
-        wrapped = textwrap.fill(_words(label), max(8, 110 * (end - start) // len(labels)))
+        wrapped = textwrap.fill(words(label), max(8, 110 * (end - start) // len(labels)))
         ink = _ink_on(colour)
         text = axis.text((start + end) / 2, 0.5, wrapped, ha="center", va="center", fontsize=9, color=ink, gid=label)
         texts.append((axis, text, end - start))
@@ -388,7 +317,7 @@ def _legend_of_what_does_not_fit(figure: Figure, names: list, class_names: Seque
             text.remove()
             moved[text.get_gid()] = None
     if moved:
-        patches = [Patch(color=class_colour(name, class_names), label=_words(name)) for name in moved]
+        patches = [Patch(color=class_colour(name, class_names), label=words(name)) for name in moved]
         columns = max(1, min(len(moved), 110 // (max(map(len, moved)) + 6)))
         figure.legend(handles=patches, loc="outside lower center", ncols=columns, frameon=False)
 
@@ -406,7 +335,7 @@ def _draw_probabilities(axis, probabilities: np.ndarray, names: Sequence[str]):
     image = axis.imshow(
         probabilities.T, aspect="auto", cmap="Blues", vmin=0, vmax=1, extent=extent, interpolation="nearest"
     )
-    axis.set_yticks(range(len(names)), [_words(name) for name in names], fontsize=9)
+    axis.set_yticks(range(len(names)), [words(name) for name in names], fontsize=9)
     axis.tick_params(axis="y", length=0)
     axis.spines[:].set_color("#bbbbbb")
     return image
@@ -415,34 +344,15 @@ def _draw_probabilities(axis, probabilities: np.ndarray, names: Sequence[str]):
 def _label_below(axis, label: str, class_names: Sequence[str]) -> None:
     colour = class_colour(label, class_names)
     axis.annotate(
-        textwrap.fill(_words(label), 24), (0.5, 0), xycoords="axes fraction", xytext=(0, -8),
+        textwrap.fill(words(label), 24), (0.5, 0), xycoords="axes fraction", xytext=(0, -8),
         textcoords="offset points", ha="center", va="top", fontsize=9, color=_ink_on(colour),
         bbox={"facecolor": colour, "edgecolor": "none", "boxstyle": "round"},
     )  # fmt: skip
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
 def _ink_on(colour) -> str:
     """Black or white, whichever is easier to read on `colour`."""
     red, green, blue = matplotlib.colors.to_rgb(colour)
-    return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else _INK
+    return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else INK
 
 
-def _draw_line(axis, epochs: np.ndarray, values: Sequence[float], label: str, colour: str) -> None:
-    values = np.asarray(values, float)
-    there = np.isfinite(values)
-    marker = "o" if there.sum() <= 60 else None
-    axis.plot(epochs[there], values[there], color=colour, label=label, marker=marker, markersize=3)
-
-
-def _mark_best(axis, epochs: np.ndarray, values: Sequence[float], *, lowest: bool) -> str:
-    """Rings the best value; returns it in words for the legend, nothing where none was measured."""
-    values = np.asarray(values, float)
-    if not np.isfinite(values).any():
-        return ""
-    best = int(np.nanargmin(values) if lowest else np.nanargmax(values))
-    axis.plot(epochs[best], values[best], "o", markersize=9, fillstyle="none", color="#d62728")
-    return f" (best {values[best]:.3f}, epoch {epochs[best]:.0f})"

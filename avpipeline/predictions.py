@@ -25,6 +25,7 @@ from avpipeline.saved import ModelInfo
 # that attend to regions, the maps `(seconds, rows, columns)`, else None.
 Forward = Callable[[Mapping[str, np.ndarray]], tuple[np.ndarray, np.ndarray | None]]
 
+_FIGURE_COLUMNS, _FIGURE_HEIGHT = 5, 240
 _OVERLAY_WIDTH = 640
 _OVERLAY_RATE = 60.0
 _OVERLAY_PIECE = 5  # seconds in memory at a time
@@ -103,8 +104,11 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     return Prediction(about, probabilities, attention, tuple(notes))
 
 
-def predict_files(sources: Sequence, predictor: Predictor, out) -> int:
+def predict_files(sources: Sequence, predictor: Predictor, out, *, figure: bool = False) -> int:
     """Predicts files, folders or lists of files; prints each result and writes it to the folder `out`.
+
+    Args:
+      figure: also write `attention_figure.png`, where every file that shows attention has a row.
 
     Returns:
       Exit status: 0, or 2 where some of several files could not be used; they are named at the end.
@@ -116,14 +120,21 @@ def predict_files(sources: Sequence, predictor: Predictor, out) -> int:
     if not paths:
         raise InputError("no file to predict; name media files, folders of them or lists.")
     _require_own_names(paths)
-    failed = []
+    failed, rows = [], []
     for path in tqdm.tqdm(paths, unit="file", disable=len(paths) == 1):
         try:
-            tqdm.tqdm.write(write_prediction(predict_file(path, predictor), predictor, out))
+            prediction = predict_file(path, predictor)
+            tqdm.tqdm.write(write_prediction(prediction, predictor, out))
+            if figure and prediction.attention is not None:
+                rows.append(_figure_row(prediction, predictor.info))
         except InputError as error:
             if len(paths) == 1:
                 raise
             failed.append(str(error))
+    if rows:
+        title = f"{predictor.info.paper} {predictor.info.model}, trained on {predictor.info.dataset}"
+        figure_path = make_folder(out) / "attention_figure.png"
+        plots.attention_figure(figure_path, rows, class_names=predictor.info.class_names, title=title)
     if failed:
         print(f"{len(paths) - len(failed)} of {len(paths)} files done; not done:", file=sys.stderr)
         print("\n".join(failed), file=sys.stderr)
@@ -297,6 +308,17 @@ def _write_attention_pictures(prediction: Prediction, predictor: Predictor, path
             start=start,
             title=_title(about, info),
         )
+
+
+def _figure_row(prediction: Prediction, info: ModelInfo) -> plots.AttentionRow:
+    """A few seconds of a file, evenly spread, small."""
+    about = prediction.media
+    length = len(prediction.attention)
+    seconds = np.unique(np.linspace(0, length - 1, _FIGURE_COLUMNS).round().astype(int))
+    size = (_FIGURE_HEIGHT, max(1, round(_FIGURE_HEIGHT * about.width / about.height)))
+    frames = media.read_frames(about.path, frame_rate=1, size=size, seconds=length)
+    labels = [info.class_names[index] for index in prediction.probabilities.argmax(1)[seconds]]
+    return plots.AttentionRow(about.path.stem, frames[seconds], prediction.attention[seconds], labels)
 
 
 def _write_overlay(prediction: Prediction, info: ModelInfo, path: Path) -> None:

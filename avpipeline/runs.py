@@ -30,7 +30,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from avpipeline import __version__, plots
+from avpipeline import __version__, charts
 from avpipeline.batches import batches, steps_per_epoch
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
@@ -208,7 +208,7 @@ def _train(experiment: Experiment, folder: Path, seed: int) -> Progress:
         )
     columns = progress.columns()
     columns.pop(_watched_name(experiment), None)
-    plots.curves(folder / "curves.png", columns)
+    charts.curves(folder / "curves.png", columns)
     return progress
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 import ave
 from ave import predict
-from avpipeline import media
+from avpipeline import media, predictions
 from avpipeline.backbones import build_extractor, clip_features
 from avpipeline.cli import run
 from avpipeline.predictions import as_text
@@ -284,6 +284,22 @@ def test_one_bad_file_does_not_stop_the_others(folder, weights, capsys):
     assert "1 of 2 files done; not done:" in told and f"{several / 'bad.mp4'}: " in told
     assert (folder / "some" / "good.txt").exists()
     assert not [path for path in (folder / "some").iterdir() if path.name.startswith("bad")]
+
+
+def test_figure_has_a_row_for_each_file_of_a_list(folder, weights, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(predictions.plots, "attention_figure", lambda path, rows, **_: drawn.append((path, rows)))
+    first, second = write_media(folder / "first.mp4", 10), write_media(folder / "second.mp4", 3)
+    (folder / "list.txt").write_text(f"{second.name}\n{first.name}\n")
+    assert command(folder / "list.txt", "--weights", weights, "--out", folder / "figure", "--figure") == 0
+    ((path, rows),) = drawn
+    assert path == folder / "figure" / "attention_figure.png"
+    assert [(row.name, len(row.frames), len(row.attention), len(row.labels)) for row in rows] == [
+        ("second", 3, 3, 3),
+        ("first", 5, 5, 5),
+    ]
+    segments = document(folder / "figure", "first")["segments"]
+    assert list(rows[1].labels) == [segments[second]["label"] for second in (0, 2, 4, 7, 9)]
 
 
 def test_files_of_one_name_do_not_overwrite_each_other(folder, weights, capsys):

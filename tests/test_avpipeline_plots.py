@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from avpipeline import plots
+from avpipeline import charts, plots
 from avpipeline.errors import InputError
 
 CLASSES = ("Female speech, woman speaking", "Fixed-wing aircraft, airplane", "Bark", "background")
@@ -98,6 +98,25 @@ def test_attention_picture_has_every_second_twice(tmp_path, seconds):
     assert share_of(picture, plots.class_colour("Bark", CLASSES)) > 0.003
 
 
+def test_attention_figure_has_a_row_for_each_video(tmp_path):
+    """Videos of other shapes and lengths; what is attended to is coloured, the rest keeps its own colour."""
+    attention = np.zeros((3, 2, 2))
+    attention[:, 0, 0] = 1
+    rows = [
+        plots.AttentionRow("one", np.full((3, 60, 80, 3), (0, 0, 250), np.uint8), attention, ["Bark"] * 3),
+        plots.AttentionRow("two", np.full((2, 90, 80, 3), (0, 250, 0), np.uint8), attention[:2], ["background"] * 2),
+    ]
+    heights = []
+    for count in (1, 2):
+        plots.attention_figure(tmp_path / f"{count}.png", rows[:count], class_names=CLASSES)
+        heights.append(len(pixels(tmp_path / f"{count}.png")))
+    assert heights[1] > 1.5 * heights[0]
+    first, both = pixels(tmp_path / "1.png"), pixels(tmp_path / "2.png")
+    assert share_of(first, (0, 0, 250 / 255)) > 0.1 and share_of(first, (0, 250 / 255, 0)) == 0
+    assert share_of(both, (0, 250 / 255, 0)) > 0.05
+    assert share_of(both, plots.class_colour("Bark", CLASSES)) > 0.002
+
+
 @pytest.mark.parametrize("seconds", [6, 45])
 def test_found_window_marks_the_query_and_the_cheapest_place(tmp_path, seconds):
     frames = np.full((seconds, 20, 30, 3), 255, np.uint8)
@@ -122,7 +141,7 @@ def test_curves_with_validation_now_and_then(tmp_path):
         "segment_accuracy": [0.2, 0.4, 0.5, 0.6],
         "val_segment_accuracy": [np.nan, 0.3, np.nan, 0.5],
     }
-    plots.curves(tmp_path / "c.png", history)
+    charts.curves(tmp_path / "c.png", history)
     height, width, _ = pixels(tmp_path / "c.png").shape
     assert width > 2 * height
 
@@ -130,7 +149,7 @@ def test_curves_with_validation_now_and_then(tmp_path):
 def test_confusion_matrix_of_29_classes_and_of_empty_rows(tmp_path):
     counts = np.diag([5] * 29)
     counts[3, 3] = 0
-    plots.confusion_matrix(tmp_path / "c.png", counts, [f"a class with the name {index}" for index in range(29)])
+    charts.confusion_matrix(tmp_path / "c.png", counts, [f"a class with the name {index}" for index in range(29)])
     picture = pixels(tmp_path / "c.png")
     assert min(picture.shape[:2]) > 1200
     full, empty = plots.matplotlib.colormaps["Blues"](1.0), plots.matplotlib.colormaps["Blues"](0.0)
@@ -147,7 +166,7 @@ def test_class_bars_have_one_bar_a_class_and_model(tmp_path, monkeypatch):
     figures = []
     monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
     values = {"A": np.array([50.0, np.nan, 10.0]), "V": np.array([20.0, 30.0, 100.0])}
-    plots.class_bars(tmp_path / "bars.png", values, ["dog", "bell", "cat"], title="on what")
+    charts.class_bars(tmp_path / "bars.png", values, ["dog", "bell", "cat"], title="on what")
     axis = figures[0].axes[0]
     assert [[bar.get_height() for bar in group] for group in axis.containers][1] == [20, 30, 100]
     assert [label.get_text() for label in axis.get_xticklabels()] == ["dog", "bell", "cat"]
@@ -159,5 +178,5 @@ def test_curves_of_a_figure_that_only_validation_has(tmp_path, monkeypatch):
     figures = []
     monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
     history = {"epoch": [1, 2], "loss": [1.0, 0.5], "val_segment_accuracy": [np.nan, 0.5]}
-    plots.curves(tmp_path / "c.png", history)
+    charts.curves(tmp_path / "c.png", history)
     assert [axis.get_title() for axis in figures[0].axes] == ["loss", "segment accuracy"]

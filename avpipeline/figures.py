@@ -1,0 +1,38 @@
+"""What all pictures have in common: size, text, colours, and how a file is written.
+
+Figures are made without pyplot, so nothing here opens a window, keeps state between calls or depends on the
+backend that a notebook has chosen.
+"""
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from avpipeline.files import atomic_path
+
+DPI = 150
+# 28 colours that can be told apart, as many as AVE has events; without the greys, which mean background.
+PALETTE = [
+    *(matplotlib.colormaps["tab20"](index) for index in (*range(0, 14, 2), 16, 18, *range(1, 15, 2), 17, 19)),
+    *(matplotlib.colormaps["tab20b"](index) for index in range(0, 20, 2)),
+]
+INK = "#333333"
+TEXT = {"font.family": "DejaVu Sans", "font.size": 10, "text.color": INK, "axes.labelcolor": INK}
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of `width` x `height` inches whose parts do not overlap."""
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Figure, path) -> None:
+    """Writes `figure` as the .png `path`, whole or not at all."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", facecolor="white", bbox_inches="tight", pad_inches=0.15)
+
+
+def words(name: str) -> str:
+    """A name as it is written in a picture."""
+    return name.replace("_", " ")
