@@ -99,21 +99,23 @@ def test_attention_picture_has_every_second_twice(tmp_path, seconds):
 
 
 def test_attention_figure_has_a_row_for_each_video(tmp_path):
-    """Videos of other shapes and lengths; what is attended to is coloured, the rest keeps its own colour."""
+    """Videos of other shapes and lengths, each with its map laid over."""
     attention = np.zeros((3, 2, 2))
     attention[:, 0, 0] = 1
+    blue = np.full((3, 60, 80, 3), (0, 0, 250), np.uint8)
+    green = np.full((2, 90, 80, 3), (0, 250, 0), np.uint8)
     rows = [
-        plots.AttentionRow("one", np.full((3, 60, 80, 3), (0, 0, 250), np.uint8), attention, ["Bark"] * 3),
-        plots.AttentionRow("two", np.full((2, 90, 80, 3), (0, 250, 0), np.uint8), attention[:2], ["background"] * 2),
+        plots.AttentionRow("one", blue, attention, ["Bark"] * 3),
+        plots.AttentionRow("two", green, attention[:2], ["background"] * 2),
     ]
-    heights = []
     for count in (1, 2):
         plots.attention_figure(tmp_path / f"{count}.png", rows[:count], class_names=CLASSES)
-        heights.append(len(pixels(tmp_path / f"{count}.png")))
-    assert heights[1] > 1.5 * heights[0]
     first, both = pixels(tmp_path / "1.png"), pixels(tmp_path / "2.png")
-    assert share_of(first, (0, 0, 250 / 255)) > 0.1 and share_of(first, (0, 250 / 255, 0)) == 0
-    assert share_of(both, (0, 250 / 255, 0)) > 0.05
+    assert len(both) > 1.5 * len(first)
+    # The edge that is not attended to.
+    unseen_blue, unseen_green = (plots.overlay_attention(x[0], attention[0])[-1, 40] / 255 for x in (blue, green))
+    assert share_of(first, unseen_blue) > 0.05 and share_of(first, unseen_green) == 0
+    assert share_of(both, unseen_blue) > 0.03 and share_of(both, unseen_green) > 0.03
     assert share_of(both, plots.class_colour("Bark", CLASSES)) > 0.002
 
 
@@ -164,7 +166,7 @@ def test_a_picture_that_cannot_be_written_is_one_sentence(tmp_path, probabilitie
 
 def test_class_bars_have_one_bar_a_class_and_model(tmp_path, monkeypatch):
     figures = []
-    monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(charts, "save_figure", lambda figure, path: figures.append(figure))
     values = {"A": np.array([50.0, np.nan, 10.0]), "V": np.array([20.0, 30.0, 100.0])}
     charts.class_bars(tmp_path / "bars.png", values, ["dog", "bell", "cat"], title="on what")
     axis = figures[0].axes[0]
@@ -176,7 +178,7 @@ def test_class_bars_have_one_bar_a_class_and_model(tmp_path, monkeypatch):
 
 def test_curves_of_a_figure_that_only_validation_has(tmp_path, monkeypatch):
     figures = []
-    monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(charts, "save_figure", lambda figure, path: figures.append(figure))
     history = {"epoch": [1, 2], "loss": [1.0, 0.5], "val_segment_accuracy": [np.nan, 0.5]}
     charts.curves(tmp_path / "c.png", history)
     assert [axis.get_title() for axis in figures[0].axes] == ["loss", "segment accuracy"]
