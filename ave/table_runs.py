@@ -83,11 +83,8 @@ def train_model(settings: Settings, model: str) -> Trained:
     experiment = dataclasses.replace(train.experiment(own), watch_test=True)
     folder = run_folder(settings, model)
     result = runs.run(experiment, folder, range(settings.seed, settings.seed + settings.seeds))
-    full = train.settings_for(model, own.preset, own.dataset).training.epochs
-    smoke = own.training.epochs < full
-    data = "AVE, test split" if own.dataset == "ave" else f"rendered test bed, {len(experiment.test)} clips"
-    if smoke:
-        data += f" (smoke: {own.training.epochs} of {full} epochs)"
+    smoke = own.training.epochs < train.planned_epochs(own)
+    data = train.measured_on(own, experiment.test)
     return Trained(own, result, folder, data, experiment.info.class_names, smoke)
 
 

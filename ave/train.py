@@ -200,12 +200,24 @@ def main(settings: Settings) -> None:
     table, row = row_of(settings.model)
     measured = published.Measured(
         tuple(100 * seed["test"] for seed in result["seeds"]),
-        "AVE, test split" if settings.dataset == "ave" else f"rendered test bed, {len(trained.test)} clips",
+        measured_on(settings, trained.test),
     )
     print(f"\n{settings.model}, preset {settings.preset}, {table} of the paper; ours selected on validation:\n")
     print(published.comparison([(published.lookup("ave", table, row), measured)]))
     draw_example(trained, settings.folder / f"seed-{settings.seed}" / "best.keras", settings.folder / "example")
     print(f"Result, weights, logs and pictures are in {settings.folder}")
+
+
+def planned_epochs(settings: Settings) -> int:
+    """Epochs that the configuration has; a run of fewer is a smoke run."""
+    return settings_for(settings.model, settings.preset, settings.dataset).training.epochs
+
+
+def measured_on(settings: Settings, test: Split) -> str:
+    """The data in words, and whether the training was a smoke run."""
+    data = "AVE, test split" if settings.dataset == "ave" else f"rendered test bed, {len(test)} clips"
+    epochs, planned = settings.training.epochs, planned_epochs(settings)
+    return f"{data} (smoke: {epochs} of {planned} epochs)" if epochs < planned else data
 
 
 def draw_example(trained: runs.Experiment, weights: Path, out: Path) -> None:
