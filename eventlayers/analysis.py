@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-# The event layers in the order of every model's heads.
-LAYERS = ("continuous", "instant", "onset", "visual", "audio")
+from eventlayers.config import LAYERS
+
 # The rows of Table 3.
 ONLY = ("Continuous only", "Instant only", "Onset only")
 NEW_LAYERS = "(Instant or Onset) and not Continuous"

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from eventlayers import analysis
-from eventlayers.analysis import LAYERS, NEW_LAYERS, ONLY
+from eventlayers.analysis import NEW_LAYERS, ONLY
+from eventlayers.config import LAYERS
 
 
 def scores_of(given, classes=3):
