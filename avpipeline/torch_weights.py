@@ -27,7 +27,10 @@ def bidirectional_lstm_names(torch_name: str, layer: str) -> dict[str, str]:
 
 
 def assign(model: keras.Model, state: Mapping[str, np.ndarray], names: Mapping[str, str], path) -> None:
-    """Sets the model's weights from `state`; matrices are transposed, vectors taken as they are.
+    """Sets the model's weights from `state`: matrices and kernels of convolutions in Keras's order of axes.
+
+    Torch has the outputs first and the inputs second, before a kernel's own axes; Keras has both last, in the
+    other order. Vectors are taken as they are.
 
     Args:
       state: torch name -> tensor.
@@ -45,12 +48,20 @@ def assign(model: keras.Model, state: Mapping[str, np.ndarray], names: Mapping[s
                 f"{path}: is no checkpoint of {model.name}, it {kind} {', '.join(sorted(found)[:3])}; "
                 "give the checkpoint of that model."
             )
-    values = {name: np.asarray(state[name]).T if np.ndim(state[name]) == 2 else state[name] for name in wanted}
+    values = {name: _keras_order(np.asarray(state[name])) for name in wanted}
     for name, weight in wanted.items():
         if tuple(values[name].shape) != tuple(weight.shape):
             raise InputError(
                 f"{path}: its {name} of shape {tuple(np.shape(state[name]))} does not fit {model.name}, which needs "
-                f"{tuple(reversed(weight.shape))}; give the checkpoint of that model."
+                f"{_torch_shape(tuple(weight.shape))}; give the checkpoint of that model."
             )
     for name, weight in wanted.items():
         weight.assign(values[name])
+
+
+def _keras_order(values: np.ndarray) -> np.ndarray:
+    return np.moveaxis(values, (0, 1), (-1, -2)) if values.ndim > 1 else values
+
+
+def _torch_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (*reversed(shape[-2:]), *shape[:-2])

@@ -26,6 +26,10 @@ def correspondence(visual, audio):
 class _EventLayer(keras.layers.Layer):
     """What the five layers share: one vector a video, of both modalities' channels."""
 
+    def __init__(self, **kwargs):
+        # Not cast to half precision on the way in: onset moments may come as floats, and 257 is none in bfloat16.
+        super().__init__(autocast=False, **kwargs)
+
     def _joined(self, visual, audio):
         """concat(z^V, z^A) over the channels, in this layer's dtype."""
         return ops.cast(ops.concatenate([visual, audio], axis=-1), self.compute_dtype)
