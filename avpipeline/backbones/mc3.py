@@ -164,7 +164,9 @@ def _classifier(name: str, network: VideoResNet, frames: int, size: int, num_cla
             stride = 2 if stage > 1 and block == 0 else 1
             x = _block(x, 32 * 2**stage, kind, stride, f"layer{stage}_{block}")
     maps = keras.layers.Identity(name="maps")(x)
-    features = keras.layers.TimeDistributed(keras.layers.GlobalAveragePooling2D(), name="features")(maps)
+    time, height, width, channels = maps.shape[1:]
+    pooled = keras.layers.AveragePooling3D((1, height, width), name="mean_over_picture")(maps)
+    features = keras.layers.Reshape((time, channels), name="features")(pooled)
     whole = keras.layers.GlobalAveragePooling1D(name="mean_over_time")(features)
     scores = keras.layers.Dense(num_classes, name="fc")(whole)
     return keras.Model(clip, scores, name=name)
