@@ -15,10 +15,15 @@ from typing import Literal
 
 import tyro
 
+from avpipeline.errors import InputError
+
 PRESETS = ("paper",)
 # The event layers in the order of every model's heads (Section 3.1).
 LAYERS = ("continuous", "instant", "onset", "visual", "audio")
 INPUTS = ("features", "clips")
+PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
+# The networks under the event layers -> height and width of the frames that they take.
+BACKBONE_SETS = {"published": 112, "small": 32}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +34,19 @@ class ModelConfig:
     """The event layers, each with its own dense layer; the model's name decides this."""
     modalities: tyro.conf.Suppress[tuple[str, ...]] = ("visual", "audio")
     """The streams that the model reads; the model's name decides this."""
+    inputs: Literal[INPUTS] = "features"
+    """Features of frozen backbones, which are made once and kept (the fast mode), or clips, through backbones that
+    are trained with the event layers as in the paper."""
+    backbones: Literal[tuple(BACKBONE_SETS)] = "published"
+    """What makes the features: MC3-18 and the audio network, or small seeded networks for the rendered data."""
     top_k: int = 10
     """Moments that the instant layer pools."""
     num_moments: tyro.conf.Suppress[int] = 100
-    """Moments of a clip, T; the features or the backbones decide this and the two below."""
+    """Moments of a clip, T."""
     visual_channels: tyro.conf.Suppress[int] = 512
     audio_channels: tyro.conf.Suppress[int] = 512
+    frame_size: tyro.conf.Suppress[int] = 112
+    """Height and width of a clip's frames; the backbones decide this and the channels."""
     num_classes: tyro.conf.Suppress[int] = 309
     """Classes; the dataset decides this."""
 
@@ -46,20 +58,34 @@ class TrainConfig:
     learning_rate: float = 1e-4
     """Adam's learning rate."""
     batch_size: int = 16
-    """Videos an update of the weights; the last partial batch of an epoch is left out."""
-    clips_at_once: int = 4
-    """Of these, videos that go through the backbones together; their gradients are added up until the batch is
-    full, so that a batch of clips needs the memory of these few. Batch normalisation sees only these."""
-    precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
-    """Arithmetic of the backbones; "auto" is mixed_float16 on a GPU and float32 elsewhere."""
+    """Videos an update of the weights."""
+    clips_at_once: int | None = 4
+    """Of these, videos that go through the network together; the gradients of --batch-size / --clips-at-once such
+    steps are averaged before the weights change, so that a batch of clips needs the memory of these few. Batch
+    normalisation sees only these. None takes the batch as a whole."""
+    precision: Literal[PRECISIONS] = "auto"
+    """Arithmetic of the layers; "auto" is mixed_float16 on a GPU and float32 elsewhere."""
     shuffle: bool = True
-    """A new order of the videos each epoch."""
+    """A new order of the videos each epoch; those that do not fill a last step are left out."""
     epochs: int = 20
-    """Passes over the training videos."""
-    backbone_epochs: int = 20
-    """Passes over them of each backbone alone before that, in the two-stage training from clips."""
+    """Passes over the training videos, in each of the two stages."""
     validate_every: int = 1
     """Epochs between validations; the weights of the best validation accuracy are kept."""
+
+    @property
+    def clips_a_step(self) -> int:
+        """Videos that go through the network together."""
+        return self.clips_at_once or self.batch_size
+
+    @property
+    def steps_an_update(self) -> int:
+        """Steps whose gradients make one update; InputError where they do not make up the batch."""
+        if self.clips_a_step < 1 or self.batch_size % self.clips_a_step:
+            raise InputError(
+                f"--clips-at-once {self.clips_at_once}: does not divide --batch-size {self.batch_size}; choose one "
+                "that does."
+            )
+        return self.batch_size // self.clips_a_step
 
 
 # Model -> (what it is and which row it reproduces, its heads, the streams that it reads).
@@ -76,15 +102,41 @@ _SYSTEMS = {
 MODELS = {name: text for name, (text, _, _) in _SYSTEMS.items()}
 
 
+# On features only the heads are trained, and the batch needs no dividing.
+_FEATURE_TRAINING = {"learning_rate": 1e-3, "clips_at_once": None}
+# The audio network begins from nothing, MC3-18 from Kinetics-400.
+_AUDIO_TRAINING = {"learning_rate": 1e-3}
+
+# The rendered clips are few, small and simple.
+RENDERED_MODEL = {"backbones": "small"}
+RENDERED_TRAINING = {
+    "features": {"epochs": 30},
+    "clips": {"epochs": 5, "learning_rate": 1e-3, "batch_size": 8},
+}
+
+
 def model_config(name: str, preset: str = "paper", **overrides) -> ModelConfig:
     """Configuration of one of `MODELS`.
 
     Raises:
       ValueError: unknown model, preset or setting.
     """
+    _check(name, preset)
+    _, heads, modalities = _SYSTEMS[name]
+    return dataclasses.replace(ModelConfig(), **{"heads": heads, "modalities": modalities, **overrides})
+
+
+def train_config(preset: str = "paper", name: str = "event_layers", inputs: str = "features", **overrides) -> TrainConfig:
+    """Training recipe of one of `MODELS` on one kind of inputs; raises as `model_config` does."""
+    _check(name, preset)
+    changes = _FEATURE_TRAINING if inputs == "features" else {}
+    if inputs == "clips" and name == "audio_only":
+        changes = _AUDIO_TRAINING
+    return dataclasses.replace(TrainConfig(), **{**changes, **overrides})
+
+
+def _check(name: str, preset: str) -> None:
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; the presets are {', '.join(PRESETS)}")
-    _, heads, modalities = _SYSTEMS[name]
-    return dataclasses.replace(ModelConfig(), heads=heads, modalities=modalities, **overrides)

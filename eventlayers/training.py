@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import ops
 
 from avpipeline.optimizers import Adam
-from eventlayers.config import TrainConfig
+from eventlayers.config import TrainConfig, train_config
 from eventlayers.voting import VideoAccuracy
 
 
@@ -30,10 +30,12 @@ class MultiHeadCrossEntropy(keras.losses.Loss):
 def compile_model(model: keras.Model, config: TrainConfig | None = None) -> keras.Model:
     """Compiles `model` with the paper's loss, the configured optimizer and the accuracy of the vote; returns it.
 
-    The gradients of `config.steps_an_update` batches are averaged before the weights change, which Keras's
-    optimizers do themselves: `fit` is given batches of `config.clips_at_once` videos.
+    Args:
+      config: the recipe; None is that of models on features. The gradients of `config.steps_an_update` batches are
+        averaged before the weights change, which Keras's optimizers do themselves: give `fit` batches of
+        `config.clips_a_step` videos.
     """
-    config = config or TrainConfig()
+    config = config or train_config()
     steps = config.steps_an_update
     optimizer = Adam(config.learning_rate, gradient_accumulation_steps=steps if steps > 1 else None)
     # XLA is eight times slower than plain kernels on a CPU, and Keras's "auto" would choose it.

@@ -1,0 +1,105 @@
+"""The videos that the event layers are trained and measured on: labels of whole videos, and their files.
+
+From the files come either clips (frames, sound, onsets) or what frozen backbones make of them, both kept in the
+cache; see `avpipeline.clips`.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from avpipeline.datasets import VIDEO_DATASETS, read_video_list
+from avpipeline.datasets.base import Split
+from avpipeline.datasets.video_lists import find_clips
+from avpipeline.errors import InputError
+from eventlayers.config import ModelConfig
+
+# Rendered test beds -> events in each clip.
+RENDERED = {"rendered": 1, "rendered_pairs": 2}
+DATASETS = {
+    "rendered": "made-up clips with one event each",
+    "rendered_pairs": "made-up clips with two events each; training has one label a clip, drawn from its two",
+    **{name: text for name, text in VIDEO_DATASETS.items() if name != "rendered"},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Which dataset, and where it lies.
+
+    Attributes:
+      dataset: one of `DATASETS`.
+      lists: folder of its official lists; None for the rendered ones.
+      clips: folder of its video files; None is the folder of the lists.
+    """
+
+    dataset: str
+    lists: Path | None = None
+    clips: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Videos:
+    """One split's videos.
+
+    Attributes:
+      source, name: where they are from and which split.
+      ids: one a video.
+      class_names: in label order.
+      labels: `(videos, classes)` float32.
+      paths: of their files.
+      kinds: of rendered clips, "continuous", "rhythmic" or "instant"; empty for others.
+    """
+
+    source: Source
+    name: str
+    ids: tuple[str, ...]
+    class_names: tuple[str, ...]
+    labels: np.ndarray
+    paths: tuple[Path, ...]
+    kinds: tuple[str, ...] = ()
+
+
+def require_source(source: Source) -> None:
+    """Raises InputError for folders that the dataset has no use for, or where one is missing."""
+    given = source.lists or source.clips
+    if source.dataset in RENDERED and given:
+        raise InputError(f"{given}: the rendered data is made here; leave out --data and --clips, or name a dataset.")
+    if source.dataset not in RENDERED and source.lists is None:
+        raise InputError(f"dataset '{source.dataset}': needs the folder of its files (--data); see docs/datasets.md.")
+
+
+def videos_of(source: Source, name: str) -> Videos:
+    """The videos of one split, "train", "val" or "test".
+
+    Raises:
+      InputError: lists or clips are missing or malformed.
+    """
+    require_source(source)
+    if source.dataset in RENDERED:
+        return _rendered_videos(source, name)
+    listed = read_video_list(source.dataset, name, source.lists)
+    listed, paths = find_clips(listed, source.clips or source.lists)
+    return Videos(source, name, listed.ids, listed.class_names, listed.labels, paths)
+
+
+def _rendered_videos(source: Source, name: str) -> Videos:
+    settings = RenderedSettings(events_per_clip=RENDERED[source.dataset])
+    clips = rendered_clips(settings)
+    boards = clips.boards[name]
+    labels = np.stack([board.labels()[..., :-1].max(0) for board in boards])
+    ids = tuple(board.id for board in boards)
+    if name == "train":
+        labels = one_of_each(labels, ids)
+    kinds = tuple(board.kind for board in boards)
+    return Videos(source, name, ids, CATEGORIES, labels, tuple(clips.paths(name)), kinds)
+
+
+def load_splits(source: Source, network: ModelConfig, video_weights: str) -> dict[str, Split]:
+    """`{"train", "val", "test"}` with the inputs that a model of `network` reads.
+
+    Raises:
+      InputError: lists, clips or weights are missing or malformed.
+    """
+    return {name: load_split(videos_of(source, name), network, video_weights) for name in ("train", "val", "test")}
