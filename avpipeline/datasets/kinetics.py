@@ -169,8 +169,12 @@ def _read_rows(data_dir, name: str, known: Sequence[str]) -> list[Row]:
 
 
 def _clip(row: Row) -> str:
+    return _clip_name(row["youtube_id"], row.number("time_start"), row.number("time_end"))
+
+
+def _clip_name(video: str, start: float, end: float) -> str:
     """The name of a clip as the common tools download it."""
-    return f"{row['youtube_id']}_{int(row.number('time_start')):06d}_{int(row.number('time_end')):06d}"
+    return f"{video}_{start:06.0f}_{end:06.0f}"
 
 
 def _video_list(
@@ -179,7 +183,7 @@ def _video_list(
     if not rows:
         raise InputError(f"{dataset}: the official list of split {name} has no video of its classes; check the files.")
     ids = [_clip(row) for row in rows]
-    aliases = [(f"{row['youtube_id']}_{int(row.number('time_start'))}", row["youtube_id"]) for row in rows]
+    aliases = [(f"{row['youtube_id']}_{row.number('time_start'):.0f}", row["youtube_id"]) for row in rows]
     numbers = numbered(names)
     return VideoList(
         dataset=dataset,
@@ -213,7 +217,7 @@ def _read_numbered(folder: Path, name: str) -> VideoList:
         files=tuple(f"{clip}.mp4" for clip in ids),
         starts=np.array([start for _, start, _ in spans]),
         ends=np.array([end for _, _, end in spans]),
-        aliases=unshared(ids, [_numbered_aliases(*span) for span in spans]),
+        aliases=unshared(ids, [(_clip_name(*span), f"{span[0]}_{span[1]:.0f}", span[0]) for span in spans]),
     )
     if name == "test":
         return videos
@@ -237,7 +241,3 @@ def _span(row: Row) -> tuple[str, float, float]:
     if match["end"] and float(match["end"]) - start != seconds:
         raise row.error(f"gives '{row['clip']}' a length of {row['seconds']} s")
     return match["video"], start, start + seconds
-
-
-def _numbered_aliases(video: str, start: float, end: float) -> tuple[str, ...]:
-    return f"{video}_{int(start):06d}_{int(end):06d}", f"{video}_{int(start)}", video

@@ -8,7 +8,7 @@ two ways, HandstandPushups and HandStandPushups: both mean the same videos here.
 import re
 from pathlib import Path
 
-from avpipeline.datasets.listings import Row, numbered, read_lines, require_unique
+from avpipeline.datasets.listings import Row, read_lines, require_unique
 from avpipeline.datasets.video_lists import VideoList, hold_out, one_hot
 from avpipeline.errors import InputError
 
@@ -17,15 +17,16 @@ OFFICIAL_SPLITS = (1, 2, 3)
 CLASS_INDEX = "classInd.txt"
 ALL_CLASSES = 101
 
-CLASS_NAMES = tuple(
+_NAMES = (
     "ApplyEyeMakeup ApplyLipstick Archery BabyCrawling BalanceBeam BandMarching BasketballDunk BlowDryHair "
     "BlowingCandles BodyWeightSquats Bowling BoxingPunchingBag BoxingSpeedBag BrushingTeeth CliffDiving "
     "CricketBowling CricketShot CuttingInKitchen FieldHockeyPenalty FloorGymnastics FrisbeeCatch FrontCrawl "
     "Haircut HammerThrow Hammering HandstandPushups HandstandWalking HeadMassage IceDancing Knitting LongJump "
     "MoppingFloor ParallelBars PlayingCello PlayingDaf PlayingDhol PlayingFlute PlayingSitar Rafting ShavingBeard "
     "Shotput SkyDiving SoccerPenalty StillRings SumoWrestling Surfing TableTennisShot Typing UnevenBars "
-    "WallPushups WritingOnBoard".split()
+    "WallPushups WritingOnBoard"
 )
+CLASS_NAMES = tuple(_NAMES.split())
 
 # In the lists, but in no annotation of UCF51: with them they have 6845 videos, the paper counts 6836.
 NOT_ANNOTATED = (

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from avpipeline.datasets.listings import Row, class_number, numbered, read_table, require_unique
-from avpipeline.datasets.video_lists import VideoList, hold_out, one_hot, unshared
+from avpipeline.datasets.video_lists import VideoList, hold_out, one_hot
 from avpipeline.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -53,7 +53,7 @@ def read_vggsound(data_dir, name: str) -> VideoList:
         files=tuple(f"{clip}.mp4" for clip in ids),
         starts=starts,
         ends=starts + SECONDS,
-        aliases=unshared(ids, [(f"{row['video']}_{int(row.number('start'))}", row["video"]) for row in rows]),
+        aliases=tuple((f"{row['video']}_{int(row.number('start'))}",) for row in rows),
     )
     chosen = np.flatnonzero([row["split"] == ("test" if name == "test" else "train") for row in rows])
     if name != "test":
