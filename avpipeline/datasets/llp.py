@@ -88,7 +88,9 @@ def read_llp(data_dir, name: str, training_labels: TrainingLabels = "all") -> Vi
     """
     if name not in SPLITS:
         raise InputError(f"llp: has no split '{name}', only {', '.join(SPLITS)}.")
-    rows = read_table(Path(data_dir) / LIST_FILES[name], ("filename", "event_labels"), heading=True, delimiter="\t")
+    rows = read_table(
+        Path(data_dir) / LIST_FILES[name], ("filename", "event_labels"), heading=True, delimiter="\t"
+    )
     require_unique(rows, lambda row: row["filename"])
     spans = [_span(row) for row in rows]
     ids = tuple(row["filename"] for row in rows)
@@ -129,7 +131,9 @@ def read_llp_events(data_dir, modality: str) -> tuple[Event, ...]:
         onset, offset = row.number("onset"), row.number("offset")
         if max(onset, offset) > SECONDS:
             raise row.error(f"has an event from {onset:g} to {offset:g} s in a clip of {SECONDS} s")
-        events.append(Event(row["filename"], onset, offset, class_number(row, row["event_labels"], _NUMBERS, "LLP")))
+        events.append(
+            Event(row["filename"], onset, offset, class_number(row, row["event_labels"], _NUMBERS, "LLP"))
+        )
     return tuple(events)
 
 
@@ -137,7 +141,9 @@ def _span(row: Row) -> tuple[str, float, float]:
     """YouTube id, start and end in seconds."""
     match = _CLIP.fullmatch(row["filename"])
     if not match or float(match["start"]) >= float(match["end"]):
-        raise row.error(f"has the filename '{row['filename']}', which is not a YouTube id, start and end joined by '_'")
+        raise row.error(
+            f"has the filename '{row['filename']}', which is not a YouTube id, start and end joined by '_'"
+        )
     return match["video"], float(match["start"]), float(match["end"])
 
 
