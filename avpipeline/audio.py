@@ -10,6 +10,7 @@ from avpipeline.errors import InputError
 
 _ONSET_HOP = 0.016  # seconds between two moments that are looked at: 256 samples at 16 kHz
 _ONSET_WINDOW = 0.064  # seconds of sound in one spectrum: 1024 samples at 16 kHz
+_ONSET_BANDS = 64  # of the mel spectrogram whose changes are looked at
 
 
 def split_seconds(waveform: np.ndarray) -> np.ndarray:
@@ -112,6 +113,17 @@ class EventLogMel(LogMel):
         return tf.abs(tf.signal.stft(reflected, self.window, self.hop, self.fft))[:, :-1]
 
 
+def onset_settings(sample_rate: int = SAMPLE_RATE) -> dict:
+    """Everything that `onsets` of a given waveform depend on."""
+    return {
+        "librosa": librosa.__version__,
+        "sample_rate": sample_rate,
+        "hop_length": round(_ONSET_HOP * sample_rate),
+        "n_fft": round(_ONSET_WINDOW * sample_rate),
+        "n_mels": _ONSET_BANDS,
+    }
+
+
 def onsets(waveform: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     """Seconds at which something begins to sound, rising; empty for silence.
 
@@ -124,8 +136,10 @@ def onsets(waveform: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     waveform = np.asarray(waveform, np.float32)
     if not np.any(waveform):
         return np.zeros(0)
-    window = round(_ONSET_WINDOW * sample_rate)
+    settings = onset_settings(sample_rate)
+    hop, window = settings["hop_length"], settings["n_fft"]
     waveform = np.pad(waveform, (0, max(window - len(waveform), 0)))
-    hop = round(_ONSET_HOP * sample_rate)
-    strength = librosa.onset.onset_strength(y=waveform, sr=sample_rate, hop_length=hop, n_fft=window, n_mels=64)
+    strength = librosa.onset.onset_strength(
+        y=waveform, sr=sample_rate, hop_length=hop, n_fft=window, n_mels=settings["n_mels"]
+    )
     return librosa.onset.onset_detect(onset_envelope=strength, sr=sample_rate, hop_length=hop, units="time")
