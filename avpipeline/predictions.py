@@ -295,16 +295,25 @@ def window_features(
 
 
 def stream_notes(about: media.MediaInfo, extractors: Mapping[str, Extractor], model: str) -> list[str]:
-    """What a missing stream does to the prediction; InputError where nothing that the model uses is there."""
+    """As `missing_stream_notes`, for a model whose features these extractors make."""
+    return missing_stream_notes(about, {name: extractor.modality for name, extractor in extractors.items()}, model)
+
+
+def missing_stream_notes(about: media.MediaInfo, modalities: Mapping[str, str], model: str) -> list[str]:
+    """What a missing stream does to the prediction; InputError where nothing that the model uses is there.
+
+    Args:
+      modalities: input of the model -> "audio" or "visual", the stream that it comes from.
+    """
     there = {"audio": about.has_audio, "visual": about.has_video}
-    missing = [name for name, extractor in extractors.items() if not there[extractor.modality]]
-    if len(missing) == len(extractors):
-        needed = dict.fromkeys(_STREAMS[extractor.modality] for extractor in extractors.values())
+    missing = [name for name, modality in modalities.items() if not there[modality]]
+    if len(missing) == len(modalities):
+        needed = dict.fromkeys(_STREAMS[modality] for modality in modalities.values())
         raise InputError(
             f"{about.path}: has no {' and '.join(needed)}, all that the model '{model}' uses; take another model."
         )
     return [
-        f"the file has no {_STREAMS[extractors[name].modality]}: '{model}' was given {name} features of zeros, so "
+        f"the file has no {_STREAMS[modalities[name]]}: '{model}' was given {name} features of zeros, so "
         "its predictions are not reliable"
         for name in missing
     ]

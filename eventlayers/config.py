@@ -88,6 +88,8 @@ class TrainConfig:
         return self.batch_size // self.clips_a_step
 
 
+# The models that train one backbone alone with a linear head (Section 4.1), by modality.
+BACKBONE_MODELS = {"visual": "vision_only", "audio": "audio_only"}
 # Model -> (what it is and which row it reproduces, its heads, the streams that it reads).
 _SYSTEMS = {
     "audio_only": ("sound alone: the backbone with a linear head (Table 1, Audio Only)", ("audio",), ("audio",)),
@@ -126,7 +128,9 @@ def model_config(name: str, preset: str = "paper", **overrides) -> ModelConfig:
     return dataclasses.replace(ModelConfig(), **{"heads": heads, "modalities": modalities, **overrides})
 
 
-def train_config(preset: str = "paper", name: str = "event_layers", inputs: str = "features", **overrides) -> TrainConfig:
+def train_config(
+    preset: str = "paper", name: str = "event_layers", inputs: str = "features", **overrides
+) -> TrainConfig:
     """Training recipe of one of `MODELS` on one kind of inputs; raises as `model_config` does."""
     _check(name, preset)
     changes = _FEATURE_TRAINING if inputs == "features" else {}

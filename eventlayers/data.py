@@ -9,12 +9,21 @@ from pathlib import Path
 
 import numpy as np
 
+from avpipeline.clips import FrameFormat, clip_inputs
 from avpipeline.datasets import VIDEO_DATASETS, read_video_list
 from avpipeline.datasets.base import Split
+from avpipeline.datasets.llp import one_of_each
+from avpipeline.datasets.rendered import RenderedSettings, rendered_clips
 from avpipeline.datasets.video_lists import find_clips
 from avpipeline.errors import InputError
-from eventlayers.config import ModelConfig
+from avpipeline.moments import MomentBackbones, moment_backbones, moment_inputs
+from avpipeline.rendering.storyboards import CATEGORIES
+from avpipeline.saved import load_model
+from eventlayers.config import BACKBONE_MODELS, ModelConfig
+from eventlayers.models import BACKBONES
 
+# How the networks under the event layers take frames: MC3-18 as torchvision's weights want them.
+FRAME_FORMATS = {"published": FrameFormat(), "small": FrameFormat(32, None)}
 # Rendered test beds -> events in each clip.
 RENDERED = {"rendered": 1, "rendered_pairs": 2}
 DATASETS = {
@@ -96,10 +105,50 @@ def _rendered_videos(source: Source, name: str) -> Videos:
     return Videos(source, name, ids, CATEGORIES, labels, tuple(clips.paths(name)), kinds)
 
 
-def load_splits(source: Source, network: ModelConfig, video_weights: str) -> dict[str, Split]:
-    """`{"train", "val", "test"}` with the inputs that a model of `network` reads.
+def trained_backbones(folder, seed: int = 0) -> MomentBackbones:
+    """The backbones of the runs vision_only and audio_only on clips in `folder`, left as they are.
 
     Raises:
-      InputError: lists, clips or weights are missing or malformed.
+      InputError: one of them is not there, or is no such model.
     """
-    return {name: load_split(videos_of(source, name), network, video_weights) for name in ("train", "val", "test")}
+    networks, sets = {}, set()
+    for modality, model in BACKBONE_MODELS.items():
+        path = Path(folder) / model / f"seed-{seed}" / "best.keras"
+        trained, info = load_model(path, paper="eventlayers")
+        if info.model != model or info.config["inputs"] != "clips":
+            raise InputError(f"{path}: holds {info.model} on {info.config['inputs']}; train {model} on clips there.")
+        networks[modality] = trained.get_layer(BACKBONES[modality])
+        sets.add(info.config["backbones"])
+    if len(sets) > 1:
+        raise InputError(f"{folder}: its backbones are of two sets, {' and '.join(sorted(sets))}; train them alike.")
+    return moment_backbones(sets.pop(), networks["visual"], networks["audio"])
+
+
+def load_splits(source: Source, network: ModelConfig, backbones: MomentBackbones | None) -> dict[str, Split]:
+    """`{"train", "val", "test"}` with the inputs that a model of `network` reads.
+
+    Args:
+      backbones: what makes the features of a model on features; None for one on clips.
+
+    Raises:
+      InputError: lists or clips are missing or malformed.
+    """
+    return {name: load_split(videos_of(source, name), network, backbones) for name in ("train", "val", "test")}
+
+
+def load_split(videos: Videos, network: ModelConfig, backbones: MomentBackbones | None) -> Split:
+    """One of them."""
+    if backbones is None:
+        frames = FRAME_FORMATS[network.backbones]
+        inputs, features = clip_inputs(videos.paths, frames), frames.info()
+    else:
+        inputs, features = moment_inputs(videos.paths, backbones), backbones.features
+    return Split(
+        dataset=videos.source.dataset,
+        name=videos.name,
+        ids=videos.ids,
+        class_names=videos.class_names,
+        inputs=inputs,
+        labels=videos.labels,
+        features=features,
+    )

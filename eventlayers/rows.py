@@ -34,7 +34,8 @@ class Reading:
     measure: Measure
 
 
-def _accuracy(labels, scores) -> float:
+def accuracy(labels, scores) -> float:
+    """Video accuracy in percent."""
     return 100 * voting.video_accuracy(labels, scores)
 
 
@@ -57,10 +58,10 @@ def _categories(row: str) -> Measure:
 OURS = "Event-specific layers"
 # (table, row) -> its reading. The rows of one name differ in their dataset alone.
 READINGS = {
-    ("Table 1", "Audio Only"): Reading("audio_only", _accuracy),
-    ("Table 1", "Vision Only"): Reading("vision_only", _accuracy),
-    ("Table 1", "Naive AV"): Reading("naive_av", _accuracy),
-    ("Table 1", OURS): Reading("event_layers", _accuracy),
+    ("Table 1", "Audio Only"): Reading("audio_only", accuracy),
+    ("Table 1", "Vision Only"): Reading("vision_only", accuracy),
+    ("Table 1", "Naive AV"): Reading("naive_av", accuracy),
+    ("Table 1", OURS): Reading("event_layers", accuracy),
     ("Table 2", OURS): Reading("event_layers", _f1_of_union),
 }
 READINGS |= {("Table 2", f"Naive AV top-{count}"): Reading("naive_av", _f1_of_top(count)) for count in range(1, 6)}

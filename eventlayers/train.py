@@ -12,9 +12,12 @@ from avpipeline import published, runs, tables
 from avpipeline.cli import chosen, run
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
+from avpipeline.moments import MomentBackbones, moment_backbones
 from avpipeline.saved import ModelInfo, load_model
 from eventlayers.config import (
+    BACKBONE_MODELS,
     BACKBONE_SETS,
+    INPUTS,
     MODELS,
     PRESETS,
     RENDERED_MODEL,
@@ -24,14 +27,12 @@ from eventlayers.config import (
     model_config,
     train_config,
 )
-from eventlayers.data import DATASETS, RENDERED, Source, load_splits, require_source
+from eventlayers.data import DATASETS, RENDERED, Source, load_splits, require_source, trained_backbones, videos_of
 from eventlayers.models import BACKBONES, video_classifier
-from eventlayers.rows import PAPER_NAMES, row_of
+from eventlayers.predict import Predictor, write_file
+from eventlayers.rows import accuracy, figures_of, measured, reading_of
 from eventlayers.training import compile_model, precision
 from eventlayers.voting import video_accuracy
-
-# The models whose trained backbones a model with both streams begins with (Section 4.1), by modality.
-BACKBONE_MODELS = {"visual": "vision_only", "audio": "audio_only"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +60,9 @@ class Settings:
     video_weights: str = "default"
     """What MC3-18 begins with: "default" (Kinetics-400, as in the paper), "none" or a torchvision checkpoint."""
     from_backbones: Path | None = None
-    """Models on clips with both streams: folder of the runs audio_only and vision_only that give the backbones; they
-    are trained there where they are not yet. [default: the folder "backbones" in --out]"""
+    """Folder of the runs audio_only and vision_only on clips that give the backbones. Models on clips with both
+    streams begin with them and train them there first where they are not yet [default: the folder "backbones" in
+    --out]; models on features take the features of those of --seed instead of untrained ones."""
     network: ModelConfig = ModelConfig()
     training: TrainConfig = TrainConfig()
 
@@ -78,7 +80,9 @@ class Settings:
         return Source(self.dataset, self.data, self.clips)
 
 
-def settings_for(model: str, preset: str = "paper", dataset: str = "rendered", inputs="features", **changes) -> Settings:
+def settings_for(
+    model: str, preset: str = "paper", dataset: str = "rendered", inputs: str = "features", **changes
+) -> Settings:
     """Default settings of a model, preset, dataset and kind of inputs; `changes` are fields of `Settings`."""
     rendered = dataset in RENDERED
     network = model_config(model, preset, inputs=inputs, **(RENDERED_MODEL if rendered else {}))
@@ -87,24 +91,25 @@ def settings_for(model: str, preset: str = "paper", dataset: str = "rendered", i
 
 
 def experiment(settings: Settings, splits: dict[str, Split] | None = None) -> runs.Experiment:
-    """The experiment that `settings` describe; backbones that it starts from are trained first.
+    """The experiment that `settings` describe.
 
     Args:
       splits: `{"train", "val", "test"}` to use instead of loading the dataset.
 
     Raises:
-      InputError: data or weights are missing or do not fit.
+      InputError: data, weights or the backbones to start from are missing or do not fit.
     """
     if splits is None:
-        splits = load_splits(settings.source, settings.network, settings.video_weights)
-    train = splits["train"]
+        splits = load_splits(settings.source, settings.network, frozen_backbones(settings))
+    train_split = splits["train"]
     network, training = fitted(settings.network, splits["val"]), settings.training
-    features = {name: train.features[name] for name in network.modalities}
-    start, start_from = _two_stage(settings, splits) if needs_backbones(network) else (None, None)
+    features = {name: train_split.features[name] for name in network.modalities}
+    second_stage = needs_backbones(network)
 
     def build():
         with precision(training.precision):
-            model = video_classifier(network, settings.model, _first_weights(settings))
+            weights = None if second_stage or settings.video_weights == "none" else settings.video_weights
+            model = video_classifier(network, settings.model, weights)
         return compile_model(model, training)
 
     return runs.Experiment(
@@ -113,7 +118,7 @@ def experiment(settings: Settings, splits: dict[str, Split] | None = None) -> ru
             paper="eventlayers",
             model=settings.model,
             preset=settings.preset,
-            class_names=train.class_names,
+            class_names=train_split.class_names,
             features=features,
             dataset=settings.dataset,
             config=dataclasses.asdict(network),
@@ -128,7 +133,7 @@ def experiment(settings: Settings, splits: dict[str, Split] | None = None) -> ru
             "training": dataclasses.asdict(training),
             "features": {name: info.to_json() for name, info in features.items()},
             "video_weights": settings.video_weights,
-            "backbones": start_from,
+            "backbones": _backbone_identities(settings) if second_stage else None,
         },
         epochs=training.epochs,
         batch_size=training.clips_a_step,
@@ -136,8 +141,17 @@ def experiment(settings: Settings, splits: dict[str, Split] | None = None) -> ru
         validate_every=training.validate_every,
         score=video_accuracy,
         metric="video_accuracy",
-        start=start,
+        start=_start_from_backbones(settings) if second_stage else None,
     )
+
+
+def frozen_backbones(settings: Settings) -> MomentBackbones | None:
+    """What makes the features of a model on features; None for one on clips."""
+    if settings.network.inputs == "clips":
+        return None
+    if settings.from_backbones:
+        return trained_backbones(settings.from_backbones, settings.seed)
+    return moment_backbones(settings.network.backbones, settings.video_weights)
 
 
 def needs_backbones(network: ModelConfig) -> bool:
@@ -182,7 +196,7 @@ def train(settings: Settings, splits: dict[str, Split] | None = None, **changes)
       the experiment and what its result.json holds.
     """
     if splits is None:
-        splits = load_splits(settings.source, settings.network, settings.video_weights)
+        splits = load_splits(settings.source, settings.network, frozen_backbones(settings))
     if needs_backbones(settings.network):
         for modality in BACKBONE_MODELS:
             own = backbone_settings(settings, modality)
@@ -225,14 +239,16 @@ def main(settings: Settings) -> None:
         changed = ", ".join(f"{name} {value}" for name, value in changes.items())
         print(f"On the rendered test bed; instead of the published sizes: {changed}")
     trained, result = train(settings)
-    seeds = [seed["seed"] for seed in result["seeds"]]
+    paths = [settings.folder / f"seed-{seed['seed']}" / "predictions.npz" for seed in result["seeds"]]
+    data = measured_on(settings, trained.test)
     print(f"\n{settings.model}, preset {settings.preset}; ours selected on validation:\n")
-    lines = [
-        (figure, published.Measured(measured(reading, settings.folder, seeds), measured_on(settings, trained.test)))
-        for figure, reading in figures_of(settings.model, settings.dataset)
-    ]
-    print(published.comparison(lines))
-    draw_example(settings, trained)
+    reached = published.mean_text(measured(accuracy, paths), "0.0")
+    print(f"video accuracy {reached} % on {data}\n")
+    figures = figures_of(settings.model, settings.dataset)
+    if figures:
+        ours = {figure: published.Measured(measured(reading_of(figure).measure, paths), data) for figure in figures}
+        print(published.comparison(ours.items()))
+    draw_example(settings)
     print(f"Result, weights, logs and pictures are in {settings.folder}")
 
 
@@ -243,15 +259,16 @@ def planned_epochs(settings: Settings) -> int:
 
 def measured_on(settings: Settings, test: Split) -> str:
     """The data in words, and whether the training was a smoke run."""
-    data = f"{in_words(settings.dataset)}, {len(test)} clips"
+    names = {"rendered": "rendered test bed", "rendered_pairs": "rendered test bed, two events a clip"}
+    data = f"{names.get(settings.dataset, settings.dataset + ', test split')}, {len(test)} clips"
     return tables.described(data, settings.training.epochs, planned_epochs(settings))
 
 
-def draw_example(settings: Settings, trained: runs.Experiment) -> None:
+def draw_example(settings: Settings) -> None:
     """Shows the trained model on the first test video, from its file."""
     weights = settings.folder / f"seed-{settings.seed}" / "best.keras"
     first = videos_of(settings.source, "test").paths[0]
-    write_file(first, Predictor.of(weights), settings.folder / "example")
+    write_file(first, Predictor.of(weights, settings.from_backbones), settings.folder / "example")
 
 
 def defaults(argv: list[str]) -> Settings:
