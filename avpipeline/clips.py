@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -231,7 +230,7 @@ def stored_array(place: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.nda
     """An array of the cache; None where it is not there, damaged, or another."""
     try:
         array = np.load(place, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zlib.error):
+    except (OSError, ValueError, EOFError):
         return None
     return array if array.shape == shape and array.dtype == dtype else None
 

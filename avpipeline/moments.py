@@ -1,8 +1,7 @@
 """Features of every moment (tenth of a second) of 10 s clips, from frozen backbones: the event layers' fast mode.
 
-    backbones = moment_backbones("small")
-    inputs = moment_inputs(paths, backbones)          # of a Split; made once, kept in the cache
-    one = moments_of("video.mp4", backbones)          # of one file, with the maps
+`moment_backbones` gives the networks, `moment_inputs` the inputs of a Split, made once and kept in the cache, and
+`moments_of` the features of one file with the maps.
 """
 
 import concurrent.futures
@@ -109,12 +108,7 @@ def moment_backbones_for(features: Mapping[str, FeatureInfo], *, weights_dir=Non
     Raises:
       InputError: features of no set of backbones, or of weights that are not found.
     """
-    for name, extractors in _EXTRACTORS.items():
-        if all(info.extractor == extractors.get(modality) for modality, info in features.items()):
-            break
-    else:
-        labels = " and ".join(info.label for info in features.values())
-        raise InputError(f"{labels}: no backbones of moments make these features; extract them with {__name__}.")
+    name = _set_of(features)
     if any(info.weights == _GIVEN for info in features.values()):
         raise InputError(
             f"{name} backbones: were trained networks, which are only in the model that they were trained in; "
@@ -225,6 +219,14 @@ def _findable(weights: str, weights_dir):
         folders = ", ".join(map(str, search_folders(weights_dir)))
         raise InputError(f"{weights}: MC3-18's weight file of these features is not in {folders}; put it there.")
     return path
+
+
+def _set_of(features: Mapping[str, FeatureInfo]) -> Name:
+    for name, extractors in _EXTRACTORS.items():
+        if all(info.extractor == extractors.get(modality) for modality, info in features.items()):
+            return name
+    labels = " and ".join(info.label for info in features.values())
+    raise InputError(f"{labels}: no backbones of moments make these features; take those of {__name__}.")
 
 
 def _visual(name: Name, weights, weights_dir) -> tuple[keras.Model, str]:

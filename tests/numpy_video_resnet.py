@@ -19,10 +19,10 @@ def convolution(x, kernel, strides):
     """`x` (time, height, width, in), `kernel` (out, in, *size) as torch has it; padded by half the size."""
     size = kernel.shape[2:]
     x = np.pad(x, [(length // 2, length // 2) for length in size] + [(0, 0)])
-    out = [(length - k) // s + 1 for length, k, s in zip(x.shape, size, strides)]
+    out = [(length - k) // s + 1 for length, k, s in zip(x.shape[:3], size, strides, strict=True)]
     result = np.zeros((*out, kernel.shape[0]))
     for offset in np.ndindex(size):
-        seen = x[tuple(slice(o, o + (n - 1) * s + 1, s) for o, n, s in zip(offset, out, strides))]
+        seen = x[tuple(slice(o, o + (n - 1) * s + 1, s) for o, n, s in zip(offset, out, strides, strict=True))]
         result += seen @ np.ascontiguousarray(kernel[(slice(None), slice(None), *offset)].T)
     return result
 

@@ -56,9 +56,7 @@ def test_order_of_the_top_moments_does_not_matter():
     visual, audio = features()
     layer = InstantEventLayer(4)
     order = np.random.default_rng(1).permutation(visual.shape[1])
-    np.testing.assert_allclose(
-        layer(visual[:, order], audio[:, order]), layer(visual, audio), rtol=0, atol=1e-6
-    )
+    np.testing.assert_allclose(layer(visual[:, order], audio[:, order]), layer(visual, audio), rtol=0, atol=1e-6)
 
 
 def test_equal_moments_give_that_moment_whatever_k():

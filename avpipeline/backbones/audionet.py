@@ -45,9 +45,7 @@ def build_audio_network(*, frames: int = MEL_FRAMES) -> keras.Model:
     x = keras.layers.Reshape((frames, MEL_BANDS, 1), name="one_channel")(spectrogram)
     for name, (filters, kernel, strides, padding) in _CONVOLUTIONS.items():
         x = _padded(x, padding, f"{name}_padding")
-        x = keras.layers.Conv2D(
-            filters, kernel, strides, use_bias=False, kernel_initializer="he_normal", name=name
-        )(x)
+        x = keras.layers.Conv2D(filters, kernel, strides, use_bias=False, kernel_initializer="he_normal", name=name)(x)
         x = keras.layers.BatchNormalization(epsilon=1e-5, momentum=0.9, name=f"{name}_bn")(x)
         x = keras.layers.ReLU(name=f"{name}_relu")(x)
         if name in _POOLINGS:

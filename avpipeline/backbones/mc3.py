@@ -236,9 +236,7 @@ def main(settings: Settings) -> None:
         raise InputError(f"{settings.out}: a Keras model is written as .keras; choose a name that ends so.")
     if settings.frames < 1 or settings.size < 1:
         raise InputError(f"--frames {settings.frames} --size {settings.size}: both must be at least 1.")
-    model = build_video_classifier(
-        settings.network, settings.checkpoint, frames=settings.frames, size=settings.size
-    )
+    model = build_video_classifier(settings.network, settings.checkpoint, frames=settings.frames, size=settings.size)
     with atomic_path(settings.out) as temporary:
         model.save(temporary)
     trainable = sum(weight.numpy().size for weight in model.trainable_weights)
