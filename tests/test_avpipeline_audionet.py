@@ -37,10 +37,7 @@ def convolved(x, layer):
     height, width = kernel.shape[:2]
     return np.array(
         [
-            [
-                np.tensordot(x[t : t + height, m : m + width], kernel, 3)
-                for m in range(0, x.shape[1] - width + 1, dm)
-            ]
+            [np.tensordot(x[t : t + height, m : m + width], kernel, 3) for m in range(0, x.shape[1] - width + 1, dm)]
             for t in range(0, x.shape[0] - height + 1, dt)
         ]
     )
@@ -87,7 +84,9 @@ def test_every_weight_learns(network):
     spectrogram = tf.random.stateless_normal((2, 40, 80), (0, 1))
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(tf.square(network(spectrogram, training=True) - 1))
-    for weight, gradient in zip(network.trainable_weights, tape.gradient(loss, list(network.trainable_weights)), strict=True):
+    for weight, gradient in zip(
+        network.trainable_weights, tape.gradient(loss, list(network.trainable_weights)), strict=True
+    ):
         assert np.abs(gradient).max() > 0, weight.path
 
 
