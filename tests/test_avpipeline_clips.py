@@ -79,7 +79,7 @@ def test_frames_are_resized_and_cut_as_torchvision_does(shape):
 
 
 def test_resizing_by_hand():
-    """Two pixels to four: half-pixel centres at -0.25, 0.25, 0.75 and 1.25; the outer ones are the pixels themselves."""
+    """Two pixels to four: half-pixel centres at -0.25, 0.25, 0.75 and 1.25; beyond the pixels the nearest counts."""
     image = np.array([[[0] * 3, [100] * 3]], "uint8")
     assert resize_and_cut(image, resize=(4, 4), size=4)[0, :, 0].tolist() == [0, 25, 75, 100]
     assert resize_and_cut(image, resize=(4, 4), size=2)[0, :, 0].tolist() == [25, 75]
