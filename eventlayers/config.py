@@ -11,6 +11,7 @@ run on the rendered clips uses instead.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Literal
 
 import tyro
@@ -126,6 +127,11 @@ def model_config(name: str, preset: str = "paper", **overrides) -> ModelConfig:
     _check(name, preset)
     _, heads, modalities = _SYSTEMS[name]
     return dataclasses.replace(ModelConfig(), **{"heads": heads, "modalities": modalities, **overrides})
+
+
+def saved_config(values: Mapping) -> ModelConfig:
+    """The configuration that a saved model has with it, where JSON made lists of tuples."""
+    return ModelConfig(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def train_config(

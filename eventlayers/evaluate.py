@@ -16,7 +16,7 @@ from avpipeline.files import atomic_path, make_folder
 from avpipeline.moments import moment_backbones_for
 from avpipeline.saved import ModelInfo, load_model
 from eventlayers import analysis, pictures, voting
-from eventlayers.config import LAYERS, ModelConfig
+from eventlayers.config import LAYERS, ModelConfig, saved_config
 from eventlayers.data import DATASETS, Source, Videos, load_split, trained_backbones, videos_of
 from eventlayers.predict import DEFAULT_WEIGHTS, SECONDS, film
 
@@ -46,7 +46,7 @@ class Settings:
 def main(settings: Settings) -> None:
     """Measures a saved model on a split: accuracy, F1 of its label sets, confusion matrix, Tables 3 and 4."""
     model, info = load_model(settings.weights, paper="eventlayers")
-    config = ModelConfig(**info.config)
+    config = saved_config(info.config)
     videos = videos_of(Source(settings.dataset or info.dataset, settings.data, settings.clips), settings.split)
     split = load_split(videos, config, _backbones(settings, info, config))
     require_fit(settings.weights, info, split)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib
 import numpy as np
 
+from avpipeline import plots
 from avpipeline.figures import PALETTE, TEXT, new_figure, save_figure, words
 from avpipeline.media import SAMPLE_RATE
 from eventlayers.config import LAYERS
@@ -178,14 +179,11 @@ def _shade(axis, moments: Moments, chosen: np.ndarray, colour: str, **style) -> 
 
 
 def _draw_sound(axis, moments: Moments) -> None:
-    """The waveform's envelope, with a dot at every onset."""
-    seconds, low, high = _envelope(moments.waveform)
-    axis.fill_between(moments.start + seconds, low, high, color="#4c566a", linewidth=0.3)
-    highest = max(0.05, float(max(-low.min(initial=0), high.max(initial=0))) * 1.1)
+    """The waveform, with a dot at every onset."""
+    plots.draw_waveform(axis, moments.waveform, SAMPLE_RATE, moments.start)
     step = moments.seconds / len(moments.correspondence)
     axis.plot(moments.start + (moments.onsets + 0.5) * step, np.zeros(len(moments.onsets)), ".", color=_ONSET, ms=7)
-    axis.set(ylim=(-highest, highest), yticks=[])
-    axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.set_ylabel("")
 
 
 def _envelope(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -28,7 +28,7 @@ from avpipeline.predictions import (
 )
 from avpipeline.saved import ModelInfo, load_model
 from eventlayers import pictures
-from eventlayers.config import ModelConfig
+from eventlayers.config import ModelConfig, saved_config
 from eventlayers.data import FRAME_FORMATS, trained_backbones
 from eventlayers.layers import InstantEventLayer, correspondence
 from eventlayers.localization import sound_localization
@@ -88,7 +88,7 @@ class Predictor:
                 "writes it in a few minutes, or give --weights."
             )
         model, info = load_model(weights, paper="eventlayers")
-        config = ModelConfig(**info.config)
+        config = saved_config(info.config)
         if config.inputs == "clips":
             return cls(_look_at_clips(model, config), info, config, weights)
         if from_backbones:
