@@ -45,7 +45,7 @@ _EXTRACTORS = {
 }
 _VARIANT = "moments"
 # Names under which weights are recorded.
-_RANDOM, _KINETICS, _GIVEN = "none", "kinetics-400", "trained"
+_RANDOM, _GIVEN = "none", "trained"
 # Clips decoded ahead of the networks; 4.4 MB each.
 _READY_CLIPS = 4
 
@@ -212,8 +212,8 @@ def _make_missing(stored: Mapping[str, StoredRows], backbones: MomentBackbones) 
 
 def _findable(weights: str, weights_dir):
     """What `moment_backbones` takes for the name under which MC3-18's weights are recorded."""
-    if weights in (_RANDOM, _KINETICS):
-        return {_RANDOM: "none", _KINETICS: "default"}[weights]
+    if weights in (_RANDOM, mc3.PRETRAINED):
+        return {_RANDOM: "none", mc3.PRETRAINED: "default"}[weights]
     path = find_weights([weights], weights_dir)
     if path is None:
         folders = ", ".join(map(str, search_folders(weights_dir)))
@@ -234,13 +234,12 @@ def _visual(name: Name, weights, weights_dir) -> tuple[keras.Model, str]:
         return weights, _GIVEN
     if name == "small":
         return small_events.build_small_event_visual(), _RANDOM
-    if weights in (None, "none"):
+    if weights == "none":
         network = mc3.build_mc3_18()
         fill_seeded(network, 0)
-        return network, _RANDOM
-    network = mc3.build_video_resnet("mc3_18", weights, weights_dir=weights_dir)
-    published = weights == "default" or Path(weights).name == mc3.NETWORKS["mc3_18"].file
-    return network, _KINETICS if published else Path(weights).name
+    else:
+        network = mc3.build_mc3_18(weights, weights_dir=weights_dir)
+    return network, mc3.weights_label("mc3_18", weights)
 
 
 def _audio(name: Name, weights) -> tuple[keras.Model, str]:

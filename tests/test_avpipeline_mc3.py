@@ -5,54 +5,17 @@ import numpy as np
 import numpy_video_resnet as reference
 import pytest
 import torch_writing
+from video_checkpoints import randomized, torch_state, write
 
-from avpipeline import cli
-from avpipeline.backbones import mc3
+from avpipeline.backbones import build_extractor, mc3
 from avpipeline.backbones.mc3 import build_mc3_18, build_video_classifier, build_video_resnet, frame_scaling
+from avpipeline.backbones.weights import fill_seeded
 from avpipeline.errors import InputError
 
 SIZES = {"frames": 5, "size": 12}
 CLASSES = 7
 # Trainable parameters with a 400-class head, as torchvision states them.
 PARAMETERS = {"mc3_18": 11_695_440, "r3d_18": 33_371_472, "r2plus1d_18": 31_505_325}
-KINDS = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
-KINDS |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
-
-
-def randomized(model, seed=0):
-    """Batch norms that do something: scales and variances around 1, shifts and means around 0."""
-    rng = np.random.default_rng(seed)
-    for weight in model.weights:
-        if weight.name in ("gamma", "moving_variance"):
-            weight.assign(rng.uniform(0.7, 1.3, weight.shape))
-        elif weight.name in ("beta", "moving_mean", "bias"):
-            weight.assign(rng.normal(0, 0.1, weight.shape))
-    return model
-
-
-def torch_state(model) -> dict[str, np.ndarray]:
-    """The model's weights under torch's names and in torch's layout, with what torch adds to a batch norm."""
-    state = {}
-    for weight in model.weights:
-        layer, kind = weight.path.split("/")
-        name, values = layer.replace("_", "."), np.asarray(weight)
-        if values.ndim == 5:
-            values = values.transpose(4, 3, 0, 1, 2)
-        if values.ndim == 2:
-            values = values.T
-        state[f"{name}.{KINDS[kind]}"] = np.ascontiguousarray(values)
-        if kind == "moving_variance":
-            state[f"{name}.num_batches_tracked"] = np.array([7], "int64")
-    return state
-
-
-def write(path, state, container=torch_writing.write_zip):
-    entries, storages = {}, {}
-    for index, (key, array) in enumerate(state.items()):
-        shape = () if key.endswith("num_batches_tracked") else array.shape
-        entries[key] = torch_writing.tensor(torch_writing.storage(str(index), array), shape)
-        storages[str(index)] = array
-    return container(path, torch_writing.state_dict(entries), storages)
 
 
 @pytest.fixture(scope="module")
@@ -108,14 +71,6 @@ def test_zip_checkpoint_is_found_by_torchvisions_name(classifier, checkpoint, tm
         np.testing.assert_array_equal(first, second)
 
 
-def test_command_writes_a_model_that_keras_loads(checkpoint, classifier, clip, tmp_path, capsys):
-    out = tmp_path / "out" / "mc3.keras"
-    argv = [str(checkpoint), str(out), "--frames", "5", "--size", "12"]
-    assert cli.run(mc3.main, prog="mc3", argv=argv) == 0
-    assert "mc3_18, 11,493,831 trainable parameters" in capsys.readouterr().out
-    np.testing.assert_allclose(keras.models.load_model(out)(clip), classifier(clip), rtol=0, atol=1e-4)
-
-
 def test_other_files_are_refused_with_one_sentence(classifier, tmp_path, monkeypatch):
     # Built once: nothing is put into it.
     monkeypatch.setattr(mc3, "_classifier", lambda *_: classifier)
@@ -139,14 +94,38 @@ def test_other_files_are_refused_with_one_sentence(classifier, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [(["out.txt"], "written as .keras"), (["out.keras", "--frames", "0"], "must be at least 1")],
+    ("network", "sentence"),
+    [
+        ("torchvision.models.video.resnet.VideoResNet", "is no checkpoint of mc3_18, it lacks layer1"),
+        ("models.att_Net", "holds the network models.att_Net where mc3_18 is needed"),
+    ],
 )
-def test_command_refuses_what_it_cannot_write(arguments, sentence, checkpoint, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert cli.run(mc3.main, prog="mc3", argv=[str(checkpoint), *arguments]) != 0
-    assert sentence in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+def test_a_whole_pickled_network_is_read_without_its_source(network, sentence, classifier, tmp_path):
+    """Classes are known by name and made into nothing; here the network has its classifier alone."""
+    kernel, bias = map(np.asarray, classifier.get_layer("fc").weights)
+    head = {"weight": np.ascontiguousarray(kernel.T), "bias": bias}
+    parameters = {
+        name: torch_writing.parameter(torch_writing.tensor(torch_writing.storage(name, array), array.shape))
+        for name, array in head.items()
+    }
+    linear = torch_writing.network("torch.nn.modules.linear.Linear", parameters)
+    root = torch_writing.network(network, modules={"fc": linear})
+    with pytest.raises(InputError, match=sentence):
+        build_mc3_18(torch_writing.write_zip(tmp_path / "whole.pth", root, head), **SIZES)
+
+
+def test_a_second_is_one_feature():
+    """An extractor's frames, 128x171, are cut to the middle; 16 of them give one feature."""
+    extractor = build_extractor("mc3_18", "none", seed=5)
+    assert extractor.info.label == "mc3_18:avg_pool" and extractor.info.weights == "none-seed5"
+    second = np.random.default_rng(3).integers(0, 256, (1, 16, 128, 171, 3)).astype("uint8")
+    feature = extractor(second)
+    assert feature.shape == (1, 512)
+    network = build_mc3_18(frames=16)
+    fill_seeded(network, 5)
+    cut = (second[:, :, 8:120, 30:142] / 255 - np.array(mc3.MEAN)) / np.array(mc3.DEVIATION)
+    expected = np.mean(network(cut.astype("float32"))["features"], 1)
+    np.testing.assert_allclose(feature, expected, rtol=0, atol=1e-4 * expected.max())
 
 
 def test_frames_are_scaled_as_torchvision_does():

@@ -2,8 +2,6 @@
 
 One builder gives all three, as torchvision defines them, so that torchvision's checkpoints (Kinetics-400) load.
 MC3-18 never strides time: 100 frames give 100 features. The other two stride it by 8.
-
-    python -m avpipeline.backbones.mc3 mc3_18.pth mc3_18.keras      converts a torchvision checkpoint
 """
 
 import dataclasses
@@ -11,18 +9,19 @@ from pathlib import Path
 from typing import Literal
 
 import keras
-import tyro
 
-from avpipeline.backbones.weights import fetch, find_weights
+from avpipeline.backbones.weights import fetch, fill_seeded, find_weights
 from avpipeline.checkpoints import TorchFile, read_torch
-from avpipeline.cli import run
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path
+from avpipeline.torch_files import AUTHOR_CLASSES
 from avpipeline.torch_weights import assign
 
 FRAMES, FRAME_SIZE = 100, 112
 CHANNELS = 512
 KINETICS_CLASSES = 400
+PRETRAINED = "kinetics-400"
+# Frames that the published weights were trained on together, about a second of them.
+CLIP_FRAMES = 16
 # Of frames scaled to [0, 1], as torchvision's weights want them; before, frames are resized to `RESIZE` (height,
 # width; bilinear, no antialias) and the middle `FRAME_SIZE` square is cut out.
 MEAN, DEVIATION = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
@@ -33,6 +32,7 @@ _FULL, _NO_TIME, _FACTORED = "full", "no_time", "factored"
 _URL = "https://download.pytorch.org/models/"
 # Classes that a whole pickled network of torchvision names, which `read_torch` takes as inert records.
 _MODULE = "torchvision.models.video.resnet."
+_WHOLE = f"{_MODULE}VideoResNet"
 _CLASSES = frozenset(
     _MODULE + name
     for name in (
@@ -67,9 +67,9 @@ NETWORKS = {
 Name = Literal["mc3_18", "r3d_18", "r2plus1d_18"]
 
 
-def build_mc3_18(weights=None, *, frames: int = FRAMES, size: int = FRAME_SIZE) -> keras.Model:
+def build_mc3_18(weights=None, *, frames: int = FRAMES, size: int = FRAME_SIZE, weights_dir=None) -> keras.Model:
     """MC3-18 as the event layers' backbone; see `build_video_resnet`."""
-    return build_video_resnet("mc3_18", weights, frames=frames, size=size)
+    return build_video_resnet("mc3_18", weights, frames=frames, size=size, weights_dir=weights_dir)
 
 
 def build_video_resnet(
@@ -113,7 +113,7 @@ def build_video_classifier(
     network = NETWORKS[name]
     if weights == "default":
         weights = find_weights([network.file], weights_dir) or fetch(network.file, _URL + network.file, weights_dir)
-    file = None if weights is None else read_torch(weights, classes=_CLASSES)
+    file = None if weights is None else read_torch(weights, classes=_CLASSES | AUTHOR_CLASSES)
     if file is not None:
         num_classes = _class_count(file, weights, name)
     model = _classifier(name, network, frames, size, num_classes)
@@ -121,6 +121,46 @@ def build_video_classifier(
         state = {key: value for key, value in file.state.items() if not key.endswith(".num_batches_tracked")}
         assign(model, state, _torch_names(model), weights)
     return model
+
+
+def build_video_extractor(
+    name: Name, variant: str, weights="default", *, weights_dir=None, seed: int = 0
+) -> tuple[keras.Model, str]:
+    """A network as an extractor of one feature a second, from 16 frames.
+
+    Args:
+      variant: "avg_pool", the only one: the last activation's mean over time and picture.
+      weights: as `build_video_resnet`, and "none" for seeded random ones.
+      seed: of random weights.
+
+    Returns:
+      a model from frames `(batch, 16, 112, 112, 3)` as `prepare_second` gives them to `(batch, 512)`, and the name of
+      its weights as features record it.
+    """
+    del variant
+    network = build_video_resnet(
+        name, None if weights == "none" else weights, frames=CLIP_FRAMES, weights_dir=weights_dir
+    )
+    if weights == "none":
+        fill_seeded(network, seed)
+    mean = keras.layers.GlobalAveragePooling1D(name="avg_pool")(network.output["features"])
+    model = keras.Model(network.input, mean, name=name)
+    model.trainable = False
+    return model, weights_label(name, weights)
+
+
+def weights_label(name: Name, weights) -> str:
+    """The name of `weights` ("none", "default" or a file) as features record it."""
+    if weights == "none":
+        return "none"
+    is_published = weights == "default" or Path(weights).name == NETWORKS[name].file
+    return PRETRAINED if is_published else Path(weights).name
+
+
+def prepare_second(frames):
+    """The middle of frames `(..., 128, 171, 3)`, RGB from 0 to 255, normalised."""
+    top, left = (round((length - FRAME_SIZE) / 2) for length in RESIZE)
+    return frame_scaling()(frames[..., top : top + FRAME_SIZE, left : left + FRAME_SIZE, :])
 
 
 def frame_scaling(**kwargs) -> keras.layers.Rescaling:
@@ -131,6 +171,11 @@ def frame_scaling(**kwargs) -> keras.layers.Rescaling:
 
 
 def _class_count(file: TorchFile, path, name: str) -> int:
+    if file.root_class not in (None, _WHOLE):
+        raise InputError(
+            f"{path}: holds the network {file.root_class} where {name} is needed; "
+            f"give torchvision's {NETWORKS[name].file}."
+        )
     head = file.state.get("fc.weight")
     if head is None or head.ndim != 2 or head.shape[1] != CHANNELS:
         raise InputError(
@@ -212,36 +257,3 @@ def _convolved(x, filters: int, kernel, strides, name: str, norm_name: str):
         filters, kernel, strides, padding, use_bias=False, kernel_initializer="he_normal", name=name
     )
     return keras.layers.BatchNormalization(epsilon=1e-5, momentum=0.9, name=norm_name)(convolution(x))
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Files to read and write."""
-
-    checkpoint: tyro.conf.Positional[Path]
-    """A torchvision checkpoint, e.g. mc3_18-a90a0ba3.pth."""
-    out: tyro.conf.Positional[Path]
-    """The .keras file to write: the network with its classifier."""
-    network: Name = "mc3_18"
-    """Which network the checkpoint is of."""
-    frames: int = FRAMES
-    """Frames of a clip that the written model takes."""
-    size: int = FRAME_SIZE
-    """Height and width of its frames."""
-
-
-def main(settings: Settings) -> None:
-    """Converts a torchvision checkpoint of a video network to a .keras model."""
-    if settings.out.suffix != ".keras":
-        raise InputError(f"{settings.out}: a Keras model is written as .keras; choose a name that ends so.")
-    if settings.frames < 1 or settings.size < 1:
-        raise InputError(f"--frames {settings.frames} --size {settings.size}: both must be at least 1.")
-    model = build_video_classifier(settings.network, settings.checkpoint, frames=settings.frames, size=settings.size)
-    with atomic_path(settings.out) as temporary:
-        model.save(temporary)
-    trainable = sum(weight.numpy().size for weight in model.trainable_weights)
-    print(f"{settings.checkpoint}: {model.name}, {trainable:,} trainable parameters, written to {settings.out}")
-
-
-if __name__ == "__main__":
-    raise SystemExit(run(main, prog="python -m avpipeline.backbones.mc3"))
