@@ -38,7 +38,7 @@ def assign(model: keras.Model, state: Mapping[str, np.ndarray], names: Mapping[s
       path: the checkpoint, for error sentences.
 
     Raises:
-      InputError: a tensor is missing, superfluous, or of another shape; nothing is assigned then.
+      InputError: a tensor is missing, superfluous, of another shape or no numbers; nothing is assigned then.
     """
     weights = {weight.path: weight for weight in model.weights}
     wanted = {name: weights[target] for name, target in names.items() if target in weights}
@@ -55,6 +55,8 @@ def assign(model: keras.Model, state: Mapping[str, np.ndarray], names: Mapping[s
                 f"{path}: its {name} of shape {tuple(np.shape(state[name]))} does not fit {model.name}, which needs "
                 f"{_torch_shape(tuple(weight.shape))}; give the checkpoint of that model."
             )
+        if not np.isfinite(values[name]).all():
+            raise InputError(f"{path}: its {name} holds NaN or infinite values; get the file again.")
     for name, weight in wanted.items():
         weight.assign(values[name])
 

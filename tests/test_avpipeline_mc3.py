@@ -82,6 +82,7 @@ def test_other_files_are_refused_with_one_sentence(classifier, tmp_path, monkeyp
         "it lacks layer1.0.conv1.0.weight": head,
         "it also has stem.3.weight": state | {"stem.3.weight": no_time},
         "does not fit mc3_18, which needs (64, 3, 3, 7, 7)": state | {"stem.0.weight": no_time},
+        "its fc.bias holds NaN or infinite values": state | {"fc.bias": np.full(CLASSES, np.nan, "float32")},
     }
     for index, (sentence, content) in enumerate(files.items()):
         path = write(tmp_path / f"{index}.pth", content)
