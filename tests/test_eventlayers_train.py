@@ -55,7 +55,7 @@ def trained(few_clips, said, tmp_path_factory):
 def test_command_writes_result_weights_logs_and_pictures(trained, said):
     said = said.getvalue()
     assert "backbones small" in said and "Event-specific layers" in said and "59.1" in said and "67.0" in said
-    assert "rendered test bed, 4 clips (smoke: 1 of 30 epochs)" in said
+    assert "rendered test bed, 4 clips (smoke: 1 of 40 epochs)" in said
     result = json.loads((trained / "result.json").read_text())
     assert f"video accuracy {100 * result['test_mean']:.1f} (1 seed)" in said
     for name in ("best.keras", "log.csv", "curves.png", "predictions.npz"):
@@ -204,6 +204,7 @@ def test_bad_input_is_one_sentence(words, sentence, few_clips, capsys, tmp_path)
 
 
 def test_script_starts_as_the_module_does():
-    done = subprocess.run([sys.executable, "eventlayers/train.py", "--version"], cwd=ROOT, capture_output=True, text=True)
+    words = [sys.executable, "eventlayers/train.py", "--version"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"python -m eventlayers.train {runs.__version__}"
