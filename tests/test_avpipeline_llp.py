@@ -92,6 +92,8 @@ def test_bad_lists_are_one_sentence(folder, spoil, words):
 def test_unknown_split(folder):
     with pytest.raises(InputError, match="llp: has no split 'eval', only train, val, test"):
         read_llp(folder, "eval")
+    with pytest.raises(InputError, match="llp: training labels are all, drawn, single, not 'one'"):
+        read_llp(folder, "train", "one")
 
 
 def test_the_official_lists(reference_dir):
