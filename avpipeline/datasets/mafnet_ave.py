@@ -1,4 +1,4 @@
-"""AVE with one label a video, for models that name a whole video: 28 classes in alphabetical order, no background."""
+"""AVE as MAFnet reads it: one label a video, the 28 classes in alphabetical order, zeros after a video's end."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,11 +18,12 @@ from avpipeline.datasets.ave import (
 )
 from avpipeline.datasets.base import SelectedRows, Split
 from avpipeline.datasets.mafnet_pickles import has_pickles, load_mafnet_pickles
-from avpipeline.datasets.padding import ZeroPadded, whole_segments
+from avpipeline.datasets.padding import ZeroPadded
+from avpipeline.datasets.video_lists import real_seconds
 from avpipeline.errors import InputError
 
 
-def load_ave_videos(data_dir, split: str, *, modalities: Iterable[str] | None = None, pickles: bool = True) -> Split:
+def load_mafnet_ave(data_dir, split: str, *, modalities: Iterable[str] | None = None, pickles: bool = True) -> Split:
     """One split of AVE with labels `(videos, classes)`, one-hot, the classes in alphabetical order.
 
     Features come from the pickles of MAFnet's authors where those are in the folder, else from where `load_ave`
@@ -52,7 +53,7 @@ def load_ave_videos(data_dir, split: str, *, modalities: Iterable[str] | None = 
         rows = feature_rows(features, annotations)[order]
         inputs[modality] = SelectedRows(features.source, rows)
         if features.seconds is not None:
-            inputs[modality] = ZeroPadded(inputs[modality], whole_segments(features.seconds[rows], SEGMENTS))
+            inputs[modality] = ZeroPadded(inputs[modality], real_seconds(features.seconds[rows], SEGMENTS))
     labels = video_labels(annotations)[order][:, :-1]
     names = list(dict.fromkeys(item.category for item in annotations))
     alphabetical = sorted(names)
