@@ -21,15 +21,20 @@ def segment_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(np.mean(labels.argmax(-1) == probabilities.argmax(-1)))
 
 
+def video_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Share of videos whose most probable class is the labelled one, of arrays `(videos, classes)`."""
+    return segment_accuracy(labels, probabilities)
+
+
 def confusion_matrix(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Counts `(classes, classes)` of segments: row = labelled class, column = predicted class."""
+    """Counts `(classes, classes)` of segments or videos: row = labelled class, column = predicted class."""
     classes = labels.shape[-1]
     pairs = labels.argmax(-1).ravel() * classes + probabilities.argmax(-1).ravel()
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
 def per_class_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Share of each class's segments that are right, `(classes,)`; NaN for a class without a segment."""
+    """Share of each class's segments or videos that are right, `(classes,)`; NaN for a class without any."""
     counts = confusion_matrix(labels, probabilities)
     totals = counts.sum(1)
     return np.divide(np.diag(counts), totals, out=np.full(len(counts), np.nan), where=totals > 0)
