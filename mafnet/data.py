@@ -3,15 +3,11 @@
 import dataclasses
 from pathlib import Path
 
-import numpy as np
-
 from ave.pairs import averaged
 from avpipeline.backbones import VARIANTS
 from avpipeline.datasets import load_video_split, mafnet_pickles
-from avpipeline.datasets.mafnet_ave import load_mafnet_ave
+from avpipeline.datasets.ave_videos import load_ave_videos
 from avpipeline.datasets.base import ArraySource, Split
-from avpipeline.datasets.padding import ZeroPadded
-from avpipeline.datasets.video_lists import MASK
 from avpipeline.errors import InputError
 from mafnet.config import ModelConfig
 
@@ -72,17 +68,9 @@ def _load(dataset: str, name: str, dimensions: dict[str, int], data_dir: Path | 
         # The pickles serve the models whose features they hold; DMRN has features of its own.
         pickled = {modality: len(info.shape) for modality, info in mafnet_pickles.FEATURES.items()}
         pickles = dimensions.items() <= pickled.items()
-        return load_mafnet_ave(data_dir, name, modalities=tuple(dimensions), pickles=pickles)
+        return load_ave_videos(data_dir, name, modalities=tuple(dimensions), pickles=pickles)
     place = f"{dataset}-{fold}" if dataset == "ucf51" else dataset
-    return _zero_padded(load_video_split(place, name, data_dir, modalities=(*dimensions, MASK)))
-
-
-def _zero_padded(split: Split) -> Split:
-    """A split with a mask among its inputs, with zeros where the mask is 0 instead."""
-    inputs = dict(split.inputs)
-    mask = inputs.pop(MASK)
-    values = mask.read(np.arange(len(mask)))
-    return dataclasses.replace(split, inputs={name: ZeroPadded(source, values) for name, source in inputs.items()})
+    return load_video_split(place, name, data_dir, modalities=tuple(dimensions))
 
 
 def _load_rendered(name: str, dimensions: dict[str, int], data_dir: Path | None) -> Split:

@@ -9,7 +9,7 @@ from ave_files import write_h5
 
 from avpipeline.datasets import mafnet_pickles
 from avpipeline.datasets.ave import class_names, read_annotations, read_order
-from avpipeline.datasets.mafnet_ave import load_mafnet_ave
+from avpipeline.datasets.ave_videos import load_ave_videos
 from avpipeline.datasets.mafnet_pickles import CLASS_NAMES, FEATURES, load_mafnet_pickles
 from avpipeline.datasets.padding import segment_mask
 from avpipeline.errors import InputError
@@ -73,7 +73,7 @@ def test_only_what_is_asked_for_is_read(whole, tmp_path):
 
 
 def test_the_video_level_loader_takes_pickles_first(whole):
-    split = load_mafnet_ave(whole, "test", modalities=["visual"])
+    split = load_ave_videos(whole, "test", modalities=["visual"])
     assert split.class_names == CLASS_NAMES and len(split) == VIDEOS
 
 

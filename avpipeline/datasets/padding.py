@@ -7,6 +7,11 @@ from avpipeline.datasets.base import Source, Split
 _ROWS_AT_ONCE = 16
 
 
+def whole_segments(seconds: np.ndarray, most: int) -> np.ndarray:
+    """How many segments of one second a length has, int64: rounded, at least 1, at most `most`."""
+    return np.clip(np.floor(np.asarray(seconds, np.float64) + 0.5), 1, most).astype(np.int64)
+
+
 class ZeroPadded:
     """Rows of another source in which the segments after each video's end are zeros.
 
@@ -15,22 +20,23 @@ class ZeroPadded:
 
     Args:
       source: rows `(segments, ...)`.
-      mask: `(rows, segments)`, 0 or False for what lies after the end.
+      segments: how many segments each row has of its own, `(rows,)` whole numbers.
     """
 
-    def __init__(self, source: Source, mask: np.ndarray):
+    def __init__(self, source: Source, segments: np.ndarray):
+        if len(source) != len(segments):
+            raise ValueError(f"{len(segments)} lengths for {len(source)} rows")
         self.source = source
+        self.segments = np.asarray(segments, np.int64)
         self.shape = tuple(source.shape)
-        self.mask = np.asarray(mask, bool)
-        if self.mask.shape != (len(source), self.shape[0]):
-            raise ValueError(f"a mask {self.mask.shape} for {len(source)} rows of {self.shape[0]} segments")
 
     def __len__(self) -> int:
         return len(self.source)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
+        rows = np.asarray(rows)
         values = self.source.read(rows)
-        values[~self.mask[rows]] = 0
+        values[np.arange(self.shape[0]) >= self.segments[rows, np.newaxis]] = 0
         return values
 
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 
 from avpipeline.datasets.base import ArraySource, SelectedRows, Split
+from avpipeline.datasets.padding import ZeroPadded, whole_segments
 from avpipeline.errors import InputError
 
 # Input of `join_features` beside the modalities: which seconds of a clip are really there.
@@ -77,9 +78,8 @@ _COLUMNS = ("ids", "labels", "files", "starts", "ends", "aliases")
 def join_features(videos: VideoList, folder, *, modalities: Iterable[str] | None = None) -> Split:
     """The features of `videos` in a folder of shards, as a split with labels `(videos, classes)`.
 
-    Videos without features are left out and a warning counts and names them. Features of shorter videos are
-    zeros from their end on, as extraction fills them up; the input `"mask"`, `(seconds,)`, is 1 where a second has
-    sound or pictures, in part at least, and 0 where there is nothing but filling.
+    Videos without features are left out and a warning counts and names them. The features of a shorter video are
+    zeros after its end, as `padding.ZeroPadded` does it; the input `"mask"`, `(seconds,)`, is 0 there and 1 before.
 
     Args:
       folder: written by `python -m avpipeline.extract`.
@@ -102,10 +102,10 @@ def join_features(videos: VideoList, folder, *, modalities: Iterable[str] | None
     row_of = {clip: row for row, clip in enumerate(shards.ids)}
     videos, rows = _with_places(videos, row_of, folder, "features", "extract their clips too")
     rows = np.asarray(rows, np.int64)
-    inputs = {name: SelectedRows(shards.sources[name], rows) for name in wanted if name != MASK}
+    segments = whole_segments(np.maximum(shards.audio_seconds, shards.video_seconds)[rows], shards.seconds)
+    inputs = {name: ZeroPadded(SelectedRows(shards.sources[name], rows), segments) for name in wanted if name != MASK}
     if MASK in wanted:
-        lengths = np.maximum(shards.audio_seconds, shards.video_seconds)[rows]
-        inputs[MASK] = ArraySource(real_seconds(lengths, shards.seconds))
+        inputs[MASK] = ArraySource((np.arange(shards.seconds) < segments[:, np.newaxis]).astype(np.float32))
     return Split(
         dataset=videos.dataset,
         name=videos.name,
@@ -115,16 +115,6 @@ def join_features(videos: VideoList, folder, *, modalities: Iterable[str] | None
         labels=videos.labels,
         features={name: shards.features[name] for name in wanted if name != MASK},
     )
-
-
-def real_seconds(lengths: np.ndarray, seconds: int) -> np.ndarray:
-    """`(clips, seconds)` float32: 1 where second t of a clip begins before the clip's end, 0 after it.
-
-    Args:
-      lengths: `(clips,)`, of each clip in seconds.
-      seconds: that the features were filled up to.
-    """
-    return (np.arange(seconds) < np.asarray(lengths)[:, np.newaxis]).astype(np.float32)
 
 
 def find_clips(videos: VideoList, folder) -> tuple[VideoList, tuple[Path, ...]]:

@@ -1,9 +1,7 @@
-"""AVE as MAFnet reads it: one label a video, the 28 classes in alphabetical order, zeros after a video's end."""
+"""AVE with one label a video, for models that name a whole video: 28 classes in alphabetical order, no background."""
 
 from collections.abc import Iterable
 from pathlib import Path
-
-import numpy as np
 
 from avpipeline.datasets.ave import (
     ANNOTATIONS,
@@ -14,16 +12,15 @@ from avpipeline.datasets.ave import (
     open_features,
     read_annotations,
     read_order,
-    video_labels,
 )
 from avpipeline.datasets.base import SelectedRows, Split
 from avpipeline.datasets.mafnet_pickles import has_pickles, load_mafnet_pickles
-from avpipeline.datasets.padding import ZeroPadded
-from avpipeline.datasets.video_lists import real_seconds
+from avpipeline.datasets.padding import ZeroPadded, whole_segments
+from avpipeline.datasets.video_lists import VideoList, one_hot
 from avpipeline.errors import InputError
 
 
-def load_mafnet_ave(data_dir, split: str, *, modalities: Iterable[str] | None = None, pickles: bool = True) -> Split:
+def load_ave_videos(data_dir, split: str, *, modalities: Iterable[str] | None = None, pickles: bool = True) -> Split:
     """One split of AVE with labels `(videos, classes)`, one-hot, the classes in alphabetical order.
 
     Features come from the pickles of MAFnet's authors where those are in the folder, else from where `load_ave`
@@ -53,16 +50,36 @@ def load_mafnet_ave(data_dir, split: str, *, modalities: Iterable[str] | None = 
         rows = feature_rows(features, annotations)[order]
         inputs[modality] = SelectedRows(features.source, rows)
         if features.seconds is not None:
-            inputs[modality] = ZeroPadded(inputs[modality], real_seconds(features.seconds[rows], SEGMENTS))
-    labels = video_labels(annotations)[order][:, :-1]
-    names = list(dict.fromkeys(item.category for item in annotations))
-    alphabetical = sorted(names)
+            inputs[modality] = ZeroPadded(inputs[modality], whole_segments(features.seconds[rows], SEGMENTS))
+    videos = read_ave_videos(folder, split)
     return Split(
         dataset="ave",
         name=split,
-        ids=tuple(annotations[row].video_id for row in order),
-        class_names=tuple(alphabetical),
+        ids=videos.ids,
+        class_names=videos.class_names,
         inputs=inputs,
-        labels=np.ascontiguousarray(labels[:, [names.index(name) for name in alphabetical]]),
+        labels=videos.labels,
         features={modality: features.info for modality, features in opened.items()},
+    )
+
+
+def read_ave_videos(data_dir, split: str) -> VideoList:
+    """The videos of one split of AVE, each with the category of its event, the classes in alphabetical order.
+
+    A few videos are there twice or more, with other categories: each of their rows is a video of its own here.
+
+    Raises:
+      InputError: a file is missing or malformed.
+    """
+    annotations = read_annotations(Path(data_dir) / ANNOTATIONS)
+    order = read_order(data_dir, split, annotations)
+    names = tuple(sorted({item.category for item in annotations}))
+    ids = tuple(annotations[row].video_id for row in order)
+    return VideoList(
+        dataset="ave",
+        name=split,
+        ids=ids,
+        class_names=names,
+        labels=one_hot([names.index(annotations[row].category) for row in order], len(names)),
+        files=tuple(f"{video}.mp4" for video in ids),
     )
