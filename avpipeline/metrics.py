@@ -17,13 +17,8 @@ class SegmentAccuracy(keras.metrics.CategoricalAccuracy):
 
 
 def segment_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """As `SegmentAccuracy`, of whole arrays `(videos, segments, classes)`; a fraction in [0, 1]."""
+    """As `SegmentAccuracy`, of whole arrays `(videos, segments, classes)`, or of videos, `(videos, classes)`."""
     return float(np.mean(labels.argmax(-1) == probabilities.argmax(-1)))
-
-
-def video_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Share of videos whose most probable class is the labelled one, of arrays `(videos, classes)`."""
-    return segment_accuracy(labels, probabilities)
 
 
 def confusion_matrix(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

@@ -12,6 +12,8 @@ from avpipeline.errors import InputError
 from mafnet.config import ModelConfig
 
 DATASETS = ("rendered", "ave", "ucf51", "kinetics_sounds")
+# Kinetics-Sounds has three lists of classes; the paper counts 32.
+KINETICS_LISTS = (31, 32, 34)
 # What a model reads, by how many dimensions one clip's feature has.
 _NEEDED = {
     ("visual", 1): "a vector such as densenet201:avg_pool",
@@ -21,7 +23,15 @@ _NEEDED = {
 }
 
 
-def load_split(dataset: str, name: str, network: ModelConfig, data_dir: Path | None = None, *, fold: int = 1) -> Split:
+def load_split(
+    dataset: str,
+    name: str,
+    network: ModelConfig,
+    data_dir: Path | None = None,
+    *,
+    fold: int = 1,
+    classes: int = 32,
+) -> Split:
     """One split with labels `(videos, classes)` and the inputs "visual" and "audio" as far as `network` reads them.
 
     Args:
@@ -31,12 +41,14 @@ def load_split(dataset: str, name: str, network: ModelConfig, data_dir: Path | N
         takes vectors.
       data_dir: folder of the dataset's files; None for the rendered dataset.
       fold: which of UCF51's three official splits.
+      classes: which of `KINETICS_LISTS`.
 
     Raises:
       InputError: files missing or wrong, or other features than the model can read.
     """
     dimensions = {modality: len(shape) for modality, shape in _shapes(network).items()}
-    split = _load(dataset, name, dimensions, data_dir, fold)
+    place = {"ucf51": f"ucf51-{fold}", "kinetics_sounds": f"kinetics_sounds-{classes}"}.get(dataset, dataset)
+    split = _load(place, name, dimensions, data_dir)
     if dimensions.get("visual") == 1 and len(split.features["visual"].shape) == 3:
         split = _with_visual_means(split)
     for modality, count in dimensions.items():
@@ -61,7 +73,7 @@ def _shapes(network: ModelConfig) -> dict[str, tuple[int, ...]]:
     return {modality: shapes[modality] for modality in network.modalities}
 
 
-def _load(dataset: str, name: str, dimensions: dict[str, int], data_dir: Path | None, fold: int) -> Split:
+def _load(dataset: str, name: str, dimensions: dict[str, int], data_dir: Path | None) -> Split:
     if dataset == "rendered":
         return _load_rendered(name, dimensions, data_dir)
     if dataset == "ave" and data_dir is not None:
@@ -69,8 +81,7 @@ def _load(dataset: str, name: str, dimensions: dict[str, int], data_dir: Path | 
         pickled = {modality: len(info.shape) for modality, info in mafnet_pickles.FEATURES.items()}
         pickles = dimensions.items() <= pickled.items()
         return load_ave_videos(data_dir, name, modalities=tuple(dimensions), pickles=pickles)
-    place = f"{dataset}-{fold}" if dataset == "ucf51" else dataset
-    return load_video_split(place, name, data_dir, modalities=tuple(dimensions))
+    return load_video_split(dataset, name, data_dir, modalities=tuple(dimensions))
 
 
 def _load_rendered(name: str, dimensions: dict[str, int], data_dir: Path | None) -> Split:
