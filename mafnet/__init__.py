@@ -3,6 +3,7 @@
 import avpipeline  # noqa: F401  first: it quiets TensorFlow's start
 
 # isort: split
+from mafnet.author_checkpoints import load_author_checkpoint
 from mafnet.config import CLASS_NAMES, MODELS, PRESETS, ModelConfig, TrainConfig, model_config, train_config
 from mafnet.layers import FiLM, FiLMedResidualBlock, ModalityTemporalAttention
 from mafnet.models import build_model, has_attention, with_attention, with_film
@@ -21,6 +22,7 @@ __all__ = [
     "build_model",
     "compile_model",
     "has_attention",
+    "load_author_checkpoint",
     "model_config",
     "train_config",
     "with_attention",

@@ -15,15 +15,12 @@ from typing import Literal
 
 import tyro
 
-from ave.config import CLASS_NAMES as AVE_CLASS_NAMES
+from avpipeline.datasets.mafnet_pickles import CLASS_NAMES
 
 PRESETS = ("code", "paper")
 MODALITIES = ("visual", "audio")
 # What a training step can be drawn to train: the updates of the authors' code, in the order of their moments.
 UPDATES = ("image", "all", "sound")
-
-# AVE's 28 classes in the order of the authors' labels and checkpoints: alphabetical, without background.
-CLASS_NAMES = tuple(sorted(AVE_CLASS_NAMES[:-1]))
 
 _BLOCKS = Literal["none", "residual", "film"]
 

@@ -193,14 +193,11 @@ def with_film(model: keras.Model) -> keras.Model:
     Raises:
       ValueError: the model has no FiLM layer.
     """
-    blocks = {
-        layer.name.removesuffix("_block"): layer
-        for layer in model.layers
-        if isinstance(layer, FiLMedResidualBlock)
-    }
+    blocks = [layer for layer in model.layers if isinstance(layer, FiLMedResidualBlock)]
     if not blocks:
         raise ValueError(f"{model.name} has no FiLM layer to show; mafnet has")
     outputs = {"video": model.output}
-    for modality, block in blocks.items():
+    for block in blocks:
+        modality = block.name.removesuffix("_block")
         outputs |= {f"{modality}_before": block.output[1], f"{modality}_after": block.output[2]}
     return keras.Model(model.input, outputs, name=f"{model.name}_film")
