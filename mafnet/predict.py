@@ -234,7 +234,7 @@ def as_text(document: Mapping) -> str:
 def _write_pictures(prediction: Prediction, predictor: Predictor, document: Mapping, path: Path) -> None:
     """Figure 3 of one file; from the second window on the pictures are numbered."""
     about, info = prediction.media, predictor.info
-    title = f"{about.path.name}: {document['label']} ({document['probability']:.2f}) - {info.paper} {info.model}"
+    title = f"{about.path.name}: {document['label']} ({document['probability']:.2f}) - {info.model}"
     for number, start in enumerate(range(0, len(prediction.scores), predictor.window), start=1):
         scores = prediction.scores[start : start + predictor.window]
         modality_scores(

@@ -271,7 +271,7 @@ def draw_example(weights: Path, test: Split, out: Path) -> None:
     if scores is None:
         return
     name = test.ids[0]
-    title = f"{name}: {info.class_names[probabilities.argmax()]} - mafnet {info.model}, trained on {info.dataset}"
+    title = f"{name}: {info.class_names[probabilities.argmax()]} - {info.model}, trained on {info.dataset}"
     modality_scores(out / f"{name}_scores.png", scores, tuple(inputs), title=title)
 
 
