@@ -3,9 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import keras
-import numpy as np
 import tensorflow as tf
-from keras import ops
 
 from mafnet.config import UPDATES
 
@@ -13,13 +11,15 @@ _NUMBERS = 2**32
 
 
 def mixed(value):
-    """An integer mixed to another of 32 bits; of NumPy or TensorFlow, int64.
+    """A whole number of 0 or more, an int or an int64 tensor, mixed to another of 32 bits.
 
-    Whole numbers alone, so that graphs, XLA, every device and NumPy agree to the bit; TensorFlow's random
-    operations do not.
+    Whole numbers alone, so that graphs, XLA and every device agree to the bit; TensorFlow's random operations do
+    not.
     """
     for _ in range(2):
-        value = ((value ^ (value // 2**16)) * 0x45D9F3B) % _NUMBERS
+        value = value % _NUMBERS
+        value = (value ^ (value // 2**16)) * 0x45D9F3B
+    value = value % _NUMBERS
     return value ^ (value // 2**16)
 
 
@@ -83,18 +83,19 @@ class SeparateAdams(keras.optimizers.Adam):
         self.chosen = self.add_variable((), everything, name="chosen", **counter)
         self.steps = self.add_variable((len(UPDATES),), name="steps", **counter)
 
-    def drawn(self, step):
-        """Index in `UPDATES` of what step `step`, from 0, trains; of NumPy or TensorFlow int64, any shape."""
+    def drawn(self, step) -> tf.Tensor:
+        """Index in `UPDATES` of what step `step`, from 0, trains; int64 of any shape, from NumPy or TensorFlow."""
+        step = tf.convert_to_tensor(step, "int64")
         if self.update_sequence is not None:
-            sequence = [UPDATES.index(update) for update in self.update_sequence]
-            return ops.take(ops.convert_to_tensor(sequence, "int64"), step % len(sequence))
-        number = mixed(step + int(mixed(np.int64(self.seed) + 1)))
+            sequence = tf.constant([UPDATES.index(update) for update in self.update_sequence], "int64")
+            return tf.gather(sequence, step % len(self.update_sequence))
+        number = mixed(step + mixed(self.seed + 1))
         thresholds = [round(share * _NUMBERS) for share in (self.prob_image, self.prob_image + self.prob_all)]
-        return sum(ops.cast(number >= threshold, "int64") for threshold in thresholds)
+        return tf.add_n([tf.cast(number >= threshold, "int64") for threshold in thresholds])
 
     def choose(self) -> None:
         """Sets which Adam takes the next step."""
-        self.assign(self.chosen, self.drawn(ops.convert_to_tensor(self.iterations)))
+        self.assign(self.chosen, self.drawn(self.iterations))
 
     def build(self, variables):
         if self.built:
@@ -107,36 +108,31 @@ class SeparateAdams(keras.optimizers.Adam):
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
-        momentums, velocities = self._momentums[index], self._velocities[index]
-        dtype = variable.dtype
-        row = ops.convert_to_tensor(self.chosen)
-        gradient, learning_rate = ops.cast(gradient, dtype), ops.cast(learning_rate, dtype)
-        step = ops.cast(ops.take(self.steps, row) + 1, dtype)
-        corrections = [1 - ops.power(ops.cast(beta, dtype), step) for beta in (self.beta_1, self.beta_2)]
-
-        momentum, velocity = ops.take(momentums, row, axis=0), ops.take(velocities, row, axis=0)
+        momentums, velocities = self._momentums[index].value, self._velocities[index].value
+        row = tf.convert_to_tensor(self.chosen)
+        # One row is read, never the whole: reading all would copy it before every write.
+        momentum, velocity = tf.gather(momentums, row), tf.gather(velocities, row)
+        gradient = tf.cast(gradient, variable.dtype)
         new_momentum = momentum + (gradient - momentum) * (1 - self.beta_1)
-        new_velocity = velocity + (ops.square(gradient) - velocity) * (1 - self.beta_2)
-        size = learning_rate * ops.sqrt(corrections[1]) / corrections[0]
-        change = size * new_momentum / (ops.sqrt(new_velocity) + self.epsilon)
+        new_velocity = velocity + (tf.square(gradient) - velocity) * (1 - self.beta_2)
+        step = tf.cast(tf.gather(self.steps.value, row) + 1, variable.dtype)
+        correction = tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))
+        size = tf.cast(learning_rate, variable.dtype) * correction
+        change = size * new_momentum / (tf.sqrt(new_velocity) + self.epsilon)
 
         leaves_out = [index in self.left_out.get(update, ()) for update in UPDATES]
         if any(leaves_out):
-            skip = ops.take(ops.convert_to_tensor(leaves_out), row)
-            new_momentum = ops.where(skip, momentum, new_momentum)
-            new_velocity = ops.where(skip, velocity, new_velocity)
-            change = ops.where(skip, ops.zeros_like(change), change)
-        self._set_row(momentums, row, new_momentum)
-        self._set_row(velocities, row, new_velocity)
+            skip = tf.gather(leaves_out, row)
+            new_momentum = tf.where(skip, momentum, new_momentum)
+            new_velocity = tf.where(skip, velocity, new_velocity)
+            change = tf.where(skip, tf.zeros_like(change), change)
+        self.assign(momentums, tf.IndexedSlices(new_momentum[None], row[None]))
+        self.assign(velocities, tf.IndexedSlices(new_velocity[None], row[None]))
         self.assign_sub(variable, change)
-
-    def _set_row(self, rows, row, values) -> None:
-        """Writes one row in place; the others are not copied."""
-        self.assign(rows, tf.IndexedSlices(values[None], row[None]))
 
     def apply(self, grads, trainable_variables=None):
         super().apply(grads, trainable_variables)
-        self.steps.assign_add(ops.one_hot(self.chosen, len(UPDATES), dtype="int64"))
+        self.steps.assign_add(tf.one_hot(self.chosen, len(UPDATES), dtype="int64"))
 
     def get_config(self):
         return {
