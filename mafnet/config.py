@@ -168,7 +168,7 @@ RENDERED_MODEL = {
     "dmrn_attention_units": 128,
     "dmrn_lstm_units": 64,
 }
-RENDERED_TRAINING = {"learning_rate": 1e-3, "batch_size": 16, "epochs": 30}
+RENDERED_TRAINING = {"learning_rate": 1e-3, "batch_size": 16, "epochs": 60}
 
 
 def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:

@@ -80,7 +80,10 @@ class _Attention(keras.layers.Layer):
         z = x
         for layer in self.scorer:
             z = layer(z)
-        weights = ops.softmax(ops.squeeze(z, -1), axis=self.over)
+        z = ops.squeeze(z, -1)
+        # Keras's softmax over several axes cannot do with an unknown batch size.
+        exponentials = ops.exp(z - ops.max(z, axis=self.over, keepdims=True))
+        weights = exponentials / ops.sum(exponentials, axis=self.over, keepdims=True)
         return self.pool(ops.expand_dims(weights, -1) * x), weights
 
     def pool(self, weighted):
