@@ -157,7 +157,11 @@ def predict_file(path, predictor: Predictor) -> Prediction:
             "their probabilities averaged; scores are those within a window"
         )
     elif seconds < predictor.window:
-        notes.append(f"shorter than the model's {predictor.window} s: its features are zero padded")
+        note = f"shorter than the model's {predictor.window} s: its features are zero padded"
+        if scores is not None:
+            padding = windows[0][1][seconds:].sum() / windows[0][1].sum()
+            note += f", and {100 * padding:.0f} % of the scores are on the padding"
+        notes.append(note)
     return Prediction(about, probabilities, scores, (*notes, *damage))
 
 

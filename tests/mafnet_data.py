@@ -1,8 +1,11 @@
-"""Small splits with one label a video in memory, for MAFnet's commands; each class has its own directions."""
+"""MAFnet's data in small: splits in memory, whose classes have their own directions, and pickles."""
+
+import pickle
 
 import numpy as np
 
 from avpipeline.datasets.base import ArraySource, Split
+from avpipeline.datasets.mafnet_pickles import FEATURES as PICKLED_FEATURES
 from avpipeline.features import FeatureInfo
 
 CLASS_NAMES = ("bark", "bell", "engine")
@@ -38,3 +41,23 @@ def video_split(name: str, videos: int = 8, *, noise: float = 0.5) -> Split:
 def video_splits(**sizes: int) -> dict[str, Split]:
     """`{"train", "val", "test"}`, 8 videos each where no size is given."""
     return {name: video_split(name, sizes.get(name, 8)) for name in ("train", "val", "test")}
+
+
+# Classes of the videos in the pickles: Violin, Bark, Bark.
+PICKLED = np.array([27, 4, 4])
+
+
+def dump(path, value):
+    path.write_bytes(pickle.dumps(value, 2))
+
+
+def write_pickles(folder, split="test", classes=PICKLED):
+    """The authors' pickles; a video's features begin with its number, the last one is padded after 6 s."""
+    folder.mkdir(exist_ok=True)
+    for name, info in PICKLED_FEATURES.items():
+        array = np.ones((len(classes), 10, *info.shape), np.float32)
+        array[..., 0] = np.arange(len(classes)).reshape(-1, *[1] * (array.ndim - 2))
+        array[-1, 6:] = 0
+        dump(folder / f"{split}Set_{name}.p", array)
+    dump(folder / f"{split}Set_target.p", np.eye(28)[classes])
+    return folder
