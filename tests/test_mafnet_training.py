@@ -37,8 +37,9 @@ def weights(model, *layers):
 
 
 def with_gradient(model):
-    """The weights but the biases before a normalization: those have no gradient but round-off, which Adam enlarges."""
-    return [np.array(weight) for weight in model.trainable_weights if not weight.path.endswith("_dense/bias")]
+    """The weights but biases before a normalization or softmax: their gradient is round-off, which Adam enlarges."""
+    without = ("_dense/bias", "score/bias")
+    return [np.array(weight) for weight in model.trainable_weights if not weight.path.endswith(without)]
 
 
 def state(model):
