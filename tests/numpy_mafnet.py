@@ -59,8 +59,8 @@ def attention_weights(cells, weights, over, score="hidden"):
     return softmax(z.ravel()).reshape(z.shape)
 
 
-def mafnet(weights, config, visual=None, audio=None):
-    """One video -> (class probabilities, attention weights or None)."""
+def mafnet(weights, config, visual=None, audio=None, sketches=None):
+    """One video -> (class probabilities, attention weights or None); `sketches` as of `compact_bilinear`."""
     raw = {"visual": visual, "audio": audio}
     raw = {name: raw[name].astype("float64") for name in config.modalities}
     means = {name: x if x.ndim == 2 else x.mean((1, 2)) for name, x in raw.items()}
@@ -85,7 +85,11 @@ def mafnet(weights, config, visual=None, audio=None):
         attention = attention_weights(cells, weights, config.attention, config.attention_score)
         weighed = attention[..., None] * cells
         features = weighed.mean(0) if config.attention == "modality" else weighed.sum(0)
-    scores = dense(fuse(features, weights, config.fusion), weights, "classifier")
+    if config.fusion == "mcb":
+        fused = compact_bilinear(*features, sketches, config.mcb_channels)
+    else:
+        fused = fuse(features, weights, config.fusion)
+    scores = dense(fused, weights, "classifier")
     if config.logits_norm:
         scores = norm(scores, weights, "classifier_norm")
     return softmax(scores), attention
@@ -95,7 +99,7 @@ def fuse(features, weights, fusion):
     """The modalities' features `(modalities, channels)` -> `(channels,)`."""
     if fusion == "addition":
         return features.sum(0)
-    if fusion == "dmr" and len(features) == 2:
+    if fusion == "dmr":
         visual, audio = features
         block = "fusion/block_0"
         from_audio = dense(np.tanh(dense(audio, weights, f"{block}/U_a_0")), weights, f"{block}/U_a_2")
@@ -105,10 +109,12 @@ def fuse(features, weights, fusion):
     return features.ravel()
 
 
-def count_sketch(x, places, signs, channels):
+def compact_bilinear(visual, audio, sketches, channels):
+    """The count sketch of the outer product, term by term; `sketches` are both modalities' places and signs."""
+    (v_places, v_signs), (a_places, a_signs) = sketches
     sketch = np.zeros(channels)
-    for value, place, sign in zip(x, places, signs, strict=True):
-        sketch[place] += sign * value
+    for i, j in np.ndindex(len(visual), len(audio)):
+        sketch[(v_places[i] + a_places[j]) % channels] += v_signs[i] * a_signs[j] * visual[i] * audio[j]
     return sketch
 
 
