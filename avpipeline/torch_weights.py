@@ -1,4 +1,4 @@
-"""Putting the tensors of a torch checkpoint into a Keras model, by name and checked."""
+"""Putting the tensors of a checkpoint, torch's above all, into a Keras model, by name and checked."""
 
 from collections.abc import Mapping
 
@@ -26,13 +26,16 @@ def bidirectional_lstm_names(torch_name: str, layer: str) -> dict[str, str]:
     }
 
 
-def assign(model: keras.Model, state: Mapping[str, np.ndarray], names: Mapping[str, str], path) -> None:
+def assign(
+    model: keras.Model, state: Mapping[str, np.ndarray], names: Mapping[str, str], path, *, transpose: bool = True
+) -> None:
     """Sets the model's weights from `state`; matrices are transposed, vectors taken as they are.
 
     Args:
-      state: torch name -> tensor.
-      names: torch name -> path of the Keras weight; names whose path the model lacks are left out.
+      state: the checkpoint's name -> tensor.
+      names: the checkpoint's name -> path of the Keras weight; names whose path the model lacks are left out.
       path: the checkpoint, for error sentences.
+      transpose: False where matrices lie as Keras's do.
 
     Raises:
       InputError: a tensor is missing, superfluous, or of another shape; nothing is assigned then.
@@ -45,12 +48,12 @@ def assign(model: keras.Model, state: Mapping[str, np.ndarray], names: Mapping[s
                 f"{path}: is no checkpoint of {model.name}, it {kind} {', '.join(sorted(found)[:3])}; "
                 "give the checkpoint of that model."
             )
-    values = {name: np.asarray(state[name]).T if np.ndim(state[name]) == 2 else state[name] for name in wanted}
     for name, weight in wanted.items():
-        if tuple(values[name].shape) != tuple(weight.shape):
+        shape = tuple(weight.shape)[::-1] if transpose and len(weight.shape) == 2 else tuple(weight.shape)
+        if np.shape(state[name]) != shape:
             raise InputError(
-                f"{path}: its {name} of shape {tuple(np.shape(state[name]))} does not fit {model.name}, which needs "
-                f"{tuple(reversed(weight.shape))}; give the checkpoint of that model."
+                f"{path}: its {name} of shape {np.shape(state[name])} does not fit {model.name}, which needs {shape}; "
+                "give the checkpoint of that model."
             )
     for name, weight in wanted.items():
-        weight.assign(values[name])
+        weight.assign(np.asarray(state[name]).T if transpose and len(weight.shape) == 2 else state[name])
