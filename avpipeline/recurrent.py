@@ -36,29 +36,48 @@ class _TorchRecurrent(keras.layers.Layer):
         self.recurrent_bias = weight("recurrent_bias", self.gates * self.units)
 
     def call(self, sequence, mask=None, initial_state=None):
-        # The input's share of all gates in one product; the loop is unrolled, because a while loop of ten tiny
-        # steps costs more than the steps.
-        from_input = self._from_input(sequence)
-        zeros = ops.zeros_like(from_input[:, 0, : self.units])
-        state = [zeros] * self.states if initial_state is None else [zeros + part for part in initial_state]
-        steps = range(sequence.shape[1])
-        outputs = {}
-        for step in reversed(steps) if self.go_backwards else steps:
-            following = self._step(from_input[:, step], state)
-            outputs[step] = following[0]
-            if mask is not None:
-                present = ops.expand_dims(mask[:, step], -1)
-                outputs[step] = ops.where(present, following[0], zeros)
-                following = [ops.where(present, new, old) for new, old in zip(following, state, strict=True)]
-            state = following
-        return ops.stack([outputs[step] for step in steps], axis=1)
+        if self.go_backwards:
+            sequence, mask = ops.flip(sequence, axis=1), None if mask is None else ops.flip(mask, axis=1)
+        weights = self.recurrent_kernel, self.recurrent_bias
+        outputs = self.walk(self.from_input(sequence), *weights, mask=mask, initial_state=initial_state)
+        return ops.flip(outputs, axis=1) if self.go_backwards else outputs
 
-    def _from_input(self, sequence):
-        """What the inputs of all steps give to the gates, `(batch, time, gates * units)`."""
+    @classmethod
+    def walk(cls, from_input, recurrent_kernel, recurrent_bias, *, mask=None, initial_state=None):
+        """The outputs of all steps, first to last, `(..., batch, time, units)`.
+
+        Axes in front of the batch are recurrences of their own, with own weights, that are walked side by side.
+
+        Args:
+          from_input: what `from_input` gave, `(..., batch, time, gates * units)`.
+          recurrent_kernel, recurrent_bias: `(..., units, gates * units)` and `(..., 1, gates * units)`.
+          mask: `(..., batch, time)`, false where a step is to be left out.
+          initial_state: one tensor a state, each to be broadcast to `(..., batch, units)`; None is zero.
+        """
+        # The loop is unrolled, because a while loop of ten tiny steps costs more than the steps.
+        inputs = ops.unstack(from_input, axis=-2)
+        present = None if mask is None else ops.unstack(ops.expand_dims(mask, -1), axis=-2)
+        zeros = ops.zeros_like(inputs[0][..., : recurrent_kernel.shape[-2]])
+        state = [zeros] * cls.states if initial_state is None else [zeros + part for part in initial_state]
+        outputs = []
+        for index, step_input in enumerate(inputs):
+            following = cls._step(step_input, state, recurrent_kernel, recurrent_bias)
+            if present is not None:
+                here = present[index]
+                outputs.append(ops.where(here, following[0], zeros))
+                following = [ops.where(here, new, old) for new, old in zip(following, state, strict=True)]
+            else:
+                outputs.append(following[0])
+            state = following
+        return ops.stack(outputs, axis=-2)
+
+    def from_input(self, sequence):
+        """What the inputs of all steps give to the gates, `(batch, time, gates * units)`, in one product."""
         raise NotImplementedError
 
-    def _step(self, from_input, state: list) -> list:
-        """The states `(batch, units)` after one step."""
+    @staticmethod
+    def _step(from_input, state: list, recurrent_kernel, recurrent_bias) -> list:
+        """The states after one step."""
         raise NotImplementedError
 
     def compute_output_shape(self, input_shape):
@@ -85,12 +104,13 @@ class TorchLSTM(_TorchRecurrent):
 
     gates, states = 4, 2
 
-    def _from_input(self, sequence):
+    def from_input(self, sequence):
         return ops.matmul(sequence, self.kernel) + self.bias + self.recurrent_bias
 
-    def _step(self, from_input, state):
+    @staticmethod
+    def _step(from_input, state, recurrent_kernel, recurrent_bias):
         hidden, cell = state
-        gates = from_input + ops.matmul(hidden, self.recurrent_kernel)
+        gates = from_input + ops.matmul(hidden, recurrent_kernel)
         enter, forget, candidate, leave = ops.split(gates, 4, axis=-1)
         next_cell = ops.sigmoid(forget) * cell + ops.sigmoid(enter) * ops.tanh(candidate)
         return [ops.sigmoid(leave) * ops.tanh(next_cell), next_cell]
@@ -108,12 +128,13 @@ class TorchGRU(_TorchRecurrent):
 
     gates, states = 3, 1
 
-    def _from_input(self, sequence):
+    def from_input(self, sequence):
         return ops.matmul(sequence, self.kernel) + self.bias
 
-    def _step(self, from_input, state):
+    @staticmethod
+    def _step(from_input, state, recurrent_kernel, recurrent_bias):
         (hidden,) = state
-        from_hidden = ops.matmul(hidden, self.recurrent_kernel) + self.recurrent_bias
+        from_hidden = ops.matmul(hidden, recurrent_kernel) + recurrent_bias
         reset, update, new = ops.split(from_input, 3, axis=-1)
         hidden_reset, hidden_update, hidden_new = ops.split(from_hidden, 3, axis=-1)
         update = ops.sigmoid(update + hidden_update)
@@ -146,19 +167,30 @@ class _Bidirectional(keras.layers.Layer):
             shape = (*shape[:-1], 2 * self.units)
 
     def call(self, sequence, mask=None, initial_states=None):
+        # Both directions walk side by side, which halves the number of operations: `(2, batch, time, ...)`.
+        if mask is not None:
+            mask = ops.stack([mask, ops.flip(mask, axis=1)])
         for index in range(self.num_layers):
             if index:
                 sequence = getattr(self, _numbered("drop", index))(sequence)
-            both = []
-            for row, name in enumerate(("forward", "backward"), start=2 * index):
-                state = None if initial_states is None else self._rows(initial_states, row)
-                both.append(getattr(self, _numbered(name, index))(sequence, mask=mask, initial_state=state))
-            sequence = ops.concatenate(both, axis=-1)
+            both = [getattr(self, _numbered(name, index)) for name in ("forward", "backward")]
+            inputs = [both[0].from_input(sequence), both[1].from_input(ops.flip(sequence, axis=1))]
+            outputs = self.cell.walk(
+                ops.stack(inputs),
+                ops.concatenate([ops.expand_dims(layer.recurrent_kernel, 0) for layer in both], axis=0),
+                ops.concatenate([ops.expand_dims(layer.recurrent_bias, (0, 1)) for layer in both], axis=0),
+                mask=mask,
+                initial_state=self._rows(initial_states, index),
+            )
+            sequence = ops.concatenate([outputs[0], ops.flip(outputs[1], axis=1)], axis=-1)
         return sequence
 
-    def _rows(self, initial_states, row: int) -> list:
-        """One layer's and direction's states; the rows of each kind stand together."""
-        return [initial_states[2 * self.num_layers * kind + row] for kind in range(self.cell.states)]
+    def _rows(self, initial_states, index: int) -> list | None:
+        """The states of one layer, `(2, 1, units)` each; the rows of each kind of state stand together."""
+        if initial_states is None:
+            return None
+        starts = [2 * (self.num_layers * kind + index) for kind in range(self.cell.states)]
+        return [ops.expand_dims(initial_states[start : start + 2], 1) for start in starts]
 
     @property
     def initial_states_shape(self) -> tuple[int, int]:
