@@ -13,14 +13,15 @@ def linear_names(torch_name: str, layer: str) -> dict[str, str]:
     return {f"{torch_name}.weight": f"{layer}/kernel", f"{torch_name}.bias": f"{layer}/bias"}
 
 
-def bidirectional_lstm_names(torch_name: str, layer: str) -> dict[str, str]:
-    """Torch names of a one-layer bidirectional LSTM -> paths of `recurrent.BidirectionalLSTM`'s weights.
+def bidirectional_lstm_names(torch_name: str, layer: str, num_layers: int = 1) -> dict[str, str]:
+    """Torch names of a bidirectional LSTM -> paths of `recurrent.BidirectionalLSTM`'s weights.
 
     Both order the gates input, forget, cell, output, so a kernel is the transpose and nothing is permuted.
     """
     kinds = {"weight_ih": "kernel", "weight_hh": "recurrent_kernel", "bias_ih": "bias", "bias_hh": "recurrent_bias"}
     return {
-        f"{torch_name}.{kind}_l0{suffix}": f"{layer}/{direction}/{weight}"
+        f"{torch_name}.{kind}_l{index}{suffix}": f"{layer}/{direction}{f'_{index}' if index else ''}/{weight}"
+        for index in range(num_layers)
         for direction, suffix in (("forward", ""), ("backward", "_reverse"))
         for kind, weight in kinds.items()
     }
