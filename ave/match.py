@@ -115,7 +115,7 @@ def experiment(settings: Settings, splits: dict[str, Split] | None = None) -> ru
         validate_every=settings.training.validate_every,
         score=mean_exact_match,
         metric="exact_match",
-        callbacks=(FitProjection(pairs),) if settings.model == "dcca" else (),
+        callbacks=lambda: [FitProjection(pairs)] if settings.model == "dcca" else [],
     )
 
 

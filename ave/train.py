@@ -33,6 +33,7 @@ from avpipeline.errors import InputError
 from avpipeline.files import sha256_file
 from avpipeline.predictions import Predictor, predict_file, write_prediction
 from avpipeline.saved import ModelInfo, load_model
+from avpipeline.tables import described
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,8 +217,7 @@ def planned_epochs(settings: Settings) -> int:
 def measured_on(settings: Settings, test: Split) -> str:
     """The data in words, and whether the training was a smoke run."""
     data = "AVE, test split" if settings.dataset == "ave" else f"rendered test bed, {len(test)} clips"
-    epochs, planned = settings.training.epochs, planned_epochs(settings)
-    return f"{data} (smoke: {epochs} of {planned} epochs)" if epochs < planned else data
+    return described(data, settings.training.epochs, planned_epochs(settings))
 
 
 def draw_example(trained: runs.Experiment, weights: Path, out: Path) -> None:

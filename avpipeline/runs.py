@@ -56,7 +56,10 @@ class Experiment:
         labels may then be of another kind, and `score` measures it.
       scored_output: of such a model, the output that `score` takes and that is stored.
       watch_test: also measure the test split at each validation, for the record.
-      callbacks: further Keras callbacks of the training, called before the state is saved.
+      callbacks: gives a seed's further Keras callbacks, called before the state is saved. What one keeps beside the
+        model's variables it hands out as JSON values by `get_state()` and takes back by `set_state(values)`.
+      patience: epochs without a better validation after which the training ends; None trains all epochs.
+      min_improvement: by how much a validation must exceed the best one to be better.
     """
 
     build: Callable[[], keras.Model]
@@ -75,7 +78,9 @@ class Experiment:
     trained_output: str | None = None
     scored_output: str | None = None
     watch_test: bool = False
-    callbacks: Sequence[keras.callbacks.Callback] = ()
+    callbacks: Callable[[], Sequence[keras.callbacks.Callback]] = tuple
+    patience: int | None = None
+    min_improvement: float = 0.0
 
     @property
     def hash(self) -> str:
@@ -168,12 +173,16 @@ def _train(experiment: Experiment, folder: Path, seed: int) -> Progress:
     if experiment.start:
         experiment.start(model, seed)
     model.optimizer.build(model.trainable_variables)
-    progress = restore_state(model, folder / "state.npz")
+    callbacks = experiment.callbacks()
+    progress = restore_state(model, folder / "state.npz", callbacks)
     keep = KeepState(
         folder / "state.npz",
         progress,
         metric=f"val_{experiment.metric}",
         save_best=lambda: save_model(model, folder / "best.keras", experiment.info),
+        others=callbacks,
+        patience=experiment.patience,
+        min_improvement=experiment.min_improvement,
     )
     modalities = list(model.input)
     training = batches(
@@ -195,13 +204,13 @@ def _train(experiment: Experiment, folder: Path, seed: int) -> Progress:
     else:
         validation["validation_data"] = batches(experiment.val, experiment.batch_size, modalities=modalities)
     scores = [Score(name, measure, validated) for name, measure in _measures(experiment, progress, folder).items()]
-    if progress.epoch < last:
+    if progress.epoch < last and not progress.is_stopped(experiment.patience):
         model.fit(
             training,
             steps_per_epoch=steps_per_epoch(experiment.train, experiment.batch_size, drop_remainder=True),
             initial_epoch=progress.epoch,
             epochs=last,
-            callbacks=[*scores, keras.callbacks.TensorBoard(folder / "tensorboard"), *experiment.callbacks, keep],
+            callbacks=[*scores, keras.callbacks.TensorBoard(folder / "tensorboard"), *callbacks, keep],
             shuffle=False,  # the batches come in their own order
             verbose=0,
             **validation,

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import zipfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import keras
@@ -24,12 +24,18 @@ class Progress:
       epoch: epochs finished.
       best_score, best_epoch: best validation score so far and the epoch (from 1) it was reached in.
       history: one dict an epoch: "epoch", the losses and metrics, validation's where it took place.
+      callbacks: what each callback with a state of its own said of it.
     """
 
     epoch: int = 0
     best_score: float = -math.inf
     best_epoch: int = 0
     history: list[dict] = dataclasses.field(default_factory=list)
+    callbacks: list[dict] = dataclasses.field(default_factory=list)
+
+    def is_stopped(self, patience: int | None) -> bool:
+        """Whether `patience` epochs have passed since the best one."""
+        return patience is not None and self.epoch - self.best_epoch >= patience
 
     def columns(self) -> dict[str, list[float]]:
         """The history by name; NaN where an epoch has no such value."""
@@ -40,19 +46,33 @@ class KeepState(keras.callbacks.Callback):
     """Keeps the best weights and, at each validation, everything that is needed to go on.
 
     The state is that of every variable of the model (weights, moving statistics, random seeds) and of the
-    optimizer (moments, step counts, learning rate). Batches are a function of seed and epoch, so nothing else
-    is needed. Also writes log.csv beside the state, and shows a bar with the time left.
+    optimizer (moments, step counts, learning rate), and what other callbacks hand out. Batches are a function of
+    seed and epoch, so nothing else is needed. Also writes log.csv beside the state, and shows a bar with the time
+    left.
 
     Args:
       path: the state file (.npz).
       progress: where the run stands; updated in place.
       metric: the name in the epoch's logs to select on; higher is better, the first of equals is kept.
       save_best: stores the current weights.
+      others: the callbacks whose state is kept too, as far as they have one.
+      patience, min_improvement: early stopping; see `avpipeline.runs.Experiment`.
     """
 
-    def __init__(self, path: Path, progress: Progress, *, metric: str, save_best: Callable[[], object]):
+    def __init__(
+        self,
+        path: Path,
+        progress: Progress,
+        *,
+        metric: str,
+        save_best: Callable[[], object],
+        others: Sequence[keras.callbacks.Callback] = (),
+        patience: int | None = None,
+        min_improvement: float = 0.0,
+    ):
         super().__init__()
         self.path, self.progress, self.metric, self.save_best = Path(path), progress, metric, save_best
+        self.others, self.patience, self.min_improvement = others, patience, min_improvement
         self._bar = None
 
     def on_train_begin(self, logs=None):
@@ -74,13 +94,16 @@ class KeepState(keras.callbacks.Callback):
         self._bar.set_postfix({name: f"{logs[name]:.4f}" for name in shown})
         if self.metric not in logs:
             return
-        if logs[self.metric] > progress.best_score:
+        if logs[self.metric] > progress.best_score + self.min_improvement:
             progress.best_score, progress.best_epoch = logs[self.metric], epoch + 1
             self.save_best()
         # The best weights first: a kill in between trains the same epochs again and finds the same best.
+        progress.callbacks = [callback.get_state() for callback in _stateful(self.others)]
         save_state(self.model, progress, self.path)
         with atomic_path(self.path.with_name("log.csv")) as temporary:
             pd.DataFrame(progress.history).to_csv(temporary, index=False)
+        if progress.is_stopped(self.patience):
+            self.model.stop_training = True
 
     def on_train_end(self, logs=None):
         self._bar.close()
@@ -104,6 +127,10 @@ class Score(keras.callbacks.Callback):
             logs[self.name] = self.measure(self.model)
 
 
+def _stateful(callbacks: Sequence[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:
+    return [callback for callback in callbacks if hasattr(callback, "get_state")]
+
+
 def _variables(model: keras.Model) -> list[keras.Variable]:
     return [*model.variables, *model.optimizer.variables]
 
@@ -115,8 +142,8 @@ def save_state(model: keras.Model, progress: Progress, path) -> None:
         np.savez(temporary, progress=json.dumps(dataclasses.asdict(progress)), **arrays)
 
 
-def restore_state(model: keras.Model, path) -> Progress:
-    """Puts a saved state into a compiled, built model; a fresh Progress where there is no state.
+def restore_state(model: keras.Model, path, callbacks: Sequence[keras.callbacks.Callback] = ()) -> Progress:
+    """Puts a saved state into a compiled, built model and the callbacks; a fresh Progress where there is no state.
 
     Raises:
       InputError: the file is broken or belongs to another model.
@@ -133,6 +160,11 @@ def restore_state(model: keras.Model, path) -> Progress:
         raise InputError(f"{path}: the saved state is damaged; remove it to train this seed anew.") from error
     if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
         raise InputError(f"{path}: the saved state is of another model; remove it to train this seed anew.")
+    stateful = _stateful(callbacks)
+    if len(progress.callbacks) != len(stateful):
+        raise InputError(f"{path}: the saved state is of another schedule; remove it to train this seed anew.")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
+    for callback, values in zip(stateful, progress.callbacks, strict=True):
+        callback.set_state(values)
     return progress

@@ -16,7 +16,13 @@ from avpipeline.backbones.small import FRAME_SIZE, build_small_audio, build_smal
 from avpipeline.cli import run
 from avpipeline.datasets import rendered
 from avpipeline.datasets.ave import class_names, read_annotations, read_order, segment_labels
-from avpipeline.datasets.rendered import RenderedSettings, rendered_clips, rendered_split, rendered_weak_training
+from avpipeline.datasets.rendered import (
+    RenderedSettings,
+    rendered_clips,
+    rendered_split,
+    rendered_video_split,
+    rendered_weak_training,
+)
 from avpipeline.errors import InputError
 from avpipeline.media import SAMPLE_RATE, read_clip
 from avpipeline.rendering.clips import clip_path, render_folder
@@ -310,6 +316,19 @@ def test_features_are_kept_and_made_once_by_two_threads(clips, monkeypatch):
     for modality in ("audio", "visual"):
         rows = np.arange(2)
         np.testing.assert_array_equal(first.inputs[modality].read(rows), again.inputs[modality].read(rows))
+
+
+def test_videos_have_the_labels_of_their_events(clips):
+    """One label, without background, where a clip has one event."""
+    split = rendered_video_split("train", SMALL)
+    assert split.labels.shape == (10, 8) and split.class_names == CLASS_NAMES[:-1]
+    for board, label in zip(clips.boards["train"], split.labels, strict=True):
+        assert [int(index) for index in np.flatnonzero(label)] == [category_of(board)]
+
+
+def category_of(board) -> int:
+    (category,) = {event.category for event in board.events}
+    return category
 
 
 @pytest.mark.parametrize(("name", "says"), [("dev", "no split 'dev'"), ("val", "no clips")])

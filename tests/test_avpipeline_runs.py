@@ -15,7 +15,7 @@ import pytest
 from synthetic import synthetic_splits
 
 from ave import train
-from avpipeline import runs
+from avpipeline import runs, training
 from avpipeline.cli import sentence_of
 from avpipeline.errors import InputError
 from avpipeline.files import locked
@@ -125,6 +125,54 @@ def test_killed_run_goes_on_to_the_numbers_of_an_uninterrupted_one(finished, tmp
     assert figures(resumed)[0] == figures(finished[1])[0]
     np.testing.assert_array_equal(predictions(tmp_path), predictions(finished[0]))
     assert (tmp_path / "seed-0" / "log.csv").read_text() == (finished[0] / "seed-0" / "log.csv").read_text()
+
+
+class Halves(keras.callbacks.Callback):
+    """Halves the first weights after every third epoch that it counted, so it must not lose its count."""
+
+    def __init__(self):
+        super().__init__()
+        self.counted = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.counted += 1
+        if self.counted % 3 == 0:
+            weights = self.model.trainable_variables[0]
+            weights.assign(weights / 2)
+
+    def get_state(self):
+        return {"counted": self.counted}
+
+    def set_state(self, values):
+        self.counted = values["counted"]
+
+
+def test_callbacks_go_on_where_they_were(finished, tmp_path, monkeypatch):
+    halving = dataclasses.replace(experiment(), callbacks=lambda: [Halves()])
+    whole = runs.run(halving, tmp_path / "whole", [0])
+    save = training.save_state
+
+    def save_and_stop(*arguments):
+        save(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "save_state", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        runs.run(halving, tmp_path / "cut", [0])
+    monkeypatch.setattr(training, "save_state", save)
+    resumed = runs.run(halving, tmp_path / "cut", [0])
+    assert figures(resumed) == figures(whole)
+    logs = {name: (tmp_path / name / "seed-0" / "log.csv").read_text() for name in ("whole", "cut")}
+    assert logs["cut"] == logs["whole"] != (finished[0] / "seed-0" / "log.csv").read_text()
+
+
+def test_training_ends_when_validation_stays_where_it_was(tmp_path):
+    """No validation is a whole point better than the first, so the first stays the best and two epochs follow."""
+    patient = dataclasses.replace(experiment(epochs=12), validate_every=1, patience=2, min_improvement=1.0)
+    result = runs.run(patient, tmp_path, [0])
+    with open(tmp_path / "seed-0" / "log.csv") as file:
+        assert [int(row["epoch"]) for row in csv.DictReader(file)] == [1, 2, 3]
+    assert result["seeds"][0]["best_epoch"] == 1
 
 
 def test_finished_seeds_are_kept(finished, capsys):

@@ -9,6 +9,8 @@ DATASETS = {
     "ave": "AVE: 4143 real videos, one event each, from its official files (needs --data)",
     "rendered": "made-up clips of moving objects and synthesised sounds, rendered on first use (a test bed)",
 }
+# Those of them whose videos have labels as a whole.
+VIDEO_DATASETS = ("rendered",)
 
 
 def load_split(
@@ -41,6 +43,30 @@ def load_split(
     from avpipeline.datasets.ave import load_ave
 
     return load_ave(data_dir, name, modalities=modalities)
+
+
+def load_video_split(
+    dataset: str,
+    name: str,
+    data_dir=None,
+    *,
+    seed: int = 0,
+    modalities: Iterable[str] | None = None,
+) -> Split:
+    """One split of a dataset with labels of whole videos, `(videos, classes)`, without background.
+
+    Args:
+      dataset, name, data_dir, seed, modalities: as of `load_split`.
+
+    Raises:
+      InputError: as of `load_split`, or the dataset has no labels of videos here.
+    """
+    if dataset not in VIDEO_DATASETS:
+        raise InputError(f"dataset '{dataset}': has no labels of videos here, those with are {', '.join(VIDEO_DATASETS)}.")
+    _require_no_folder(data_dir)
+    from avpipeline.datasets.rendered import RenderedSettings, rendered_video_split
+
+    return rendered_video_split(name, RenderedSettings(seed=seed), modalities=modalities)
 
 
 def load_weak_training(

@@ -43,6 +43,7 @@ __all__ = [
     "RenderedSettings",
     "rendered_clips",
     "rendered_split",
+    "rendered_video_split",
     "rendered_weak_training",
 ]
 
@@ -117,6 +118,18 @@ def rendered_split(
         labels=np.stack([board.labels() for board in boards]),
         features=features,
     )
+
+
+def rendered_video_split(
+    name: str, settings: RenderedSettings = _DEFAULTS, *, modalities: Iterable[str] | None = None
+) -> Split:
+    """As `rendered_split`, with labels of whole clips `(clips, 8)`: 1 for each class that has an event there.
+
+    There is no background; with one event a clip the labels are one-hot.
+    """
+    split = rendered_split(name, settings, modalities=modalities)
+    videos = split.labels[..., :-1].max(1)
+    return dataclasses.replace(split, class_names=split.class_names[:-1], labels=videos)
 
 
 def rendered_weak_training(

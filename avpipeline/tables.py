@@ -1,0 +1,214 @@
+"""A paper's table, row by row: ours beside the paper's figures, with what each of ours was made from.
+
+A paper's `tables.py` says how a row is measured; that each row says its configuration, its size and its saved
+predictions, that the other rows go on where one cannot be measured, and how it is printed, is the same for all.
+"""
+
+import dataclasses
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from avpipeline import published
+from avpipeline.errors import InputError
+from avpipeline.files import atomic_path, make_folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One row of a table, measured.
+
+    Attributes:
+      figure: the paper's.
+      model: which of the package's models.
+      measured: our figure, selected on validation.
+      configuration: its hash.
+      parameters: of the model.
+      predictions: for each seed the file that `measured` is computed from.
+      smoke: trained for fewer epochs than the configuration has.
+      note: what a reader must know, e.g. that the paper gives two rows one system; "" where there is nothing.
+      best_on_test: for each seed the best that the test split reached at any validation, in the metric's unit;
+        empty where it was not watched.
+    """
+
+    figure: published.Figure
+    model: str
+    measured: published.Measured
+    configuration: str
+    parameters: int
+    predictions: tuple[Path, ...]
+    smoke: bool
+    note: str = ""
+    best_on_test: tuple[float, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class NotRun:
+    """One row of a table that has no figure of ours, and why.
+
+    Attributes:
+      figure: the paper's.
+      measured: why, e.g. `"not run: ..."`.
+      is_failure: whether it was asked for and could not be measured; False for rows that are printed as the
+        paper's figures only.
+    """
+
+    figure: published.Figure
+    measured: str
+    is_failure: bool = True
+
+
+def line_of(figure: published.Figure, result: Mapping, folder: Path, *, data: str, smoke: bool, note: str = "") -> Line:
+    """The line of a figure in percent from the finished runs of one model.
+
+    Args:
+      result: what `avpipeline.runs.run` gave.
+      folder: of the runs.
+      data: what was measured on, in words; see `described`.
+    """
+    seeds = result["seeds"]
+    return Line(
+        figure=figure,
+        model=result["model"],
+        measured=published.Measured(tuple(100 * seed["test"] for seed in seeds), data),
+        configuration=result["configuration"],
+        parameters=seeds[0]["parameters"],
+        predictions=tuple(Path(folder) / f"seed-{seed['seed']}" / "predictions.npz" for seed in seeds),
+        smoke=smoke,
+        note=note,
+        best_on_test=tuple(100 * seed["best_on_test"] for seed in seeds if "best_on_test" in seed),
+    )
+
+
+def described(data: str, epochs: int, planned: int) -> str:
+    """`data` in words, and whether what was trained on it is a smoke run."""
+    return f"{data} (smoke: {epochs} of {planned} epochs)" if epochs < planned else data
+
+
+def chosen_rows(paper: str, tables: Collection[str], rows: Sequence[str] = ()) -> list[published.Figure]:
+    """A paper's figures in the paper's order.
+
+    Args:
+      tables: which tables.
+      rows: which of their rows, by name; none is all.
+
+    Raises:
+      InputError: the paper has no such table, or the tables have no such row.
+    """
+    for table in tables:
+        published.rows(paper, table)
+    figures = [figure for figure in published.rows(paper) if figure.table in tables]
+    names = list(dict.fromkeys(figure.row for figure in figures))
+    for row in rows:
+        if row not in names:
+            raise InputError(f"row '{row}': is not in {', '.join(tables)}; its rows are {', '.join(names)}.")
+    return [figure for figure in figures if not rows or figure.row in rows]
+
+
+def measure_rows(
+    figures: Sequence[published.Figure],
+    measure: Callable[[published.Figure], Line | NotRun],
+    folder: Path,
+    name: str,
+) -> bool:
+    """Measures figures one after the other, prints them and writes them to `folder`.
+
+    Args:
+      measure: trains what reproduces a figure, or goes on with it, or finds it finished.
+      folder: of the runs and of the files.
+      name: of the table: "Table 1" is written to table_1.md and table_1.csv.
+
+    Returns:
+      Whether every figure that was asked for could be measured.
+    """
+    lines: list[Line | NotRun] = []
+    for number, figure in enumerate(figures, start=1):
+        print(f"\n[{number} of {len(figures)}] {figure.table}, {figure.row}, {figure.dataset}", flush=True)
+        try:
+            lines.append(measure(figure))
+        except InputError as error:
+            # The other rows may not need what is missing here.
+            lines.append(NotRun(figure, f"not run: {error}"))
+        if isinstance(lines[-1], NotRun):
+            print(lines[-1].measured, flush=True)
+        # After each row, so that an interrupted command leaves what it has.
+        written = write_tables(folder, name, lines)
+    print(f"\n{as_markdown(lines)}\n{' and '.join(map(str, written))} hold this; the runs are in {folder}")
+    return not any(isinstance(line, NotRun) and line.is_failure for line in lines)
+
+
+def as_markdown(lines: Sequence[Line | NotRun]) -> str:
+    """Each table with the paper's figures and ours, then how ours were made."""
+    texts = []
+    for table in dict.fromkeys(line.figure.table for line in lines):
+        own = [line for line in lines if line.figure.table == table]
+        texts.append(f"## {table}\n\nOurs: selected on validation.\n")
+        texts.append(published.comparison((line.figure, line.measured) for line in own))
+        made = [line for line in own if isinstance(line, Line)]
+        if made:
+            texts.append(_how_made(made))
+    return "\n".join(texts)
+
+
+def _how_made(lines: Sequence[Line]) -> str:
+    watched = any(line.best_on_test for line in lines)
+    text = "How ours were made."
+    if watched:
+        text += (
+            ' "Best on test" is the best that the test split reached at any validation, the '
+            "figure that many follow-ups quote: the test split itself chose it, so it is too high. Nothing here is "
+            "selected by it."
+        )
+    watched_heading = ("best on test",) if watched else ()
+    headings = ("row", "dataset", "model", "configuration", "parameters", *watched_heading, "predictions", "note")
+    return f"{text}\n\n{published.markdown([headings, *(_how(line, watched) for line in lines)])}"
+
+
+def _how(line: Line, watched: bool) -> tuple[str, ...]:
+    best = published.mean_text(line.best_on_test, line.figure.value) if line.best_on_test else ""
+    return (
+        line.figure.row,
+        line.figure.dataset,
+        line.model,
+        line.configuration,
+        f"{line.parameters:,}",
+        *((best,) if watched else ()),
+        ", ".join(map(str, line.predictions)),
+        "; ".join(filter(None, ("smoke" if line.smoke else "", line.note))),
+    )
+
+
+def write_tables(folder, name: str, lines: Sequence[Line | NotRun]) -> tuple[Path, Path]:
+    """Writes the lines as Markdown and CSV into `folder`; returns both paths."""
+    stem = name.lower().replace(" ", "_").replace(".", "_")
+    folder = make_folder(folder)
+    paths = folder / f"{stem}.md", folder / f"{stem}.csv"
+    with atomic_path(paths[0]) as temporary:
+        temporary.write_text(as_markdown(lines), encoding="utf-8")
+    with atomic_path(paths[1]) as temporary:
+        pd.DataFrame([_record(line) for line in lines]).to_csv(temporary, index=False)
+    return paths
+
+
+def _record(line: Line | NotRun) -> dict:
+    figure = dataclasses.asdict(line.figure)
+    if isinstance(line, NotRun):
+        return {**figure, "note": line.measured}
+    values = pd.Series(line.measured.values)
+    watched = {"best_on_test_mean": pd.Series(line.best_on_test).mean()} if line.best_on_test else {}
+    return {
+        **figure,
+        "model": line.model,
+        "ours_mean": values.mean(),
+        "ours_std": values.std(),
+        "seeds": len(values),
+        "our_data": line.measured.data,
+        "selected_on": "val",
+        **watched,
+        "configuration": line.configuration,
+        "parameters": line.parameters,
+        "predictions": " ".join(map(str, line.predictions)),
+        "smoke": line.smoke,
+        "note": line.note,
+    }
