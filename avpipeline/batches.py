@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
-from avpipeline.datasets.base import ArraySource, Source, Split
+from avpipeline.datasets.base import ArraySource, Source, Split, Stream
 from avpipeline.errors import InputError
 
 # Batches that are read ahead of the model. Two readers keep the disk busy while one result is handed over;
@@ -20,7 +20,7 @@ READY_BATCHES = 2
 
 
 def batches(
-    split: Split,
+    split: Split | Stream,
     batch_size: int,
     *,
     modalities: Iterable[str] | None = None,
@@ -55,6 +55,17 @@ def batches(
       InputError: no batch can be made of the split, or a modality is not in it.
     """
     steps = steps_per_epoch(split, batch_size, drop_remainder=drop_remainder)
+    if isinstance(split, Stream):
+        return split.read(
+            batch_size,
+            modalities=modalities,
+            shuffle=shuffle,
+            seed=seed,
+            drop_remainder=drop_remainder,
+            cache=cache,
+            repeat=repeat,
+            first_epoch=first_epoch,
+        )
     sources = _sources(split, modalities, cache)
 
     if repeat:
@@ -79,7 +90,7 @@ def batches(
     return dataset.with_options(_options())
 
 
-def steps_per_epoch(split: Split, batch_size: int, *, drop_remainder: bool = False) -> int:
+def steps_per_epoch(split: Split | Stream, batch_size: int, *, drop_remainder: bool = False) -> int:
     """Number of batches in one epoch of `split`; InputError where there is none."""
     if batch_size < 1:
         raise InputError(f"batch size {batch_size}: must be at least 1.")
