@@ -65,7 +65,7 @@ def segments(records: tf.Tensor, expected: Expected, tokens: str, max_frames: in
     starts, classes, scores = (context[field] for field in SEGMENT_FIELDS)
     num_frames = tf.reduce_max(tf.stack(list(lengths.values())), 0)
     fits = _frames_fit(strings, lengths, num_frames, expected) & _labels_fit(context["labels"], expected)
-    fits &= tf.reduce_all(starts.row_splits == classes.row_splits) & tf.reduce_all(starts.row_splits == scores.row_splits)
+    fits &= _all_of([starts.row_splits == other.row_splits for other in (classes, scores)])
     fits &= tf.reduce_all((classes.values >= 0) & (classes.values < expected.num_classes))
     fits &= tf.reduce_all((starts >= 0) & (starts < tf.cast(num_frames, tf.int64)[:, None]))
 
