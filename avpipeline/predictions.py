@@ -1,9 +1,10 @@
 """From a media file to labels over time: windows, prediction, and the files that show the result.
 
 For models that label every second of a clip. A paper's `predict.py` gives the model; what is read, written and
-said is the same for all.
+said is the same for all. `for_each_file`, `window_features` and the notes serve models of whole videos too.
 """
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -86,10 +87,9 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     Raises:
       InputError: not a media file, or it lacks the only stream that the model uses.
     """
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+    with collected_warnings(path) as damage:
         about = media.probe(path)
-        notes = _stream_notes(about, predictor)
+        notes = stream_notes(about, predictor.extractors, predictor.info.model)
         seconds = max(1, int(about.seconds + 0.5))
         starts = range(0, seconds, predictor.window)
         windows = [_predict_window(path, predictor, start) for start in starts]
@@ -97,11 +97,19 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     attention = None
     if windows[0][1] is not None and about.has_video:
         attention = np.concatenate([maps for _, maps in windows])[:seconds]
-    notes += _length_notes(about, seconds, predictor.window)
-    # Damage that the decoder met; the file's name is said above the notes anyway.
-    told = (str(warning.message) for warning in caught if str(warning.message).startswith(str(path)))
-    notes += [sentence.removeprefix(f"{path}: ") for sentence in dict.fromkeys(told)]
+    notes += [*_length_notes(about, seconds, predictor.window), *damage]
     return Prediction(about, probabilities, attention, tuple(notes))
+
+
+@contextlib.contextmanager
+def collected_warnings(path) -> Iterator[list[str]]:
+    """Gives a list that holds, at the end, what the decoder warned of in this file, without the file's name."""
+    damage: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield damage
+    told = (str(warning.message) for warning in caught if str(warning.message).startswith(str(path)))
+    damage.extend(sentence.removeprefix(f"{path}: ") for sentence in dict.fromkeys(told))
 
 
 def predict_files(sources: Sequence, predictor: Predictor, out, *, figure: bool = False) -> int:
@@ -116,25 +124,48 @@ def predict_files(sources: Sequence, predictor: Predictor, out, *, figure: bool 
     Raises:
       InputError: a source names no file, two files would write to one name, the only file cannot be used.
     """
-    paths = [path for source in sources for path in media.list_media(source)]
-    if not paths:
-        raise InputError("no file to predict; name media files, folders of them or lists.")
-    _require_own_names(paths)
-    failed, rows = [], []
-    for path in tqdm.tqdm(paths, unit="file", disable=len(paths) == 1):
-        try:
-            prediction = predict_file(path, predictor)
-            tqdm.tqdm.write(write_prediction(prediction, predictor, out))
-            if figure and prediction.attention is not None:
-                rows.append(_figure_row(prediction, predictor.info))
-        except InputError as error:
-            if len(paths) == 1:
-                raise
-            failed.append(str(error))
+    rows = []
+
+    def one(path: Path) -> str:
+        prediction = predict_file(path, predictor)
+        text = write_prediction(prediction, predictor, out)
+        if figure and prediction.attention is not None:
+            rows.append(_figure_row(prediction, predictor.info))
+        return text
+
+    status = for_each_file(sources, one)
     if rows:
         title = f"{predictor.info.paper} {predictor.info.model}, trained on {predictor.info.dataset}"
         figure_path = make_folder(out) / "attention_figure.png"
         plots.attention_figure(figure_path, rows, class_names=predictor.info.class_names, title=title)
+    return status
+
+
+def for_each_file(sources: Sequence, one: Callable[[Path], str]) -> int:
+    """Calls `one` for every media file of `sources` and prints the text that it returns.
+
+    Args:
+      sources: media files, folders of them, or lists (.txt).
+      one: predicts a file and writes its results under the file's stem.
+
+    Returns:
+      Exit status: 0, or 2 where some of several files could not be used; they are named at the end.
+
+    Raises:
+      InputError: a source names no file, two files would write to one name, the only file cannot be used.
+    """
+    paths = [path for source in sources for path in media.list_media(source)]
+    if not paths:
+        raise InputError("no file to predict; name media files, folders of them or lists.")
+    _require_own_names(paths)
+    failed = []
+    for path in tqdm.tqdm(paths, unit="file", disable=len(paths) == 1):
+        try:
+            tqdm.tqdm.write(one(path))
+        except InputError as error:
+            if len(paths) == 1:
+                raise
+            failed.append(str(error))
     if failed:
         print(f"{len(paths) - len(failed)} of {len(paths)} files done; not done:", file=sys.stderr)
         print("\n".join(failed), file=sys.stderr)
@@ -178,15 +209,7 @@ def as_json(prediction: Prediction, predictor: Predictor) -> dict:
         "has_audio": about.has_audio,
         "has_video": about.has_video,
         "notes": list(prediction.notes),
-        "model": {
-            "paper": info.paper,
-            "model": info.model,
-            "preset": info.preset,
-            "trained_on": info.dataset,
-            "weights": predictor.weights.name,
-            "sha256": sha256_file(predictor.weights),
-            "version": info.version,
-        },
+        "model": model_json(info, predictor.weights),
         "features": {modality: feature.to_json() for modality, feature in info.features.items()},
         "events": [
             {"start": start, "end": end, "label": label, "probability": round(float(best[start:end].mean()), 4)}
@@ -207,18 +230,22 @@ def as_json(prediction: Prediction, predictor: Predictor) -> dict:
     }
 
 
+def model_json(info: ModelInfo, weights: Path) -> dict:
+    """Which model predicted, as JSON values."""
+    return {
+        "paper": info.paper,
+        "model": info.model,
+        "preset": info.preset,
+        "trained_on": info.dataset,
+        "weights": weights.name,
+        "sha256": sha256_file(weights),
+        "version": info.version,
+    }
+
+
 def as_text(document: Mapping) -> str:
     """The same result to read: what `as_json` gave, without the probabilities of the other classes."""
-    model = document["model"]
-    lines = [
-        f"{document['file']}: {document['length']} s",
-        f"model: {model['paper']} {model['model']}, preset {model['preset']}, trained on {model['trained_on']} "
-        f"({model['weights']}, sha256 {model['sha256'][:12]})",
-    ]
-    for modality, feature in document["features"].items():
-        name = f"{feature['extractor']}:{feature['variant']}"
-        known = f", sha256 {feature['sha256'][:12]}" if feature["sha256"] else ""
-        lines.append(f"{modality}: {name}, weights {feature['weights']}{known}")
+    lines = head_lines(document)
     lines += [f"note: {note}" for note in document["notes"]]
     lines += ["", "seconds  probability  class"]
     for segment in document["segments"]:
@@ -230,35 +257,54 @@ def as_text(document: Mapping) -> str:
     return "\n".join(lines) + "\n"
 
 
+def head_lines(document: Mapping) -> list[str]:
+    """What a text begins with: the file, the model, the features, for a document with those entries."""
+    model = document["model"]
+    lines = [
+        f"{document['file']}: {document['length']} s",
+        f"model: {model['paper']} {model['model']}, preset {model['preset']}, trained on {model['trained_on']} "
+        f"({model['weights']}, sha256 {model['sha256'][:12]})",
+    ]
+    for modality, feature in document["features"].items():
+        name = f"{feature['extractor']}:{feature['variant']}"
+        known = f", sha256 {feature['sha256'][:12]}" if feature["sha256"] else ""
+        lines.append(f"{modality}: {name}, weights {feature['weights']}{known}")
+    return lines
+
+
 def _predict_window(path, predictor: Predictor, start: int) -> tuple[np.ndarray, np.ndarray | None]:
-    streams = {extractor.modality: extractor for extractor in predictor.extractors.values()}
-    visual = streams.get("visual")
-    pictures = {"frame_rate": visual.frame_rate, "size": visual.frame_size} if visual else {}
-    clip = media.read_clip(
-        path,
-        seconds=predictor.window,
-        start=start,
-        audio="audio" in streams,
-        video=visual is not None,
-        **pictures,
-    )
-    features = clip_features(predictor.extractors, clip)
+    features = window_features(path, predictor.extractors, start=start, seconds=predictor.window)
     return predictor.forward({modality: feature[np.newaxis] for modality, feature in features.items()})
 
 
-def _stream_notes(about: media.MediaInfo, predictor: Predictor) -> list[str]:
+def window_features(
+    path, extractors: Mapping[str, Extractor], *, start: float = 0.0, seconds: int
+) -> dict[str, np.ndarray]:
+    """Features of some seconds of a file, `(seconds, ...)` by modality; zeros beyond its end or without a stream.
+
+    The extractors for pictures must agree in frame rate and size.
+    """
+    streams = {extractor.modality: extractor for extractor in extractors.values()}
+    visual = streams.get("visual")
+    pictures = {"frame_rate": visual.frame_rate, "size": visual.frame_size} if visual else {}
+    clip = media.read_clip(
+        path, seconds=seconds, start=start, audio="audio" in streams, video=visual is not None, **pictures
+    )
+    return clip_features(extractors, clip)
+
+
+def stream_notes(about: media.MediaInfo, extractors: Mapping[str, Extractor], model: str) -> list[str]:
     """What a missing stream does to the prediction; InputError where nothing that the model uses is there."""
     there = {"audio": about.has_audio, "visual": about.has_video}
-    missing = [name for name, extractor in predictor.extractors.items() if not there[extractor.modality]]
-    model = predictor.info.model
-    if len(missing) == len(predictor.extractors):
-        needed = dict.fromkeys(_STREAMS[extractor.modality] for extractor in predictor.extractors.values())
+    missing = [name for name, extractor in extractors.items() if not there[extractor.modality]]
+    if len(missing) == len(extractors):
+        needed = dict.fromkeys(_STREAMS[extractor.modality] for extractor in extractors.values())
         raise InputError(
             f"{about.path}: has no {' and '.join(needed)}, all that the model '{model}' uses; take another model."
         )
     return [
-        f"the file has no {_STREAMS[predictor.extractors[name].modality]}: '{model}' was given {name} features of "
-        "zeros, so its predictions are not reliable"
+        f"the file has no {_STREAMS[extractors[name].modality]}: '{model}' was given {name} features of zeros, so "
+        "its predictions are not reliable"
         for name in missing
     ]
 

@@ -71,6 +71,8 @@ class Experiment:
         labels may then be of another kind, and `score` measures it.
       scored_output: of such a model, the output that `score` takes and that is stored.
       watch_test: also measure the test split at each validation, for the record.
+      reproduces: the rows of the paper, `(table, row)`, that this model is; for the record.
+      planned_epochs: of the configuration, where `epochs` may be fewer for a smoke run; None is `epochs`.
       callbacks: gives a seed's further Keras callbacks, called before the state is saved. What one keeps beside the
         model's variables it hands out as JSON values by `get_state()` and takes back by `set_state(values)`.
       patience: epochs without a better validation after which the training ends; None trains all epochs.
@@ -94,6 +96,8 @@ class Experiment:
     trained_output: str | None = None
     scored_output: str | None = None
     watch_test: bool = False
+    reproduces: Sequence[tuple[str, str]] = ()
+    planned_epochs: int | None = None
     callbacks: Callable[[], Sequence[keras.callbacks.Callback]] = tuple
     patience: int | None = None
     min_improvement: float = 0.0
@@ -308,11 +312,13 @@ def _description(experiment: Experiment) -> dict:
         "dataset": info.dataset,
         "metric": experiment.metric,
         "selected_on": "val",
+        "reproduces": [list(row) for row in experiment.reproduces],
+        "smoke": experiment.epochs < (experiment.planned_epochs or experiment.epochs),
         "configuration": experiment.hash,
         "settings": json.loads(json.dumps(experiment.settings)),
         "features": {modality: feature.to_json() for modality, feature in info.features.items()},
         "clips": {split.name: len(split) for split in (experiment.train, experiment.val, experiment.test)},
-        "command": shlex.join(["python", *sys.argv]),
+        "command": _command(),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": _commit(),
         "versions": {
@@ -323,6 +329,13 @@ def _description(experiment: Experiment) -> dict:
             "python": platform.python_version(),
         },
     }
+
+
+def _command() -> str:
+    """The command line, with a module's name instead of the place where it is installed."""
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    program = ["-m", module.name.removesuffix(".__main__")] if module else [Path(sys.argv[0]).name]
+    return shlex.join(["python", *program, *sys.argv[1:]])
 
 
 def _commit() -> str | None:

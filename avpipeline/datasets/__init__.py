@@ -62,7 +62,8 @@ def load_video_split(
       InputError: as of `load_split`, or the dataset has no labels of videos here.
     """
     if dataset not in VIDEO_DATASETS:
-        raise InputError(f"dataset '{dataset}': has no labels of videos here, those with are {', '.join(VIDEO_DATASETS)}.")
+        known = ", ".join(VIDEO_DATASETS)
+        raise InputError(f"dataset '{dataset}': has no labels of whole videos here, those that have are {known}.")
     _require_no_folder(data_dir)
     from avpipeline.datasets.rendered import RenderedSettings, rendered_video_split
 
