@@ -44,13 +44,16 @@ def list_shards(paths: Paths) -> list[str]:
     return sorted(found)
 
 
-def count_records(paths: Paths) -> int:
+def count_records(paths: Paths, *, skip_corrupt: bool = False) -> int:
     """Number of records of all shards, by their lengths alone: no record is read.
+
+    Args:
+      skip_corrupt: count a file that is cut off or damaged as far as it goes; otherwise it is an error.
 
     Raises:
       InputError: no file, or one that is cut off.
     """
-    return sum(sum(1 for _ in _spans(path)) for path in list_shards(paths))
+    return sum(_count(path, skip_corrupt) for path in list_shards(paths))
 
 
 def first_record(path: str) -> bytes:
@@ -160,19 +163,22 @@ def intact_records(path: str, position: int, damage: Damage) -> Iterator[bytes]:
             position += FRAMING + length
 
 
-def _spans(path: str) -> Iterator[tuple[int, int]]:
-    """(first byte, length) of the data of every record."""
-    size, position = file_size(path), 0
+def _count(path: str, skip_corrupt: bool) -> int:
+    size, position, count = file_size(path), 0, 0
     with tf.io.gfile.GFile(path, "rb") as file:
         while position < size:
             file.seek(position)
             length = _length(file.read(_HEADER.size))
             if length is None or position + FRAMING + length > size:
+                if skip_corrupt:
+                    break
                 raise InputError(
-                    f"{path}: is cut off or damaged at byte {position} of {size}; copy this file again or leave it out."
+                    f"{path}: is cut off or damaged at byte {position} of {size}; copy this file again, or skip "
+                    "what is damaged (--skip-corrupt)."
                 )
-            yield position + _HEADER.size, length
             position += FRAMING + length
+            count += 1
+    return count
 
 
 def _length(header: bytes) -> int | None:

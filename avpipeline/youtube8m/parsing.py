@@ -1,12 +1,32 @@
 """Serialised records of YouTube-8M to tensors, a batch at a time, inside the graph.
 
-Each function takes the records of a batch and returns a function of `details` that gives `(inputs, labels)`, and
-a boolean scalar: whether every record is as it should be. Only then may the function's tensors be used.
+Each of `videos`, `frames` and `segments` takes the records of a batch and returns a function of `details` that gives
+`(inputs, labels)`, and a boolean scalar: whether every record is as it should be. Only then may the function be used.
+The labels are `Places`: for each label the row in the batch and the class.
 """
+
+import dataclasses
 
 import tensorflow as tf
 
 from avpipeline.youtube8m.records import FILE_NAMES, SEGMENT_FIELDS, SEGMENT_FRAMES, Expected, dequantise
+
+
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """Labels as places of ones in a `(count, classes)` array: `rows` and `classes`, both int64, `(labels,)`."""
+
+    rows: tf.Tensor
+    classes: tf.Tensor
+    count: tf.Tensor
+
+    def multi_hot(self, num_classes: int) -> tf.Tensor:
+        """`(count, num_classes)` float32; a label that is named twice is there once."""
+        places = tf.stack([tf.cast(self.rows, tf.int64), self.classes], 1)
+        shape = tf.stack([tf.cast(self.count, tf.int64), tf.constant(num_classes, tf.int64)])
+        labels = tf.minimum(tf.scatter_nd(places, tf.ones(tf.shape(self.classes)), shape), 1.0)
+        return tf.ensure_shape(labels, [None, num_classes])
+
 
 _CONTEXT = {
     "id": tf.io.FixedLenFeature([], tf.string, ""),
@@ -36,7 +56,7 @@ def videos(records: tf.Tensor, expected: Expected, tokens: str, max_frames: int)
         }
         if details:
             inputs["id"] = example["id"]
-        return inputs, _multi_hot(example["labels"].indices[:, 0], example["labels"].values, tf.size(records), expected)
+        return inputs, _places(example["labels"], records)
 
     return parsed, fits
 
@@ -51,8 +71,7 @@ def frames(records: tf.Tensor, expected: Expected, tokens: str, max_frames: int)
         inputs = _inputs(strings, lengths, expected, tokens, max_frames)
         if details:
             inputs["id"] = context["id"]
-        labels = context["labels"]
-        return inputs, _multi_hot(labels.indices[:, 0], labels.values, tf.size(records), expected)
+        return inputs, _places(context["labels"], records)
 
     return parsed, fits
 
@@ -83,10 +102,10 @@ def segments(records: tf.Tensor, expected: Expected, tokens: str, max_frames: in
         inputs = _inputs(stretches, counts, expected, tokens, min(max_frames, SEGMENT_FRAMES))
         count = tf.size(keys)
         there = scores.values > 0
-        labels = _multi_hot(tf.boolean_mask(segment, there), tf.boolean_mask(classes.values, there), count, expected)
+        labels = Places(tf.boolean_mask(segment, there), tf.boolean_mask(classes.values, there), count)
         if details:
             inputs |= {"id": tf.gather(context["id"], row), "start_time": start}
-            inputs["rated"] = _multi_hot(segment, classes.values, count, expected)
+            inputs["rated"] = Places(segment, classes.values, count).multi_hot(expected.num_classes)
         return inputs, labels
 
     return parsed, fits
@@ -155,9 +174,5 @@ def _all_of(conditions: list[tf.Tensor]) -> tf.Tensor:
     return tf.reduce_all(tf.stack(conditions))
 
 
-def _multi_hot(rows: tf.Tensor, classes: tf.Tensor, count: tf.Tensor, expected: Expected) -> tf.Tensor:
-    """`(count, num_classes)` float32, 1 at each (row, class); a label that is named twice is there once."""
-    places = tf.stack([tf.cast(rows, tf.int64), classes], 1)
-    shape = tf.stack([tf.cast(count, tf.int64), tf.constant(expected.num_classes, tf.int64)])
-    labels = tf.minimum(tf.scatter_nd(places, tf.ones(tf.shape(classes)[:1]), shape), 1.0)
-    return tf.ensure_shape(labels, [None, expected.num_classes])
+def _places(labels: tf.SparseTensor, records: tf.Tensor) -> Places:
+    return Places(labels.indices[:, 0], labels.values, tf.size(records))

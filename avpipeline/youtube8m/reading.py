@@ -7,7 +7,7 @@ is it looked at in Python (`records.require_fit`), so that the message can name 
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal
 
 import numpy as np
@@ -16,7 +16,16 @@ import tensorflow as tf
 from avpipeline.batches import READY_BATCHES, data_options, epoch_numbers
 from avpipeline.errors import InputError
 from avpipeline.youtube8m import parsing
-from avpipeline.youtube8m.files import FRAMING, CorruptRecords, Paths, first_record, list_shards, rest_of
+from avpipeline.youtube8m.files import (
+    FRAMING,
+    CorruptRecords,
+    Damage,
+    Paths,
+    first_record,
+    intact_records,
+    list_shards,
+    rest_of,
+)
 from avpipeline.youtube8m.records import LEVELS, MAX_FRAMES, MODALITIES, Expected, Record, require_fit
 
 TOKENS = ("mean_std", "mean", "frames")
@@ -94,17 +103,22 @@ def dataset(
     Raises:
       InputError: no such files, settings that do not go together, a first record that does not fit them.
     """
-    shards = list_shards(paths)
     modalities = _checked(level, tokens, modalities, num_classes, batch_size, max_frames)
+    shards = list_shards(paths)
     first = first_record(shards[0])
-    widths = dict(widths) if widths else _widths(shards[0], first, modalities)
+    widths = dict(widths) if widths else _widths(shards[0], first, modalities, missing)
     expected = Expected(level, widths, tokens == "mean_std" and level == "video", num_classes, missing == "zeros")
     require_fit(expected, shards[0], first)
 
     corrupt = CorruptRecords() if corrupt is None else corrupt
     order = _Order(shards, shuffle, seed, window or _SIZES[level].window, _SIZES[level].block)
     after = functools.partial(rest_of, skip=skip_corrupt, corrupt=corrupt)
-    parse = _parser(expected, shards, tokens, max_frames, details)
+    parsed = _parser(expected, shards, tokens, max_frames, details)
+
+    @tf.autograph.experimental.do_not_convert
+    def parse(records, numbers):
+        inputs, labels = parsed(records, numbers)
+        return inputs, labels.multi_hot(num_classes)
 
     def epoch(number):
         records = order.records(number, after).rebatch(batch_size, drop_remainder=drop_remainder)
@@ -117,6 +131,39 @@ def dataset(
     if level != "segment":
         examples = examples.map(parse, _PARALLEL_PARSES, deterministic=True)
     return examples.prefetch(READY_BATCHES).with_options(data_options())
+
+
+def summaries(path: str, *, skip_corrupt: bool, corrupt: CorruptRecords) -> Iterator[tuple[str, list[int], dict]]:
+    """Of each video of a frame-level shard: id, labels, modality -> `(2, width)` mean and standard deviation.
+
+    They are the numbers that `dataset(tokens="mean_std")` makes of the same frames. A video without one of the
+    modalities has no entry for it.
+
+    Raises:
+      InputError: the file is damaged (unless that is skipped) or holds something else.
+    """
+    first = first_record(path)
+    widths = _widths(path, first, MODALITIES, "zeros")
+    expected = Expected("frame", widths, std=False, num_classes=np.iinfo(np.int64).max, zeros=True)
+    require_fit(expected, path, first)
+    size = _SIZES["frame"].block
+    order = _Order([path], shuffle=False, seed=0, window=size, block=size)
+    parsed = _parser(expected, [path], "mean_std", MAX_FRAMES, details=True)
+
+    @tf.autograph.experimental.do_not_convert
+    def parse(records, numbers):
+        inputs, labels = parsed(records, numbers)
+        return inputs, tf.RaggedTensor.from_value_rowids(labels.classes, labels.rows, tf.cast(labels.count, tf.int64))
+
+    after = functools.partial(rest_of, skip=skip_corrupt, corrupt=corrupt)
+    batches = order.records(tf.constant(0, tf.int64), after).map(parse, _PARALLEL_PARSES, deterministic=True)
+    for inputs, labels in batches.prefetch(READY_BATCHES):
+        names, classes = inputs.pop("id").numpy(), labels.to_list()
+        arrays = {name: values.numpy() for name, values in inputs.items()}
+        for row, name in enumerate(names):
+            # Dequantised frames are never exactly 0: zeros stand for a modality that is not there.
+            summary = {modality: values[row] for modality, values in arrays.items() if values[row].any()}
+            yield name.decode(errors="replace"), classes[row], summary
 
 
 def _checked(level, tokens, modalities, num_classes, batch_size, max_frames) -> tuple[str, ...]:
@@ -135,16 +182,21 @@ def _checked(level, tokens, modalities, num_classes, batch_size, max_frames) -> 
     return tuple(name for name in MODALITIES if name in modalities)
 
 
-def _widths(shard: str, first: bytes, modalities: tuple[str, ...]) -> dict[str, int]:
-    record = Record(first)
-    widths = {name: record.width(name) for name in modalities}
-    absent = [name for name, width in widths.items() if not width]
+def _widths(shard: str, first: bytes, modalities: Iterable[str], missing: str) -> dict[str, int]:
+    """Modality -> numbers a frame, by the first record; where one may be missing, by the first that has it."""
+    known: dict[str, int] = {}
+    for data in intact_records(shard, 0, Damage()) if missing == "zeros" else (first,):
+        record = Record(data)
+        known |= {name: width for name in modalities if name not in known and (width := record.width(name))}
+        if len(known) == len(modalities):
+            break
+    absent = [name for name in modalities if name not in known]
     if absent:
         raise InputError(
-            f"{shard}: its first video '{record.id}' has no {absent[0]} features, so their width is not known; give "
-            "the widths, or leave out that modality."
+            f"{shard}: its first video '{Record(first).id}' has no {absent[0]} features, so their width is not known; "
+            "give the widths, or leave out that modality."
         )
-    return widths
+    return {name: known[name] for name in modalities}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,7 +272,7 @@ def _shuffled(key: tf.Tensor, index: tf.Tensor, window: tuple[tf.Tensor, tf.Tens
 
 
 def _parser(expected: Expected, shards: list[str], tokens: str, max_frames: int, details: bool):
-    """A tf.data function: (records, numbers of their shards) -> (inputs, labels)."""
+    """A function in the graph: (records, numbers of their shards) -> (inputs, labels as `parsing.Places`)."""
     parse = {"video": parsing.videos, "frame": parsing.frames, "segment": parsing.segments}[expected.level]
 
     def complain(records: np.ndarray, numbers: np.ndarray) -> np.int64:
@@ -236,4 +288,4 @@ def _parser(expected: Expected, shards: list[str], tokens: str, max_frames: int,
         with tf.control_dependencies([fine]):
             return parsed(details)
 
-    return tf.autograph.experimental.do_not_convert(element)
+    return element
