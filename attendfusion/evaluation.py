@@ -118,7 +118,7 @@ def predictions(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Batches of names, labels and probabilities, in the order of the files."""
     forward = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True, jit_compile=False)
-    for inputs, labels in stream.read(batch_size, modalities=list(model.input), ids=True):
+    for inputs, labels in stream.read(batch_size, modalities=list(model.input), details=True):
         ids = inputs.pop("id").numpy().astype(str)
         yield ids, labels.numpy(), forward(inputs).numpy()
 

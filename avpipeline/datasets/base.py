@@ -117,7 +117,7 @@ class Stream:
       dataset, name, class_names, features: as of `Split`.
       videos: how many there are.
       read: gives the batches: a function of the batch size and the keywords of `avpipeline.batches.batches`, with
-        the same promises.
+        the same promises; `details=True` adds the input "id", the videos' names.
     """
 
     dataset: str
