@@ -128,8 +128,9 @@ def fitted(network: ModelConfig, stream: Stream) -> ModelConfig:
 def main(settings: Settings) -> None:
     """Trains a network of the paper, selects on validation, tests once; prints ours beside the paper's figures."""
     if settings.records.name == "rendered":
-        changed = ", ".join(f"{name} {value}" for name, value in {**RENDERED_MODEL, **RENDERED_TRAINING}.items())
-        print(f"On the rendered test bed; instead of the published sizes: {changed}")
+        sizes = {**dataclasses.asdict(settings.network), **dataclasses.asdict(settings.training)}
+        changed = ", ".join(f"{name} {sizes[name]}" for name in (*RENDERED_MODEL, *RENDERED_TRAINING))
+        print(f"On the rendered test bed; instead of the published numbers: {changed}")
     trained = experiment(settings)
     result = runs.run(trained, settings.folder, range(settings.seed, settings.seed + settings.seeds))
 
