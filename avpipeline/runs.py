@@ -23,6 +23,7 @@ import platform
 import shlex
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -226,16 +227,19 @@ def _train(experiment: Experiment, folder: Path, seed: int) -> Progress:
         validation["validation_data"] = batches(experiment.val, experiment.batch_size, modalities=modalities)
     scores = [Score(name, measure, validated) for name, measure in _measures(experiment, progress, folder).items()]
     if progress.epoch < last and not progress.is_stopped(experiment.patience):
-        model.fit(
-            training,
-            steps_per_epoch=steps_per_epoch(experiment.train, experiment.batch_size, drop_remainder=True),
-            initial_epoch=progress.epoch,
-            epochs=last,
-            callbacks=[*scores, keras.callbacks.TensorBoard(folder / "tensorboard"), *callbacks, keep],
-            shuffle=False,  # the batches come in their own order
-            verbose=0,
-            **validation,
-        )
+        with warnings.catch_warnings():
+            # Only its end says how many batches a stream has; Keras warns of that at each validation.
+            warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
+            model.fit(
+                training,
+                steps_per_epoch=steps_per_epoch(experiment.train, experiment.batch_size, drop_remainder=True),
+                initial_epoch=progress.epoch,
+                epochs=last,
+                callbacks=[*scores, keras.callbacks.TensorBoard(folder / "tensorboard"), *callbacks, keep],
+                shuffle=False,  # the batches come in their own order
+                verbose=0,
+                **validation,
+            )
     columns = progress.columns()
     columns.pop(_watched_name(experiment), None)
     charts.curves(folder / "curves.png", columns)
