@@ -13,9 +13,10 @@ import tyro
 from avpipeline.cli import run
 from avpipeline.datasets.ave_checks import check_ave
 from avpipeline.datasets.findings import Finding
+from avpipeline.datasets.youtube8m_checks import check_youtube8m
 
 # Dataset -> function of (folder, values=) that yields findings; one entry a dataset.
-CHECKS: dict[str, Callable[..., Iterator[Finding]]] = {"ave": check_ave}
+CHECKS: dict[str, Callable[..., Iterator[Finding]]] = {"ave": check_ave, "youtube8m": check_youtube8m}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -140,7 +140,7 @@ def load_youtube8m(
       InputError: no training files, no number of classes, a damaged file.
     """
     folder = Path(folder)
-    shards = {split: found for split, names in _FILE_NAMES.items() if (found := _files(folder, names))}
+    shards = split_files(folder)
     if not shards:
         raise InputError(
             f"{folder}: has no train*.tfrecord, validate*.tfrecord or test*.tfrecord; name the folder of YouTube-8M's "
@@ -162,12 +162,15 @@ def load_youtube8m(
     )
 
 
-def _files(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
-    for name in names:
-        found = sorted(map(str, [*folder.glob(f"{name}*.tfrecord"), *folder.glob(f"{name}/*.tfrecord")]))
-        if found:
-            return tuple(found)
-    return ()
+def split_files(folder) -> dict[str, tuple[str, ...]]:
+    """"train", "val", "test" -> the files of that split by their names, of the splits that have any."""
+    found = {}
+    for split, names in _FILE_NAMES.items():
+        for name in names:
+            paths = [*Path(folder).glob(f"{name}*.tfrecord"), *Path(folder).glob(f"{name}/*.tfrecord")]
+            if paths and split not in found:
+                found[split] = tuple(sorted(map(str, paths)))
+    return found
 
 
 def _class_names(folder: Path, vocabulary: Path | None, num_classes: int | None) -> tuple[str, ...]:
@@ -195,6 +198,20 @@ def read_vocabulary(path, num_classes: int | None = None) -> tuple[str, ...]:
       InputError: no such file, no such columns, a number twice, too large or missing.
     """
     path = Path(path)
+    names = vocabulary_entries(path)
+    count = len(names) if num_classes is None else num_classes
+    outside = [number for number in names if not 0 <= number < count]
+    if not names or outside:
+        what = f"the class {outside[0]} where {count} classes end at {count - 1}" if names else "no class"
+        raise InputError(
+            f"{path}: has {what}; give the number of classes that the labels have (--num-classes "
+            f"{NUM_CLASSES[2018]} for YouTube-8M of 2018, {NUM_CLASSES[2017]} for that of 2017)."
+        )
+    return tuple(names.get(number, f"class {number}") for number in range(count))
+
+
+def vocabulary_entries(path) -> dict[int, str]:
+    """Class number -> name, of the classes that a vocabulary lists; see `read_vocabulary`."""
     names: dict[int, str] = {}
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -214,19 +231,7 @@ def read_vocabulary(path, num_classes: int | None = None) -> tuple[str, ...]:
             f"{path}: is no vocabulary: it needs the columns Index (a number) and Name in every row; see "
             "docs/datasets.md."
         ) from error
-    return _in_order(path, names, num_classes)
-
-
-def _in_order(path: Path, names: Mapping[int, str], num_classes: int | None) -> tuple[str, ...]:
-    count = len(names) if num_classes is None else num_classes
-    outside = [number for number in names if not 0 <= number < count]
-    if not names or outside:
-        what = f"the class {outside[0]} where {count} classes end at {count - 1}" if names else "no class"
-        raise InputError(
-            f"{path}: has {what}; give the number of classes that the labels have (--num-classes "
-            f"{NUM_CLASSES[2018]} for YouTube-8M of 2018, {NUM_CLASSES[2017]} for that of 2017)."
-        )
-    return tuple(names.get(number, f"class {number}") for number in range(count))
+    return names
 
 
 def write_vocabulary(path, names: Sequence[str], video_counts: Sequence[int]) -> None:

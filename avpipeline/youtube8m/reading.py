@@ -7,7 +7,7 @@ is it looked at in Python (`records.require_fit`), so that the message can name 
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -26,7 +26,16 @@ from avpipeline.youtube8m.files import (
     list_shards,
     rest_of,
 )
-from avpipeline.youtube8m.records import LEVELS, MAX_FRAMES, MODALITIES, Expected, Record, require_fit
+from avpipeline.youtube8m.records import (
+    LEVELS,
+    MAX_FRAMES,
+    MODALITIES,
+    Expected,
+    Record,
+    Video,
+    encode_frames,
+    require_fit,
+)
 
 TOKENS = ("mean_std", "mean", "frames")
 
@@ -133,37 +142,55 @@ def dataset(
     return examples.prefetch(READY_BATCHES).with_options(data_options())
 
 
-def summaries(path: str, *, skip_corrupt: bool, corrupt: CorruptRecords) -> Iterator[tuple[str, list[int], dict]]:
-    """Of each video of a frame-level shard: id, labels, modality -> `(2, width)` mean and standard deviation.
+def video_inputs(
+    video: Video, *, tokens: Literal["mean_std", "mean", "frames"] = "mean_std", max_frames: int = MAX_FRAMES
+) -> dict[str, np.ndarray]:
+    """The inputs that `dataset` would give for this video, `(1, ...)`: its frames become bytes and come back.
 
-    They are the numbers that `dataset(tokens="mean_std")` makes of the same frames. A video without one of the
-    modalities has no entry for it.
+    Args:
+      video: as it would be written; `writing.Description.frames` makes its frames from an extractor's output.
+    """
+    widths = {modality: frames.shape[1] for modality, frames in video.frames.items()}
+    expected = Expected("frame", widths, std=False, num_classes=np.iinfo(np.int64).max, zeros=False)
+    parsed, _ = parsing.frames(tf.constant([encode_frames(video)]), expected, tokens, max_frames)
+    inputs, _ = parsed(False)
+    return {name: values.numpy() for name, values in inputs.items()}
+
+
+def summaries(
+    paths: Sequence[str], *, skip_corrupt: bool, corrupt: CorruptRecords
+) -> Iterator[tuple[str, str, list[int], dict[str, np.ndarray]]]:
+    """Of each video of frame-level shards, in order: path, id, labels, modality -> `(2, width)`.
+
+    The numbers are mean and standard deviation as `dataset(tokens="mean_std")` makes them of the same frames. A video
+    without one of the modalities has no entry for it.
 
     Raises:
-      InputError: the file is damaged (unless that is skipped) or holds something else.
+      InputError: a file is damaged (unless that is skipped) or holds something else.
     """
-    first = first_record(path)
-    widths = _widths(path, first, MODALITIES, "zeros")
+    first = first_record(paths[0])
+    widths = _widths(paths[0], first, MODALITIES, "zeros")
     expected = Expected("frame", widths, std=False, num_classes=np.iinfo(np.int64).max, zeros=True)
-    require_fit(expected, path, first)
+    require_fit(expected, paths[0], first)
     size = _SIZES["frame"].block
-    order = _Order([path], shuffle=False, seed=0, window=size, block=size)
-    parsed = _parser(expected, [path], "mean_std", MAX_FRAMES, details=True)
+    order = _Order(list(paths), shuffle=False, seed=0, window=size, block=size)
+    parsed = _parser(expected, list(paths), "mean_std", MAX_FRAMES, details=True)
 
     @tf.autograph.experimental.do_not_convert
     def parse(records, numbers):
         inputs, labels = parsed(records, numbers)
-        return inputs, tf.RaggedTensor.from_value_rowids(labels.classes, labels.rows, tf.cast(labels.count, tf.int64))
+        count = tf.cast(labels.count, tf.int64)
+        return inputs, tf.RaggedTensor.from_value_rowids(labels.classes, labels.rows, count), numbers
 
     after = functools.partial(rest_of, skip=skip_corrupt, corrupt=corrupt)
     batches = order.records(tf.constant(0, tf.int64), after).map(parse, _PARALLEL_PARSES, deterministic=True)
-    for inputs, labels in batches.prefetch(READY_BATCHES):
+    for inputs, labels, numbers in batches.prefetch(READY_BATCHES):
         names, classes = inputs.pop("id").numpy(), labels.to_list()
-        arrays = {name: values.numpy() for name, values in inputs.items()}
-        for row, name in enumerate(names):
+        arrays = {modality: values.numpy() for modality, values in inputs.items()}
+        for row, (name, number) in enumerate(zip(names, numbers.numpy(), strict=True)):
             # Dequantised frames are never exactly 0: zeros stand for a modality that is not there.
             summary = {modality: values[row] for modality, values in arrays.items() if values[row].any()}
-            yield name.decode(errors="replace"), classes[row], summary
+            yield paths[number], name.decode(errors="replace"), classes[row], summary
 
 
 def _checked(level, tokens, modalities, num_classes, batch_size, max_frames) -> tuple[str, ...]:
