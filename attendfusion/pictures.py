@@ -1,6 +1,7 @@
 """Pictures: videos with their labels and what networks said (Figure 4), and accuracy against size."""
 
 import dataclasses
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -9,6 +10,8 @@ import numpy as np
 from avpipeline.figures import INK, PALETTE, TEXT, new_figure, save_figure, words
 
 _COLUMNS = 3
+# A video's place in the picture of examples.
+_CELL_INCHES, _FRAMES_INCHES, _LINE_INCHES, _CHARACTERS_AN_INCH = 6.0, 1.2, 0.17, 12
 _RIGHT, _WRONG = "#1a7f37", "#b42318"
 TRUTH = "ground truth"
 
@@ -38,41 +41,50 @@ def examples(path, shown: Sequence[Example], *, title: str = "") -> None:
     """
     columns = min(_COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
-    lines = max(_lines(example) for example in shown)
-    with_frames = any(example.frames is not None for example in shown)
-    height = 0.55 + 0.22 * lines + (1.5 if with_frames else 0)
+    texts = [_columns(example) for example in shown]
+    # One line for the headings, which may take two, and two for each label.
+    lines = 2 * (1 + max(len(labels) for written in texts for labels in written.values()))
+    heights = [_FRAMES_INCHES if any(example.frames is not None for example in shown) else 0.01, _LINE_INCHES * lines]
     with matplotlib.rc_context(TEXT):
-        figure = new_figure(5.2 * columns, height * rows + 0.5)
-        ratios = (1.5, height - 1.5) if with_frames else (height,)
-        for cell, example in zip(figure.subfigures(rows, columns, squeeze=False).flat, shown, strict=False):
-            axes = cell.subplots(len(ratios), 1, height_ratios=ratios, squeeze=False)[:, 0]
-            for axis in axes:
-                axis.axis("off")
+        figure = new_figure(_CELL_INCHES * columns, (sum(heights) + 0.4) * rows + 0.4)
+        for cell, example, written in zip(
+            figure.subfigures(rows, columns, squeeze=False).flat, shown, texts, strict=False
+        ):
+            above, below = cell.subplots(2, 1, height_ratios=heights)
+            above.axis("off")
+            below.axis("off")
             if example.frames is not None:
-                axes[0].imshow(np.concatenate(list(example.frames), axis=1), aspect="equal")
-            axes[0].set_title(words(example.name), fontsize=10, loc="left")
-            _write_labels(axes[-1], example, lines)
+                above.imshow(np.concatenate(list(example.frames), axis=1))
+                above.set_anchor("W")
+            above.set_title(words(example.name), fontsize=10, loc="left")
+            _write_columns(below, written, lines)
         figure.suptitle(title, fontsize=13, fontweight="bold")
         save_figure(figure, path)
 
 
-def _lines(example: Example) -> int:
-    return max(len(example.truth or ()), *(len(labels) for labels in example.predicted.values())) + 1
+def _columns(example: Example) -> dict[str, list[tuple[str, str]]]:
+    """Heading -> (text, colour) of its lines: the truth, where it is known, then each model."""
+    written = {} if example.truth is None else {TRUTH: [(words(label), INK) for label in example.truth]}
+    for model, labels in example.predicted.items():
+        colours = [
+            INK if example.truth is None else _RIGHT if label in example.truth else _WRONG for label, _ in labels
+        ]
+        texts = [f"{words(label)}  {probability:.2f}" for label, probability in labels]
+        written[words(model)] = list(zip(texts, colours, strict=True))
+    return written
 
 
-def _write_labels(axis, example: Example, lines: int) -> None:
-    """One column for the truth, where it is known, and one a model."""
-    truth = {} if example.truth is None else {TRUTH: [(label, None) for label in example.truth]}
-    written = {**truth, **example.predicted}
+def _write_columns(axis, written: Mapping[str, Sequence[tuple[str, str]]], lines: int) -> None:
+    characters = int(_CELL_INCHES * _CHARACTERS_AN_INCH / len(written))
     for column, (heading, labels) in enumerate(written.items()):
-        left = column / len(written)
-        axis.text(left, 1, words(heading), fontsize=9, fontweight="bold", va="top")
-        for line, (label, probability) in enumerate(labels, start=1):
-            colour = INK
-            if probability is not None and example.truth is not None:
-                colour = _RIGHT if label in example.truth else _WRONG
-            text = words(label) if probability is None else f"{words(label)}  {probability:.2f}"
-            axis.text(left, 1 - line / lines, text, fontsize=9, va="top", color=colour)
+        cells = [(heading, INK), *labels]
+        for index, (text, colour) in enumerate(cells):
+            # A label of more than two lines is cut.
+            wrapped = textwrap.fill(text, characters, max_lines=2, placeholder=" ...")
+            drawn = axis.text(column / len(written), 1 - 2 * index / lines, wrapped, fontsize=9, va="top", color=colour)
+            drawn.set_fontweight("normal" if index else "bold")
+            # The columns have their places; the layout need not make room for each.
+            drawn.set_in_layout(False)
 
 
 def accuracy_against_parameters(

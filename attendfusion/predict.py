@@ -195,10 +195,9 @@ def _named(labeller: Labeller, truth: np.ndarray) -> tuple[str, ...]:
 
 
 def _example(name, truth, labellers, probabilities, top: int, path: Path | None) -> Example:
-    """A video of the picture; two models of one name are told apart by their files."""
+    """A video of the picture."""
     names = [labeller.info.model for labeller in labellers]
-    if len(set(names)) < len(names):
-        names = [f"{labeller.info.model} ({labeller.weights})" for labeller in labellers]
+    names[1:] = [f"baseline: {name}" for name in names[1:]]
     predicted = {
         label: labeller.top(own, top) for label, labeller, own in zip(names, labellers, probabilities, strict=True)
     }
