@@ -9,7 +9,7 @@ challenge shuffled before it sorted: this is the mean of what it could have prin
 """
 
 import numpy as np
-import tensorflow as tf
+from scipy.special import digamma
 
 
 def average_precision(entries: np.ndarray, positives: np.ndarray, total_positives: float) -> float:
@@ -57,5 +57,4 @@ def _where_positive(entries: np.ndarray, positives: np.ndarray) -> tuple[np.ndar
 
 def _harmonic(start: np.ndarray, count: np.ndarray) -> np.ndarray:
     """1/(start + 1) + ... + 1/(start + count)."""
-    start, count = tf.constant(start, tf.float64), tf.constant(count, tf.float64)
-    return (tf.math.digamma(start + count + 1) - tf.math.digamma(start + 1)).numpy()
+    return digamma(start + count + 1) - digamma(start + 1)

@@ -58,6 +58,10 @@ class Entries:
     def clear(self) -> None:
         self._chunks = [np.zeros(0, self._dtype)]
 
+    @property
+    def nbytes(self) -> int:
+        return sum(chunk.nbytes for chunk in self._chunks)
+
     def add(self, scores: np.ndarray, positive: np.ndarray, classes: np.ndarray | None = None) -> None:
         packed = pack(scores, positive).astype(self._dtype)
         if classes is not None:
@@ -93,6 +97,10 @@ class Histogram:
     def clear(self) -> None:
         self._entries, self._positives = np.zeros((2, self.bins.count), np.int64)
 
+    @property
+    def nbytes(self) -> int:
+        return self._entries.nbytes + self._positives.nbytes
+
     def add(self, scores: np.ndarray, positive: np.ndarray) -> None:
         numbers = self.bins.of(scores)
         self._entries += np.bincount(numbers.ravel(), minlength=self.bins.count)
@@ -114,6 +122,10 @@ class ClassHistograms:
 
     def clear(self) -> None:
         self._entries = self._positives = np.zeros((0, self.bins.count), np.uint32)
+
+    @property
+    def nbytes(self) -> int:
+        return self._entries.nbytes + self._positives.nbytes
 
     def add(self, scores: np.ndarray, positive: np.ndarray) -> None:
         classes = scores.shape[1]

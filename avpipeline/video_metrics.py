@@ -13,7 +13,7 @@ Conventions, the same everywhere:
 `GAP`, `MeanAveragePrecision` and `BestThreshold` keep their counts in NumPy on the host: they need
 `compile(jit_compile=False)`, as everywhere in this project, and one process. Their figure over everything takes
 seconds for millions of videos, too long for every step: while `fit` or `evaluate` runs, the progress bar shows the
-figure as it was when it was last brought up to date, each time the number of videos has grown by half; what comes
+figure as it was when it was last brought up to date, each time the number of videos has doubled; what comes
 out at the end (history, `evaluate`'s result, `result()`) is that of all videos.
 """
 
@@ -27,7 +27,7 @@ from avpipeline.score_counts import ClassHistograms, Entries, Histogram
 
 TOP_K = 20
 # Growth of the number of videos between two computations of the figure that is shown on the way.
-_GROWTH = 1.5
+_GROWTH = 2
 
 _serializable = keras.saving.register_keras_serializable(package="avpipeline")
 
@@ -166,8 +166,13 @@ class HostMetric(keras.metrics.Metric):
             return tf.convert_to_tensor(self._shown)
         return ops.convert_to_tensor(self._figure() if self._videos else 0.0, "float32")
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the counts take now."""
+        return self._counts.nbytes
+
     def reset_state(self):
-        self._videos, self._next, self._latest = 0, 1.0, 0.0
+        self._videos, self._next, self._latest = 0, 1, 0.0
         self._shown.assign(0.0)
         self._clear()
 
@@ -189,7 +194,7 @@ class GAP(HostMetric):
 
     def __init__(self, top_k=TOP_K, histogram=False, name="gap", dtype=None):
         self.top_k, self.histogram = top_k, histogram
-        self._ranking = Histogram() if histogram else Entries(np.uint32)
+        self._counts = Histogram() if histogram else Entries(np.uint32)
         super().__init__(name, dtype)
 
     def _gather(self, labels, probabilities):
@@ -197,19 +202,19 @@ class GAP(HostMetric):
         return [scores, positive, tf.math.count_nonzero(labels)]
 
     def _add(self, scores, positive, positives):
-        self._ranking.add(scores.ravel(), positive.ravel())
+        self._counts.add(scores.ravel(), positive.ravel())
         self._positives += int(positives)
 
     def _figure(self):
-        return average_precision(*self._ranking.levels(), self._positives) if self._positives else 0.0
+        return average_precision(*self._counts.levels(), self._positives) if self._positives else 0.0
 
     def bounds(self) -> tuple[float, float]:
         """Between which figures the exact one lies, whatever the order of entries that cannot be told apart."""
-        return average_precision_bounds(*self._ranking.levels(), self._positives)
+        return average_precision_bounds(*self._counts.levels(), self._positives)
 
     def _clear(self):
         self._positives = 0
-        self._ranking.clear()
+        self._counts.clear()
 
     def get_config(self):
         return {"top_k": self.top_k, "histogram": self.histogram, "name": self.name, "dtype": self.dtype}
@@ -224,16 +229,17 @@ class MeanAveragePrecision(HostMetric):
         elsewhere are never found, but counted. False ranks every video in every class, by a histogram a class.
       top_k: entries of a video.
       bits: of the histograms' bins (`ScoreBins`): scores in a bin differ by less than `2 ** -bits` of their distance
-        from 0 or 1, and their order counts as any. `bounds` says between which figures the exact one lies.
+        from 0 or 1, and their order counts as any. 2e-4 from the exact figure is usual; `bounds` says between which
+        figures it lies.
 
     Memory: capped, 8 bytes an entry: 176 MB for 1.1 million videos, and twice that while the figure is computed.
-    Uncapped, 11.8 kB a class at 5 bits: 56 MB for 4716 classes, whatever the number of videos; a batch of 1024
-    takes 0.1 GB for a moment.
+    Uncapped, 24 kB a class at 6 bits: 111 MB for 4716 classes, whatever the number of videos; a batch of 1024
+    takes 0.2 GB for a moment.
     """
 
-    def __init__(self, capped=True, top_k=TOP_K, bits=5, name="mean_ap", dtype=None):
+    def __init__(self, capped=True, top_k=TOP_K, bits=6, name="mean_ap", dtype=None):
         self.capped, self.top_k, self.bits = capped, top_k, bits
-        self._ranking = Entries(np.uint64) if capped else ClassHistograms(bits)
+        self._counts = Entries(np.uint64) if capped else ClassHistograms(bits)
         super().__init__(name, dtype)
 
     def _gather(self, labels, probabilities):
@@ -245,9 +251,9 @@ class MeanAveragePrecision(HostMetric):
 
     def _add(self, scores, positive, positives, classes=None):
         if self.capped:
-            self._ranking.add(scores.ravel(), positive.ravel(), classes.ravel())
+            self._counts.add(scores.ravel(), positive.ravel(), classes.ravel())
         else:
-            self._ranking.add(scores, positive)
+            self._counts.add(scores, positive)
         self._positives = self._positives + positives
 
     def _figure(self):
@@ -269,12 +275,12 @@ class MeanAveragePrecision(HostMetric):
     def _classes(self):
         """(levels, positives) of each class that a video has."""
         numbers = np.flatnonzero(self._positives)
-        levels = self._ranking.levels_of(numbers)
+        levels = self._counts.levels_of(numbers)
         return zip(levels, np.asarray(self._positives)[numbers], strict=True)
 
     def _clear(self):
         self._positives = 0
-        self._ranking.clear()
+        self._counts.clear()
 
     def get_config(self):
         sizes = {"capped": self.capped, "top_k": self.top_k, "bits": self.bits}
@@ -290,23 +296,23 @@ class BestThreshold(HostMetric):
 
     Args:
       average: "micro" or "macro", as of `F1`.
-      bits: of the bins; None takes 12 (a threshold to 1/4096 of its distance from 0 or 1) for "micro", 5 (1/32) for
+      bits: of the bins; None takes 12 (a threshold to 1/4096 of its distance from 0 or 1) for "micro", 6 (1/64) for
         "macro".
 
-    Memory: 3 MB for "micro", 11.8 kB a class for "macro" (56 MB for 4716 classes), whatever the number of videos;
-    a batch of 1024 takes 0.1 GB for a moment.
+    Memory: 3 MB for "micro", 24 kB a class for "macro" (111 MB for 4716 classes), whatever the number of
+    videos; a batch of 1024 takes 0.2 GB for a moment.
     """
 
     def __init__(self, average="micro", bits=None, name="best_threshold", dtype=None):
         self.average, self.bits = _known_average(average), bits
-        self._histogram = Histogram(bits or 12) if average == "micro" else ClassHistograms(bits or 5)
+        self._counts = Histogram(bits or 12) if average == "micro" else ClassHistograms(bits or 6)
         super().__init__(name, dtype)
 
     def _gather(self, labels, probabilities):
         return [probabilities, tf.cast(labels, tf.bool)]
 
     def _add(self, scores, positive):
-        self._histogram.add(scores, positive)
+        self._counts.add(scores, positive)
 
     def _figure(self):
         return self.best()[0]
@@ -315,7 +321,7 @@ class BestThreshold(HostMetric):
         """(threshold, F1 at it); the threshold is a float32 number."""
         f1, _ = self._curves()
         place = int(f1.argmax())
-        return _float32_at_least(self._histogram.bins.edges[::-1][place]), float(f1[place])
+        return _float32_at_least(self._counts.bins.edges[::-1][place]), float(f1[place])
 
     def bound(self) -> float:
         """An F1 that no threshold exceeds."""
@@ -324,7 +330,7 @@ class BestThreshold(HostMetric):
     def _curves(self) -> tuple[np.ndarray, np.ndarray]:
         """F1 at the edges from the highest down, and the most it can be at any threshold inside each bin."""
         f1, most, count = 0.0, 0.0, 0
-        for entries, positives in self._histogram.all_levels():
+        for entries, positives in self._counts.all_levels():
             total = positives.sum()
             if total:
                 predicted, right = np.cumsum(entries, dtype=np.float64), np.cumsum(positives, dtype=np.float64)
@@ -336,7 +342,7 @@ class BestThreshold(HostMetric):
         return f1 / count, most / count
 
     def _clear(self):
-        self._histogram.clear()
+        self._counts.clear()
 
     def get_config(self):
         return {"average": self.average, "bits": self.bits, "name": self.name, "dtype": self.dtype}

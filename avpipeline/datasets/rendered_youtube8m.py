@@ -55,7 +55,7 @@ def rendered_youtube8m(
             # Another process may have made them while this one waited.
             if not folder.exists():
                 _write(folder, splits, rendered_clips(settings).boards)
-    return load_youtube8m(folder / level, vocabulary=folder / VOCABULARY_FILE, name="rendered")
+    return load_youtube8m(folder / level, name="rendered")
 
 
 def labels_of(board: Storyboard) -> list[int]:
@@ -70,15 +70,15 @@ def _write(folder: Path, splits: Mapping[str, Split], boards: Mapping[str, Seque
     first = next(iter(splits.values()))
     scale = {name: fitting_scale(source.array) for name, source in first.inputs.items()}
     description = Description(dict(first.features), scale)
+    labels = [label for board in boards["train"] for label in labels_of(board)]
+    counts = np.bincount(labels, minlength=len(CLASS_NAMES)).tolist()
     with atomic_folder(folder) as temporary:
         for level in ("frame", "video"):
             for name, split in splits.items():
                 videos = _videos(boards[name], split, description)
                 write_shards(temporary / level, _FILE_NAMES[name], videos, shards=_SHARDS[name], level=level)
             write_description(temporary / level, description)
-        labels = [label for board in boards["train"] for label in labels_of(board)]
-        counts = np.bincount(labels, minlength=len(CLASS_NAMES)).tolist()
-        write_vocabulary(temporary / VOCABULARY_FILE, CLASS_NAMES, counts)
+            write_vocabulary(temporary / level / VOCABULARY_FILE, CLASS_NAMES, counts)
 
 
 def _videos(boards: Sequence[Storyboard], split: Split, description: Description) -> list[Video]:

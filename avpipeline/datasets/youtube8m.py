@@ -89,7 +89,9 @@ class YouTube8M:
             batch_size: int, *, modalities: Iterable[str] | None = None, cache: bool = False, **order
         ) -> tf.data.Dataset:
             if cache:
-                raise InputError(f"{self.folder}: records that are read as a stream are not kept; leave out the cache.")
+                raise InputError(
+                    f"{self.folder}: records that are read as a stream are not kept; leave out the cache."
+                )
             # A model may name inputs that come with the frames, as num_frames.
             chosen = everything if modalities is None else [name for name in modalities if name in MODALITIES]
             settings = {"tokens": tokens, "missing": missing, "skip_corrupt": skip_corrupt, "corrupt": corrupt}
@@ -163,7 +165,7 @@ def load_youtube8m(
 
 
 def split_files(folder) -> dict[str, tuple[str, ...]]:
-    """"train", "val", "test" -> the files of that split by their names, of the splits that have any."""
+    """ "train", "val", "test" -> the files of that split by their names, of the splits that have any."""
     found = {}
     for split, names in _FILE_NAMES.items():
         for name in names:
@@ -221,7 +223,9 @@ def vocabulary_entries(path) -> dict[int, str]:
                     raise InputError(f"{path}, row {line}: has the class {number} again; remove one of them.")
                 names[number] = row["Name"].strip() or row.get("KnowledgeGraphId", "").strip() or f"class {number}"
     except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file; give the vocabulary that belongs to the shards.") from error
+        raise InputError(
+            f"{path}: there is no such file; give the vocabulary that belongs to the shards."
+        ) from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the file.") from error
     except InputError:

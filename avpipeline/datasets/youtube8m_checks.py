@@ -1,6 +1,5 @@
 """Whether shards in YouTube-8M's form are usable: every file and record looked at, faults named."""
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -100,7 +99,9 @@ class _Survey:
         try:
             record = Record(first)
         except DecodeError as error:
-            raise InputError(f"{path}: holds records of something else; give files of YouTube-8M's form.") from error
+            raise InputError(
+                f"{path}: holds records of something else; give files of YouTube-8M's form."
+            ) from error
         level = "segment" if record.has_segments else record.level or "video"
         widths = {name: width for name in MODALITIES if (width := record.width(name))}
         std = level == "video" and all(record.floats(f"std_{FILE_NAMES[name]}") for name in widths)
@@ -141,7 +142,7 @@ class _Survey:
 
 
 def name_of(data: bytes) -> str:
-    """"video 'x'" of a record, as far as it can be decoded."""
+    """ "video 'x'" of a record, as far as it can be decoded."""
     try:
         return f"video '{Record(data).id}'"
     except DecodeError:

@@ -7,4 +7,13 @@ from avpipeline.youtube8m.files import CorruptRecords, count_records, list_shard
 from avpipeline.youtube8m.reading import TOKENS, dataset, video_inputs
 from avpipeline.youtube8m.records import LEVELS, Video
 
-__all__ = ["LEVELS", "TOKENS", "CorruptRecords", "Video", "count_records", "dataset", "list_shards", "video_inputs"]
+__all__ = [
+    "LEVELS",
+    "TOKENS",
+    "CorruptRecords",
+    "Video",
+    "count_records",
+    "dataset",
+    "list_shards",
+    "video_inputs",
+]

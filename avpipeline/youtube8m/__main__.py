@@ -106,8 +106,12 @@ def store_std(command: Std) -> int:
     paths = list_shards(command.shards)
     targets = {path: command.out / Path(path).name for path in paths}
     if len(set(targets.values())) < len(paths):
-        raise InputError(f"{command.out}: two of the shards have the same name; store them in folders of their own.")
-    own = [path for path, target in targets.items() if target.exists() and Path(path).absolute() == target.absolute()]
+        raise InputError(
+            f"{command.out}: two of the shards have the same name; store them in folders of their own."
+        )
+    own = [
+        path for path, target in targets.items() if target.exists() and Path(path).absolute() == target.absolute()
+    ]
     if own:
         raise InputError(f"{own[0]}: would be written over by its own result; choose another --out.")
     make_folder(command.out)
@@ -116,12 +120,16 @@ def store_std(command: Std) -> int:
     todo = [path for path in paths if not targets[path].exists()]
     made = summaries(todo, skip_corrupt=command.skip_corrupt, corrupt=corrupt) if todo else ()
     videos = 0
-    for path, group in itertools.groupby(tqdm(made, desc="standard deviations", unit="video"), lambda each: each[0]):
+    for path, group in itertools.groupby(
+        tqdm(made, desc="standard deviations", unit="video"), lambda each: each[0]
+    ):
         with record_writer(targets[path]) as add:
             for _, name, labels, summary in group:
                 add(encode_video(name, labels, summary))
                 videos += 1
-    print(f"{videos} videos in {len(todo)} files written into {command.out}; {len(paths) - len(todo)} files were there")
+    print(
+        f"{videos} videos in {len(todo)} files written into {command.out}; {len(paths) - len(todo)} files were there"
+    )
     print(corrupt.text())
     return 0
 
@@ -171,7 +179,9 @@ def read_labels(path: Path) -> dict[str, tuple[str, list[str]]]:
             for line, row in enumerate(csv.DictReader(file), 2):
                 name, split = row["id"].strip(), (row.get("split") or "train").strip()
                 if name in videos:
-                    raise InputError(f"{path}, row {line}: has the video '{name}' again; put its labels into one row.")
+                    raise InputError(
+                        f"{path}, row {line}: has the video '{name}' again; put its labels into one row."
+                    )
                 if split not in _FILE_NAMES:
                     raise InputError(f"{path}, row {line}: has the split '{split}'; write train, val or test.")
                 videos[name] = (split, [label.strip() for label in row["labels"].split(";") if label.strip()])

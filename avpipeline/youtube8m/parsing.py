@@ -114,7 +114,8 @@ def segments(records: tf.Tensor, expected: Expected, tokens: str, max_frames: in
 def _sequence(records: tf.Tensor, expected: Expected, context: dict):
     """(context, modality -> strings `(batch, longest)`, modality -> frames of each record `(batch,)` int32)."""
     lists = {
-        FILE_NAMES[name]: tf.io.FixedLenSequenceFeature([], tf.string, allow_missing=True) for name in expected.widths
+        FILE_NAMES[name]: tf.io.FixedLenSequenceFeature([], tf.string, allow_missing=True)
+        for name in expected.widths
     }
     parsed, strings, lengths = tf.io.parse_sequence_example(records, context, lists)
     return (
@@ -145,7 +146,9 @@ def _inputs(strings, lengths, expected: Expected, tokens: str, max_frames: int) 
         values = tf.ensure_shape(dequantise(values) * present, [None, None, width])
         if tokens == "frames":
             missing = max_frames - tf.shape(values)[1]
-            inputs[name] = tf.ensure_shape(tf.pad(values, [[0, 0], [0, missing], [0, 0]]), [None, max_frames, width])
+            inputs[name] = tf.ensure_shape(
+                tf.pad(values, [[0, 0], [0, missing], [0, 0]]), [None, max_frames, width]
+            )
         else:
             inputs[name] = _summary(values, present, length)[:, : 2 if tokens == "mean_std" else 1]
     if tokens == "frames":

@@ -280,7 +280,9 @@ def _blocks(path: tf.Tensor, number: tf.Tensor, size: int, after) -> tf.data.Dat
 
     step = tf.autograph.experimental.do_not_convert(step)
     blocks = records.concatenate(end).scan(tf.constant(0, tf.int64), step)
-    return blocks.filter(lambda block: tf.size(block) > 0).map(lambda block: (block, tf.fill(tf.shape(block), number)))
+    return blocks.filter(lambda block: tf.size(block) > 0).map(
+        lambda block: (block, tf.fill(tf.shape(block), number))
+    )
 
 
 def _permutation(count, key: tf.Tensor) -> tf.Tensor:
@@ -310,7 +312,9 @@ def _parser(expected: Expected, shards: list[str], tokens: str, max_frames: int,
     def element(records: tf.Tensor, numbers: tf.Tensor):
         parsed, fits = parse(records, expected, tokens, max_frames)
         fine = tf.cond(
-            fits, lambda: tf.constant(0, tf.int64), lambda: tf.numpy_function(complain, [records, numbers], tf.int64)
+            fits,
+            lambda: tf.constant(0, tf.int64),
+            lambda: tf.numpy_function(complain, [records, numbers], tf.int64),
         )
         with tf.control_dependencies([fine]):
             return parsed(details)

@@ -190,7 +190,7 @@ class Record:
 
     @property
     def level(self) -> str | None:
-        """"video" or "frame", None where it is neither."""
+        """ "video" or "frame", None where it is neither."""
         names = FILE_NAMES.values()
         if any(name in self._lists for name in names):
             return "frame"
