@@ -163,7 +163,7 @@ class Attention(keras.layers.Layer):
     def call(self, queries, context, real=None):
         scores = ops.matmul(self.query(queries), ops.swapaxes(self.key(context), -1, -2)) / self.units**0.5
         if real is not None:
-            scores = ops.where(real[:, None, :], scores, ops.cast(_NEVER, scores.dtype))
+            scores = ops.where(ops.expand_dims(real, 1), scores, ops.cast(_NEVER, scores.dtype))
         attended = ops.matmul(ops.softmax(scores, axis=-1), self.value(context))
         return self.norm(self.output_dense(attended))
 
@@ -184,7 +184,8 @@ class RealFrames(keras.layers.Layer):
 
     def call(self, features, num_frames):
         places = ops.arange(ops.shape(features)[1], dtype="int32")
-        return places[None, :] < ops.maximum(ops.cast(num_frames, "int32"), 1)[:, None]
+        own = ops.maximum(ops.cast(num_frames, "int32"), 1)
+        return ops.expand_dims(places, 0) < ops.expand_dims(own, 1)
 
     def compute_output_shape(self, features_shape, num_frames_shape):
         return tuple(features_shape[:2])
@@ -200,7 +201,7 @@ class TokenMean(keras.layers.Layer):
     def call(self, tokens, real=None):
         if real is None:
             return ops.mean(tokens, axis=1)
-        weights = ops.cast(real, tokens.dtype)[:, :, None]
+        weights = ops.expand_dims(ops.cast(real, tokens.dtype), 2)
         return ops.sum(tokens * weights, axis=1) / ops.sum(weights, axis=1)
 
     def compute_output_shape(self, tokens_shape, real_shape=None):
