@@ -42,7 +42,7 @@ def main(settings: Settings) -> None:
     if settings.out.exists():
         raise InputError(f"{settings.out}: is there already; choose another --out or remove it.")
     with atomic_folder(settings.out) as out:
-        model.export(out / SAVED_MODEL, format="tf_saved_model", verbose=False)
+        write_saved_model(model, out / SAVED_MODEL)
         write_tflite(out / SAVED_MODEL, out / TFLITE)
         calls = {SAVED_MODEL: saved_model(out / SAVED_MODEL), TFLITE: tflite(out / TFLITE)}
         files = {
@@ -58,6 +58,20 @@ def main(settings: Settings) -> None:
             f"{found['largest_difference']:.1e}"
         )
     print(f"They are in {settings.out}")
+
+
+def write_saved_model(model: keras.Model, path: Path) -> None:
+    """Writes a SavedModel of the forward pass alone: the inputs by name -> "probabilities".
+
+    `keras.Model.export` would store every weight twice.
+    """
+    inputs = {name: tf.TensorSpec(tensor.shape, tensor.dtype, name) for name, tensor in model.input.items()}
+    module = tf.Module()
+    module.weights = [weight.value for weight in model.weights]
+    module.predict = tf.function(
+        lambda **given: {"probabilities": model(given, training=False)}, jit_compile=False
+    )
+    tf.saved_model.save(module, str(path), {_SIGNATURE: module.predict.get_concrete_function(**inputs)})
 
 
 def write_tflite(exported: Path, path: Path) -> None:
