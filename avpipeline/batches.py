@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
-from avpipeline.datasets.base import ArraySource, Source, Split, row_dtype
+from avpipeline.datasets.base import ArraySource, Source, Split, Stream, row_dtype
 from avpipeline.errors import InputError
 
 # Batches that are read ahead of the model. Two readers keep the disk busy while one result is handed over;
@@ -20,7 +20,7 @@ READY_BATCHES = 2
 
 
 def batches(
-    split: Split,
+    split: Split | Stream,
     batch_size: int,
     *,
     modalities: Iterable[str] | None = None,
@@ -55,16 +55,20 @@ def batches(
       InputError: no batch can be made of the split, or a modality is not in it.
     """
     steps = steps_per_epoch(split, batch_size, drop_remainder=drop_remainder)
+    if isinstance(split, Stream):
+        return split.read(
+            batch_size,
+            modalities=modalities,
+            shuffle=shuffle,
+            seed=seed,
+            drop_remainder=drop_remainder,
+            cache=cache,
+            repeat=repeat,
+            first_epoch=first_epoch,
+        )
     sources = _sources(split, modalities, cache)
 
-    if repeat:
-        epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    elif shuffle:
-        epochs = _epoch_of_each_iteration(first_epoch)
-    else:
-        epochs = tf.data.Dataset.range(1)
-
-    rows = epochs.flat_map(
+    rows = epoch_numbers(repeat=repeat, shuffle=shuffle, first_epoch=first_epoch).flat_map(
         lambda epoch: _epoch_rows(len(split), epoch, seed, shuffle).batch(
             batch_size, drop_remainder=drop_remainder
         )
@@ -76,10 +80,10 @@ def batches(
     )
     cardinality = tf.data.INFINITE_CARDINALITY if repeat else steps
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality)).prefetch(READY_BATCHES)
-    return dataset.with_options(_options())
+    return dataset.with_options(data_options())
 
 
-def steps_per_epoch(split: Split, batch_size: int, *, drop_remainder: bool = False) -> int:
+def steps_per_epoch(split: Split | Stream, batch_size: int, *, drop_remainder: bool = False) -> int:
     """Number of batches in one epoch of `split`; InputError where there is none."""
     if batch_size < 1:
         raise InputError(f"batch size {batch_size}: must be at least 1.")
@@ -125,6 +129,13 @@ def _sources(split: Split, modalities: Iterable[str] | None, cache: bool) -> dic
     return {name: CachedSource(split.inputs[name]) if cache else split.inputs[name] for name in chosen}
 
 
+def epoch_numbers(*, repeat: bool, shuffle: bool, first_epoch: int) -> tf.data.Dataset:
+    """The epochs to go through, as `batches` says: endless, or one an iteration."""
+    if repeat:
+        return tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
+    return _epoch_of_each_iteration(first_epoch) if shuffle else tf.data.Dataset.range(1)
+
+
 def _epoch_of_each_iteration(first_epoch: int) -> tf.data.Dataset:
     """One number, which is `first_epoch` for the first iterator made of the dataset, then one more for each."""
     counter = itertools.count(first_epoch)
@@ -163,7 +174,8 @@ def _reader(sources: dict[str, Source], labels: Source, batch_size: int | None):
     return tf.autograph.experimental.do_not_convert(element)
 
 
-def _options() -> tf.data.Options:
+def data_options() -> tf.data.Options:
+    """Elements in one order, whatever finishes first; workers share the elements and not the files."""
     options = tf.data.Options()
     options.deterministic = True
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA

@@ -57,7 +57,8 @@ def _small(builder: Callable[[int], keras.Model], *frames, **kind) -> Callable[.
     def build(variant, weights, *, weights_dir, seed):
         if weights not in ("default", "none"):
             raise InputError(f"{weights}: the small networks have no weight files; take the weights 'none'.")
-        return Network(builder(seed), lambda inputs: inputs, *frames, **kind), "none"
+        model = small.averaged(builder(seed)) if variant == "avg_pool" else builder(seed)
+        return Network(model, lambda inputs: inputs, *frames, **kind), "none"
 
     return build
 
@@ -99,7 +100,7 @@ _REGISTRY = {
     "small_visual": _Entry(
         "small seeded network, pictures, for the rendered data",
         "visual",
-        {"pool5": (7, 7, 512)},
+        {"pool5": (7, 7, 512), "avg_pool": (512,)},
         _small(small.build_small_visual, small.FRAMES_A_SECOND, small.FRAME_SIZE),
     ),
     "small_audio": _Entry(

@@ -133,6 +133,12 @@ def build_small_motion(seed: int = 0) -> keras.Model:
     return model
 
 
+def averaged(model: keras.Model) -> keras.Model:
+    """A network of maps `(batch, rows, columns, channels)` with their mean as its output, `(batch, channels)`."""
+    mean = keras.layers.GlobalAveragePooling2D(name="avg_pool")(model.output)
+    return keras.Model(model.input, mean, name=model.name)
+
+
 def fill(layers, filters, *, trainable: bool = False) -> None:
     """Gives each layer its kernel, rounded to 1/4096, and its bias, one number."""
     for layer, (kernel, bias) in zip(layers, filters, strict=True):

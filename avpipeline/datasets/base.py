@@ -1,10 +1,11 @@
 """The form in which every dataset hands its splits to batches, runs and evaluation."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
+import tensorflow as tf
 
 from avpipeline.errors import InputError
 from avpipeline.features import FeatureInfo
@@ -112,3 +113,25 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """One split of a dataset that is read file by file, since it has more videos than can be read by index.
+
+    Attributes:
+      dataset, name, class_names, features: as of `Split`.
+      videos: how many there are.
+      read: gives the batches: a function of the batch size and the keywords of `avpipeline.batches.batches`, with
+        the same promises; `details=True` adds the input "id", the videos' names.
+    """
+
+    dataset: str
+    name: str
+    class_names: tuple[str, ...]
+    features: Mapping[str, FeatureInfo]
+    videos: int
+    read: Callable[..., tf.data.Dataset]
+
+    def __len__(self) -> int:
+        return self.videos

@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -88,6 +88,9 @@ def read_llp(data_dir, name: str, training_labels: TrainingLabels = "all") -> Vi
     """
     if name not in SPLITS:
         raise InputError(f"llp: has no split '{name}', only {', '.join(SPLITS)}.")
+    if training_labels not in get_args(TrainingLabels):
+        known = ", ".join(get_args(TrainingLabels))
+        raise InputError(f"llp: training labels are {known}, not '{training_labels}'.")
     rows = read_table(
         Path(data_dir) / LIST_FILES[name], ("filename", "event_labels"), heading=True, delimiter="\t"
     )
