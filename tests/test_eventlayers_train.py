@@ -17,7 +17,8 @@ import eventlayers
 from avpipeline import cli, runs
 from avpipeline.datasets.base import SelectedRows
 from avpipeline.datasets.rendered import RenderedSettings
-from avpipeline.saved import load_model
+from avpipeline.errors import InputError
+from avpipeline.saved import ModelInfo, load_model
 from eventlayers import data, evaluate, train
 from eventlayers.data import Source, videos_of
 
@@ -96,6 +97,18 @@ def test_evaluation_agrees_with_the_training_and_writes_its_tables(trained, few_
         assert (trained / "evaluate" / name).exists()
     assert (trained / "evaluate" / "most_activating.png").exists()
     assert "Categories by dominant layer" in capsys.readouterr().out
+
+
+def test_a_model_is_measured_on_its_own_classes_and_features_only():
+    split = moments_splits()["test"]
+    info = ModelInfo("eventlayers", "naive_av", "paper", split.class_names, split.features, "synthetic")
+    evaluate.require_fit(Path("w.keras"), info, split)
+    for other, sentence in (
+        ({"class_names": ("dog", "cat")}, "w.keras: was trained on the 2 classes of synthetic"),
+        ({"features": {**split.features, "audio": split.features["visual"]}}, "its audio features do not fit"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            evaluate.require_fit(Path("w.keras"), dataclasses.replace(info, **other), split)
 
 
 def first_rows(split, count):
