@@ -178,6 +178,19 @@ def list_media(source) -> list[Path]:
     return listed
 
 
+def by_id(paths: Iterable[Path]) -> dict[str, Path]:
+    """Id, which is a file's name without ending, -> file; InputError where two files would get one id."""
+    files: dict[str, Path] = {}
+    for path in paths:
+        other = files.setdefault(path.stem, path)
+        if other is not path:
+            raise InputError(
+                f"{path}: would have the same id '{path.stem}' as {other}; rename one, or keep each in a folder of "
+                "its own and name that."
+            )
+    return files
+
+
 def write_clip(
     path,
     frames: np.ndarray | Iterable[np.ndarray],
