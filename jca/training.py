@@ -30,6 +30,11 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
     return model
 
 
+def callbacks(config: TrainConfig) -> list[keras.callbacks.Callback]:
+    """A training run's own callbacks, with their state at the start."""
+    return [PlateauSchedule(config.plateau_factor, config.plateau_patience, config.plateau_threshold)]
+
+
 class PlateauSchedule(keras.callbacks.Callback):
     """Multiplies the learning rate by `factor` where the mean training loss has stopped to fall.
 
