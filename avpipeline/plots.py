@@ -25,7 +25,7 @@ _FONT = matplotlib.font_manager.findfont("DejaVu Sans")
 _ATTENTION = matplotlib.colormaps["turbo"]
 _FRAMES_A_ROW = 5
 _FRAMES_A_STRIP = 20
-_STRIP_WIDTH = 8.6  # inches that a timeline has between its names and its scale
+_STRIP_WIDTH = 8.1  # inches that a timeline has between its names and its scale
 _SPANS = {"asked": "#1f77b4", "found": "#e07b00"}
 
 
