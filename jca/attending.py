@@ -57,10 +57,11 @@ def _attend_to_kept(value, key, query, kept):
         # tanh's gradient at a dropped score, which is 0 here, would be 1, so the mask is needed once more.
         inner = tf.raw_ops.TanhGrad(y=scores, dy=tf.matmul(value, upstream, transpose_a=True))
         inner *= tf.cast(kept, key.dtype)
+        # The large matrix stands where the product is fastest, and the small one is transposed.
         return (
             tf.matmul(upstream, scores, transpose_b=True),
-            tf.matmul(inner, query, transpose_b=True),
-            tf.matmul(key, inner, transpose_a=True),
+            tf.linalg.matrix_transpose(tf.matmul(query, inner, transpose_b=True)),
+            tf.matmul(tf.linalg.matrix_transpose(key), inner),
             None,
         )
 

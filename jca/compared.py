@@ -127,7 +127,7 @@ class DualAttentionMatching(keras.Model):
     """DAM's functional model, which in training is told which seconds belong to the event."""
 
     def train_step(self, data):
-        _, labels = data
+        _, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
         # Everything but background, the last class.
         seconds = 1 - tf.cast(labels[..., -1], "float32")
         with contextlib.ExitStack() as stack:
