@@ -7,7 +7,7 @@ timestamps, never by index / frame rate, so a variable frame rate is right.
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -100,7 +100,13 @@ def read_waveform(path, *, start: float = 0.0, seconds: float | None = None) -> 
 
 
 def read_frames(
-    path, *, frame_rate: float, size: tuple[int, int] | None, start: float = 0.0, seconds: float
+    path,
+    *,
+    frame_rate: float,
+    size: tuple[int, int] | None,
+    start: float = 0.0,
+    seconds: float,
+    transform: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray | None:
     """Frames of `path`, `(seconds * frame_rate, height, width, 3)` RGB uint8; None without a video stream.
 
@@ -110,8 +116,9 @@ def read_frames(
 
     Args:
       size: (height, width) to resize to (bilinear); None keeps the video's own.
+      transform: takes the place of that resizing: from an upright RGB frame of the video's own size to one of `size`.
     """
-    request = FrameRequest(frame_rate, size)
+    request = FrameRequest(frame_rate, size, transform)
     pictures = decode(path, start=start, seconds=seconds, audio=False, request=request).pictures
     return pictures.frames if pictures else None
 

@@ -21,6 +21,7 @@ from avpipeline.datasets.video_checks import (
     check_ucf51,
     check_vggsound,
 )
+from avpipeline.datasets.youtube8m_checks import check_youtube8m
 
 # Dataset -> function of (folder, values=) that yields findings; one entry a dataset.
 CHECKS: dict[str, Callable[..., Iterator[Finding]]] = {
@@ -30,6 +31,7 @@ CHECKS: dict[str, Callable[..., Iterator[Finding]]] = {
     "kinetics400": check_kinetics400,
     "vggsound": check_vggsound,
     "llp": check_llp,
+    "youtube8m": check_youtube8m,
     "csv": check_csv,
 }
 

@@ -12,7 +12,16 @@ import pytest
 
 REFERENCE_VARIABLE = "AV_REFERENCE_DIR"
 # The golden files of the systems built so far: every array in them must have been compared in a full run.
-COVERED = ("ave_batch.npz", "av_att.npz", "av_att_weak.npz", "avdln.npz", "dmrn.npz", "vggish_logmel.npz")
+COVERED = (
+    "ave_batch.npz",
+    "av_att.npz",
+    "av_att_weak.npz",
+    "avdln.npz",
+    "dmrn.npz",
+    "mc3_18.npz",
+    "vggish_logmel.npz",
+    "youtube8m_metrics.npz",
+)
 
 _compared: dict[str, set[str]] = {}
 _differences: dict[str, dict[str, float]] = {}
@@ -58,7 +67,6 @@ class Golden:
         _compared.setdefault(name, set()).add(array)
         return value
 
-
     def compare(self, name: str, array: str, ours, allowed: float, *, unit: str = "largest") -> None:
         """Fails unless `ours` is within `allowed` of an array.
 
@@ -86,7 +94,9 @@ def golden(reference_dir) -> Golden:
 
 
 def pytest_addoption(parser):
-    parser.addoption("--parity", type=Path, help="write the largest difference to each golden array to this JSON file")
+    parser.addoption(
+        "--parity", type=Path, help="write the largest difference to each golden array to this JSON file"
+    )
 
 
 def pytest_collection_modifyitems(items):

@@ -1,38 +1,21 @@
 """AVE as MAFnet's authors share it: pickles of arrays, labels of whole videos in alphabetical class order."""
 
 import os
-import pickle
 
 import numpy as np
 import pytest
 from ave_files import write_h5
+from mafnet_data import PICKLED as CLASSES
+from mafnet_data import dump, write_pickles
 
 from avpipeline.datasets import mafnet_pickles
 from avpipeline.datasets.ave import class_names, read_annotations, read_order
 from avpipeline.datasets.ave_videos import load_ave_videos
-from avpipeline.datasets.mafnet_pickles import CLASS_NAMES, FEATURES, load_mafnet_pickles
+from avpipeline.datasets.mafnet_pickles import CLASS_NAMES, load_mafnet_pickles
 from avpipeline.datasets.padding import segment_mask
 from avpipeline.errors import InputError
 
 VIDEOS = 3
-CLASSES = np.array([27, 4, 4])
-
-
-def dump(path, value, protocol=2):
-    path.write_bytes(pickle.dumps(value, protocol))
-
-
-def write_pickles(folder, split="test", classes=CLASSES):
-    """Features that begin with the number of the video; the last video ends with padding after 6 s."""
-    folder.mkdir(exist_ok=True)
-    for name, info in FEATURES.items():
-        array = np.ones((len(classes), 10, *info.shape), np.float32)
-        array[..., 0] = np.arange(len(classes)).reshape(-1, *[1] * (array.ndim - 2))
-        array[-1, 6:] = 0
-        dump(folder / f"{split}Set_{name}.p", array)
-    dump(folder / f"{split}Set_target.p", np.eye(28)[classes])
-    return folder
-
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):

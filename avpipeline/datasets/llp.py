@@ -115,7 +115,7 @@ def read_llp(data_dir, name: str, training_labels: TrainingLabels = "all") -> Vi
         return videos
     if training_labels == "single":
         return videos.select(np.flatnonzero(labels.sum(1) == 1))
-    return dataclasses.replace(videos, labels=_one_of_each(labels, ids))
+    return dataclasses.replace(videos, labels=one_of_each(labels, ids))
 
 
 def read_llp_events(data_dir, modality: str) -> tuple[Event, ...]:
@@ -154,7 +154,7 @@ def _classes(row: Row) -> list[int]:
     return [class_number(row, name, _NUMBERS, "LLP") for name in row["event_labels"].split(",")]
 
 
-def _one_of_each(labels: np.ndarray, ids: tuple[str, ...]) -> np.ndarray:
+def one_of_each(labels: np.ndarray, ids: tuple[str, ...]) -> np.ndarray:
     """One of each video's labels, `(videos, classes)` one-hot."""
     drawn = np.zeros_like(labels)
     for row, clip in enumerate(ids):
