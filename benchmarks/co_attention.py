@@ -65,19 +65,24 @@ def straightforward(model: keras.Model, **recipe) -> keras.Model:
     return plain
 
 
-def training_step(seconds: float) -> dict[str, float]:
-    """One training step of JCA at the published sizes in both forms, measured in turn."""
-    ours = jca.build_model("jca")
+def training_step(seconds: float, *, batch: int = BATCH, **sizes) -> dict[str, float]:
+    """One training step of JCA in both forms, measured in turn.
+
+    Args:
+      batch, **sizes: fields of `jca.ModelConfig`; without them the published ones.
+    """
+    ours = jca.build_model("jca", **sizes)
     models = [jca.compile_model(ours), straightforward(ours)]
     random = np.random.default_rng(0)
     inputs = {
-        name: tf.constant(np.maximum(random.normal(size=(BATCH, *tensor.shape[1:])), 0), tf.float32)
+        name: tf.constant(np.maximum(random.normal(size=(batch, *tensor.shape[1:])), 0), tf.float32)
         for name, tensor in ours.input.items()
     }
-    labels = tf.one_hot(random.integers(29, size=(BATCH, 10)), 29)
+    classes = ours.output.shape[-1]
+    labels = tf.one_hot(random.integers(classes, size=(batch, ours.output.shape[1])), classes)
     steps = [
         tf.function(lambda model=model: model.train_step((inputs, labels))["loss"], jit_compile=False)
         for model in models
     ]
     taken, plainly = seconds_per_call_in_turn(steps, seconds)
-    return {"ms a batch": 1e3 * taken, "ms a batch, plain": 1e3 * plainly, "times as fast": plainly / taken}
+    return {"ms a batch": 1e3 * taken, "ms a batch, plainly": 1e3 * plainly, "times as fast": plainly / taken}

@@ -10,9 +10,10 @@ import importlib
 from collections.abc import Mapping
 
 # Paper -> its models (`<paper>.MODELS`; the package is not imported here for the reason above).
-# The others of ave differ from one of these by a layer that costs nothing beside the attention and the LSTMs.
+# The others differ from one of these by a layer that costs nothing beside the attention, LSTMs and co-attention.
 NETWORKS = {
-    "ave": ("a", "v", "v_att", "av", "av_att", "w_av_att", "dmrn", "dmrfe", "ed_tcn", "av_s_c3d", "amap_v_co_att")
+    "ave": ("a", "v", "v_att", "av", "av_att", "w_av_att", "dmrn", "dmrfe", "ed_tcn", "av_s_c3d", "amap_v_co_att"),
+    "jca": ("jca", "gru", "average_pooling", "co_attention", "avsdn", "dam"),
 }
 # Networks that take a whole clip of 10 s: of the event layers, and the small ones for the rendered data.
 BACKBONES = ("mc3_18", "event_audio_network", "small_event_visual", "small_event_audio")
@@ -43,6 +44,7 @@ CLIP_INFERENCE = "Inference of a backbone, one clip of 10 s"
 EXTRACTION = "Extraction piece by piece, as multiples of real time"
 RUN = "Extraction as it runs, decoding beside the networks, as multiples of real time"
 INPUT = "Input pipeline alone, batch 64 of AVE's features, files in the page cache"
+CO_ATTENTION = "Training step of JCA, batch 64, published sizes, beside one written as its formulas read"
 LOCALIZATION = "Cross-modality localization, AVE's 402 test videos in both directions"
 
 ROWS = (
@@ -64,6 +66,7 @@ ROWS = (
     Row(RUN, "extract-run/small", "benchmarks.extraction:whole_run", {"features": "small_audio,small_visual"}),
     Row(INPUT, "input/hdf5", "benchmarks.pipeline:from_hdf5"),
     Row(INPUT, "input/shards", "benchmarks.pipeline:from_shards"),
+    Row(CO_ATTENTION, "co-attention/jca", "benchmarks.co_attention:training_step"),
     Row(LOCALIZATION, "localize/avdln", "benchmarks.localization:evaluation"),
 )
 
