@@ -8,7 +8,7 @@ from keras import ops
 import jca
 from avpipeline.losses import MultiLabelSoftMargin
 from benchmarks.measuring import seconds_per_call_in_turn
-from jca.layers import JointCoAttention, L2Normalization, QueryAttended
+from jca.layers import JointCoAttention, L2Normalization, QueryAttended, Rerepresentation
 
 BATCH = 64
 
@@ -19,6 +19,29 @@ class PlainNormalization(L2Normalization):
 
     def call(self, x):
         return x / ops.maximum(ops.sqrt(ops.sum(ops.square(x), axis=-1, keepdims=True)), 1e-12)
+
+
+@keras.saving.register_keras_serializable(package="benchmarks")
+class PlainRerepresentation(Rerepresentation):
+    """Each direction of each recurrent layer walks on its own."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.normalize = PlainNormalization(dtype=self.dtype_policy)
+
+    def call(self, sequence):
+        out = sequence
+        for layer in range(self.num_layers):
+            suffix = f"_{layer}" if layer else ""
+            if layer:
+                out = getattr(self.rnn, f"drop{suffix}")(out)
+            ways = []
+            for way, name in enumerate(("forward", "backward")):
+                rows = [2 * (self.num_layers * kind + layer) + way for kind in range(self.rnn.cell.states)]
+                states = [self.initial_states[row] for row in rows]
+                ways.append(getattr(self.rnn, f"{name}{suffix}")(out, initial_state=states))
+            out = ops.concatenate(ways, axis=-1)
+        return self.normalize(self.linear(self.drop(ops.concatenate([sequence, out], axis=-1))))
 
 
 @keras.saving.register_keras_serializable(package="benchmarks")
@@ -43,6 +66,7 @@ class PlainJointCoAttention(JointCoAttention):
 
 _PLAIN = {
     L2Normalization: PlainNormalization,
+    Rerepresentation: PlainRerepresentation,
     JointCoAttention: PlainJointCoAttention,
 }
 
