@@ -1,4 +1,4 @@
-"""The tables: every row of the paper has a configuration of its own; the printed figures are those of the predictions."""
+"""The tables: every row of the paper has a configuration of its own; printed figures are those of the predictions."""
 
 import csv
 import dataclasses
@@ -8,16 +8,15 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from synthetic import synthetic_split
 
 import ave.train
 import jca
-from avpipeline import cli, published
-from avpipeline.datasets.rendered import RenderedSettings, rendered_split
+from avpipeline import charts, cli, published
 from avpipeline.errors import InputError
 from jca import tables, train
 from jca.rows import AVE_ROWS, ROWS, SHARED, rows_of
 
-FEW = RenderedSettings(train=10, val=4, test=4)
 # Of JCA's models and of AVE's: a step costs next to nothing, the configuration has two epochs.
 NARROW = {"video_size": 4, "audio_size": 4, "num_layers": 1, "recursions": 1}
 NARROW_AVE = {"attention_units": 4, "lstm_units": 4, "hidden_units": 4, "tcn_filters": (4, 4)}
@@ -63,13 +62,16 @@ def command(*words):
 
 @pytest.fixture(scope="module")
 def few_clips():
-    """The rendered dataset with 10/4/4 clips, narrow models; without graphs, whose tracing costs far more."""
+    """10/4/4 clips of 4 s for the rendered ones, narrow models, no curves; no graphs, whose tracing costs far more."""
 
     def load(dataset, name, data_dir=None, *, modalities):
-        return rendered_split(name, FEW, modalities=modalities)
+        split = synthetic_split(name, 10 if name == "train" else 4)
+        inputs = {modality: split.inputs[modality] for modality in modalities}
+        return dataclasses.replace(split, dataset="rendered", inputs=inputs)
 
     tf.config.run_functions_eagerly(True)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(charts, "curves", lambda *args: None)
         for module, narrow in ((train, NARROW), (ave.train, NARROW_AVE)):
             patch.setattr(module, "load_split", load)
             patch.setattr(module, "RENDERED_MODEL", narrow)

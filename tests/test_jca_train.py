@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from synthetic import synthetic_splits
 
 import ave.train
 import jca
@@ -26,7 +27,7 @@ def command(*words):
 
 @pytest.fixture(autouse=True)
 def eager():
-    """Without graphs, whose tracing costs far more than these few steps; TensorFlow warns that tf.data keeps its own."""
+    """Without graphs, whose tracing costs far more than these few steps; tf.data keeps its own, as a warning says."""
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
@@ -62,14 +63,15 @@ def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, ca
 
 
 @pytest.fixture
-def small_experiment(few_clips):
+def small_experiment():
     """A run whose learning rate falls each second epoch, since no loss falls by 90 %."""
     settings = train.settings_for("jca")
     network = dataclasses.replace(settings.network, video_size=4, audio_size=4, num_layers=1, recursions=1)
     network = dataclasses.replace(network, unimodal_rnn=False, joint_rnn=False)
     schedule = {"plateau_patience": 1, "plateau_threshold": 0.9}
     training = dataclasses.replace(settings.training, epochs=5, batch_size=10, validate_every=2, **schedule)
-    return train.experiment(dataclasses.replace(settings, network=network, training=training))
+    settings = dataclasses.replace(settings, network=network, training=training)
+    return train.experiment(settings, synthetic_splits(train=10))
 
 
 def test_killed_run_goes_on_with_its_learning_rate_and_its_dropped_values(small_experiment, tmp_path):
