@@ -30,7 +30,7 @@ def read(split, modality):
 
 
 def test_rendered_maps_are_averaged_for_models_of_vectors(few_clips):
-    maps = data.load_split("rendered", "test", mafnet.model_config("film_both"))
+    maps = data.load_split("rendered", "test", mafnet.model_config("mafnet", "paper"))
     vectors = data.load_split("rendered", "test", mafnet.model_config("mafnet"))
     assert read(maps, "visual").shape == (4, 10, 7, 7, 512) and maps.features["visual"].label == "small_visual:pool5"
     np.testing.assert_allclose(read(vectors, "visual"), read(maps, "visual").mean((2, 3)), rtol=1e-5)
