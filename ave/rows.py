@@ -45,6 +45,6 @@ SHARED = {
 }
 
 
-def row_of(model: str) -> tuple[str, str]:
-    """(table, row) that `model` reproduces; where there are two, the first."""
-    return next(place for place, name in ROWS.items() if name == model)
+def rows_of(model: str) -> list[tuple[str, str]]:
+    """(table, row) of every figure that `model` reproduces, the first in the paper first."""
+    return [place for place, name in ROWS.items() if name == model]

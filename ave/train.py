@@ -22,7 +22,7 @@ from ave.config import (
 from ave.evaluate import require_fit
 from ave.models import segment_classifier
 from ave.predict import forward_of, probabilities
-from ave.rows import row_of
+from ave.rows import rows_of
 from ave.training import compile_model
 from avpipeline import metrics, plots, published, runs
 from avpipeline.cli import chosen, run
@@ -132,6 +132,8 @@ def experiment(settings: Settings, splits: dict[str, Split] | None = None) -> ru
         start=_start_from(settings.init_from, train) if settings.init_from else None,
         trained_output="video" if network.weak else None,
         scored_output="segments" if network.weak else None,
+        reproduces=rows_of(settings.model),
+        planned_epochs=planned_epochs(settings),
     )
 
 
@@ -198,7 +200,7 @@ def main(settings: Settings) -> None:
     trained = experiment(settings)
     result = runs.run(trained, settings.folder, range(settings.seed, settings.seed + settings.seeds))
 
-    table, row = row_of(settings.model)
+    table, row = rows_of(settings.model)[0]
     measured = published.Measured(
         tuple(100 * seed["test"] for seed in result["seeds"]),
         measured_on(settings, trained.test),

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
-from avpipeline.datasets.base import ArraySource, Source, Split
+from avpipeline.datasets.base import ArraySource, Source, Split, Stream, row_dtype
 from avpipeline.errors import InputError
 
 # Batches that are read ahead of the model. Two readers keep the disk busy while one result is handed over;
@@ -20,7 +20,7 @@ READY_BATCHES = 2
 
 
 def batches(
-    split: Split,
+    split: Split | Stream,
     batch_size: int,
     *,
     modalities: Iterable[str] | None = None,
@@ -31,7 +31,7 @@ def batches(
     repeat: bool = False,
     first_epoch: int = 0,
 ) -> tf.data.Dataset:
-    """Batches of `split`: `({modality: (batch, *row shape)}, labels (batch, ...))`, all float32.
+    """Batches of `split`: `({modality: (batch, *row shape)}, labels (batch, ...))`, float32; frames stay uint8.
 
     For AVE the elements are `({"audio": (B, 10, 128), "visual": (B, 10, 7, 7, 512)}, (B, 10, 29))`.
 
@@ -55,16 +55,20 @@ def batches(
       InputError: no batch can be made of the split, or a modality is not in it.
     """
     steps = steps_per_epoch(split, batch_size, drop_remainder=drop_remainder)
+    if isinstance(split, Stream):
+        return split.read(
+            batch_size,
+            modalities=modalities,
+            shuffle=shuffle,
+            seed=seed,
+            drop_remainder=drop_remainder,
+            cache=cache,
+            repeat=repeat,
+            first_epoch=first_epoch,
+        )
     sources = _sources(split, modalities, cache)
 
-    if repeat:
-        epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    elif shuffle:
-        epochs = _epoch_of_each_iteration(first_epoch)
-    else:
-        epochs = tf.data.Dataset.range(1)
-
-    rows = epochs.flat_map(
+    rows = epoch_numbers(repeat=repeat, shuffle=shuffle, first_epoch=first_epoch).flat_map(
         lambda epoch: _epoch_rows(len(split), epoch, seed, shuffle).batch(
             batch_size, drop_remainder=drop_remainder
         )
@@ -76,10 +80,10 @@ def batches(
     )
     cardinality = tf.data.INFINITE_CARDINALITY if repeat else steps
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality)).prefetch(READY_BATCHES)
-    return dataset.with_options(_options())
+    return dataset.with_options(data_options())
 
 
-def steps_per_epoch(split: Split, batch_size: int, *, drop_remainder: bool = False) -> int:
+def steps_per_epoch(split: Split | Stream, batch_size: int, *, drop_remainder: bool = False) -> int:
     """Number of batches in one epoch of `split`; InputError where there is none."""
     if batch_size < 1:
         raise InputError(f"batch size {batch_size}: must be at least 1.")
@@ -99,8 +103,9 @@ class CachedSource:
     def __init__(self, source: Source):
         self.source = source
         self.shape = tuple(source.shape)
+        self.dtype = row_dtype(source)
         # np.empty takes memory only as rows are filled in.
-        self._rows = np.empty((len(source), *self.shape), np.float32)
+        self._rows = np.empty((len(source), *self.shape), self.dtype)
         self._known = np.zeros(len(source), bool)
 
     def __len__(self) -> int:
@@ -122,6 +127,13 @@ def _sources(split: Split, modalities: Iterable[str] | None, cache: bool) -> dic
                 f"{split.dataset}, split {split.name}: has no {modality} features, only {', '.join(split.inputs)}."
             )
     return {name: CachedSource(split.inputs[name]) if cache else split.inputs[name] for name in chosen}
+
+
+def epoch_numbers(*, repeat: bool, shuffle: bool, first_epoch: int) -> tf.data.Dataset:
+    """The epochs to go through, as `batches` says: endless, or one an iteration."""
+    if repeat:
+        return tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
+    return _epoch_of_each_iteration(first_epoch) if shuffle else tf.data.Dataset.range(1)
 
 
 def _epoch_of_each_iteration(first_epoch: int) -> tf.data.Dataset:
@@ -146,14 +158,15 @@ def _epoch_rows(count: int, epoch: tf.Tensor, seed: int, shuffle: bool) -> tf.da
 def _reader(sources: dict[str, Source], labels: Source, batch_size: int | None):
     """A tf.data function: row numbers -> (inputs, labels)."""
     everything = [*sources.values(), labels]
+    dtypes = [row_dtype(source) for source in everything]
 
     def read(rows: np.ndarray) -> list[np.ndarray]:
-        return [np.asarray(source.read(rows), np.float32) for source in everything]
+        return [np.asarray(source.read(rows), dtype) for source, dtype in zip(everything, dtypes, strict=True)]
 
     def element(rows: tf.Tensor):
         # What is read depends on the row numbers alone: stateful=False says so, and lets TensorFlow's
         # deterministic mode, too, read two batches at a time.
-        arrays = tf.numpy_function(read, [rows], [tf.float32] * len(everything), stateful=False)
+        arrays = tf.numpy_function(read, [rows], list(map(tf.as_dtype, dtypes)), stateful=False)
         for array, source in zip(arrays, everything, strict=True):
             array.set_shape((batch_size, *source.shape))
         return dict(zip(sources, arrays, strict=False)), arrays[-1]
@@ -161,7 +174,8 @@ def _reader(sources: dict[str, Source], labels: Source, batch_size: int | None):
     return tf.autograph.experimental.do_not_convert(element)
 
 
-def _options() -> tf.data.Options:
+def data_options() -> tf.data.Options:
+    """Elements in one order, whatever finishes first; workers share the elements and not the files."""
     options = tf.data.Options()
     options.deterministic = True
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA

@@ -25,7 +25,8 @@ def run(
     `InputError` (also one raised inside tf.data) becomes one sentence on stderr and status 2.
 
     Args:
-      main: function of one dataclass; its docstring is the description that --help shows.
+      main: function of one dataclass, or of one of several (`Check | Write`: a subcommand each); its docstring is
+        the description that --help shows.
       prog: name shown in help and errors, e.g. `"python -m ave.train"`.
       argv: the words after the program's name; None takes those of the process.
       defaults: gives the settings that flags change, where they depend on other flags (see `chosen`).
@@ -41,7 +42,7 @@ def run(
         prog=prog,
         description=f"{description}\n\n--version prints the version.",
         args=argv,
-        default=defaults(argv) if defaults else None,
+        **({"default": defaults(argv)} if defaults else {}),
         config=(tyro.conf.OmitArgPrefixes,),
     )
     try:

@@ -98,6 +98,7 @@ def attention_frames(
     *,
     class_names: Sequence[str],
     start: int = 0,
+    scale_label: str | None = None,
     title: str = "",
 ) -> None:
     """A grid: each second's frame, below it the same frame with the attention laid over, and the prediction.
@@ -111,6 +112,7 @@ def attention_frames(
       labels: the predicted class of each second.
       class_names: in the order of the model's outputs, for the colours.
       start: second of the first frame.
+      scale_label: what the colours mean where `attention` holds other values than weights.
     """
     limits = attention_limits(attention)
     columns = min(len(frames), _FRAMES_A_ROW)
@@ -130,7 +132,7 @@ def attention_frames(
             _label_below(axis, labels[second], class_names)
         scale = ScalarMappable(Normalize(*limits), _ATTENTION)
         bar = figure.colorbar(scale, ax=axes, aspect=30, pad=0.01, shrink=0.8)
-        bar.set_label(f"attention weight (even: {1 / attention[0].size:.3f})")
+        bar.set_label(scale_label or f"attention weight (even: {1 / attention[0].size:.3f})")
         figure.suptitle(title, fontsize=13, fontweight="bold")
         save_figure(figure, path)
 

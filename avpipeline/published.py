@@ -132,3 +132,10 @@ def mean_text(values: tuple[float, ...], like: str) -> str:
 
 def _names(field: str, figures: Iterable[Figure]) -> str:
     return ", ".join(dict.fromkeys(getattr(figure, field) for figure in figures))
+
+
+if __name__ == "__main__":
+    from avpipeline.cli import run
+    from avpipeline.results import main
+
+    raise SystemExit(run(main, prog="python -m avpipeline.published"))

@@ -23,6 +23,7 @@ import platform
 import shlex
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -32,11 +33,26 @@ import tensorflow as tf
 
 from avpipeline import __version__, charts
 from avpipeline.batches import batches, steps_per_epoch
-from avpipeline.datasets.base import Split
+from avpipeline.datasets.base import Split, Stream
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, locked, make_folder
 from avpipeline.saved import ModelInfo, load_model, save_model
 from avpipeline.training import KeepState, Progress, Score, restore_state
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """A model measured on a split.
+
+    Attributes:
+      score: the figure that is reported.
+      arrays: what is stored, by name; `score` can be computed from it again.
+      figures: further ones, for result.json.
+    """
+
+    score: float
+    arrays: Mapping[str, np.ndarray]
+    figures: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,38 +65,44 @@ class Experiment:
       train, val, test: the splits; `test` gives the result once, with the weights that validation chose.
       settings: every setting that decides the numbers, as JSON values; their hash names the configuration.
       epochs, batch_size, shuffle, validate_every: the schedule; the last partial batch is left out.
-      score: `(labels, predictions) -> float`, the figure that is reported.
+      score: `(labels, predictions) -> float`, the figure that is reported; None where `measure` gives it.
       metric: name of `score`, and of the compiled Keras metric that validation selects on.
       start: puts weights into a seed's fresh model, `(model, seed)`; None trains from the initialisation.
       trained_output: of a model with several outputs, the one that the labels of `train` are for. Validation's
         labels may then be of another kind, and `score` measures it.
       scored_output: of such a model, the output that `score` takes and that is stored.
       watch_test: also measure the test split at each validation, for the record.
+      reproduces: the rows of the paper, `(table, row)`, that this model is; for the record.
+      planned_epochs: of the configuration, where `epochs` may be fewer for a smoke run; None is `epochs`.
       callbacks: gives a seed's further Keras callbacks, called before the state is saved. What one keeps beside the
         model's variables it hands out as JSON values by `get_state()` and takes back by `set_state(values)`.
       patience: epochs without a better validation after which the training ends; None trains all epochs.
       min_improvement: by how much a validation must exceed the best one to be better.
+      measure: `(model, split) -> Outcome`, for a split whose predictions cannot all be kept; None: `score` of them.
     """
 
     build: Callable[[], keras.Model]
     info: ModelInfo
-    train: Split
-    val: Split
-    test: Split
+    train: Split | Stream
+    val: Split | Stream
+    test: Split | Stream
     settings: Mapping
     epochs: int
     batch_size: int
     shuffle: bool
     validate_every: int
-    score: Callable[[np.ndarray, np.ndarray], float]
+    score: Callable[[np.ndarray, np.ndarray], float] | None
     metric: str
     start: Callable[[keras.Model, int], None] | None = None
     trained_output: str | None = None
     scored_output: str | None = None
     watch_test: bool = False
+    reproduces: Sequence[tuple[str, str]] = ()
+    planned_epochs: int | None = None
     callbacks: Callable[[], Sequence[keras.callbacks.Callback]] = tuple
     patience: int | None = None
     min_improvement: float = 0.0
+    measure: Callable[[keras.Model, Split | Stream], Outcome] | None = None
 
     @property
     def hash(self) -> str:
@@ -205,16 +227,19 @@ def _train(experiment: Experiment, folder: Path, seed: int) -> Progress:
         validation["validation_data"] = batches(experiment.val, experiment.batch_size, modalities=modalities)
     scores = [Score(name, measure, validated) for name, measure in _measures(experiment, progress, folder).items()]
     if progress.epoch < last and not progress.is_stopped(experiment.patience):
-        model.fit(
-            training,
-            steps_per_epoch=steps_per_epoch(experiment.train, experiment.batch_size, drop_remainder=True),
-            initial_epoch=progress.epoch,
-            epochs=last,
-            callbacks=[*scores, keras.callbacks.TensorBoard(folder / "tensorboard"), *callbacks, keep],
-            shuffle=False,  # the batches come in their own order
-            verbose=0,
-            **validation,
-        )
+        with warnings.catch_warnings():
+            # Only its end says how many batches a stream has; Keras warns of that at each validation.
+            warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
+            model.fit(
+                training,
+                steps_per_epoch=steps_per_epoch(experiment.train, experiment.batch_size, drop_remainder=True),
+                initial_epoch=progress.epoch,
+                epochs=last,
+                callbacks=[*scores, keras.callbacks.TensorBoard(folder / "tensorboard"), *callbacks, keep],
+                shuffle=False,  # the batches come in their own order
+                verbose=0,
+                **validation,
+            )
     columns = progress.columns()
     columns.pop(_watched_name(experiment), None)
     charts.curves(folder / "curves.png", columns)
@@ -224,20 +249,16 @@ def _train(experiment: Experiment, folder: Path, seed: int) -> Progress:
 def _measures(experiment: Experiment, progress: Progress, folder: Path) -> dict[str, Callable]:
     """Figures that are measured beside Keras's own validation: name -> function of the model."""
 
-    def score(model: keras.Model, split: Split) -> tuple[float, np.ndarray]:
-        predictions = predict(model, split, experiment.batch_size, output=experiment.scored_output)
-        return experiment.score(split.labels, predictions), predictions
-
     def watch(model: keras.Model) -> float:
-        reached, predictions = score(model, experiment.test)
+        outcome = _measured(experiment, model, experiment.test)
         earlier = _best_on_test(experiment, progress)
-        if earlier is None or reached > earlier:
-            _store_predictions(folder / "best_on_test.npz", experiment.test, predictions)
-        return reached
+        if earlier is None or outcome.score > earlier:
+            _store(folder / "best_on_test.npz", outcome)
+        return outcome.score
 
     measures = {}
     if experiment.trained_output:
-        measures[f"val_{experiment.metric}"] = lambda model: score(model, experiment.val)[0]
+        measures[f"val_{experiment.metric}"] = lambda model: _measured(experiment, model, experiment.val).score
     if experiment.watch_test:
         measures[_watched_name(experiment)] = watch
     return measures
@@ -255,14 +276,23 @@ def _best_on_test(experiment: Experiment, progress: Progress) -> float | None:
 def _test(experiment: Experiment, folder: Path) -> dict:
     """The figure on the test split, with the weights that validation chose; the predictions are stored."""
     model, _ = load_model(folder / "best.keras")
-    predictions = predict(model, experiment.test, experiment.batch_size, output=experiment.scored_output)
-    _store_predictions(folder / "predictions.npz", experiment.test, predictions)
-    return {"test": experiment.score(experiment.test.labels, predictions), "parameters": model.count_params()}
+    outcome = _measured(experiment, model, experiment.test)
+    _store(folder / "predictions.npz", outcome)
+    figures = {"figures": dict(outcome.figures)} if outcome.figures else {}
+    return {"test": outcome.score, "parameters": model.count_params(), **figures}
 
 
-def _store_predictions(path: Path, split: Split, predictions: np.ndarray) -> None:
+def _measured(experiment: Experiment, model: keras.Model, split: Split | Stream) -> Outcome:
+    if experiment.measure:
+        return experiment.measure(model, split)
+    predictions = predict(model, split, experiment.batch_size, output=experiment.scored_output)
+    arrays = {"ids": np.array(split.ids), "labels": split.labels, "predictions": predictions}
+    return Outcome(experiment.score(split.labels, predictions), arrays)
+
+
+def _store(path: Path, outcome: Outcome) -> None:
     with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, ids=np.array(split.ids), labels=split.labels, predictions=predictions)
+        np.savez_compressed(temporary, **outcome.arrays)
 
 
 def predict(model: keras.Model, split: Split, batch_size: int = 64, *, output: str | None = None) -> np.ndarray:
@@ -286,11 +316,13 @@ def _description(experiment: Experiment) -> dict:
         "dataset": info.dataset,
         "metric": experiment.metric,
         "selected_on": "val",
+        "reproduces": [list(row) for row in experiment.reproduces],
+        "smoke": experiment.epochs < (experiment.planned_epochs or experiment.epochs),
         "configuration": experiment.hash,
         "settings": json.loads(json.dumps(experiment.settings)),
         "features": {modality: feature.to_json() for modality, feature in info.features.items()},
         "clips": {split.name: len(split) for split in (experiment.train, experiment.val, experiment.test)},
-        "command": shlex.join(["python", *sys.argv]),
+        "command": _command(),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": _commit(),
         "versions": {
@@ -301,6 +333,13 @@ def _description(experiment: Experiment) -> dict:
             "python": platform.python_version(),
         },
     }
+
+
+def _command() -> str:
+    """The command line, with a module's name instead of the place where it is installed."""
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    program = ["-m", module.name.removesuffix(".__main__")] if module else [Path(sys.argv[0]).name]
+    return shlex.join(["python", *program, *sys.argv[1:]])
 
 
 def _commit() -> str | None:

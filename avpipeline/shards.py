@@ -135,7 +135,7 @@ class ShardWriter:
             self._writer.write(data)
             self._writer.flush()
         except tf.errors.OpError as error:
-            raise _write_failure(self._path, error) from error
+            raise tensorflow_write_failure(self._path, error) from error
         self._waiting.append(_located(self._path, self._size, data, record, features))
         self._size += _BEFORE_DATA + len(data) + _AFTER_DATA
         if len(self._waiting) == self._shard_size:
@@ -145,7 +145,7 @@ class ShardWriter:
         try:
             self._writer.close()
         except tf.errors.OpError as error:
-            raise _write_failure(self._path, error) from error
+            raise tensorflow_write_failure(self._path, error) from error
         self.entries += _commit(self._path, self._waiting, self._shapes)
         self._writer, self._waiting = None, []
 
@@ -323,7 +323,7 @@ def _require_shapes(path: Path, clip: str, given: Shapes, shapes: Shapes) -> Non
             )
 
 
-def _write_failure(path: Path, error: tf.errors.OpError) -> InputError:
+def tensorflow_write_failure(path: Path, error: tf.errors.OpError) -> InputError:
     """The sentence for a write that failed inside TensorFlow."""
     codes = {tf.errors.ResourceExhaustedError: errno.ENOSPC, tf.errors.PermissionDeniedError: errno.EACCES}
     return write_failure(path, OSError(codes.get(type(error)), error.message))

@@ -13,14 +13,15 @@ def linear_names(torch_name: str, layer: str) -> dict[str, str]:
     return {f"{torch_name}.weight": f"{layer}/kernel", f"{torch_name}.bias": f"{layer}/bias"}
 
 
-def bidirectional_lstm_names(torch_name: str, layer: str) -> dict[str, str]:
-    """Torch names of a one-layer bidirectional LSTM -> paths of `recurrent.BidirectionalLSTM`'s weights.
+def bidirectional_lstm_names(torch_name: str, layer: str, num_layers: int = 1) -> dict[str, str]:
+    """Torch names of a bidirectional LSTM -> paths of `recurrent.BidirectionalLSTM`'s weights.
 
     Both order the gates input, forget, cell, output, so a kernel is the transpose and nothing is permuted.
     """
     kinds = {"weight_ih": "kernel", "weight_hh": "recurrent_kernel", "bias_ih": "bias", "bias_hh": "recurrent_bias"}
     return {
-        f"{torch_name}.{kind}_l0{suffix}": f"{layer}/{direction}/{weight}"
+        f"{torch_name}.{kind}_l{index}{suffix}": f"{layer}/{direction}{f'_{index}' if index else ''}/{weight}"
+        for index in range(num_layers)
         for direction, suffix in (("forward", ""), ("backward", "_reverse"))
         for kind, weight in kinds.items()
     }
@@ -29,13 +30,16 @@ def bidirectional_lstm_names(torch_name: str, layer: str) -> dict[str, str]:
 def assign(
     model: keras.Model, state: Mapping[str, np.ndarray], names: Mapping[str, str], path, *, transpose: bool = True
 ) -> None:
-    """Sets the model's weights from `state`; matrices are transposed, vectors taken as they are.
+    """Sets the model's weights from `state`: matrices and kernels of convolutions in Keras's order of axes.
+
+    Torch has the outputs first and the inputs second, before a kernel's own axes; Keras has both last, in the
+    other order. Vectors are taken as they are.
 
     Args:
       state: the checkpoint's name -> tensor.
       names: the checkpoint's name -> path of the Keras weight; names whose path the model lacks are left out.
       path: the checkpoint, for error sentences.
-      transpose: False where matrices lie as Keras's do.
+      transpose: False where all axes lie as Keras's do.
 
     Raises:
       InputError: a tensor is missing, superfluous, or of another shape; nothing is assigned then.
@@ -48,12 +52,23 @@ def assign(
                 f"{path}: is no checkpoint of {model.name}, it {kind} {', '.join(sorted(found)[:3])}; "
                 "give the checkpoint of that model."
             )
+    values = {name: np.asarray(state[name]) for name in wanted}
+    if transpose:
+        values = {name: _keras_order(value) for name, value in values.items()}
     for name, weight in wanted.items():
-        shape = tuple(weight.shape)[::-1] if transpose and len(weight.shape) == 2 else tuple(weight.shape)
-        if np.shape(state[name]) != shape:
+        if tuple(values[name].shape) != tuple(weight.shape):
             raise InputError(
-                f"{path}: its {name} of shape {np.shape(state[name])} does not fit {model.name}, which needs {shape}; "
-                "give the checkpoint of that model."
+                f"{path}: its {name} of shape {np.shape(state[name])} does not fit {model.name}, which needs "
+                f"{_torch_shape(tuple(weight.shape)) if transpose else tuple(weight.shape)}; give the checkpoint of "
+                "that model."
             )
     for name, weight in wanted.items():
-        weight.assign(np.asarray(state[name]).T if transpose and len(weight.shape) == 2 else state[name])
+        weight.assign(values[name])
+
+
+def _keras_order(values: np.ndarray) -> np.ndarray:
+    return np.moveaxis(values, (0, 1), (-1, -2)) if values.ndim > 1 else values
+
+
+def _torch_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (*reversed(shape[-2:]), *shape[:-2])

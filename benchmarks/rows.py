@@ -14,6 +14,8 @@ from collections.abc import Mapping
 NETWORKS = {
     "ave": ("a", "v", "v_att", "av", "av_att", "w_av_att", "dmrn", "dmrfe", "ed_tcn", "av_s_c3d", "amap_v_co_att")
 }
+# Networks that take a whole clip of 10 s: of the event layers, and the small ones for the rendered data.
+BACKBONES = ("mc3_18", "event_audio_network", "small_event_visual", "small_event_audio")
 EXTRACTORS = ("vggish", "vgg19", "densenet201", "small_audio", "small_visual")
 
 
@@ -36,6 +38,8 @@ class Row:
 
 TRAINING = "Training step, batch 64, published sizes"
 INFERENCE = "Inference, batch 64, published sizes"
+CLIP_TRAINING = "Training step of a backbone, one clip of 10 s"
+CLIP_INFERENCE = "Inference of a backbone, one clip of 10 s"
 EXTRACTION = "Extraction piece by piece, as multiples of real time"
 RUN = "Extraction as it runs, decoding beside the networks, as multiples of real time"
 INPUT = "Input pipeline alone, batch 64 of AVE's features, files in the page cache"
@@ -47,6 +51,14 @@ ROWS = (
         for table, kind, function in ((TRAINING, "train", "training_step"), (INFERENCE, "predict", "forward"))
         for paper, models in NETWORKS.items()
         for model in models
+    ),
+    *(
+        Row(table, f"{kind}/{name}", f"benchmarks.backbones:{function}", {"name": name})
+        for table, kind, function in (
+            (CLIP_TRAINING, "train-clip", "training_step"),
+            (CLIP_INFERENCE, "predict-clip", "forward"),
+        )
+        for name in BACKBONES
     ),
     *(Row(EXTRACTION, f"extract/{name}", "benchmarks.extraction:extractor", {"name": name}) for name in EXTRACTORS),
     Row(RUN, "extract-run/small", "benchmarks.extraction:whole_run", {"features": "small_audio,small_visual"}),

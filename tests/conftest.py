@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: where the reference files are, and which golden arrays were compared."""
 
+import json
 import os
 from pathlib import Path
 
@@ -11,9 +12,19 @@ import pytest
 
 REFERENCE_VARIABLE = "AV_REFERENCE_DIR"
 # The golden files of the systems built so far: every array in them must have been compared in a full run.
-COVERED = ("ave_batch.npz", "av_att.npz", "av_att_weak.npz", "avdln.npz", "dmrn.npz", "vggish_logmel.npz")
+COVERED = (
+    "ave_batch.npz",
+    "av_att.npz",
+    "av_att_weak.npz",
+    "avdln.npz",
+    "dmrn.npz",
+    "mc3_18.npz",
+    "vggish_logmel.npz",
+    "youtube8m_metrics.npz",
+)
 
 _compared: dict[str, set[str]] = {}
+_differences: dict[str, dict[str, float]] = {}
 _skipped: list[str] = []
 _left_out: list[str] = []
 _collected: set[Path] = set()
@@ -39,6 +50,7 @@ class Golden:
     """The golden files; remembers every array that a test took to compare with.
 
     `golden["av_att.npz", "attention"]` gives an array and counts it as compared;
+    `golden.compare("av_att.npz", "attention", ours, 1e-5)` compares with it and keeps the difference for --parity;
     `golden.path("av_att.pt")` gives a file's path.
     """
 
@@ -55,10 +67,36 @@ class Golden:
         _compared.setdefault(name, set()).add(array)
         return value
 
+    def compare(self, name: str, array: str, ours, allowed: float, *, unit: str = "largest") -> None:
+        """Fails unless `ours` is within `allowed` of an array.
+
+        Differences count in units of max(1, largest value), of "each" value, or of "one".
+        """
+        theirs = self[name, array]
+        ours = np.asarray(ours)
+        assert ours.shape == theirs.shape, f"{name} {array}: {ours.shape}, recorded {theirs.shape}"
+        units = {"largest": max(1.0, np.abs(theirs).max()), "each": np.abs(theirs), "one": 1.0}[unit]
+        difference = float((np.abs(ours - theirs) / units).max())
+        assert difference <= allowed, f"{name} {array}: differs by {difference:.2e}, allowed {allowed:.0e}"
+        _keep_difference(f"{name} {array}", {"difference": difference, "allowed": allowed})
+
+
+def _keep_difference(key: str, measured: dict[str, float]) -> None:
+    """The largest of those measured for one array."""
+    earlier = _differences.get(key)
+    if earlier is None or measured["difference"] > earlier["difference"]:
+        _differences[key] = measured
+
 
 @pytest.fixture(scope="session")
 def golden(reference_dir) -> Golden:
     return Golden(reference_dir / "golden")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--parity", type=Path, help="write the largest difference to each golden array to this JSON file"
+    )
 
 
 def pytest_collection_modifyitems(items):
@@ -94,15 +132,20 @@ def pytest_sessionfinish(session, exitstatus):
     handed_over = getattr(session.config, "workeroutput", None)
     if handed_over is not None:  # one of several processes (pytest-xdist): the first one judges for all
         compared = {name: sorted(arrays) for name, arrays in _compared.items()}
-        handed_over["golden"] = (compared, _left_out, [str(path) for path in _collected])
-    elif exitstatus == pytest.ExitCode.OK and _is_full_golden_run() and _golden_problems():
+        handed_over["golden"] = (compared, _differences, _left_out, [str(path) for path in _collected])
+        return
+    if (path := session.config.getoption("parity")) is not None:
+        path.write_text(json.dumps(dict(sorted(_differences.items())), indent=2) + "\n")
+    if exitstatus == pytest.ExitCode.OK and _is_full_golden_run() and _golden_problems():
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node, error):
     """Takes over what a worker process compared, collected and left out."""
-    compared, left_out, collected = getattr(node, "workeroutput", {}).get("golden", ({}, [], []))
+    compared, differences, left_out, collected = getattr(node, "workeroutput", {}).get("golden", ({}, {}, [], []))
+    for key, measured in differences.items():
+        _keep_difference(key, measured)
     for name, arrays in compared.items():
         _compared.setdefault(name, set()).update(arrays)
     _left_out.extend(left_out)

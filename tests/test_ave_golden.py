@@ -1,6 +1,5 @@
 """Agreement with values recorded from the authors' own implementation of AVE."""
 
-import numpy as np
 import pytest
 
 import ave
@@ -17,54 +16,48 @@ def batch(golden):
     return {"audio": golden["ave_batch.npz", "audio"], "visual": golden["ave_batch.npz", "visual"]}
 
 
-def close(ours, theirs):
-    ours = np.asarray(ours)
-    assert ours.shape == theirs.shape
-    assert np.abs(ours - theirs).max() <= 1e-5 * max(1, np.abs(theirs).max())
-
-
 @pytest.mark.parametrize("checkpoint", ["av_att.pt", "av_att_torch03.pt"])
 def test_outputs_and_attention(golden, batch, checkpoint):
     model = load_author_checkpoint(golden.path(checkpoint))
     assert model.name == "av_att"
     outputs = ave.with_attention(model)(batch)
-    close(outputs["segments"], golden["av_att.npz", "segment_probs"])
-    close(outputs["attention"], golden["av_att.npz", "attention"])
+    golden.compare("av_att.npz", "segment_probs", outputs["segments"], 1e-5)
+    golden.compare("av_att.npz", "attention", outputs["attention"], 1e-5)
 
 
 def test_dmrn_outputs_and_attention(golden, batch):
     model = load_author_checkpoint(golden.path("dmrn.pt"))
     assert model.name == "dmrn"
     outputs = ave.with_attention(model)(batch)
-    close(outputs["segments"], golden["dmrn.npz", "segment_probs"])
-    close(outputs["attention"], golden["dmrn.npz", "attention"])
+    golden.compare("dmrn.npz", "segment_probs", outputs["segments"], 1e-5)
+    golden.compare("dmrn.npz", "attention", outputs["attention"], 1e-5)
 
 
 def test_weak_outputs_and_attention(golden, batch):
     model = load_author_checkpoint(golden.path("av_att_weak.pt"))
     assert model.name == "w_av_att"
     outputs = ave.with_attention(model)(batch)
-    close(outputs["video"], golden["av_att_weak.npz", "video_probs"])
-    close(outputs["segments"], golden["av_att_weak.npz", "segment_scores"])
-    close(outputs["attention"], golden["av_att_weak.npz", "attention"])
+    golden.compare("av_att_weak.npz", "video_probs", outputs["video"], 1e-5)
+    golden.compare("av_att_weak.npz", "segment_scores", outputs["segments"], 1e-5)
+    golden.compare("av_att_weak.npz", "attention", outputs["attention"], 1e-5)
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", ["av_att", "dmrn", "av_att_weak"])
 def test_training_steps(golden, batch, name, form):
-    losses = golden[f"{name}.npz", f"losses_adam{FORMS[form]}_1e-3"]
+    steps = len(golden[f"{name}.npz", f"losses_adam{FORMS[form]}_1e-3"])
     model = load_author_checkpoint(golden.path(f"{name}.pt"))
     ave.compile_model(model, ave.train_config(epsilon_form=form))
     if name == "av_att_weak":
         labels = {"video": golden["ave_batch.npz", "video_labels"]}
     else:
         labels = golden["ave_batch.npz", "labels"]
-    schedule = {"batch_size": len(batch["audio"]), "epochs": len(losses), "shuffle": False, "verbose": 0}
+    schedule = {"batch_size": len(batch["audio"]), "epochs": steps, "shuffle": False, "verbose": 0}
     history = model.fit(batch, labels, **schedule).history
-    np.testing.assert_allclose(history["loss"], losses, rtol=1e-4)
+    golden.compare(f"{name}.npz", f"losses_adam{FORMS[form]}_1e-3", history["loss"], 1e-4, unit="each")
     ours = model.predict(batch, verbose=0)
     ours = ours["video"] if name == "av_att_weak" else ours
-    np.testing.assert_allclose(ours, golden[f"{name}.npz", f"after_3_steps{FORMS[form]}"], rtol=0, atol=1e-4)
+    golden.compare(f"{name}.npz", f"after_3_steps{FORMS[form]}", ours, 1e-4, unit="one")
 
 
 @pytest.mark.parametrize(("name", "count"), [("av_att", 1_335_246), ("dmrn", 1_571_150)])

@@ -67,7 +67,9 @@ def load_split(
     """
     if dataset not in DATASETS:
         reason = (
-            "has labels of whole videos only, those of seconds have" if dataset in _LISTS else "unknown, the names are"
+            "has labels of whole videos only, those of seconds have"
+            if dataset in _LISTS
+            else "unknown, the names are"
         )
         raise InputError(f"dataset '{dataset}': {reason} {', '.join(DATASETS)}.")
     if dataset == "rendered":

@@ -1,10 +1,11 @@
 """The form in which every dataset hands its splits to batches, runs and evaluation."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
+import tensorflow as tf
 
 from avpipeline.errors import InputError
 from avpipeline.features import FeatureInfo
@@ -15,6 +16,7 @@ class Source(Protocol):
 
     Attributes:
       shape: shape of one row, e.g. `(10, 7, 7, 512)`.
+      dtype: of the rows, only where it is not float32 (a clip's frames are uint8); see `row_dtype`.
     """
 
     shape: tuple[int, ...]
@@ -22,8 +24,12 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """Rows by index, in the order asked for: `(len(rows), *shape)` float32; InputError on NaN."""
+        """Rows by index, in the order asked for: `(len(rows), *shape)`; InputError on NaN."""
         ...
+
+
+def row_dtype(source: Source) -> np.dtype:
+    return np.dtype(getattr(source, "dtype", np.float32))
 
 
 class ArraySource:
@@ -52,6 +58,7 @@ class SelectedRows:
         self.source = source
         self.rows = np.asarray(rows, np.int64)
         self.shape = tuple(source.shape)
+        self.dtype = row_dtype(source)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -106,3 +113,25 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """One split of a dataset that is read file by file, since it has more videos than can be read by index.
+
+    Attributes:
+      dataset, name, class_names, features: as of `Split`.
+      videos: how many there are.
+      read: gives the batches: a function of the batch size and the keywords of `avpipeline.batches.batches`, with
+        the same promises; `details=True` adds the input "id", the videos' names.
+    """
+
+    dataset: str
+    name: str
+    class_names: tuple[str, ...]
+    features: Mapping[str, FeatureInfo]
+    videos: int
+    read: Callable[..., tf.data.Dataset]
+
+    def __len__(self) -> int:
+        return self.videos

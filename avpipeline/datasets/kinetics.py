@@ -132,7 +132,7 @@ def kinetics_classes(data_dir) -> tuple[str, ...]:
     path = Path(data_dir) / LABEL_MAP
     if path.exists():
         return read_names(path, 400)
-    labels = {row["label"] for row in read_table(_list_path(data_dir, "train"), COLUMNS, heading=True)}
+    labels = {row["label"] for row in read_table(list_path(data_dir, "train"), COLUMNS, heading=True)}
     return tuple(sorted(labels))
 
 
@@ -144,7 +144,8 @@ def numbered_classes(data_dir) -> tuple[str, ...]:
     return tuple(f"class {number}" for number in range(NUMBERED_CLASSES))
 
 
-def _list_path(data_dir, name: str) -> Path:
+def list_path(data_dir, name: str) -> Path:
+    """Kinetics-400's official list of a split."""
     _check_split("kinetics400", name)
     paths = [Path(data_dir) / file for file in LIST_FILES[name]]
     return next((path for path in paths if path.exists()), paths[0])
@@ -156,7 +157,7 @@ def _check_split(dataset: str, name: str) -> None:
 
 
 def _read_rows(data_dir, name: str, known: Sequence[str]) -> list[Row]:
-    rows = read_table(_list_path(data_dir, name), COLUMNS, heading=True)
+    rows = read_table(list_path(data_dir, name), COLUMNS, heading=True)
     numbers = numbered(known)
     for row in rows:
         class_number(row, row["label"], numbers, "Kinetics-400")
@@ -181,7 +182,9 @@ def _video_list(
     dataset: str, name: str, rows: Sequence[Row], names: Sequence[str], own_name: Callable[[str], str]
 ) -> VideoList:
     if not rows:
-        raise InputError(f"{dataset}: the official list of split {name} has no video of its classes; check the files.")
+        raise InputError(
+            f"{dataset}: the official list of split {name} has no video of its classes; check the files."
+        )
     ids = [_clip(row) for row in rows]
     aliases = [(f"{row['youtube_id']}_{row.number('time_start'):.0f}", row["youtube_id"]) for row in rows]
     numbers = numbered(names)
@@ -236,7 +239,9 @@ def _span(row: Row) -> tuple[str, float, float]:
     """YouTube id, start and end in seconds."""
     match = _NUMBERED_CLIP.fullmatch(row["clip"])
     if not match:
-        raise row.error(f"has '{row['clip']}', which is not a YouTube id, a start and perhaps an end joined by '_'")
+        raise row.error(
+            f"has '{row['clip']}', which is not a YouTube id, a start and perhaps an end joined by '_'"
+        )
     start, seconds = float(match["start"]), row.number("seconds")
     if match["end"] and float(match["end"]) - start != seconds:
         raise row.error(f"gives '{row['clip']}' a length of {row['seconds']} s")

@@ -8,6 +8,7 @@ from pathlib import Path
 from avpipeline.errors import InputError
 
 GUIDE = "docs/datasets.md says where it comes from"
+_NAMED = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,3 +145,8 @@ def class_number(row: Row, name: str, numbers: Mapping[str, int], of: str) -> in
 def numbered(names: Iterable[str]) -> dict[str, int]:
     """Class name -> label, in the order given."""
     return {name: number for number, name in enumerate(names)}
+
+
+def some(items: Sequence) -> str:
+    """The first few of `items` for a sentence."""
+    return ", ".join(str(item) for item in items[:_NAMED]) + (", ..." if len(items) > _NAMED else "")

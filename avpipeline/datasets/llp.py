@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -88,7 +88,12 @@ def read_llp(data_dir, name: str, training_labels: TrainingLabels = "all") -> Vi
     """
     if name not in SPLITS:
         raise InputError(f"llp: has no split '{name}', only {', '.join(SPLITS)}.")
-    rows = read_table(Path(data_dir) / LIST_FILES[name], ("filename", "event_labels"), heading=True, delimiter="\t")
+    if training_labels not in get_args(TrainingLabels):
+        known = ", ".join(get_args(TrainingLabels))
+        raise InputError(f"llp: training labels are {known}, not '{training_labels}'.")
+    rows = read_table(
+        Path(data_dir) / LIST_FILES[name], ("filename", "event_labels"), heading=True, delimiter="\t"
+    )
     require_unique(rows, lambda row: row["filename"])
     spans = [_span(row) for row in rows]
     ids = tuple(row["filename"] for row in rows)
@@ -110,7 +115,7 @@ def read_llp(data_dir, name: str, training_labels: TrainingLabels = "all") -> Vi
         return videos
     if training_labels == "single":
         return videos.select(np.flatnonzero(labels.sum(1) == 1))
-    return dataclasses.replace(videos, labels=_one_of_each(labels, ids))
+    return dataclasses.replace(videos, labels=one_of_each(labels, ids))
 
 
 def read_llp_events(data_dir, modality: str) -> tuple[Event, ...]:
@@ -129,7 +134,9 @@ def read_llp_events(data_dir, modality: str) -> tuple[Event, ...]:
         onset, offset = row.number("onset"), row.number("offset")
         if max(onset, offset) > SECONDS:
             raise row.error(f"has an event from {onset:g} to {offset:g} s in a clip of {SECONDS} s")
-        events.append(Event(row["filename"], onset, offset, class_number(row, row["event_labels"], _NUMBERS, "LLP")))
+        events.append(
+            Event(row["filename"], onset, offset, class_number(row, row["event_labels"], _NUMBERS, "LLP"))
+        )
     return tuple(events)
 
 
@@ -137,7 +144,9 @@ def _span(row: Row) -> tuple[str, float, float]:
     """YouTube id, start and end in seconds."""
     match = _CLIP.fullmatch(row["filename"])
     if not match or float(match["start"]) >= float(match["end"]):
-        raise row.error(f"has the filename '{row['filename']}', which is not a YouTube id, start and end joined by '_'")
+        raise row.error(
+            f"has the filename '{row['filename']}', which is not a YouTube id, start and end joined by '_'"
+        )
     return match["video"], float(match["start"]), float(match["end"])
 
 
@@ -145,7 +154,7 @@ def _classes(row: Row) -> list[int]:
     return [class_number(row, name, _NUMBERS, "LLP") for name in row["event_labels"].split(",")]
 
 
-def _one_of_each(labels: np.ndarray, ids: tuple[str, ...]) -> np.ndarray:
+def one_of_each(labels: np.ndarray, ids: tuple[str, ...]) -> np.ndarray:
     """One of each video's labels, `(videos, classes)` one-hot."""
     drawn = np.zeros_like(labels)
     for row, clip in enumerate(ids):

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
-from avpipeline.datasets.listings import Row, class_number, numbered, read_lines, read_names, read_table, require_unique
+from avpipeline.datasets.listings import (
+    Row,
+    class_number,
+    numbered,
+    read_lines,
+    read_names,
+    read_table,
+    require_unique,
+)
 from avpipeline.datasets.video_lists import VideoList
 from avpipeline.errors import InputError
 

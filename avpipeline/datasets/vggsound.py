@@ -88,11 +88,17 @@ def read_test_list(path) -> list[Row]:
     return rows
 
 
+def read_statistics(path) -> list[Row]:
+    """The rows of stat.csv, one a class, with the columns "label", "videos" and "group"."""
+    rows = read_table(path, ("label", "videos", "group"), heading=False)
+    require_unique(rows, lambda row: row["label"])
+    return rows
+
+
 def vggsound_classes(folder: Path, rows: list[Row]) -> tuple[str, ...]:
     """The sorted class names: of stat.csv where it is there, else of the list that was read."""
     if (folder / STATISTICS).exists():
-        rows = read_table(folder / STATISTICS, ("label", "videos", "group"), heading=False)
-        require_unique(rows, lambda row: row["label"])
+        rows = read_statistics(folder / STATISTICS)
     return tuple(sorted({row["label"] for row in rows}))
 
 

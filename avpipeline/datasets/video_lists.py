@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 
 from avpipeline.datasets.base import ArraySource, SelectedRows, Split
+from avpipeline.datasets.listings import some
 from avpipeline.datasets.padding import ZeroPadded, whole_segments
 from avpipeline.errors import InputError
 
@@ -25,7 +26,6 @@ MASK = "mask"
 # videos is held out. It does not depend on a run's seed, so that all runs are compared on the same videos.
 VALIDATION_SHARE = 0.1
 
-_NAMED = 5
 _Place = TypeVar("_Place")
 
 
@@ -79,7 +79,7 @@ def join_features(videos: VideoList, folder, *, modalities: Iterable[str] | None
     """The features of `videos` in a folder of shards, as a split with labels `(videos, classes)`.
 
     Videos without features are left out and a warning counts and names them. The features of a shorter video are
-    zeros after its end, as `padding.ZeroPadded` does it; the input `"mask"`, `(seconds,)`, is 0 there and 1 before.
+    zeros after its end (`padding.ZeroPadded`); the input `"mask"`, `(seconds,)`, is 0 there and 1 before.
 
     Args:
       folder: written by `python -m avpipeline.extract`.
@@ -103,7 +103,9 @@ def join_features(videos: VideoList, folder, *, modalities: Iterable[str] | None
     videos, rows = _with_places(videos, row_of, folder, "features", "extract their clips too")
     rows = np.asarray(rows, np.int64)
     segments = whole_segments(np.maximum(shards.audio_seconds, shards.video_seconds)[rows], shards.seconds)
-    inputs = {name: ZeroPadded(SelectedRows(shards.sources[name], rows), segments) for name in wanted if name != MASK}
+    inputs = {
+        name: ZeroPadded(SelectedRows(shards.sources[name], rows), segments) for name in wanted if name != MASK
+    }
     if MASK in wanted:
         inputs[MASK] = ArraySource((np.arange(shards.seconds) < segments[:, np.newaxis]).astype(np.float32))
     return Split(
@@ -124,12 +126,12 @@ def find_clips(videos: VideoList, folder) -> tuple[VideoList, tuple[Path, ...]]:
     names them.
 
     Raises:
-      InputError: no such folder, no media in it, none of the videos in it.
+      InputError: no such folder, no media in it, two files of one name, none of the videos in it.
     """
-    from avpipeline.media import list_media
+    # Imported only here: their module brings the decoders.
+    from avpipeline.media import by_id, list_media
 
-    paths = {path.stem: path for path in list_media(folder)}
-    videos, found = _with_places(videos, paths, folder, "clips", "add them")
+    videos, found = _with_places(videos, by_id(list_media(folder)), folder, "clips", "add them")
     return videos, tuple(found)
 
 
@@ -204,8 +206,3 @@ def hold_out(
         held.update((number, name) for name in by_hash[:count])
     validation = np.array([pair in held for pair in zip(classes, groups, strict=True)], bool)
     return np.flatnonzero(~validation), np.flatnonzero(validation)
-
-
-def some(items: Sequence) -> str:
-    """The first few of `items` for a sentence."""
-    return ", ".join(str(item) for item in items[:_NAMED]) + (", ..." if len(items) > _NAMED else "")

@@ -1,0 +1,193 @@
+"""The numbers of "Attend-Fusion: Efficient Audio-Visual Fusion for Video Classification" (Awan et al., 2024).
+
+Paper     https://arxiv.org/abs/2408.14441
+Command   python -m attendfusion.train --dataset youtube8m --data DIR
+Expected  80.55 % GAP and 75.64 % F1 on YouTube-8M with 72 million parameters (Table 1, Attend-Fusion)
+Cost      20 epochs; one video of two tokens is 0.25 GFLOP forward; AdamW keeps 3 x 288 MB for its 72 M parameters
+
+No code is public: this is a reconstruction whose test is the paper's parameter counts. So there is one preset, "paper";
+"rendered" is what the default run on the rendered clips uses instead of the published sizes.
+"""
+
+import dataclasses
+from typing import Literal
+
+import tyro
+
+PRESETS = ("paper",)
+TOKENS = ("mean_std", "mean", "frames")
+CLASSES = 4716
+# The paper's sizes of fully connected layers: "8K for the baseline models and 2K for the proposed models".
+BASELINE_WIDTH, PROPOSED_WIDTH = 8000, 2048
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Sizes and switches of a network; the model's name decides the first six, which `layers.BLOCKS` explains."""
+
+    modalities: tyro.conf.Suppress[tuple[str, ...]] = ("audio", "visual")
+    """The inputs."""
+    early: tyro.conf.Suppress[bool] = False
+    """Modalities are joined token by token before the first layer, not after their branches."""
+    branch: tyro.conf.Suppress[tuple[str, ...]] = ()
+    """Blocks of each branch after its input layer."""
+    cross: tyro.conf.Suppress[tuple[str, ...]] = ()
+    """Blocks after the cross attention, in each direction; empty: there is no cross attention."""
+    head: tyro.conf.Suppress[tuple[str, ...]] = ()
+    """Blocks between the joined branches and the classifier; "input" brings the joined vector to the width."""
+    output_gate: tyro.conf.Suppress[bool] = False
+    """The probabilities are multiplied by a gate (context gating)."""
+    width: int = PROPOSED_WIDTH
+    """Size of the fully connected layers: 8000 in the baselines and 2048 in the proposed networks, as published."""
+    attention_units: int | None = None
+    """Size of queries, keys and values. [default: half of --width, as published: 1024]"""
+    dropout: float = 0.4
+    """Share of units left out after every hidden fully connected layer."""
+    tokens: Literal[TOKENS] = "mean_std"
+    """What attention attends to: a video's mean and standard deviation as two tokens, its mean as the only one (then
+    attention is a linear map), or its frames."""
+    num_classes: tyro.conf.Suppress[int] = CLASSES
+    """Labels; the dataset decides this and the widths below."""
+    audio_channels: tyro.conf.Suppress[int] = 128
+    visual_channels: tyro.conf.Suppress[int] = 1024
+
+    @property
+    def inner(self) -> int:
+        """Size of queries, keys and values."""
+        return self.attention_units or max(1, self.width // 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """The training recipe. The paper gives the first two settings; the others are this package's assumptions."""
+
+    learning_rate: float = 1e-4
+    """AdamW's learning rate."""
+    epochs: int = 20
+    """Passes over the training videos."""
+    weight_decay: float = 0.01
+    """AdamW's weight decay, on all parameters, biases included: torch's default, which the paper leaves unsaid."""
+    epsilon: float = 1e-8
+    """AdamW's epsilon, torch's default."""
+    batch_size: int = 512
+    """Videos a step; the last partial batch of an epoch is left out."""
+    shuffle: bool = True
+    """A new order of the videos each epoch."""
+    validate_every: int = 1
+    """Epochs between validations; the weights of the best validation GAP are kept."""
+    f1_threshold: float | None = None
+    """Probability from which a label counts as predicted in the F1 score. [default: the one of the best
+    F1 on validation]"""
+
+
+# Baselines: Section 3.1 and Figure 2. Proposed: Section 3.2 and Figure 3. The blocks are in `layers.BLOCKS`.
+_BASELINE = {"width": BASELINE_WIDTH}
+_STAGE = ("self_attention", "fc")
+_SKIP_STAGE = ("self_attention", "fc_skip")
+
+# Model -> (what it is and which row it reproduces, its configuration).
+_SYSTEMS = {
+    "fc_audio": (
+        "fully connected, audio only (Table 1, FC Audio)",
+        {**_BASELINE, "modalities": ("audio",), "branch": ("fc",)},
+    ),
+    "fc_visual": (
+        "fully connected, visual only (Table 1, FC Visual)",
+        {**_BASELINE, "modalities": ("visual",), "branch": ("fc",)},
+    ),
+    "fc_early": (
+        "fully connected, joined inputs (Table 1, FC Early Fusion)",
+        {**_BASELINE, "early": True, "branch": ("fc",)},
+    ),
+    "fc_late": (
+        "fully connected, joined branches (Table 1, FC Late Fusion)",
+        {**_BASELINE, "branch": ("fc", "fc")},
+    ),
+    "fcrn_early": (
+        "residual, joined inputs (Table 1, FC Residual Early Fusion)",
+        {**_BASELINE, "early": True, "branch": ("residual",)},
+    ),
+    "fcrn_late": (
+        "residual, joined branches (Table 1, FC Residual Late Fusion)",
+        {**_BASELINE, "branch": ("residual",)},
+    ),
+    "fcrgn_early": (
+        "gated residual, joined inputs (Table 1, FC Residual Gated Early Fusion)",
+        {**_BASELINE, "early": True, "branch": ("gated_residual",)},
+    ),
+    "fcrgn_late": (
+        "gated residual, joined branches, gated output (Table 1, FC Residual Gated Late Fusion)",
+        {**_BASELINE, "branch": ("gated_residual",), "output_gate": True},
+    ),
+    "fc_attention": (
+        "self-attention and fully connected layers, joined branches (Table 1, FC Attention)",
+        {"branch": _STAGE, "head": ("input", "fc")},
+    ),
+    "residual_attention_early": (
+        "self-attention with skips, joined inputs (Table 1, Residual Attention Early Fusion)",
+        {"early": True, "branch": (*_SKIP_STAGE, *_SKIP_STAGE), "head": ("fc_skip", "fc_skip")},
+    ),
+    "residual_attention_late": (
+        "self-attention with skips, joined branches (Table 1, Residual Attention Late Fusion)",
+        {"branch": _SKIP_STAGE, "head": ("input", "fc_skip")},
+    ),
+    "attend_fusion": (
+        "self-attention in each branch, joined (Table 1, Attend-Fusion)",
+        {"branch": ("self_attention",)},
+    ),
+    "av_attention": (
+        "self-attention, then cross attention both ways (Table 1, Audio-Visual Attention Network)",
+        {"branch": _STAGE, "cross": ("fc",), "head": ("input",)},
+    ),
+    "self_cross": (
+        "the same with self-attention after it (Table 1, Self and Cross Modal Attention Network)",
+        {"branch": _STAGE, "cross": ("fc", *_STAGE), "head": ("input",)},
+    ),
+    "self_cross_fcrn": (
+        "the same with skips (Table 1, Self-Attended Cross-Modal FCRN Network)",
+        {"branch": _SKIP_STAGE, "cross": ("fc_skip", *_SKIP_STAGE), "head": ("input",)},
+    ),
+    "attend_fusion_audio": (
+        "Attend-Fusion without pictures (Table 3, audio only)",
+        {"modalities": ("audio",), "branch": ("self_attention",)},
+    ),
+    "attend_fusion_visual": (
+        "Attend-Fusion without sound (Table 3, visual only)",
+        {"modalities": ("visual",), "branch": ("self_attention",)},
+    ),
+    "attend_fusion_no_attention": ("Attend-Fusion without attention (Table 3, no attention)", {}),
+}
+
+MODELS = {name: text for name, (text, _) in _SYSTEMS.items()}
+# Rows whose counts leave no other reading known to us; the other six are one choice among several that fit.
+PINNED_DOWN = (
+    *(name for name, (_, changes) in _SYSTEMS.items() if changes.get("width") == BASELINE_WIDTH),
+    *(name for name in _SYSTEMS if name.startswith("attend_fusion")),
+)
+
+# The rendered clips are few and simple: narrower, smaller batches, larger steps.
+RENDERED_MODEL = {"width": 256}
+RENDERED_TRAINING = {"batch_size": 16, "learning_rate": 1e-3}
+
+
+def model_config(name: str, preset: str = "paper", **overrides) -> ModelConfig:
+    """Configuration of one of `MODELS`.
+
+    Raises:
+      ValueError: unknown model, preset or setting.
+    """
+    if name not in MODELS:
+        raise ValueError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
+    _check(preset)
+    return dataclasses.replace(ModelConfig(), **{**_SYSTEMS[name][1], **overrides})
+
+
+def train_config(preset: str = "paper", **overrides) -> TrainConfig:
+    """Training recipe, the same for all models; ValueError for an unknown preset or setting."""
+    _check(preset)
+    return dataclasses.replace(TrainConfig(), **overrides)
+
+
+def _check(preset: str) -> None:
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; the presets are {', '.join(PRESETS)} (there is no public code)")

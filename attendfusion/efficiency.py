@@ -1,0 +1,202 @@
+"""`python -m attendfusion.efficiency`: what each network costs and what it gains: a table, and accuracy against size.
+
+Every row is measured in a process of its own, one after the other, so that none profits from what another has warmed
+up or suffers from the memory that another holds.
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import tensorflow as tf
+import tyro
+
+from attendfusion.config import MODELS
+from attendfusion.export import example_inputs
+from attendfusion.models import build_model
+from attendfusion.pictures import accuracy_against_parameters
+from attendfusion.rows import ROWS, row_of
+from attendfusion.train import figures_of
+from avpipeline import published
+from avpipeline.cli import run
+from avpipeline.cost import operations, seconds_per_call
+from avpipeline.errors import InputError
+from avpipeline.files import atomic_path, make_folder
+from avpipeline.saved import load_model
+
+PUBLISHED_SIZES = "published sizes, random weights"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of an efficiency command."""
+
+    rows: tuple[str, ...] = ()
+    """Which rows of the paper's tables, by the names printed. [default: all eighteen]"""
+    runs: Path | None = None
+    """Folder of finished runs (python -m attendfusion.tables): the networks in it are measured as they were trained,
+    with their GAP and F1. [default: every network at its published size, untrained]"""
+    seconds: float = 2.0
+    """How long to time each network for."""
+    out: Path | None = None
+    """Folder of the table and the picture. [default: runs/attendfusion/efficiency]"""
+    measured: tyro.conf.Suppress[str] = ""
+    """Measure one network in this process and print it as JSON: a model's name, or a .keras file."""
+
+    @property
+    def folder(self) -> Path:
+        return self.out or Path("runs") / "attendfusion" / "efficiency"
+
+
+def main(settings: Settings) -> None:
+    """Measures parameters, operations and latency on the CPU of each network; GAP and F1 where it was trained."""
+    if settings.measured:
+        print(json.dumps(measure(settings.measured, settings.seconds)))
+        return
+    lines = []
+    for model, trained in _chosen(settings).items():
+        lines.append({**_described(model), **_measured_apart(model, trained, settings.seconds), **_figures(trained)})
+        print(_progress(lines[-1]), flush=True)
+    table = pd.DataFrame(lines)
+    out = make_folder(settings.folder)
+    with atomic_path(out / "efficiency.csv") as temporary:
+        table.to_csv(temporary, index=False)
+    text = as_markdown(lines)
+    with atomic_path(out / "efficiency.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    accuracy_against_parameters(out / "efficiency.png", panels(lines), title="Accuracy against size")
+    print(f"\n{text}\nTable and picture are in {out}")
+
+
+def measure(what: str, seconds: float) -> dict:
+    """Parameters, floating-point operations of one video and the time that it takes, on the CPU of this machine.
+
+    Args:
+      what: one of `attendfusion.MODELS`, at its published size, or a .keras file.
+      seconds: how long to time for.
+    """
+    tf.config.set_visible_devices([], "GPU")
+    model = build_model(what) if what in MODELS else load_model(what, paper="attendfusion")[0]
+    inputs = {name: tf.constant(value) for name, value in example_inputs(model, videos=1).items()}
+    forward = tf.function(lambda: model(inputs, training=False), jit_compile=False)
+    return {
+        "parameters": model.count_params(),
+        "operations": operations(forward),
+        "milliseconds": 1e3 * seconds_per_call(forward, seconds),
+        "threads": tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count(),
+    }
+
+
+def _chosen(settings: Settings) -> dict[str, Path | None]:
+    """Model -> the folder of its run, None for its published size; in the paper's order."""
+    names = {row: model for (_, row), model in ROWS.items()}
+    for row in settings.rows:
+        if row not in names:
+            raise InputError(f"row '{row}': is in no table; the rows are {', '.join(names)}.")
+    models = [model for row, model in names.items() if not settings.rows or row in settings.rows]
+    if settings.runs is None:
+        return dict.fromkeys(models)
+    results = {path.parent: _read(path) for path in sorted(settings.runs.glob("*/result.json"))}
+    found = {}
+    for model in models:
+        own = [folder for folder, result in results.items() if result.get("model") == model]
+        if len(own) > 1:
+            raise InputError(f"{settings.runs}: has several runs of {model} ({', '.join(path.name for path in own)}); "
+                             "move all but one away.")  # fmt: skip
+        found |= dict.fromkeys([model], own[0]) if own else {}
+    if not found:
+        raise InputError(f"{settings.runs}: has no finished run of these rows; train them with attendfusion.tables.")
+    return found
+
+
+def _read(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: is not JSON; train this network again.") from error
+
+
+def _measured_apart(model: str, trained: Path | None, seconds: float) -> dict:
+    """`measure` in a process of its own."""
+    what = model if trained is None else str(_weights(trained))
+    command = [sys.executable, "-m", "attendfusion.efficiency", "--measured", what, "--seconds", str(seconds)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"status {done.returncode}"
+        raise InputError(f"{what}: could not be measured ({reason}); a large network may need more memory.")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def _weights(trained: Path) -> Path:
+    return trained / f"seed-{_read(trained / 'result.json')['seeds'][0]['seed']}" / "best.keras"
+
+
+def _described(model: str) -> dict:
+    table, row = row_of(model)
+    gap, f1, _ = figures_of(published.lookup("attendfusion", table, row))
+    return {"table": table, "row": row, "model": model, "paper_gap": float(gap.value), "paper_f1": float(f1.value)}
+
+
+def _figures(trained: Path | None) -> dict:
+    """GAP and F1 in percent, mean over the seeds, and what was trained and measured on."""
+    if trained is None:
+        return {"gap": None, "f1": None, "size": PUBLISHED_SIZES, "configuration": None}
+    result = _read(trained / "result.json")
+    seeds = [seed["figures"] for seed in result["seeds"]]
+    gap, f1 = (100 * sum(seed[name] for seed in seeds) / len(seeds) for name in ("gap", "f1"))
+    settings = result["settings"]
+    size = f"{settings['dataset']}, width {settings['network']['width']}, {settings['training']['epochs']} epochs"
+    return {"gap": gap, "f1": f1, "size": size, "configuration": result["configuration"]}
+
+
+def _progress(line: Mapping) -> str:
+    return (
+        f"{line['row']:<40} {line['parameters']:>12,} parameters {line['operations'] / 1e6:>10,.1f} MFLOP "
+        f"{line['milliseconds']:>9.2f} ms"
+    )
+
+
+def as_markdown(lines: list[Mapping]) -> str:
+    """The table: cost of one video at batch size 1 beside the accuracy, ours and the paper's."""
+    threads = lines[0]["threads"]
+    table = [
+        ("row", "parameters", "MFLOP a video", "ms a video", "GAP %", "F1 %", "trained", "paper GAP %", "paper F1 %")
+    ]
+    for line in lines:
+        ours = ("", "") if line["gap"] is None else (f"{line['gap']:.2f}", f"{line['f1']:.2f}")
+        table.append(
+            (
+                line["row"],
+                f"{line['parameters']:,}",
+                f"{line['operations'] / 1e6:,.1f}",
+                f"{line['milliseconds']:.2f}",
+                *ours,
+                line["size"],
+                f"{line['paper_gap']:.2f}",
+                f"{line['paper_f1']:.2f}",
+            )
+        )
+    note = f"One video at a time on {threads} CPU thread{'s' * (threads > 1)}. The paper's figures are for YouTube-8M."
+    return f"{published.markdown(table)}\n{note}\n"
+
+
+def panels(lines: list[Mapping]) -> dict[str, dict[str, tuple[float, float]]]:
+    """Points of the picture: the paper's figures at the published sizes, and ours where the networks were trained."""
+    printed = {}
+    for line in lines:
+        *_, size = figures_of(published.lookup("attendfusion", line["table"], line["row"]))
+        printed[line["row"]] = (1e6 * float(size.value), line["paper_gap"])
+    ours: dict[str, dict] = {}
+    for line in lines:
+        if line["gap"] is not None:
+            ours.setdefault(f"ours: {line['size']}", {})[line["row"]] = (line["parameters"], line["gap"])
+    return {"the paper: YouTube-8M": printed, **ours}
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, prog="python -m attendfusion.efficiency"))

@@ -1,0 +1,118 @@
+"""`python -m attendfusion.evaluate`: a saved model's figures on a split of records, and those of each label."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from attendfusion.data import DataSettings, Records, load_records
+from attendfusion.evaluation import FIGURES, Evaluation, best_threshold, evaluate
+from avpipeline import runs
+from avpipeline.cli import run
+from avpipeline.datasets.base import Stream
+from avpipeline.errors import InputError
+from avpipeline.features import require_same
+from avpipeline.files import atomic_path, make_folder
+from avpipeline.saved import ModelInfo, load_model
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of an evaluation command."""
+
+    weights: Path
+    """The model: a .keras file written by python -m attendfusion.train."""
+    split: Literal["train", "val", "test"] = "test"
+    """Which split."""
+    threshold: float | None = None
+    """Probability from which a label counts as predicted in the F1 scores. [default: the one of the best F1 on the
+    validation split]"""
+    out: Path = Path("runs") / "attendfusion" / "evaluate"
+    """Folder for the table of labels, the figures and the predictions."""
+    records: DataSettings = DataSettings()
+
+
+def main(settings: Settings) -> None:
+    """Measures a saved model on a split: GAP, F1, Hit@1, PERR, mean average precision, and each label's figures."""
+    model, info = load_model(settings.weights, paper="attendfusion")
+    records = load_records(settings.records, info.config)
+    require_fit(settings.weights, info, records)
+    stream = records.stream(settings.split)
+    threshold = settings.threshold
+    if threshold is None:
+        threshold = best_threshold(model, records.stream("val"))
+    evaluation = evaluate(model, stream, threshold)
+    outcome = evaluation.outcome()
+    _write(settings, info, stream, evaluation, outcome)
+    print(f"{info.model} (trained on {info.dataset}) on {stream.dataset}, {stream.name}, ", end="")
+    print(f"{len(outcome.arrays['ids'])} videos:")
+    print("\n".join(f"  {line}" for line in described(outcome.figures)))
+    print(f"The table of labels, the figures and the predictions are in {settings.out}")
+
+
+def described(figures: dict[str, float]) -> list[str]:
+    """A line for each figure; shares in percent."""
+    return [
+        f"{text:<44} {figures[name] if name == 'threshold' else 100 * figures[name]:.2f}"
+        for name, text in FIGURES.items()
+    ]
+
+
+def require_fit(weights: Path, info: ModelInfo, records: Records) -> None:
+    """Raises InputError unless the records have the labels and the features that the model was trained on."""
+    where = str(records.source.folder)
+    if info.class_names != records.source.class_names:
+        raise InputError(
+            f"{weights}: was trained on the {len(info.class_names)} labels of {info.dataset}, and {where} has other "
+            f"ones ({records.source.num_classes}); measure it on its own dataset or train on this one."
+        )
+    require_same(info.features, records.source.description.features, where)
+    if info.config["scale"] != records.scale:
+        raise InputError(
+            f"{where}: its features were scaled by {records.scale} where the model needs {info.config['scale']}; write "
+            "the records again with that scale."
+        )
+
+
+def per_label_table(evaluation: Evaluation, class_names: tuple[str, ...]) -> pd.DataFrame:
+    """Columns label, videos, average_precision, precision, recall, f1; NaN where a share is of nothing."""
+    right, wrong, missed = evaluation.counts
+    with np.errstate(invalid="ignore"):
+        return pd.DataFrame(
+            {
+                "label": class_names,
+                "videos": right + missed,
+                "average_precision": evaluation.average_precisions(),
+                "precision": right / (right + wrong),
+                "recall": right / (right + missed),
+                "f1": 2 * right / (2 * right + wrong + missed),
+            }
+        )
+
+
+def _write(
+    settings: Settings, info: ModelInfo, stream: Stream, evaluation: Evaluation, outcome: runs.Outcome
+) -> None:
+    """Writes per_label.csv, predictions.npz and evaluation.json."""
+    out = make_folder(settings.out)
+    with atomic_path(out / "per_label.csv") as temporary:
+        per_label_table(evaluation, info.class_names).to_csv(temporary, index=False)
+    with atomic_path(out / "predictions.npz") as temporary:
+        np.savez_compressed(temporary, **outcome.arrays)
+    runs.write_json(
+        out / "evaluation.json",
+        {
+            "weights": str(settings.weights),
+            "model": info.to_json(),
+            "dataset": stream.dataset,
+            "split": stream.name,
+            "videos": len(outcome.arrays["ids"]),
+            "figures": dict(outcome.figures),
+        },
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, prog="python -m attendfusion.evaluate"))

@@ -1,0 +1,142 @@
+"""The figures of a model on millions of videos: what is measured batch by batch, and what is kept of each video.
+
+Of each video its labels and its twenty most probable classes are kept, 8 bytes each: GAP, Hit@1 and the challenge's
+mean average precision can be computed again from them, PERR too where a video has at most twenty labels. Uncapped mean
+average precision and F1 need every class of every video and are counted on the way.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from avpipeline import runs
+from avpipeline.datasets.base import Stream
+from avpipeline.errors import InputError
+from avpipeline.video_metrics import F1, GAP, PERR, TOP_K, BestThreshold, HitAtOne, MeanAveragePrecision
+
+# Figure's name in result.json -> what it is called in a report.
+FIGURES = {
+    "gap": "GAP@20 in %",
+    "f1": "F1 in %, all labels of all videos together",
+    "f1_macro": "F1 in %, mean over labels",
+    "threshold": "threshold of the F1 scores",
+    "hit_at_one": "Hit@1 in %",
+    "perr": "PERR in %",
+    "mean_ap": "mean AP in %, as in the challenge's code",
+    "mean_ap_uncapped": "mean AP in %, every video ranked",
+}
+
+
+class Evaluation:
+    """Takes labels and probabilities of any number of videos, a batch at a time.
+
+    Args:
+      threshold: probability from which a label counts as predicted in the F1 scores.
+
+    Attributes:
+      counts: `(3, classes)`: of each label how often it was rightly predicted, wrongly predicted, and missed.
+    """
+
+    def __init__(self, threshold: float):
+        self.threshold = threshold
+        self.every_video = MeanAveragePrecision(capped=False)
+        self.metrics = {
+            "gap": GAP(),
+            "f1": F1(threshold),
+            "f1_macro": F1(threshold, average="macro"),
+            "hit_at_one": HitAtOne(),
+            "perr": PERR(),
+            "mean_ap": MeanAveragePrecision(),
+            "mean_ap_uncapped": self.every_video,
+        }
+        self.counts = np.zeros((3, 0), np.int64)
+        self._kept: list[Mapping[str, np.ndarray]] = []
+        self._classes = 0
+
+    def add(self, ids: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> None:
+        """A batch: names `(batch,)`, labels and probabilities `(batch, classes)`."""
+        for metric in self.metrics.values():
+            metric.update_state(labels, probabilities)
+        labels, predicted = labels > 0, probabilities >= np.float32(self.threshold)
+        found = np.stack([(labels & predicted).sum(0), (~labels & predicted).sum(0), (labels & ~predicted).sum(0)])
+        self.counts = found if not self._kept else self.counts + found
+        # Of equal probabilities the lower class first, as in the metrics.
+        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP_K]
+        self._classes = labels.shape[1]
+        self._kept.append(
+            {
+                "ids": np.asarray(ids).astype(str),
+                "labels": np.nonzero(labels)[1].astype(np.int32),
+                "label_counts": labels.sum(1).astype(np.int32),
+                "top_labels": best.astype(np.int32),
+                "top_scores": np.take_along_axis(probabilities, best, 1).astype(np.float32),
+            }
+        )
+
+    def outcome(self) -> runs.Outcome:
+        """GAP, all figures, and what was kept of the videos.
+
+        Raises:
+          InputError: no video has a label, as in YouTube-8M's test files.
+        """
+        kept = {name: np.concatenate([batch[name] for batch in self._kept]) for name in self._kept[0]}
+        if not kept["label_counts"].any():
+            raise InputError(
+                f"the {len(kept['ids'])} videos that were read have no labels (as in YouTube-8M's own test files), so "
+                "nothing can be measured; use the validate files."
+            )
+        figures = {name: float(metric.result()) for name, metric in self.metrics.items()}
+        figures["threshold"] = float(self.threshold)
+        figures = {name: figures[name] for name in FIGURES}
+        return runs.Outcome(figures["gap"], {**kept, "num_classes": np.array(self._classes)}, figures)
+
+    def average_precisions(self) -> np.ndarray:
+        """Of each label over all videos, `(classes,)`; NaN for a label that no video has."""
+        return self.every_video.per_class()
+
+
+def evaluate(model: keras.Model, stream: Stream, threshold: float, batch_size: int = 256) -> Evaluation:
+    """A model's predictions for every video of a split, measured."""
+    evaluation = Evaluation(threshold)
+    for ids, labels, probabilities in predictions(model, stream, batch_size):
+        evaluation.add(ids, labels, probabilities)
+    return evaluation
+
+
+def best_threshold(model: keras.Model, stream: Stream, batch_size: int = 256) -> float:
+    """The threshold with the highest F1 over all labels of all videos of a split."""
+    metric = BestThreshold("micro")
+    for _, labels, probabilities in predictions(model, stream, batch_size):
+        metric.update_state(labels, probabilities)
+    return metric.best()[0]
+
+
+def predictions(
+    model: keras.Model, stream: Stream, batch_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Batches of names, labels and probabilities, in the order of the files."""
+    forward = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True, jit_compile=False)
+    for inputs, labels in stream.read(batch_size, modalities=list(model.input), details=True):
+        ids = inputs.pop("id").numpy().astype(str)
+        yield ids, labels.numpy(), forward(inputs).numpy()
+
+
+def recomputed(path, batch_size: int = 1024) -> dict[str, float]:
+    """GAP, Hit@1, PERR and the challenge's mean average precision from a predictions.npz that was stored."""
+    metrics = {"gap": GAP(), "hit_at_one": HitAtOne(), "perr": PERR(), "mean_ap": MeanAveragePrecision()}
+    with np.load(path) as file:
+        kept = {name: file[name] for name in file.files}
+    classes, ends = int(kept["num_classes"]), np.cumsum(kept["label_counts"])
+    for start in range(0, len(ends), batch_size):
+        here = slice(start, start + batch_size)
+        counts = kept["label_counts"][here]
+        labels = np.zeros((len(counts), classes), np.float32)
+        probabilities = np.zeros_like(labels)
+        first = ends[start] - counts[0]
+        labels[np.repeat(np.arange(len(counts)), counts), kept["labels"][first : first + counts.sum()]] = 1
+        np.put_along_axis(probabilities, kept["top_labels"][here], kept["top_scores"][here], 1)
+        for metric in metrics.values():
+            metric.update_state(labels, probabilities)
+    return {name: float(metric.result()) for name, metric in metrics.items()}

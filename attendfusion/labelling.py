@@ -1,0 +1,122 @@
+"""From a media file to what a network reads: features of every second, as they would be in a record."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from attendfusion.models import NUM_FRAMES
+from avpipeline import media
+from avpipeline.backbones import EXTRACTORS, Extractor, extractor_for
+from avpipeline.datasets.youtube8m import read_vocabulary
+from avpipeline.errors import InputError
+from avpipeline.predictions import collected_warnings, stream_notes, window_features
+from avpipeline.saved import ModelInfo, load_model
+from avpipeline.youtube8m.records import MAX_FRAMES, dequantise, quantise
+from avpipeline.youtube8m.writing import Description
+
+# Seconds that are decoded together.
+_WINDOW = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Labeller:
+    """A loaded network and what its labels are called.
+
+    Attributes:
+      model, info, weights: the network, what it is, its file.
+      class_names: in the order of its outputs.
+    """
+
+    model: keras.Model
+    info: ModelInfo
+    weights: Path
+    class_names: tuple[str, ...]
+
+    @classmethod
+    def load(cls, weights, vocabulary: Path | None = None) -> "Labeller":
+        """Reads a .keras file; names come from a vocabulary in YouTube-8M's format, else from the file itself."""
+        model, info = load_model(weights, paper="attendfusion")
+        names = info.class_names if vocabulary is None else read_vocabulary(vocabulary, len(info.class_names))
+        return cls(model, info, Path(weights), names)
+
+    def top(self, probabilities: np.ndarray, count: int) -> list[tuple[str, float]]:
+        """The most probable labels of one video and their probabilities; of equals the lower number first."""
+        best = np.argsort(-probabilities, kind="stable")[:count]
+        return [(self.class_names[index], float(probabilities[index])) for index in best]
+
+    def probabilities(self, frames: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Of each label `(classes,)`, for one video's frames as `media_frames` gives them."""
+        tokens, modalities = self.info.config["tokens"], self.info.config["modalities"]
+        inputs = {name: _tokens(frames[name], tokens)[np.newaxis] for name in modalities}
+        if tokens == "frames":
+            inputs[NUM_FRAMES] = np.array([len(frames[modalities[0]])], np.int32)
+        return np.asarray(self.model(inputs, training=False))[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class MediaFrames:
+    """Features of a media file.
+
+    Attributes:
+      media: what the file holds.
+      frames: modality -> `(seconds, width)`, as a record's frames; zeros for a stream that is missing.
+      notes: sentences that a reader of the result must know.
+    """
+
+    media: media.MediaInfo
+    frames: Mapping[str, np.ndarray]
+    notes: tuple[str, ...]
+
+
+def extractors_of(labeller: Labeller, weights_dir=None) -> dict[str, Extractor]:
+    """The networks that make the features that a model was trained on.
+
+    Raises:
+      InputError: they are YouTube-8M's own, or their weights are missing.
+    """
+    for info in labeller.info.features.values():
+        if info.extractor not in EXTRACTORS:
+            raise InputError(
+                f"{labeller.weights}: was trained on the features that YouTube-8M's authors published, and no network "
+                "here makes them from a media file; give records (.tfrecord), or train on records of other features "
+                "(python -m avpipeline.youtube8m writes them)."
+            )
+    return {name: extractor_for(info, weights_dir=weights_dir) for name, info in labeller.info.features.items()}
+
+
+def media_frames(path, labeller: Labeller, extractors: Mapping[str, Extractor]) -> MediaFrames:
+    """Features of every second of a media file, at most 300 as in YouTube-8M, scaled and rounded as in a record.
+
+    Raises:
+      InputError: not a media file, or it lacks the only stream that the model uses.
+    """
+    description = Description(labeller.info.features, labeller.info.config["scale"])
+    with collected_warnings(path) as damage:
+        about = media.probe(path)
+        notes = stream_notes(about, extractors, labeller.info.model)
+        seconds = max(1, int(about.seconds + 0.5))
+        if seconds > MAX_FRAMES:
+            notes.append(f"longer than {MAX_FRAMES} s: only the beginning is used, as in YouTube-8M")
+            seconds = MAX_FRAMES
+        windows = [
+            window_features(path, extractors, start=start, seconds=min(_WINDOW, seconds - start))
+            for start in range(0, seconds, _WINDOW)
+        ]
+    there = {"audio": about.has_audio, "visual": about.has_video}
+    frames = {}
+    for name, extractor in extractors.items():
+        made = description.frames(name, np.concatenate([window[name] for window in windows]))
+        read_back = dequantise(quantise(made).astype(np.float32))
+        frames[name] = read_back if there[extractor.modality] else np.zeros_like(read_back)
+    return MediaFrames(about, frames, (*notes, *damage))
+
+
+def _tokens(frames: np.ndarray, tokens: str) -> np.ndarray:
+    """`(seconds, width)` -> `(tokens, width)`."""
+    if tokens == "frames":
+        return frames
+    both = np.stack([frames.mean(0), frames.std(0)])
+    return both if tokens == "mean_std" else both[:1]

@@ -1,0 +1,208 @@
+"""The layers of "Attend-Fusion" (Awan et al., 2024), by equation.
+
+Eq. 1         ResidualBlock
+Eq. 2, 3      GatedResidualBlock
+Eq. 4-9       Attention: self-attention (4, 5) where a modality asks itself, cross-modal attention (6-9) where it asks
+              the other
+
+All of them work on tokens `(batch, tokens, channels)` and, but for Attention, on vectors `(batch, channels)` too.
+"""
+
+import keras
+from keras import ops
+
+from ave.layers import linear
+
+# torch's default; Keras's is 1e-3.
+NORM_EPSILON = 1e-5
+# Added to the scores of padded frames: large, and finite also in half precision.
+_NEVER = -3e4
+
+
+@keras.saving.register_keras_serializable(package="attendfusion")
+class FullyConnected(keras.layers.Layer):
+    """Dense, ReLU, dropout: "fully connected layers with ReLU activation and dropout regularization".
+
+    Input `(..., channels)`, output `(..., units)`.
+
+    Args:
+      units: output size.
+      dropout: share of outputs left out in training.
+    """
+
+    def __init__(self, units: int, dropout: float = 0.4, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.rate = dropout
+
+    def build(self, input_shape):
+        self.dense = linear(self.units, input_shape[-1], activation="relu", name="dense", dtype=self.dtype_policy)
+        self.dropout = keras.layers.Dropout(self.rate, name="dropout", dtype=self.dtype_policy)
+        self.dense.build(input_shape)
+
+    def call(self, x, training=None):
+        return self.dropout(self.dense(x), training=training)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units, "dropout": self.rate}
+
+
+@keras.saving.register_keras_serializable(package="attendfusion")
+class ResidualBlock(keras.layers.Layer):
+    """Eq. 1: y = F(x) + x, F some fully connected layers of the input's width.
+
+    Args:
+      depth: layers in F.
+      dropout: of each.
+
+    Input and output `(..., channels)`.
+    """
+
+    def __init__(self, depth: int = 2, dropout: float = 0.4, **kwargs):
+        super().__init__(**kwargs)
+        self.depth = depth
+        self.rate = dropout
+
+    def build(self, input_shape):
+        self.mapping = [
+            FullyConnected(input_shape[-1], self.rate, name=f"fc_{index}", dtype=self.dtype_policy)
+            for index in range(self.depth)
+        ]
+        for layer in self.mapping:
+            layer.build(input_shape)
+
+    def call(self, x, training=None):
+        y = x
+        for layer in self.mapping:
+            y = layer(y, training=training)
+        return y + x
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "depth": self.depth, "dropout": self.rate}
+
+
+@keras.saving.register_keras_serializable(package="attendfusion")
+class GatedResidualBlock(keras.layers.Layer):
+    """A residual block whose gate weighs what is new against what was there.
+
+    - Eq. 2: g = sigmoid(W_g x + b_g), one value a channel,
+    - Eq. 3: y = g * F(x) + (1 - g) * x, F one fully connected layer of the input's width.
+
+    Args:
+      dropout: of F.
+
+    Input and output `(..., channels)`.
+    """
+
+    def __init__(self, dropout: float = 0.4, **kwargs):
+        super().__init__(**kwargs)
+        self.rate = dropout
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        self.mapping = FullyConnected(channels, self.rate, name="mapping", dtype=self.dtype_policy)
+        self.gate = linear(channels, channels, activation="sigmoid", name="gate", dtype=self.dtype_policy)
+        self.mapping.build(input_shape)
+        self.gate.build(input_shape)
+
+    def call(self, x, training=None):
+        gate = self.gate(x)
+        return gate * self.mapping(x, training=training) + (1 - gate) * x
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "dropout": self.rate}
+
+
+@keras.saving.register_keras_serializable(package="attendfusion")
+class Attention(keras.layers.Layer):
+    """Single-head attention: the tokens of one modality ask, those of the same or of another answer.
+
+    - Eq. 4, 6, 8: Q = X_q W_Q, K = X_c W_K, V = X_c W_V,
+    - Eq. 5, 7, 9: softmax(Q K^T / sqrt(d)) V, d the size of Q and K,
+    - then a Dense back to the width of X_q and a layer normalisation. No skip around it.
+
+    The parameter counts ask for the last two, which the equations leave out; keras.layers.MultiHeadAttention(1, units)
+    with LayerNormalization has the same weights and computes the same.
+
+    With one context token the softmax is 1 whatever Q and K are, and attention is a linear map of that token.
+
+    Args:
+      units: size of Q, K and V.
+
+    Inputs: tokens that ask `(batch, tokens, channels)`; the context `(batch, context tokens, channels)`, for
+    self-attention the same tensor again; optionally which context tokens are real, `(batch, context tokens)` bool.
+    Output `(batch, tokens, channels)`.
+    """
+
+    def __init__(self, units: int = 1024, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+
+    def build(self, queries_shape, context_shape, real_shape=None):
+        channels, context_channels = queries_shape[-1], context_shape[-1]
+        self.query = linear(self.units, channels, name="query", dtype=self.dtype_policy)
+        self.key = linear(self.units, context_channels, name="key", dtype=self.dtype_policy)
+        self.value = linear(self.units, context_channels, name="value", dtype=self.dtype_policy)
+        self.output_dense = linear(channels, self.units, name="output", dtype=self.dtype_policy)
+        self.norm = keras.layers.LayerNormalization(epsilon=NORM_EPSILON, name="norm", dtype=self.dtype_policy)
+        self.query.build(queries_shape)
+        self.key.build(context_shape)
+        self.value.build(context_shape)
+        self.output_dense.build((*queries_shape[:-1], self.units))
+        self.norm.build(queries_shape)
+
+    def call(self, queries, context, real=None):
+        scores = ops.matmul(self.query(queries), ops.swapaxes(self.key(context), -1, -2)) / self.units**0.5
+        if real is not None:
+            scores = ops.where(ops.expand_dims(real, 1), scores, ops.cast(_NEVER, scores.dtype))
+        attended = ops.matmul(ops.softmax(scores, axis=-1), self.value(context))
+        return self.norm(self.output_dense(attended))
+
+    def compute_output_shape(self, queries_shape, context_shape, real_shape=None):
+        return tuple(queries_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable(package="attendfusion")
+class RealFrames(keras.layers.Layer):
+    """Which frames of a padded batch are real.
+
+    Inputs: features `(batch, frames, channels)` of the padded length; each video's own number of frames `(batch,)`.
+    Output: `(batch, frames)` bool. A video counts as having one frame at least, so that a mean of it exists.
+    """
+
+    def call(self, features, num_frames):
+        places = ops.arange(ops.shape(features)[1], dtype="int32")
+        own = ops.maximum(ops.cast(num_frames, "int32"), 1)
+        return ops.expand_dims(places, 0) < ops.expand_dims(own, 1)
+
+    def compute_output_shape(self, features_shape, num_frames_shape):
+        return tuple(features_shape[:2])
+
+    def compute_output_spec(self, features, num_frames):
+        return keras.KerasTensor(self.compute_output_shape(features.shape, num_frames.shape), dtype="bool")
+
+
+@keras.saving.register_keras_serializable(package="attendfusion")
+class TokenMean(keras.layers.Layer):
+    """Mean over a video's tokens `(batch, tokens, channels)` -> `(batch, channels)`, over the real ones where told."""
+
+    def call(self, tokens, real=None):
+        if real is None:
+            return ops.mean(tokens, axis=1)
+        weights = ops.expand_dims(ops.cast(real, tokens.dtype), 2)
+        return ops.sum(tokens * weights, axis=1) / ops.sum(weights, axis=1)
+
+    def compute_output_shape(self, tokens_shape, real_shape=None):
+        return (tokens_shape[0], tokens_shape[2])

@@ -1,0 +1,218 @@
+"""`python -m attendfusion.predict`: the most probable labels of media files, or of records."""
+
+import csv
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from attendfusion.data import Records
+from attendfusion.evaluate import require_fit
+from attendfusion.evaluation import predictions
+from attendfusion.labelling import Labeller, MediaFrames, extractors_of, media_frames
+from attendfusion.pictures import Example, examples
+from avpipeline import media
+from avpipeline.backbones import Extractor
+from avpipeline.cli import run
+from avpipeline.datasets.base import Stream
+from avpipeline.datasets.youtube8m import YouTube8M
+from avpipeline.errors import InputError
+from avpipeline.features import require_same
+from avpipeline.files import atomic_path, make_folder
+from avpipeline.predictions import for_each_file, head_lines, model_json
+from avpipeline.youtube8m import list_shards
+from avpipeline.youtube8m.files import first_record
+from avpipeline.youtube8m.records import Record
+from avpipeline.youtube8m.writing import read_description
+
+RECORDS = ".tfrecord"
+# Of the picture: videos in it as in Figure 4, frames of each, their height.
+_EXAMPLES, _FRAMES, _HEIGHT = 6, 3, 120
+_BATCH = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of a prediction command."""
+
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """Media files, folders of them, lists (.txt, one path a line), or records: paths or patterns that end in
+    .tfrecord."""
+    weights: Path
+    """The model: a .keras file written by python -m attendfusion.train."""
+    top: int = 3
+    """Labels of each video, the most probable first."""
+    vocabulary: Path | None = None
+    """Names of the labels, a CSV file in YouTube-8M's format. [default: the names that the model was trained with]"""
+    baseline: Path | None = None
+    """Another model, whose labels stand beside in the picture of examples."""
+    media: Path | None = None
+    """Folder with the media files of records, named by the videos' ids, for the picture of examples."""
+    out: Path = Path("runs") / "attendfusion" / "predict"
+    """Folder for the texts, tables and pictures."""
+    weights_dir: Path | None = None
+    """Folder with the feature extractors' weights, looked into first."""
+
+
+def main(settings: Settings) -> int:
+    """Names the most probable labels of videos: texts, tables and a picture with those of some examples."""
+    if settings.top < 1:
+        raise InputError(f"--top {settings.top}: must be at least 1.")
+    labellers = [
+        Labeller.load(path, settings.vocabulary) for path in (settings.weights, settings.baseline) if path is not None
+    ]
+    records = [path for path in settings.files if path.suffix == RECORDS]
+    files = [path for path in settings.files if path.suffix != RECORDS]
+    shown: list[Example] = []
+    status = 0
+    if records:
+        shown += label_records(records, labellers, settings)
+    if files or not records:
+        extractors = extractors_of(labellers[0], settings.weights_dir)
+        for other in labellers[1:]:
+            require_same(other.info.features, labellers[0].info.features, str(settings.weights))
+        status = for_each_file(files, lambda path: label_file(path, labellers, extractors, settings, shown))
+    if shown:
+        info = labellers[0].info
+        title = f"{info.paper} {info.model}, trained on {info.dataset}"
+        examples(make_folder(settings.out) / "examples.png", shown[:_EXAMPLES], title=title)
+    print(f"Results and a picture of examples are in {settings.out}")
+    return status
+
+
+def label_file(
+    path: Path,
+    labellers: Sequence[Labeller],
+    extractors: Mapping[str, Extractor],
+    settings: Settings,
+    shown: list[Example],
+) -> str:
+    """Labels a media file, writes STEM.json and STEM.txt, adds it to the examples; returns the text."""
+    labeller = labellers[0]
+    found = media_frames(path, labeller, extractors)
+    document = as_json(found, labeller, settings.top)
+    text = as_text(document)
+    out = make_folder(settings.out)
+    with atomic_path(out / f"{path.stem}.json") as temporary:
+        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    with atomic_path(out / f"{path.stem}.txt") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    if len(shown) < _EXAMPLES:
+        probabilities = [each.probabilities(found.frames) for each in labellers]
+        shown.append(_example(path.stem, None, labellers, probabilities, settings.top, path))
+    return text
+
+
+def as_json(found: MediaFrames, labeller: Labeller, top: int) -> dict:
+    """The result for one media file as JSON values."""
+    about, info = found.media, labeller.info
+    labels = labeller.top(labeller.probabilities(found.frames), top)
+    return {
+        "file": about.path.name,
+        "length": round(about.seconds, 3),
+        "has_audio": about.has_audio,
+        "has_video": about.has_video,
+        "notes": list(found.notes),
+        "model": model_json(info, labeller.weights),
+        "features": {modality: feature.to_json() for modality, feature in info.features.items()},
+        "tokens": info.config["tokens"],
+        "labels": [{"label": name, "probability": round(probability, 6)} for name, probability in labels],
+    }
+
+
+def as_text(document: Mapping) -> str:
+    """The same result to read."""
+    lines = head_lines(document)
+    lines += [f"note: {note}" for note in document["notes"]]
+    lines += ["", "probability  label"]
+    lines += [f"{label['probability']:<11.4f}  {label['label']}" for label in document["labels"]]
+    return "\n".join(lines) + "\n"
+
+
+def label_records(paths: Sequence[Path], labellers: Sequence[Labeller], settings: Settings) -> list[Example]:
+    """Labels every video of some shards and writes labels.csv; returns the first videos for the picture."""
+    shards = tuple(list_shards(paths))
+    streams = [_stream(shards, labeller) for labeller in labellers]
+    labeller, videos = labellers[0], 0
+    numbers = range(1, min(settings.top, len(labeller.class_names)) + 1)
+    path = make_folder(settings.out) / "labels.csv"
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        columns = [f"{what}_{number}" for number in numbers for what in ("label", "probability")]
+        writer.writerow(["id", "truth", *columns])
+        for ids, truths, probabilities in predictions(labeller.model, streams[0], _BATCH):
+            for name, truth, own in zip(ids, truths, probabilities, strict=True):
+                best = labeller.top(own, settings.top)
+                cells = [cell for label, probability in best for cell in (label, f"{probability:.6f}")]
+                writer.writerow([name, "; ".join(_named(labeller, truth)), *cells])
+            videos += len(ids)
+    print(f"{videos} videos in {len(shards)} file{'s' * (len(shards) > 1)}, labels in {path}")
+    return _first_examples(labellers, streams, settings)
+
+
+def _stream(shards: Sequence[str], labeller: Labeller) -> Stream:
+    """The shards as one split for a model; InputError where their features are not its own."""
+    info = labeller.info
+    for folder in dict.fromkeys(Path(shard).parent for shard in shards):
+        source = YouTube8M(
+            name="records",
+            folder=folder,
+            level=Record(first_record(shards[0])).level or "video",
+            class_names=info.class_names,
+            description=read_description(folder),
+            shards={"given": tuple(shards)},
+        )
+        records = Records(source, info.config["tokens"], tuple(info.config["modalities"]))
+        require_fit(labeller.weights, info, records)
+    return records.stream("given")
+
+
+def _first_examples(labellers: Sequence[Labeller], streams: Sequence[Stream], settings: Settings) -> list[Example]:
+    batches = [
+        next(predictions(labeller.model, stream, _EXAMPLES))
+        for labeller, stream in zip(labellers, streams, strict=True)
+    ]
+    ids, truths, _ = batches[0]
+    files = {} if settings.media is None else {path.stem: path for path in media.list_media(settings.media)}
+    return [
+        _example(
+            name,
+            _named(labellers[0], truths[row]),
+            labellers,
+            [probabilities[row] for _, _, probabilities in batches],
+            settings.top,
+            files.get(name),
+        )
+        for row, name in enumerate(ids)
+    ]
+
+
+def _named(labeller: Labeller, truth: np.ndarray) -> tuple[str, ...]:
+    return tuple(labeller.class_names[index] for index in np.flatnonzero(truth))
+
+
+def _example(name, truth, labellers, probabilities, top: int, path: Path | None) -> Example:
+    """A video of the picture."""
+    names = [labeller.info.model for labeller in labellers]
+    names[1:] = [f"baseline: {name}" for name in names[1:]]
+    predicted = {
+        label: labeller.top(own, top) for label, labeller, own in zip(names, labellers, probabilities, strict=True)
+    }
+    return Example(name, None if path is None else _frames(path), truth, predicted)
+
+
+def _frames(path: Path) -> np.ndarray | None:
+    """A few frames of a file, evenly spread, small; None where it has no pictures."""
+    about = media.probe(path)
+    if not about.has_video:
+        return None
+    size = (_HEIGHT, max(1, round(_HEIGHT * about.width / about.height)))
+    # One frame in the middle of each third of the file.
+    return media.read_frames(path, frame_rate=_FRAMES / about.seconds, size=size, seconds=about.seconds)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, prog="python -m attendfusion.predict"))

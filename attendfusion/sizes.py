@@ -1,0 +1,44 @@
+"""The size of a network without building it: its weights' shapes, told by two narrow builds of it.
+
+Every side of every weight is a * width + b: the width itself, half of it, several joined, or a number that does not
+depend on it. Two narrow models give a and b for each side, and so the shapes at any width, exactly; the 416 million
+parameters of the largest network never take memory.
+"""
+
+import dataclasses
+import math
+
+from attendfusion.config import ModelConfig, model_config
+from attendfusion.models import video_classifier
+
+# Even, since attention has half the width.
+_NARROW = (4, 8)
+
+
+def count_parameters(name: str, preset: str = "paper", **overrides) -> int:
+    """Parameters of `build_model(name, preset, **overrides)`, exact."""
+    return sum(map(math.prod, weight_shapes(model_config(name, preset, **overrides)).values()))
+
+
+def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Weight's path -> its shape in a network of this configuration; the width must be even.
+
+    Raises:
+      ValueError: an odd width with attention of half its size, which has no such shape.
+    """
+    if config.width % 2 and config.attention_units is None:
+        raise ValueError(f"the width {config.width} is odd, and attention has half of it; name attention_units")
+    first, second = (_shapes(dataclasses.replace(config, width=width)) for width in _NARROW)
+    return {
+        path: tuple(_side(*sides, config.width) for sides in zip(shape, second[path], strict=True))
+        for path, shape in first.items()
+    }
+
+
+def _shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    return {weight.path: tuple(weight.shape) for weight in video_classifier(config, "narrow").weights}
+
+
+def _side(at_first: int, at_second: int, width: int) -> int:
+    low, high = _NARROW
+    return at_first + (at_second - at_first) * (width - low) // (high - low)

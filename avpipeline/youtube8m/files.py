@@ -1,0 +1,210 @@
+"""TFRecord files of YouTube-8M: which there are, how many records they hold, and what is left of a damaged one.
+
+A TFRecord is the length of its data (8 bytes), a checksum of the length (4), the data, a checksum of the data (4).
+tf.data reads it fast, but stops at the first damaged record of a file and does not say which file it was.
+"""
+
+import dataclasses
+import struct
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import tensorflow as tf
+
+from avpipeline.errors import InputError
+
+_HEADER = struct.Struct("<QI")
+_CHECKSUM = struct.Struct("<I")
+# Bytes of a record beside its data.
+FRAMING = _HEADER.size + _CHECKSUM.size
+
+Paths = str | Path | Iterable[str | Path]
+
+
+def list_shards(paths: Paths) -> list[str]:
+    """The files that patterns (`"yt8m/train*.tfrecord"`) or paths name, sorted, each once; also `gs://` paths.
+
+    Raises:
+      InputError: a pattern that fits no file.
+    """
+    patterns = [paths] if isinstance(paths, str | Path) else list(paths)
+    if not patterns:
+        raise InputError("shards: none are named; give a path or a pattern as 'yt8m/train*.tfrecord'.")
+    found: set[str] = set()
+    for pattern in patterns:
+        matches = tf.io.gfile.glob(str(pattern))
+        # A path may hold characters that mean something in a pattern.
+        if not matches and tf.io.gfile.exists(str(pattern)):
+            matches = [str(pattern)]
+        matches = [match for match in matches if not tf.io.gfile.isdir(match)]
+        if not matches:
+            raise InputError(f"{pattern}: no file fits this; give a path or a pattern as 'yt8m/train*.tfrecord'.")
+        found.update(matches)
+    return sorted(found)
+
+
+def count_records(paths: Paths, *, skip_corrupt: bool = False) -> int:
+    """Number of records of all shards, by their lengths alone: no record is read.
+
+    Args:
+      skip_corrupt: count a file that is cut off or damaged as far as it goes; otherwise it is an error.
+
+    Raises:
+      InputError: no file, or one that is cut off.
+    """
+    return sum(_count(path, skip_corrupt) for path in list_shards(paths))
+
+
+def first_record(path: str) -> bytes:
+    """The first record of a shard; InputError where there is none or it is damaged."""
+    data = next(intact_records(path, 0, Damage()), None)
+    if data is None:
+        size = file_size(path)
+        what = "is damaged at its first record" if size else "is empty"
+        raise InputError(f"{path}: {what}, or is no TFRecord file; copy it again or leave it out.")
+    return data
+
+
+def file_size(path: str) -> int:
+    try:
+        return tf.io.gfile.stat(path).length
+    except tf.errors.OpError as error:
+        raise InputError(f"{path}: cannot be read ({error.message}); check the file.") from error
+
+
+@dataclasses.dataclass
+class Damage:
+    """What was damaged in one file.
+
+    Attributes:
+      records: damaged records that were left out one by one.
+      lost_bytes: of the end of the file, from where it could not be told any more where a record begins.
+    """
+
+    records: int = 0
+    lost_bytes: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.records or self.lost_bytes)
+
+    def text(self) -> str:
+        parts = [f"{self.records} damaged record{'s' * (self.records != 1)}"] if self.records else []
+        parts += [f"the last {self.lost_bytes} bytes (cut off or damaged)"] if self.lost_bytes else []
+        return " and ".join(parts)
+
+
+class CorruptRecords:
+    """Collects what was skipped while shards were read; each file counts once, however often it is read.
+
+    Attributes:
+      shards: path -> what was damaged in it.
+    """
+
+    def __init__(self):
+        self.shards: dict[str, Damage] = {}
+
+    def add(self, path: str, damage: Damage) -> None:
+        if path not in self.shards:
+            warnings.warn(f"{path}: skipped {damage.text()}.", UserWarning, stacklevel=2)
+        self.shards[path] = damage
+
+    @property
+    def records(self) -> int:
+        """Damaged records, a file's lost end as one."""
+        return sum(damage.records + bool(damage.lost_bytes) for damage in self.shards.values())
+
+    def text(self) -> str:
+        """One line a damaged file, or that there was none."""
+        if not self.shards:
+            return "no damaged records"
+        return "\n".join(f"{path}: skipped {damage.text()}" for path, damage in sorted(self.shards.items()))
+
+
+def rest_of(path: str, position: int, *, skip: bool, corrupt: CorruptRecords) -> list[bytes]:
+    """What is left of a shard after tf.data stopped at byte `position`: nothing where that is the end.
+
+    Raises:
+      InputError: the record there is damaged, and damaged records are not skipped.
+    """
+    if position == file_size(path):
+        return []
+    if not skip:
+        raise InputError(
+            f"{path}: is damaged or cut off at byte {position} of {file_size(path)}; copy this file again, or skip "
+            "what is damaged (--skip-corrupt)."
+        )
+    damage = Damage()
+    records = list(intact_records(path, position, damage))
+    corrupt.add(path, damage)
+    return records
+
+
+def intact_records(path: str, position: int, damage: Damage) -> Iterator[bytes]:
+    """The records from byte `position` on whose checksums are right; `damage` takes note of the others.
+
+    Where the length of a record is damaged nothing after it can be found, and the rest of the file is lost. The
+    checksums are computed in Python, 10 MB a second: this is for what is left of a damaged file.
+    """
+    size = file_size(path)
+    with tf.io.gfile.GFile(path, "rb") as file:
+        while position < size:
+            file.seek(position)
+            header = file.read(_HEADER.size)
+            length = _length(header)
+            if length is None or position + FRAMING + length > size:
+                damage.lost_bytes = size - position
+                return
+            data = file.read(length)
+            if _CHECKSUM.unpack(file.read(_CHECKSUM.size))[0] == _masked_crc(data):
+                yield data
+            else:
+                damage.records += 1
+            position += FRAMING + length
+
+
+def _count(path: str, skip_corrupt: bool) -> int:
+    size, position, count = file_size(path), 0, 0
+    with tf.io.gfile.GFile(path, "rb") as file:
+        while position < size:
+            file.seek(position)
+            length = _length(file.read(_HEADER.size))
+            if length is None or position + FRAMING + length > size:
+                if skip_corrupt:
+                    break
+                raise InputError(
+                    f"{path}: is cut off or damaged at byte {position} of {size}; copy this file again, or skip "
+                    "what is damaged (--skip-corrupt)."
+                )
+            position += FRAMING + length
+            count += 1
+    return count
+
+
+def _length(header: bytes) -> int | None:
+    """Length of a record's data by its header, None where the header is damaged."""
+    if len(header) < _HEADER.size:
+        return None
+    length, checksum = _HEADER.unpack(header)
+    return length if checksum == _masked_crc(header[:8]) else None
+
+
+def _crc_table() -> tuple[int, ...]:
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
+        table.append(value)
+    return tuple(table)
+
+
+_CRC_TABLE = _crc_table()
+
+
+def _masked_crc(data: bytes) -> int:
+    """The checksum of TFRecord: CRC-32C, rotated by 15 bits and added to a constant."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = _CRC_TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

@@ -1,0 +1,265 @@
+"""One record of YouTube-8M: how it is written, and what is wrong with one that cannot be used.
+
+The schemas are the dataset's own (https://research.google.com/youtube8m/download.html):
+
+- video level, `tf.train.Example`: `id` (bytes), `labels` (int64, any number), `mean_rgb` (1024 floats), `mean_audio`
+  (128 floats). `std_rgb` and `std_audio`, of the same sizes, are there where somebody has stored them.
+- frame level, `tf.train.SequenceExample`: context `id` and `labels`; lists `rgb` and `audio` with one string of
+  1024 or 128 bytes a second, up to 300. A byte q stands for q * 4/255 + (4/512 - 2).
+- segments, the same with `segment_start_times` (int64, seconds), `segment_labels` (int64) and `segment_scores` (float;
+  above 0 the label is there, else it is not) in the context: what people said about stretches of five frames.
+
+The visual features are called `rgb` in the files and "visual" everywhere in this project.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from avpipeline.errors import InputError
+
+# Modality -> its name in the files.
+FILE_NAMES = {"audio": "audio", "visual": "rgb"}
+MODALITIES = tuple(FILE_NAMES)
+LEVELS = ("video", "frame", "segment")
+MAX_FRAMES = 300
+SEGMENT_FRAMES = 5
+# A byte stands for a number in [-2, 2], by the formula of the dataset's authors.
+HIGHEST = 2.0
+_STEP = 2 * HIGHEST / 255
+_OFFSET = 2 * HIGHEST / 512 - HIGHEST
+SEGMENT_FIELDS = ("segment_start_times", "segment_labels", "segment_scores")
+
+
+@dataclasses.dataclass(frozen=True)
+class Video:
+    """A video to be written.
+
+    Attributes:
+      id: its name.
+      labels: class numbers.
+      frames: modality -> `(frames, width)` numbers in [-2, 2], one row a second; a modality that the video does not
+        have is left out. At most 300 rows, equally many of both.
+    """
+
+    id: str
+    labels: Sequence[int]
+    frames: Mapping[str, np.ndarray]
+
+
+def quantise(values: np.ndarray) -> np.ndarray:
+    """Bytes that stand for numbers in [-2, 2]; what is outside becomes the nearest that can be said."""
+    return np.clip(np.rint((np.asarray(values, np.float64) - _OFFSET) / _STEP), 0, 255).astype(np.uint8)
+
+
+def dequantise(values):
+    """The numbers that bytes stand for, `q * 4/255 + (4/512 - 2)`; of a float32 tensor or array."""
+    return values * _STEP + _OFFSET
+
+
+def encode_frames(video: Video) -> bytes:
+    """The frame-level record of a video."""
+    context = {"id": _bytes([video.id.encode()]), "labels": _integers(video.labels)}
+    lists = {
+        FILE_NAMES[modality]: tf.train.FeatureList(feature=[_bytes([row.tobytes()]) for row in quantise(frames)])
+        for modality, frames in video.frames.items()
+    }
+    record = tf.train.SequenceExample(
+        context=tf.train.Features(feature=context), feature_lists=tf.train.FeatureLists(feature_list=lists)
+    )
+    return record.SerializeToString(deterministic=True)
+
+
+def encode_video(name: str, labels: Sequence[int], summary: Mapping[str, np.ndarray]) -> bytes:
+    """The video-level record with mean and standard deviation.
+
+    Args:
+      name, labels: id and class numbers.
+      summary: modality -> `(2, width)`: mean and standard deviation over the frames.
+    """
+    fields = {"id": _bytes([name.encode()]), "labels": _integers(labels)}
+    for modality, (mean, std) in summary.items():
+        fields[f"mean_{FILE_NAMES[modality]}"] = _floats(mean)
+        fields[f"std_{FILE_NAMES[modality]}"] = _floats(std)
+    return tf.train.Example(features=tf.train.Features(feature=fields)).SerializeToString(deterministic=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Expected:
+    """What every record has to have.
+
+    Attributes:
+      level: "video", "frame" or "segment".
+      widths: modality -> numbers a frame, of the modalities that are read.
+      std: whether a video-level record needs std_rgb and std_audio.
+      num_classes: labels are below it.
+      zeros: whether a modality may be missing.
+    """
+
+    level: str
+    widths: Mapping[str, int]
+    std: bool
+    num_classes: int
+    zeros: bool
+
+    def problem(self, data: bytes) -> str | None:
+        """What is wrong with a record, in words that go on from "video 'x' ", or None."""
+        try:
+            record = Record(data)
+        except DecodeError:
+            return "cannot be decoded: the file holds records of something else; give files of YouTube-8M's form."
+        found = record.level
+        if found is None:
+            return "has neither mean_rgb, mean_audio nor frames; give files of YouTube-8M's form."
+        if (found == "video") != (self.level == "video"):
+            return f"is a {found}-level record where {self.level}-level ones are read; say level '{found}'."
+        return (
+            self._wrong_features(record)
+            or (self._wrong_segments(record) if self.level == "segment" else None)
+            or _out_of_range(record.integers("labels"), self.num_classes)
+        )
+
+    def _wrong_features(self, record: "Record") -> str | None:
+        if self.level == "video":
+            return next((problem for name in self.widths if (problem := self._wrong_vector(record, name))), None)
+        lengths = {name: len(record.frames(name)) for name in self.widths}
+        lengths = {name: length for name, length in lengths.items() if length or not self.zeros}
+        for modality, length in lengths.items():
+            if not length:
+                return _absent(modality, f"list of {FILE_NAMES[modality]} frames")
+            sizes = {len(frame) for frame in record.frames(modality)}
+            if sizes != {self.widths[modality]}:
+                return _other_width(modality, sorted(sizes)[0], self.widths[modality])
+        if not lengths:
+            return "has no frames at all; leave it out."
+        if len(set(lengths.values())) > 1:
+            counts = " and ".join(f"{length} frames of {modality}" for modality, length in lengths.items())
+            return f"has {counts}; write it again with equally many."
+        return None
+
+    def _wrong_vector(self, record: "Record", modality: str) -> str | None:
+        fields = [f"mean_{FILE_NAMES[modality]}"] + ([f"std_{FILE_NAMES[modality]}"] if self.std else [])
+        sizes = [len(record.floats(field)) for field in fields]
+        if not any(sizes) and self.zeros:
+            return None
+        if not sizes[0]:
+            return _absent(modality, fields[0])
+        for field, size in zip(fields, sizes, strict=True):
+            if not size:
+                return (
+                    f"has no {field}; store it once with python -m avpipeline.youtube8m std from the frame-level "
+                    "files, or read the mean alone (tokens 'mean')."
+                )
+            if size != self.widths[modality]:
+                return _other_width(modality, size, self.widths[modality])
+            if not np.isfinite(record.floats(field)).all():
+                return f"holds NaN or infinite numbers in {field}; write it again or leave it out."
+        return None
+
+    def _wrong_segments(self, record: "Record") -> str | None:
+        starts, labels = (record.integers(field) for field in SEGMENT_FIELDS[:2])
+        scores = record.floats(SEGMENT_FIELDS[2])
+        if not len(starts) == len(labels) == len(scores):
+            return (
+                f"has {len(starts)} segment_start_times, {len(labels)} segment_labels and {len(scores)} "
+                "segment_scores; write it again with equally many."
+            )
+        length = max(len(record.frames(name)) for name in self.widths)
+        outside = [start for start in starts if not 0 <= start < length]
+        if outside:
+            return f"has a segment that starts at {outside[0]} s and only {length} frames; leave it out."
+        return _out_of_range(labels, self.num_classes)
+
+
+class Record:
+    """One record, decoded in Python to look at it; DecodeError where it is something else altogether."""
+
+    def __init__(self, data: bytes):
+        # Field 1 of both kinds holds features: the context of the one, all of the other.
+        sequence = tf.train.SequenceExample.FromString(data)
+        self._features = sequence.context.feature
+        self._lists = sequence.feature_lists.feature_list
+
+    @property
+    def id(self) -> str:
+        values = self._features["id"].bytes_list.value if "id" in self._features else ()
+        return values[0].decode(errors="replace") if values else ""
+
+    @property
+    def level(self) -> str | None:
+        """ "video" or "frame", None where it is neither."""
+        names = FILE_NAMES.values()
+        if any(name in self._lists for name in names):
+            return "frame"
+        return "video" if any(f"mean_{name}" in self._features for name in names) else None
+
+    @property
+    def has_segments(self) -> bool:
+        return SEGMENT_FIELDS[0] in self._features
+
+    def integers(self, field: str) -> list[int]:
+        return list(self._features[field].int64_list.value) if field in self._features else []
+
+    def floats(self, field: str) -> list[float]:
+        return list(self._features[field].float_list.value) if field in self._features else []
+
+    def frames(self, modality: str) -> list[bytes]:
+        """One string a second; a frame without a string is empty."""
+        name = FILE_NAMES[modality]
+        features = self._lists[name].feature if name in self._lists else ()
+        return [feature.bytes_list.value[0] if feature.bytes_list.value else b"" for feature in features]
+
+    def width(self, modality: str) -> int | None:
+        """Numbers a frame, None where the record does not have the modality."""
+        if self.level == "frame":
+            frames = self.frames(modality)
+            return len(frames[0]) if frames else None
+        return len(self.floats(f"mean_{FILE_NAMES[modality]}")) or None
+
+
+def require_fit(expected: Expected, shard: str, data: bytes) -> None:
+    """Raises the InputError that names what is wrong with a record of `shard`, if anything is."""
+    problem = expected.problem(data)
+    if problem:
+        try:
+            name = Record(data).id
+        except DecodeError:
+            name = "?"
+        raise InputError(f"{shard}: video '{name}' {problem}")
+
+
+def _absent(modality: str, what: str) -> str:
+    other = next(name for name in MODALITIES if name != modality)
+    return (
+        f"has no {modality} ({what}); leave it out, read {other} alone (modalities '{other}'), or take zeros for what "
+        "is missing (missing 'zeros')."
+    )
+
+
+def _other_width(modality: str, size: int, width: int) -> str:
+    return f"has {modality} features of {size} numbers where {width} are expected; do not mix these files."
+
+
+def _out_of_range(labels: Sequence[int], num_classes: int) -> str | None:
+    wrong = [label for label in labels if not 0 <= label < num_classes]
+    if not wrong:
+        return None
+    return (
+        f"has the label {wrong[0]} where {num_classes} classes end at {num_classes - 1}; YouTube-8M has 3862 classes "
+        "in its 2018 form and 4716 in that of 2017: set the number of classes to fit the files."
+    )
+
+
+def _bytes(values: Sequence[bytes]) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+
+def _integers(values: Sequence[int]) -> tf.train.Feature:
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(value) for value in values]))
+
+
+def _floats(values: np.ndarray) -> tf.train.Feature:
+    return tf.train.Feature(float_list=tf.train.FloatList(value=np.asarray(values, np.float32).tolist()))

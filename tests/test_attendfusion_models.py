@@ -1,0 +1,186 @@
+"""Every row's network: the paper's counts, the forward pass in NumPy, tokens, training steps, round trips."""
+
+import dataclasses
+import functools
+
+import keras
+import numpy as np
+import pytest
+from layer_checks import check_round_trip
+from numpy_attendfusion import Network, forward
+
+import attendfusion
+from attendfusion import sizes
+from attendfusion.config import PINNED_DOWN
+from attendfusion.rows import ROWS, row_of
+from avpipeline import published
+
+SMALL = {"width": 8, "num_classes": 5, "audio_channels": 4, "visual_channels": 6}
+VIDEOS = 3
+
+
+@functools.cache
+def small(name, tokens="mean_std"):
+    keras.utils.set_random_seed(3)
+    return attendfusion.build_model(name, **SMALL, tokens=tokens)
+
+
+def inputs(model, tokens=2, seed=0):
+    rng = np.random.default_rng(seed)
+    features = {
+        "audio": rng.standard_normal((VIDEOS, tokens, 4)).astype("float32"),
+        "visual": rng.standard_normal((VIDEOS, tokens, 6)).astype("float32"),
+    }
+    return {name: features[name] for name in model.input if name in features}
+
+
+# The exact counts of the design; the printed figures are the paper's.
+COUNTS = {
+    "fc_audio": 102_772_716,
+    "fc_visual": 109_940_716,
+    "fc_early": 110_964_716,
+    "fc_late": 340_724_716,
+    "fcrn_early": 174_972_716,
+    "fcrn_late": 340_724_716,
+    "fcrgn_early": 174_972_716,
+    "fcrgn_late": 416_185_432,
+    "fc_attention": 83_393_132,
+    "residual_attention_early": 79_196_780,
+    "residual_attention_late": 83_393_132,
+    "attend_fusion": 72_071_788,
+    "av_attention": 112_773_740,
+    "self_cross": 171_553_388,
+    "self_cross_fcrn": 171_553_388,
+    "attend_fusion_audio": 35_120_748,
+    "attend_fusion_visual": 36_955_756,
+    "attend_fusion_no_attention": 21_684_844,
+}
+
+
+@pytest.mark.parametrize("name", attendfusion.MODELS)
+def test_forward_pass_is_that_of_numpy(name):
+    model = small(name)
+    # Biases and normalisation weights of their own, so that each of them counts.
+    rng = np.random.default_rng(4)
+    model.set_weights([w + 0.3 * rng.standard_normal(w.shape).astype("float32") for w in model.get_weights()])
+    features = inputs(model)
+    ours = np.asarray(model(features))
+    assert ours.shape == (VIDEOS, 5)
+    for video in range(VIDEOS):
+        audio, visual = (features.get(name, np.zeros((VIDEOS, 2, 1)))[video] for name in ("audio", "visual"))
+        np.testing.assert_allclose(ours[video], forward(Network(model), name, audio, visual), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", attendfusion.MODELS)
+def test_count_from_shapes_is_that_of_the_built_model(name):
+    model = small(name)
+    assert attendfusion.count_parameters(name, **SMALL) == model.count_params()
+    shapes = sizes.weight_shapes(attendfusion.model_config(name, **{**SMALL, "width": 12}))
+    wider = attendfusion.build_model(name, **{**SMALL, "width": 12})
+    assert shapes == {weight.path: tuple(weight.shape) for weight in wider.weights}
+
+
+def test_the_count_knows_other_sizes_of_attention_and_refuses_halves():
+    built = attendfusion.build_model("attend_fusion", **SMALL, attention_units=3)
+    assert attendfusion.count_parameters("attend_fusion", **SMALL, attention_units=3) == built.count_params()
+    with pytest.raises(ValueError, match="the width 7 is odd"):
+        attendfusion.count_parameters("attend_fusion", **{**SMALL, "width": 7})
+
+
+@pytest.mark.parametrize("place", ROWS)
+def test_published_sizes(place):
+    name = ROWS[place]
+    printed = published.lookup("attendfusion", *place).value.split(" / ")[2]
+    assert attendfusion.count_parameters(name) == COUNTS[name]
+    assert round(COUNTS[name] / 1e6) == int(printed)
+
+
+def test_every_row_of_the_paper_has_a_network_of_its_own():
+    rows = {(figure.table, figure.row) for figure in published.rows("attendfusion")}
+    assert rows == set(ROWS) and len(rows) == 18
+    assert set(ROWS.values()) == set(attendfusion.MODELS) == set(COUNTS)
+    assert len({attendfusion.model_config(name) for name in attendfusion.MODELS}) == 18
+    assert row_of("self_cross_fcrn") == ("Table 1", "Self-Attended Cross-Modal FCRN Network")
+    others = set(attendfusion.MODELS) - set(PINNED_DOWN)
+    assert others == {"fc_attention", "residual_attention_early", "residual_attention_late", "av_attention",
+                      "self_cross", "self_cross_fcrn"}  # fmt: skip
+
+
+def test_rows_of_one_size_compute_different_things():
+    """FC Late and FCRN Late, and the two rows of 172 million, have the same weights and other wiring."""
+    for first, second in (("fc_late", "fcrn_late"), ("self_cross", "self_cross_fcrn")):
+        one, other = small(first), small(second)
+        shapes = sorted(tuple(weight.shape) for weight in one.weights)
+        assert shapes == sorted(tuple(weight.shape) for weight in other.weights)
+        other.set_weights(one.get_weights())
+        features = inputs(one)
+        assert np.abs(np.asarray(one(features)) - np.asarray(other(features))).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", attendfusion.MODELS)
+def test_every_network_trains_a_step_and_comes_back_from_its_file(name, tmp_path):
+    model = attendfusion.compile_model(attendfusion.build_model(name, **SMALL))
+    # Tracing a graph of some hundred variables takes ten times as long as the step.
+    model.run_eagerly = True
+    features = inputs(model)
+    labels = np.eye(5, dtype="float32")[:VIDEOS]
+    before = [np.array(weight) for weight in model.trainable_weights]
+    loss = model.train_on_batch(features, labels)
+    assert np.isfinite(loss).all()
+    for weight, old in zip(model.trainable_weights, before, strict=True):
+        assert np.abs(np.asarray(weight) - old).max() > 0, weight.path
+    check_round_trip(model, features, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["residual_attention_early", "self_cross", "fc_audio"])
+def test_frames_in_a_longer_batch_give_the_same(name):
+    model = small(name, "frames")
+    features = inputs(model, tokens=5)
+    alone = [np.asarray(model({**{n: x[:, :2] for n, x in features.items()}, "num_frames": np.full(VIDEOS, 2)}))]
+    padded = np.asarray(model({**features, "num_frames": np.array([2, 5, 2])}))
+    np.testing.assert_allclose(padded[[0, 2]], alone[0][[0, 2]], atol=1e-5)
+    assert np.abs(padded[1] - alone[0][1]).max() > 1e-4
+
+
+@pytest.mark.parametrize("tokens", ["mean_std", "mean", "frames"])
+def test_tokens_decide_the_inputs_and_not_the_weights(tokens):
+    model = small("attend_fusion", tokens)
+    assert model.count_params() == small("attend_fusion").count_params()
+    counts = {"mean_std": 2, "mean": 1, "frames": None}
+    assert {name: tuple(tensor.shape) for name, tensor in model.input.items() if name != "num_frames"} == {
+        "audio": (None, counts[tokens], 4),
+        "visual": (None, counts[tokens], 6),
+    }
+    assert ("num_frames" in model.input) == (tokens == "frames")
+
+
+def test_mixed_precision_gives_float32_probabilities():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = attendfusion.build_model("fcrgn_late", **SMALL)
+        output = model(inputs(model))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert output.dtype == "float32" and np.isfinite(np.asarray(output)).all()
+
+
+def test_published_widths():
+    for name in attendfusion.MODELS:
+        config = attendfusion.model_config(name)
+        assert config.width == (8000 if name.startswith("fc") and name != "fc_attention" else 2048)
+        assert (config.dropout, config.num_classes) == (0.4, 4716)
+    assert attendfusion.model_config("attend_fusion").inner == 1024
+    assert dataclasses.asdict(attendfusion.train_config())["learning_rate"] == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: attendfusion.build_model("attend"), "unknown model 'attend'; the models are fc_audio"),
+        (lambda: attendfusion.build_model("fc_audio", "code"), "there is no public code"),
+        (lambda: attendfusion.train_config("code"), "unknown preset 'code'"),
+    ],
+)
+def test_unknown_names_are_refused(call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call()
