@@ -12,7 +12,8 @@ from collections.abc import Mapping
 # Paper -> its models (`<paper>.MODELS`; the package is not imported here for the reason above).
 # The others of ave differ from one of these by a layer that costs nothing beside the attention and the LSTMs.
 NETWORKS = {
-    "ave": ("a", "v", "v_att", "av", "av_att", "w_av_att", "dmrn", "dmrfe", "ed_tcn", "av_s_c3d", "amap_v_co_att")
+    "ave": ("a", "v", "v_att", "av", "av_att", "w_av_att", "dmrn", "dmrfe", "ed_tcn", "av_s_c3d", "amap_v_co_att"),
+    "mafnet": ("mafnet", "concatenation", "mcb", "attention_cluster", "dmrn_vgg"),
 }
 # Networks that take a whole clip of 10 s: of the event layers, and the small ones for the rendered data.
 BACKBONES = ("mc3_18", "event_audio_network", "small_event_visual", "small_event_audio")
