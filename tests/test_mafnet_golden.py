@@ -1,7 +1,6 @@
 """Agreement with values recorded from the authors' own implementation of MAFnet."""
 
 import keras
-import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -31,12 +30,6 @@ def labels(golden):
     return golden["mafnet.npz", "labels"]
 
 
-def close(ours, theirs):
-    ours = np.asarray(ours)
-    assert ours.shape == theirs.shape
-    assert np.abs(ours - theirs).max() <= 1e-5 * max(1, np.abs(theirs).max())
-
-
 def compiled(checkpoint, which, sequence):
     config = mafnet.train_config(left_out=which, update_sequence=tuple(sequence))
     return mafnet.compile_model(mafnet.load_author_checkpoint(checkpoint), config)
@@ -47,11 +40,11 @@ def test_outputs_attention_and_loss(golden, checkpoint, batch, labels):
     shown = mafnet.with_attention(model)
     logits = keras.Model(model.input, model.get_layer("video").input)
     outputs = keras.Model(model.input, {**shown.output, "logits": logits.output}).predict(batch, verbose=0)
-    close(outputs["logits"], golden["mafnet.npz", "logits"])
-    close(outputs["video"], golden["mafnet.npz", "probs"])
-    close(outputs["attention"][..., None], golden["mafnet.npz", "attention"])
+    golden.compare("mafnet.npz", "logits", outputs["logits"], 1e-5)
+    golden.compare("mafnet.npz", "probs", outputs["video"], 1e-5)
+    golden.compare("mafnet.npz", "attention", outputs["attention"][..., None], 1e-5)
     loss = model.compute_loss(y=labels, y_pred=tf.constant(outputs["video"]))
-    np.testing.assert_allclose(float(loss), golden["mafnet.npz", "loss_eval"], rtol=1e-4)
+    golden.compare("mafnet.npz", "loss_eval", loss, 1e-5)
 
 
 @pytest.mark.parametrize("which", LEFT_OUT)
@@ -68,9 +61,8 @@ def test_training_steps(golden, checkpoint, batch, labels, which, how):
             model.reset_metrics()
             losses.append(model.train_on_batch(batch, labels, return_dict=True)["loss"])
     suffix = LEFT_OUT[which]
-    np.testing.assert_allclose(losses, golden["mafnet.npz", f"losses{suffix}"], rtol=1e-4)
-    after = model.predict(batch, verbose=0)
-    np.testing.assert_allclose(after, golden["mafnet.npz", f"probs_after{suffix}"], rtol=0, atol=1e-3)
+    golden.compare("mafnet.npz", f"losses{suffix}", losses, 1e-4, unit="each")
+    golden.compare("mafnet.npz", f"probs_after{suffix}", model.predict(batch, verbose=0), 1e-3, unit="one")
 
 
 @pytest.mark.parametrize("update", ["all", "sound", "image"])
