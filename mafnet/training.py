@@ -58,6 +58,8 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None, seed: i
         # XLA is eight times slower than plain kernels on a CPU, and Keras's "auto" would choose it.
         jit_compile=False,
     )
+    # Variables made within the first step would make TensorFlow trace it twice.
+    model.optimizer.build(model.trainable_variables)
     return model
 
 

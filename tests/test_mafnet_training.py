@@ -268,7 +268,6 @@ def test_training_goes_on_bit_for_bit_after_a_reload(how, tmp_path):
     else:
         save_state(through, Progress(), tmp_path / "state.npz")
         again = compiled(seed=7, prob_all=0.5)
-        again.optimizer.build(again.trainable_variables)
         restore_state(again, tmp_path / "state.npz")
     assert equal(state(through), state(again))
     for model in (through, again):
@@ -302,7 +301,6 @@ def test_step_with_infinite_gradients_is_taken_by_no_adam():
         model = compiled(update_sequence=("all", "sound"))
     finally:
         keras.config.set_dtype_policy("float32")
-    model.optimizer.build(model.trainable_variables)
     model.optimizer.dynamic_scale.assign(2.0**120)
     before = weights(model)
     train(model, 1)
