@@ -37,7 +37,7 @@ def test_one_row_through_the_command(tmp_path, capsys):
 
 def test_rows_are_named_and_chosen(capsys):
     assert len(ROW) == len(ROWS)
-    assert command("--list", "--rows", "train/*", "*/av_att") == 0
+    assert command("--list", "--rows", "train/ave/*", "*/av_att") == 0
     listed = capsys.readouterr().out.split()
     assert listed == [f"train/ave/{model}" for model in NETWORKS["ave"]] + ["predict/ave/av_att"]
     assert command("--rows", "train/nobody/*") == 2
