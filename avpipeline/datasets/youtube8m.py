@@ -1,7 +1,7 @@
 """YouTube-8M, or any folder of shards in its form: splits by file name, class names, features.
 
-The dataset's authors publish TFRecord shards `train*.tfrecord`, `validate*.tfrecord` and `test*.tfrecord`, the last
-without labels, and `vocabulary.csv`; `avpipeline.youtube8m` reads the records.
+The dataset's authors publish TFRecord shards `train*.tfrecord`, `validate*.tfrecord` and `test*.tfrecord`, the
+last without labels, and `vocabulary.csv`; `avpipeline.youtube8m` reads the records.
 """
 
 import csv
@@ -17,7 +17,7 @@ from avpipeline.datasets.base import Stream
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path
 from avpipeline.youtube8m.files import CorruptRecords, count_records, first_record
-from avpipeline.youtube8m.records import MODALITIES, Record
+from avpipeline.youtube8m.records import MODALITIES, decoded
 from avpipeline.youtube8m.writing import Description, read_description
 
 VOCABULARY_FILE = "vocabulary.csv"
@@ -130,8 +130,8 @@ def load_youtube8m(
 ) -> YouTube8M:
     """A folder of shards in YouTube-8M's form.
 
-    Where the test files have no labels, as YouTube-8M's, the validation files are divided by turns: the first, third...
-    are "val", the others "test".
+    Where the test files have no labels, as YouTube-8M's, the validation files are divided by turns: the first,
+    third... are "val", the others "test".
 
     Args:
       num_classes: None takes the vocabulary's, where that has no gaps.
@@ -148,7 +148,7 @@ def load_youtube8m(
             f"{folder}: has no train*.tfrecord, validate*.tfrecord or test*.tfrecord; name the folder of YouTube-8M's "
             "shards."
         )
-    records = {split: Record(first_record(paths[0])) for split, paths in shards.items()}
+    records = {split: decoded(paths[0], first_record(paths[0])) for split, paths in shards.items()}
     if "test" in shards and not records["test"].integers("labels"):
         del shards["test"]
         if len(shards.get("val", ())) > 1:
@@ -190,8 +190,8 @@ def _class_names(folder: Path, vocabulary: Path | None, num_classes: int | None)
 def read_vocabulary(path, num_classes: int | None = None) -> tuple[str, ...]:
     """Class names in label order from a CSV file with the columns `Index` and `Name`, as YouTube-8M's.
 
-    An entry without a name (YouTube-8M has some) is called by its KnowledgeGraphId; a class without an entry, as most
-    in the vocabulary of the segments, "class 17".
+    An entry without a name (YouTube-8M has some) is called by its KnowledgeGraphId; a class without an entry, as
+    most in the vocabulary of the segments, "class 17".
 
     Args:
       num_classes: None takes as many as there are entries; then each number must be there.

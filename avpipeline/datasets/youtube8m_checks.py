@@ -11,7 +11,7 @@ from avpipeline.datasets.findings import Finding, missing, note, ok, wrong
 from avpipeline.datasets.youtube8m import VOCABULARY_FILE, split_files, vocabulary_entries
 from avpipeline.errors import InputError
 from avpipeline.youtube8m.files import FRAMING, Damage, count_records, first_record, intact_records
-from avpipeline.youtube8m.records import FILE_NAMES, MODALITIES, Expected, Record
+from avpipeline.youtube8m.records import FILE_NAMES, MODALITIES, Expected, Record, decoded
 from avpipeline.youtube8m.writing import read_description
 
 # So many faulty records of a group of files are told one by one.
@@ -96,12 +96,7 @@ class _Survey:
     """
 
     def __init__(self, path: str, first: bytes, num_classes: int | None):
-        try:
-            record = Record(first)
-        except DecodeError as error:
-            raise InputError(
-                f"{path}: holds records of something else; give files of YouTube-8M's form."
-            ) from error
+        record = decoded(path, first)
         level = "segment" if record.has_segments else record.level or "video"
         widths = {name: width for name in MODALITIES if (width := record.width(name))}
         std = level == "video" and all(record.floats(f"std_{FILE_NAMES[name]}") for name in widths)

@@ -1,4 +1,4 @@
-"""`python -m avpipeline.youtube8m`: check shards, store standard-deviation features, write shards from features."""
+"""`python -m avpipeline.youtube8m`: check shards, store standard deviations, write shards from features."""
 
 import csv
 import dataclasses
@@ -63,8 +63,8 @@ class Std:
 class Write:
     """Writes extracted features and a CSV of labels as shards.
 
-    The CSV has the columns `id` (the media file's name without ending), `labels` (names or numbers, joined by ";") and,
-    if you like, `split` (train, val or test).
+    The CSV has the columns `id` (the media file's name without ending), `labels` (names or numbers, joined by ";")
+    and, if you like, `split` (train, val or test).
     """
 
     features: tyro.conf.Positional[Path]

@@ -31,8 +31,8 @@ from avpipeline.youtube8m.records import (
     MAX_FRAMES,
     MODALITIES,
     Expected,
-    Record,
     Video,
+    decoded,
     encode_frames,
     require_fit,
 )
@@ -82,8 +82,8 @@ def dataset(
 
     The inputs, float32, widths 128 for audio and 1024 for visual in YouTube-8M itself:
     - `tokens="mean_std"`: `{"audio": (batch, 2, 128), "visual": (batch, 2, 1024)}`, mean and standard deviation
-      over the frames (population form, divided by the number of frames). Frame-level records give both; video-level
-      records only where `std_rgb` and `std_audio` were stored.
+      over the frames (population form, divided by the number of frames). Frame-level records give both;
+      video-level records only where `std_rgb` and `std_audio` were stored.
     - `tokens="mean"`: the first of these alone, `(batch, 1, width)`.
     - `tokens="frames"`, not at video level: `(batch, max_frames, width)`, dequantised, then padded with zeros, and
       `"num_frames"` `(batch,)` int32.
@@ -92,10 +92,11 @@ def dataset(
     those that people confirmed.
 
     The order depends on `(seed, epoch)` alone; `repeat` and `first_epoch` are those of `batches.batches`. Without
-    `shuffle` it is that of the files by name and of the records in them. With it, shards come in random order, eight
-    are read side by side, and records are shuffled within windows of `window`.
+    `shuffle` it is that of the files by name and of the records in them. With it, shards come in random order,
+    eight are read side by side, and records are shuffled within windows of `window`.
 
-    An error while records are read (InputError) ends the iteration; `avpipeline.cli.sentence_of` finds its sentence.
+    An error while records are read (InputError) ends the iteration; `avpipeline.cli.sentence_of` finds the
+    sentence.
 
     Args:
       paths: files or patterns, e.g. `"yt8m/train*.tfrecord"`.
@@ -106,8 +107,8 @@ def dataset(
       missing: what becomes of a video without one of the modalities: an error, or zeros (its dequantised frames).
       skip_corrupt: leave out records whose checksum is wrong; otherwise the first of them is an error.
       corrupt: takes note of what was left out; each damaged file is also told as a warning.
-      details: adds to the inputs `"id"` `(batch,)` strings and, at level "segment", `"start_time"` `(batch,)` int32
-        and `"rated"` `(batch, num_classes)`: 1 where somebody judged whether the label is there.
+      details: adds to the inputs `"id"` `(batch,)` strings and, at level "segment", `"start_time"` `(batch,)`
+        int32 and `"rated"` `(batch, num_classes)`: 1 where somebody judged whether the label is there.
 
     Raises:
       InputError: no such files, settings that do not go together, a first record that does not fit them.
@@ -162,8 +163,8 @@ def summaries(
 ) -> Iterator[tuple[str, str, list[int], dict[str, np.ndarray]]]:
     """Of each video of frame-level shards, in order: path, id, labels, modality -> `(2, width)`.
 
-    The numbers are mean and standard deviation as `dataset(tokens="mean_std")` makes them of the same frames. A video
-    without one of the modalities has no entry for it.
+    The numbers are mean and standard deviation as `dataset(tokens="mean_std")` makes them of the same frames. A
+    video without one of the modalities has no entry for it.
 
     Raises:
       InputError: a file is damaged (unless that is skipped) or holds something else.
@@ -213,16 +214,17 @@ def _widths(shard: str, first: bytes, modalities: Iterable[str], missing: str) -
     """Modality -> numbers a frame, by the first record; where one may be missing, by the first that has it."""
     known: dict[str, int] = {}
     for data in intact_records(shard, 0, Damage()) if missing == "zeros" else (first,):
-        record = Record(data)
+        record = decoded(shard, data)
         known |= {name: width for name in modalities if name not in known and (width := record.width(name))}
         if len(known) == len(modalities):
             break
     absent = [name for name in modalities if name not in known]
     if absent:
-        raise InputError(
-            f"{shard}: its first video '{Record(first).id}' has no {absent[0]} features, so their width is not known; "
-            "give the widths, or leave out that modality."
-        )
+        record = decoded(shard, first)
+        what = f"its first video '{record.id}' has no {absent[0]} features, so their width is not known"
+        if record.level is None:
+            raise InputError(f"{shard}: {what}; give files of YouTube-8M's form.")
+        raise InputError(f"{shard}: {what}; give the widths, or leave out that modality (--modalities).")
     return {name: known[name] for name in modalities}
 
 
@@ -286,7 +288,7 @@ def _blocks(path: tf.Tensor, number: tf.Tensor, size: int, after) -> tf.data.Dat
 
 
 def _permutation(count, key: tf.Tensor) -> tf.Tensor:
-    """A random order of `count` things; the generator is named, so that every device and version draws the same."""
+    """A random order of `count` things; the generator is named, so that every device draws the same."""
     return tf.argsort(tf.random.stateless_uniform([count], key, alg="philox"), stable=True)
 
 
@@ -310,7 +312,9 @@ def _parser(expected: Expected, shards: list[str], tokens: str, max_frames: int,
         raise AssertionError("a batch was refused, but none of its records is wrong")
 
     def element(records: tf.Tensor, numbers: tf.Tensor):
-        parsed, fits = parse(records, expected, tokens, max_frames)
+        # Every Example begins with the mark of its first field; TensorFlow's parser would end with what does not.
+        examples = tf.where(tf.strings.substr(records, 0, 1) == "\n", records, "")
+        parsed, fits = parse(examples, expected, tokens, max_frames)
         fine = tf.cond(
             fits,
             lambda: tf.constant(0, tf.int64),
