@@ -151,14 +151,18 @@ def write(command: Write) -> int:
     numbers = {name: number for number, name in enumerate(names)}
     features = FeatureShards(command.features)
     labels = {name: _numbers(command.labels, name, given, numbers) for name, (_, given) in videos.items()}
+    if any(command.out.glob("*.tfrecord")):
+        raise InputError(f"{command.out}: already holds shards, which would be mixed with these; choose another --out.")
     description = description_of(features, scale=command.scale)
-    make_folder(command.out)
-    for split, file_name in _FILE_NAMES.items():
+    splits = {}
+    for split in _FILE_NAMES:
         chosen = {name: labels[name] for name, (own_split, _) in videos.items() if own_split == split}
         if chosen:
-            rows = FeatureVideos(features, chosen, description)
-            written = write_shards(command.out, file_name, rows, shards=command.shards, level=command.level)
-            print(f"{split}: {len(rows)} videos in {len(written)} files")
+            splits[split] = FeatureVideos(features, chosen, description)
+    make_folder(command.out)
+    for split, rows in splits.items():
+        written = write_shards(command.out, _FILE_NAMES[split], rows, shards=command.shards, level=command.level)
+        print(f"{split}: {len(rows)} videos in {len(written)} files")
     write_description(command.out, description)
     train = [label for name, (split, _) in videos.items() if split == "train" for label in labels[name]]
     counts = np.bincount(train, minlength=len(names)).tolist()
