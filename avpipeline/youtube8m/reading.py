@@ -313,7 +313,8 @@ def _parser(expected: Expected, shards: list[str], tokens: str, max_frames: int,
 
     def element(records: tf.Tensor, numbers: tf.Tensor):
         # Every Example begins with the mark of its first field; TensorFlow's parser would end with what does not.
-        examples = tf.where(tf.strings.substr(records, 0, 1) == "\n", records, "")
+        begins = tf.strings.substr(records, 0, 1) == "\n"
+        examples = tf.cond(tf.reduce_all(begins), lambda: records, lambda: tf.where(begins, records, ""))
         parsed, fits = parse(examples, expected, tokens, max_frames)
         fine = tf.cond(
             fits,
