@@ -140,7 +140,9 @@ def test_rendered_clips_in_the_form_of_youtube8m():
         frames = split.inputs["visual"].array[row]
         expected = summary(vectors(frames) * data.description.scale["visual"])
         np.testing.assert_allclose(inputs["visual"][row], expected, atol=1e-6)
-        np.testing.assert_allclose(expected[0] / data.description.scale["visual"], vectors(frames).mean(0), atol=0.02)
+        np.testing.assert_allclose(
+            expected[0] / data.description.scale["visual"], vectors(frames).mean(0), atol=0.02
+        )
     frames = rendered_youtube8m(level="frame").stream("val", tokens="frames", max_frames=10)
     ((inputs, same),) = batches(frames, 99)
     assert inputs["audio"].shape == (len(split), 10, 128) and set(inputs["num_frames"].numpy()) == {10}

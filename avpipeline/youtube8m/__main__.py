@@ -152,7 +152,9 @@ def write(command: Write) -> int:
     features = FeatureShards(command.features)
     labels = {name: _numbers(command.labels, name, given, numbers) for name, (_, given) in videos.items()}
     if any(command.out.glob("*.tfrecord")):
-        raise InputError(f"{command.out}: already holds shards, which would be mixed with these; choose another --out.")
+        raise InputError(
+            f"{command.out}: already holds shards, which would be mixed with these; choose another --out."
+        )
     description = description_of(features, scale=command.scale)
     splits = {}
     for split in _FILE_NAMES:

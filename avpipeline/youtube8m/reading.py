@@ -31,9 +31,7 @@ from avpipeline.youtube8m.records import (
     MAX_FRAMES,
     MODALITIES,
     Expected,
-    Video,
     decoded,
-    encode_frames,
     require_fit,
 )
 
@@ -141,21 +139,6 @@ def dataset(
     if level != "segment":
         examples = examples.map(parse, _PARALLEL_PARSES, deterministic=True)
     return examples.prefetch(READY_BATCHES).with_options(data_options())
-
-
-def video_inputs(
-    video: Video, *, tokens: Literal["mean_std", "mean", "frames"] = "mean_std", max_frames: int = MAX_FRAMES
-) -> dict[str, np.ndarray]:
-    """The inputs that `dataset` would give for this video, `(1, ...)`: its frames become bytes and come back.
-
-    Args:
-      video: as it would be written; `writing.Description.frames` makes its frames from an extractor's output.
-    """
-    widths = {modality: frames.shape[1] for modality, frames in video.frames.items()}
-    expected = Expected("frame", widths, std=False, num_classes=np.iinfo(np.int64).max, zeros=False)
-    parsed, _ = parsing.frames(tf.constant([encode_frames(video)]), expected, tokens, max_frames)
-    inputs, _ = parsed(False)
-    return {name: values.numpy() for name, values in inputs.items()}
 
 
 def summaries(
