@@ -45,7 +45,7 @@ def main(settings: Settings) -> None:
     predictions = runs.predict(model, split, output=segment_output(model))
     accuracy = metrics.segment_accuracy(split.labels, predictions)
     table = per_class_table(split, predictions)
-    write_evaluation(settings, info, split, predictions, table)
+    write_evaluation(settings.out, settings.weights, info, split, predictions, table)
     print(table.to_string(index=False, float_format="{:.3f}".format, na_rep="-"))
     print(f"\n{info.model} (trained on {info.dataset}) on {dataset}, {split.name}: {len(split)} videos, ", end="")
     print(f"{100 * accuracy:.2f} % of {split.labels.shape[0] * split.labels.shape[1]} segments right")
@@ -67,13 +67,18 @@ def _shortened(names: tuple[str, ...]) -> str:
     return ", ".join(names) if len(names) <= 6 else f"{', '.join(names[:5])} ... {len(names)} in all"
 
 
+def unit_of(split: Split) -> str:
+    """What a split labels: "segment" or "video"."""
+    return "segment" if split.labels.ndim == 3 else "video"
+
+
 def per_class_table(split: Split, predictions: np.ndarray) -> pd.DataFrame:
-    """Columns class, segments, right, accuracy; one row a class, accuracy NaN for a class without segments."""
+    """Columns class, segments (or videos), right, accuracy; one row a class, accuracy NaN for a class without any."""
     counts = metrics.confusion_matrix(split.labels, predictions)
     return pd.DataFrame(
         {
             "class": split.class_names,
-            "segments": counts.sum(1),
+            f"{unit_of(split)}s": counts.sum(1),
             "right": np.diag(counts),
             "accuracy": metrics.per_class_accuracy(split.labels, predictions),
         }
@@ -81,10 +86,17 @@ def per_class_table(split: Split, predictions: np.ndarray) -> pd.DataFrame:
 
 
 def write_evaluation(
-    settings: Settings, info: ModelInfo, split: Split, predictions: np.ndarray, table: pd.DataFrame
+    out: Path, weights: Path, info: ModelInfo, split: Split, predictions: np.ndarray, table: pd.DataFrame
 ) -> None:
-    """Writes evaluation.json, per_class.csv, confusion.csv, confusion.png and predictions.npz."""
-    out = make_folder(settings.out)
+    """Writes evaluation.json, per_class.csv, confusion.csv, confusion.png and predictions.npz to `out`.
+
+    Args:
+      weights: the model's file.
+      info: what it is.
+      predictions: its output for the split, of segments or of videos.
+      table: of `per_class_table`.
+    """
+    out = make_folder(out)
     counts = metrics.confusion_matrix(split.labels, predictions)
     confusion = pd.DataFrame(counts, index=list(split.class_names), columns=list(split.class_names))
     with atomic_path(out / "per_class.csv") as temporary:
@@ -92,18 +104,19 @@ def write_evaluation(
     with atomic_path(out / "confusion.csv") as temporary:
         confusion.to_csv(temporary, index_label="true \\ predicted")
     title = f"{info.paper} {info.model} (trained on {info.dataset}) on {split.dataset}, {split.name}"
-    charts.confusion_matrix(out / "confusion.png", counts, split.class_names, title=title)
+    unit = unit_of(split)
+    charts.confusion_matrix(out / "confusion.png", counts, split.class_names, title=title, unit=unit)
     with atomic_path(out / "predictions.npz") as temporary:
         np.savez_compressed(temporary, ids=np.array(split.ids), labels=split.labels, predictions=predictions)
     runs.write_json(
         out / "evaluation.json",
         {
-            "weights": str(settings.weights),
+            "weights": str(weights),
             "model": info.to_json(),
             "dataset": split.dataset,
             "split": split.name,
             "videos": len(split),
-            "segment_accuracy": metrics.segment_accuracy(split.labels, predictions),
+            f"{unit}_accuracy": metrics.segment_accuracy(split.labels, predictions),
         },
     )
 

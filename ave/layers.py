@@ -18,18 +18,20 @@ def uniform_by_fan_in(fan_in: int) -> keras.initializers.Initializer:
     return keras.initializers.RandomUniform(-(fan_in**-0.5), fan_in**-0.5)
 
 
-def linear(units: int, fan_in: int, *, xavier: bool = False, **kwargs) -> keras.layers.Dense:
+def linear(
+    units: int, fan_in: int, *, xavier: bool = False, zero_bias: bool = False, **kwargs
+) -> keras.layers.Dense:
     """Dense layer that starts as the authors' linear layers do.
 
     Args:
       units: output size.
       fan_in: input size, on which torch's default initialisation depends.
       xavier: Xavier uniform kernel (the attention's layers, L1 and L2) instead of torch's default.
+      zero_bias: bias of zeros instead of torch's default.
     """
     kernel = "glorot_uniform" if xavier else uniform_by_fan_in(fan_in)
-    return keras.layers.Dense(
-        units, kernel_initializer=kernel, bias_initializer=uniform_by_fan_in(fan_in), **kwargs
-    )
+    bias = "zeros" if zero_bias else uniform_by_fan_in(fan_in)
+    return keras.layers.Dense(units, kernel_initializer=kernel, bias_initializer=bias, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="ave")
@@ -49,18 +51,20 @@ class AudioGuidedAttention(keras.layers.Layer):
       audio_added_to: the sum in Eq. 4 is a k x k matrix, regions by components, and W_a U_a(a) has k entries.
         `"regions"` adds entry i to all components of region i (the authors' code); `"components"` adds entry j
         to component j of all regions (the paper's Eq. 4).
+      zero_bias: the biases of U_v and U_a start at zero instead of torch's default.
 
     Inputs: audio `(batch, time, audio_channels)`, visual `(batch, time, height, width, channels)`.
     Outputs: attended visual `(batch, time, channels)` and the attention maps `(batch, time, height, width)`,
     which sum to 1 over each map; regions are row-major.
     """
 
-    def __init__(self, units: int = 512, audio_added_to: str = "regions", **kwargs):
+    def __init__(self, units: int = 512, audio_added_to: str = "regions", zero_bias: bool = False, **kwargs):
         super().__init__(**kwargs)
         if audio_added_to not in AUDIO_ADDED_TO:
             raise ValueError(f"audio_added_to must be one of {AUDIO_ADDED_TO}, not {audio_added_to!r}")
         self.units = units
         self.audio_added_to = audio_added_to
+        self.zero_bias = zero_bias
 
     def build(self, audio_shape, visual_shape):
         height, width, channels = visual_shape[-3:]
@@ -68,7 +72,7 @@ class AudioGuidedAttention(keras.layers.Layer):
         per_region = (None, None, regions)
         # Layers are named as in the authors' checkpoints: affine_video = U_v, affine_audio = U_a,
         # affine_v = W_v, affine_g = W_a, affine_h = W_f.
-        dense = {"xavier": True, "activation": "relu", "dtype": self.dtype_policy}
+        dense = {"xavier": True, "zero_bias": self.zero_bias, "activation": "relu", "dtype": self.dtype_policy}
         self.affine_video = linear(self.units, channels, name="affine_video", **dense)
         self.affine_audio = linear(self.units, audio_shape[-1], name="affine_audio", **dense)
         self.affine_v = self._projection(regions, "affine_v")
@@ -100,7 +104,8 @@ class AudioGuidedAttention(keras.layers.Layer):
         return (*visual_shape[:2], visual_shape[-1]), tuple(visual_shape[:4])
 
     def get_config(self):
-        return {**super().get_config(), "units": self.units, "audio_added_to": self.audio_added_to}
+        own = {"units": self.units, "audio_added_to": self.audio_added_to, "zero_bias": self.zero_bias}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable(package="ave")

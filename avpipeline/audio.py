@@ -1,4 +1,4 @@
-"""Sound as networks take it, log-mel patches, and where something begins in it."""
+"""Sound as networks take it, log-mel spectrograms, and where something begins in it."""
 
 import keras
 import librosa
@@ -10,6 +10,7 @@ from avpipeline.errors import InputError
 
 _ONSET_HOP = 0.016  # seconds between two moments that are looked at: 256 samples at 16 kHz
 _ONSET_WINDOW = 0.064  # seconds of sound in one spectrum: 1024 samples at 16 kHz
+_ONSET_BANDS = 64  # of the mel spectrogram whose changes are looked at
 
 
 def split_seconds(waveform: np.ndarray) -> np.ndarray:
@@ -41,26 +42,86 @@ class LogMel(keras.layers.Layer):
         super().__init__(**{**kwargs, "dtype": "float32"})
 
     def build(self, input_shape):
+        self._check(input_shape)
+        with tf.init_scope():
+            self._mel = self._mel_matrix()
+        super().build(input_shape)
+
+    def call(self, inputs):
+        spectra = self._spectra(tf.cast(inputs, tf.float64))
+        return tf.cast(tf.math.log(tf.matmul(spectra, self._mel) + self.offset), tf.float32)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.frames, self.bands)
+
+    def _check(self, input_shape) -> None:
         if len(input_shape) != 2 or input_shape[1] != SAMPLE_RATE:
             raise InputError(
                 f"{self.name} takes one second a row, (batch, {SAMPLE_RATE}), not {tuple(input_shape)}; "
                 "cut the waveform with avpipeline.audio.split_seconds."
             )
-        with tf.init_scope():
-            matrix = tf.signal.linear_to_mel_weight_matrix(
-                self.bands, self.fft // 2 + 1, SAMPLE_RATE, self.lowest, self.highest, dtype=tf.float64
-            )
-            self._mel = matrix.numpy()
-        super().build(input_shape)
 
-    def call(self, inputs):
-        waveform = tf.cast(inputs, tf.float64)
-        spectra = tf.signal.stft(waveform, self.window, self.hop, self.fft)  # its window is the periodic Hann
-        mel = tf.matmul(tf.abs(spectra[:, : self.frames]), self._mel)
-        return tf.cast(tf.math.log(mel + self.offset), tf.float32)
+    def _mel_matrix(self) -> np.ndarray:
+        """Float64, `(fft / 2 + 1, bands)`."""
+        return tf.signal.linear_to_mel_weight_matrix(
+            self.bands, self.fft // 2 + 1, SAMPLE_RATE, self.lowest, self.highest, dtype=tf.float64
+        ).numpy()
+
+    def _spectra(self, waveform):
+        """Magnitudes, `(batch, frames, fft / 2 + 1)`; TensorFlow's window is the periodic Hann."""
+        return tf.abs(tf.signal.stft(waveform, self.window, self.hop, self.fft))[:, : self.frames]
+
+
+@keras.saving.register_keras_serializable(package="avpipeline")
+class EventLogMel(LogMel):
+    """The event layers' log-mel spectrogram: `(batch, samples)` float32 at 16 kHz -> `(batch, samples // 160, 80)`.
+
+    10 s give `(batch, 1000, 80)`. Periodic Hann window of 320 samples, hop 160, FFT of 512, magnitude, 80 mel
+    bands from 0 to 8000 Hz on librosa's default (Slaney) scale and norm, log(mel + 1e-20). Frames are centred,
+    the sound reflected at both ends; the frame centred on its very end, the 1001st of 10 s, is dropped. Silence is
+    -46.05. Afouras et al. 2020, as in Senocak et al. 2023, Section 4.1.
+
+    Computed in float64, as `LogMel`.
+    """
+
+    bands = 80
+    window = 320
+    lowest, highest = 0.0, 8000.0
+    offset = 1e-20
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], self.frames, self.bands)
+        return (input_shape[0], input_shape[1] and input_shape[1] // self.hop, self.bands)
+
+    def _check(self, input_shape) -> None:
+        samples = input_shape[1] if len(input_shape) == 2 else 0
+        if samples is not None and (samples <= self.window // 2 or samples % self.hop):
+            raise InputError(
+                f"{self.name} takes waveforms (batch, samples) of whole hops of {self.hop} samples, two or more, not "
+                f"{tuple(input_shape)}; cut the waveform or fill it up with zeros."
+            )
+
+    def _mel_matrix(self) -> np.ndarray:
+        matrix = librosa.filters.mel(
+            sr=SAMPLE_RATE, n_fft=self.fft, n_mels=self.bands, fmin=self.lowest, fmax=self.highest, dtype=np.float64
+        )
+        return matrix.T
+
+    def _spectra(self, waveform):
+        # A window centred in the FFT's 512 samples has the same magnitudes as one at their beginning.
+        half = self.window // 2
+        reflected = tf.pad(waveform, [[0, 0], [half, half]], "REFLECT")
+        return tf.abs(tf.signal.stft(reflected, self.window, self.hop, self.fft))[:, :-1]
+
+
+def onset_settings(sample_rate: int = SAMPLE_RATE) -> dict:
+    """Everything that `onsets` of a given waveform depend on."""
+    return {
+        "librosa": librosa.__version__,
+        "sample_rate": sample_rate,
+        "hop_length": round(_ONSET_HOP * sample_rate),
+        "n_fft": round(_ONSET_WINDOW * sample_rate),
+        "n_mels": _ONSET_BANDS,
+    }
 
 
 def onsets(waveform: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
@@ -75,8 +136,10 @@ def onsets(waveform: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     waveform = np.asarray(waveform, np.float32)
     if not np.any(waveform):
         return np.zeros(0)
-    window = round(_ONSET_WINDOW * sample_rate)
+    settings = onset_settings(sample_rate)
+    hop, window = settings["hop_length"], settings["n_fft"]
     waveform = np.pad(waveform, (0, max(window - len(waveform), 0)))
-    hop = round(_ONSET_HOP * sample_rate)
-    strength = librosa.onset.onset_strength(y=waveform, sr=sample_rate, hop_length=hop, n_fft=window, n_mels=64)
+    strength = librosa.onset.onset_strength(
+        y=waveform, sr=sample_rate, hop_length=hop, n_fft=window, n_mels=settings["n_mels"]
+    )
     return librosa.onset.onset_detect(onset_envelope=strength, sr=sample_rate, hop_length=hop, units="time")

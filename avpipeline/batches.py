@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
-from avpipeline.datasets.base import ArraySource, Source, Split, Stream
+from avpipeline.datasets.base import ArraySource, Source, Split, Stream, row_dtype
 from avpipeline.errors import InputError
 
 # Batches that are read ahead of the model. Two readers keep the disk busy while one result is handed over;
@@ -31,7 +31,7 @@ def batches(
     repeat: bool = False,
     first_epoch: int = 0,
 ) -> tf.data.Dataset:
-    """Batches of `split`: `({modality: (batch, *row shape)}, labels (batch, ...))`, all float32.
+    """Batches of `split`: `({modality: (batch, *row shape)}, labels (batch, ...))`, float32; frames stay uint8.
 
     For AVE the elements are `({"audio": (B, 10, 128), "visual": (B, 10, 7, 7, 512)}, (B, 10, 29))`.
 
@@ -103,8 +103,9 @@ class CachedSource:
     def __init__(self, source: Source):
         self.source = source
         self.shape = tuple(source.shape)
+        self.dtype = row_dtype(source)
         # np.empty takes memory only as rows are filled in.
-        self._rows = np.empty((len(source), *self.shape), np.float32)
+        self._rows = np.empty((len(source), *self.shape), self.dtype)
         self._known = np.zeros(len(source), bool)
 
     def __len__(self) -> int:
@@ -157,14 +158,15 @@ def _epoch_rows(count: int, epoch: tf.Tensor, seed: int, shuffle: bool) -> tf.da
 def _reader(sources: dict[str, Source], labels: Source, batch_size: int | None):
     """A tf.data function: row numbers -> (inputs, labels)."""
     everything = [*sources.values(), labels]
+    dtypes = [row_dtype(source) for source in everything]
 
     def read(rows: np.ndarray) -> list[np.ndarray]:
-        return [np.asarray(source.read(rows), np.float32) for source in everything]
+        return [np.asarray(source.read(rows), dtype) for source, dtype in zip(everything, dtypes, strict=True)]
 
     def element(rows: tf.Tensor):
         # What is read depends on the row numbers alone: stateful=False says so, and lets TensorFlow's
         # deterministic mode, too, read two batches at a time.
-        arrays = tf.numpy_function(read, [rows], [tf.float32] * len(everything), stateful=False)
+        arrays = tf.numpy_function(read, [rows], list(map(tf.as_dtype, dtypes)), stateful=False)
         for array, source in zip(arrays, everything, strict=True):
             array.set_shape((batch_size, *source.shape))
         return dict(zip(sources, arrays, strict=False)), arrays[-1]

@@ -63,13 +63,16 @@ def class_bars(path, values: Mapping[str, np.ndarray], class_names: Sequence[str
         save_figure(figure, path)
 
 
-def confusion_matrix(path, counts: np.ndarray, class_names: Sequence[str], *, title: str = "") -> None:
+def confusion_matrix(
+    path, counts: np.ndarray, class_names: Sequence[str], *, title: str = "", unit: str = "segment"
+) -> None:
     """Confusion matrix: coloured and numbered by the share of the true class, in percent.
 
     Args:
       path: the .png to write.
       counts: `(classes, classes)` whole numbers, row = true class, column = predicted class.
       class_names: in the order of the rows.
+      unit: what was counted, "segment" or "video".
     """
     totals = counts.sum(1, keepdims=True)
     shares = np.divide(100 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
@@ -81,7 +84,7 @@ def confusion_matrix(path, counts: np.ndarray, class_names: Sequence[str], *, ti
         named = [f"{name}  ({total})" for name, total in zip(class_names, totals[:, 0], strict=True)]
         axis.set_yticks(range(len(class_names)), named)
         axis.set_xticks(range(len(class_names)), class_names, rotation=45, ha="right", rotation_mode="anchor")
-        axis.set(xlabel="predicted", ylabel="true (number of segments)")
+        axis.set(xlabel="predicted", ylabel=f"true (number of {unit}s)")
         axis.tick_params(length=0)
         axis.set_xticks(np.arange(-0.5, len(class_names)), minor=True)
         axis.set_yticks(np.arange(-0.5, len(class_names)), minor=True)

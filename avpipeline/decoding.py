@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -78,8 +78,17 @@ def length(container) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class FrameRequest:
+    """Which frames are wanted, and how.
+
+    Attributes:
+      frame_rate: frames a second.
+      size: (height, width) that they get; None keeps the video's own.
+      transform: what makes them so from upright RGB pictures of the video's own size; None scales them.
+    """
+
     frame_rate: float
     size: tuple[int, int] | None
+    transform: Callable[[np.ndarray], np.ndarray] | None = None
 
     def count(self, seconds: float) -> int:
         return round(seconds * self.frame_rate)
@@ -286,7 +295,7 @@ class Pictures:
         self.end: float | None = None
         self.done = False
         self._times = self.start + (np.arange(request.count(seconds)) + 0.5) / request.frame_rate
-        self._size = request.size
+        self._size, self._transform = request.size, request.transform
         self._next = 0
         self._current = None
         self._decode_order = stream.container.format.name == "avi"
@@ -329,11 +338,12 @@ class Pictures:
     def _converted(self, frame) -> np.ndarray:
         """The frame upright as RGB, `(height, width, 3)`."""
         turns = round(frame.rotation / 90) % 4
-        height, width = self._size or (None, None)
+        height, width = (None if self._transform else self._size) or (None, None)
         if turns % 2:
             height, width = width, height
         rgb = self._reformatter.reformat(frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR)
-        return np.rot90(rgb.to_ndarray(), turns)
+        upright = np.rot90(rgb.to_ndarray(), turns)
+        return self._transform(upright) if self._transform else upright
 
     def _stamp(self, frame) -> int | None:
         """The frame's timestamp in units of its time base.

@@ -27,7 +27,7 @@ from avpipeline.errors import InputError
 from avpipeline.features import FeatureInfo
 from avpipeline.files import locked, make_folder
 from avpipeline.hdf5 import write_ave_h5
-from avpipeline.media import Clip, list_media, read_clip
+from avpipeline.media import Clip, by_id, list_media, read_clip
 from avpipeline.records import MANIFEST, FeatureShards, Manifest, read_manifest, write_manifest
 from avpipeline.shards import ClipRecord, Entry, ShardWriter, salvage, shard_paths, write_json
 
@@ -135,7 +135,7 @@ def extract(
     """
     if min(seconds, shard_size, 1 if workers is None else workers) < 1:
         raise InputError(f"{out}: seconds, shard size and workers must be at least 1; correct them.")
-    clips = _named(list_media(source))
+    clips = by_id(list_media(source))
     extractors = _extractors(features, weights, weights_dir)
     manifest = Manifest({modality: extractor.info for modality, extractor in extractors.items()}, seconds)
     out = make_folder(out)
@@ -274,19 +274,6 @@ def _timed(function: Callable, *arguments) -> tuple[object, float]:
 
 def _length(clip: Clip) -> float:
     return max(clip.audio_seconds, clip.video_seconds)
-
-
-def _named(paths: Sequence[Path]) -> dict[str, Path]:
-    """Id -> file; InputError where two files would get one id."""
-    named: dict[str, Path] = {}
-    for path in paths:
-        other = named.setdefault(path.stem, path)
-        if other is not path:
-            raise InputError(
-                f"{path}: would have the same id '{path.stem}' as {other}; rename one, or extract each into a "
-                "folder of its own."
-            )
-    return named
 
 
 def _extractors(features: Sequence[str] | str, weights: str | Path, weights_dir) -> dict[str, Extractor]:

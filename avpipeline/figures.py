@@ -4,9 +4,12 @@ Figures are made without pyplot, so nothing here opens a window, keeps state bet
 backend that a notebook has chosen.
 """
 
+import io
+
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from avpipeline.files import atomic_path
 
@@ -36,3 +39,13 @@ def save_figure(figure: Figure, path) -> None:
 def words(name: str) -> str:
     """A name as it is written in a picture."""
     return name.replace("_", " ")
+
+
+def as_jpeg(path, width: int = 900) -> bytes:
+    """A picture file made small enough to be kept in a notebook: at most `width` pixels wide, JPEG."""
+    with Image.open(path) as picture:
+        small = picture.convert("RGB")
+    small.thumbnail((width, 4 * width))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()

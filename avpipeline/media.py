@@ -7,7 +7,7 @@ timestamps, never by index / frame rate, so a variable frame rate is right.
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -100,7 +100,13 @@ def read_waveform(path, *, start: float = 0.0, seconds: float | None = None) -> 
 
 
 def read_frames(
-    path, *, frame_rate: float, size: tuple[int, int] | None, start: float = 0.0, seconds: float
+    path,
+    *,
+    frame_rate: float,
+    size: tuple[int, int] | None,
+    start: float = 0.0,
+    seconds: float,
+    transform: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray | None:
     """Frames of `path`, `(seconds * frame_rate, height, width, 3)` RGB uint8; None without a video stream.
 
@@ -110,8 +116,9 @@ def read_frames(
 
     Args:
       size: (height, width) to resize to (bilinear); None keeps the video's own.
+      transform: takes the place of that resizing: from an upright RGB frame of the video's own size to one of `size`.
     """
-    request = FrameRequest(frame_rate, size)
+    request = FrameRequest(frame_rate, size, transform)
     pictures = decode(path, start=start, seconds=seconds, audio=False, request=request).pictures
     return pictures.frames if pictures else None
 
@@ -176,6 +183,19 @@ def list_media(source) -> list[Path]:
     if not listed:
         raise InputError(f"{source}: lists no file; write one path a line.")
     return listed
+
+
+def by_id(paths: Iterable[Path]) -> dict[str, Path]:
+    """Id, which is a file's name without ending, -> file; InputError where two files would get one id."""
+    files: dict[str, Path] = {}
+    for path in paths:
+        other = files.setdefault(path.stem, path)
+        if other is not path:
+            raise InputError(
+                f"{path}: would have the same id '{path.stem}' as {other}; rename one, or keep each in a folder of "
+                "its own and name that."
+            )
+    return files
 
 
 def write_clip(

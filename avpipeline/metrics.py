@@ -17,19 +17,19 @@ class SegmentAccuracy(keras.metrics.CategoricalAccuracy):
 
 
 def segment_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """As `SegmentAccuracy`, of whole arrays `(videos, segments, classes)`; a fraction in [0, 1]."""
+    """As `SegmentAccuracy`, of whole arrays `(videos, segments, classes)`, or of videos, `(videos, classes)`."""
     return float(np.mean(labels.argmax(-1) == probabilities.argmax(-1)))
 
 
 def confusion_matrix(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Counts `(classes, classes)` of segments: row = labelled class, column = predicted class."""
+    """Counts `(classes, classes)` of segments or videos: row = labelled class, column = predicted class."""
     classes = labels.shape[-1]
     pairs = labels.argmax(-1).ravel() * classes + probabilities.argmax(-1).ravel()
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
 def per_class_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Share of each class's segments that are right, `(classes,)`; NaN for a class without a segment."""
+    """Share of each class's segments or videos that are right, `(classes,)`; NaN for a class without any."""
     counts = confusion_matrix(labels, probabilities)
     totals = counts.sum(1)
     return np.divide(np.diag(counts), totals, out=np.full(len(counts), np.nan), where=totals > 0)

@@ -77,7 +77,7 @@ def timeline(
         axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
         below = iter(axes)
         if waveform is not None:
-            _draw_waveform(next(below), waveform, sample_rate)
+            draw_waveform(next(below), waveform, sample_rate)
         names = []
         for band, labels in bands.items():
             names += _draw_band(next(below), band, labels, class_names)
@@ -98,6 +98,7 @@ def attention_frames(
     *,
     class_names: Sequence[str],
     start: int = 0,
+    scale_label: str | None = None,
     title: str = "",
 ) -> None:
     """A grid: each second's frame, below it the same frame with the attention laid over, and the prediction.
@@ -111,6 +112,7 @@ def attention_frames(
       labels: the predicted class of each second.
       class_names: in the order of the model's outputs, for the colours.
       start: second of the first frame.
+      scale_label: what the colours mean where `attention` holds other values than weights.
     """
     limits = attention_limits(attention)
     columns = min(len(frames), _FRAMES_A_ROW)
@@ -130,7 +132,7 @@ def attention_frames(
             _label_below(axis, labels[second], class_names)
         scale = ScalarMappable(Normalize(*limits), _ATTENTION)
         bar = figure.colorbar(scale, ax=axes, aspect=30, pad=0.01, shrink=0.8)
-        bar.set_label(f"attention weight (even: {1 / attention[0].size:.3f})")
+        bar.set_label(scale_label or f"attention weight (even: {1 / attention[0].size:.3f})")
         figure.suptitle(title, fontsize=13, fontweight="bold")
         save_figure(figure, path)
 
@@ -261,11 +263,11 @@ def found_window(
         save_figure(figure, path)
 
 
-def _draw_waveform(axis, waveform: np.ndarray, sample_rate: int) -> None:
-    """The envelope: lowest and highest sample of each of some 2000 stretches."""
+def draw_waveform(axis, waveform: np.ndarray, sample_rate: int, start: float = 0.0) -> None:
+    """The envelope from the second `start` on: lowest and highest sample of each of some 2000 stretches."""
     length = max(1, len(waveform) // 2000)
     blocks = waveform[: len(waveform) // length * length].reshape(-1, length)
-    seconds = np.arange(len(blocks)) * length / sample_rate
+    seconds = start + np.arange(len(blocks)) * length / sample_rate
     axis.fill_between(seconds, blocks.min(1), blocks.max(1), color="#4c566a", linewidth=0.3)
     highest = max(0.05, float(np.abs(waveform).max(initial=0)) * 1.05)
     axis.set(ylim=(-highest, highest), yticks=[])
@@ -276,7 +278,7 @@ def _draw_waveform(axis, waveform: np.ndarray, sample_rate: int) -> None:
 def _draw_stream(axis, stream: np.ndarray, sample_rate: int) -> float:
     """A waveform's envelope, or frames in a row, at most `_FRAMES_A_STRIP` of them; returns its seconds."""
     if stream.ndim == 1:
-        _draw_waveform(axis, stream, sample_rate)
+        draw_waveform(axis, stream, sample_rate)
         return len(stream) / sample_rate
     step = -(-len(stream) // _FRAMES_A_STRIP)
     for second in range(0, len(stream), step):

@@ -190,7 +190,8 @@ def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
         _write_timeline(prediction, predictor.info, out / f"{stem}_timeline.png")
         if prediction.attention is not None:
             _write_attention_pictures(prediction, predictor, out / f"{stem}_attention.png")
-            _write_overlay(prediction, predictor.info, out / f"{stem}_attention.mp4")
+            labels = [predictor.info.class_names[index] for index in prediction.probabilities.argmax(1)]
+            write_overlay(out / f"{stem}_attention.mp4", prediction.media, prediction.attention, labels)
     # The text last: where it is, the rest is too.
     with atomic_path(out / f"{stem}.txt") as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -294,16 +295,25 @@ def window_features(
 
 
 def stream_notes(about: media.MediaInfo, extractors: Mapping[str, Extractor], model: str) -> list[str]:
-    """What a missing stream does to the prediction; InputError where nothing that the model uses is there."""
+    """As `missing_stream_notes`, for a model whose features these extractors make."""
+    return missing_stream_notes(about, {name: extractor.modality for name, extractor in extractors.items()}, model)
+
+
+def missing_stream_notes(about: media.MediaInfo, modalities: Mapping[str, str], model: str) -> list[str]:
+    """What a missing stream does to the prediction; InputError where nothing that the model uses is there.
+
+    Args:
+      modalities: input of the model -> "audio" or "visual", the stream that it comes from.
+    """
     there = {"audio": about.has_audio, "visual": about.has_video}
-    missing = [name for name, extractor in extractors.items() if not there[extractor.modality]]
-    if len(missing) == len(extractors):
-        needed = dict.fromkeys(_STREAMS[extractor.modality] for extractor in extractors.values())
+    missing = [name for name, modality in modalities.items() if not there[modality]]
+    if len(missing) == len(modalities):
+        needed = dict.fromkeys(_STREAMS[modality] for modality in modalities.values())
         raise InputError(
             f"{about.path}: has no {' and '.join(needed)}, all that the model '{model}' uses; take another model."
         )
     return [
-        f"the file has no {_STREAMS[extractors[name].modality]}: '{model}' was given {name} features of zeros, so "
+        f"the file has no {_STREAMS[modalities[name]]}: '{model}' was given {name} features of zeros, so "
         "its predictions are not reliable"
         for name in missing
     ]
@@ -367,30 +377,40 @@ def _figure_row(prediction: Prediction, info: ModelInfo) -> plots.AttentionRow:
     return plots.AttentionRow(about.path.stem, frames[seconds], prediction.attention[seconds], labels)
 
 
-def _write_overlay(prediction: Prediction, info: ModelInfo, path: Path) -> None:
-    """The clip with its sound, its frame rate and its size (at most 640 wide), and the attention laid over."""
-    about = prediction.media
+def write_overlay(
+    path, about: media.MediaInfo, attention: np.ndarray, labels: Sequence[str], *, maps_a_second: float = 1.0
+) -> None:
+    """The clip with its sound, its frame rate and its size (at most 640 wide), and maps and labels laid over.
+
+    Args:
+      path: the .mp4 to write.
+      about: the clip.
+      attention: `(maps, rows, columns)`, from the clip's beginning on.
+      labels: one a map.
+      maps_a_second: how many of them a second has.
+    """
     rate = min(about.frame_rate or 25.0, _OVERLAY_RATE)
     waveform = media.read_waveform(about.path, seconds=about.seconds)
-    media.write_clip(path, _overlaid_frames(prediction, info, rate), waveform, frame_rate=rate)
+    frames = _overlaid_frames(about, attention, labels, rate, maps_a_second)
+    media.write_clip(path, frames, waveform, frame_rate=rate)
 
 
-def _overlaid_frames(prediction: Prediction, info: ModelInfo, rate: float) -> Iterator[np.ndarray]:
+def _overlaid_frames(
+    about: media.MediaInfo, attention: np.ndarray, labels: Sequence[str], rate: float, maps_a_second: float
+) -> Iterator[np.ndarray]:
     """The overlay's frames, some seconds at a time, so that a long video needs no memory."""
-    about, attention = prediction.media, prediction.attention
     scale = min(1.0, _OVERLAY_WIDTH / about.width)
     # H.264 needs even sizes.
     size = tuple(max(2, 2 * round(scale * side / 2)) for side in (about.height, about.width))
     limits = plots.attention_limits(attention)
-    labels = [info.class_names[index] for index in prediction.probabilities.argmax(1)]
     total, piece = max(1, round(about.seconds * rate)), max(1, int(_OVERLAY_PIECE * rate))
     for first in range(0, total, piece):
         count = min(piece, total - first)
         frames = media.read_frames(about.path, frame_rate=rate, size=size, start=first / rate, seconds=count / rate)
         for index, frame in enumerate(frames):
-            # After the last predicted second (a file of 10.3 s has 10) its map stays.
-            second = min(int((first + index + 0.5) / rate), len(attention) - 1)
-            frames[index] = plots.caption(plots.overlay_attention(frame, attention[second], limits), labels[second])
+            # After the last predicted moment (a file of 10.3 s has 10 predicted seconds) its map stays.
+            moment = min(int(maps_a_second * (first + index + 0.5) / rate), len(attention) - 1)
+            frames[index] = plots.caption(plots.overlay_attention(frame, attention[moment], limits), labels[moment])
         yield frames
 
 

@@ -1,26 +1,21 @@
-"""LSTMs with the weights that the authors' PyTorch LSTMs have."""
+"""LSTMs and GRUs with the weights that the authors' PyTorch ones have."""
 
 import keras
 from keras import ops
 
 
-@keras.saving.register_keras_serializable(package="avpipeline")
-class TorchLSTM(keras.layers.Layer):
-    """LSTM over time with two bias vectors, as torch keeps them.
+class _TorchRecurrent(keras.layers.Layer):
+    """What LSTM and GRU share: two bias vectors, as torch keeps them, and the walk through time.
 
-    Gates in the order input, forget, cell, output. torch adds an input bias and a recurrent bias; the forward
-    pass uses only their sum, but under Adam each moves by its own step, so the sum moves twice as far as a
-    single bias would: a layer with one bias leaves the authors' trajectory after a few steps.
+    The forward pass of an LSTM uses only the sum of torch's input bias and recurrent bias, but under Adam each
+    moves by its own step, so the sum moves twice as far as a single bias would: a layer with one bias leaves the
+    authors' trajectory after a few steps.
 
     Every weight and bias starts uniform in +-1/sqrt(units), torch's default; the forget bias is not raised.
-
-    Args:
-      units: size of hidden and cell state.
-      go_backwards: from the last time step to the first; outputs stay in the order of time.
-
-    Input `(batch, time, channels)` with a static number of time steps; output `(batch, time, units)`. A masked
-    step leaves the state as it is and puts out zeros.
     """
+
+    gates: int  # blocks of `units` columns in the kernels
+    states: int  # vectors of `units` that are handed from step to step; the first is the output
 
     def __init__(self, units: int, go_backwards: bool = False, **kwargs):
         super().__init__(**kwargs)
@@ -35,30 +30,55 @@ class TorchLSTM(keras.layers.Layer):
             initializer = keras.initializers.RandomUniform(-limit, limit)
             return self.add_weight(shape=shape, name=name, initializer=initializer)
 
-        self.kernel = weight("kernel", input_shape[-1], 4 * self.units)
-        self.recurrent_kernel = weight("recurrent_kernel", self.units, 4 * self.units)
-        self.bias = weight("bias", 4 * self.units)
-        self.recurrent_bias = weight("recurrent_bias", 4 * self.units)
+        self.kernel = weight("kernel", input_shape[-1], self.gates * self.units)
+        self.recurrent_kernel = weight("recurrent_kernel", self.units, self.gates * self.units)
+        self.bias = weight("bias", self.gates * self.units)
+        self.recurrent_bias = weight("recurrent_bias", self.gates * self.units)
 
-    def call(self, sequence, mask=None):
-        # The input's share of all gates in one product; the loop is unrolled, because a while loop of ten tiny
-        # steps costs more than the steps.
-        from_input = ops.matmul(sequence, self.kernel) + self.bias + self.recurrent_bias
-        hidden = cell = ops.zeros_like(from_input[:, 0, : self.units])
-        steps = range(sequence.shape[1])
-        outputs = {}
-        for step in reversed(steps) if self.go_backwards else steps:
-            gates = from_input[:, step] + ops.matmul(hidden, self.recurrent_kernel)
-            enter, forget, candidate, leave = ops.split(gates, 4, axis=-1)
-            next_cell = ops.sigmoid(forget) * cell + ops.sigmoid(enter) * ops.tanh(candidate)
-            next_hidden = outputs[step] = ops.sigmoid(leave) * ops.tanh(next_cell)
-            if mask is not None:
-                present = ops.expand_dims(mask[:, step], -1)
-                outputs[step] = ops.where(present, next_hidden, ops.zeros_like(next_hidden))
-                next_hidden = ops.where(present, next_hidden, hidden)
-                next_cell = ops.where(present, next_cell, cell)
-            hidden, cell = next_hidden, next_cell
-        return ops.stack([outputs[step] for step in steps], axis=1)
+    def call(self, sequence, mask=None, initial_state=None):
+        if self.go_backwards:
+            sequence, mask = ops.flip(sequence, axis=1), None if mask is None else ops.flip(mask, axis=1)
+        weights = self.recurrent_kernel, self.recurrent_bias
+        outputs = self.walk(self.from_input(sequence), *weights, mask=mask, initial_state=initial_state)
+        return ops.flip(outputs, axis=1) if self.go_backwards else outputs
+
+    @classmethod
+    def walk(cls, from_input, recurrent_kernel, recurrent_bias, *, mask=None, initial_state=None):
+        """The outputs of all steps, first to last, `(..., batch, time, units)`.
+
+        Axes in front of the batch are recurrences of their own, with own weights, that are walked side by side.
+
+        Args:
+          from_input: what `from_input` gave, `(..., batch, time, gates * units)`.
+          recurrent_kernel, recurrent_bias: `(..., units, gates * units)` and `(..., 1, gates * units)`.
+          mask: `(..., batch, time)`, false where a step is to be left out.
+          initial_state: one tensor a state, each to be broadcast to `(..., batch, units)`; None is zero.
+        """
+        # The loop is unrolled, because a while loop of ten tiny steps costs more than the steps.
+        inputs = ops.unstack(from_input, axis=-2)
+        present = None if mask is None else ops.unstack(ops.expand_dims(mask, -1), axis=-2)
+        zeros = ops.zeros_like(inputs[0][..., : recurrent_kernel.shape[-2]])
+        state = [zeros] * cls.states if initial_state is None else [zeros + part for part in initial_state]
+        outputs = []
+        for index, step_input in enumerate(inputs):
+            following = cls._step(step_input, state, recurrent_kernel, recurrent_bias)
+            if present is not None:
+                here = present[index]
+                outputs.append(ops.where(here, following[0], zeros))
+                following = [ops.where(here, new, old) for new, old in zip(following, state, strict=True)]
+            else:
+                outputs.append(following[0])
+            state = following
+        return ops.stack(outputs, axis=-2)
+
+    def from_input(self, sequence):
+        """What the inputs of all steps give to the gates, `(batch, time, gates * units)`, in one product."""
+        raise NotImplementedError
+
+    @staticmethod
+    def _step(from_input, state: list, recurrent_kernel, recurrent_bias) -> list:
+        """The states after one step."""
+        raise NotImplementedError
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)
@@ -68,32 +88,147 @@ class TorchLSTM(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="avpipeline")
-class BidirectionalLSTM(keras.layers.Layer):
-    """torch's one-layer bidirectional LSTM: forward and backward outputs side by side.
+class TorchLSTM(_TorchRecurrent):
+    """LSTM over time with two bias vectors, as torch keeps them.
+
+    Gates in the order input, forget, cell, output.
 
     Args:
-      units: size of the hidden state, each way.
+      units: size of hidden and cell state.
+      go_backwards: from the last time step to the first; outputs stay in the order of time.
 
-    Input `(batch, time, channels)`; output `(batch, time, 2 * units)`, forward first.
+    Input `(batch, time, channels)` with a static number of time steps; output `(batch, time, units)`. A masked
+    step leaves the state as it is and puts out zeros. The call's `initial_state` is a pair (hidden, cell), each
+    `(units,)` or `(batch, units)`; without it both are zero.
     """
 
-    def __init__(self, units: int, **kwargs):
+    gates, states = 4, 2
+
+    def from_input(self, sequence):
+        return ops.matmul(sequence, self.kernel) + self.bias + self.recurrent_bias
+
+    @staticmethod
+    def _step(from_input, state, recurrent_kernel, recurrent_bias):
+        hidden, cell = state
+        gates = from_input + ops.matmul(hidden, recurrent_kernel)
+        enter, forget, candidate, leave = ops.split(gates, 4, axis=-1)
+        next_cell = ops.sigmoid(forget) * cell + ops.sigmoid(enter) * ops.tanh(candidate)
+        return [ops.sigmoid(leave) * ops.tanh(next_cell), next_cell]
+
+
+@keras.saving.register_keras_serializable(package="avpipeline")
+class TorchGRU(_TorchRecurrent):
+    """GRU over time as torch computes it: r and z are gates, n = tanh(W_n x + b_n + r * (R_n h + c_n)).
+
+    Gates in the order reset, update, new; the recurrent bias c_n stands inside the product with r, so the two
+    bias vectors are no mere sum. The new state is (1 - z) * n + z * h.
+
+    Arguments, input, output and masks as `TorchLSTM`; the call's `initial_state` holds one vector.
+    """
+
+    gates, states = 3, 1
+
+    def from_input(self, sequence):
+        return ops.matmul(sequence, self.kernel) + self.bias
+
+    @staticmethod
+    def _step(from_input, state, recurrent_kernel, recurrent_bias):
+        (hidden,) = state
+        from_hidden = ops.matmul(hidden, recurrent_kernel) + recurrent_bias
+        reset, update, new = ops.split(from_input, 3, axis=-1)
+        hidden_reset, hidden_update, hidden_new = ops.split(from_hidden, 3, axis=-1)
+        update = ops.sigmoid(update + hidden_update)
+        new = ops.tanh(new + ops.sigmoid(reset + hidden_reset) * hidden_new)
+        return [(1 - update) * new + update * hidden]
+
+
+class _Bidirectional(keras.layers.Layer):
+    """torch's bidirectional recurrent layers, one on top of the other; the subclass names the cell."""
+
+    cell: type[_TorchRecurrent]
+
+    def __init__(self, units: int, num_layers: int = 1, dropout: float = 0.0, **kwargs):
         super().__init__(**kwargs)
         self.units = units
+        self.num_layers = num_layers
+        self.dropout = dropout
         self.supports_masking = True
 
     def build(self, input_shape):
-        self.forward = TorchLSTM(self.units, name="forward", dtype=self.dtype_policy)
-        self.backward = TorchLSTM(self.units, go_backwards=True, name="backward", dtype=self.dtype_policy)
-        self.forward.build(input_shape)
-        self.backward.build(input_shape)
+        shape = tuple(input_shape)
+        for index in range(self.num_layers):
+            for name, backwards in (("forward", False), ("backward", True)):
+                name = _numbered(name, index)
+                layer = self.cell(self.units, go_backwards=backwards, name=name, dtype=self.dtype_policy)
+                layer.build(shape)
+                setattr(self, name, layer)
+            if index:
+                setattr(self, _numbered("drop", index), keras.layers.Dropout(self.dropout, dtype=self.dtype_policy))
+            shape = (*shape[:-1], 2 * self.units)
 
-    def call(self, sequence, mask=None):
-        both = [self.forward(sequence, mask=mask), self.backward(sequence, mask=mask)]
-        return ops.concatenate(both, axis=-1)
+    def call(self, sequence, mask=None, initial_states=None):
+        # Both directions walk side by side, which halves the number of operations: `(2, batch, time, ...)`.
+        if mask is not None:
+            mask = ops.stack([mask, ops.flip(mask, axis=1)])
+        for index in range(self.num_layers):
+            if index:
+                sequence = getattr(self, _numbered("drop", index))(sequence)
+            both = [getattr(self, _numbered(name, index)) for name in ("forward", "backward")]
+            inputs = [both[0].from_input(sequence), both[1].from_input(ops.flip(sequence, axis=1))]
+            outputs = self.cell.walk(
+                ops.stack(inputs),
+                ops.concatenate([ops.expand_dims(layer.recurrent_kernel, 0) for layer in both], axis=0),
+                ops.concatenate([ops.expand_dims(layer.recurrent_bias, (0, 1)) for layer in both], axis=0),
+                mask=mask,
+                initial_state=self._rows(initial_states, index),
+            )
+            sequence = ops.concatenate([outputs[0], ops.flip(outputs[1], axis=1)], axis=-1)
+        return sequence
+
+    def _rows(self, initial_states, index: int) -> list | None:
+        """The states of one layer, `(2, 1, units)` each; the rows of each kind of state stand together."""
+        if initial_states is None:
+            return None
+        starts = [2 * (self.num_layers * kind + index) for kind in range(self.cell.states)]
+        return [ops.expand_dims(initial_states[start : start + 2], 1) for start in starts]
+
+    @property
+    def initial_states_shape(self) -> tuple[int, int]:
+        """Shape of the call's `initial_states`."""
+        return self.cell.states * 2 * self.num_layers, self.units
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], 2 * self.units)
 
     def get_config(self):
-        return {**super().get_config(), "units": self.units}
+        own = {"units": self.units, "num_layers": self.num_layers, "dropout": self.dropout}
+        return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable(package="avpipeline")
+class BidirectionalLSTM(_Bidirectional):
+    """torch's bidirectional LSTM: forward and backward outputs side by side.
+
+    Args:
+      units: size of the hidden state, each way.
+      num_layers: LSTMs on top of each other; each reads both directions of the one below.
+      dropout: share of values left out between layers, in training.
+
+    Input `(batch, time, channels)`; output `(batch, time, 2 * units)`, forward first. The call's
+    `initial_states` has a row for each layer and direction (layer 0 forward, layer 0 backward, layer 1 forward,
+    ...), the hidden states first, then the cell states: `(4 * num_layers, units)`; without it all are zero.
+    """
+
+    cell = TorchLSTM
+
+
+@keras.saving.register_keras_serializable(package="avpipeline")
+class BidirectionalGRU(_Bidirectional):
+    """As `BidirectionalLSTM`, of GRUs; `initial_states` holds hidden states alone: `(2 * num_layers, units)`."""
+
+    cell = TorchGRU
+
+
+def _numbered(name: str, index: int) -> str:
+    """The first layer's name has no number, as when there was one layer only."""
+    return f"{name}_{index}" if index else name

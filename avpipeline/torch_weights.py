@@ -1,4 +1,4 @@
-"""Putting the tensors of a torch checkpoint into a Keras model, by name and checked."""
+"""Putting the tensors of a checkpoint, torch's above all, into a Keras model, by name and checked."""
 
 from collections.abc import Mapping
 
@@ -13,26 +13,33 @@ def linear_names(torch_name: str, layer: str) -> dict[str, str]:
     return {f"{torch_name}.weight": f"{layer}/kernel", f"{torch_name}.bias": f"{layer}/bias"}
 
 
-def bidirectional_lstm_names(torch_name: str, layer: str) -> dict[str, str]:
-    """Torch names of a one-layer bidirectional LSTM -> paths of `recurrent.BidirectionalLSTM`'s weights.
+def bidirectional_lstm_names(torch_name: str, layer: str, num_layers: int = 1) -> dict[str, str]:
+    """Torch names of a bidirectional LSTM -> paths of `recurrent.BidirectionalLSTM`'s weights.
 
     Both order the gates input, forget, cell, output, so a kernel is the transpose and nothing is permuted.
     """
     kinds = {"weight_ih": "kernel", "weight_hh": "recurrent_kernel", "bias_ih": "bias", "bias_hh": "recurrent_bias"}
     return {
-        f"{torch_name}.{kind}_l0{suffix}": f"{layer}/{direction}/{weight}"
+        f"{torch_name}.{kind}_l{index}{suffix}": f"{layer}/{direction}{f'_{index}' if index else ''}/{weight}"
+        for index in range(num_layers)
         for direction, suffix in (("forward", ""), ("backward", "_reverse"))
         for kind, weight in kinds.items()
     }
 
 
-def assign(model: keras.Model, state: Mapping[str, np.ndarray], names: Mapping[str, str], path) -> None:
-    """Sets the model's weights from `state`; matrices are transposed, vectors taken as they are.
+def assign(
+    model: keras.Model, state: Mapping[str, np.ndarray], names: Mapping[str, str], path, *, transpose: bool = True
+) -> None:
+    """Sets the model's weights from `state`: matrices and kernels of convolutions in Keras's order of axes.
+
+    Torch has the outputs first and the inputs second, before a kernel's own axes; Keras has both last, in the
+    other order. Vectors are taken as they are.
 
     Args:
-      state: torch name -> tensor.
-      names: torch name -> path of the Keras weight; names whose path the model lacks are left out.
+      state: the checkpoint's name -> tensor.
+      names: the checkpoint's name -> path of the Keras weight; names whose path the model lacks are left out.
       path: the checkpoint, for error sentences.
+      transpose: False where all axes lie as Keras's do.
 
     Raises:
       InputError: a tensor is missing, superfluous, or of another shape; nothing is assigned then.
@@ -45,12 +52,23 @@ def assign(model: keras.Model, state: Mapping[str, np.ndarray], names: Mapping[s
                 f"{path}: is no checkpoint of {model.name}, it {kind} {', '.join(sorted(found)[:3])}; "
                 "give the checkpoint of that model."
             )
-    values = {name: np.asarray(state[name]).T if np.ndim(state[name]) == 2 else state[name] for name in wanted}
+    values = {name: np.asarray(state[name]) for name in wanted}
+    if transpose:
+        values = {name: _keras_order(value) for name, value in values.items()}
     for name, weight in wanted.items():
         if tuple(values[name].shape) != tuple(weight.shape):
             raise InputError(
-                f"{path}: its {name} of shape {tuple(np.shape(state[name]))} does not fit {model.name}, which needs "
-                f"{tuple(reversed(weight.shape))}; give the checkpoint of that model."
+                f"{path}: its {name} of shape {np.shape(state[name])} does not fit {model.name}, which needs "
+                f"{_torch_shape(tuple(weight.shape)) if transpose else tuple(weight.shape)}; give the checkpoint of "
+                "that model."
             )
     for name, weight in wanted.items():
         weight.assign(values[name])
+
+
+def _keras_order(values: np.ndarray) -> np.ndarray:
+    return np.moveaxis(values, (0, 1), (-1, -2)) if values.ndim > 1 else values
+
+
+def _torch_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (*reversed(shape[-2:]), *shape[:-2])

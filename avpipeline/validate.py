@@ -13,10 +13,27 @@ import tyro
 from avpipeline.cli import run
 from avpipeline.datasets.ave_checks import check_ave
 from avpipeline.datasets.findings import Finding
+from avpipeline.datasets.video_checks import (
+    check_csv,
+    check_kinetics400,
+    check_kinetics_sounds,
+    check_llp,
+    check_ucf51,
+    check_vggsound,
+)
 from avpipeline.datasets.youtube8m_checks import check_youtube8m
 
 # Dataset -> function of (folder, values=) that yields findings; one entry a dataset.
-CHECKS: dict[str, Callable[..., Iterator[Finding]]] = {"ave": check_ave, "youtube8m": check_youtube8m}
+CHECKS: dict[str, Callable[..., Iterator[Finding]]] = {
+    "ave": check_ave,
+    "ucf51": check_ucf51,
+    "kinetics_sounds": check_kinetics_sounds,
+    "kinetics400": check_kinetics400,
+    "vggsound": check_vggsound,
+    "llp": check_llp,
+    "youtube8m": check_youtube8m,
+    "csv": check_csv,
+}
 
 
 @dataclasses.dataclass(frozen=True)

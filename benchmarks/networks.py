@@ -15,7 +15,7 @@ def training_step(seconds: float, *, paper: str, model: str) -> dict[str, float]
     """Forward, backward and update of one batch that is already in memory."""
     network, inputs, labels = _network(paper, model)
     step = tf.function(lambda: network.train_step((inputs, labels))["loss"], jit_compile=False)
-    return _speed(step, seconds)
+    return speed(step, seconds)
 
 
 def forward(seconds: float, *, paper: str, model: str) -> dict[str, float]:
@@ -26,7 +26,7 @@ def forward(seconds: float, *, paper: str, model: str) -> dict[str, float]:
         # One number that needs every output, so that nothing is left out and little is taken back.
         return tf.add_n([tf.reduce_sum(output) for output in tf.nest.flatten(network(inputs, training=False))])
 
-    return _speed(tf.function(whole, jit_compile=False), seconds)
+    return speed(tf.function(whole, jit_compile=False), seconds)
 
 
 def _network(paper: str, model: str) -> tuple[keras.Model, dict, object]:
@@ -46,13 +46,14 @@ def _network(paper: str, model: str) -> tuple[keras.Model, dict, object]:
     return network, tf.nest.map_structure(features, network.input), tf.nest.map_structure(one_hot, network.output)
 
 
-def _speed(function, seconds: float) -> dict[str, float]:
+def speed(function, seconds: float, batch: int = BATCH) -> dict[str, float]:
+    """Time and arithmetic of a graph that works on `batch` videos, beside the machine's best rate."""
     product, product_count = matrix_product()
     taken, product_taken = seconds_per_call_in_turn([function, product], 2 * seconds)
     best = product_count / product_taken
     count = operations(function)
     return {
-        "videos/s": BATCH / taken,
+        "videos/s": batch / taken,
         "ms a batch": 1e3 * taken,
         "GFLOP a batch": count / 1e9,
         "GFLOP/s": count / taken / 1e9,

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 # The others of ave differ from one of these by a layer that costs nothing beside the attention and the LSTMs.
 NETWORKS = {
     "ave": ("a", "v", "v_att", "av", "av_att", "w_av_att", "dmrn", "dmrfe", "ed_tcn", "av_s_c3d", "amap_v_co_att"),
-    # The paper's comparison: its own network, the baseline that it equals at a fifth of the size, the largest of its own.
+    # The paper's comparison: its own network, the baseline that it equals at a fifth of the size, its largest one.
     "attendfusion": ("attend_fusion", "fc_late", "self_cross_fcrn"),
 }
 VIDEO_METRICS = (
@@ -27,6 +27,8 @@ VIDEO_METRICS = (
     "hit-at-one",
     "perr",
 )
+# Networks that take a whole clip of 10 s: of the event layers, and the small ones for the rendered data.
+BACKBONES = ("mc3_18", "event_audio_network", "small_event_visual", "small_event_audio")
 EXTRACTORS = ("vggish", "vgg19", "densenet201", "small_audio", "small_visual")
 
 
@@ -49,6 +51,8 @@ class Row:
 
 TRAINING = "Training step, batch 64, published sizes"
 INFERENCE = "Inference, batch 64, published sizes"
+CLIP_TRAINING = "Training step of a backbone, one clip of 10 s"
+CLIP_INFERENCE = "Inference of a backbone, one clip of 10 s"
 EXTRACTION = "Extraction piece by piece, as multiples of real time"
 RUN = "Extraction as it runs, decoding beside the networks, as multiples of real time"
 INPUT = "Input pipeline alone, batch 64 of AVE's features, files in the page cache"
@@ -62,6 +66,14 @@ ROWS = (
         for table, kind, function in ((TRAINING, "train", "training_step"), (INFERENCE, "predict", "forward"))
         for paper, models in NETWORKS.items()
         for model in models
+    ),
+    *(
+        Row(table, f"{kind}/{name}", f"benchmarks.backbones:{function}", {"name": name})
+        for table, kind, function in (
+            (CLIP_TRAINING, "train-clip", "training_step"),
+            (CLIP_INFERENCE, "predict-clip", "forward"),
+        )
+        for name in BACKBONES
     ),
     *(Row(EXTRACTION, f"extract/{name}", "benchmarks.extraction:extractor", {"name": name}) for name in EXTRACTORS),
     Row(RUN, "extract-run/small", "benchmarks.extraction:whole_run", {"features": "small_audio,small_visual"}),

@@ -18,6 +18,7 @@ COVERED = (
     "av_att_weak.npz",
     "avdln.npz",
     "dmrn.npz",
+    "mc3_18.npz",
     "vggish_logmel.npz",
     "youtube8m_metrics.npz",
 )

@@ -95,6 +95,14 @@ def test_training_row():
     assert measure(ROW["train/ave/a"], 0.01)["GFLOP a batch"] > measure(ROW["predict/ave/a"], 0.01)["GFLOP a batch"]
 
 
+def test_backbone_rows():
+    """A moment of the small sound network: 20x8 windows at 20 places by 32 filters, then a layer 640 -> 512."""
+    forward, training = (measure(ROW[f"{kind}/small_event_audio"], 0.01) for kind in ("predict-clip", "train-clip"))
+    assert forward["GFLOP a batch"] == pytest.approx(2 * 100 * (160 * 20 * 32 + 640 * 512) / 1e9, rel=0.05)
+    assert training["GFLOP a batch"] > 1.5 * forward["GFLOP a batch"]
+    assert training["videos/s"] == pytest.approx(1e3 / training["ms a batch"])
+
+
 def test_localization_row():
     columns = measure(ROW["localize/avdln"], 0.01)
     assert columns["videos/s"] * columns["seconds a split"] == pytest.approx(402)

@@ -1,9 +1,12 @@
 """Who imports whom, and that nothing is where it should not be."""
 
 import ast
+import configparser
 from pathlib import Path
 
 import pytest
+
+import avpipeline
 
 ROOT = Path(__file__).resolve().parent.parent
 # In the order in which they may build on one another.
@@ -44,3 +47,23 @@ def test_a_paper_imports_only_earlier_ones(paper):
 def test_torch_and_tests_are_needed_nowhere(package):
     for path in modules(package):
         assert not imported(path) & {"torch", "torchvision", "pytest", "tests", "benchmarks"}, path
+
+
+def test_every_package_is_installed():
+    """setup.cfg lists the packages by name, so that tests, benchmarks and notebooks stay out of a wheel."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = config["options"]["packages"].split()
+    top = ("avpipeline", *PAPERS)
+    there = {".".join(path.parent.relative_to(ROOT).parts) for name in top for path in modules(name)}
+    assert sorted(listed) == sorted(there)
+    for package, patterns in config["options.package_data"].items():
+        for pattern in patterns.split():
+            assert list((ROOT / package.replace(".", "/")).glob(pattern)), (package, pattern)
+
+
+def test_there_is_one_version():
+    assert f"\nversion: {avpipeline.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    first = next(line for line in changes.splitlines() if line.startswith("## "))
+    assert first.split()[1] == avpipeline.__version__

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import keras
 
 from avpipeline.audio import LogMel
-from avpipeline.backbones import imagenet, small, vggish
+from avpipeline.backbones import imagenet, mc3, small, vggish
 from avpipeline.backbones.extractor import Extractor, Network, clip_features
 from avpipeline.backbones.weights import find_weights, search_folders, weights_hash
 from avpipeline.errors import InputError
@@ -45,11 +45,20 @@ def _imagenet(name: str) -> Callable[..., tuple[Network, str]]:
     return build
 
 
+def _video(name: mc3.Name) -> Callable[..., tuple[Network, str]]:
+    def build(variant, weights, **where):
+        model, label = mc3.build_video_extractor(name, variant, weights, **where)
+        return Network(model, mc3.prepare_second, mc3.CLIP_FRAMES, mc3.RESIZE, whole_second=True), label
+
+    return build
+
+
 def _small(builder: Callable[[int], keras.Model], *frames, **kind) -> Callable[..., tuple[Network, str]]:
     def build(variant, weights, *, weights_dir, seed):
         if weights not in ("default", "none"):
             raise InputError(f"{weights}: the small networks have no weight files; take the weights 'none'.")
-        return Network(builder(seed), lambda inputs: inputs, *frames, **kind), "none"
+        model = small.averaged(builder(seed)) if variant == "avg_pool" else builder(seed)
+        return Network(model, lambda inputs: inputs, *frames, **kind), "none"
 
     return build
 
@@ -57,7 +66,7 @@ def _small(builder: Callable[[int], keras.Model], *frames, **kind) -> Callable[.
 # Random weights of another seed than 0 are named by it, so that `extractor_for` can make them again.
 _SEEDED = "none-seed"
 # Names of the official weights, under whichever file name they were found.
-_PRETRAINED = (vggish.PRETRAINED, imagenet.PRETRAINED)
+_PRETRAINED = (vggish.PRETRAINED, imagenet.PRETRAINED, mc3.PRETRAINED)
 
 _REGISTRY = {
     "vggish": _Entry(
@@ -79,10 +88,19 @@ _REGISTRY = {
         imagenet.NETWORKS["densenet201"].shapes,
         _imagenet("densenet201"),
     ),
+    **{
+        name: _Entry(
+            f"{title} (Kinetics-400), 16 frames a second together",
+            "visual",
+            {"avg_pool": (mc3.CHANNELS,)},
+            _video(name),
+        )
+        for name, title in (("r2plus1d_18", "R(2+1)D-18"), ("mc3_18", "MC3-18"), ("r3d_18", "R3D-18"))
+    },
     "small_visual": _Entry(
         "small seeded network, pictures, for the rendered data",
         "visual",
-        {"pool5": (7, 7, 512)},
+        {"pool5": (7, 7, 512), "avg_pool": (512,)},
         _small(small.build_small_visual, small.FRAMES_A_SECOND, small.FRAME_SIZE),
     ),
     "small_audio": _Entry(
@@ -165,7 +183,5 @@ def _weights_named(info: FeatureInfo, weights_dir) -> tuple[object, int]:
     path = find_weights([info.weights], weights_dir)
     if path is None:
         folders = ", ".join(str(folder) for folder in search_folders(weights_dir))
-        raise InputError(
-            f"{info.weights}: the weight file that {info.label} needs is not in {folders}; put it there."
-        )
+        raise InputError(f"{info.weights}: the weight file that {info.label} needs is not in {folders}; put it there.")
     return path, 0

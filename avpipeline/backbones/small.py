@@ -28,9 +28,9 @@ def build_small_visual(seed: int = 0) -> keras.Model:
     """
     rng = np.random.default_rng([seed, 1])
     filters = [
-        (_picture_filters(rng, size=7, count=64), 0.0),
-        (_mixing(rng, (3, 3, 64, 128), gain=2.0), 0.0),
-        (_mixing(rng, (1, 1, 128, 512), gain=5.0), -0.5),
+        (picture_filters(rng, size=7, count=64), 0.0),
+        (mixing(rng, (3, 3, 64, 128), gain=2.0), 0.0),
+        (mixing(rng, (1, 1, 128, 512), gain=5.0), -0.5),
     ]
     layers = [
         keras.layers.Conv2D(64, 7, strides=2, activation="relu", name="colour_and_texture"),
@@ -42,7 +42,7 @@ def build_small_visual(seed: int = 0) -> keras.Model:
     x = keras.layers.AveragePooling2D(2)(layers[0](x))
     x = keras.layers.MaxPooling2D(2)(layers[1](x))
     model = keras.Model(frames, layers[2](x), name="small_visual")
-    _fill(layers, filters)
+    fill(layers, filters)
     return model
 
 
@@ -57,7 +57,7 @@ def build_small_audio(seed: int = 0) -> keras.Model:
     """
     rng = np.random.default_rng([seed, 2])
     bands, count = 16, 32
-    filters = [(_sound_filters(rng, (24, 8), count), 0.0), (_mixing(rng, (bands * count, 128), gain=5.5), -0.5)]
+    filters = [(sound_filters(rng, (24, 8), count), 0.0), (mixing(rng, (bands * count, 128), gain=5.5), -0.5)]
     layers = [
         keras.layers.Conv2D(count, (24, 8), strides=4, activation="relu", name="modulation"),
         keras.layers.Dense(128, activation="relu", name="mixture"),
@@ -71,7 +71,7 @@ def build_small_audio(seed: int = 0) -> keras.Model:
     # Averaged over the second: how much of each modulation is there, not when.
     x = keras.layers.Flatten()(keras.layers.AveragePooling2D((x.shape[1], 1))(x))
     model = keras.Model(waveform, layers[1](x), name="small_audio")
-    _fill(layers, filters)
+    fill(layers, filters)
     return model
 
 
@@ -86,7 +86,7 @@ def build_small_audio_map(seed: int = 0) -> keras.Model:
     """
     rng = np.random.default_rng([seed, 3])
     count = 32
-    filters = [(_sound_filters(rng, (24, 8), count), 0.0), (_mixing(rng, (1, 1, count, 512), gain=5.5), -0.5)]
+    filters = [(sound_filters(rng, (24, 8), count), 0.0), (mixing(rng, (1, 1, count, 512), gain=5.5), -0.5)]
     layers = [
         keras.layers.Conv2D(count, (24, 8), strides=4, activation="relu", name="modulation"),
         keras.layers.Conv2D(512, 1, activation="relu", name="mixture"),
@@ -98,7 +98,7 @@ def build_small_audio_map(seed: int = 0) -> keras.Model:
     # 19 steps in time by 16 bands.
     x = keras.layers.AveragePooling2D((3, 4))(x)
     model = keras.Model(waveform, layers[1](x), name="small_audio_map")
-    _fill(layers, filters)
+    fill(layers, filters)
     return model
 
 
@@ -112,12 +112,12 @@ def build_small_motion(seed: int = 0) -> keras.Model:
       a model from a second of frames `(batch, 4, 64, 64, 3)`, RGB from 0 to 255, to `(batch, 512)`.
     """
     rng = np.random.default_rng([seed, 4])
-    pictures = _picture_filters(rng, size=7, count=64)
+    pictures = picture_filters(rng, size=7, count=64)
     filters = [
         # A frame less the one before it.
         (np.stack([-pictures, pictures]), 0.0),
-        (_mixing(rng, (1, 3, 3, 64, 128), gain=2.0), 0.0),
-        (_mixing(rng, (1, 1, 1, 128, 512), gain=5.0), 0.0),
+        (mixing(rng, (1, 3, 3, 64, 128), gain=2.0), 0.0),
+        (mixing(rng, (1, 1, 1, 128, 512), gain=5.0), 0.0),
     ]
     layers = [
         keras.layers.Conv3D(64, (2, 7, 7), strides=(1, 2, 2), activation="relu", name="change"),
@@ -129,18 +129,25 @@ def build_small_motion(seed: int = 0) -> keras.Model:
     x = keras.layers.AveragePooling3D((1, 2, 2))(layers[0](x))
     x = keras.layers.MaxPooling3D((1, 2, 2))(layers[1](x))
     model = keras.Model(frames, keras.layers.GlobalAveragePooling3D()(layers[2](x)), name="small_motion")
-    _fill(layers, filters)
+    fill(layers, filters)
     return model
 
 
-def _fill(layers, filters) -> None:
+def averaged(model: keras.Model) -> keras.Model:
+    """A network of maps `(batch, rows, columns, channels)` with their mean as its output, `(batch, channels)`."""
+    mean = keras.layers.GlobalAveragePooling2D(name="avg_pool")(model.output)
+    return keras.Model(model.input, mean, name=model.name)
+
+
+def fill(layers, filters, *, trainable: bool = False) -> None:
+    """Gives each layer its kernel, rounded to 1/4096, and its bias, one number."""
     for layer, (kernel, bias) in zip(layers, filters, strict=True):
         kernel = np.round(kernel * 4096) / 4096
         layer.set_weights([kernel.astype(np.float32), np.full(kernel.shape[-1], bias, np.float32)])
-        layer.trainable = False
+        layer.trainable = trainable
 
 
-def _picture_filters(rng: np.random.Generator, size: int, count: int) -> np.ndarray:
+def picture_filters(rng: np.random.Generator, size: int, count: int) -> np.ndarray:
     """A quarter colour blobs, the rest Gabor filters in random colours: `(size, size, 3, count)`."""
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     window = np.exp(-(x**2 + y**2) / (2 * (size / 4) ** 2))
@@ -163,7 +170,7 @@ def _picture_filters(rng: np.random.Generator, size: int, count: int) -> np.ndar
     return kernel
 
 
-def _sound_filters(rng: np.random.Generator, size: tuple[int, int], count: int) -> np.ndarray:
+def sound_filters(rng: np.random.Generator, size: tuple[int, int], count: int) -> np.ndarray:
     """Spectro-temporal filters: windowed waves of random rate in time and scale in frequency.
 
     A quarter is constant in time (the spectrum alone), and a quarter of those constant in frequency as well.
@@ -191,7 +198,7 @@ def _sound_filters(rng: np.random.Generator, size: tuple[int, int], count: int) 
     return kernel
 
 
-def _mixing(rng: np.random.Generator, shape: tuple[int, ...], gain: float) -> np.ndarray:
+def mixing(rng: np.random.Generator, shape: tuple[int, ...], gain: float) -> np.ndarray:
     """Random kernel whose filters each sum to zero, so that about half of the answers are negative."""
     kernel = rng.normal(size=shape)
     axes = tuple(range(len(shape) - 1))

@@ -234,12 +234,14 @@ class Features:
       source: their rows, `(10, *info.shape)` each.
       info: what they are.
       ids: the video of each row; None for the authors' files, one row a line of Annotations.txt.
+      seconds: length of each row's video, float32; None where it is not known.
     """
 
     place: Path
     source: Source
     info: FeatureInfo
     ids: tuple[str, ...] | None
+    seconds: np.ndarray | None = None
 
 
 def available_features(folder) -> tuple[str, ...]:
@@ -302,7 +304,8 @@ def _features_in_shards(folder: Path, modality: str) -> Features:
     source = shards.sources[modality]
     if source.shape[0] != SEGMENTS:
         raise InputError(f"{folder}: clips of {source.shape[0]} s where AVE has {SEGMENTS} s; extract them again.")
-    return Features(folder, source, shards.features[modality], tuple(shards.ids))
+    seconds = np.maximum(shards.audio_seconds, shards.video_seconds)
+    return Features(folder, source, shards.features[modality], tuple(shards.ids), seconds)
 
 
 def _check_count(place: Path, source: Source, annotations: Sequence[Annotation]) -> None:

@@ -6,7 +6,6 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from avpipeline.datasets.ave import (
     ANNOTATIONS,
@@ -26,8 +25,8 @@ from avpipeline.datasets.ave import (
     segment_labels,
     video_labels,
 )
-from avpipeline.datasets.base import Source
-from avpipeline.datasets.findings import Finding, missing, note, ok, wrong
+from avpipeline.datasets.findings import Finding, expect, failed, missing, note, ok, value_findings, wrong
+from avpipeline.datasets.listings import some
 from avpipeline.errors import InputError
 from avpipeline.hdf5 import FEATURE_FILES, H5Source
 
@@ -36,9 +35,6 @@ VIDEOS = 4143
 CLASSES = 28
 SPLIT_SIZES = {"train": 3339, "val": 402, "test": 402}
 NOISY_VIDEOS = 178
-
-_ROWS_AT_ONCE = 16
-_NAMED = 5
 
 
 def check_ave(folder: Path, *, values: bool = True) -> Iterator[Finding]:
@@ -60,7 +56,7 @@ def check_ave(folder: Path, *, values: bool = True) -> Iterator[Finding]:
         try:
             annotations = read_annotations(folder / ANNOTATIONS)
         except InputError as error:
-            yield _failed(folder / ANNOTATIONS, error)
+            yield failed(folder / ANNOTATIONS, error)
     else:
         yield missing(ANNOTATIONS, "every label and id; nothing can be trained or compared without it")
     if annotations:
@@ -83,19 +79,11 @@ def _split_files(split: str) -> tuple[str, str, str]:
     return f"{split}_order.h5", f"{split}Set.txt", f"{split}_order_match.h5"
 
 
-def _expect(about: str, right: bool, text: str, expected: str) -> Finding:
-    return ok(about, text) if right else wrong(about, f"{text}, {expected} expected")
-
-
-def _failed(path: Path, error: InputError) -> Finding:
-    return wrong(path.name, str(error).removeprefix(f"{path}: "))
-
-
 def _annotation_findings(folder: Path, annotations: Sequence[Annotation]) -> Iterator[Finding]:
     lines = (folder / ANNOTATIONS).read_text(encoding="utf-8-sig").rstrip().splitlines()
     heading = "with" if len(lines) > len(annotations) else "without"
     count = len(annotations)
-    yield _expect(ANNOTATIONS, count == VIDEOS, f"{count} rows, {heading} a header row", f"{VIDEOS} rows")
+    yield expect(ANNOTATIONS, count == VIDEOS, f"{count} rows, {heading} a header row", f"{VIDEOS} rows")
 
     ids = Counter(item.video_id for item in annotations)
     twice = sum(times > 1 for times in ids.values())
@@ -112,7 +100,7 @@ def _annotation_findings(folder: Path, annotations: Sequence[Annotation]) -> Ite
             yield note(ANNOTATIONS, f"row {row} ({item.category}, {item.video_id}) is {span}: no foreground")
 
     names = class_names(annotations)[:-1]
-    yield _expect(ANNOTATIONS, len(names) == CLASSES, f"{len(names)} classes", f"{CLASSES} classes")
+    yield expect(ANNOTATIONS, len(names) == CLASSES, f"{len(names)} classes", f"{CLASSES} classes")
     counts = Counter(item.category for item in annotations)
     for index, name in enumerate(names):
         yield ok("class", f"{index:2d} {name}: {counts[name]} videos")
@@ -133,10 +121,10 @@ def _split_findings(folder: Path, annotations: Sequence[Annotation]) -> Iterator
         try:
             orders[split] = order = read_order(folder, split, annotations)
         except InputError as error:
-            yield _failed(folder / here[0], error)
+            yield failed(folder / here[0], error)
             continue
         size = SPLIT_SIZES[split]
-        yield _expect(here[0], len(order) == size, f"{len(order)} videos", f"{size} videos")
+        yield expect(here[0], len(order) == size, f"{len(order)} videos", f"{size} videos")
         if len(here) == 2:
             yield _compare_listing(folder / listing, [annotations[row] for row in order])
     yield from _overlap_findings(orders, annotations, "")
@@ -169,12 +157,12 @@ def _overlap_findings(
         if rows:
             yield wrong(about, f"{rows} rows are in both")
         elif shared:
-            yield note(about, f"{len(shared)} video ids are in both ({_some(shared)}); left as published")
+            yield note(about, f"{len(shared)} video ids are in both ({some(shared)}); left as published")
         else:
             yield ok(about, "no video id is in both")
     if len(orders) == len(SPLITS):
         left = len(annotations) - len(set(np.concatenate(list(orders.values()))))
-        yield _expect(f"splits{task}", not left, f"{left} rows of {ANNOTATIONS} are in none", "0")
+        yield expect(f"splits{task}", not left, f"{left} rows of {ANNOTATIONS} are in none", "0")
 
 
 def _match_findings(folder: Path, annotations: Sequence[Annotation]) -> Iterator[Finding]:
@@ -188,12 +176,12 @@ def _match_findings(folder: Path, annotations: Sequence[Annotation]) -> Iterator
         try:
             orders[split] = order = read_order(folder, split, annotations, matched=True)
         except InputError as error:
-            yield _failed(folder / name, error)
+            yield failed(folder / name, error)
             continue
         short = int((spans[order] < SEGMENTS).sum())
         text = f"{len(order)} videos, {short} of them with an event shorter than {SEGMENTS} s"
         right = len(order) == SPLIT_SIZES[split] and (split != "test" or short == len(order))
-        yield _expect(name, right, text, f"{SPLIT_SIZES[split]} videos{', all short' if split == 'test' else ''}")
+        yield expect(name, right, text, f"{SPLIT_SIZES[split]} videos{', all short' if split == 'test' else ''}")
     yield from _overlap_findings(orders, annotations, " (cross-modality)")
 
 
@@ -209,7 +197,7 @@ def _feature_findings(
         if annotations:
             feature_rows(features, annotations)
     except InputError as error:
-        yield _failed(folder / name, error)
+        yield failed(folder / name, error)
         return
     name = SHARDS_MANIFEST if features.place.is_dir() else name
     source = features.source
@@ -219,7 +207,7 @@ def _feature_findings(
     whose = "taken as the released ones" if released else f"made here ({features.info.sha256[:12]})"
     yield ok(name, f"{features.info.label}, weights '{features.info.weights}', {whose}")
     if values:
-        yield from _value_findings(name, source, non_negative=released)
+        yield from value_findings(name, source, non_negative=released)
 
 
 def _table_findings(
@@ -232,43 +220,15 @@ def _table_findings(
     try:
         source = open_table(folder, name, annotations)
     except InputError as error:
-        yield _failed(path, error)
+        yield failed(path, error)
         return
     yield ok(name, f"{len(source)} rows of shape {source.shape}, key '{source.key}', {source.number_type}")
     if TABLES[name].of == "noisy" and len(source) != NOISY_VIDEOS:
         yield wrong(name, f"{len(source)} rows, {NOISY_VIDEOS} expected")
     if values:
-        yield from _value_findings(name, source, non_negative=True)
+        yield from value_findings(name, source, non_negative=True)
     if annotations:
         yield from _label_findings(name, source, annotations)
-
-
-def _value_findings(name: str, source: Source, *, non_negative: bool) -> Iterator[Finding]:
-    """Reads all rows, a few at a time; `non_negative`: as labels are, and the released features (after a ReLU)."""
-    bad, lowest, highest, zeros = [], np.inf, -np.inf, 0
-    for start in tqdm(range(0, len(source), _ROWS_AT_ONCE), desc=name, unit="block", leave=False, disable=None):
-        for block in _good_blocks(source, np.arange(start, min(start + _ROWS_AT_ONCE, len(source))), bad):
-            lowest, highest = min(lowest, block.min()), max(highest, block.max())
-            zeros += int((block == 0).sum())
-    if bad:
-        yield wrong(name, f"{len(bad)} rows hold NaN or infinite numbers or cannot be read: {_some(bad)}")
-    if np.isfinite(lowest):
-        numbers = (len(source) - len(bad)) * int(np.prod(source.shape))
-        yield ok(name, f"numbers from {lowest:.4g} to {highest:.4g}, {zeros / numbers:.1%} of them zero")
-    if non_negative and lowest < 0:
-        yield wrong(name, "holds negative numbers, the published file has none; it is something else")
-
-
-def _good_blocks(source: Source, rows: np.ndarray, bad: list[int]) -> Iterator[np.ndarray]:
-    """The rows at once, or one by one where one of them is bad; the bad ones are added to `bad`."""
-    try:
-        yield source.read(rows)
-    except InputError:
-        for row in rows:
-            try:
-                yield source.read(row[np.newaxis])
-            except InputError:
-                bad.append(int(row))
 
 
 def _label_findings(name: str, source: H5Source, annotations: Sequence[Annotation]) -> Iterator[Finding]:
@@ -284,16 +244,12 @@ def _label_findings(name: str, source: H5Source, annotations: Sequence[Annotatio
     try:
         labels = source.read(np.arange(len(source)))
     except InputError as error:
-        yield _failed(source.path, error)
+        yield failed(source.path, error)
         return
     differing = (labels != rebuilt(annotations)).reshape(len(source), -1)
     rows = np.flatnonzero(differing.any(-1))
     what = "background only" if TABLES[name].of == "noisy" else f"labels rebuilt from {ANNOTATIONS}"
     if rows.size:
-        yield wrong(name, f"differs from {what} in {rows.size} rows: {_some(rows)}")
+        yield wrong(name, f"differs from {what} in {rows.size} rows: {some(rows)}")
     else:
         yield ok(name, f"0 mismatches against {what}")
-
-
-def _some(items: Sequence) -> str:
-    return ", ".join(str(item) for item in items[:_NAMED]) + (", ..." if len(items) > _NAMED else "")

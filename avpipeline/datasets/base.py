@@ -16,6 +16,7 @@ class Source(Protocol):
 
     Attributes:
       shape: shape of one row, e.g. `(10, 7, 7, 512)`.
+      dtype: of the rows, only where it is not float32 (a clip's frames are uint8); see `row_dtype`.
     """
 
     shape: tuple[int, ...]
@@ -23,8 +24,12 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """Rows by index, in the order asked for: `(len(rows), *shape)` float32; InputError on NaN."""
+        """Rows by index, in the order asked for: `(len(rows), *shape)`; InputError on NaN."""
         ...
+
+
+def row_dtype(source: Source) -> np.dtype:
+    return np.dtype(getattr(source, "dtype", np.float32))
 
 
 class ArraySource:
@@ -53,6 +58,7 @@ class SelectedRows:
         self.source = source
         self.rows = np.asarray(rows, np.int64)
         self.shape = tuple(source.shape)
+        self.dtype = row_dtype(source)
 
     def __len__(self) -> int:
         return len(self.rows)

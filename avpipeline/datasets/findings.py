@@ -1,7 +1,18 @@
 """What a check of a dataset's files found out."""
 
 import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from avpipeline.datasets.base import Source
+from avpipeline.datasets.listings import some
+from avpipeline.errors import InputError
+
+_ROWS_AT_ONCE = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,3 +45,41 @@ def missing(about: str, text: str) -> Finding:
 
 def wrong(about: str, text: str) -> Finding:
     return Finding("wrong", about, text)
+
+
+def expect(about: str, right: bool, text: str, expected: str) -> Finding:
+    """Ok where it is `right`, else wrong, with what was expected."""
+    return ok(about, text) if right else wrong(about, f"{text}, {expected} expected")
+
+
+def failed(path: Path, error: InputError) -> Finding:
+    """Wrong, in the words of the error about that file."""
+    return wrong(path.name, str(error).removeprefix(f"{path}: "))
+
+
+def value_findings(name: str, source: Source, *, non_negative: bool) -> Iterator[Finding]:
+    """Reads all rows, a few at a time; `non_negative`: as labels are, and the released features (after a ReLU)."""
+    bad, lowest, highest, zeros = [], np.inf, -np.inf, 0
+    for start in tqdm(range(0, len(source), _ROWS_AT_ONCE), desc=name, unit="block", leave=False, disable=None):
+        for block in _good_blocks(source, np.arange(start, min(start + _ROWS_AT_ONCE, len(source))), bad):
+            lowest, highest = min(lowest, block.min()), max(highest, block.max())
+            zeros += int((block == 0).sum())
+    if bad:
+        yield wrong(name, f"{len(bad)} rows hold NaN or infinite numbers or cannot be read: {some(bad)}")
+    if np.isfinite(lowest):
+        numbers = (len(source) - len(bad)) * int(np.prod(source.shape))
+        yield ok(name, f"numbers from {lowest:.4g} to {highest:.4g}, {zeros / numbers:.1%} of them zero")
+    if non_negative and lowest < 0:
+        yield wrong(name, "holds negative numbers, the published file has none; it is something else")
+
+
+def _good_blocks(source: Source, rows: np.ndarray, bad: list[int]) -> Iterator[np.ndarray]:
+    """The rows at once, or one by one where one of them is bad; the bad ones are added to `bad`."""
+    try:
+        yield source.read(rows)
+    except InputError:
+        for row in rows:
+            try:
+                yield source.read(row[np.newaxis])
+            except InputError:
+                bad.append(int(row))

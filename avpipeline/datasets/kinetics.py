@@ -1,0 +1,248 @@
+"""Kinetics-400 and Kinetics-Sounds, its classes that can be both seen and heard (Kay et al., "The Kinetics human
+action video dataset", 2017; Arandjelovic and Zisserman, "Look, listen and learn", 2017).
+
+Three lists of Kinetics-Sounds' classes circulate. 34 names are the original ones, of before Kinetics-400 was
+published; there four of them have other names and three do not exist. 32 names are Kinetics-400's own. The third
+numbers 31 classes and does not name them.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from avpipeline.datasets.listings import Row, class_number, numbered, read_names, read_table, require_unique
+from avpipeline.datasets.video_lists import VideoList, hold_out, one_hot, unshared
+from avpipeline.errors import InputError
+
+SPLITS = ("train", "val", "test")
+LABEL_MAP = "label_map_k400.txt"
+LIST_FILES = {"train": ("train.csv",), "val": ("val.csv", "validate.csv"), "test": ("test.csv",)}
+COLUMNS = ("label", "youtube_id", "time_start", "time_end")
+
+NUMBERED_CLASSES = 31
+NUMBERED_FILES = {"train": "ks_my_train.txt", "test": "ks_my_test.txt"}
+NUMBERED_NAMES = "kinetics_sounds_31_names.txt"
+
+_MUSIC = tuple(
+    f"playing {instrument}"
+    for instrument in (
+        "accordion",
+        "bagpipes",
+        "bass guitar",
+        "clarinet",
+        "drums",
+        "guitar",
+        "harmonica",
+        "keyboard",
+        "organ",
+        "piano",
+        "saxophone",
+        "trombone",
+        "trumpet",
+        "violin",
+        "xylophone",
+    )
+)
+_SAME_NAME = (
+    "blowing nose",
+    "bowling",
+    "chopping wood",
+    "laughing",
+    "ripping paper",
+    "shoveling snow",
+    "shuffling cards",
+    "singing",
+    "tap dancing",
+    "tapping guitar",
+    "tapping pen",
+    "tickling",
+    *_MUSIC,
+)
+# The original name -> Kinetics-400's.
+RENAMED = {
+    "blowing out": "blowing out candles",
+    "dribbling ball": "dribbling basketball",
+    "mowing the lawn by pushing lawnmower": "mowing lawn",
+    "stomping": "stomping grapes",
+}
+# Original names of which Kinetics-400 has no class.
+NOT_IN_KINETICS_400 = ("fingerpicking", "patting", "typing")
+
+SOUNDS_CLASSES = {
+    32: tuple(sorted((*_SAME_NAME, *RENAMED.values(), "strumming guitar"))),
+    34: tuple(sorted((*_SAME_NAME, *RENAMED, *NOT_IN_KINETICS_400))),
+}
+
+_YOUTUBE = r"(?P<video>[\w-]{11})"
+_NUMBERED_CLIP = re.compile(rf"{_YOUTUBE}_(?P<start>\d+)(_(?P<end>\d+))?", re.ASCII)
+
+
+def read_kinetics400(data_dir, name: str) -> VideoList:
+    """One split of Kinetics-400 from its official lists: 400 classes, one label a video.
+
+    Args:
+      data_dir: folder with train.csv, val.csv (or validate.csv) and test.csv, whose headings name at least the
+        columns label, youtube_id, time_start and time_end, and with label_map_k400.txt; without that the classes
+        are the names in train.csv, sorted, which is the same order.
+      name: "train", "val" or "test", the official splits.
+
+    Raises:
+      InputError: a file is missing or malformed, a class is unknown, a clip is listed twice.
+    """
+    names = kinetics_classes(data_dir)
+    return _video_list("kinetics400", name, _read_rows(data_dir, name, names), names, str)
+
+
+def read_kinetics_sounds(data_dir, name: str, classes: int = 32) -> VideoList:
+    """One split of Kinetics-Sounds, whose classes are one of the three lists.
+
+    32 and 34 classes are taken out of Kinetics-400's official lists, with its splits. A class of the 34 is found
+    by the original name or by Kinetics-400's; the three of `NOT_IN_KINETICS_400` stay without videos where the
+    lists do not have them.
+
+    31 classes are read from ks_my_train.txt and ks_my_test.txt, whose lines are `clip,seconds,number`. The classes
+    are called "class 0" to "class 30" unless kinetics_sounds_31_names.txt, which users must supply, names them,
+    one a line in the order of the numbers. There is no validation list: a tenth of each class's training videos is
+    held out.
+
+    Args:
+      data_dir: folder with the lists.
+      name: "train", "val" or "test".
+      classes: 31, 32 or 34.
+
+    Raises:
+      InputError: as of `read_kinetics400`; or another number of classes.
+    """
+    if classes == NUMBERED_CLASSES:
+        return _read_numbered(Path(data_dir), name)
+    if classes not in SOUNDS_CLASSES:
+        raise InputError(f"kinetics_sounds: has no list of {classes} classes, only of 31, 32 and 34.")
+    names = SOUNDS_CLASSES[classes]
+    # Kinetics-400's name -> the list's name.
+    own = {new: old for old, new in RENAMED.items() if old in names} | {name: name for name in names}
+    known = (*kinetics_classes(data_dir), *own)
+    rows = [row for row in _read_rows(data_dir, name, known) if row["label"] in own]
+    return _video_list(f"kinetics_sounds-{classes}", name, rows, names, own.get)
+
+
+def kinetics_classes(data_dir) -> tuple[str, ...]:
+    """Kinetics-400's class names in label order: label_map_k400.txt, or the sorted names in train.csv."""
+    path = Path(data_dir) / LABEL_MAP
+    if path.exists():
+        return read_names(path, 400)
+    labels = {row["label"] for row in read_table(list_path(data_dir, "train"), COLUMNS, heading=True)}
+    return tuple(sorted(labels))
+
+
+def numbered_classes(data_dir) -> tuple[str, ...]:
+    """Names of the 31 classes, or "class 0" to "class 30" where nobody names them."""
+    path = Path(data_dir) / NUMBERED_NAMES
+    if path.exists():
+        return read_names(path, NUMBERED_CLASSES)
+    return tuple(f"class {number}" for number in range(NUMBERED_CLASSES))
+
+
+def list_path(data_dir, name: str) -> Path:
+    """Kinetics-400's official list of a split."""
+    _check_split("kinetics400", name)
+    paths = [Path(data_dir) / file for file in LIST_FILES[name]]
+    return next((path for path in paths if path.exists()), paths[0])
+
+
+def _check_split(dataset: str, name: str) -> None:
+    if name not in SPLITS:
+        raise InputError(f"{dataset}: has no split '{name}', only {', '.join(SPLITS)}.")
+
+
+def _read_rows(data_dir, name: str, known: Sequence[str]) -> list[Row]:
+    rows = read_table(list_path(data_dir, name), COLUMNS, heading=True)
+    numbers = numbered(known)
+    for row in rows:
+        class_number(row, row["label"], numbers, "Kinetics-400")
+        if not re.fullmatch(_YOUTUBE, row["youtube_id"], re.ASCII):
+            raise row.error(f"has the youtube_id '{row['youtube_id']}', which is not of 11 characters")
+        if row.number("time_start") >= row.number("time_end"):
+            raise row.error(f"ends at {row['time_end']} s and starts at {row['time_start']} s")
+    require_unique(rows, _clip)
+    return rows
+
+
+def _clip(row: Row) -> str:
+    return _clip_name(row["youtube_id"], row.number("time_start"), row.number("time_end"))
+
+
+def _clip_name(video: str, start: float, end: float) -> str:
+    """The name of a clip as the common tools download it."""
+    return f"{video}_{start:06.0f}_{end:06.0f}"
+
+
+def _video_list(
+    dataset: str, name: str, rows: Sequence[Row], names: Sequence[str], own_name: Callable[[str], str]
+) -> VideoList:
+    if not rows:
+        raise InputError(
+            f"{dataset}: the official list of split {name} has no video of its classes; check the files."
+        )
+    ids = [_clip(row) for row in rows]
+    aliases = [(f"{row['youtube_id']}_{row.number('time_start'):.0f}", row["youtube_id"]) for row in rows]
+    numbers = numbered(names)
+    return VideoList(
+        dataset=dataset,
+        name=name,
+        ids=tuple(ids),
+        class_names=tuple(names),
+        labels=one_hot([numbers[own_name(row["label"])] for row in rows], len(names)),
+        files=tuple(f"{row['label']}/{clip}.mp4" for row, clip in zip(rows, ids, strict=True)),
+        starts=np.array([row.number("time_start") for row in rows]),
+        ends=np.array([row.number("time_end") for row in rows]),
+        aliases=unshared(ids, aliases),
+    )
+
+
+def _read_numbered(folder: Path, name: str) -> VideoList:
+    dataset = f"kinetics_sounds-{NUMBERED_CLASSES}"
+    _check_split(dataset, name)
+    path = folder / NUMBERED_FILES["test" if name == "test" else "train"]
+    names = numbered_classes(folder)
+    rows = read_table(path, ("clip", "seconds", "number"), heading=False)
+    require_unique(rows, lambda row: row["clip"])
+    spans = [_span(row) for row in rows]
+    classes = [_number(row) for row in rows]
+    ids = [row["clip"] for row in rows]
+    videos = VideoList(
+        dataset=dataset,
+        name=name,
+        ids=tuple(ids),
+        class_names=names,
+        labels=one_hot(classes, len(names)),
+        files=tuple(f"{clip}.mp4" for clip in ids),
+        starts=np.array([start for _, start, _ in spans]),
+        ends=np.array([end for _, _, end in spans]),
+        aliases=unshared(ids, [(_clip_name(*span), f"{span[0]}_{span[1]:.0f}", span[0]) for span in spans]),
+    )
+    if name == "test":
+        return videos
+    # Clips of one YouTube video stay together.
+    held = dict(zip(("train", "val"), hold_out(classes, [video for video, _, _ in spans]), strict=True))
+    return videos.select(held[name])
+
+
+def _number(row: Row) -> int:
+    if not row["number"].isdecimal() or int(row["number"]) >= NUMBERED_CLASSES:
+        raise row.error(f"has the class number '{row['number']}' where 0 to {NUMBERED_CLASSES - 1} belong")
+    return int(row["number"])
+
+
+def _span(row: Row) -> tuple[str, float, float]:
+    """YouTube id, start and end in seconds."""
+    match = _NUMBERED_CLIP.fullmatch(row["clip"])
+    if not match:
+        raise row.error(
+            f"has '{row['clip']}', which is not a YouTube id, a start and perhaps an end joined by '_'"
+        )
+    start, seconds = float(match["start"]), row.number("seconds")
+    if match["end"] and float(match["end"]) - start != seconds:
+        raise row.error(f"gives '{row['clip']}' a length of {row['seconds']} s")
+    return match["video"], start, start + seconds

@@ -1,0 +1,163 @@
+"""LLP, "Look, Listen and Parse": 11,849 ten-second videos with one or more of 25 event categories each (Tian et
+al., "Unified multisensory perception: weakly-supervised audio-visual video parsing", ECCV 2020)."""
+
+import dataclasses
+import hashlib
+import re
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from avpipeline.datasets.listings import Row, class_number, numbered, read_table, require_unique
+from avpipeline.datasets.video_lists import VideoList, unshared
+from avpipeline.errors import InputError
+
+SPLITS = ("train", "val", "test")
+LIST_FILES = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
+EVENT_FILES = {"audio": "AVVP_eval_audio.csv", "visual": "AVVP_eval_visual.csv"}
+SECONDS = 10
+
+# In the order in which the authors number them.
+CLASS_NAMES = (
+    "Speech",
+    "Car",
+    "Cheering",
+    "Dog",
+    "Cat",
+    "Frying_(food)",
+    "Basketball_bounce",
+    "Fire_alarm",
+    "Chainsaw",
+    "Cello",
+    "Banjo",
+    "Singing",
+    "Chicken_rooster",
+    "Violin_fiddle",
+    "Vacuum_cleaner",
+    "Baby_laughter",
+    "Accordion",
+    "Lawn_mower",
+    "Motorcycle",
+    "Helicopter",
+    "Acoustic_guitar",
+    "Telephone_bell_ringing",
+    "Baby_cry_infant_cry",
+    "Blender",
+    "Clapping",
+)
+
+_NUMBERS = numbered(CLASS_NAMES)
+_CLIP = re.compile(r"(?P<video>[\w-]{11})_(?P<start>\d+(\.\d+)?)_(?P<end>\d+(\.\d+)?)", re.ASCII)
+
+TrainingLabels = Literal["all", "drawn", "single"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """One line of AVVP_eval_audio.csv or AVVP_eval_visual.csv.
+
+    Attributes:
+      clip: the video, as in the lists; a few are written otherwise there and belong to no listed video.
+      onset, offset: seconds of the clip. Published rows with `onset >= offset` exist: such an event fills nothing.
+      label: class number.
+    """
+
+    clip: str
+    onset: float
+    offset: float
+    label: int
+
+
+def read_llp(data_dir, name: str, training_labels: TrainingLabels = "all") -> VideoList:
+    """One split of LLP, with all labels of every video or, for training, with one label a video.
+
+    The event layers' paper trains "with the restriction of a single label per video" and tests on all labels; how
+    that label is chosen it does not say. "drawn" keeps every training video and one of its labels, which follows
+    from the video's name (its SHA-256), whatever the seed. "single" keeps the training videos that have one label
+    only. Validation and test videos have all their labels in either case.
+
+    Args:
+      data_dir: folder with AVVP_train.csv, AVVP_val_pd.csv and AVVP_test_pd.csv, tab-separated with the heading
+        filename, event_labels.
+      name: "train", "val" or "test".
+      training_labels: "all", "drawn" or "single".
+
+    Raises:
+      InputError: a file is missing or malformed, a class is unknown, a video is listed twice.
+    """
+    if name not in SPLITS:
+        raise InputError(f"llp: has no split '{name}', only {', '.join(SPLITS)}.")
+    if training_labels not in get_args(TrainingLabels):
+        known = ", ".join(get_args(TrainingLabels))
+        raise InputError(f"llp: training labels are {known}, not '{training_labels}'.")
+    rows = read_table(
+        Path(data_dir) / LIST_FILES[name], ("filename", "event_labels"), heading=True, delimiter="\t"
+    )
+    require_unique(rows, lambda row: row["filename"])
+    spans = [_span(row) for row in rows]
+    ids = tuple(row["filename"] for row in rows)
+    labels = np.zeros((len(rows), len(CLASS_NAMES)), np.float32)
+    for video, row in zip(labels, rows, strict=True):
+        video[_classes(row)] = 1
+    videos = VideoList(
+        dataset="llp" if training_labels == "all" else f"llp-{training_labels}",
+        name=name,
+        ids=ids,
+        class_names=CLASS_NAMES,
+        labels=labels,
+        files=tuple(f"{clip}.mp4" for clip in ids),
+        starts=np.array([start for _, start, _ in spans]),
+        ends=np.array([end for _, _, end in spans]),
+        aliases=unshared(ids, [(video,) for video, _, _ in spans]),
+    )
+    if name != "train" or training_labels == "all":
+        return videos
+    if training_labels == "single":
+        return videos.select(np.flatnonzero(labels.sum(1) == 1))
+    return dataclasses.replace(videos, labels=one_of_each(labels, ids))
+
+
+def read_llp_events(data_dir, modality: str) -> tuple[Event, ...]:
+    """The timed events of validation and test videos, as they are published.
+
+    Args:
+      modality: "audio" or "visual".
+
+    Raises:
+      InputError: the file is missing or malformed, a class is unknown, a time lies outside of the clip.
+    """
+    columns = ("filename", "onset", "offset", "event_labels")
+    rows = read_table(Path(data_dir) / EVENT_FILES[modality], columns, heading=True, delimiter="\t")
+    events = []
+    for row in rows:
+        onset, offset = row.number("onset"), row.number("offset")
+        if max(onset, offset) > SECONDS:
+            raise row.error(f"has an event from {onset:g} to {offset:g} s in a clip of {SECONDS} s")
+        events.append(
+            Event(row["filename"], onset, offset, class_number(row, row["event_labels"], _NUMBERS, "LLP"))
+        )
+    return tuple(events)
+
+
+def _span(row: Row) -> tuple[str, float, float]:
+    """YouTube id, start and end in seconds."""
+    match = _CLIP.fullmatch(row["filename"])
+    if not match or float(match["start"]) >= float(match["end"]):
+        raise row.error(
+            f"has the filename '{row['filename']}', which is not a YouTube id, start and end joined by '_'"
+        )
+    return match["video"], float(match["start"]), float(match["end"])
+
+
+def _classes(row: Row) -> list[int]:
+    return [class_number(row, name, _NUMBERS, "LLP") for name in row["event_labels"].split(",")]
+
+
+def one_of_each(labels: np.ndarray, ids: tuple[str, ...]) -> np.ndarray:
+    """One of each video's labels, `(videos, classes)` one-hot."""
+    drawn = np.zeros_like(labels)
+    for row, clip in enumerate(ids):
+        classes = np.flatnonzero(labels[row])
+        drawn[row, classes[int(hashlib.sha256(clip.encode()).hexdigest(), 16) % len(classes)]] = 1
+    return drawn

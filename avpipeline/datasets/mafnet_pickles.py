@@ -1,0 +1,154 @@
+"""AVE as the authors of MAFnet share it: features and labels of whole videos, three pickles for each split.
+
+`{train,val,test}Set_visual.p` (videos, 10, 1920), `..._audio.p` (videos, 10, 12, 8, 512) and `..._target.p`
+(videos, 28). A pickle can ask for any code to be run: these are read by an allow-list, arrays of numbers only.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from avpipeline.checkpoints import read_pickle_arrays
+from avpipeline.datasets.ave import ANNOTATIONS, SEGMENTS, read_annotations, read_order
+from avpipeline.datasets.base import ArraySource, Split
+from avpipeline.errors import InputError
+from avpipeline.features import FeatureInfo
+
+# What the authors' files hold: DenseNet-201's last activation averaged over space and over a second's 16 frames,
+# and VGGish's maps before its last pooling.
+FEATURES = {
+    "audio": FeatureInfo("vggish", "conv4_2", "audioset", "", (12, 8, 512)),
+    "visual": FeatureInfo("densenet201", "avg_pool", "imagenet", "", (1920,)),
+}
+
+# AVE's categories in the order of the authors' labels, which is alphabetical.
+CLASS_NAMES = (
+    "Accordion",
+    "Acoustic guitar",
+    "Baby cry, infant cry",
+    "Banjo",
+    "Bark",
+    "Bus",
+    "Cat",
+    "Chainsaw",
+    "Church bell",
+    "Clock",
+    "Female speech, woman speaking",
+    "Fixed-wing aircraft, airplane",
+    "Flute",
+    "Frying (food)",
+    "Goat",
+    "Helicopter",
+    "Horse",
+    "Male speech, man speaking",
+    "Mandolin",
+    "Motorcycle",
+    "Race car, auto racing",
+    "Rodents, rats, mice",
+    "Shofar",
+    "Toilet flush",
+    "Train horn",
+    "Truck",
+    "Ukulele",
+    "Violin, fiddle",
+)
+
+
+def pickle_path(folder, split: str, content: str) -> Path:
+    """The authors' file of a split's "audio", "visual" or "target"."""
+    return Path(folder) / f"{split}Set_{content}.p"
+
+
+def has_pickles(folder, split: str) -> bool:
+    """Whether a folder holds the authors' labels of a split."""
+    return pickle_path(folder, split, "target").exists()
+
+
+def load_mafnet_pickles(data_dir, split: str, *, modalities: Iterable[str] | None = None) -> Split:
+    """One split of AVE with video labels `(videos, 28)` from the authors' pickles.
+
+    A pickle is read whole: the training split's audio features take 6.1 GiB of memory, its visual ones 0.24 GiB.
+
+    Args:
+      data_dir: folder with the pickles; Annotations.txt and the split files are compared with where they are there.
+      split: "train", "val" or "test".
+      modalities: of "audio" and "visual"; None is both.
+
+    Raises:
+      InputError: a file is missing, damaged, holds anything but an array of the right shape, labels that are not
+        one-hot, another class order, or other videos than Annotations.txt lists.
+    """
+    folder = Path(data_dir)
+    wanted = tuple(FEATURES) if modalities is None else tuple(modalities)
+    unknown = [name for name in wanted if name not in FEATURES]
+    if unknown:
+        raise InputError(f"{folder}: the pickles hold no {unknown[0]} features, only {' and '.join(FEATURES)}.")
+    labels = _labels(folder, split)
+    arrays = {}
+    for name in wanted:
+        path = pickle_path(folder, split, name)
+        arrays[name] = _array(path, (SEGMENTS, *FEATURES[name].shape))
+        if len(arrays[name]) != len(labels):
+            target = pickle_path(folder, split, "target").name
+            raise InputError(
+                f"{path}: has {len(arrays[name])} videos and {target} {len(labels)}; the two do not belong together, "
+                "get both from one place."
+            )
+    return Split(
+        dataset="ave",
+        name=split,
+        # The pickles name no videos.
+        ids=tuple(f"{split}_{row:04d}" for row in range(len(labels))),
+        class_names=CLASS_NAMES,
+        inputs={name: ArraySource(array) for name, array in arrays.items()},
+        labels=labels,
+        features={name: FEATURES[name] for name in wanted},
+    )
+
+
+def _labels(folder: Path, split: str) -> np.ndarray:
+    path = pickle_path(folder, split, "target")
+    labels = _array(path, (len(CLASS_NAMES),))
+    if not len(labels):
+        raise InputError(f"{path}: has no videos; get the file again.")
+    if not (np.isin(labels, (0, 1)).all() and (labels.sum(-1) == 1).all()):
+        raise InputError(f"{path}: its labels are not one-hot; get the authors' file.")
+    _check_classes(folder, split, labels.sum(0).astype(np.int64))
+    return labels.astype(np.float32)
+
+
+def _check_classes(folder: Path, split: str, counts: np.ndarray) -> None:
+    """Compares how many videos each class has with Annotations.txt, where it lies beside the pickles.
+
+    Nothing in a pickle says which number stands for which class; AVE's classes are of different sizes, so a file
+    in another order is found out by its counts.
+    """
+    if not (folder / ANNOTATIONS).exists():
+        return
+    annotations = read_annotations(folder / ANNOTATIONS)
+    listed = [annotations[row].category for row in read_order(folder, split, annotations)]
+    if np.array_equal(counts, [listed.count(name) for name in CLASS_NAMES]):
+        return
+    path = pickle_path(folder, split, "target")
+    appearance = list(dict.fromkeys(item.category for item in annotations))
+    if np.array_equal(counts, [listed.count(name) for name in appearance]):
+        raise InputError(
+            f"{path}: numbers the classes in the order of {ANNOTATIONS}, the authors' labels are in alphabetical "
+            "order; write it with sorted class names."
+        )
+    raise InputError(
+        f"{path}: its classes have other numbers of videos than {ANNOTATIONS} and the split lists, with the classes "
+        "in alphabetical order; the files do not belong together, get them from one place."
+    )
+
+
+def _array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """The array of a pickle, `(videos, *shape)`."""
+    array = read_pickle_arrays(path)
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{path}: holds a {type(array).__name__} where one array is needed; get the authors' file.")
+    if array.shape[1:] != shape or array.ndim != 1 + len(shape):
+        needed = ", ".join(("videos", *map(str, shape)))
+        raise InputError(f"{path}: has the shape {array.shape} where ({needed}) is needed; these are other features.")
+    return array

@@ -1,0 +1,107 @@
+"""VGGSound: some 200,000 ten-second clips of 309 sounds whose source is seen (Chen et al., "VGGSound: a
+large-scale audio-visual dataset", 2020)."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from avpipeline.datasets.listings import Row, class_number, numbered, read_table, require_unique
+from avpipeline.datasets.video_lists import VideoList, hold_out, one_hot
+from avpipeline.errors import InputError
+
+SPLITS = ("train", "val", "test")
+CLASSES = 309
+SECONDS = 10
+FULL_LIST, TEST_LIST, STATISTICS = "vggsound.csv", "test.csv", "stat.csv"
+
+_YOUTUBE = re.compile(r"[\w-]{11}", re.ASCII)
+_TEST_FILE = re.compile(r"(?P<video>[\w-]{11})_(?P<start>\d{6})\.mp4", re.ASCII)
+
+
+def read_vggsound(data_dir, name: str) -> VideoList:
+    """One split of VGGSound; a class's label is its place among the sorted names.
+
+    There is no official validation split: a tenth of each class's training videos is held out.
+
+    Args:
+      data_dir: folder with vggsound.csv (YouTube id, start, label, train/test; no heading). For the test split
+        alone test.csv is enough (`id_%06d.mp4,label`). Where stat.csv is there, only its classes are accepted.
+      name: "train", "val" or "test".
+
+    Raises:
+      InputError: a file is missing or malformed, a class is unknown, a clip is listed twice.
+    """
+    if name not in SPLITS:
+        raise InputError(f"vggsound: has no split '{name}', only {', '.join(SPLITS)}.")
+    folder = Path(data_dir)
+    if (folder / FULL_LIST).exists() or name != "test":
+        rows = read_full_list(folder / FULL_LIST)
+    else:
+        rows = read_test_list(folder / TEST_LIST)
+    names = vggsound_classes(folder, rows)
+    numbers = numbered(names)
+    classes = np.array([class_number(row, row["label"], numbers, "VGGSound") for row in rows])
+    ids = [clip_name(row) for row in rows]
+    starts = np.array([row.number("start") for row in rows])
+    everything = VideoList(
+        dataset="vggsound",
+        name=name,
+        ids=tuple(ids),
+        class_names=names,
+        labels=one_hot(classes, len(names)),
+        files=tuple(f"{clip}.mp4" for clip in ids),
+        starts=starts,
+        ends=starts + SECONDS,
+        aliases=tuple((f"{row['video']}_{int(row.number('start'))}",) for row in rows),
+    )
+    chosen = np.flatnonzero([row["split"] == ("test" if name == "test" else "train") for row in rows])
+    if name != "test":
+        held = hold_out(classes[chosen], [rows[row]["video"] for row in chosen])
+        chosen = chosen[held[("train", "val").index(name)]]
+    return everything.select(chosen)
+
+
+def read_full_list(path) -> list[Row]:
+    """The rows of vggsound.csv with the columns "video", "start", "label" and "split" ("train" or "test")."""
+    rows = read_table(path, ("video", "start", "label", "split"), heading=False)
+    for row in rows:
+        if not _YOUTUBE.fullmatch(row["video"]):
+            raise row.error(f"has the YouTube id '{row['video']}', which is not of 11 characters")
+        row.number("start")
+        if row["split"] not in ("train", "test"):
+            raise row.error(f"has the split '{row['split']}', which is neither train nor test")
+    require_unique(rows, clip_name)
+    return rows
+
+
+def read_test_list(path) -> list[Row]:
+    """The rows of test.csv with the columns of `read_full_list`."""
+    rows = []
+    for row in read_table(path, ("file", "label"), heading=False):
+        match = _TEST_FILE.fullmatch(row["file"])
+        if not match:
+            raise row.error(f"has the file '{row['file']}', which is not of the form YouTubeId_000030.mp4")
+        fields = {"video": match["video"], "start": match["start"], "label": row["label"], "split": "test"}
+        rows.append(Row(row.path, row.line, fields))
+    require_unique(rows, clip_name)
+    return rows
+
+
+def read_statistics(path) -> list[Row]:
+    """The rows of stat.csv, one a class, with the columns "label", "videos" and "group"."""
+    rows = read_table(path, ("label", "videos", "group"), heading=False)
+    require_unique(rows, lambda row: row["label"])
+    return rows
+
+
+def vggsound_classes(folder: Path, rows: list[Row]) -> tuple[str, ...]:
+    """The sorted class names: of stat.csv where it is there, else of the list that was read."""
+    if (folder / STATISTICS).exists():
+        rows = read_statistics(folder / STATISTICS)
+    return tuple(sorted({row["label"] for row in rows}))
+
+
+def clip_name(row: Row) -> str:
+    """The name of a clip as the official test list writes it: `id_%06d`."""
+    return f"{row['video']}_{int(row.number('start')):06d}"

@@ -1,0 +1,45 @@
+"""Event-Specific Audio-Visual Fusion Layers (Senocak et al., WACV 2023)."""
+
+import avpipeline  # noqa: F401  first: it quiets TensorFlow's start
+
+# isort: split
+from eventlayers.analysis import category_counts, category_layers, complementary_counts, most_activating
+from eventlayers.config import LAYERS, MODELS, PRESETS, ModelConfig, TrainConfig, model_config, train_config
+from eventlayers.layers import (
+    AudioEventLayer,
+    ContinuousEventLayer,
+    InstantEventLayer,
+    OnsetEventLayer,
+    VisualEventLayer,
+)
+from eventlayers.localization import sound_localization
+from eventlayers.models import build_model, moment_features
+from eventlayers.training import compile_model
+from eventlayers.voting import label_sets, multi_label_f1, video_accuracy, vote
+
+__all__ = [
+    "LAYERS",
+    "MODELS",
+    "PRESETS",
+    "AudioEventLayer",
+    "ContinuousEventLayer",
+    "InstantEventLayer",
+    "ModelConfig",
+    "OnsetEventLayer",
+    "TrainConfig",
+    "VisualEventLayer",
+    "build_model",
+    "category_counts",
+    "category_layers",
+    "compile_model",
+    "complementary_counts",
+    "label_sets",
+    "model_config",
+    "moment_features",
+    "most_activating",
+    "multi_label_f1",
+    "sound_localization",
+    "train_config",
+    "video_accuracy",
+    "vote",
+]

@@ -1,0 +1,49 @@
+"""`python -m eventlayers.convert mc3_18-a90a0ba3.pth OUT.keras`: torchvision's MC3-18, the video backbone, for Keras.
+
+The paper's authors publish no weights of their own. Training reads the checkpoint itself (`--video-weights`); the
+`.keras` file is for everything else that reads Keras models.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import tyro
+
+from avpipeline.backbones import mc3
+from avpipeline.cli import run
+from avpipeline.errors import InputError
+from avpipeline.files import atomic_path
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Files to read and write."""
+
+    checkpoint: tyro.conf.Positional[Path]
+    """A torchvision checkpoint, e.g. mc3_18-a90a0ba3.pth, in torch's legacy or zip container."""
+    out: tyro.conf.Positional[Path]
+    """The .keras file to write: the network with its classifier."""
+    network: mc3.Name = "mc3_18"
+    """Which network the checkpoint is of; MC3-18 is the paper's."""
+    frames: int = mc3.FRAMES
+    """Frames of a clip that the written model takes."""
+    size: int = mc3.FRAME_SIZE
+    """Height and width of its frames."""
+
+
+def main(settings: Settings) -> None:
+    """Converts a torchvision checkpoint of a video network to a .keras model of normalised frames."""
+    if settings.out.suffix != ".keras":
+        raise InputError(f"{settings.out}: a Keras model is written as .keras; choose a name that ends so.")
+    if settings.frames < 1 or settings.size < 1:
+        raise InputError(f"--frames {settings.frames} --size {settings.size}: both must be at least 1.")
+    sizes = {"frames": settings.frames, "size": settings.size}
+    model = mc3.build_video_classifier(settings.network, settings.checkpoint, **sizes)
+    with atomic_path(settings.out) as temporary:
+        model.save(temporary)
+    trainable = sum(weight.numpy().size for weight in model.trainable_weights)
+    print(f"{settings.checkpoint}: {model.name}, {trainable:,} trainable parameters, written to {settings.out}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, prog="python -m eventlayers.convert"))

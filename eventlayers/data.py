@@ -1,0 +1,154 @@
+"""The videos that the event layers are trained and measured on: labels of whole videos, and their files.
+
+From the files come either clips (frames, sound, onsets) or what frozen backbones make of them, both kept in the
+cache; see `avpipeline.clips`.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from avpipeline.clips import FrameFormat, clip_inputs
+from avpipeline.datasets import VIDEO_DATASETS, read_video_list
+from avpipeline.datasets.base import Split
+from avpipeline.datasets.llp import one_of_each
+from avpipeline.datasets.rendered import RenderedSettings, rendered_clips
+from avpipeline.datasets.video_lists import find_clips
+from avpipeline.errors import InputError
+from avpipeline.moments import MomentBackbones, moment_backbones, moment_inputs
+from avpipeline.rendering.storyboards import CATEGORIES
+from avpipeline.saved import load_model
+from eventlayers.config import BACKBONE_MODELS, ModelConfig
+from eventlayers.models import BACKBONES
+
+# How the networks under the event layers take frames: MC3-18 as torchvision's weights want them.
+FRAME_FORMATS = {"published": FrameFormat(), "small": FrameFormat(32, None)}
+# Rendered test beds -> events in each clip.
+RENDERED = {"rendered": 1, "rendered_pairs": 2}
+DATASETS = {
+    "rendered": "made-up clips with one event each",
+    "rendered_pairs": "made-up clips with two events each; training has one label a clip, drawn from its two",
+    **{name: text for name, text in VIDEO_DATASETS.items() if name != "rendered"},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Which dataset, and where it lies.
+
+    Attributes:
+      dataset: one of `DATASETS`.
+      lists: folder of its official lists; None for the rendered ones.
+      clips: folder of its video files; None is the folder of the lists.
+    """
+
+    dataset: str
+    lists: Path | None = None
+    clips: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Videos:
+    """One split's videos.
+
+    Attributes:
+      source, name: where they are from and which split.
+      ids: one a video.
+      class_names: in label order.
+      labels: `(videos, classes)` float32.
+      paths: of their files.
+      kinds: of rendered clips, "continuous", "rhythmic" or "instant"; empty for others.
+    """
+
+    source: Source
+    name: str
+    ids: tuple[str, ...]
+    class_names: tuple[str, ...]
+    labels: np.ndarray
+    paths: tuple[Path, ...]
+    kinds: tuple[str, ...] = ()
+
+
+def require_source(source: Source) -> None:
+    """Raises InputError for folders that the dataset has no use for, or where one is missing."""
+    given = source.lists or source.clips
+    if source.dataset in RENDERED and given:
+        raise InputError(f"{given}: the rendered data is made here; leave out --data and --clips, or name a dataset.")
+    if source.dataset not in RENDERED and source.lists is None:
+        raise InputError(f"dataset '{source.dataset}': needs the folder of its files (--data); see docs/datasets.md.")
+
+
+def videos_of(source: Source, name: str) -> Videos:
+    """The videos of one split, "train", "val" or "test".
+
+    Raises:
+      InputError: lists or clips are missing or malformed.
+    """
+    require_source(source)
+    if source.dataset in RENDERED:
+        return _rendered_videos(source, name)
+    listed = read_video_list(source.dataset, name, source.lists)
+    listed, paths = find_clips(listed, source.clips or source.lists)
+    return Videos(source, name, listed.ids, listed.class_names, listed.labels, paths)
+
+
+def _rendered_videos(source: Source, name: str) -> Videos:
+    settings = RenderedSettings(events_per_clip=RENDERED[source.dataset])
+    clips = rendered_clips(settings)
+    boards = clips.boards[name]
+    labels = np.stack([board.labels()[..., :-1].max(0) for board in boards])
+    ids = tuple(board.id for board in boards)
+    if name == "train":
+        labels = one_of_each(labels, ids)
+    kinds = tuple(board.kind for board in boards)
+    return Videos(source, name, ids, CATEGORIES, labels, tuple(clips.paths(name)), kinds)
+
+
+def trained_backbones(folder, seed: int = 0) -> MomentBackbones:
+    """The backbones of the runs vision_only and audio_only on clips in `folder`, left as they are.
+
+    Raises:
+      InputError: one of them is not there, or is no such model.
+    """
+    networks, sets = {}, set()
+    for modality, model in BACKBONE_MODELS.items():
+        path = Path(folder) / model / f"seed-{seed}" / "best.keras"
+        trained, info = load_model(path, paper="eventlayers")
+        if info.model != model or info.config["inputs"] != "clips":
+            raise InputError(f"{path}: holds {info.model} on {info.config['inputs']}; train {model} on clips there.")
+        networks[modality] = trained.get_layer(BACKBONES[modality])
+        sets.add(info.config["backbones"])
+    if len(sets) > 1:
+        raise InputError(f"{folder}: its backbones are of two sets, {' and '.join(sorted(sets))}; train them alike.")
+    return moment_backbones(sets.pop(), networks["visual"], networks["audio"])
+
+
+def load_splits(source: Source, network: ModelConfig, backbones: MomentBackbones | None) -> dict[str, Split]:
+    """`{"train", "val", "test"}` with the inputs that a model of `network` reads.
+
+    Args:
+      backbones: what makes the features of a model on features; None for one on clips.
+
+    Raises:
+      InputError: lists or clips are missing or malformed.
+    """
+    return {name: load_split(videos_of(source, name), network, backbones) for name in ("train", "val", "test")}
+
+
+def load_split(videos: Videos, network: ModelConfig, backbones: MomentBackbones | None) -> Split:
+    """One of them."""
+    if backbones is None:
+        frames = FRAME_FORMATS[network.backbones]
+        inputs, features = clip_inputs(videos.paths, frames), frames.info()
+    else:
+        inputs, features = moment_inputs(videos.paths, backbones), backbones.features
+    return Split(
+        dataset=videos.source.dataset,
+        name=videos.name,
+        ids=videos.ids,
+        class_names=videos.class_names,
+        inputs=inputs,
+        labels=videos.labels,
+        features=features,
+    )

@@ -1,0 +1,184 @@
+"""`python -m eventlayers.evaluate`: a saved model's accuracy on a split, and what its layers say of the dataset."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from avpipeline import charts, media, metrics, runs
+from avpipeline.cli import run
+from avpipeline.datasets.base import Split
+from avpipeline.errors import InputError
+from avpipeline.features import require_same
+from avpipeline.files import atomic_path, make_folder
+from avpipeline.moments import moment_backbones_for
+from avpipeline.saved import ModelInfo, load_model
+from eventlayers import analysis, pictures, voting
+from eventlayers.config import LAYERS, ModelConfig, saved_config
+from eventlayers.data import DATASETS, Source, Videos, load_split, trained_backbones, videos_of
+from eventlayers.predict import DEFAULT_WEIGHTS, SECONDS, film
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of an evaluation command."""
+
+    weights: Path = DEFAULT_WEIGHTS
+    """The model: a .keras file written by python -m eventlayers.train."""
+    dataset: Literal[tuple(DATASETS)] | None = None
+    """What to measure on. [default: what the model was trained on]"""
+    data: Path | None = None
+    """Folder with the dataset's official lists."""
+    clips: Path | None = None
+    """Folder with its video files, in it or below it. [default: --data]"""
+    split: Literal["train", "val", "test"] = "test"
+    """Which split."""
+    from_backbones: Path | None = None
+    """The folder that the model was trained with under this name, if it was."""
+    figure: int = 0
+    """Also draw so many videos that activate each audio-visual layer most (the paper's Figure 6)."""
+    out: Path = Path("runs") / "eventlayers" / "evaluate"
+    """Folder for the tables, pictures and scores."""
+
+
+def main(settings: Settings) -> None:
+    """Measures a saved model on a split: accuracy, F1 of its label sets, confusion matrix, Tables 3 and 4."""
+    model, info = load_model(settings.weights, paper="eventlayers")
+    config = saved_config(info.config)
+    videos = videos_of(Source(settings.dataset or info.dataset, settings.data, settings.clips), settings.split)
+    split = load_split(videos, config, _backbones(settings, info, config))
+    require_fit(settings.weights, info, split)
+    scores = runs.predict(model, split, batch_size=4 if config.inputs == "clips" else 64)
+    measures = overall(split.labels, scores)
+    make_folder(settings.out)
+    write_scores(settings, info, split, scores, measures)
+    print(f"{info.model} (trained on {info.dataset}) on {split.dataset}, {split.name}: {len(split)} videos")
+    print("\n".join(f"  {name}: {value:.4f}" for name, value in measures.items()))
+    if config.heads == LAYERS:
+        print(write_layers(settings.out, videos, scores))
+        if settings.figure:
+            write_most_activating(settings.out, videos, scores, settings.figure)
+    print(f"Tables, pictures and scores are in {settings.out}")
+
+
+def _backbones(settings: Settings, info: ModelInfo, config: ModelConfig):
+    """What makes the features of a model on features; None for one on clips."""
+    if config.inputs == "clips":
+        return None
+    return trained_backbones(settings.from_backbones) if settings.from_backbones else moment_backbones_for(info.features)
+
+
+def require_fit(weights: Path, info: ModelInfo, split: Split) -> None:
+    """Raises InputError unless the split has the classes and the features that the model was trained on."""
+    where = f"{split.dataset}, {split.name}"
+    if info.class_names != split.class_names:
+        raise InputError(
+            f"{weights}: was trained on the {len(info.class_names)} classes of {info.dataset}, and {where} has "
+            f"{len(split.class_names)} others; measure it on its own dataset or train on this one."
+        )
+    require_same(info.features, split.features, where)
+
+
+def overall(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    """Measures of a whole split, in [0, 1] but for the last."""
+    sets = voting.label_sets(scores)
+    return {
+        "video accuracy of the vote": voting.video_accuracy(labels, scores),
+        "multi-label F1, mean over videos": voting.multi_label_f1(labels, sets),
+        "multi-label F1, all labels together": voting.multi_label_f1(labels, sets, "labels"),
+        "labels a video": float(sets.sum(1).mean()),
+    }
+
+
+def write_scores(
+    settings: Settings, info: ModelInfo, split: Split, scores: np.ndarray, measures: dict[str, float]
+) -> None:
+    """Writes evaluation.json, scores.npz, per_class.csv, confusion.csv and confusion.png.
+
+    Per class and confusion count each label of a video once, against the vote.
+    """
+    out, names = settings.out, list(split.class_names)
+    voted = np.eye(len(names))[np.asarray(voting.vote(scores))]
+    video, label = np.nonzero(split.labels > 0)
+    truth = np.eye(len(names))[label]
+    counts = metrics.confusion_matrix(truth, voted[video])
+    table = pd.DataFrame(
+        {
+            "class": names,
+            "videos": counts.sum(1),
+            "right": np.diag(counts),
+            "accuracy": metrics.per_class_accuracy(truth, voted[video]),
+        }
+    )
+    with atomic_path(out / "per_class.csv") as temporary:
+        table.to_csv(temporary, index=False)
+    with atomic_path(out / "confusion.csv") as temporary:
+        pd.DataFrame(counts, index=names, columns=names).to_csv(temporary, index_label="true \\ predicted")
+    title = f"{info.paper} {info.model} (trained on {info.dataset}) on {split.dataset}, {split.name}"
+    charts.confusion_matrix(out / "confusion.png", counts, names, title=title, unit="video")
+    with atomic_path(out / "scores.npz") as temporary:
+        np.savez_compressed(temporary, ids=np.array(split.ids), labels=split.labels, predictions=scores)
+    runs.write_json(
+        out / "evaluation.json",
+        {
+            "weights": str(settings.weights),
+            "model": info.to_json(),
+            "dataset": split.dataset,
+            "split": split.name,
+            "videos": len(split),
+            **measures,
+        },
+    )
+
+
+def write_layers(out: Path, videos: Videos, scores: np.ndarray) -> str:
+    """Writes layers.json (Tables 3 and 4), categories.csv and layers.png (bars of Table 4); returns the tables' text."""
+    labels, dataset = videos.labels, videos.source.dataset
+    complementary = {"all": {"videos": len(labels), **analysis.complementary_counts(labels, scores)}}
+    if videos.kinds:
+        complementary |= analysis.complementary_by_group(labels, scores, videos.kinds)
+    categories = analysis.category_counts(labels, scores)
+    runs.write_json(out / "layers.json", {"complementary": complementary, "categories": categories})
+    layers = analysis.category_layers(labels, scores)
+    dominant = [LAYERS[index] if index >= 0 else "" for index in layers]
+    with atomic_path(out / "categories.csv") as temporary:
+        pd.DataFrame({"class": videos.class_names, "layer": dominant}).to_csv(temporary, index=False)
+    title = f"categories of {dataset}, {videos.name}, by the layer that dominates them"
+    pictures.event_characteristics(out / "layers.png", {dataset: categories}, title=title)
+    table = pd.DataFrame(complementary).T
+    counts = ", ".join(f"{row} {count}" for row, count in categories.items())
+    return f"\nVideos that only one layer has right:\n{table.to_string()}\n\nCategories by dominant layer: {counts}\n"
+
+
+def write_most_activating(out: Path, videos: Videos, scores: np.ndarray, count: int) -> None:
+    """Writes most_activating.png: for each audio-visual layer the videos that activate it most (Figure 6)."""
+    chosen = analysis.most_activating(videos.labels, scores, count)
+    examples = {
+        layer: [_example(videos, scores, video) for video in chosen[layer]]
+        for layer in pictures.CHOOSING
+        if len(chosen[layer])
+    }
+    if not examples:
+        print("No video is dominated by an audio-visual layer, so there is no Figure 6 to draw.")
+        return
+    title = f"videos of {videos.source.dataset}, {videos.name}, that activate each layer most"
+    pictures.most_activating(out / "most_activating.png", examples, title=title)
+
+
+def _example(videos: Videos, scores: np.ndarray, video: int) -> pictures.Example:
+    about = media.probe(videos.paths[video])
+    names = videos.class_names
+    waveform = media.read_waveform(about.path, seconds=SECONDS)
+    return pictures.Example(
+        name=videos.ids[video],
+        frames=film(about, 0, SECONDS)[::2],
+        waveform=np.zeros(1, np.float32) if waveform is None else waveform,
+        predicted={layer: names[index] for layer, index in zip(LAYERS, scores[video].argmax(-1), strict=True)},
+        truth=tuple(names[index] for index in np.flatnonzero(videos.labels[video])),
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, prog="python -m eventlayers.evaluate"))

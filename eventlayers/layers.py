@@ -1,0 +1,138 @@
+"""The layers of "Event-Specific Audio-Visual Fusion Layers" (WACV 2023, Section 3.1), by equation.
+
+Eq. 1                ContinuousEventLayer; VisualEventLayer and AudioEventLayer with one modality set to zero
+Eq. 2                InstantEventLayer
+Eq. 3                OnsetEventLayer
+
+None has weights. Each takes the backbones' features of every moment, visual z^V `(batch, time, visual channels)`
+and audio z^A `(batch, time, audio channels)` (100 moments of 512 channels in the paper), and gives one vector a
+video, `(batch, visual channels + audio channels)`: the mean of concat(z^V_t, z^A_t) over the moments t that it
+chooses. Means and scores are taken in float32 under every dtype policy.
+"""
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+
+def correspondence(visual, audio):
+    """S_av of Eq. 2, the score of each moment: z^V_t . z^A_t, `(batch, time)` float32.
+
+    float32 since the sum of 512 products leaves the range of float16, and bfloat16 makes different scores equal.
+    """
+    return ops.sum(ops.cast(visual, "float32") * ops.cast(audio, "float32"), axis=-1)
+
+
+class _EventLayer(keras.layers.Layer):
+    """What the five layers share: one vector a video, of both modalities' channels."""
+
+    def __init__(self, **kwargs):
+        # Not cast to half precision on the way in: onset moments may come as floats, and 257 is none in bfloat16.
+        super().__init__(autocast=False, **kwargs)
+
+    def _joined(self, visual, audio):
+        """concat(z^V, z^A) over the channels, in this layer's dtype."""
+        return ops.cast(ops.concatenate([visual, audio], axis=-1), self.compute_dtype)
+
+    def compute_output_shape(self, visual_shape, audio_shape):
+        return (visual_shape[0], visual_shape[-1] + audio_shape[-1])
+
+
+@keras.saving.register_keras_serializable(package="eventlayers")
+class ContinuousEventLayer(_EventLayer):
+    """Eq. 1: z_cont, the mean over all moments. Inputs visual, audio."""
+
+    def call(self, visual, audio):
+        return self._joined(_mean(visual), _mean(audio))
+
+
+@keras.saving.register_keras_serializable(package="eventlayers")
+class VisualEventLayer(_EventLayer):
+    """Eq. 1 with zeros for the sound: z_visual = mean of concat(z^V_t, 0). Inputs visual, audio."""
+
+    def call(self, visual, audio):
+        return self._joined(_mean(visual), ops.zeros_like(audio[:, 0], dtype="float32"))
+
+
+@keras.saving.register_keras_serializable(package="eventlayers")
+class AudioEventLayer(_EventLayer):
+    """Eq. 1 with zeros for the pictures: z_audio = mean of concat(0, z^A_t). Inputs visual, audio."""
+
+    def call(self, visual, audio):
+        return self._joined(ops.zeros_like(visual[:, 0], dtype="float32"), _mean(audio))
+
+
+@keras.saving.register_keras_serializable(package="eventlayers")
+class InstantEventLayer(_EventLayer):
+    """Eq. 2: z_inst, the mean over the k moments with the highest correspondence.
+
+    Of equal scores at the border the earlier moments are chosen; in which order the chosen ones come does not
+    matter to their mean. Gradients flow through the chosen moments' features; the choice itself has none.
+
+    Both modalities must have the same number of channels. Inputs visual, audio.
+
+    Args:
+      k: number of moments, 10 in the paper; all of them where a video has fewer.
+    """
+
+    def __init__(self, k: int = 10, **kwargs):
+        super().__init__(**kwargs)
+        if k < 1:
+            raise ValueError(f"k must be at least 1, not {k}")
+        self.k = k
+
+    def moments(self, visual, audio):
+        """The set K: indices `(batch, min(k, time))` int32, the highest score first."""
+        scores = correspondence(visual, audio)
+        time = scores.shape[1]
+        k = tf.minimum(self.k, tf.shape(scores)[1]) if time is None else min(self.k, time)
+        return tf.math.top_k(scores, k).indices
+
+    def call(self, visual, audio):
+        chosen = self.moments(visual, audio)
+        pooled = (_mean(tf.gather(feature, chosen, batch_dims=1)) for feature in (visual, audio))
+        return self._joined(*pooled)
+
+    def get_config(self):
+        return {**super().get_config(), "k": self.k}
+
+
+@keras.saving.register_keras_serializable(package="eventlayers")
+class OnsetEventLayer(_EventLayer):
+    """Eq. 3: z_onset, the mean over the moments at which something begins to sound.
+
+    A video without any onset (silence, steady noise) is averaged over all its moments: the paper does not say,
+    and no other choice keeps the head trained on such videos.
+
+    Inputs:
+      visual, audio: as for every layer.
+      onsets: `(batch, places)` whole numbers, each video's distinct onset moments from 0 to time - 1, and anything
+        in the places that are left.
+      onset_mask: `(batch, places)`, true or 1 where `onsets` holds a moment.
+
+    The number of places does not change the result, so it may differ from batch to batch.
+    """
+
+    def call(self, visual, audio, onsets, onset_mask):
+        mask = ops.cast(onset_mask, "bool")
+        chosen = ops.where(mask, ops.cast(onsets, "int32"), 0)
+        pooled = []
+        for feature in (visual, audio):
+            gathered = tf.gather(feature, chosen, batch_dims=1)
+            pooled.append(ops.where(ops.any(mask, 1, keepdims=True), _masked_mean(gathered, mask), _mean(feature)))
+        return self._joined(*pooled)
+
+    def compute_output_shape(self, visual_shape, audio_shape, onsets_shape, onset_mask_shape):
+        return super().compute_output_shape(visual_shape, audio_shape)
+
+
+def _mean(feature):
+    """Mean over the moments: `(batch, time, channels)` -> `(batch, channels)` float32."""
+    return ops.mean(ops.cast(feature, "float32"), axis=1)
+
+
+def _masked_mean(feature, mask):
+    """As `_mean`, over the moments where `mask` `(batch, time)` is true; zeros where there is none."""
+    weights = ops.cast(mask, "float32")
+    total = ops.sum(ops.cast(feature, "float32") * ops.expand_dims(weights, -1), axis=1)
+    return total / ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1.0)

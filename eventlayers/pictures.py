@@ -1,0 +1,220 @@
+"""Figures 3, 4 and 6 of the paper and the bars of Table 4. Each function writes one .png."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+
+from avpipeline import plots
+from avpipeline.figures import PALETTE, TEXT, new_figure, save_figure, words
+from avpipeline.media import SAMPLE_RATE
+from eventlayers.config import LAYERS
+
+# The audio-visual layers, which choose moments.
+CHOOSING = ("instant", "onset", "continuous")
+COLOURS = dict(zip(LAYERS, ("#1f77b4", "#2ca02c", "#d62bb0", "#e07b00", "#7f7f7f"), strict=True))
+_ONSET = "#e83e9b"
+_RIGHT, _WRONG = "#1a7f37", "#b42318"
+
+
+@dataclasses.dataclass(frozen=True)
+class Moments:
+    """What the event layers choose of ten seconds.
+
+    Attributes:
+      frames: uint8 `(frames, height, width, 3)`, evenly spread over the clip.
+      waveform: `(samples,)` at 16 kHz.
+      correspondence: S of Eq. 2, `(time,)`.
+      chosen: layer -> indices of the moments that it pools, sorted.
+      onsets: indices of the audio onset moments; empty where there is none.
+      start: second of the file at which the clip begins.
+      seconds: length of the clip.
+    """
+
+    frames: np.ndarray
+    waveform: np.ndarray
+    correspondence: np.ndarray
+    chosen: Mapping[str, np.ndarray]
+    onsets: np.ndarray
+    start: float = 0.0
+    seconds: float = 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """A clip and what each head says of it.
+
+    Attributes:
+      name: of the video.
+      frames: uint8 `(frames, height, width, 3)`, evenly spread over the clip.
+      waveform: `(samples,)` at 16 kHz.
+      predicted: head -> its label.
+      truth: the labels that the dataset gives; empty where they are not known.
+    """
+
+    name: str
+    frames: np.ndarray
+    waveform: np.ndarray
+    predicted: Mapping[str, str]
+    truth: tuple[str, ...] = ()
+
+
+def sampled_moments(path, moments: Moments, *, title: str = "") -> None:
+    """Figure 3: for each audio-visual layer the waveform and the frames, with the moments that it pools.
+
+    Pooled moments are shaded on the waveform and have a bar on the frames; the strip between is the correspondence S
+    of every moment, and dots on the waveform are onsets.
+    """
+    with matplotlib.rc_context(TEXT):
+        figure = new_figure(11, 7.2)
+        axes = figure.subplots(3 * len(CHOOSING), 1, sharex=True, height_ratios=(1.0, 0.22, 0.9) * len(CHOOSING))
+        for place, layer in enumerate(CHOOSING):
+            sound, strip, film = axes[3 * place : 3 * place + 3]
+            _draw_sound(sound, moments)
+            _draw_film(film, moments.frames, moments)
+            image = strip.imshow(
+                moments.correspondence[None], aspect="auto", cmap="viridis", extent=(*_span(moments), 0, 1)
+            )
+            strip.set(yticks=[])
+            _shade(sound, moments, moments.chosen[layer], COLOURS[layer], alpha=0.3)
+            _shade(film, moments, moments.chosen[layer], COLOURS[layer], ymax=0.12)
+            count = len(moments.chosen[layer])
+            sound.set_title(f"{layer} event layer: {count} moments", fontsize=10, loc="left", color=COLOURS[layer])
+        axes[-1].set(xlim=_span(moments), xlabel="time in seconds")
+        figure.colorbar(image, ax=axes, label="correspondence S", aspect=40, pad=0.01, shrink=0.6)
+        figure.suptitle(title, fontsize=13, fontweight="bold")
+        save_figure(figure, path)
+
+
+def multi_labels(path, examples: Sequence[Example], *, title: str = "") -> None:
+    """Figure 4: each clip's frames, the labels that the dataset gives, and the union of the heads' labels."""
+    with matplotlib.rc_context(TEXT):
+        figure = new_figure(11, 2.1 * len(examples) + 0.6)
+        axes = figure.subplots(len(examples), 1, squeeze=False)[:, 0]
+        for axis, example in zip(axes, examples, strict=True):
+            _draw_row(axis, example.frames)
+            given = f"annotated: {', '.join(map(words, example.truth))}\n" if example.truth else ""
+            heads = {label: [] for label in example.predicted.values()}
+            for head, label in example.predicted.items():
+                heads[label].append(head)
+            union = ", ".join(f"{words(label)} ({', '.join(own)})" for label, own in heads.items())
+            axis.set_title(example.name, fontsize=10, loc="left", fontweight="bold")
+            axis.set_xlabel(f"{given}predicted: {union}", fontsize=9, loc="left")
+        figure.suptitle(title, fontsize=13, fontweight="bold")
+        save_figure(figure, path)
+
+
+def most_activating(path, examples: Mapping[str, Sequence[Example]], *, title: str = "") -> None:
+    """Figure 6: videos that activate each layer most, their sound, and what every layer says of them.
+
+    Args:
+      examples: layer -> its videos, strongest first; each says its true labels.
+    """
+    rows = [(layer, example) for layer, own in examples.items() for example in own]
+    with matplotlib.rc_context(TEXT):
+        figure = new_figure(12, 2.3 * len(rows) + 0.6)
+        axes = figure.subplots(len(rows), 2, squeeze=False, width_ratios=(2.6, 1))
+        for (layer, example), (film, heads) in zip(rows, axes, strict=True):
+            _draw_row(film, example.frames, example.waveform)
+            label = ", ".join(map(words, example.truth))
+            film.set_title(
+                f"{layer}: {example.name}, {label}", fontsize=10, loc="left", color=COLOURS[layer], fontweight="bold"
+            )
+            heads.axis("off")
+            for line, (head, predicted) in enumerate(example.predicted.items()):
+                is_right = predicted in example.truth
+                heads.text(
+                    0.0,
+                    0.9 - 0.19 * line,
+                    f"{'✓' if is_right else '✗'} {head}: {words(predicted)}",
+                    color=_RIGHT if is_right else _WRONG,
+                    fontweight="bold" if head == layer else "normal",
+                    transform=heads.transAxes,
+                    va="center",
+                    fontsize=9,
+                )
+        figure.suptitle(title, fontsize=13, fontweight="bold")
+        save_figure(figure, path)
+
+
+def event_characteristics(path, counts: Mapping[str, Mapping[str, int]], *, title: str = "") -> None:
+    """Table 4 as bars: of each dataset's categories, the share that each layer dominates.
+
+    Args:
+      counts: dataset -> row of Table 4 -> number of categories.
+    """
+    rows = list(next(iter(counts.values())))
+    width = 0.8 / len(counts)
+    places = np.arange(len(rows))
+    with matplotlib.rc_context(TEXT):
+        figure = new_figure(8, 4.2)
+        axis = figure.subplots()
+        for index, (dataset, own) in enumerate(counts.items()):
+            total = max(1, sum(own.values()))
+            offset = (index - (len(counts) - 1) / 2) * width
+            bars = axis.bar(
+                places + offset, [100 * own[row] / total for row in rows], width, label=dataset, color=PALETTE[index]
+            )
+            axis.bar_label(bars, [own[row] for row in rows], fontsize=8, padding=2)
+        axis.set_xticks(places, rows)
+        axis.set(ylabel="categories in % (number above)", title=title, ylim=(0, 108))
+        axis.grid(axis="y", alpha=0.25)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(frameon=False)
+        save_figure(figure, path)
+
+
+def _span(moments: Moments) -> tuple[float, float]:
+    return moments.start, moments.start + moments.seconds
+
+
+def _shade(axis, moments: Moments, chosen: np.ndarray, colour: str, **style) -> None:
+    """Marks moments; each lasts a tenth of a second where a clip of 10 s has 100."""
+    step = moments.seconds / len(moments.correspondence)
+    for index in chosen:
+        first = moments.start + index * step
+        axis.axvspan(first, first + step, color=colour, linewidth=0, zorder=3, **style)
+
+
+def _draw_sound(axis, moments: Moments) -> None:
+    """The waveform, with a dot at every onset."""
+    plots.draw_waveform(axis, moments.waveform, SAMPLE_RATE, moments.start)
+    step = moments.seconds / len(moments.correspondence)
+    axis.plot(moments.start + (moments.onsets + 0.5) * step, np.zeros(len(moments.onsets)), ".", color=_ONSET, ms=7)
+    axis.set_ylabel("")
+
+
+def _envelope(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Seconds, and the lowest and highest sample of each of some 1500 stretches."""
+    length = max(1, len(waveform) // 1500)
+    blocks = waveform[: len(waveform) // length * length].reshape(-1, length)
+    return np.arange(len(blocks)) * length / SAMPLE_RATE, blocks.min(1), blocks.max(1)
+
+
+def _draw_film(axis, frames: np.ndarray, moments: Moments) -> None:
+    """The frames one after the other, each where it belongs in time."""
+    step = moments.seconds / len(frames)
+    for index, frame in enumerate(frames):
+        first = moments.start + index * step
+        axis.imshow(frame, extent=(first, first + 0.97 * step, 0, 1), aspect="auto")
+    axis.set(xlim=_span(moments), ylim=(0, 1), yticks=[])
+    axis.spines[:].set_visible(False)
+
+
+def _draw_row(axis, frames: np.ndarray, waveform: np.ndarray | None = None) -> None:
+    """Frames side by side, and the sound below them where it is given."""
+    gap = np.full((frames.shape[1], max(1, frames.shape[2] // 30), 3), 255, np.uint8)
+    pieces = [piece for frame in frames for piece in (frame, gap)][:-1]
+    row = np.concatenate(pieces, axis=1)
+    height, width = row.shape[:2]
+    axis.imshow(row, extent=(0, width, 0, height))
+    if waveform is not None:
+        seconds, low, high = _envelope(waveform)
+        scale = 0.25 * height / max(0.05, float(np.abs(waveform).max(initial=0)))
+        x = seconds / max(seconds[-1], 1e-9) * width
+        axis.fill_between(x, low * scale - 0.35 * height, high * scale - 0.35 * height, color="#4c566a", linewidth=0.3)
+        axis.set_ylim(-0.65 * height, height)
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)

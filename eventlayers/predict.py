@@ -1,0 +1,376 @@
+"""`python -m eventlayers.predict`: names what happens in media files and shows why the layers say so."""
+
+import dataclasses
+import json
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+import tyro
+
+from avpipeline import media, plots
+from avpipeline.cli import run
+from avpipeline.clips import clip_of
+from avpipeline.errors import InputError
+from avpipeline.features import require_same
+from avpipeline.files import atomic_path, make_folder
+from avpipeline.moments import moment_backbones_for, moments_of
+from avpipeline.predictions import (
+    collected_warnings,
+    for_each_file,
+    head_lines,
+    missing_stream_notes,
+    model_json,
+    write_overlay,
+)
+from avpipeline.saved import ModelInfo, load_model
+from eventlayers import pictures
+from eventlayers.config import ModelConfig, saved_config
+from eventlayers.data import FRAME_FORMATS, trained_backbones
+from eventlayers.layers import InstantEventLayer, correspondence
+from eventlayers.localization import sound_localization
+from eventlayers.models import ONSET_MASK, ONSETS, moment_features
+from eventlayers.voting import vote
+
+DEFAULT_WEIGHTS = Path("runs") / "eventlayers" / "event_layers-paper" / "seed-0" / "best.keras"
+SECONDS = 10
+_FILM_HEIGHT = 120
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of a prediction command."""
+
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """Media files, folders of them, or lists (.txt, one path a line)."""
+    weights: Path = DEFAULT_WEIGHTS
+    """The model: a .keras file written by python -m eventlayers.train; the default is what that command writes when
+    it is given no options."""
+    out: Path = Path("runs") / "eventlayers" / "predict"
+    """Folder for the texts, JSON files, pictures and videos."""
+    from_backbones: Path | None = None
+    """The folder that the model was trained with under this name, if it was."""
+    weights_dir: Path | None = None
+    """Folder with MC3-18's weights, looked into first."""
+
+
+# What the model and its backbones make of ten seconds of a file from a start on: the arrays of
+# `avpipeline.moments.moments_of` as far as the model has the streams, and "scores", O `(heads, classes)`.
+Look = Callable[[Path, float], dict[str, np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictor:
+    """A loaded model with what it is.
+
+    Attributes:
+      look: runs it.
+      info: what it is.
+      config: its configuration.
+      weights: its file.
+    """
+
+    look: Look
+    info: ModelInfo
+    config: ModelConfig
+    weights: Path
+
+    @classmethod
+    def of(cls, weights, from_backbones=None, weights_dir=None) -> "Predictor":
+        """With the backbones that the model names; InputError where weights are missing or others."""
+        weights = Path(weights)
+        if weights == DEFAULT_WEIGHTS and not weights.is_file():
+            raise InputError(
+                f"{weights}: there is no trained model yet; run python -m eventlayers.train in this folder, which "
+                "writes it in a few minutes, or give --weights."
+            )
+        model, info = load_model(weights, paper="eventlayers")
+        config = saved_config(info.config)
+        if config.inputs == "clips":
+            return cls(_look_at_clips(model, config), info, config, weights)
+        if from_backbones:
+            backbones = trained_backbones(from_backbones)
+            require_same(info.features, backbones.features, str(from_backbones))
+        else:
+            backbones = moment_backbones_for(info.features, weights_dir=weights_dir)
+        return cls(lambda path, start: _scored(model, moments_of(path, backbones, start=start)), info, config, weights)
+
+
+def _look_at_clips(model: keras.Model, config: ModelConfig) -> Look:
+    seen = moment_features(model)
+
+    def look(path: Path, start: float) -> dict[str, np.ndarray]:
+        clip = clip_of(path, FRAME_FORMATS[config.backbones], start=start)
+        found = seen({name: clip[name][np.newaxis] for name in seen.input}, training=False)
+        moments = {name: np.asarray(array)[0] for name, array in found.items()}
+        return {**_scored(model, clip), **moments, ONSETS: clip[ONSETS], ONSET_MASK: clip[ONSET_MASK]}
+
+    return look
+
+
+def _scored(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The model's inputs and more of one clip, with "scores"."""
+    scores = model({name: inputs[name][np.newaxis] for name in model.input}, training=False)
+    return {**inputs, "scores": np.asarray(scores)[0]}
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """What a model says of ten seconds of a file.
+
+    Attributes:
+      start, seconds: where they lie; fewer seconds at the end of a file.
+      scores: O, `(heads, classes)`.
+      correspondence: S, one value a moment; None of a model with one stream.
+      chosen: layer -> the moments of the file that it pools; empty of a model with one stream.
+      onsets: moments at which a sound begins.
+      localization: alpha, `(moments, height, width)`; None of a model with one stream.
+    """
+
+    start: float
+    seconds: float
+    scores: np.ndarray
+    correspondence: np.ndarray | None
+    chosen: dict[str, np.ndarray]
+    onsets: np.ndarray
+    localization: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What a model says of a file: one window after the other, and what a reader must know of it."""
+
+    media: media.MediaInfo
+    windows: tuple[Window, ...]
+    notes: tuple[str, ...]
+
+
+def main(settings: Settings) -> int:
+    """Names what happens in media files: vote, all labels, the moments that each layer pools, the sound's source."""
+    predictor = Predictor.of(settings.weights, settings.from_backbones, settings.weights_dir)
+    status = for_each_file(settings.files, lambda path: write_file(path, predictor, settings.out))
+    if len(predictor.config.modalities) == 1:
+        print(f"{predictor.info.model} has one stream: there are no moments and no sound source to show.")
+    print(f"Texts, JSON files, pictures and videos are in {settings.out}")
+    return status
+
+
+def write_file(path, predictor: Predictor, out) -> str:
+    """Predicts a media file and writes everything that shows it; returns the text.
+
+    `STEM.json` and `STEM.txt` say the same; `STEM_labels.png` (Figure 4); of a model with both streams also
+    `STEM_moments.png` (Figure 3), `STEM_localization.png` and `STEM_localization.mp4` (Figure 5). From the second
+    ten seconds of a file on pictures are numbered.
+    """
+    prediction = predict_file(path, predictor)
+    out, about = make_folder(out), prediction.media
+    document = as_json(prediction, predictor)
+    text = as_text(document)
+    stem = out / about.path.stem
+    with atomic_path(stem.with_name(f"{stem.name}.json")) as temporary:
+        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    with warnings.catch_warnings():
+        # The file is decoded again for the pictures; what is wrong with it is in the notes already.
+        warnings.filterwarnings("ignore", re.escape(str(about.path)), UserWarning)
+        _write_pictures(prediction, predictor, stem)
+    # The text last: where it is, the rest is too.
+    with atomic_path(stem.with_name(f"{stem.name}.txt")) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return text
+
+
+def predict_file(path, predictor: Predictor) -> Prediction:
+    """What a model says of a media file, ten seconds after ten seconds, each on its own.
+
+    The last seconds are filled up with silence and black frames, as shorter clips are in training. A missing stream
+    gives silence or black frames and a note.
+
+    Raises:
+      InputError: not a media file, or it lacks the only stream that the model uses.
+    """
+    path = Path(path)
+    with collected_warnings(path) as damage:
+        about = media.probe(path)
+        modalities = {modality: modality for modality in predictor.config.modalities}
+        notes = missing_stream_notes(about, modalities, predictor.info.model)
+        length = max(1, int(about.seconds + 0.5))
+        starts = range(0, length, SECONDS)
+        windows = [_window(path, predictor, start, min(SECONDS, length - start)) for start in starts]
+    if length < SECONDS:
+        notes.append(f"shorter than the model's {SECONDS} s: filled up with silence and black frames")
+    if len(windows) > 1:
+        notes.append(f"longer than the model's {SECONDS} s: each {SECONDS} s are predicted on their own")
+    return Prediction(about, tuple(windows), (*notes, *damage))
+
+
+def _window(path: Path, predictor: Predictor, start: int, seconds: int) -> Window:
+    found = predictor.look(path, start)
+    count = predictor.config.num_moments
+    own = round(count * seconds / SECONDS)
+    onsets = np.unique(found[ONSETS][found[ONSET_MASK] > 0].astype(int))
+    window = Window(start, seconds, found["scores"], None, {}, onsets[onsets < own], None)
+    if len(predictor.config.modalities) == 1:
+        return window
+    both = found["visual"][np.newaxis], found["audio"][np.newaxis]
+    everything = np.arange(count)
+    chosen = {
+        "continuous": everything,
+        "instant": np.sort(np.asarray(InstantEventLayer(predictor.config.top_k).moments(*both))[0]),
+        "onset": onsets if len(onsets) else everything,
+    }
+    return dataclasses.replace(
+        window,
+        correspondence=np.asarray(correspondence(*both))[0, :own],
+        chosen={layer: moments[moments < own] for layer, moments in chosen.items()},
+        localization=sound_localization(found["maps"], found["audio"])[:own],
+    )
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Probabilities of each head, float64."""
+    exponentials = np.exp(np.asarray(scores, np.float64) - scores.max(-1, keepdims=True))
+    return exponentials / exponentials.sum(-1, keepdims=True)
+
+
+def as_json(prediction: Prediction, predictor: Predictor) -> dict:
+    """The whole result as JSON values; times in seconds."""
+    about, info = prediction.media, predictor.info
+    return {
+        "file": about.path.name,
+        "length": round(about.seconds, 3),
+        "has_audio": about.has_audio,
+        "has_video": about.has_video,
+        "notes": list(prediction.notes),
+        "model": model_json(info, predictor.weights),
+        "features": {modality: feature.to_json() for modality, feature in info.features.items()},
+        "windows": [_window_json(window, predictor) for window in prediction.windows],
+        "class_names": list(info.class_names),
+    }
+
+
+def _window_json(window: Window, predictor: Predictor) -> dict:
+    names, heads = predictor.info.class_names, predictor.config.heads
+    probabilities = softmax(window.scores)
+    given = [names[index] for index in window.scores.argmax(-1)]
+    moment = SECONDS / predictor.config.num_moments
+
+    def times(moments: np.ndarray) -> list[float]:
+        return [round(window.start + float(index) * moment, 3) for index in moments]
+
+    return {
+        "start": window.start,
+        "end": window.start + window.seconds,
+        "label": names[int(vote(window.scores[np.newaxis])[0])],
+        # Most heads first, and of equally many the first head's label.
+        "labels": sorted(dict.fromkeys(given), key=lambda label: -given.count(label)),
+        "heads": [
+            {
+                "head": head,
+                "label": label,
+                "probability": round(float(values.max()), 4),
+                "probabilities": [round(float(value), 6) for value in values],
+            }
+            for head, label, values in zip(heads, given, probabilities, strict=True)
+        ],
+        "instants": times(window.chosen["instant"]) if "instant" in heads else [],
+        "onsets": times(window.onsets),
+    }
+
+
+def as_text(document: Mapping) -> str:
+    """The same result to read: what `as_json` gave, without the probabilities of the other classes."""
+    lines = head_lines(document)
+    lines += [f"note: {note}" for note in document["notes"]]
+    for window in document["windows"]:
+        lines += ["", f"{window['start']}-{window['end']} s: {window['label']}"]
+        if len(window["labels"]) > 1:
+            lines.append(f"  all labels: {'; '.join(window['labels'])}")
+        for head in window["heads"]:
+            lines.append(f"  {head['head']:<10}  {head['probability']:.4f}  {head['label']}")
+        if window["instants"]:
+            lines.append(f"  instants: {', '.join(f'{second:.1f}' for second in window['instants'])} s")
+        lines.append(f"  onsets: {len(window['onsets'])}")
+    return "\n".join(lines) + "\n"
+
+
+def _write_pictures(prediction: Prediction, predictor: Predictor, stem: Path) -> None:
+    about, info = prediction.media, predictor.info
+    title = f"{about.path.name} - {info.paper} {info.model}, trained on {info.dataset}"
+    for number, window in enumerate(prediction.windows, start=1):
+        numbered = f"_{number}" if number > 1 else ""
+
+        def named(kind: str, numbered=numbered) -> Path:
+            return stem.with_name(f"{stem.name}_{kind}{numbered}.png")
+
+        pictures.multi_labels(named("labels"), [example_of(window, about, predictor)], title=title)
+        if "instant" in predictor.config.heads:
+            moments = pictures.Moments(
+                frames=film(about, window.start, window.seconds),
+                waveform=_sound(about, window),
+                correspondence=window.correspondence,
+                chosen=window.chosen,
+                onsets=window.onsets,
+                start=window.start,
+                seconds=window.seconds,
+            )
+            pictures.sampled_moments(named("moments"), moments, title=title)
+        if window.localization is not None and about.has_video:
+            _write_localization(named("localization"), window, about, predictor, title)
+    if about.has_video and prediction.windows[0].localization is not None:
+        maps = np.concatenate([window.localization for window in prediction.windows])
+        labels = [label for window in prediction.windows for label in [_label(window, info)] * len(window.localization)]
+        rate = predictor.config.num_moments / SECONDS
+        write_overlay(stem.with_name(f"{stem.name}_localization.mp4"), about, maps, labels, maps_a_second=rate)
+
+
+def _write_localization(path: Path, window: Window, about: media.MediaInfo, predictor: Predictor, title: str) -> None:
+    """Figure 5: the mean of each second's maps over its frame."""
+    seconds = int(window.seconds)
+    maps = window.localization.reshape(seconds, -1, *window.localization.shape[1:]).mean(1)
+    frames = media.read_frames(about.path, frame_rate=1, size=None, start=window.start, seconds=seconds)
+    plots.attention_frames(
+        path,
+        frames,
+        maps,
+        [_label(window, predictor.info)] * seconds,
+        class_names=predictor.info.class_names,
+        start=int(window.start),
+        scale_label="localization response V . z",
+        title=title,
+    )
+
+
+def _label(window: Window, info: ModelInfo) -> str:
+    return info.class_names[int(vote(window.scores[np.newaxis])[0])]
+
+
+def example_of(window: Window, about: media.MediaInfo, predictor: Predictor, truth=()) -> pictures.Example:
+    """A window as Figures 4 and 6 show it."""
+    given = [predictor.info.class_names[index] for index in window.scores.argmax(-1)]
+    return pictures.Example(
+        name=about.path.stem,
+        frames=film(about, window.start, window.seconds)[::2],
+        waveform=_sound(about, window),
+        predicted=dict(zip(predictor.config.heads, given, strict=True)),
+        truth=tuple(truth),
+    )
+
+
+def film(about: media.MediaInfo, start: float, seconds: float) -> np.ndarray:
+    """One small frame a second; black where the file has no pictures."""
+    if not about.has_video:
+        return np.zeros((int(seconds), _FILM_HEIGHT, _FILM_HEIGHT * 4 // 3, 3), np.uint8)
+    size = (_FILM_HEIGHT, max(1, round(_FILM_HEIGHT * about.width / about.height)))
+    return media.read_frames(about.path, frame_rate=1, size=size, start=start, seconds=int(seconds))
+
+
+def _sound(about: media.MediaInfo, window: Window) -> np.ndarray:
+    waveform = media.read_waveform(about.path, start=window.start, seconds=window.seconds)
+    return np.zeros(int(window.seconds * media.SAMPLE_RATE), np.float32) if waveform is None else waveform
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, prog="python -m eventlayers.predict"))

@@ -1,0 +1,109 @@
+"""The authors' PyTorch checkpoints as Keras models."""
+
+import math
+
+import keras
+
+from avpipeline.checkpoints import read_torch
+from avpipeline.errors import InputError
+from avpipeline.torch_weights import assign, bidirectional_lstm_names, linear_names
+from jca.config import ModelConfig, model_config
+from jca.models import segment_classifier
+
+# Network class of the authors' code.
+AUTHOR_CLASS = "models.DCNWithRCNN"
+_FILES = "a checkpoint that the authors' JCA code wrote"
+
+# Blocks of the authors' network -> layers here; attention and pooling of regions are one module there.
+_BLOCKS = {"audio_extract": "audio_extract", "video_extract": "video_extract", "predict.Joint": "joint"}
+_ATTENTION = ("affine_audio", "affine_video", "affine_v", "affine_g", "affine_h")
+_CO_ATTENTION = "coattn.dcn_layers"
+# Video is the first of everything there, and comes first in every concatenation.
+_MODALITIES = ("video", "audio")
+
+
+def load_author_checkpoint(path, **overrides) -> keras.Model:
+    """A checkpoint of the authors' code as a Keras model.
+
+    Sizes and the number of recursions are read off the tensors, the shares of dropout off the modules of a
+    whole-module file; a state dict does not tell them, so the published ones are taken. Needs neither torch nor
+    the authors' source, and nothing that the file asks for is executed.
+
+    Args:
+      **overrides: fields of `jca.ModelConfig` that do not change the tensors, e.g. `dropout=0.0`.
+
+    Raises:
+      InputError: not a torch file, a file of another network, or tensors that do not fit together.
+    """
+    model, _ = load_with_config(path, **overrides)
+    return model
+
+
+def load_with_config(path, **overrides) -> tuple[keras.Model, ModelConfig]:
+    """As `load_author_checkpoint`, with the configuration that the tensors told."""
+    file = read_torch(path)
+    if file.root_class not in (None, AUTHOR_CLASS):
+        raise InputError(f"{path}: holds the network {file.root_class}, not {AUTHOR_CLASS}; give {_FILES}.")
+    config = _config(path, file, overrides)
+    model = segment_classifier(config, "jca")
+    assign(model, _as_here(file.state), _names(config), path)
+    return model, config
+
+
+def _config(path, file, overrides) -> ModelConfig:
+    """The configuration that the tensors' shapes and the modules' attributes tell."""
+    state = file.state
+    try:
+        attention_units, visual_channels = state["video_attn.attn.affine_video.weight"].shape
+        regions = state["video_attn.attn.affine_v.weight"].shape[0]
+        audio_size, audio_sum = state["audio_extract.linear.weight"].shape
+        side = math.isqrt(regions)
+        told = {
+            "num_layers": state["audio_extract.init_hidden"].shape[0] // 4,
+            "recursions": _recursions(state),
+            "video_size": attention_units,
+            "audio_size": audio_size,
+            "num_segments": state[f"{_CO_ATTENTION}.0.dense_coattn.key1_linear.weight"].shape[0],
+            "audio_channels": audio_sum - audio_size,
+            "visual_shape": (side, side, visual_channels),
+            "num_classes": state["predict.predict.3.weight"].shape[0],
+            "recurrent_dropout": file.extras.get("audio_extract.dropout.p", ModelConfig.recurrent_dropout),
+            "dropout": file.extras.get(f"{_CO_ATTENTION}.0.linears.0.2.p", ModelConfig.dropout),
+        }
+        config = model_config("jca", **{**told, **overrides})
+    except (KeyError, ValueError, IndexError) as error:
+        raise InputError(f"{path}: is no checkpoint of JCA (no usable {error}); give {_FILES}.") from error
+    if side * side != regions:
+        raise InputError(f"{path}: attends over {regions} regions, which is no square map; give {_FILES}.")
+    return config
+
+
+def _recursions(state) -> int:
+    numbers = {name.split(".")[2] for name in state if name.startswith(f"{_CO_ATTENTION}.")}
+    return len(numbers)
+
+
+def _names(config: ModelConfig) -> dict[str, str]:
+    """Torch names -> paths of the Keras weights."""
+    names = {}
+    for block, layer in _BLOCKS.items():
+        names[f"{block}.init_hidden"] = f"{layer}/initial_states"
+        names |= bidirectional_lstm_names(f"{block}.rnn", f"{layer}/rnn", config.num_layers)
+        names |= linear_names(f"{block}.linear", f"{layer}/linear")
+    for layer in _ATTENTION:
+        names |= linear_names(f"video_attn.attn.{layer}", f"attention/{layer}")
+    names |= linear_names("video_attn.attn.affine_feat", "affine_feat")
+    for index in range(config.recursions):
+        theirs, ours = f"{_CO_ATTENTION}.{index}", f"coattn_{index}"
+        names |= linear_names(f"{theirs}.dense_coattn.query_linear", f"{ours}/query")
+        for number, modality in enumerate(_MODALITIES):
+            names |= linear_names(f"{theirs}.dense_coattn.key{number + 1}_linear", f"{ours}/{modality}/key")
+            names |= linear_names(f"{theirs}.dense_coattn.value{number + 1}_linear", f"{ours}/{modality}/value")
+            names |= linear_names(f"{theirs}.linears.{number}.0", f"{ours}/{modality}/out")
+    names |= linear_names("predict.predict.0", "hidden") | linear_names("predict.predict.3", "classifier")
+    return names
+
+
+def _as_here(state) -> dict:
+    """The state with initial states transposed once, since `assign` transposes every matrix as it does kernels."""
+    return {name: tensor.T if name.endswith("init_hidden") else tensor for name, tensor in state.items()}

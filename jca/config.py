@@ -1,0 +1,143 @@
+"""The numbers of "Audio-Visual Event Localization via Recursive Joint Co-Attention" (Duan et al., WACV 2021).
+
+Paper     https://arxiv.org/abs/2008.06581
+Command   python -m jca.train --model jca --dataset ave --data DIR --seeds 3
+Expected  76.2 % segment accuracy on AVE's test split (Table 1, JCA)
+Cost      300 epochs of 52 steps; a step of 64 videos is 3 to 5 s on two cores and holds 4 GB
+
+Presets: "code" is what the authors' code does, "paper" what the paper says where the two differ; "rendered"
+is what the default run on the rendered clips uses instead of the published sizes.
+"""
+
+import dataclasses
+from typing import Literal
+
+import tyro
+
+PRESETS = ("code", "paper")
+CELLS = ("lstm", "gru")
+FORMS = ("qkv", "affinity")
+ATTENDED_BY = ("joint", "other")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Sizes and switches of a segment classifier."""
+
+    system: tyro.conf.Suppress[Literal["jca", "avsdn", "dam"]] = "jca"
+    """The paper's network, or one of the two it is compared with; the model's name decides this and the
+    switches below."""
+    unimodal_rnn: tyro.conf.Suppress[bool] = True
+    """Recurrent layers in the re-representation of each modality."""
+    joint_rnn: tyro.conf.Suppress[bool] = True
+    """Recurrent layers before the classifier."""
+    residual_embedding: tyro.conf.Suppress[bool] = True
+    """The recurrent layers' input stands beside their output."""
+    cell: tyro.conf.Suppress[Literal[CELLS]] = "lstm"
+    """What the recurrent layers are."""
+    visual: tyro.conf.Suppress[Literal["attention", "average", "max"]] = "attention"
+    """How the regions of a picture become one vector: under the sound's guidance, their mean or maximum."""
+    attended_by: tyro.conf.Suppress[Literal[ATTENDED_BY]] = "joint"
+    """What attends to a modality: both together (joint co-attention), or the other one (dual co-attention)."""
+    co_attention: Literal[FORMS] = "qkv"
+    """Form of the co-attention: queries, keys and values (the code) or affinity matrices (the paper)."""
+    recursions: int = 4
+    """Co-attention layers, one after the other, each with its own weights."""
+    video_size: int = 512
+    """Channels of the visual representation, and of the joint one; even."""
+    audio_size: int = 512
+    """Channels of the audio representation; even."""
+    num_layers: int = 2
+    """Bidirectional recurrent layers of each re-representation."""
+    affinity_units: int = 32
+    """Rows k of the attention maps in the paper's form."""
+    recurrent_dropout: float = 0.1
+    """Share left out between the recurrent layers of each modality and before the layer that follows them."""
+    dropout: float = 0.3
+    """Share left out of the co-attention's scores, of each co-attention's output, and in the classifier."""
+    num_classes: tyro.conf.Suppress[int] = 29
+    """Classes, background included; the dataset decides this and the shapes below."""
+    num_segments: tyro.conf.Suppress[int] = 10
+    audio_channels: tyro.conf.Suppress[int] = 128
+    visual_shape: tyro.conf.Suppress[tuple[int, int, int]] = (7, 7, 512)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """The training recipe."""
+
+    loss: Literal["soft_margin", "cross_entropy"] = "soft_margin"
+    """Multi-label soft margin on the softmax output (the code), or cross-entropy (DAM)."""
+    learning_rate: float = 1e-4
+    """Adam's learning rate at the start."""
+    epsilon: float = 1e-8
+    """Adam's epsilon."""
+    epsilon_form: Literal["torch_legacy", "torch"] = "torch_legacy"
+    """Where Adam adds epsilon: as torch 0.4 did (the code), or as today's torch does."""
+    plateau_factor: float = 0.5
+    """The learning rate is multiplied by this where the training loss does not fall any more."""
+    plateau_patience: int = 10
+    """Epochs without a lower training loss that are waited for before."""
+    plateau_threshold: float = 1e-4
+    """Share by which a training loss must be below the lowest so far to count as lower."""
+    batch_size: int = 64
+    """Videos a step; the last partial batch of an epoch is left out."""
+    shuffle: bool = True
+    """A new order of the videos each epoch."""
+    epochs: int = 300
+    """Passes over the training videos."""
+    validate_every: int = 5
+    """Epochs between validations; the weights of the best validation accuracy are kept."""
+
+
+# Model -> (what it is and which row it reproduces, what sets it apart from JCA).
+_SYSTEMS = {
+    "jca": ("recursive joint co-attention (Table 1)", {}),
+    "avsdn": ("dual sequence-to-sequence network of Lin et al. 2019 (Table 1)", {"system": "avsdn"}),
+    "dam": ("dual attention matching of Wu et al. 2019 (Table 1)", {"system": "dam"}),
+    "no_unimodal_lstm": ("JCA without LSTMs in each modality (Table 2)", {"unimodal_rnn": False}),
+    "no_joint_lstm": ("JCA without LSTMs before the classifier (Table 2)", {"joint_rnn": False}),
+    "no_residual": ("JCA without residual embedding of the LSTMs (Table 2)", {"residual_embedding": False}),
+    "gru": ("JCA with GRUs instead of LSTMs (Table 2)", {"cell": "gru"}),
+    "average_pooling": ("JCA with the mean over regions for attention (Table 2)", {"visual": "average"}),
+    "max_pooling": ("JCA with the maximum over regions for attention (Table 2)", {"visual": "max"}),
+    "co_attention": ("JCA with each modality attended by the other alone (Table 2)", {"attended_by": "other"}),
+}
+
+MODELS = {name: text for name, (text, _) in _SYSTEMS.items()}
+
+_PAPER_MODEL = {"co_attention": "affinity"}
+# Its category and relevance losses are together the cross-entropy of its segments' probabilities.
+_OWN_TRAINING = {"dam": {"loss": "cross_entropy"}}
+
+# The rendered clips are few and simple: narrower, smaller batches, fewer epochs with larger steps.
+RENDERED_MODEL = {"video_size": 128, "audio_size": 128}
+RENDERED_TRAINING = {"batch_size": 16, "epochs": 40, "learning_rate": 1e-3}
+
+
+def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
+    """Configuration of one of `MODELS` under a preset.
+
+    Raises:
+      ValueError: unknown model, preset or setting, or a size that cannot be.
+    """
+    _check(name, preset)
+    paper = _PAPER_MODEL if preset == "paper" else {}
+    config = dataclasses.replace(ModelConfig(), **{**_SYSTEMS[name][1], **paper, **overrides})
+    for size in ("video_size", "audio_size"):
+        if getattr(config, size) < 2 or getattr(config, size) % 2:
+            raise ValueError(f"{size} {getattr(config, size)}: must be even, since two directions make it up")
+    return config
+
+
+def train_config(preset: str = "code", name: str = "jca", **overrides) -> TrainConfig:
+    """Training recipe of one of `MODELS` under a preset; raises as `model_config` does."""
+    _check(name, preset)
+    return dataclasses.replace(TrainConfig(), **{**_OWN_TRAINING.get(name, {}), **overrides})
+
+
+def _check(name: str, preset: str) -> None:
+    if name not in MODELS:
+        raise ValueError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; the presets are {', '.join(PRESETS)}")

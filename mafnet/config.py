@@ -1,0 +1,196 @@
+"""The numbers of "Multi-level Attention Fusion Network for Audio-visual Event Recognition" (Brousmiche et al. 2021).
+
+Paper     https://arxiv.org/abs/2106.06736
+Command   python -m mafnet.train --model mafnet --dataset ave --data DIR --seeds 3
+Expected  90.86 % video accuracy on AVE's test split (Table 1, MAFnet)
+Cost      up to 300 epochs of 104 steps; one step of 32 videos is 490 GFLOP, nearly all of it the 3x3 convolution;
+          6.8 GB of features read an epoch
+
+Presets: "code" is what the authors' code does, "paper" what the paper says where the two differ; "rendered"
+is what the default run on the rendered clips uses instead of the published sizes.
+"""
+
+import dataclasses
+from typing import Literal
+
+import tyro
+
+from avpipeline.datasets.mafnet_pickles import CLASS_NAMES
+
+PRESETS = ("code", "paper")
+MODALITIES = ("visual", "audio")
+# What a training step can be drawn to train: the updates of the authors' code, in the order of their moments.
+UPDATES = ("image", "all", "sound")
+
+_BLOCKS = Literal["none", "residual", "film"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Sizes and switches of a video classifier."""
+
+    system: tyro.conf.Suppress[Literal["mafnet", "attention_cluster", "dmrn"]] = "mafnet"
+    """MAFnet with its ablations, or one of the systems it is compared with; the model's name decides this and the
+    five switches below."""
+    modalities: tyro.conf.Suppress[tuple[str, ...]] = MODALITIES
+    """The inputs that the model reads."""
+    visual_block: tyro.conf.Suppress[_BLOCKS] = "none"
+    """Residual block of the visual path: none, plain, or conditioned by the sound (FiLM)."""
+    audio_block: tyro.conf.Suppress[_BLOCKS] = "film"
+    """Residual block of the audio path: none, plain, or conditioned by the picture (FiLM)."""
+    attention: tyro.conf.Suppress[Literal["modality_temporal", "temporal", "modality", "none"]] = (
+        "modality_temporal"
+    )
+    """What the attention weighs: clips and modalities jointly, one of them, or nothing."""
+    fusion: tyro.conf.Suppress[Literal["concatenation", "addition", "mcb", "dmr"]] = "concatenation"
+    """How the two modalities' features of a video become one."""
+    attention_score: Literal["hidden", "relu"] = "hidden"
+    """Score of a clip: a hidden ReLU layer, then a linear one (the code), or ReLU(W x + b) (the paper)."""
+    film_scale: Literal["one_plus", "plain"] = "one_plus"
+    """FiLM multiplies by 1 + f(x) (the code) or by f(x) (the paper)."""
+    logits_norm: bool = True
+    """Batch normalization of the class scores (the code)."""
+    units: int = 512
+    """Size of the hidden dense layers."""
+    filters: int = 512
+    """Filters of the residual blocks."""
+    norm_decay: float = 0.999
+    """What the population statistics of batch normalization keep of themselves at each step."""
+    mcb_channels: int = 8192
+    """Size of the compact bilinear feature."""
+    mcb_seed: int = 0
+    """Seed of the two count sketches."""
+    cluster_units: int = 64
+    """Attention units a modality in an attention cluster."""
+    dmrn_attention_units: int = 512
+    """DMRN: size of the attention's dense layers."""
+    dmrn_lstm_units: int = 128
+    """DMRN: size of each LSTM, each way."""
+    num_classes: tyro.conf.Suppress[int] = len(CLASS_NAMES)
+    """Classes; the dataset decides this and the shapes below."""
+    num_segments: tyro.conf.Suppress[int] = 10
+    visual_shape: tyro.conf.Suppress[tuple[int, ...]] = (1920,)
+    """One clip's visual feature: a vector, or a map that the model averages."""
+    audio_shape: tyro.conf.Suppress[tuple[int, ...]] = (12, 8, 512)
+    """One clip's audio feature: a map, or DMRN's vector."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """The training recipe."""
+
+    learning_rate: float = 1e-4
+    """Adam's learning rate."""
+    epsilon: float = 1e-8
+    """Adam's epsilon."""
+    prob_image: float = 0.0
+    """Share of the steps that leave out the audio path's own variables."""
+    prob_all: float = 0.9
+    """Share of the steps that train everything; the rest leave out the visual path's (Figure 6: the dropping rate)."""
+    left_out: Literal["accident", "path"] = "accident"
+    """What is left out of a path: all but its hidden dense layer, by an accident of names (the code), or all of it
+    (the paper)."""
+    update_sequence: tuple[Literal[UPDATES], ...] | None = None
+    """What each step trains, over and over, instead of drawing it."""
+    batch_size: int = 32
+    """Videos a step; the last partial batch of an epoch is left out."""
+    shuffle: bool = True
+    """A new order of the videos each epoch."""
+    epochs: int = 300
+    """Most passes over the training videos."""
+    validate_every: int = 1
+    """Epochs between validations; the weights of the best validation accuracy are kept."""
+    patience: int = 50
+    """Epochs without a better validation accuracy after which training stops."""
+    min_improvement: float = 1e-4
+    """How much more counts as better there."""
+
+
+_NO_FILM = {"audio_block": "none"}
+# A residual block convolves a map; the vectors of the authors' files it takes as maps of one region.
+_VISUAL_MAP = {"visual_shape": (7, 7, 1920)}
+
+# Model -> (what it is and which row it reproduces, what sets it apart from MAFnet).
+_SYSTEMS = {
+    "mafnet": ("the network of the paper, FiLM in the audio path (Table 1, MAFnet)", {}),
+    "attention_cluster": (
+        "attention units with the shifting operation, each modality on its own (Table 1, Attention Cluster)",
+        {"system": "attention_cluster"},
+    ),
+    "dmrn": ("AVE's residual network with an output for the video (Table 1, DMRN, our feat.)", {"system": "dmrn"}),
+    "dmrn_vgg": (
+        "the same on AVE's VGG-19 maps and VGGish embeddings (Table 1, DMRN, their feat.)",
+        {"system": "dmrn", "visual_shape": (7, 7, 512), "audio_shape": (128,)},
+    ),
+    "visual": (
+        "visual only, temporal attention (Table 2)",
+        {**_NO_FILM, "modalities": ("visual",), "attention": "temporal"},
+    ),
+    "audio": (
+        "audio only, temporal attention (Table 2)",
+        {**_NO_FILM, "modalities": ("audio",), "attention": "temporal"},
+    ),
+    "addition": ("no FiLM, modalities added (Table 2)", {**_NO_FILM, "fusion": "addition"}),
+    "concatenation": ("no FiLM, modalities concatenated (Table 2)", _NO_FILM),
+    "mcb": ("no FiLM, compact bilinear pooling of the modalities (Table 2)", {**_NO_FILM, "fusion": "mcb"}),
+    "dmr": ("no FiLM, dual multimodal residual fusion (Table 2)", {**_NO_FILM, "fusion": "dmr"}),
+    "no_attention": ("no FiLM, means over time (Table 3)", {**_NO_FILM, "attention": "none"}),
+    "temporal": ("no FiLM, temporal attention (Table 3)", {**_NO_FILM, "attention": "temporal"}),
+    "modality": ("no FiLM, modality attention (Table 3)", {**_NO_FILM, "attention": "modality"}),
+    "residual_both": (
+        "residual blocks without FiLM in both paths (Table 4)",
+        {**_VISUAL_MAP, "visual_block": "residual", "audio_block": "residual"},
+    ),
+    "film_both": ("FiLM in both paths (Table 4)", {**_VISUAL_MAP, "visual_block": "film"}),
+    "film_visual": (
+        "FiLM in the visual path (Table 4)",
+        {**_VISUAL_MAP, "visual_block": "film", "audio_block": "none"},
+    ),
+}
+
+MODELS = {name: text for name, (text, _) in _SYSTEMS.items()}
+
+_PAPER_MODEL = {
+    "visual_shape": (7, 7, 1920),
+    "attention_score": "relu",
+    "film_scale": "plain",
+    "logits_norm": False,
+}
+_PAPER_TRAINING = {"learning_rate": 1e-3, "left_out": "path"}
+
+# The rendered clips are few and simple: narrower, smaller batches, fewer epochs, statistics that follow sooner.
+RENDERED_MODEL = {
+    "units": 64,
+    "filters": 64,
+    "norm_decay": 0.9,
+    "mcb_channels": 512,
+    "cluster_units": 8,
+    "dmrn_attention_units": 128,
+    "dmrn_lstm_units": 64,
+}
+RENDERED_TRAINING = {"learning_rate": 1e-3, "batch_size": 16, "epochs": 60}
+
+
+def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
+    """Configuration of one of `MODELS` under a preset.
+
+    Raises:
+      ValueError: unknown model, preset or setting.
+    """
+    _check(name, preset)
+    paper = _PAPER_MODEL if preset == "paper" else {}
+    return dataclasses.replace(ModelConfig(), **{**paper, **_SYSTEMS[name][1], **overrides})
+
+
+def train_config(preset: str = "code", name: str = "mafnet", **overrides) -> TrainConfig:
+    """Training recipe of one of `MODELS` under a preset; raises as `model_config` does."""
+    _check(name, preset)
+    paper = _PAPER_TRAINING if preset == "paper" else {}
+    return dataclasses.replace(TrainConfig(), **{**paper, **overrides})
+
+
+def _check(name: str, preset: str) -> None:
+    if name not in MODELS:
+        raise ValueError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; the presets are {', '.join(PRESETS)}")

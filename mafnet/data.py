@@ -1,0 +1,109 @@
+"""What MAFnet's models train and are measured on: splits with one label a video and the features a model reads."""
+
+import dataclasses
+from pathlib import Path
+
+from ave.pairs import averaged
+from avpipeline.backbones import VARIANTS
+from avpipeline.datasets import load_video_split, mafnet_pickles
+from avpipeline.datasets.ave_videos import load_ave_videos
+from avpipeline.datasets.base import ArraySource, Split
+from avpipeline.errors import InputError
+from mafnet.config import ModelConfig
+
+DATASETS = ("rendered", "ave", "ucf51", "kinetics_sounds")
+# Kinetics-Sounds has three lists of classes; the paper counts 32.
+KINETICS_LISTS = (31, 32, 34)
+# What a model reads, by how many dimensions one clip's feature has.
+_NEEDED = {
+    ("visual", 1): "a vector such as densenet201:avg_pool",
+    ("visual", 3): "maps such as densenet201:last_activation or vgg19:pool5",
+    ("audio", 1): "a vector such as vggish:embedding_relu",
+    ("audio", 3): "maps such as vggish:conv4_2",
+}
+
+
+def load_split(
+    dataset: str,
+    name: str,
+    network: ModelConfig,
+    data_dir: Path | None = None,
+    *,
+    fold: int = 1,
+    classes: int = 32,
+) -> Split:
+    """One split with labels `(videos, classes)` and the inputs "visual" and "audio" as far as `network` reads them.
+
+    Args:
+      dataset: one of `DATASETS`.
+      name: "train", "val" or "test".
+      network: says which inputs, and whether each is a vector or a map; visual maps are averaged for a model that
+        takes vectors.
+      data_dir: folder of the dataset's files; None for the rendered dataset.
+      fold: which of UCF51's three official splits.
+      classes: which of `KINETICS_LISTS`.
+
+    Raises:
+      InputError: files missing or wrong, or other features than the model can read.
+    """
+    dimensions = {modality: len(shape) for modality, shape in _shapes(network).items()}
+    place = {"ucf51": f"ucf51-{fold}", "kinetics_sounds": f"kinetics_sounds-{classes}"}.get(dataset, dataset)
+    split = _load(place, name, dimensions, data_dir)
+    if dimensions.get("visual") == 1 and len(split.features["visual"].shape) == 3:
+        split = _with_visual_means(split)
+    for modality, count in dimensions.items():
+        info = split.features[modality]
+        if len(info.shape) != count:
+            raise InputError(
+                f"{data_dir or dataset}: its {modality} features are {info.label} {info.shape}, the model needs "
+                f"{_NEEDED[modality, count]}; extract those with python -m avpipeline.extract."
+            )
+    return split
+
+
+def fitted(network: ModelConfig, split: Split) -> ModelConfig:
+    """`network` with the numbers of classes and clips and the feature shapes of a dataset."""
+    shapes = {f"{modality}_shape": split.features[modality].shape for modality in network.modalities}
+    num_segments = split.inputs[network.modalities[0]].shape[0]
+    return dataclasses.replace(network, num_classes=len(split.class_names), num_segments=num_segments, **shapes)
+
+
+def _shapes(network: ModelConfig) -> dict[str, tuple[int, ...]]:
+    shapes = {"visual": network.visual_shape, "audio": network.audio_shape}
+    return {modality: shapes[modality] for modality in network.modalities}
+
+
+def _load(dataset: str, name: str, dimensions: dict[str, int], data_dir: Path | None) -> Split:
+    if dataset == "rendered":
+        return _load_rendered(name, dimensions, data_dir)
+    if dataset == "ave" and data_dir is not None:
+        # The pickles serve the models whose features they hold; DMRN has features of its own.
+        pickled = {modality: len(info.shape) for modality, info in mafnet_pickles.FEATURES.items()}
+        pickles = dimensions.items() <= pickled.items()
+        return load_ave_videos(data_dir, name, modalities=tuple(dimensions), pickles=pickles)
+    return load_video_split(dataset, name, data_dir, modalities=tuple(dimensions))
+
+
+def _load_rendered(name: str, dimensions: dict[str, int], data_dir: Path | None) -> Split:
+    """The rendered dataset, whose maps of sound have a name of their own there."""
+    stored = {"audio": "audio_map" if dimensions.get("audio") == 3 else "audio", "visual": "visual"}
+    wanted = {modality: stored[modality] for modality in dimensions}
+    split = load_video_split("rendered", name, data_dir, modalities=tuple(wanted.values()))
+    return dataclasses.replace(
+        split,
+        inputs={modality: split.inputs[key] for modality, key in wanted.items()},
+        features={modality: split.features[key] for modality, key in wanted.items()},
+    )
+
+
+def _with_visual_means(split: Split) -> Split:
+    """The same split with the means of the visual maps over their regions, as the extractor's "avg_pool" gives them."""
+    info = split.features["visual"]
+    if "avg_pool" not in VARIANTS.get(info.extractor, ()):
+        return split
+    means = dataclasses.replace(info, variant="avg_pool", shape=info.shape[-1:])
+    return dataclasses.replace(
+        split,
+        inputs={**split.inputs, "visual": ArraySource(averaged(split.inputs["visual"]))},
+        features={**split.features, "visual": means},
+    )

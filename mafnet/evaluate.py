@@ -1,0 +1,78 @@
+"""`python -m mafnet.evaluate`: a saved model's video accuracy, per class and confusion matrix on a split."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+from ave.evaluate import per_class_table, require_fit, write_evaluation
+from avpipeline import metrics, runs
+from avpipeline.cli import run
+from avpipeline.datasets.base import Split
+from avpipeline.errors import InputError
+from avpipeline.saved import ModelInfo, load_model
+from mafnet.config import ModelConfig
+from mafnet.data import DATASETS, KINETICS_LISTS, load_split
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitSettings:
+    """A saved model and the split that it is given."""
+
+    weights: Path
+    """The model: a .keras file written by python -m mafnet.train or python -m mafnet.convert."""
+    dataset: Literal[DATASETS] | None = None
+    """What to read. [default: "ave" with --data, else "rendered"]"""
+    data: Path | None = None
+    """Folder with the dataset's official files and features."""
+    split: Literal["train", "val", "test"] = "test"
+    """Which split."""
+    fold: Literal[1, 2, 3] = 1
+    """UCF51: which of its official splits."""
+    classes: Literal[KINETICS_LISTS] = 32
+    """Kinetics-Sounds: which of its lists of classes."""
+
+    @property
+    def chosen_dataset(self) -> str:
+        return self.dataset or ("ave" if self.data else "rendered")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(SplitSettings):
+    """Settings of an evaluation command."""
+
+    out: Path = Path("runs") / "mafnet" / "evaluate"
+    """Folder for the tables, the confusion matrix and the predictions."""
+
+
+def main(settings: Settings) -> None:
+    """Measures a saved model on a split: video accuracy, accuracy of each class, confusion matrix."""
+    model, info = load_model(settings.weights, paper="mafnet")
+    split = load_split_for(settings, info)
+    predictions = runs.predict(model, split)
+    accuracy = metrics.segment_accuracy(split.labels, predictions)
+    table = per_class_table(split, predictions)
+    write_evaluation(settings.out, settings.weights, info, split, predictions, table)
+    print(table.to_string(index=False, float_format="{:.3f}".format, na_rep="-"))
+    print(f"\n{info.model} (trained on {info.dataset}) on {split.dataset}, {split.name}: ", end="")
+    print(f"{100 * accuracy:.2f} % of {len(split)} videos right")
+    print(f"Tables, confusion matrix and predictions are in {settings.out}")
+
+
+def load_split_for(settings: SplitSettings, info: ModelInfo) -> Split:
+    """The split that `settings` name, as the model `info` reads it.
+
+    Raises:
+      InputError: the data is missing or wrong, or has other classes or features than the model was trained on.
+    """
+    if settings.chosen_dataset == "rendered" and settings.data:
+        raise InputError(f"{settings.data}: the rendered data is made here; leave out --data or --dataset.")
+    shapes = {f"{name}_shape": feature.shape for name, feature in info.features.items()}
+    network = ModelConfig(modalities=tuple(info.features), **shapes)
+    where = {"data_dir": settings.data, "fold": settings.fold, "classes": settings.classes}
+    split = load_split(settings.chosen_dataset, settings.split, network, **where)
+    require_fit(settings.weights, info, split)
+    return split
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, prog="python -m mafnet.evaluate"))

@@ -1,0 +1,57 @@
+"""How the two modalities' features of a video become one (Section 4.5, Table 2).
+
+concatenation  [v, a]                         Eq. 6 and 10, the authors' code
+addition       v + a
+mcb            count sketches of v and a, convolved   Gao et al. 2016, "Compact Bilinear Pooling"
+dmr            dual multimodal residual block, mean    Tian et al. 2018; from `ave.fusion`
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="mafnet")
+class CompactBilinear(keras.layers.Layer):
+    """Multimodal compact bilinear pooling: the outer product of two vectors, sketched to `channels` numbers.
+
+    Each vector x is projected by a count sketch, s_j = sum of sign_i x_i over the i with hash_i = j. The sketch of
+    the outer product is the circular convolution of both sketches, a product after the Fourier transform:
+    ifft(fft(s(v)) * fft(s(a))).
+
+    Args:
+      channels: size of the output.
+      seed: of the hashes and signs. They are no weights: the same seed and sizes make them again.
+
+    Inputs: visual `(batch, visual_channels)`, audio `(batch, audio_channels)`. Output: `(batch, channels)`.
+    """
+
+    def __init__(self, channels: int = 8192, seed: int = 0, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.seed = seed
+
+    def build(self, visual_shape, audio_shape):
+        rng = np.random.default_rng(self.seed)
+        self.sketches = [self._sketch(rng, shape[-1]) for shape in (visual_shape, audio_shape)]
+
+    def _sketch(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+        return rng.integers(self.channels, size=size), rng.choice(np.array([-1.0, 1.0], "float32"), size)
+
+    def call(self, visual, audio):
+        spectra = [self._spectrum(x, *sketch) for x, sketch in zip((visual, audio), self.sketches, strict=True)]
+        (v_real, v_imag), (a_real, a_imag) = spectra
+        product = v_real * a_real - v_imag * a_imag, v_real * a_imag + v_imag * a_real
+        return ops.cast(ops.irfft(product, fft_length=self.channels), self.compute_dtype)
+
+    def _spectrum(self, x, places, signs):
+        # Half precision has no Fourier transform.
+        x = ops.cast(x, "float32") * signs
+        sketch = ops.segment_sum(ops.transpose(x), places, num_segments=self.channels)
+        return ops.rfft(ops.transpose(sketch), fft_length=self.channels)
+
+    def compute_output_shape(self, visual_shape, audio_shape):
+        return (visual_shape[0], self.channels)
+
+    def get_config(self):
+        return {**super().get_config(), "channels": self.channels, "seed": self.seed}

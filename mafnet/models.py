@@ -1,0 +1,203 @@
+"""The models of the paper, wired from its layers."""
+
+import keras
+from keras import layers
+
+from ave import model_config as dmrn_config
+from ave.fusion import DMRN
+from ave.models import segment_classifier
+from mafnet.config import MODALITIES, ModelConfig, model_config
+from mafnet.fusion import CompactBilinear
+from mafnet.layers import (
+    AttentionCluster,
+    FiLMedResidualBlock,
+    MapMean,
+    ModalityAttention,
+    ModalityTemporalAttention,
+    ResidualBlock,
+    TemporalAttention,
+    batch_norm,
+)
+from mafnet.training import UpdateDropping
+
+ATTENTION_LAYER = "attention"
+_ATTENTIONS = {
+    "temporal": TemporalAttention,
+    "modality": ModalityAttention,
+    "modality_temporal": ModalityTemporalAttention,
+}
+
+
+def build_model(name: str = "mafnet", preset: str = "code", **overrides) -> keras.Model:
+    """One of `mafnet.MODELS`, freshly initialised.
+
+    Args:
+      name: key of `mafnet.MODELS`.
+      preset: "code" or "paper".
+      **overrides: fields of `mafnet.ModelConfig`, e.g. `num_classes=8`.
+
+    Returns:
+      Functional model. Inputs, as far as the model uses them: `{"visual": (batch, clips, 1920) or (batch, clips, 7,
+      7, 1920), "audio": (batch, clips, 12, 8, 512)}`. Output: a video's class probabilities `(batch, classes)`.
+
+    Raises:
+      ValueError: unknown model, preset or setting.
+    """
+    return classifier(model_config(name, preset, **overrides), name)
+
+
+def classifier(config: ModelConfig, name: str) -> keras.Model:
+    """The network of `config`: MAFnet (Figure 1), an ablation of it, or a system it is compared with."""
+    shapes = {"visual": config.visual_shape, "audio": config.audio_shape}
+    inputs = {
+        modality: keras.Input((config.num_segments, *shapes[modality]), name=modality)
+        for modality in config.modalities
+    }
+    if config.system == "dmrn":
+        return keras.Model(inputs, _dmrn(config, inputs), name=name)
+    if config.system == "attention_cluster":
+        return keras.Model(inputs, _attention_clusters(config, inputs), name=name)
+    # With one path there is nothing to leave out.
+    kind = UpdateDropping if len(inputs) == 2 else keras.Model
+    return kind(inputs, _mafnet(config, inputs), name=name)
+
+
+def _mafnet(config: ModelConfig, inputs: dict):
+    vectors = {modality: _mean(modality, x) for modality, x in inputs.items()}
+    paths = [_path(config, modality, inputs, vectors) for modality in config.modalities]
+    features = _over_time(config, paths)
+    return _probabilities(config, features[0] if len(features) == 1 else _fuse(config, *features))
+
+
+def _mean(modality: str, x):
+    """`(batch, clips, channels)`; a vector is its own mean."""
+    return x if len(x.shape) == 3 else MapMean(name=f"{modality}_mean")(x)
+
+
+def _path(config: ModelConfig, modality: str, inputs: dict, vectors: dict):
+    """One modality's path before the attention, `(batch, clips, units)`: block, mean, Dense, BN, ReLU."""
+    x = vectors[modality]
+    block = {"visual": config.visual_block, "audio": config.audio_block}[modality]
+    if block != "none":
+        maps = inputs[modality]
+        if len(maps.shape) == 3:
+            maps = layers.Reshape((maps.shape[1], 1, 1, maps.shape[2]), name=f"{modality}_one_region")(maps)
+        sizes = {"filters": config.filters, "norm_decay": config.norm_decay, "name": f"{modality}_block"}
+        if block == "film":
+            (other,) = (vectors[name] for name in MODALITIES if name != modality)
+            maps, _, _ = FiLMedResidualBlock(scale=config.film_scale, **sizes)(maps, other)
+        else:
+            maps = ResidualBlock(**sizes)(maps)
+        x = MapMean(name=f"{modality}_block_mean")(maps)
+    x = layers.Dense(config.units, name=f"{modality}_dense")(x)
+    x = batch_norm(config.norm_decay, name=f"{modality}_norm")(x)
+    return layers.ReLU(name=f"{modality}_relu")(x)
+
+
+def _over_time(config: ModelConfig, paths: list) -> list:
+    """Each path's feature of the whole video, `(batch, units)`."""
+    if config.attention == "none":
+        return [layers.GlobalAveragePooling1D(name=f"mean_{index}")(path) for index, path in enumerate(paths)]
+    clips, units = paths[0].shape[1:]
+    cells = layers.Concatenate(name="cells")(paths) if len(paths) > 1 else paths[0]
+    # Eq. 7; the authors' order of cells: clip by clip, visual before audio.
+    cells = layers.Reshape((clips, len(paths), units), name="cells_by_modality")(cells)
+    attention = _ATTENTIONS[config.attention](config.attention_score, config.units, name=ATTENTION_LAYER)
+    features, _ = attention(cells)
+    return [features[:, index] for index in range(len(paths))]
+
+
+def _fuse(config: ModelConfig, visual, audio):
+    if config.fusion == "addition":
+        return layers.Add(name="fusion")([visual, audio])
+    if config.fusion == "mcb":
+        return CompactBilinear(config.mcb_channels, config.mcb_seed, name="fusion")(visual, audio)
+    if config.fusion == "dmr":
+        return DMRN(config.units, name="fusion")(audio, visual)
+    return layers.Concatenate(name="fusion")([visual, audio])
+
+
+def _probabilities(config: ModelConfig, x):
+    """Class probabilities, float32 also under mixed precision: the loss needs the small ones."""
+    x = layers.Dense(config.num_classes, name="classifier")(x)
+    if config.logits_norm:
+        x = batch_norm(config.norm_decay, name="classifier_norm")(x)
+    return layers.Softmax(name="video", dtype="float32")(x)
+
+
+def _attention_clusters(config: ModelConfig, inputs: dict):
+    """Attention Cluster (Long et al. 2018): one cluster a modality, concatenated, one dense layer."""
+    clusters = [
+        AttentionCluster(config.cluster_units, name=f"{modality}_cluster")(_mean(modality, x))
+        for modality, x in inputs.items()
+    ]
+    scores = layers.Dense(config.num_classes, name="classifier")(layers.Concatenate(name="clusters")(clusters))
+    return layers.Softmax(name="video", dtype="float32")(scores)
+
+
+def _dmrn(config: ModelConfig, inputs: dict):
+    """AVE's DMRN, whose segments' class scores are averaged for the video.
+
+    Its audio-guided attention needs a map; visual vectors have none to look over.
+    """
+    has_map = len(config.visual_shape) == 3
+    visual, audio = inputs["visual"], _mean("audio", inputs["audio"])
+    if not has_map:
+        visual = layers.Reshape((visual.shape[1], 1, 1, visual.shape[2]), name="visual_one_region")(visual)
+    network = segment_classifier(
+        dmrn_config(
+            "dmrn",
+            visual="attention" if has_map else "mean",
+            weak=True,
+            mil_pooling="mean",
+            attention_units=config.dmrn_attention_units,
+            lstm_units=config.dmrn_lstm_units,
+            num_classes=config.num_classes,
+            num_segments=config.num_segments,
+            audio_channels=audio.shape[-1],
+            visual_shape=visual.shape[2:],
+        ),
+        "segments",
+    )
+    return network({"audio": audio, "visual": visual})["video"]
+
+
+def has_attention(model: keras.Model) -> bool:
+    """Whether the model weighs clips or modalities with the paper's attention."""
+    return any(layer.name == ATTENTION_LAYER for layer in model.layers)
+
+
+def with_attention(model: keras.Model) -> keras.Model:
+    """The same model, sharing its weights, that also returns what it paid attention to (Figure 3).
+
+    Returns:
+      Model with the outputs `"video": (batch, classes)` and `"attention": (batch, clips, modalities)`, the modalities
+      in the order visual, audio.
+
+    Raises:
+      ValueError: the model has no such attention.
+    """
+    if not has_attention(model):
+        raise ValueError(f"{model.name} has no attention to show; mafnet has")
+    weights = model.get_layer(ATTENTION_LAYER).output[1]
+    return keras.Model(model.input, {"video": model.output, "attention": weights}, name=f"{model.name}_attention")
+
+
+def with_film(model: keras.Model) -> keras.Model:
+    """The same model, sharing its weights, that also returns the embeddings around its FiLM layers (Figure 7).
+
+    Returns:
+      Model with the output `"video"` and, for each path with FiLM, e.g. `"audio_before"` and `"audio_after"`: means
+      over the map just before and just after the FiLM layer, `(batch, clips, filters)`.
+
+    Raises:
+      ValueError: the model has no FiLM layer.
+    """
+    blocks = [layer for layer in model.layers if isinstance(layer, FiLMedResidualBlock)]
+    if not blocks:
+        raise ValueError(f"{model.name} has no FiLM layer to show; mafnet has")
+    outputs = {"video": model.output}
+    for block in blocks:
+        modality = block.name.removesuffix("_block")
+        outputs |= {f"{modality}_before": block.output[1], f"{modality}_after": block.output[2]}
+    return keras.Model(model.input, outputs, name=f"{model.name}_film")

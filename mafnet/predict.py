@@ -1,0 +1,264 @@
+"""`python -m mafnet.predict`: names whole videos and shows which clips of which modality decided (Figure 3)."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+import tyro
+
+from avpipeline import media
+from avpipeline.backbones import Extractor, extractor_for
+from avpipeline.cli import run
+from avpipeline.files import atomic_path, make_folder
+from avpipeline.predictions import (
+    collected_warnings,
+    for_each_file,
+    head_lines,
+    model_json,
+    stream_notes,
+    window_features,
+)
+from avpipeline.saved import ModelInfo, load_model
+from mafnet.models import has_attention, with_attention
+from mafnet.pictures import modality_scores
+
+_SHOWN_CLASSES = 5
+_FRAME_HEIGHT = 240
+
+# Features of one window, `(1, clips, ...)` by modality -> probabilities `(classes,)` and, from models with the
+# paper's attention, the scores `(clips, modalities)`, else None.
+Forward = Callable[[Mapping[str, np.ndarray]], tuple[np.ndarray, np.ndarray | None]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of a prediction command."""
+
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """Media files, folders of them, or lists (.txt, one path a line)."""
+    weights: Path
+    """The model: a .keras file written by python -m mafnet.train or python -m mafnet.convert."""
+    out: Path = Path("runs") / "mafnet" / "predict"
+    """Folder for the texts, JSON files and pictures."""
+    weights_dir: Path | None = None
+    """Folder with the feature extractors' weights, looked into first."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictor:
+    """A loaded model with the networks that make its features.
+
+    Attributes:
+      forward: the model.
+      info: what it is.
+      weights: its file.
+      modalities: what it reads, in the order of its scores.
+      window: clips of one second that it looks at together.
+      attends: whether it has the paper's attention.
+      extractors: modality -> the network whose features it was trained on.
+    """
+
+    forward: Forward
+    info: ModelInfo
+    weights: Path
+    modalities: tuple[str, ...]
+    window: int
+    attends: bool
+    extractors: Mapping[str, Extractor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What a model says of one media file.
+
+    Attributes:
+      media: what the file holds.
+      probabilities: `(classes,)`.
+      scores: `(seconds, modalities)`, each window's on their own; None where the model has no attention.
+      notes: sentences that a reader of the result must know.
+    """
+
+    media: media.MediaInfo
+    probabilities: np.ndarray
+    scores: np.ndarray | None
+    notes: tuple[str, ...]
+
+
+def main(settings: Settings) -> int:
+    """Names whole videos: text, JSON, and a picture of the scores over clips and modalities with the frames."""
+    predictor = load_predictor(settings.weights, weights_dir=settings.weights_dir)
+
+    def one(path: Path) -> str:
+        return write_prediction(predict_file(path, predictor), predictor, settings.out)
+
+    status = for_each_file(settings.files, one)
+    if not predictor.attends:
+        print(f"{predictor.info.model} has no attention to show, so there are no pictures.")
+    print(f"Texts, JSON files and pictures are in {settings.out}")
+    return status
+
+
+def load_predictor(weights: Path, *, weights_dir: Path | None = None) -> Predictor:
+    """A model with its extractors; InputError where the file or the extractors' weights are missing or others."""
+    model, info = load_model(weights, paper="mafnet")
+    return Predictor(
+        forward=forward_of(model),
+        info=info,
+        weights=Path(weights),
+        modalities=tuple(model.input),
+        window=next(iter(model.input.values())).shape[1],
+        attends=has_attention(model),
+        extractors={
+            name: extractor_for(feature, weights_dir=weights_dir) for name, feature in info.features.items()
+        },
+    )
+
+
+def forward_of(model: keras.Model) -> Forward:
+    """The model on one video: probabilities `(classes,)` and scores `(clips, modalities)` or None."""
+    attends = has_attention(model)
+    shown = with_attention(model) if attends else model
+
+    def forward(features):
+        output = shown(features, training=False)
+        if not attends:
+            return output.numpy()[0], None
+        return output["video"].numpy()[0], output["attention"].numpy()[0]
+
+    return forward
+
+
+def predict_file(path, predictor: Predictor) -> Prediction:
+    """Names the video in a media file of n seconds (rounded, at least 1).
+
+    The features of a shorter file are zero padded, as in the paper. A longer one is cut into windows of the model's
+    length, the last one padded; their probabilities are averaged, each counting by its seconds.
+
+    Raises:
+      InputError: not a media file, or it lacks the only stream that the model uses.
+    """
+    with collected_warnings(path) as damage:
+        about = media.probe(path)
+        notes = stream_notes(about, predictor.extractors, predictor.info.model)
+        seconds = max(1, int(about.seconds + 0.5))
+        starts = range(0, seconds, predictor.window)
+        lengths = [min(predictor.window, seconds - start) for start in starts]
+        windows = [_predict_window(path, predictor, *window) for window in zip(starts, lengths, strict=True)]
+    probabilities = np.average([probabilities for probabilities, _ in windows], axis=0, weights=lengths)
+    scores = None
+    if windows[0][1] is not None:
+        scores = np.concatenate([own[:length] for (_, own), length in zip(windows, lengths, strict=True)])
+    if seconds > predictor.window:
+        notes.append(
+            f"longer than the model's {predictor.window} s: predicted in {len(windows)} windows one after the other, "
+            "their probabilities averaged; scores are those within a window"
+        )
+    elif seconds < predictor.window:
+        note = f"shorter than the model's {predictor.window} s: its features are zero padded"
+        if scores is not None:
+            padding = windows[0][1][seconds:].sum() / windows[0][1].sum()
+            note += f", and {100 * padding:.0f} % of the scores are on the padding"
+        notes.append(note)
+    return Prediction(about, probabilities, scores, (*notes, *damage))
+
+
+def _predict_window(path, predictor: Predictor, start: int, length: int) -> tuple[np.ndarray, np.ndarray | None]:
+    features = window_features(path, predictor.extractors, start=start, seconds=length)
+    missing = predictor.window - length
+    padded = {name: np.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1)) for name, x in features.items()}
+    return predictor.forward({name: feature[np.newaxis] for name, feature in padded.items()})
+
+
+def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
+    """Writes STEM.json, STEM.txt, which say the same, and STEM_scores.png, one a window; returns the text."""
+    out = make_folder(out)
+    document = as_json(prediction, predictor)
+    text = as_text(document)
+    stem = prediction.media.path.stem
+    with atomic_path(out / f"{stem}.json") as temporary:
+        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    if prediction.scores is not None:
+        # The file is decoded again for the pictures; what is wrong with it is in the notes already.
+        with collected_warnings(prediction.media.path):
+            _write_pictures(prediction, predictor, document, out / f"{stem}_scores.png")
+    # The text last: where it is, the rest is too.
+    with atomic_path(out / f"{stem}.txt") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return text
+
+
+def as_json(prediction: Prediction, predictor: Predictor) -> dict:
+    """The whole result as JSON values; times in seconds."""
+    about, info = prediction.media, predictor.info
+    best = int(prediction.probabilities.argmax())
+    document = {
+        "file": about.path.name,
+        "length": round(about.seconds, 3),
+        "has_audio": about.has_audio,
+        "has_video": about.has_video,
+        "notes": list(prediction.notes),
+        "model": model_json(info, predictor.weights),
+        "features": {modality: feature.to_json() for modality, feature in info.features.items()},
+        "label": info.class_names[best],
+        "probability": round(float(prediction.probabilities[best]), 4),
+        "probabilities": [round(float(value), 6) for value in prediction.probabilities],
+        "class_names": list(info.class_names),
+    }
+    if prediction.scores is not None:
+        document["scores"] = [
+            {
+                "start": second,
+                "end": second + 1,
+                **{name: round(float(value), 6) for name, value in zip(predictor.modalities, row, strict=True)},
+            }
+            for second, row in enumerate(prediction.scores)
+        ]
+    return document
+
+
+def as_text(document: Mapping) -> str:
+    """The same result to read, of the classes the most probable ones."""
+    lines = head_lines(document)
+    lines += [f"note: {note}" for note in document["notes"]]
+    lines += ["", "probability  class"]
+    order = np.argsort(document["probabilities"], kind="stable")[::-1][:_SHOWN_CLASSES]
+    lines += [f"{document['probabilities'][index]:<11.4f}  {document['class_names'][index]}" for index in order]
+    if "scores" in document:
+        names = [name for name in document["scores"][0] if name not in ("start", "end")]
+        lines += ["", "  ".join(["seconds", *(f"{name:<7}" for name in names)]).rstrip()]
+        for clip in document["scores"]:
+            span = f"{clip['start']}-{clip['end']}"
+            lines.append("  ".join([f"{span:<7}", *(f"{clip[name]:<7.4f}" for name in names)]).rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def _write_pictures(prediction: Prediction, predictor: Predictor, document: Mapping, path: Path) -> None:
+    """Figure 3 of one file; from the second window on the pictures are numbered."""
+    about, info = prediction.media, predictor.info
+    title = f"{about.path.name}: {document['label']} ({document['probability']:.2f}) - {info.model}"
+    for number, start in enumerate(range(0, len(prediction.scores), predictor.window), start=1):
+        scores = prediction.scores[start : start + predictor.window]
+        modality_scores(
+            path if number == 1 else path.with_stem(f"{path.stem}_{number}"),
+            scores,
+            predictor.modalities,
+            frames=_frames(about, start, len(scores)) if about.has_video else None,
+            waveform=media.read_waveform(about.path, start=start, seconds=len(scores))
+            if about.has_audio
+            else None,
+            sample_rate=media.SAMPLE_RATE,
+            start=start,
+            title=f"{title}, trained on {info.dataset}",
+        )
+
+
+def _frames(about: media.MediaInfo, start: int, seconds: int) -> np.ndarray:
+    size = (_FRAME_HEIGHT, max(1, round(_FRAME_HEIGHT * about.width / about.height)))
+    return media.read_frames(about.path, frame_rate=1, size=size, start=start, seconds=seconds)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, prog="python -m mafnet.predict"))

@@ -1,0 +1,121 @@
+"""`python -m mafnet.sweep`: accuracy over the dropping rate of the visual path's update (Figure 6)."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from avpipeline.cli import run
+from avpipeline.errors import InputError
+from avpipeline.files import atomic_path, make_folder
+from avpipeline.published import markdown, mean_text
+from mafnet.config import PRESETS
+from mafnet.data import DATASETS, KINETICS_LISTS
+from mafnet.pictures import dropping_curve
+from mafnet.train import measured_on, settings_for, train
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of the sweep."""
+
+    rates: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+    """Shares of the steps that do not update the visual path; the authors' code has 0.1."""
+    preset: Literal[PRESETS] = "code"
+    """What the authors' code does, or what the paper says where they differ; "paper" drops the whole visual path."""
+    dataset: Literal[DATASETS] | None = None
+    """What to train and measure on. [default: "ave" with --data, else "rendered"]"""
+    data: Path | None = None
+    """Folder with the dataset's official files and features."""
+    classes: Literal[KINETICS_LISTS] = 32
+    """Kinetics-Sounds: which of its lists of classes."""
+    seeds: int = 1
+    """How many seeds to train for each rate, counted up from --seed."""
+    seed: int = 0
+    """The first seed."""
+    epochs: int | None = None
+    """Epochs of every run instead of the configuration's; fewer are marked "smoke"."""
+    out: Path | None = None
+    """Folder of the runs, the table and the picture. [default: runs/mafnet/sweep/DATASET-PRESET]"""
+
+    @property
+    def chosen_dataset(self) -> str:
+        return self.dataset or ("ave" if self.data else "rendered")
+
+    @property
+    def folder(self) -> Path:
+        return self.out or Path("runs") / "mafnet" / "sweep" / f"{self.chosen_dataset}-{self.preset}"
+
+
+def main(settings: Settings) -> None:
+    """Trains MAFnet with several dropping rates; writes a table and the curve, like the paper's Figure 6."""
+    _check(settings)
+    # TensorFlow warns of a loop that builds graphs; here each is another model.
+    tf.get_logger().setLevel("ERROR")
+    records, scores = [], {}
+    for number, rate in enumerate(settings.rates, start=1):
+        print(f"\n[{number} of {len(settings.rates)}] dropping rate {rate:g}", flush=True)
+        record, scores[rate] = _measure(settings, rate)
+        records.append(record)
+        # After each rate, so that an interrupted command leaves what it has.
+        _write(settings, records, scores)
+    columns = ("dropping rate", "video accuracy %", "configuration", "parameters", "predictions")
+    print(f"\n{markdown([columns, *([str(record[name]) for name in columns] for record in records)])}")
+    print(f"Selected on validation; {records[0]['data']}. dropping_rate.csv and .png are in {settings.folder}")
+
+
+def _check(settings: Settings) -> None:
+    if settings.chosen_dataset == "rendered" and settings.data:
+        raise InputError(f"{settings.data}: the rendered data is made here; leave out --data or --dataset.")
+    for rate in settings.rates:
+        if not 0 <= rate <= 1:
+            raise InputError(f"--rates {rate:g}: is no share of the steps; give numbers from 0 to 1.")
+    if not settings.rates or len(set(settings.rates)) < len(settings.rates):
+        raise InputError("--rates: needs at least one rate, each once.")
+
+
+def _measure(settings: Settings, rate: float) -> tuple[dict, list[float]]:
+    own = settings_for(
+        "mafnet",
+        settings.preset,
+        settings.chosen_dataset,
+        data=settings.data,
+        classes=settings.classes,
+        seeds=settings.seeds,
+        seed=settings.seed,
+        # Runs of another length do not get in the way.
+        out=settings.folder / f"rate-{rate:g}{'' if settings.epochs is None else f'-{settings.epochs}-epochs'}",
+    )
+    epochs = own.training.epochs if settings.epochs is None else settings.epochs
+    training = dataclasses.replace(own.training, prob_image=0.0, prob_all=round(1.0 - rate, 12), epochs=epochs)
+    own = dataclasses.replace(own, training=training)
+    trained = train(own)
+    seeds = trained.result["seeds"]
+    scores = [100 * seed["test"] for seed in seeds]
+    record = {
+        "dropping rate": rate,
+        "video accuracy %": mean_text(tuple(scores), "0.0"),
+        "mean": np.mean(scores),
+        "std": np.std(scores, ddof=1) if len(scores) > 1 else None,
+        "seeds": len(scores),
+        "data": measured_on(own, trained.test),
+        "configuration": trained.result["configuration"],
+        "parameters": seeds[0]["parameters"],
+        "predictions": " ".join(map(str, trained.predictions)),
+    }
+    return record, scores
+
+
+def _write(settings: Settings, records: list[dict], scores: dict[float, list[float]]) -> None:
+    folder = make_folder(settings.folder)
+    with atomic_path(folder / "dropping_rate.csv") as temporary:
+        pd.DataFrame(records).to_csv(temporary, index=False)
+    title = f"mafnet, preset {settings.preset}\n{records[0]['data']}"
+    dropping_curve(folder / "dropping_rate.png", scores, title=title)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, prog="python -m mafnet.sweep"))

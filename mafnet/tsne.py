@@ -1,0 +1,103 @@
+"""`python -m mafnet.tsne`: the audio path's embeddings just before and just after FiLM, in the plane (Figure 7)."""
+
+import dataclasses
+from pathlib import Path
+
+import keras
+import numpy as np
+from sklearn.manifold import TSNE
+from sklearn.metrics import silhouette_score
+
+from avpipeline.batches import batches
+from avpipeline.cli import run
+from avpipeline.datasets.base import Split
+from avpipeline.datasets.padding import segment_mask
+from avpipeline.errors import InputError
+from avpipeline.files import atomic_path, make_folder
+from avpipeline.saved import load_model
+from mafnet.evaluate import SplitSettings, load_split_for
+from mafnet.models import with_film
+from mafnet.pictures import embeddings
+
+_BATCH = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(SplitSettings):
+    """Settings of the t-SNE command."""
+
+    out: Path = Path("runs") / "mafnet" / "tsne"
+    """Folder for the pictures and the points."""
+    perplexity: float = 30.0
+    """How many neighbours a point is kept close to; less where there are few points."""
+    seed: int = 0
+    """Of t-SNE."""
+
+
+def main(settings: Settings) -> None:
+    """Draws the embeddings of one-second clips before and after FiLM, coloured by their video's class (Figure 7)."""
+    if settings.perplexity <= 0:
+        raise InputError(f"--perplexity {settings.perplexity}: must be above 0.")
+    model, info = load_model(settings.weights, paper="mafnet")
+    try:
+        shown = with_film(model)
+    except ValueError as error:
+        raise InputError(f"{settings.weights}: '{info.model}' has no FiLM layer; take mafnet or film_both.") from error
+    split = load_split_for(settings, info)
+    values, clips = film_embeddings(shown, split)
+    classes = split.labels.argmax(-1)[clips // next(iter(split.inputs.values())).shape[0]]
+    paths = list(dict.fromkeys(name.rpartition("_")[0] for name in values))
+    out = make_folder(settings.out)
+    points = {}
+    for path in paths:
+        panels = {when: values[f"{path}_{when}"] for when in ("before", "after")}
+        flat = {when: in_the_plane(rows, settings.perplexity, settings.seed) for when, rows in panels.items()}
+        title = f"mafnet {info.model}, {path} path, {split.dataset} {split.name}"
+        named = {f"just {when} FiLM": places for when, places in flat.items()}
+        embeddings(out / f"{path}_film.png", named, classes, split.class_names, title=title)
+        for when, rows in panels.items():
+            print(f"{path} path, just {when} FiLM: silhouette of the classes {_silhouette(rows, classes)}")
+        points |= {f"{path}_{when}": places for when, places in flat.items()}
+    with atomic_path(out / "points.npz") as temporary:
+        np.savez_compressed(temporary, classes=classes, clips=clips, ids=np.array(split.ids), **points)
+    print(f"{len(clips)} clips of {len(split)} videos; pictures and points are in {settings.out}")
+
+
+def film_embeddings(shown: keras.Model, split: Split) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Means over the maps around each FiLM layer, for every clip that is not padding.
+
+    Args:
+      shown: of `mafnet.with_film`.
+
+    Returns:
+      e.g. `{"audio_before": (clips, filters), "audio_after": ...}`, and the number of each clip: video times clips a
+      video plus its place.
+    """
+    inputs = batches(split, _BATCH, modalities=list(shown.input)).map(lambda inputs, labels: inputs)
+    output = shown.predict(inputs, verbose=0)
+    kept = np.flatnonzero(segment_mask(split))
+    values = {name: rows.reshape(-1, rows.shape[-1])[kept] for name, rows in output.items() if name != "video"}
+    return values, kept
+
+
+def in_the_plane(rows: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
+    """t-SNE of `(points, channels)`: `(points, 2)`.
+
+    Raises:
+      InputError: fewer than four points.
+    """
+    if len(rows) < 4:
+        raise InputError(f"{len(rows)} clips are too few for t-SNE; give a split with more videos.")
+    # t-SNE needs fewer neighbours than a third of the points.
+    usable = min(perplexity, (len(rows) - 1) / 3)
+    return TSNE(perplexity=usable, init="pca", random_state=seed).fit_transform(rows).astype(np.float32)
+
+
+def _silhouette(rows: np.ndarray, classes: np.ndarray) -> str:
+    if not 2 <= len(np.unique(classes)) < len(rows):
+        return "not defined"
+    return f"{silhouette_score(rows, classes):.3f}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, prog="python -m mafnet.tsne"))

@@ -1,0 +1,101 @@
+"""What MAFnet's models read of each dataset: vectors or maps, of which files, and what does not fit."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from ave_files import write_ave_folder
+from mafnet_data import write_pickles
+
+import mafnet
+from avpipeline.backbones import build_extractor
+from avpipeline.datasets.rendered import RenderedSettings, rendered_video_split
+from avpipeline.errors import InputError
+from mafnet import data
+
+FEW = RenderedSettings(train=10, val=4, test=4)
+
+
+@pytest.fixture
+def few_clips(monkeypatch):
+    def load(dataset, name, data_dir=None, *, modalities):
+        assert dataset == "rendered"
+        return rendered_video_split(name, FEW, modalities=modalities)
+
+    monkeypatch.setattr(data, "load_video_split", load)
+
+
+def read(split, modality):
+    return split.inputs[modality].read(np.arange(len(split)))
+
+
+def test_rendered_maps_are_averaged_for_models_of_vectors(few_clips):
+    maps = data.load_split("rendered", "test", mafnet.model_config("film_both"))
+    vectors = data.load_split("rendered", "test", mafnet.model_config("mafnet"))
+    assert read(maps, "visual").shape == (4, 10, 7, 7, 512) and maps.features["visual"].label == "small_visual:pool5"
+    np.testing.assert_allclose(read(vectors, "visual"), read(maps, "visual").mean((2, 3)), rtol=1e-5)
+    assert read(vectors, "audio").shape == (4, 10, 6, 4, 512)
+    # The extractor that prediction builds from this makes the same features.
+    assert vectors.features["visual"] == build_extractor("small_visual:avg_pool").info
+    assert vectors.features["audio"] == build_extractor("small_audio_map").info
+    assert vectors.labels.shape == (4, 8) and (vectors.labels.sum(-1) == 1).all()
+
+
+def test_dmrn_has_features_of_its_own(few_clips):
+    split = data.load_split("rendered", "val", mafnet.model_config("dmrn_vgg"))
+    assert read(split, "visual").shape == (4, 10, 7, 7, 512) and read(split, "audio").shape == (4, 10, 128)
+
+
+def test_a_model_of_one_modality_reads_only_that(few_clips):
+    assert list(data.load_split("rendered", "val", mafnet.model_config("audio")).inputs) == ["audio"]
+    assert list(data.load_split("rendered", "val", mafnet.model_config("visual")).inputs) == ["visual"]
+
+
+def test_a_network_takes_over_the_dataset_s_sizes(few_clips):
+    network = mafnet.model_config("mafnet")
+    fitted = data.fitted(network, data.load_split("rendered", "val", network))
+    assert (fitted.num_classes, fitted.num_segments) == (8, 10)
+    assert (fitted.visual_shape, fitted.audio_shape) == ((512,), (6, 4, 512))
+    assert dataclasses.replace(fitted, num_classes=28, visual_shape=(1920,), audio_shape=(12, 8, 512)) == network
+
+
+def test_ave_s_pickles_serve_the_models_that_they_fit(tmp_path):
+    """Beside AVE's own files: MAFnet reads the pickles, DMRN (their feat.) the HDF5 files."""
+    folder = write_ave_folder(tmp_path / "ave")
+    (folder / "Annotations.txt").rename(tmp_path / "Annotations.txt")
+    write_pickles(folder)
+    split = data.load_split("ave", "test", mafnet.model_config("mafnet"), folder)
+    assert split.features["visual"].label == "densenet201:avg_pool" and len(split.class_names) == 28
+    (tmp_path / "Annotations.txt").rename(folder / "Annotations.txt")
+    split = data.load_split("ave", "test", mafnet.model_config("dmrn_vgg"), folder)
+    assert split.features["visual"].label == "vgg19:pool5" and split.class_names == ("Bark", "Cat", "Violin, fiddle")
+
+
+def test_other_features_are_one_sentence(tmp_path):
+    folder = write_ave_folder(tmp_path / "ave")
+    with pytest.raises(InputError, match=r"visual features are vgg19:pool5 \(7, 7, 512\), the model needs a vector"):
+        data.load_split("ave", "test", mafnet.model_config("mafnet"), folder)
+    with pytest.raises(InputError, match=r"are vggish:embedding_relu \(128,\), the model needs maps such"):
+        data.load_split("ave", "test", mafnet.model_config("audio"), folder)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "wanted", "asked"),
+    [
+        ("ucf51", {"fold": 3}, "ucf51-3"),
+        ("kinetics_sounds", {"classes": 31}, "kinetics_sounds-31"),
+    ],
+)
+def test_lists_are_named_options(monkeypatch, dataset, wanted, asked):
+    def load(name, split, data_dir, *, modalities):
+        raise InputError(f"{name} {split} {data_dir} {' '.join(modalities)}")
+
+    monkeypatch.setattr(data, "load_video_split", load)
+    with pytest.raises(InputError, match=f"{asked} train here visual audio"):
+        data.load_split(dataset, "train", mafnet.model_config("mafnet"), "here", **wanted)
+
+
+def test_real_data_needs_its_folder():
+    for dataset in ("ave", "ucf51", "kinetics_sounds"):
+        with pytest.raises(InputError, match="needs the folder of its files"):
+            data.load_split(dataset, "train", mafnet.model_config("mafnet"))
