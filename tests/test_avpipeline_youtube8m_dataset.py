@@ -39,17 +39,18 @@ def test_vocabulary(tmp_path):
 @pytest.mark.parametrize(
     "text, expected",
     [
-        ("Number,Name\n0,Car\n", "needs the columns Index"),
-        ("Index,Name\nzero,Car\n", "needs the columns Index"),
-        ("Index,Name\n0\n", "needs the columns Index"),
-        ("Index,Name\n0,Car\n0,Dog\n", "row 3: has the class 0 again"),
-        ("Index,Name\n", "has no class"),
+        ("Number,Name\n0,Car\n", "must name the columns Index"),
+        ("Index,Title\n0,Car\n", "line 2 has no Name: a vocabulary has the columns Index and Name"),
+        ("Index,Name\nzero,Car\n", "line 2 has 'zero' as Index"),
+        ("Index,Name\n0\n", "line 2 has 1 fields where 2 belong"),
+        ("Index,Name\n0,Car\n0,Dog\n", "line 3 has the class 0 again"),
+        ("Index,Name\n", "has a heading and no rows"),
     ],
 )
 def test_vocabularies_that_are_none(tmp_path, text, expected):
     with pytest.raises(InputError, match=expected):
         read_vocabulary(vocabulary(tmp_path / "v.csv", text))
-    with pytest.raises(InputError, match="there is no such file"):
+    with pytest.raises(InputError, match="no such file"):
         read_vocabulary(tmp_path / "absent.csv")
 
 
