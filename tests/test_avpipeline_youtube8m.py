@@ -240,7 +240,11 @@ STARTS = {"segment_labels": [1], "segment_scores": [1.0]}
 @pytest.mark.parametrize(
     "level, record, expected",
     [
-        ("video", video_record("x", [1], mean_rgb=[1, 2], std_rgb=[1, 2]), "has no audio (mean_audio)"),
+        (
+            "video",
+            video_record("x", [1], mean_rgb=[1, 2], std_rgb=[1, 2]),
+            "has no audio (mean_audio, or the list audio of frames); leave it out, read visual alone",
+        ),
         (
             "video",
             video_record("x", [1], mean_rgb=[1, 2], mean_audio=[3]),
@@ -262,7 +266,7 @@ STARTS = {"segment_labels": [1], "segment_scores": [1.0]}
             "label -1",
         ),
         ("video", GOOD_FRAMES, "is a frame-level record where video-level ones are read; say level 'frame'"),
-        ("frame", frame_record("x", [1], RGB), "has no audio (list of audio frames)"),
+        ("frame", frame_record("x", [1], RGB), "has no audio (mean_audio, or the list"),
         ("frame", frame_record("x", [1], RGB, AUDIO[:2]), "has 2 frames of audio and 3 frames of visual"),
         ("frame", frame_record("x", [1], RGB[:, :2], AUDIO), "has visual features of 2 numbers where 3"),
         ("frame", frame_record("x", [12], RGB, AUDIO), "has the label 12 where 10 classes end at 9"),
@@ -304,7 +308,7 @@ def test_faulty_record_amid_good_ones(tmp_path):
     other = write(tmp_path / "a.tfrecord", *[GOOD_VIDEO] * 5)
     faulty = video_record("x", [1], mean_rgb=[1, 2], std_rgb=[1, 2])
     path = write(tmp_path / "b.tfrecord", GOOD_VIDEO, faulty, GOOD_VIDEO)
-    assert sentence([other, path]).startswith(f"{path}: video 'x' has no audio (mean_audio)")
+    assert sentence([other, path]).startswith(f"{path}: video 'x' has no audio (mean_audio")
     write(path, GOOD_VIDEO, b"no record of anything")
     assert f"{path}: video '?' cannot be decoded" in sentence([other, path])
 
@@ -327,7 +331,11 @@ def test_missing_modality_as_zeros(tmp_path):
     np.testing.assert_array_equal(inputs["audio"], [[[0], [0]], [[3], [3]]])
     # What is not read may be missing anyway.
     assert ids(batches(videos, modalities=["visual"])) == ["silent", "good"]
-    assert "has no audio features, so their width is not known" in sentence(videos)
+    assert "its first video 'silent' has no audio" in sentence(videos)
+    silent = write(tmp_path / "s.tfrecord", video_record("silent", [1], mean_rgb=[1, 2], std_rgb=[1, 2]))
+    assert "none of its videos has audio features, so their width is not known" in sentence(
+        silent, missing="zeros"
+    )
     assert "video 'silent' has no audio" in sentence(videos, widths={"audio": 1, "visual": 2})
 
 

@@ -255,10 +255,19 @@ def test_check(tmp_path, capsys):
     write(tmp_path / "train3.tfrecord", *faulty)
     assert command("check", pattern) == 2
     said = capsys.readouterr().out
-    assert f"{path}: the last" in said and "video 'bad0' has no audio (mean_audio)" in said
+    assert f"{path}: the last" in said and "video 'bad0' has no std_rgb; store it once" in said
     assert "2 more videos that cannot be used" in said and "wrong: " in said
     assert command("check", pattern, "--no-values") == 2
     assert command("check", tmp_path / "absent") == 2
+
+
+def test_check_of_videos_without_sound(tmp_path, capsys):
+    silent, both = frame_record("a", [0], [[1, 2, 3]]), frame_record("b", [0], [[1, 2, 3]] * 2, [[4, 5]] * 2)
+    path = write(tmp_path / "train.tfrecord", silent, both, silent)
+    assert command("check", path) == 0
+    said = capsys.readouterr().out
+    assert "3 usable videos; frame level with 3 numbers of visual and 2 numbers of audio; 1 to 2 frames" in said
+    assert "2 videos without audio" in said
 
 
 def test_validate_a_folder(tmp_path, capsys):

@@ -33,6 +33,7 @@ from avpipeline.youtube8m.records import (
     Expected,
     decoded,
     require_fit,
+    without,
 )
 
 TOKENS = ("mean_std", "mean", "frames")
@@ -204,10 +205,14 @@ def _widths(shard: str, first: bytes, modalities: Iterable[str], missing: str) -
     absent = [name for name in modalities if name not in known]
     if absent:
         record = decoded(shard, first)
-        what = f"its first video '{record.id}' has no {absent[0]} features, so their width is not known"
         if record.level is None:
-            raise InputError(f"{shard}: {what}; give files of YouTube-8M's form.")
-        raise InputError(f"{shard}: {what}; give the widths, or leave out that modality (--modalities).")
+            raise InputError(f"{shard}: its first record holds no features; give files of YouTube-8M's form.")
+        if missing == "error":
+            raise InputError(f"{shard}: its first video '{record.id}' {without(absent[0])}")
+        raise InputError(
+            f"{shard}: none of its videos has {absent[0]} features, so their width is not known; give the widths, or "
+            "leave out that modality."
+        )
     return {name: known[name] for name in modalities}
 
 

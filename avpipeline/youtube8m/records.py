@@ -129,7 +129,7 @@ class Expected:
         lengths = {name: length for name, length in lengths.items() if length or not self.zeros}
         for modality, length in lengths.items():
             if not length:
-                return _absent(modality, f"list of {FILE_NAMES[modality]} frames")
+                return without(modality)
             sizes = {len(frame) for frame in record.frames(modality)}
             if sizes != {self.widths[modality]}:
                 return _other_width(modality, sorted(sizes)[0], self.widths[modality])
@@ -146,7 +146,7 @@ class Expected:
         if not any(sizes) and self.zeros:
             return None
         if not sizes[0]:
-            return _absent(modality, fields[0])
+            return without(modality)
         for field, size in zip(fields, sizes, strict=True):
             if not size:
                 return (
@@ -239,11 +239,13 @@ def require_fit(expected: Expected, shard: str, data: bytes) -> None:
         raise InputError(f"{shard}: video '{name}' {problem}")
 
 
-def _absent(modality: str, what: str) -> str:
+def without(modality: str) -> str:
+    """The end of the sentence for a video that lacks a modality."""
     other = next(name for name in MODALITIES if name != modality)
+    field = FILE_NAMES[modality]
     return (
-        f"has no {modality} ({what}); leave it out, read {other} alone (modalities '{other}'), or take zeros for what "
-        "is missing (missing 'zeros')."
+        f"has no {modality} (mean_{field}, or the list {field} of frames); leave it out, read {other} alone "
+        f"(modalities '{other}'), or take zeros for what is missing (missing 'zeros')."
     )
 
 
