@@ -223,6 +223,10 @@ def test_files_that_are_none(tmp_path):
     assert "is damaged at its first record" in sentence(text)
     assert "is empty" in sentence(empty)
     assert youtube8m.CorruptRecords().text() == "no damaged records"
+    some_videos(tmp_path, shards=1)
+    with pytest.warns(UserWarning, match="notes.tfrecord: skipped the last 49 bytes"):
+        elements = batches([text, empty, tmp_path / "train0.tfrecord"], skip_corrupt=True)
+    assert len(ids(elements)) == 5
     junk = write(tmp_path / "junk.tfrecord", b"\xff\xff no record of anything")
     assert "holds records of something else" in sentence(junk)
     other = write(tmp_path / "other.tfrecord", tf.train.Example().SerializeToString())
@@ -344,6 +348,7 @@ def test_missing_modality_as_zeros(tmp_path):
     [
         ({"level": "clip"}, "level 'clip'"),
         ({"tokens": "median"}, "tokens 'median'"),
+        ({"missing": "nan"}, "missing 'nan'"),
         ({"tokens": "frames"}, "video-level records hold no frames"),
         ({"batch_size": 0}, "must be at least 1"),
         ({"modalities": ("audio", "text")}, "modalities audio, text"),

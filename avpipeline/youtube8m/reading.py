@@ -21,7 +21,7 @@ from avpipeline.youtube8m.files import (
     CorruptRecords,
     Damage,
     Paths,
-    first_record,
+    first_usable,
     intact_records,
     list_shards,
     rest_of,
@@ -112,12 +112,12 @@ def dataset(
     Raises:
       InputError: no such files, settings that do not go together, a first record that does not fit them.
     """
-    modalities = _checked(level, tokens, modalities, num_classes, batch_size, max_frames)
+    modalities = _checked(level, tokens, missing, modalities, num_classes, batch_size, max_frames)
     shards = list_shards(paths)
-    first = first_record(shards[0])
-    widths = dict(widths) if widths else _widths(shards[0], first, modalities, missing)
+    shard, first = first_usable(shards, skip_corrupt=skip_corrupt)
+    widths = dict(widths) if widths else _widths(shard, first, modalities, missing)
     expected = Expected(level, widths, tokens == "mean_std" and level == "video", num_classes, missing == "zeros")
-    require_fit(expected, shards[0], first)
+    require_fit(expected, shard, first)
 
     corrupt = CorruptRecords() if corrupt is None else corrupt
     order = _Order(shards, shuffle, seed, window or _SIZES[level].window, _SIZES[level].block)
@@ -153,10 +153,10 @@ def summaries(
     Raises:
       InputError: a file is damaged (unless that is skipped) or holds something else.
     """
-    first = first_record(paths[0])
-    widths = _widths(paths[0], first, MODALITIES, "zeros")
+    shard, first = first_usable(paths, skip_corrupt=skip_corrupt)
+    widths = _widths(shard, first, MODALITIES, "zeros")
     expected = Expected("frame", widths, std=False, num_classes=np.iinfo(np.int64).max, zeros=True)
-    require_fit(expected, paths[0], first)
+    require_fit(expected, shard, first)
     size = _SIZES["frame"].block
     order = _Order(list(paths), shuffle=False, seed=0, window=size, block=size)
     parsed = _parser(expected, list(paths), "mean_std", MAX_FRAMES, details=True)
@@ -178,12 +178,14 @@ def summaries(
             yield paths[number], name.decode(errors="replace"), classes[row], summary
 
 
-def _checked(level, tokens, modalities, num_classes, batch_size, max_frames) -> tuple[str, ...]:
+def _checked(level, tokens, missing, modalities, num_classes, batch_size, max_frames) -> tuple[str, ...]:
     """The modalities in order; InputError where a setting is none or does not go with another."""
     if level not in LEVELS:
         raise InputError(f"level '{level}': is none of {', '.join(LEVELS)}.")
     if tokens not in TOKENS:
         raise InputError(f"tokens '{tokens}': are none of {', '.join(TOKENS)}.")
+    if missing not in ("error", "zeros"):
+        raise InputError(f"missing '{missing}': is neither 'error' nor 'zeros'.")
     if level == "video" and tokens == "frames":
         raise InputError("tokens 'frames': video-level records hold no frames; read frame-level files.")
     if min(num_classes, batch_size, max_frames) < 1:
