@@ -10,12 +10,13 @@ import importlib
 from collections.abc import Mapping
 
 # Paper -> its models (`<paper>.MODELS`; the package is not imported here for the reason above).
-# The others of ave differ from one of these by a layer that costs nothing beside the attention and the LSTMs.
+# The others differ from one of these by a layer that costs nothing beside the attention, LSTMs and co-attention.
 NETWORKS = {
     "ave": ("a", "v", "v_att", "av", "av_att", "w_av_att", "dmrn", "dmrfe", "ed_tcn", "av_s_c3d", "amap_v_co_att"),
     "mafnet": ("mafnet", "concatenation", "mcb", "attention_cluster", "dmrn_vgg"),
     # The paper's comparison: its own network, the baseline that it equals at a fifth of the size, its largest one.
     "attendfusion": ("attend_fusion", "fc_late", "self_cross_fcrn"),
+    "jca": ("jca", "gru", "average_pooling", "co_attention", "avsdn", "dam"),
 }
 VIDEO_METRICS = (
     "gap",
@@ -59,6 +60,7 @@ RUN = "Extraction as it runs, decoding beside the networks, as multiples of real
 INPUT = "Input pipeline alone, batch 64 of AVE's features, files in the page cache"
 RECORDS = "Input pipeline alone, shuffled batches of YouTube-8M's records, files in the page cache"
 METRICS = "Metrics of YouTube-8M, 100,000 videos of 4716 classes"
+CO_ATTENTION = "Training step of JCA, batch 64, published sizes, beside one written as its formulas read"
 LOCALIZATION = "Cross-modality localization, AVE's 402 test videos in both directions"
 
 ROWS = (
@@ -85,6 +87,7 @@ ROWS = (
         for level in ("video", "frame")
     ),
     *(Row(METRICS, f"metrics/{name}", "benchmarks.youtube8m:metric_memory", {"name": name}) for name in VIDEO_METRICS),
+    Row(CO_ATTENTION, "co-attention/jca", "benchmarks.co_attention:training_step"),
     Row(LOCALIZATION, "localize/avdln", "benchmarks.localization:evaluation"),
 )
 

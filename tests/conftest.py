@@ -19,6 +19,7 @@ COVERED = (
     "avdln.npz",
     "dmrn.npz",
     "mafnet.npz",
+    "jca.npz",
     "mc3_18.npz",
     "vggish_logmel.npz",
     "youtube8m_metrics.npz",

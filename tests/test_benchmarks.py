@@ -40,7 +40,8 @@ def test_rows_are_named_and_chosen(capsys):
     assert len(ROW) == len(ROWS)
     assert command("--list", "--rows", "train/*", "*/av_att") == 0
     listed = capsys.readouterr().out.split()
-    assert listed == [f"train/ave/{model}" for model in NETWORKS["ave"]] + ["predict/ave/av_att"]
+    networks = [f"train/{paper}/{model}" for paper, models in NETWORKS.items() for model in models]
+    assert listed == [*networks, "predict/ave/av_att"]
     assert command("--rows", "train/nobody/*") == 2
     assert command("--seconds", "0") == 2
 
