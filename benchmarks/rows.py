@@ -55,6 +55,7 @@ TRAINING = "Training step, batch 64, published sizes"
 INFERENCE = "Inference, batch 64, published sizes"
 CLIP_TRAINING = "Training step of a backbone, one clip of 10 s"
 CLIP_INFERENCE = "Inference of a backbone, one clip of 10 s"
+JOINT_TRAINING = "Joint training step of the event layers and both backbones, two clips of 10 s"
 EXTRACTION = "Extraction piece by piece, as multiples of real time"
 RUN = "Extraction as it runs, decoding beside the networks, as multiples of real time"
 INPUT = "Input pipeline alone, batch 64 of AVE's features, files in the page cache"
@@ -78,6 +79,7 @@ ROWS = (
         )
         for name in BACKBONES
     ),
+    Row(JOINT_TRAINING, "train-clip/event_layers", "benchmarks.eventlayers:joint_step"),
     *(Row(EXTRACTION, f"extract/{name}", "benchmarks.extraction:extractor", {"name": name}) for name in EXTRACTORS),
     Row(RUN, "extract-run/small", "benchmarks.extraction:whole_run", {"features": "small_audio,small_visual"}),
     Row(INPUT, "input/hdf5", "benchmarks.pipeline:from_hdf5"),
