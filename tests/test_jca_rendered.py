@@ -1,4 +1,4 @@
-"""JCA trained on the rendered data is no worse than A+V-att; tested on clips of a generator seed nothing was trained on.
+"""JCA trained on the rendered data is no worse than A+V-att, on clips of a generator seed nothing was trained on.
 
 Both are trained for as many epochs: as few as JCA needs to come near its level on the validation clips.
 """

@@ -26,7 +26,7 @@ def command(*words):
 
 @pytest.fixture(autouse=True)
 def eager():
-    """Without graphs, whose tracing costs far more than these few steps; TensorFlow warns that tf.data keeps its own."""
+    """Without graphs, whose tracing costs more than these few steps; TensorFlow warns that tf.data keeps its own."""
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
