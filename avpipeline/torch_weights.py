@@ -42,7 +42,7 @@ def assign(
       transpose: False where all axes lie as Keras's do.
 
     Raises:
-      InputError: a tensor is missing, superfluous, or of another shape; nothing is assigned then.
+      InputError: a tensor is missing, superfluous, of another shape or no numbers; nothing is assigned then.
     """
     weights = {weight.path: weight for weight in model.weights}
     wanted = {name: weights[target] for name, target in names.items() if target in weights}
@@ -62,6 +62,8 @@ def assign(
                 f"{_torch_shape(tuple(weight.shape)) if transpose else tuple(weight.shape)}; give the checkpoint of "
                 "that model."
             )
+        if not np.isfinite(values[name]).all():
+            raise InputError(f"{path}: its {name} holds NaN or infinite values; get the file again.")
     for name, weight in wanted.items():
         weight.assign(values[name])
 

@@ -10,11 +10,13 @@ import importlib
 from collections.abc import Mapping
 
 # Paper -> its models (`<paper>.MODELS`; the package is not imported here for the reason above).
-# The others of ave differ from one of these by a layer that costs nothing beside the attention and the LSTMs.
+# The others differ from one of these by a layer that costs nothing beside the attention, LSTMs and co-attention.
 NETWORKS = {
     "ave": ("a", "v", "v_att", "av", "av_att", "w_av_att", "dmrn", "dmrfe", "ed_tcn", "av_s_c3d", "amap_v_co_att"),
+    "mafnet": ("mafnet", "concatenation", "mcb", "attention_cluster", "dmrn_vgg"),
     # The paper's comparison: its own network, the baseline that it equals at a fifth of the size, its largest one.
     "attendfusion": ("attend_fusion", "fc_late", "self_cross_fcrn"),
+    "jca": ("jca", "gru", "average_pooling", "co_attention", "avsdn", "dam"),
 }
 VIDEO_METRICS = (
     "gap",
@@ -53,11 +55,13 @@ TRAINING = "Training step, batch 64, published sizes"
 INFERENCE = "Inference, batch 64, published sizes"
 CLIP_TRAINING = "Training step of a backbone, one clip of 10 s"
 CLIP_INFERENCE = "Inference of a backbone, one clip of 10 s"
+JOINT_TRAINING = "Joint training step of the event layers and both backbones, two clips of 10 s"
 EXTRACTION = "Extraction piece by piece, as multiples of real time"
 RUN = "Extraction as it runs, decoding beside the networks, as multiples of real time"
 INPUT = "Input pipeline alone, batch 64 of AVE's features, files in the page cache"
 RECORDS = "Input pipeline alone, shuffled batches of YouTube-8M's records, files in the page cache"
 METRICS = "Metrics of YouTube-8M, 100,000 videos of 4716 classes"
+CO_ATTENTION = "Training step of JCA, batch 64, published sizes, beside one written as its formulas read"
 LOCALIZATION = "Cross-modality localization, AVE's 402 test videos in both directions"
 
 ROWS = (
@@ -75,6 +79,7 @@ ROWS = (
         )
         for name in BACKBONES
     ),
+    Row(JOINT_TRAINING, "train-clip/event_layers", "benchmarks.eventlayers:joint_step"),
     *(Row(EXTRACTION, f"extract/{name}", "benchmarks.extraction:extractor", {"name": name}) for name in EXTRACTORS),
     Row(RUN, "extract-run/small", "benchmarks.extraction:whole_run", {"features": "small_audio,small_visual"}),
     Row(INPUT, "input/hdf5", "benchmarks.pipeline:from_hdf5"),
@@ -84,6 +89,7 @@ ROWS = (
         for level in ("video", "frame")
     ),
     *(Row(METRICS, f"metrics/{name}", "benchmarks.youtube8m:metric_memory", {"name": name}) for name in VIDEO_METRICS),
+    Row(CO_ATTENTION, "co-attention/jca", "benchmarks.co_attention:training_step"),
     Row(LOCALIZATION, "localize/avdln", "benchmarks.localization:evaluation"),
 )
 

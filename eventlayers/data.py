@@ -5,6 +5,7 @@ cache; see `avpipeline.clips`.
 """
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -124,16 +125,21 @@ def trained_backbones(folder, seed: int = 0) -> MomentBackbones:
     return moment_backbones(sets.pop(), networks["visual"], networks["audio"])
 
 
-def load_splits(source: Source, network: ModelConfig, backbones: MomentBackbones | None) -> dict[str, Split]:
+def load_splits(
+    source: Source, network: ModelConfig, backbones: Callable[[], MomentBackbones | None]
+) -> dict[str, Split]:
     """`{"train", "val", "test"}` with the inputs that a model of `network` reads.
 
     Args:
-      backbones: what makes the features of a model on features; None for one on clips.
+      backbones: gives what makes the features of a model on features, None for one on clips; called after the lists
+        were found right, since it may fetch weights.
 
     Raises:
-      InputError: lists or clips are missing or malformed.
+      InputError: lists, clips or weights are missing or malformed.
     """
-    return {name: load_split(videos_of(source, name), network, backbones) for name in ("train", "val", "test")}
+    videos = {name: videos_of(source, name) for name in ("train", "val", "test")}
+    found = backbones()
+    return {name: load_split(own, network, found) for name, own in videos.items()}
 
 
 def load_split(videos: Videos, network: ModelConfig, backbones: MomentBackbones | None) -> Split:

@@ -67,7 +67,9 @@ def _backbones(settings: Settings, info: ModelInfo, config: ModelConfig):
     """What makes the features of a model on features; None for one on clips."""
     if config.inputs == "clips":
         return None
-    return trained_backbones(settings.from_backbones) if settings.from_backbones else moment_backbones_for(info.features)
+    if settings.from_backbones:
+        return trained_backbones(settings.from_backbones)
+    return moment_backbones_for(info.features)
 
 
 def require_fit(weights: Path, info: ModelInfo, split: Split) -> None:
@@ -134,7 +136,7 @@ def write_scores(
 
 
 def write_layers(out: Path, videos: Videos, scores: np.ndarray) -> str:
-    """Writes layers.json (Tables 3 and 4), categories.csv and layers.png (bars of Table 4); returns the tables' text."""
+    """Writes layers.json (Tables 3 and 4), categories.csv and layers.png (bars of Table 4); returns their text."""
     labels, dataset = videos.labels, videos.source.dataset
     complementary = {"all": {"videos": len(labels), **analysis.complementary_counts(labels, scores)}}
     if videos.kinds:

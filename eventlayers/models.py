@@ -16,7 +16,7 @@ from eventlayers.layers import (
 ONSETS, ONSET_MASK = "onsets", "onset_mask"
 # Modality -> name of its backbone in a model on clips.
 BACKBONES = {"visual": "visual_backbone", "audio": "audio_backbone"}
-_SECONDS = 10
+_SAMPLES_A_MOMENT = SAMPLE_RATE // 10
 
 
 def build_model(name: str = "event_layers", preset: str = "paper", **overrides) -> keras.Model:
@@ -79,7 +79,7 @@ def _stream_inputs(config: ModelConfig) -> dict:
     }
     if config.inputs == "clips":
         frames = (config.num_moments, config.frame_size, config.frame_size, 3)
-        shapes = {"visual": frames, "audio": (_SECONDS * SAMPLE_RATE,)}
+        shapes = {"visual": frames, "audio": (config.num_moments * _SAMPLES_A_MOMENT,)}
     return {modality: keras.Input(shapes[modality], name=modality) for modality in config.modalities}
 
 
@@ -101,8 +101,10 @@ def _backbone_features(config: ModelConfig, inputs: dict, video_weights) -> dict
             prepare = keras.layers.Identity(name="visual_preparation")
         features["visual"] = _named(network, "visual")(prepare(inputs["visual"]))["features"]
     if "audio" in inputs:
-        published = config.backbones == "published"
-        network = audionet.build_audio_network() if published else small_events.build_small_event_audio()
+        if config.backbones == "published":
+            network = audionet.build_audio_network(frames=config.num_moments * audionet.FRAMES_A_MOMENT)
+        else:
+            network = small_events.build_small_event_audio()
         features["audio"] = _named(network, "audio")(EventLogMel(name="audio_preparation")(inputs["audio"]))
     return features
 

@@ -7,7 +7,7 @@ from typing import Literal
 from avpipeline.datasets.base import Split
 from eventlayers import train
 from eventlayers.config import INPUTS, PRESETS
-from eventlayers.data import DATASETS, RENDERED, load_splits, require_source
+from eventlayers.data import DATASETS, RENDERED, require_source
 from eventlayers.rows import TABLES
 
 
@@ -96,15 +96,14 @@ class TableRuns:
         length = "" if settings.epochs is None else f"-{settings.epochs}-epochs"
         folder = settings.folder / f"{dataset}{length}"
         where = {"data": settings.data, "clips": settings.clips, "seeds": settings.seeds, "seed": settings.seed}
-        if inputs == "clips":
-            where["from_backbones"] = folder
         own = train.settings_for(model, settings.preset, dataset, inputs, out=folder / model, **where)
+        if train.needs_backbones(own.network):
+            own = dataclasses.replace(own, from_backbones=folder)
         if settings.epochs is None:
             return own
         return dataclasses.replace(own, training=dataclasses.replace(own.training, epochs=settings.epochs))
 
     def _splits_of(self, own: train.Settings) -> dict[str, Split]:
         if own.dataset not in self._splits:
-            backbones = train.frozen_backbones(own)
-            self._splits[own.dataset] = load_splits(own.source, own.network, backbones)
+            self._splits[own.dataset] = train.splits_of(own)
         return self._splits[own.dataset]

@@ -1,6 +1,7 @@
 """`python -m eventlayers.train`: trains one of the paper's models and prints its figure beside the paper's."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -100,7 +101,7 @@ def experiment(settings: Settings, splits: dict[str, Split] | None = None) -> ru
       InputError: data, weights or the backbones to start from are missing or do not fit.
     """
     if splits is None:
-        splits = load_splits(settings.source, settings.network, frozen_backbones(settings))
+        splits = splits_of(settings)
     train_split = splits["train"]
     network, training = fitted(settings.network, splits["val"]), settings.training
     features = {name: train_split.features[name] for name in network.modalities}
@@ -143,6 +144,11 @@ def experiment(settings: Settings, splits: dict[str, Split] | None = None) -> ru
         metric="video_accuracy",
         start=_start_from_backbones(settings) if second_stage else None,
     )
+
+
+def splits_of(settings: Settings) -> dict[str, Split]:
+    """`{"train", "val", "test"}` of the dataset."""
+    return load_splits(settings.source, settings.network, functools.partial(frozen_backbones, settings))
 
 
 def frozen_backbones(settings: Settings) -> MomentBackbones | None:
@@ -196,12 +202,12 @@ def train(settings: Settings, splits: dict[str, Split] | None = None, **changes)
       the experiment and what its result.json holds.
     """
     if splits is None:
-        splits = load_splits(settings.source, settings.network, frozen_backbones(settings))
+        splits = splits_of(settings)
     if needs_backbones(settings.network):
         for modality in BACKBONE_MODELS:
             own = backbone_settings(settings, modality)
             print(f"first stage: {own.model}", flush=True)
-            train(own, splits)
+            train(own, splits, **changes)
     trained = dataclasses.replace(experiment(settings, splits), **changes)
     return trained, runs.run(trained, settings.folder, range(settings.seed, settings.seed + settings.seeds))
 

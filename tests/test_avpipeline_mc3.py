@@ -82,6 +82,7 @@ def test_other_files_are_refused_with_one_sentence(classifier, tmp_path, monkeyp
         "it lacks layer1.0.conv1.0.weight": head,
         "it also has stem.3.weight": state | {"stem.3.weight": no_time},
         "does not fit mc3_18, which needs (64, 3, 3, 7, 7)": state | {"stem.0.weight": no_time},
+        "its fc.bias holds NaN or infinite values": state | {"fc.bias": np.full(CLASSES, np.nan, "float32")},
     }
     for index, (sentence, content) in enumerate(files.items()):
         path = write(tmp_path / f"{index}.pth", content)
@@ -114,14 +115,15 @@ def test_a_whole_pickled_network_is_read_without_its_source(network, sentence, c
         build_mc3_18(torch_writing.write_zip(tmp_path / "whole.pth", root, head), **SIZES)
 
 
-def test_a_second_is_one_feature():
-    """An extractor's frames, 128x171, are cut to the middle; 16 of them give one feature."""
+def test_a_second_is_one_feature(monkeypatch):
+    """An extractor's frames, 128x171, are cut to the middle; 16 of them (here 2) give one feature."""
+    monkeypatch.setattr(mc3, "CLIP_FRAMES", 2)
     extractor = build_extractor("mc3_18", "none", seed=5)
     assert extractor.info.label == "mc3_18:avg_pool" and extractor.info.weights == "none-seed5"
-    second = np.random.default_rng(3).integers(0, 256, (1, 16, 128, 171, 3)).astype("uint8")
+    second = np.random.default_rng(3).integers(0, 256, (1, 2, 128, 171, 3)).astype("uint8")
     feature = extractor(second)
     assert feature.shape == (1, 512)
-    network = build_mc3_18(frames=16)
+    network = build_mc3_18(frames=2)
     fill_seeded(network, 5)
     cut = (second[:, :, 8:120, 30:142] / 255 - np.array(mc3.MEAN)) / np.array(mc3.DEVIATION)
     expected = np.mean(network(cut.astype("float32"))["features"], 1)

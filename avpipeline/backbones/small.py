@@ -147,8 +147,14 @@ def fill(layers, filters, *, trainable: bool = False) -> None:
         layer.trainable = trainable
 
 
-def picture_filters(rng: np.random.Generator, size: int, count: int) -> np.ndarray:
-    """A quarter colour blobs, the rest Gabor filters in random colours: `(size, size, 3, count)`."""
+def picture_filters(
+    rng: np.random.Generator, size: int, count: int, frequencies: tuple[float, float] = (0.08, 0.3)
+) -> np.ndarray:
+    """A quarter colour blobs, the rest Gabor filters in random colours: `(size, size, 3, count)`.
+
+    Args:
+      frequencies: lowest and highest of the Gabor filters, in waves a pixel.
+    """
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     window = np.exp(-(x**2 + y**2) / (2 * (size / 4) ** 2))
     kernel = np.empty((size, size, 3, count))
@@ -157,7 +163,7 @@ def picture_filters(rng: np.random.Generator, size: int, count: int) -> np.ndarr
         if index >= count // 4:
             # Mostly grey: texture is seen whatever its colour.
             colour = 0.5 * colour + 1.0
-            angle, frequency = rng.uniform(0, np.pi), rng.uniform(0.08, 0.3)
+            angle, frequency = rng.uniform(0, np.pi), rng.uniform(*frequencies)
             phase = 2 * np.pi * (frequency * (x * np.cos(angle) + y * np.sin(angle)) + rng.uniform())
             plane = window * np.cos(phase)
             plane -= window * plane.sum() / window.sum()

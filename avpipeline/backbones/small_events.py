@@ -31,18 +31,19 @@ def build_small_event_visual(seed: int = 0) -> keras.Model:
     """
     rng = np.random.default_rng([seed, 5])
     filters = [
-        (picture_filters(rng, size=5, count=32)[np.newaxis], 0.0),
-        (mixing(rng, (1, 3, 3, 32, 64), gain=2.0), 0.0),
-        (mixing(rng, (1, 1, 1, 64, CHANNELS), gain=5.0), -0.5),
+        # What is paler than its threshold is nothing: the weak texture of a background is.
+        (picture_filters(rng, size=5, count=32, frequencies=(0.2, 0.45))[np.newaxis], -0.3),
+        (mixing(rng, (1, 3, 3, 32, 64), gain=6.0), 0.0),
+        (mixing(rng, (1, 1, 1, 64, CHANNELS), gain=10.0), -1.0),
     ]
     layers = [
-        keras.layers.Conv3D(32, (1, 5, 5), (1, 2, 2), "same", activation="relu", name="colour_and_texture"),
+        keras.layers.Conv3D(32, (1, 5, 5), padding="same", activation="relu", name="colour_and_texture"),
         keras.layers.Conv3D(64, (1, 3, 3), padding="same", activation="relu", name="parts"),
         keras.layers.Conv3D(CHANNELS, 1, activation="relu", name="maps"),
     ]
     frames = keras.Input((FRAMES, FRAME_SIZE, FRAME_SIZE, 3), name="frames")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(frames)
-    x = keras.layers.AveragePooling3D((1, 2, 2))(layers[0](x))
+    x = keras.layers.MaxPooling3D((1, 4, 4))(layers[0](x))
     x = keras.layers.MaxPooling3D((1, 2, 2))(layers[1](x))
     maps = layers[2](x)
     pooled = keras.layers.AveragePooling3D((1, *maps.shape[2:4]), name="mean_over_picture")(maps)
