@@ -106,15 +106,16 @@ def _rendered_videos(source: Source, name: str) -> Videos:
     return Videos(source, name, ids, CATEGORIES, labels, tuple(clips.paths(name)), kinds)
 
 
-def trained_backbones(folder, seed: int = 0) -> MomentBackbones:
-    """The backbones of the runs vision_only and audio_only on clips in `folder`, left as they are.
+def trained_backbones(folder) -> MomentBackbones:
+    """The backbones of the runs vision_only and audio_only on clips in `folder`, of their first seeds, as they are.
 
     Raises:
       InputError: one of them is not there, or is no such model.
     """
     networks, sets = {}, set()
     for modality, model in BACKBONE_MODELS.items():
-        path = Path(folder) / model / f"seed-{seed}" / "best.keras"
+        seeds = sorted((Path(folder) / model).glob("seed-*"), key=lambda seed: int(seed.name.partition("-")[2]))
+        path = (seeds[0] if seeds else Path(folder) / model / "seed-0") / "best.keras"
         trained, info = load_model(path, paper="eventlayers")
         if info.model != model or info.config["inputs"] != "clips":
             raise InputError(f"{path}: holds {info.model} on {info.config['inputs']}; train {model} on clips there.")

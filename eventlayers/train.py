@@ -63,7 +63,7 @@ class Settings:
     from_backbones: Path | None = None
     """Folder of the runs audio_only and vision_only on clips that give the backbones. Models on clips with both
     streams begin with them and train them there first where they are not yet [default: the folder "backbones" in
-    --out]; models on features take the features of those of --seed instead of untrained ones."""
+    --out]; models on features take the features of their first seed's, left as they are."""
     network: ModelConfig = ModelConfig()
     training: TrainConfig = TrainConfig()
 
@@ -156,7 +156,7 @@ def frozen_backbones(settings: Settings) -> MomentBackbones | None:
     if settings.network.inputs == "clips":
         return None
     if settings.from_backbones:
-        return trained_backbones(settings.from_backbones, settings.seed)
+        return trained_backbones(settings.from_backbones)
     return moment_backbones(settings.network.backbones, settings.video_weights)
 
 
