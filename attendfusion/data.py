@@ -69,6 +69,11 @@ class Records:
             corrupt=self.corrupt,
         )
 
+    def tell_skipped(self) -> None:
+        """Prints which records were skipped, where any could be."""
+        if self.skip_corrupt:
+            print(self.corrupt.text())
+
 
 def load_records(settings: DataSettings, network: Mapping) -> Records:
     """The dataset, as a network with this configuration (fields of `ModelConfig`) reads it.

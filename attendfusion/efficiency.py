@@ -4,17 +4,17 @@ Every row is measured in a process of its own, one after the other, so that none
 up or suffers from the memory that another holds.
 """
 
+import concurrent.futures
 import dataclasses
 import json
+import multiprocessing
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pandas as pd
 import tensorflow as tf
-import tyro
 
 from attendfusion.config import MODELS
 from attendfusion.export import example_inputs
@@ -45,8 +45,6 @@ class Settings:
     """How long to time each network for."""
     out: Path | None = None
     """Folder of the table and the picture. [default: runs/attendfusion/efficiency]"""
-    measured: tyro.conf.Suppress[str] = ""
-    """Measure one network in this process and print it as JSON: a model's name, or a .keras file."""
 
     @property
     def folder(self) -> Path:
@@ -55,9 +53,6 @@ class Settings:
 
 def main(settings: Settings) -> None:
     """Measures parameters, operations and latency on the CPU of each network; GAP and F1 where it was trained."""
-    if settings.measured:
-        print(json.dumps(measure(settings.measured, settings.seconds)))
-        return
     lines = []
     for model, trained in _chosen(settings).items():
         lines.append({**_described(model), **_measured_apart(model, trained, settings.seconds), **_figures(trained)})
@@ -124,12 +119,11 @@ def _read(path: Path) -> dict:
 def _measured_apart(model: str, trained: Path | None, seconds: float) -> dict:
     """`measure` in a process of its own."""
     what = model if trained is None else str(_weights(trained))
-    command = [sys.executable, "-m", "attendfusion.efficiency", "--measured", what, "--seconds", str(seconds)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"status {done.returncode}"
-        raise InputError(f"{what}: could not be measured ({reason}); a large network may need more memory.")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        try:
+            return process.submit(measure, what, seconds).result()
+        except BrokenProcessPool as error:
+            raise InputError(f"{what}: its process was ended, most likely for want of memory; free some.") from error
 
 
 def _weights(trained: Path) -> Path:

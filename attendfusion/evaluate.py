@@ -49,6 +49,7 @@ def main(settings: Settings) -> None:
     print(f"{info.model} (trained on {info.dataset}) on {stream.dataset}, {stream.name}, ", end="")
     print(f"{len(outcome.arrays['ids'])} videos:")
     print("\n".join(f"  {line}" for line in described(outcome.figures)))
+    records.tell_skipped()
     print(f"The table of labels, the figures and the predictions are in {settings.out}")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
+from matplotlib.ticker import EngFormatter, LogLocator
 
 from avpipeline.figures import INK, PALETTE, TEXT, new_figure, save_figure, words
 
@@ -108,6 +109,9 @@ def accuracy_against_parameters(
                     parameters, gap, color=PALETTE[index], marker="o" if index < 8 else "s", s=60, zorder=3
                 )
             axis.set(xscale="log", xlabel="parameters", ylabel="GAP@20 in %", title=data)
+            for side in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
+                side(EngFormatter())
+            axis.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
             axis.grid(alpha=0.25, which="both")
             axis.spines[["top", "right"]].set_visible(False)
         figure.legend(handles.values(), handles.keys(), loc="outside right center", frameon=False, fontsize=8)

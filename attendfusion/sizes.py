@@ -6,6 +6,7 @@ parameters of the largest network never take memory.
 """
 
 import dataclasses
+import functools
 import math
 
 from attendfusion.config import ModelConfig, model_config
@@ -35,6 +36,7 @@ def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     }
 
 
+@functools.lru_cache(maxsize=64)
 def _shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     return {weight.path: tuple(weight.shape) for weight in video_classifier(config, "narrow").weights}
 

@@ -131,7 +131,8 @@ def main(settings: Settings) -> None:
         sizes = {**dataclasses.asdict(settings.network), **dataclasses.asdict(settings.training)}
         changed = ", ".join(f"{name} {sizes[name]}" for name in (*RENDERED_MODEL, *RENDERED_TRAINING))
         print(f"On the rendered test bed; instead of the published numbers: {changed}")
-    trained = experiment(settings)
+    records = load_records(settings.records, dataclasses.asdict(settings.network))
+    trained = experiment(settings, records)
     result = runs.run(trained, settings.folder, range(settings.seed, settings.seed + settings.seeds))
 
     table, row = row_of(settings.model)
@@ -145,6 +146,7 @@ def main(settings: Settings) -> None:
     for seed in result["seeds"]:
         print(f"seed {seed['seed']}, {seed['parameters']:,} parameters:")
         print("\n".join(f"  {line}" for line in described(seed["figures"])))
+    records.tell_skipped()
     print(f"Result, weights, logs and predictions are in {settings.folder}")
 
 

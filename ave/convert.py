@@ -28,16 +28,30 @@ class Settings:
 def main(settings: Settings) -> None:
     """Converts an authors' checkpoint to a .keras model for predict, evaluate and notebooks."""
     if is_author_file(settings.checkpoint):
-        print(_written(settings, convert_author_weights(settings.checkpoint, settings.out)))
+        print(written(settings, convert_author_weights(settings.checkpoint, settings.out)))
         return
     model, config = load_with_config(settings.checkpoint)
+    save_model(model, settings.out, info_of("ave", settings.checkpoint, model, config))
+    print(written(settings, model))
+
+
+def info_of(paper: str, checkpoint: Path, model: keras.Model, config) -> ModelInfo:
+    """What a model from an authors' checkpoint, trained on AVE, says of itself.
+
+    Args:
+      paper: the package that read it.
+      config: the model's configuration, a dataclass.
+
+    Raises:
+      InputError: it has other classes than AVE.
+    """
     if config.num_classes != len(CLASS_NAMES):
         raise InputError(
-            f"{settings.checkpoint}: has {config.num_classes} classes and AVE has {len(CLASS_NAMES)}, so their names "
-            "are not known; use ave.load_author_checkpoint and avpipeline.saved.save_model with your own names."
+            f"{checkpoint}: has {config.num_classes} classes and AVE has {len(CLASS_NAMES)}, so their names are not "
+            f"known; use {paper}.load_author_checkpoint and avpipeline.saved.save_model with your own names."
         )
-    info = ModelInfo(
-        paper="ave",
+    return ModelInfo(
+        paper=paper,
         model=model.name,
         preset="code",
         class_names=CLASS_NAMES,
@@ -45,11 +59,10 @@ def main(settings: Settings) -> None:
         dataset="ave",
         config=dataclasses.asdict(config),
     )
-    save_model(model, settings.out, info)
-    print(_written(settings, model))
 
 
-def _written(settings: Settings, model: keras.Model) -> str:
+def written(settings: Settings, model: keras.Model) -> str:
+    """The sentence that ends a conversion."""
     return f"{settings.checkpoint}: {model.name}, {model.count_params():,} parameters, written to {settings.out}"
 
 

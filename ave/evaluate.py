@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
+import keras
 import numpy as np
 import pandas as pd
 
@@ -39,6 +40,11 @@ def main(settings: Settings) -> None:
     """Measures a saved model on a split: segment accuracy, accuracy of each class, confusion matrix."""
     model, info = load_model(settings.weights, paper="ave")
     require_labeller(settings.weights, info, "python -m ave.match_evaluate")
+    measure(settings, model, info)
+
+
+def measure(settings: Settings, model: keras.Model, info: ModelInfo) -> None:
+    """Measures a model that labels segments on the split that `settings` name; writes and prints what is found."""
     dataset = settings.dataset or ("ave" if settings.data else "rendered")
     split = load_split(dataset, settings.split, settings.data, modalities=list(model.input))
     require_fit(settings.weights, info, split)

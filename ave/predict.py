@@ -11,7 +11,7 @@ from ave.match_weights import require_labeller
 from ave.models import has_attention, is_weak, with_attention
 from avpipeline.cli import run
 from avpipeline.predictions import Forward, Predictor, predict_files
-from avpipeline.saved import load_model
+from avpipeline.saved import ModelInfo, load_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +34,11 @@ def main(settings: Settings) -> int:
     """Labels every second of media files: text, JSON, a timeline, and the attention over the frames with sound."""
     model, info = load_model(settings.weights, paper="ave")
     require_labeller(settings.weights, info, "python -m ave.match_predict")
+    return label(settings, model, info)
+
+
+def label(settings: Settings, model: keras.Model, info: ModelInfo) -> int:
+    """Labels the files that `settings` name with a model that labels segments; returns the exit status."""
     window = next(iter(model.input.values())).shape[1]
     predictor = Predictor.of(forward_of(model), info, settings.weights, window=window, weights_dir=settings.weights_dir)
     status = predict_files(settings.files, predictor, settings.out, figure=settings.figure)

@@ -218,8 +218,12 @@ def planned_epochs(settings: Settings) -> int:
 
 def measured_on(settings: Settings, test: Split) -> str:
     """The data in words, and whether the training was a smoke run."""
-    data = "AVE, test split" if settings.dataset == "ave" else f"rendered test bed, {len(test)} clips"
-    return described(data, settings.training.epochs, planned_epochs(settings))
+    return described(data_in_words(test), settings.training.epochs, planned_epochs(settings))
+
+
+def data_in_words(test: Split) -> str:
+    """What a figure measured on this test split was measured on."""
+    return f"rendered test bed, {len(test)} clips" if test.dataset == "rendered" else "AVE, test split"
 
 
 def draw_example(trained: runs.Experiment, weights: Path, out: Path) -> None:
@@ -240,7 +244,7 @@ def draw_example(trained: runs.Experiment, weights: Path, out: Path) -> None:
     with np.load(weights.with_name("predictions.npz")) as file:
         predicted = probabilities(model, file["predictions"][video])
     name = trained.test.ids[video]
-    title = f"{name} - ave {info.model}, trained on {info.dataset}"
+    title = f"{name} - {info.paper} {info.model}, trained on {info.dataset}"
     plots.timeline(out / f"{name}_timeline.png", predicted, info.class_names, truth=classes[video], title=title)
 
 

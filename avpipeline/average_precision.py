@@ -13,7 +13,7 @@ from scipy.special import digamma
 
 
 def average_precision(entries: np.ndarray, positives: np.ndarray, total_positives: float) -> float:
-    """Sum over positives of the precision at their rank, divided by `total_positives`; the mean over orders of ties.
+    """Sum over positives of the precision at their rank, over `total_positives`; the mean over orders of ties.
 
     Args:
       entries, positives: `(levels,)` numbers of entries and of positives among them, highest score first.
@@ -24,7 +24,7 @@ def average_precision(entries: np.ndarray, positives: np.ndarray, total_positive
     entries, positives, entries_above, positives_above = _where_positive(entries, positives)
     # Sum of 1/rank over the ranks of the level; for one entry alone without the rounding of a difference.
     reciprocal = np.where(entries == 1, 1 / (entries_above + 1), _harmonic(entries_above, entries))
-    # The j-th entry of a level is positive with chance p/m and has (j - 1)(p - 1)/(m - 1) positives before it there.
+    # A level's j-th entry is positive with chance p/m and then has (j - 1)(p - 1)/(m - 1) positives before it.
     density = np.divide(positives - 1, entries - 1, out=np.zeros_like(entries), where=entries > 1)
     inside = density * (entries - (entries_above + 1) * reciprocal)
     precisions = positives / entries * ((positives_above + 1) * reciprocal + inside)

@@ -25,6 +25,7 @@ _FONT = matplotlib.font_manager.findfont("DejaVu Sans")
 _ATTENTION = matplotlib.colormaps["turbo"]
 _FRAMES_A_ROW = 5
 _FRAMES_A_STRIP = 20
+_STRIP_WIDTH = 8.1  # inches that a timeline has between its names and its scale
 _SPANS = {"asked": "#1f77b4", "found": "#e07b00"}
 
 
@@ -53,10 +54,14 @@ def timeline(
     truth: Sequence[int] | None = None,
     waveform: np.ndarray | None = None,
     sample_rate: int = 16_000,
+    frames: np.ndarray | None = None,
+    attention: np.ndarray | None = None,
     title: str = "",
     shown_classes: int = 6,
 ) -> None:
     """Predicted class over time as coloured stretches, with the sound above and the probabilities below.
+
+    With `frames` and `attention` it is the form of JCA's Figure 3: sound, frames, frames with attention, labels.
 
     Args:
       path: the .png to write.
@@ -64,13 +69,17 @@ def timeline(
       class_names: in the order of the probabilities.
       truth: class index of each second, drawn above the prediction.
       waveform: `(samples,)` in [-1, 1].
+      frames: uint8 `(pictures, height, width, 3)`, evenly spread over the seconds, in a row below the sound.
+      attention: `(pictures, rows, columns)` weights, laid over the frames in a second row.
       shown_classes: rows of the heat map, the classes with the highest probability anywhere in the clip.
     """
     predicted = probabilities.argmax(1)
     bands = {"truth": truth, "predicted": predicted} if truth is not None else {"predicted": predicted}
     bands = {name: [class_names[index] for index in indices] for name, indices in bands.items()}
     rows = _shown_rows(probabilities, shown_classes)
-    heights = [1.1] * (waveform is not None) + [0.75] * len(bands) + [0.26 * len(rows) + 0.1]
+    strips = _strips(frames, attention)
+    heights = [1.1] * (waveform is not None) + [_strip_height(strip) for strip in strips.values()]
+    heights += [0.75] * len(bands) + [0.26 * len(rows) + 0.1]
 
     with matplotlib.rc_context(TEXT):
         figure = new_figure(11, sum(heights) + 1.5)
@@ -79,6 +88,8 @@ def timeline(
         if waveform is not None:
             draw_waveform(next(below), waveform, sample_rate)
         names = []
+        for strip, pictures in strips.items():
+            _draw_strip(next(below), strip, pictures, len(probabilities))
         for band, labels in bands.items():
             names += _draw_band(next(below), band, labels, class_names)
         image = _draw_probabilities(axes[-1], probabilities[:, rows], [class_names[row] for row in rows])
@@ -285,6 +296,37 @@ def _draw_stream(axis, stream: np.ndarray, sample_rate: int) -> float:
         axis.imshow(stream[second], extent=(second, min(second + step, len(stream)), 0, 1), aspect="auto")
     axis.set(ylim=(0, 1))
     return len(stream)
+
+
+def _strips(frames: np.ndarray | None, attention: np.ndarray | None) -> dict[str, np.ndarray]:
+    """The rows of pictures that a timeline has: name -> `(pictures, height, width, 3)`."""
+    if frames is None:
+        return {}
+    if attention is None:
+        return {"frames": frames}
+    limits = attention_limits(attention)
+    overlaid = [overlay_attention(frame, weights, limits) for frame, weights in zip(frames, attention, strict=True)]
+    return {"frames": frames, "attention": np.stack(overlaid)}
+
+
+def _strip_height(pictures: np.ndarray) -> float:
+    """Inches at which pictures side by side keep their shape, as far as they are not too large or small then."""
+    count, height, width = pictures.shape[:3]
+    return float(np.clip(_STRIP_WIDTH / count * height / width, 0.4, 1.6))
+
+
+def _draw_strip(axis, name: str, pictures: np.ndarray, seconds: float) -> None:
+    """Pictures in a row over the time, each in the middle of its share of it and in its own shape."""
+    count, height, width = pictures.shape[:3]
+    share = seconds / count
+    wide = min(0.97, _strip_height(pictures) * width / height / (_STRIP_WIDTH / count)) * share
+    for index, picture in enumerate(pictures):
+        middle = (index + 0.5) * share
+        axis.imshow(picture, extent=(middle - wide / 2, middle + wide / 2, 0, 1), aspect="auto")
+    axis.set(ylim=(0, 1), yticks=[])
+    axis.set_ylabel(name, rotation=0, ha="right", va="center")
+    axis.spines[:].set_visible(False)
+    axis.tick_params(axis="x", length=0)
 
 
 def _draw_band(axis, name: str, labels: Sequence[str], class_names: Sequence[str]) -> list:

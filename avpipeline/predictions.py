@@ -27,6 +27,7 @@ from avpipeline.saved import ModelInfo
 Forward = Callable[[Mapping[str, np.ndarray]], tuple[np.ndarray, np.ndarray | None]]
 
 _FIGURE_COLUMNS, _FIGURE_HEIGHT = 5, 240
+_TIMELINE_FRAMES, _TIMELINE_HEIGHT = 20, 160
 _OVERLAY_WIDTH = 640
 _OVERLAY_RATE = 60.0
 _OVERLAY_PIECE = 5  # seconds in memory at a time
@@ -337,15 +338,29 @@ def _require_own_names(paths: Sequence[Path]) -> None:
 
 
 def _write_timeline(prediction: Prediction, info: ModelInfo, path: Path) -> None:
+    """With the frames and what was attended to in them, where the model shows that."""
     about = prediction.media
+    pictures = {} if prediction.attention is None else _spread_frames(about, prediction.attention)
     plots.timeline(
         path,
         prediction.probabilities,
         info.class_names,
         waveform=media.read_waveform(about.path, seconds=len(prediction.probabilities)),
         sample_rate=media.SAMPLE_RATE,
+        **pictures,
         title=_title(about, info),
     )
+
+
+def _spread_frames(about: media.MediaInfo, attention: np.ndarray) -> dict[str, np.ndarray]:
+    """A frame a second with its map; of a long file one in some seconds, from the middle of each share of the time."""
+    step = -(-len(attention) // _TIMELINE_FRAMES)
+    count = max(1, len(attention) // step)
+    share = len(attention) / count
+    size = (_TIMELINE_HEIGHT, max(1, round(_TIMELINE_HEIGHT * about.width / about.height)))
+    frames = media.read_frames(about.path, frame_rate=1 / share, size=size, seconds=len(attention))
+    middles = ((np.arange(count) + 0.5) * share).astype(int)
+    return {"frames": frames, "attention": attention[middles]}
 
 
 def _write_attention_pictures(prediction: Prediction, predictor: Predictor, path: Path) -> None:

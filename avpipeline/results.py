@@ -32,6 +32,8 @@ PAPERS = {
 # The name of a score in result.json -> how it is computed from stored labels and predictions.
 SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "segment_accuracy": metrics.segment_accuracy,
+    # Of videos it is the same share.
+    "video_accuracy": metrics.segment_accuracy,
 }
 
 

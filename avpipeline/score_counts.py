@@ -17,9 +17,9 @@ Levels = tuple[np.ndarray, np.ndarray]
 class ScoreBins:
     """Bins for probabilities, narrow where probabilities crowd: near 0, and near 1.
 
-    Each power of two from 2^-24 up to 1/2 is cut into `2 ** bits` equal bins, and so are the distances from 1 on the
-    other side. A bin is at most `2 ** -bits` of its distance from 0 or 1 wide. Edges are numbers that floats hold
-    exactly: a score is in bin b or a higher one if and only if it is at least `edges[b]`.
+    Each power of two from 2^-24 up to 1/2 is cut into `2 ** bits` equal bins, and so are the distances from 1 on
+    the other side. A bin is at most `2 ** -bits` of its distance from 0 or 1 wide. A float32 score is in bin b or a
+    higher one if and only if it is at least `edges[b]`.
 
     Attributes:
       count: number of bins.
@@ -156,7 +156,7 @@ def pack(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
 def ranked_levels(packed: np.ndarray) -> Levels:
     """(entries, positives) of the levels of sorted `packed` entries, highest score first.
 
-    There is a level for each score that a positive has, and between these one without positives for all the entries
+    There is a level for each score that a positive has, and between these one without positives for all entries
     whose scores lie between: how they are ordered changes nothing. Entries below the last positive are left out.
     """
     one = np.asarray(1, packed.dtype)

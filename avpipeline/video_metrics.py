@@ -1,8 +1,8 @@
 """Metrics of multi-label video classification, as the YouTube-8M challenge computes them, batch by batch.
 
-All are Keras metrics of labels `(batch, classes)`, 0 or 1, and probabilities `(batch, classes)`, for `compile`, `fit`
-and `evaluate`, or on their own. None keeps the predictions: each class says how much memory it takes, also for the
-1.1 million videos and 4716 classes of YouTube-8M's validation split, whose predictions would take 21 GB.
+All are Keras metrics of labels `(batch, classes)`, 0 or 1, and probabilities `(batch, classes)`, for `compile`,
+`fit` and `evaluate`, or on their own. None keeps the predictions: each class says how much memory it takes, also
+for the 1.1 million videos and 4716 classes of YouTube-8M's validation split, whose predictions would take 21 GB.
 
 Conventions, the same everywhere:
 - Of equal scores the class with the lower number counts as the higher one within a video. In a ranking over videos
@@ -80,8 +80,8 @@ class F1(keras.metrics.Metric):
 
     Args:
       threshold: the least probability of a label that counts as predicted.
-      average: "micro" counts over all videos and classes; "macro" is the mean of the classes' own F1 over the classes
-        that a video has.
+      average: "micro" counts over all videos and classes; "macro" is the mean of the classes' own F1 over the
+        classes that a video has.
 
     Memory: 3 numbers, or 3 for each class (113 kB for 4716 classes).
     """
@@ -228,9 +228,9 @@ class MeanAveragePrecision(HostMetric):
       capped: as the challenge's code computes it, a video is ranked only in its `top_k` classes, and positives
         elsewhere are never found, but counted. False ranks every video in every class, by a histogram a class.
       top_k: entries of a video.
-      bits: of the histograms' bins (`ScoreBins`): scores in a bin differ by less than `2 ** -bits` of their distance
-        from 0 or 1, and their order counts as any. 2e-4 from the exact figure is usual; `bounds` says between which
-        figures it lies.
+      bits: of the histograms' bins (`ScoreBins`): scores in a bin differ by less than `2 ** -bits` of their
+        distance from 0 or 1, and their order counts as any. 2e-4 from the exact figure is usual; `bounds` says
+        between which figures it lies.
 
     Memory: capped, 8 bytes an entry: 176 MB for 1.1 million videos, and twice that while the figure is computed.
     Uncapped, 24 kB a class at 6 bits: 111 MB for 4716 classes, whatever the number of videos; a batch of 1024
@@ -291,13 +291,14 @@ class MeanAveragePrecision(HostMetric):
 class BestThreshold(HostMetric):
     """The threshold of probability, one for all classes, with the highest F1; `best` also gives that F1.
 
-    Candidates are the edges of histogram bins (`ScoreBins`), where F1 is exact. Another threshold can be better only by
-    telling entries of one bin apart: `bound` says how high F1 can get at most. Of equals the highest threshold counts.
+    Candidates are the edges of histogram bins (`ScoreBins`), where F1 is exact. Another threshold can be better only
+    by telling entries of one bin apart: `bound` says how high F1 can get at most. Of equals the highest threshold
+    counts.
 
     Args:
       average: "micro" or "macro", as of `F1`.
-      bits: of the bins; None takes 12 (a threshold to 1/4096 of its distance from 0 or 1) for "micro", 6 (1/64) for
-        "macro".
+      bits: of the bins; None takes 12 (a threshold to 1/4096 of its distance from 0 or 1) for "micro", 6 (1/64)
+        for "macro".
 
     Memory: 3 MB for "micro", 24 kB a class for "macro" (111 MB for 4716 classes), whatever the number of
     videos; a batch of 1024 takes 0.2 GB for a moment.

@@ -10,10 +10,25 @@ import importlib
 from collections.abc import Mapping
 
 # Paper -> its models (`<paper>.MODELS`; the package is not imported here for the reason above).
-# The others of ave differ from one of these by a layer that costs nothing beside the attention and the LSTMs.
+# The others differ from one of these by a layer that costs nothing beside the attention, LSTMs and co-attention.
 NETWORKS = {
-    "ave": ("a", "v", "v_att", "av", "av_att", "w_av_att", "dmrn", "dmrfe", "ed_tcn", "av_s_c3d", "amap_v_co_att")
+    "ave": ("a", "v", "v_att", "av", "av_att", "w_av_att", "dmrn", "dmrfe", "ed_tcn", "av_s_c3d", "amap_v_co_att"),
+    "mafnet": ("mafnet", "concatenation", "mcb", "attention_cluster", "dmrn_vgg"),
+    # The paper's comparison: its own network, the baseline that it equals at a fifth of the size, its largest one.
+    "attendfusion": ("attend_fusion", "fc_late", "self_cross_fcrn"),
+    "jca": ("jca", "gru", "average_pooling", "co_attention", "avsdn", "dam"),
 }
+VIDEO_METRICS = (
+    "gap",
+    "gap-histogram",
+    "mean-ap",
+    "mean-ap-uncapped",
+    "best-threshold",
+    "best-threshold-macro",
+    "f1-macro",
+    "hit-at-one",
+    "perr",
+)
 # Networks that take a whole clip of 10 s: of the event layers, and the small ones for the rendered data.
 BACKBONES = ("mc3_18", "event_audio_network", "small_event_visual", "small_event_audio")
 EXTRACTORS = ("vggish", "vgg19", "densenet201", "small_audio", "small_visual")
@@ -44,6 +59,9 @@ JOINT_TRAINING = "Joint training step of the event layers and both backbones, tw
 EXTRACTION = "Extraction piece by piece, as multiples of real time"
 RUN = "Extraction as it runs, decoding beside the networks, as multiples of real time"
 INPUT = "Input pipeline alone, batch 64 of AVE's features, files in the page cache"
+RECORDS = "Input pipeline alone, shuffled batches of YouTube-8M's records, files in the page cache"
+METRICS = "Metrics of YouTube-8M, 100,000 videos of 4716 classes"
+CO_ATTENTION = "Training step of JCA, batch 64, published sizes, beside one written as its formulas read"
 LOCALIZATION = "Cross-modality localization, AVE's 402 test videos in both directions"
 
 ROWS = (
@@ -66,6 +84,12 @@ ROWS = (
     Row(RUN, "extract-run/small", "benchmarks.extraction:whole_run", {"features": "small_audio,small_visual"}),
     Row(INPUT, "input/hdf5", "benchmarks.pipeline:from_hdf5"),
     Row(INPUT, "input/shards", "benchmarks.pipeline:from_shards"),
+    *(
+        Row(RECORDS, f"input/youtube8m-{level}", "benchmarks.youtube8m:input_pipeline", {"level": level})
+        for level in ("video", "frame")
+    ),
+    *(Row(METRICS, f"metrics/{name}", "benchmarks.youtube8m:metric_memory", {"name": name}) for name in VIDEO_METRICS),
+    Row(CO_ATTENTION, "co-attention/jca", "benchmarks.co_attention:training_step"),
     Row(LOCALIZATION, "localize/avdln", "benchmarks.localization:evaluation"),
 )
 

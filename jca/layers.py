@@ -17,12 +17,27 @@ from jca.attending import attend
 from jca.config import ATTENDED_BY, CELLS, FORMS
 
 _CELLS = {"lstm": BidirectionalLSTM, "gru": BidirectionalGRU}
+# Length below which a row counts as zero.
 _SHORTEST = 1e-12
 
 
 def xavier(units: int, fan_in: int, **kwargs) -> keras.layers.Dense:
     """Dense layer that starts as the authors' do: Xavier uniform kernel, bias of zeros."""
     return linear(units, fan_in, xavier=True, zero_bias=True, **kwargs)
+
+
+@ops.custom_gradient
+def _unit_rows(x):
+    squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
+    there = squares > _SHORTEST**2
+    factor = ops.rsqrt(ops.maximum(squares, _SHORTEST**2))
+    unit = x * factor
+
+    def gradient(upstream):
+        along = ops.sum(upstream * unit, axis=-1, keepdims=True)
+        return ops.where(there, factor, ops.zeros_like(factor)) * (upstream - along * unit)
+
+    return unit, gradient
 
 
 @keras.saving.register_keras_serializable(package="jca")
@@ -34,12 +49,7 @@ class L2Normalization(keras.layers.Layer):
     """
 
     def call(self, x):
-        wide = ops.cast(x, "float32")
-        squares = ops.sum(ops.square(wide), axis=-1, keepdims=True)
-        there = squares > _SHORTEST**2
-        # Roots are taken of ones where the row is zero: a gradient that is not finite would stay so in `where`.
-        unit = wide * ops.rsqrt(ops.where(there, squares, ops.ones_like(squares)))
-        return ops.cast(ops.where(there, unit, ops.stop_gradient(wide) / _SHORTEST), self.compute_dtype)
+        return ops.cast(_unit_rows(ops.cast(x, "float32")), self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

@@ -1,9 +1,9 @@
-"""The numbers of "Multi-level Attention Fusion Network for Audio-visual Event Recognition" (Brousmiche et al. 2021).
+"""The numbers of MAFnet (Brousmiche et al. 2021, "Multi-level Attention Fusion Network ...").
 
 Paper     https://arxiv.org/abs/2106.06736
 Command   python -m mafnet.train --model mafnet --dataset ave --data DIR --seeds 3
 Expected  90.86 % video accuracy on AVE's test split (Table 1, MAFnet)
-Cost      up to 300 epochs of 104 steps; one step of 32 videos is 490 GFLOP, nearly all of it the 3x3 convolution;
+Cost      up to 300 epochs of 104 steps; one step of 32 videos is 470 GFLOP, nearly all of it the 3x3 convolution;
           6.8 GB of features read an epoch
 
 Presets: "code" is what the authors' code does, "paper" what the paper says where the two differ; "rendered"
@@ -86,7 +86,7 @@ class TrainConfig:
     prob_image: float = 0.0
     """Share of the steps that leave out the audio path's own variables."""
     prob_all: float = 0.9
-    """Share of the steps that train everything; the rest leave out the visual path's (Figure 6: the dropping rate)."""
+    """Share of the steps that train everything; the rest, Figure 6's dropping rate, leave the visual path out."""
     left_out: Literal["accident", "path"] = "accident"
     """What is left out of a path: all but its hidden dense layer, by an accident of names (the code), or all of it
     (the paper)."""

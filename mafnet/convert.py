@@ -28,8 +28,9 @@ def main(settings: Settings) -> None:
     model, config = load_with_config(settings.checkpoint)
     if config.num_classes != len(CLASS_NAMES):
         raise InputError(
-            f"{settings.checkpoint}: has {config.num_classes} classes and AVE has {len(CLASS_NAMES)}, so their names "
-            "are not known; use mafnet.load_author_checkpoint and avpipeline.saved.save_model with your own names."
+            f"{settings.checkpoint}: has {config.num_classes} classes and AVE has {len(CLASS_NAMES)}, so their "
+            "names are not known; use mafnet.load_author_checkpoint and avpipeline.saved.save_model with names of "
+            "your own."
         )
     shapes = {"visual": config.visual_shape, "audio": config.audio_shape}
     info = ModelInfo(

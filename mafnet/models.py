@@ -37,8 +37,9 @@ def build_model(name: str = "mafnet", preset: str = "code", **overrides) -> kera
       **overrides: fields of `mafnet.ModelConfig`, e.g. `num_classes=8`.
 
     Returns:
-      Functional model. Inputs, as far as the model uses them: `{"visual": (batch, clips, 1920) or (batch, clips, 7,
-      7, 1920), "audio": (batch, clips, 12, 8, 512)}`. Output: a video's class probabilities `(batch, classes)`.
+      Functional model. Inputs, as far as the model uses them: `{"visual": (batch, clips, 1920) or
+      (batch, clips, 7, 7, 1920), "audio": (batch, clips, 12, 8, 512)}`. Output: a video's class probabilities
+      `(batch, classes)`.
 
     Raises:
       ValueError: unknown model, preset or setting.
@@ -171,8 +172,8 @@ def with_attention(model: keras.Model) -> keras.Model:
     """The same model, sharing its weights, that also returns what it paid attention to (Figure 3).
 
     Returns:
-      Model with the outputs `"video": (batch, classes)` and `"attention": (batch, clips, modalities)`, the modalities
-      in the order visual, audio.
+      Model with the outputs `"video": (batch, classes)` and `"attention": (batch, clips, modalities)`, the
+      modalities in the order visual, audio.
 
     Raises:
       ValueError: the model has no such attention.
@@ -187,8 +188,8 @@ def with_film(model: keras.Model) -> keras.Model:
     """The same model, sharing its weights, that also returns the embeddings around its FiLM layers (Figure 7).
 
     Returns:
-      Model with the output `"video"` and, for each path with FiLM, e.g. `"audio_before"` and `"audio_after"`: means
-      over the map just before and just after the FiLM layer, `(batch, clips, filters)`.
+      Model with the output `"video"` and, for each path with FiLM, e.g. `"audio_before"` and `"audio_after"`:
+      means over the map just before and just after the FiLM layer, `(batch, clips, filters)`.
 
     Raises:
       ValueError: the model has no FiLM layer.

@@ -44,10 +44,10 @@ class SeparateAdams(keras.optimizers.Adam):
       update_sequence: names of updates to take one after the other, over and over, instead of drawing.
       left_out: update -> places, among the variables that the optimizer is built with, of those it leaves out.
       epsilon: in the place where TF1 had it, which is Keras's too: added to sqrt(v) before the bias correction.
-      **kwargs: those of `keras.optimizers.Adam`.
+      **kwargs: those of `keras.optimizers.Adam` but `amsgrad` and `gradient_accumulation_steps`.
 
     Raises:
-      ValueError: shares that are none, an unknown update, a negative seed.
+      ValueError: shares that are none, an unknown update, a negative seed, one of those two.
     """
 
     def __init__(
@@ -72,6 +72,9 @@ class SeparateAdams(keras.optimizers.Adam):
         unknown = sorted({*(update_sequence or ()), *(left_out or ())} - set(UPDATES))
         if unknown or (update_sequence is not None and not update_sequence):
             raise ValueError(f"updates are {', '.join(UPDATES)}, not {', '.join(unknown) or 'none at all'}")
+        for absent in ("amsgrad", "gradient_accumulation_steps"):
+            if kwargs.get(absent):
+                raise ValueError(f"{absent} is not offered here: it would need one for each of the three Adams")
         super().__init__(learning_rate, epsilon=epsilon, name=name, **kwargs)
         self.prob_image = prob_image
         self.prob_all = prob_all

@@ -37,6 +37,6 @@ SHARED = {
 DATASET_NAMES = {"ave": "AVE", "ucf51": "UCF51", "kinetics_sounds": "Kinetics-Sounds"}
 
 
-def row_of(model: str) -> tuple[str, str]:
-    """(table, row) that `model` reproduces; where there are two, the first."""
-    return next(place for place, name in ROWS.items() if name == model)
+def rows_of(model: str) -> list[tuple[str, str]]:
+    """(table, row) of every figure that `model` reproduces, the first in the paper first."""
+    return [place for place, name in ROWS.items() if name == model]

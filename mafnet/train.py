@@ -27,7 +27,7 @@ from mafnet.data import DATASETS, KINETICS_LISTS, fitted, load_split
 from mafnet.models import classifier
 from mafnet.pictures import modality_scores
 from mafnet.predict import forward_of, load_predictor, predict_file, write_prediction
-from mafnet.rows import DATASET_NAMES, row_of
+from mafnet.rows import DATASET_NAMES, rows_of
 from mafnet.training import compile_model
 
 # UCF51's official splits; its figure is the mean over them.
@@ -128,6 +128,8 @@ def experiment(settings: Settings, splits: dict[str, Split] | None = None, *, fo
         validate_every=training.validate_every,
         score=metrics.segment_accuracy,
         metric="video_accuracy",
+        reproduces=rows_of(settings.model),
+        planned_epochs=planned_epochs(settings),
         patience=training.patience,
         min_improvement=training.min_improvement,
     )
@@ -223,7 +225,7 @@ def main(settings: Settings) -> None:
         changed = ", ".join(f"{name} {value}" for name, value in {**RENDERED_MODEL, **RENDERED_TRAINING}.items())
         print(f"On the rendered test bed; instead of the published sizes: {changed}")
     trained = train(settings)
-    table, row = row_of(settings.model)
+    table, row = rows_of(settings.model)[0]
     figure = figure_of(table, row, settings.dataset)
     scores = tuple(100 * seed["test"] for seed in trained.result["seeds"])
     measured = published.Measured(scores, measured_on(settings, trained.test))

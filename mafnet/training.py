@@ -17,14 +17,16 @@ PATHS = {
 class UpdateDropping(keras.Model):
     """Functional model whose training step first draws what it trains: everything, or not one of the paths.
 
-    Compiled with `SeparateAdams` (`compile_model` does). The batch statistics of both paths are updated at every
-    step, whatever is drawn.
+    It is compiled with `SeparateAdams`, as `compile_model` does; with any other optimizer every step trains
+    everything. The population statistics of both paths are updated at every step, whatever is drawn.
     """
 
     def train_step(self, data):
         """One batch: the draw, then Keras's own step, which the drawn Adam takes."""
         # Half precision wraps the optimizer into one that scales the loss.
-        getattr(self.optimizer, "inner_optimizer", self.optimizer).choose()
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        if isinstance(optimizer, SeparateAdams):
+            optimizer.choose()
         return super().train_step(data)
 
 
@@ -56,6 +58,8 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None, seed: i
         # XLA is eight times slower than plain kernels on a CPU, and Keras's "auto" would choose it.
         jit_compile=False,
     )
+    # Variables made within the first step would make TensorFlow trace it twice.
+    model.optimizer.build(model.trainable_variables)
     return model
 
 
@@ -66,10 +70,10 @@ def left_out(model: keras.Model, which: str) -> dict[str, tuple[int, ...]]:
       which: "path", the other path's layers (the paper); "accident", all of them but the hidden dense layer: the
         authors' code picks variables by a word in their names, and that layer's name lacks it.
     """
+    places = {id(variable): place for place, variable in enumerate(model.trainable_variables)}
     skipped = {}
     for update, modality in (("image", "audio"), ("sound", "visual")):
         names = [name for name in PATHS[modality] if which == "path" or not name.endswith("_dense")]
-        owned = [layer.trainable_variables for layer in model.layers if layer.name in names]
-        places = {variable.path: place for place, variable in enumerate(model.trainable_variables)}
-        skipped[update] = tuple(places[variable.path] for variables in owned for variable in variables)
+        owners = [layer for layer in model.layers if layer.name in names]
+        skipped[update] = tuple(places[id(variable)] for layer in owners for variable in layer.trainable_variables)
     return skipped

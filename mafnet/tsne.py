@@ -52,7 +52,7 @@ def main(settings: Settings) -> None:
     for path in paths:
         panels = {when: values[f"{path}_{when}"] for when in ("before", "after")}
         flat = {when: in_the_plane(rows, settings.perplexity, settings.seed) for when, rows in panels.items()}
-        title = f"mafnet {info.model}, {path} path, {split.dataset} {split.name}"
+        title = f"{info.model}, {path} path, {split.dataset} {split.name}"
         named = {f"just {when} FiLM": places for when, places in flat.items()}
         embeddings(out / f"{path}_film.png", named, classes, split.class_names, title=title)
         for when, rows in panels.items():

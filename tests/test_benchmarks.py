@@ -1,16 +1,17 @@
 """The benchmark measures what it says: one row through the command, the others' code for a moment each."""
 
+import importlib
 import json
 import time
 
 import pytest
 import tensorflow as tf
 
-import ave
 from avpipeline.cli import run
+from benchmarks import youtube8m
 from benchmarks.__main__ import main, tables
 from benchmarks.measuring import operations, seconds_per_call, seconds_per_call_in_turn
-from benchmarks.rows import EXTRACTION, NETWORKS, ROWS, Row, measure
+from benchmarks.rows import EXTRACTION, NETWORKS, ROWS, VIDEO_METRICS, Row, measure
 
 ROW = {row.name: row for row in ROWS}
 
@@ -39,13 +40,15 @@ def test_rows_are_named_and_chosen(capsys):
     assert len(ROW) == len(ROWS)
     assert command("--list", "--rows", "train/*", "*/av_att") == 0
     listed = capsys.readouterr().out.split()
-    assert listed == [f"train/ave/{model}" for model in NETWORKS["ave"]] + ["predict/ave/av_att"]
+    networks = [f"train/{paper}/{model}" for paper, models in NETWORKS.items() for model in models]
+    assert listed == [*networks, "predict/ave/av_att"]
     assert command("--rows", "train/nobody/*") == 2
     assert command("--seconds", "0") == 2
 
 
 def test_rows_are_models_of_their_paper():
-    assert set(NETWORKS["ave"]) <= set(ave.MODELS)
+    for paper, models in NETWORKS.items():
+        assert set(models) <= set(importlib.import_module(paper).MODELS)
 
 
 @pytest.mark.parametrize("name", ["extract/small_audio", "extract/small_visual"])
@@ -66,6 +69,28 @@ def test_input_row(name):
     columns = measure(ROW[name], 0.01)
     assert columns["MB/s"] == pytest.approx(columns["records/s"] * 4 * (10 * (128 + 49 * 512 + 29)) / 1e6)
     assert columns["MB on disk"] == pytest.approx(128 * 4 * (10 * (128 + 49 * 512 + 29)) / 1e6)
+
+
+@pytest.mark.parametrize("level", ["video", "frame"])
+def test_row_of_youtube8m_records(level, monkeypatch):
+    monkeypatch.setitem(youtube8m.BATCH, level, 8)
+    columns = measure(ROW[f"input/youtube8m-{level}"], 0.01)
+    # A byte a number and second, or four for each mean and standard deviation.
+    size = {"video": 2 * 4 * 1152, "frame": 230 * 1152}[level]
+    assert columns["MB/s"] / columns["records/s"] * 1e6 == pytest.approx(size, rel=0.05)
+    assert columns["records/s"] == pytest.approx(8 / columns["ms a batch"] * 1e3)
+
+
+@pytest.mark.parametrize("name, held", [("gap", 4 * 20 * 1500), ("mean-ap-uncapped", 2946 * 4716 * 8)])
+def test_row_of_a_metric(name, held):
+    row = ROW[f"metrics/{name}"]
+    columns = youtube8m.metric_memory(0.01, **row.arguments, videos=1500)
+    assert columns["MB held"] == pytest.approx(held / 1e6, rel=1e-3)
+    assert 0 < columns["figure"] < 0.05
+
+
+def test_rows_of_metrics_are_all():
+    assert set(VIDEO_METRICS) == set(youtube8m.METRICS)
 
 
 def test_training_row():

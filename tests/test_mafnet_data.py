@@ -9,8 +9,12 @@ from mafnet_data import write_pickles
 
 import mafnet
 from avpipeline.backbones import build_extractor
+from avpipeline.datasets import read_video_list
 from avpipeline.datasets.rendered import RenderedSettings, rendered_video_split
 from avpipeline.errors import InputError
+from avpipeline.features import FeatureInfo
+from avpipeline.records import Manifest, write_manifest
+from avpipeline.shards import ClipRecord, ShardWriter
 from mafnet import data
 
 FEW = RenderedSettings(train=10, val=4, test=4)
@@ -30,7 +34,7 @@ def read(split, modality):
 
 
 def test_rendered_maps_are_averaged_for_models_of_vectors(few_clips):
-    maps = data.load_split("rendered", "test", mafnet.model_config("film_both"))
+    maps = data.load_split("rendered", "test", mafnet.model_config("mafnet", "paper"))
     vectors = data.load_split("rendered", "test", mafnet.model_config("mafnet"))
     assert read(maps, "visual").shape == (4, 10, 7, 7, 512) and maps.features["visual"].label == "small_visual:pool5"
     np.testing.assert_allclose(read(vectors, "visual"), read(maps, "visual").mean((2, 3)), rtol=1e-5)
@@ -99,3 +103,36 @@ def test_real_data_needs_its_folder():
     for dataset in ("ave", "ucf51", "kinetics_sounds"):
         with pytest.raises(InputError, match="needs the folder of its files"):
             data.load_split(dataset, "train", mafnet.model_config("mafnet"))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "where", "place", "files"),
+    [
+        ("ucf51", {"fold": 2}, "ucf51-2", ("classInd.txt", "trainlist02.txt", "testlist02.txt")),
+        ("kinetics_sounds", {"classes": 31}, "kinetics_sounds-31", ("ks_my_train.txt", "ks_my_test.txt")),
+    ],
+)
+def test_real_lists_are_joined_with_extracted_features(reference_dir, tmp_path, dataset, where, place, files):
+    """The official lists, and features of three of the test videos, the second of which ends after 4 s."""
+    for file in files:
+        (tmp_path / file).symlink_to(reference_dir / "data" / dataset.partition("_")[0] / file)
+    videos = read_video_list(place, "test", tmp_path).select([5, 0, 9])
+    features = {
+        "audio": FeatureInfo("vggish", "conv4_2", "none", "e" * 64, (2, 2, 3)),
+        "visual": FeatureInfo("densenet201", "last_activation", "none", "f" * 64, (2, 2, 4)),
+    }
+    manifest = Manifest(features, 10, videos.ids, complete=True)
+    write_manifest(tmp_path, manifest)
+    with ShardWriter(tmp_path, manifest.shapes, 4) as writer:
+        for row, video in enumerate(videos.ids):
+            record = ClipRecord(video, f"{video}.mp4", 1, True, True, *[4.0 if row == 1 else 10.0] * 2)
+            writer.add(record, {name: np.full(shape, row + 1, np.float32) for name, shape in manifest.shapes.items()})
+    with pytest.warns(UserWarning, match="they are left out"):
+        split = data.load_split(dataset, "test", mafnet.model_config("mafnet"), tmp_path, **where)
+    # In the order of the list.
+    assert split.ids == (videos.ids[1], videos.ids[0], videos.ids[2]) and split.dataset == place
+    np.testing.assert_array_equal(split.labels, videos.labels[[1, 0, 2]])
+    assert split.features["visual"].label == "densenet201:avg_pool"
+    for modality in ("visual", "audio"):
+        values = read(split, modality)
+        assert (values[0, :4] == 2).all() and not values[0, 4:].any() and (values[1] == 1).all()

@@ -104,7 +104,9 @@ def test_film_and_its_block_follow_figure_4(rng, maps, scale):
     weights = values(layer)
     output, before, after = check_layer(layer, maps, condition)
     for video, second in np.ndindex(2, 3):
-        expected = numpy_mafnet.residual_block(maps[video, second], weights, "block", condition[video, second], scale)
+        expected = numpy_mafnet.residual_block(
+            maps[video, second], weights, "block", condition[video, second], scale
+        )
         np.testing.assert_allclose(output[video, second], expected, atol=1e-4)
     film = np.asarray(layer.film.generator(condition))
     gamma = film[..., :6] + (scale == "one_plus")
@@ -184,7 +186,9 @@ def test_attention_cluster_shifts_by_its_equation(rng):
     (ours,) = check_layer(layer, x)
     weights = {weight.path: np.asarray(weight) for weight in layer.weights}
     for video in range(3):
-        np.testing.assert_allclose(ours[video], numpy_mafnet.attention_cluster(x[video], weights, "cluster"), atol=1e-6)
+        np.testing.assert_allclose(
+            ours[video], numpy_mafnet.attention_cluster(x[video], weights, "cluster"), atol=1e-6
+        )
     np.testing.assert_allclose(np.linalg.norm(ours, axis=-1), 1, atol=1e-6)
 
 

@@ -63,7 +63,9 @@ def test_two_devices_compute_what_one_does(tmp_path):
     here = Path(__file__).parent
     paths = [str(here.parent), str(here), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run([sys.executable, "-c", SCRIPT, str(out)], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(out)], env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     with np.load(out) as result:
         assert (result["one/replicas"], result["two/replicas"]) == (1, 2)
@@ -73,6 +75,8 @@ def test_two_devices_compute_what_one_does(tmp_path):
         names = [name.removeprefix("one/") for name in result.files if name.startswith("one/weights/")]
         assert len(names) > 10
         for name in names:
-            np.testing.assert_allclose(result[f"one/{name}"], result[f"two/{name}"], rtol=0, atol=1e-5, err_msg=name)
+            np.testing.assert_allclose(
+                result[f"one/{name}"], result[f"two/{name}"], rtol=0, atol=1e-5, err_msg=name
+            )
         # The two devices agree to the bit.
         assert result["spread"] == 0

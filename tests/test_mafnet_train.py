@@ -62,6 +62,7 @@ def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, ca
     assert "instead of the published sizes: units 64" in said
 
     result = json.loads((tmp_path / "result.json").read_text())
+    assert result["smoke"] and result["reproduces"][0] == ["Table 1", "MAFnet"]
     assert result["settings"]["training"]["epochs"] == 2 and result["metric"] == "video_accuracy"
     assert f"{100 * result['test_mean']:.2f} (1 seed)" in said
     for name in ("best.keras", "log.csv", "curves.png", "predictions.npz"):

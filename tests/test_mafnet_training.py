@@ -37,7 +37,7 @@ def weights(model, *layers):
 
 
 def with_gradient(model):
-    """The weights but biases before a normalization or softmax: their gradient is round-off, which Adam enlarges."""
+    """The weights without biases before a normalization or softmax: their gradient is round-off, enlarged by Adam."""
     without = ("_dense/bias", "score/bias")
     return [np.array(weight) for weight in model.trainable_weights if not weight.path.endswith(without)]
 
@@ -89,7 +89,7 @@ def test_draws_are_the_same_in_a_graph_and_under_xla():
 
 def test_sequence_is_repeated():
     drawn = SeparateAdams(update_sequence=("sound", "all", "image")).drawn(np.arange(7))
-    assert [UPDATES[index] for index in np.asarray(drawn)] == ["sound", "all", "image", "sound", "all", "image", "sound"]
+    assert [UPDATES[index] for index in np.asarray(drawn)] == [*2 * ("sound", "all", "image"), "sound"]
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,7 @@ def test_sequence_is_repeated():
         ({"update_sequence": ("sounds",)}, "updates are image, all, sound, not sounds"),
         ({"update_sequence": ()}, "not none at all"),
         ({"left_out": {"everything": (0,)}}, "not everything"),
+        ({"amsgrad": True}, "amsgrad is not offered"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong, sentence):
@@ -122,7 +123,9 @@ def test_steps_equal_three_keras_adams():
     inputs, labels = small_batch(model, 4 * len(SEQUENCE))
     for step, update in enumerate(SEQUENCE):
         rows = slice(4 * step, 4 * step + 4)
-        variables = [v for place, v in enumerate(model.trainable_variables) if place not in skipped.get(update, ())]
+        variables = [
+            v for place, v in enumerate(model.trainable_variables) if place not in skipped.get(update, ())
+        ]
         with tf.GradientTape() as tape:
             outputs = model({name: x[rows] for name, x in inputs.items()}, training=True)
             loss = keras.losses.CategoricalCrossentropy()(labels[rows], outputs)
@@ -136,11 +139,10 @@ def test_steps_equal_three_keras_adams():
 VISUAL, AUDIO = ("visual_block", "visual_dense", "visual_norm"), ("audio_block", "audio_dense", "audio_norm")
 
 
-@pytest.mark.parametrize("name", ["mafnet", "film_both"])
 @pytest.mark.parametrize(("update", "left", "trained"), [("sound", VISUAL, AUDIO), ("image", AUDIO, VISUAL)])
-def test_step_leaves_the_other_path_bit_identical(name, update, left, trained):
+def test_step_leaves_the_other_path_bit_identical(update, left, trained):
     """Paper preset, after steps of 'all' that gave the path moments."""
-    model = compiled(name, update_sequence=("all", "all", update, update))
+    model = compiled("film_both", update_sequence=("all", "all", update, update))
     train(model, 2)
     before = {part: weights(model, *part) for part in (left, trained)}
     shared = weights(model, "attention"), weights(model, "classifier")
@@ -174,7 +176,11 @@ def test_accident_of_the_code_still_trains_the_hidden_layer_of_the_path_left_out
     seen, normed = weights(model, "visual_dense"), weights(model, "visual_norm")
     train(model, 1)
     assert equal(normed, weights(model, "visual_norm")) and not equal(seen, weights(model, "visual_dense"))
-    block, heard, normed = weights(model, "audio_block"), weights(model, "audio_dense"), weights(model, "audio_norm")
+    block, heard, normed = (
+        weights(model, "audio_block"),
+        weights(model, "audio_dense"),
+        weights(model, "audio_norm"),
+    )
     train(model, 1)
     assert equal(block, weights(model, "audio_block")) and equal(normed, weights(model, "audio_norm"))
     assert not equal(heard, weights(model, "audio_dense"))
@@ -204,6 +210,14 @@ def test_models_with_one_path_or_a_recipe_of_their_own_have_one_adam():
         assert isinstance(model, UpdateDropping) == both
         assert isinstance(model.optimizer, SeparateAdams) == both
         assert model.optimizer.epsilon == 1e-8 and model.jit_compile is False
+
+
+def test_another_optimizer_trains_everything():
+    model = compiled()
+    model.compile("sgd", "categorical_crossentropy", run_eagerly=True, jit_compile=False)
+    before = weights(model, *VISUAL)
+    train(model)
+    assert not equal(before, weights(model, *VISUAL))
 
 
 # --- the rest of Keras
@@ -254,7 +268,6 @@ def test_training_goes_on_bit_for_bit_after_a_reload(how, tmp_path):
     else:
         save_state(through, Progress(), tmp_path / "state.npz")
         again = compiled(seed=7, prob_all=0.5)
-        again.optimizer.build(again.trainable_variables)
         restore_state(again, tmp_path / "state.npz")
     assert equal(state(through), state(again))
     for model in (through, again):
@@ -288,7 +301,6 @@ def test_step_with_infinite_gradients_is_taken_by_no_adam():
         model = compiled(update_sequence=("all", "sound"))
     finally:
         keras.config.set_dtype_policy("float32")
-    model.optimizer.build(model.trainable_variables)
     model.optimizer.dynamic_scale.assign(2.0**120)
     before = weights(model)
     train(model, 1)

@@ -1,8 +1,9 @@
 """The rendered clips in YouTube-8M's form: a test bed for whatever reads YouTube-8M.
 
 Each clip is a video of ten frames, one a second, with the labels of what happens in it: its object, its sound and
-which of the eight pairs of both it is. Of these 16 labels a picture alone can tell the objects and a sound alone the
-sounds; the pairs need both. As everywhere on rendered data, no figure measured here says anything about YouTube-8M.
+which of the eight pairs of both it is. Of these 16 labels a picture alone can tell the objects and a sound alone
+the sounds; the pairs need both. As everywhere on rendered data, no figure measured here says anything about the
+real YouTube-8M.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """YouTube-8M, or any folder of shards in its form: splits by file name, class names, features.
 
-The dataset's authors publish TFRecord shards `train*.tfrecord`, `validate*.tfrecord` and `test*.tfrecord`, the last
-without labels, and `vocabulary.csv`; `avpipeline.youtube8m` reads the records.
+The dataset's authors publish TFRecord shards `train*.tfrecord`, `validate*.tfrecord` and `test*.tfrecord`, the
+last without labels, and `vocabulary.csv`; `avpipeline.youtube8m` reads the records.
 """
 
 import csv
@@ -14,10 +14,11 @@ import tensorflow as tf
 
 from avpipeline import youtube8m
 from avpipeline.datasets.base import Stream
+from avpipeline.datasets.listings import read_table
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path
 from avpipeline.youtube8m.files import CorruptRecords, count_records, first_record
-from avpipeline.youtube8m.records import MODALITIES, Record
+from avpipeline.youtube8m.records import MODALITIES, decoded
 from avpipeline.youtube8m.writing import Description, read_description
 
 VOCABULARY_FILE = "vocabulary.csv"
@@ -130,8 +131,8 @@ def load_youtube8m(
 ) -> YouTube8M:
     """A folder of shards in YouTube-8M's form.
 
-    Where the test files have no labels, as YouTube-8M's, the validation files are divided by turns: the first, third...
-    are "val", the others "test".
+    Where the test files have no labels, as YouTube-8M's, the validation files are divided by turns: the first,
+    third... are "val", the others "test".
 
     Args:
       num_classes: None takes the vocabulary's, where that has no gaps.
@@ -148,7 +149,7 @@ def load_youtube8m(
             f"{folder}: has no train*.tfrecord, validate*.tfrecord or test*.tfrecord; name the folder of YouTube-8M's "
             "shards."
         )
-    records = {split: Record(first_record(paths[0])) for split, paths in shards.items()}
+    records = {split: decoded(paths[0], first_record(paths[0])) for split, paths in shards.items()}
     if "test" in shards and not records["test"].integers("labels"):
         del shards["test"]
         if len(shards.get("val", ())) > 1:
@@ -190,24 +191,24 @@ def _class_names(folder: Path, vocabulary: Path | None, num_classes: int | None)
 def read_vocabulary(path, num_classes: int | None = None) -> tuple[str, ...]:
     """Class names in label order from a CSV file with the columns `Index` and `Name`, as YouTube-8M's.
 
-    An entry without a name (YouTube-8M has some) is called by its KnowledgeGraphId; a class without an entry, as most
-    in the vocabulary of the segments, "class 17".
+    An entry without a name (YouTube-8M has some) is called by its KnowledgeGraphId; a class without an entry, as
+    most in the vocabulary of the segments, "class 17".
 
     Args:
       num_classes: None takes as many as there are entries; then each number must be there.
 
     Raises:
-      InputError: no such file, no such columns, a number twice, too large or missing.
+      InputError: no such file, no such columns, a number that is none, twice, too large or missing.
     """
     path = Path(path)
     names = vocabulary_entries(path)
     count = len(names) if num_classes is None else num_classes
     outside = [number for number in names if not 0 <= number < count]
-    if not names or outside:
-        what = f"the class {outside[0]} where {count} classes end at {count - 1}" if names else "no class"
+    if outside:
         raise InputError(
-            f"{path}: has {what}; give the number of classes that the labels have (--num-classes "
-            f"{NUM_CLASSES[2018]} for YouTube-8M of 2018, {NUM_CLASSES[2017]} for that of 2017)."
+            f"{path}: has the class {outside[0]} where {count} classes end at {count - 1}; give the number of classes "
+            f"that the labels have (--num-classes {NUM_CLASSES[2018]} for YouTube-8M of 2018, {NUM_CLASSES[2017]} for "
+            "that of 2017)."
         )
     return tuple(names.get(number, f"class {number}") for number in range(count))
 
@@ -215,26 +216,13 @@ def read_vocabulary(path, num_classes: int | None = None) -> tuple[str, ...]:
 def vocabulary_entries(path) -> dict[int, str]:
     """Class number -> name, of the classes that a vocabulary lists; see `read_vocabulary`."""
     names: dict[int, str] = {}
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            for line, row in enumerate(csv.DictReader(file), 2):
-                number = int(row["Index"])
-                if number in names:
-                    raise InputError(f"{path}, row {line}: has the class {number} again; remove one of them.")
-                names[number] = row["Name"].strip() or row.get("KnowledgeGraphId", "").strip() or f"class {number}"
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: there is no such file; give the vocabulary that belongs to the shards."
-        ) from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the file.") from error
-    except InputError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
-        raise InputError(
-            f"{path}: is no vocabulary: it needs the columns Index (a number) and Name in every row; see "
-            "docs/datasets.md."
-        ) from error
+    for row in read_table(path, ("Index",), heading=True):
+        number = int(row.number("Index"))
+        if number in names:
+            raise row.error(f"has the class {number} again")
+        if "Name" not in row.fields:
+            raise row.error("has no Name: a vocabulary has the columns Index and Name")
+        names[number] = row["Name"] or row.fields.get("KnowledgeGraphId") or f"class {number}"
     return names
 
 

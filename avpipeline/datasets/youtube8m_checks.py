@@ -1,5 +1,6 @@
 """Whether shards in YouTube-8M's form are usable: every file and record looked at, faults named."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from avpipeline.datasets.findings import Finding, missing, note, ok, wrong
 from avpipeline.datasets.youtube8m import VOCABULARY_FILE, split_files, vocabulary_entries
 from avpipeline.errors import InputError
 from avpipeline.youtube8m.files import FRAMING, Damage, count_records, first_record, intact_records
-from avpipeline.youtube8m.records import FILE_NAMES, MODALITIES, Expected, Record
+from avpipeline.youtube8m.records import FILE_NAMES, MODALITIES, Expected, Record, decoded
 from avpipeline.youtube8m.writing import read_description
 
 # So many faulty records of a group of files are told one by one.
@@ -72,6 +73,8 @@ def check_shards(
         yield wrong(about, problem)
     if len(survey.problems) > _TOLD:
         yield wrong(about, f"{len(survey.problems) - _TOLD} more videos that cannot be used")
+    for modality, videos in survey.without().items():
+        yield note(about, f"{videos} videos without {modality}; as it is an error, or zeros (missing 'zeros')")
     if survey.unlabelled:
         yield note(about, f"{survey.unlabelled} videos without labels")
     if survey.videos:
@@ -96,37 +99,51 @@ class _Survey:
     """
 
     def __init__(self, path: str, first: bytes, num_classes: int | None):
-        try:
-            record = Record(first)
-        except DecodeError as error:
-            raise InputError(
-                f"{path}: holds records of something else; give files of YouTube-8M's form."
-            ) from error
+        record = decoded(path, first)
         level = "segment" if record.has_segments else record.level or "video"
         widths = {name: width for name in MODALITIES if (width := record.width(name))}
         std = level == "video" and all(record.floats(f"std_{FILE_NAMES[name]}") for name in widths)
         limit = np.iinfo(np.int64).max if num_classes is None else num_classes
-        self._expected = Expected(level, widths or dict.fromkeys(MODALITIES, 0), std, limit, zeros=False)
+        self._widths = widths
+        self._expected = Expected(level, widths, std, limit, zeros=True)
+        self._having = dict.fromkeys(MODALITIES, 0)
         self.videos, self.unlabelled, self.problems = 0, 0, []
         self._labels, self._highest, self._frames, self._segments = 0, -1, [], 0
 
     def add(self, path: str, data: bytes) -> None:
+        self._learn_widths(data)
         problem = self._expected.problem(data)
         if problem:
             self.problems.append(f"{path}: {name_of(data)} {problem}")
             return
         record = Record(data)
+        for name in self._widths:
+            self._having[name] += record.width(name) is not None
         labels = record.integers("labels")
         self.videos += 1
         self.unlabelled += not labels
         self._labels += len(labels)
         self._highest = max(self._highest, *labels, -1)
         if self._expected.level != "video":
-            self._frames.append(len(record.frames(next(iter(self._expected.widths)))))
+            self._frames.append(max(len(record.frames(name)) for name in self._widths))
             self._segments += len(record.integers("segment_labels"))
 
+    def _learn_widths(self, data: bytes) -> None:
+        """The first video that has a modality says how wide it is; the very first one may lack one."""
+        if len(self._widths) < len(MODALITIES):
+            with contextlib.suppress(DecodeError):
+                record = Record(data)
+                for name in MODALITIES:
+                    if name not in self._widths and record.width(name):
+                        self._widths[name] = record.width(name)
+
+    def without(self) -> dict[str, int]:
+        """Modality -> usable videos that lack it, of the modalities that some have and some lack."""
+        lacking = {name: self.videos - self._having[name] for name in self._widths}
+        return {name: count for name, count in lacking.items() if count}
+
     def form(self) -> str:
-        widths = " and ".join(f"{width} numbers of {name}" for name, width in self._expected.widths.items())
+        widths = " and ".join(f"{width} numbers of {name}" for name, width in self._widths.items())
         std = " and their standard deviation" if self._expected.std else ""
         return f"{self._expected.level} level with {widths}{std}"
 

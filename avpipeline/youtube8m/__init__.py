@@ -4,7 +4,7 @@
 """
 
 from avpipeline.youtube8m.files import CorruptRecords, count_records, list_shards
-from avpipeline.youtube8m.reading import TOKENS, dataset, video_inputs
+from avpipeline.youtube8m.reading import TOKENS, dataset
 from avpipeline.youtube8m.records import LEVELS, Video
 
 __all__ = [
@@ -15,5 +15,4 @@ __all__ = [
     "count_records",
     "dataset",
     "list_shards",
-    "video_inputs",
 ]

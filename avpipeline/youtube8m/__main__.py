@@ -1,9 +1,8 @@
-"""`python -m avpipeline.youtube8m`: check shards, store standard-deviation features, write shards from features."""
+"""`python -m avpipeline.youtube8m`: check shards, store standard deviations, write shards from features."""
 
-import csv
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +11,8 @@ import tyro
 from tqdm import tqdm
 
 from avpipeline.cli import run
+from avpipeline.datasets.listings import Row, class_number, numbered, read_table, require_unique
+from avpipeline.datasets.own_clips import BETWEEN_LABELS
 from avpipeline.datasets.youtube8m import VOCABULARY_FILE, read_vocabulary, write_vocabulary
 from avpipeline.datasets.youtube8m_checks import check_shards
 from avpipeline.errors import InputError
@@ -63,8 +64,8 @@ class Std:
 class Write:
     """Writes extracted features and a CSV of labels as shards.
 
-    The CSV has the columns `id` (the media file's name without ending), `labels` (names or numbers, joined by ";") and,
-    if you like, `split` (train, val or test).
+    The CSV has the columns `id` (the media file's name without ending), `labels` (names or numbers, joined by ";")
+    and, if you like, `split` (train, val or test): that of the dataset "csv" does.
     """
 
     features: tyro.conf.Positional[Path]
@@ -146,74 +147,62 @@ def _take_over_description(paths: Sequence[str], out: Path) -> None:
 
 def write(command: Write) -> int:
     """Writes the shards, the vocabulary and what the features are."""
-    videos = read_labels(command.labels)
-    names = _class_names(command.vocabulary, videos)
-    numbers = {name: number for number, name in enumerate(names)}
+    rows = read_labels(command.labels)
+    names = read_vocabulary(command.vocabulary) if command.vocabulary else _own_names(rows)
+    labels = {row["id"]: _class_numbers(row, names, command.vocabulary or command.labels) for row in rows}
     features = FeatureShards(command.features)
-    labels = {name: _numbers(command.labels, name, given, numbers) for name, (_, given) in videos.items()}
+    if any(command.out.glob("*.tfrecord")):
+        raise InputError(
+            f"{command.out}: already holds shards, which would be mixed with these; choose another --out."
+        )
     description = description_of(features, scale=command.scale)
-    make_folder(command.out)
-    for split, file_name in _FILE_NAMES.items():
-        chosen = {name: labels[name] for name, (own_split, _) in videos.items() if own_split == split}
+    splits = {}
+    for split in _FILE_NAMES:
+        chosen = {row["id"]: labels[row["id"]] for row in rows if _split(row) == split}
         if chosen:
-            rows = FeatureVideos(features, chosen, description)
-            written = write_shards(command.out, file_name, rows, shards=command.shards, level=command.level)
-            print(f"{split}: {len(rows)} videos in {len(written)} files")
+            splits[split] = FeatureVideos(features, chosen, description)
+    make_folder(command.out)
+    for split, videos in splits.items():
+        written = write_shards(command.out, _FILE_NAMES[split], videos, shards=command.shards, level=command.level)
+        print(f"{split}: {len(videos)} videos in {len(written)} files")
     write_description(command.out, description)
-    train = [label for name, (split, _) in videos.items() if split == "train" for label in labels[name]]
+    train = [label for row in rows if _split(row) == "train" for label in labels[row["id"]]]
     counts = np.bincount(train, minlength=len(names)).tolist()
     write_vocabulary(command.out / VOCABULARY_FILE, names, counts)
     print(f"{len(names)} classes, shards and {VOCABULARY_FILE} are in {command.out}")
     return 0
 
 
-def read_labels(path: Path) -> dict[str, tuple[str, list[str]]]:
-    """Id -> (split, labels as they are written), of a CSV file.
+def read_labels(path: Path) -> list[Row]:
+    """The rows of a CSV of labels, with the columns id, labels and, optionally, split.
 
     Raises:
       InputError: no such file, no such columns, an id twice, an unknown split.
     """
-    videos: dict[str, tuple[str, list[str]]] = {}
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            for line, row in enumerate(csv.DictReader(file), 2):
-                name, split = row["id"].strip(), (row.get("split") or "train").strip()
-                if name in videos:
-                    raise InputError(
-                        f"{path}, row {line}: has the video '{name}' again; put its labels into one row."
-                    )
-                if split not in _FILE_NAMES:
-                    raise InputError(f"{path}, row {line}: has the split '{split}'; write train, val or test.")
-                videos[name] = (split, [label.strip() for label in row["labels"].split(";") if label.strip()])
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is no text in UTF-8; save it as a CSV file in UTF-8.") from error
-    except (KeyError, AttributeError, csv.Error) as error:
-        raise InputError(
-            f"{path}: needs the columns id and labels (joined by ';') in every row; split is optional."
-        ) from error
-    if not videos:
-        raise InputError(f"{path}: names no video; write one row a video.")
-    return videos
+    rows = read_table(path, ("id", "labels"), heading=True)
+    require_unique(rows, lambda row: row["id"])
+    for row in rows:
+        if _split(row) not in _FILE_NAMES:
+            raise row.error(f"has the split '{_split(row)}', which is none of {', '.join(_FILE_NAMES)}")
+    return rows
 
 
-def _class_names(vocabulary: Path | None, videos: Mapping[str, tuple[str, Sequence[str]]]) -> tuple[str, ...]:
-    if vocabulary:
-        return read_vocabulary(vocabulary)
-    return tuple(sorted({label for _, labels in videos.values() for label in labels}))
+def _split(row: Row) -> str:
+    return row.fields.get("split") or "train"
 
 
-def _numbers(path: Path, video: str, labels: Sequence[str], numbers: Mapping[str, int]) -> list[int]:
-    """Class numbers of labels that are given by name or, where no class has that name, by number."""
-    result = []
-    for label in labels:
-        number = numbers.get(label, int(label) if label.isdecimal() else -1)
-        if not 0 <= number < len(numbers):
-            raise InputError(
-                f"{path}: video '{video}' has the label '{label}', which is not in the vocabulary; add it there or "
-                "correct it."
-            )
-        result.append(number)
-    return sorted(set(result))
+def _labels(row: Row) -> list[str]:
+    return [label.strip() for label in row["labels"].split(BETWEEN_LABELS) if label.strip()]
+
+
+def _own_names(rows: Sequence[Row]) -> tuple[str, ...]:
+    return tuple(sorted({label for row in rows for label in _labels(row)}))
+
+
+def _class_numbers(row: Row, names: Sequence[str], of: Path) -> list[int]:
+    """Class numbers of a row's labels, given by name or, where no class has that name, by number."""
+    numbers = numbered(str(number) for number in range(len(names))) | numbered(names)
+    return sorted({class_number(row, label, numbers, str(of)) for label in _labels(row)})
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@ A TFRecord is the length of its data (8 bytes), a checksum of the length (4), th
 tf.data reads it fast, but stops at the first damaged record of a file and does not say which file it was.
 """
 
+import contextlib
 import dataclasses
 import struct
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -57,13 +58,25 @@ def count_records(paths: Paths, *, skip_corrupt: bool = False) -> int:
 
 
 def first_record(path: str) -> bytes:
-    """The first record of a shard; InputError where there is none or it is damaged."""
+    """The first intact record of a shard; InputError where there is none."""
     data = next(intact_records(path, 0, Damage()), None)
     if data is None:
-        size = file_size(path)
-        what = "is damaged at its first record" if size else "is empty"
+        what = "is damaged at its first record" if file_size(path) else "is empty"
         raise InputError(f"{path}: {what}, or is no TFRecord file; copy it again or leave it out.")
     return data
+
+
+def first_usable(paths: Sequence[str], *, skip_corrupt: bool) -> tuple[str, bytes]:
+    """The first of the shards and its first record; with `skip_corrupt`, of those that have one.
+
+    Raises:
+      InputError: there is none.
+    """
+    for path in paths[:-1] if skip_corrupt else ():
+        with contextlib.suppress(InputError):
+            return path, first_record(path)
+    path = paths[-1] if skip_corrupt else paths[0]
+    return path, first_record(path)
 
 
 def file_size(path: str) -> int:

@@ -1,8 +1,8 @@
 """Serialised records of YouTube-8M to tensors, a batch at a time, inside the graph.
 
-Each of `videos`, `frames` and `segments` takes the records of a batch and returns a function of `details` that gives
-`(inputs, labels)`, and a boolean scalar: whether every record is as it should be. Only then may the function be used.
-The labels are `Places`: for each label the row in the batch and the class.
+Each of `videos`, `frames` and `segments` takes the records of a batch and returns a function of `details` that
+gives `(inputs, labels)`, and a boolean scalar: whether every record is as it should be. Only then may the function
+be used. The labels are `Places`: for each label the row in the batch and the class.
 """
 
 import dataclasses

@@ -21,7 +21,7 @@ from avpipeline.youtube8m.files import (
     CorruptRecords,
     Damage,
     Paths,
-    first_record,
+    first_usable,
     intact_records,
     list_shards,
     rest_of,
@@ -31,10 +31,9 @@ from avpipeline.youtube8m.records import (
     MAX_FRAMES,
     MODALITIES,
     Expected,
-    Record,
-    Video,
-    encode_frames,
+    decoded,
     require_fit,
+    without,
 )
 
 TOKENS = ("mean_std", "mean", "frames")
@@ -82,8 +81,8 @@ def dataset(
 
     The inputs, float32, widths 128 for audio and 1024 for visual in YouTube-8M itself:
     - `tokens="mean_std"`: `{"audio": (batch, 2, 128), "visual": (batch, 2, 1024)}`, mean and standard deviation
-      over the frames (population form, divided by the number of frames). Frame-level records give both; video-level
-      records only where `std_rgb` and `std_audio` were stored.
+      over the frames (population form, divided by the number of frames). Frame-level records give both;
+      video-level records only where `std_rgb` and `std_audio` were stored.
     - `tokens="mean"`: the first of these alone, `(batch, 1, width)`.
     - `tokens="frames"`, not at video level: `(batch, max_frames, width)`, dequantised, then padded with zeros, and
       `"num_frames"` `(batch,)` int32.
@@ -92,10 +91,11 @@ def dataset(
     those that people confirmed.
 
     The order depends on `(seed, epoch)` alone; `repeat` and `first_epoch` are those of `batches.batches`. Without
-    `shuffle` it is that of the files by name and of the records in them. With it, shards come in random order, eight
-    are read side by side, and records are shuffled within windows of `window`.
+    `shuffle` it is that of the files by name and of the records in them. With it, shards come in random order,
+    eight are read side by side, and records are shuffled within windows of `window`.
 
-    An error while records are read (InputError) ends the iteration; `avpipeline.cli.sentence_of` finds its sentence.
+    An error while records are read (InputError) ends the iteration; `avpipeline.cli.sentence_of` finds the
+    sentence.
 
     Args:
       paths: files or patterns, e.g. `"yt8m/train*.tfrecord"`.
@@ -106,18 +106,18 @@ def dataset(
       missing: what becomes of a video without one of the modalities: an error, or zeros (its dequantised frames).
       skip_corrupt: leave out records whose checksum is wrong; otherwise the first of them is an error.
       corrupt: takes note of what was left out; each damaged file is also told as a warning.
-      details: adds to the inputs `"id"` `(batch,)` strings and, at level "segment", `"start_time"` `(batch,)` int32
-        and `"rated"` `(batch, num_classes)`: 1 where somebody judged whether the label is there.
+      details: adds to the inputs `"id"` `(batch,)` strings and, at level "segment", `"start_time"` `(batch,)`
+        int32 and `"rated"` `(batch, num_classes)`: 1 where somebody judged whether the label is there.
 
     Raises:
       InputError: no such files, settings that do not go together, a first record that does not fit them.
     """
-    modalities = _checked(level, tokens, modalities, num_classes, batch_size, max_frames)
+    modalities = _checked(level, tokens, missing, modalities, num_classes, batch_size, max_frames)
     shards = list_shards(paths)
-    first = first_record(shards[0])
-    widths = dict(widths) if widths else _widths(shards[0], first, modalities, missing)
+    shard, first = first_usable(shards, skip_corrupt=skip_corrupt)
+    widths = dict(widths) if widths else _widths(shard, first, modalities, missing)
     expected = Expected(level, widths, tokens == "mean_std" and level == "video", num_classes, missing == "zeros")
-    require_fit(expected, shards[0], first)
+    require_fit(expected, shard, first)
 
     corrupt = CorruptRecords() if corrupt is None else corrupt
     order = _Order(shards, shuffle, seed, window or _SIZES[level].window, _SIZES[level].block)
@@ -142,36 +142,21 @@ def dataset(
     return examples.prefetch(READY_BATCHES).with_options(data_options())
 
 
-def video_inputs(
-    video: Video, *, tokens: Literal["mean_std", "mean", "frames"] = "mean_std", max_frames: int = MAX_FRAMES
-) -> dict[str, np.ndarray]:
-    """The inputs that `dataset` would give for this video, `(1, ...)`: its frames become bytes and come back.
-
-    Args:
-      video: as it would be written; `writing.Description.frames` makes its frames from an extractor's output.
-    """
-    widths = {modality: frames.shape[1] for modality, frames in video.frames.items()}
-    expected = Expected("frame", widths, std=False, num_classes=np.iinfo(np.int64).max, zeros=False)
-    parsed, _ = parsing.frames(tf.constant([encode_frames(video)]), expected, tokens, max_frames)
-    inputs, _ = parsed(False)
-    return {name: values.numpy() for name, values in inputs.items()}
-
-
 def summaries(
     paths: Sequence[str], *, skip_corrupt: bool, corrupt: CorruptRecords
 ) -> Iterator[tuple[str, str, list[int], dict[str, np.ndarray]]]:
     """Of each video of frame-level shards, in order: path, id, labels, modality -> `(2, width)`.
 
-    The numbers are mean and standard deviation as `dataset(tokens="mean_std")` makes them of the same frames. A video
-    without one of the modalities has no entry for it.
+    The numbers are mean and standard deviation as `dataset(tokens="mean_std")` makes them of the same frames. A
+    video without one of the modalities has no entry for it.
 
     Raises:
       InputError: a file is damaged (unless that is skipped) or holds something else.
     """
-    first = first_record(paths[0])
-    widths = _widths(paths[0], first, MODALITIES, "zeros")
+    shard, first = first_usable(paths, skip_corrupt=skip_corrupt)
+    widths = _widths(shard, first, MODALITIES, "zeros")
     expected = Expected("frame", widths, std=False, num_classes=np.iinfo(np.int64).max, zeros=True)
-    require_fit(expected, paths[0], first)
+    require_fit(expected, shard, first)
     size = _SIZES["frame"].block
     order = _Order(list(paths), shuffle=False, seed=0, window=size, block=size)
     parsed = _parser(expected, list(paths), "mean_std", MAX_FRAMES, details=True)
@@ -193,12 +178,14 @@ def summaries(
             yield paths[number], name.decode(errors="replace"), classes[row], summary
 
 
-def _checked(level, tokens, modalities, num_classes, batch_size, max_frames) -> tuple[str, ...]:
+def _checked(level, tokens, missing, modalities, num_classes, batch_size, max_frames) -> tuple[str, ...]:
     """The modalities in order; InputError where a setting is none or does not go with another."""
     if level not in LEVELS:
         raise InputError(f"level '{level}': is none of {', '.join(LEVELS)}.")
     if tokens not in TOKENS:
         raise InputError(f"tokens '{tokens}': are none of {', '.join(TOKENS)}.")
+    if missing not in ("error", "zeros"):
+        raise InputError(f"missing '{missing}': is neither 'error' nor 'zeros'.")
     if level == "video" and tokens == "frames":
         raise InputError("tokens 'frames': video-level records hold no frames; read frame-level files.")
     if min(num_classes, batch_size, max_frames) < 1:
@@ -213,15 +200,20 @@ def _widths(shard: str, first: bytes, modalities: Iterable[str], missing: str) -
     """Modality -> numbers a frame, by the first record; where one may be missing, by the first that has it."""
     known: dict[str, int] = {}
     for data in intact_records(shard, 0, Damage()) if missing == "zeros" else (first,):
-        record = Record(data)
+        record = decoded(shard, data)
         known |= {name: width for name in modalities if name not in known and (width := record.width(name))}
         if len(known) == len(modalities):
             break
     absent = [name for name in modalities if name not in known]
     if absent:
+        record = decoded(shard, first)
+        if record.level is None:
+            raise InputError(f"{shard}: its first record holds no features; give files of YouTube-8M's form.")
+        if missing == "error":
+            raise InputError(f"{shard}: its first video '{record.id}' {without(absent[0])}")
         raise InputError(
-            f"{shard}: its first video '{Record(first).id}' has no {absent[0]} features, so their width is not known; "
-            "give the widths, or leave out that modality."
+            f"{shard}: none of its videos has {absent[0]} features, so their width is not known; give the widths, or "
+            "leave out that modality."
         )
     return {name: known[name] for name in modalities}
 
@@ -286,7 +278,7 @@ def _blocks(path: tf.Tensor, number: tf.Tensor, size: int, after) -> tf.data.Dat
 
 
 def _permutation(count, key: tf.Tensor) -> tf.Tensor:
-    """A random order of `count` things; the generator is named, so that every device and version draws the same."""
+    """A random order of `count` things; the generator is named, so that every device draws the same."""
     return tf.argsort(tf.random.stateless_uniform([count], key, alg="philox"), stable=True)
 
 
@@ -310,7 +302,10 @@ def _parser(expected: Expected, shards: list[str], tokens: str, max_frames: int,
         raise AssertionError("a batch was refused, but none of its records is wrong")
 
     def element(records: tf.Tensor, numbers: tf.Tensor):
-        parsed, fits = parse(records, expected, tokens, max_frames)
+        # Every Example begins with the mark of its first field; TensorFlow's parser would end with what does not.
+        begins = tf.strings.substr(records, 0, 1) == "\n"
+        examples = tf.cond(tf.reduce_all(begins), lambda: records, lambda: tf.where(begins, records, ""))
+        parsed, fits = parse(examples, expected, tokens, max_frames)
         fine = tf.cond(
             fits,
             lambda: tf.constant(0, tf.int64),

@@ -2,12 +2,12 @@
 
 The schemas are the dataset's own (https://research.google.com/youtube8m/download.html):
 
-- video level, `tf.train.Example`: `id` (bytes), `labels` (int64, any number), `mean_rgb` (1024 floats), `mean_audio`
-  (128 floats). `std_rgb` and `std_audio`, of the same sizes, are there where somebody has stored them.
+- video level, `tf.train.Example`: `id` (bytes), `labels` (int64, any number), `mean_rgb` (1024 floats),
+  `mean_audio` (128 floats). `std_rgb` and `std_audio`, of the same sizes, are there where somebody stored them.
 - frame level, `tf.train.SequenceExample`: context `id` and `labels`; lists `rgb` and `audio` with one string of
   1024 or 128 bytes a second, up to 300. A byte q stands for q * 4/255 + (4/512 - 2).
-- segments, the same with `segment_start_times` (int64, seconds), `segment_labels` (int64) and `segment_scores` (float;
-  above 0 the label is there, else it is not) in the context: what people said about stretches of five frames.
+- segments, the same with `segment_start_times` (int64, seconds), `segment_labels` (int64) and `segment_scores`
+  (float; above 0 the label is there, else it is not) in the context: what people said of stretches of 5 frames.
 
 The visual features are called `rgb` in the files and "visual" everywhere in this project.
 """
@@ -41,8 +41,8 @@ class Video:
     Attributes:
       id: its name.
       labels: class numbers.
-      frames: modality -> `(frames, width)` numbers in [-2, 2], one row a second; a modality that the video does not
-        have is left out. At most 300 rows, equally many of both.
+      frames: modality -> `(frames, width)` numbers in [-2, 2], one row a second; a modality that the video does
+        not have is left out. At most 300 rows, equally many of both.
     """
 
     id: str
@@ -110,7 +110,7 @@ class Expected:
         try:
             record = Record(data)
         except DecodeError:
-            return "cannot be decoded: the file holds records of something else; give files of YouTube-8M's form."
+            return "cannot be decoded; leave it out, or give files of YouTube-8M's form."
         found = record.level
         if found is None:
             return "has neither mean_rgb, mean_audio nor frames; give files of YouTube-8M's form."
@@ -129,7 +129,7 @@ class Expected:
         lengths = {name: length for name, length in lengths.items() if length or not self.zeros}
         for modality, length in lengths.items():
             if not length:
-                return _absent(modality, f"list of {FILE_NAMES[modality]} frames")
+                return without(modality)
             sizes = {len(frame) for frame in record.frames(modality)}
             if sizes != {self.widths[modality]}:
                 return _other_width(modality, sorted(sizes)[0], self.widths[modality])
@@ -146,7 +146,7 @@ class Expected:
         if not any(sizes) and self.zeros:
             return None
         if not sizes[0]:
-            return _absent(modality, fields[0])
+            return without(modality)
         for field, size in zip(fields, sizes, strict=True):
             if not size:
                 return (
@@ -220,6 +220,14 @@ class Record:
         return len(self.floats(f"mean_{FILE_NAMES[modality]}")) or None
 
 
+def decoded(shard: str, data: bytes) -> Record:
+    """A record of `shard`, decoded; InputError where it is something else."""
+    try:
+        return Record(data)
+    except DecodeError as error:
+        raise InputError(f"{shard}: holds records of something else; give files of YouTube-8M's form.") from error
+
+
 def require_fit(expected: Expected, shard: str, data: bytes) -> None:
     """Raises the InputError that names what is wrong with a record of `shard`, if anything is."""
     problem = expected.problem(data)
@@ -231,11 +239,13 @@ def require_fit(expected: Expected, shard: str, data: bytes) -> None:
         raise InputError(f"{shard}: video '{name}' {problem}")
 
 
-def _absent(modality: str, what: str) -> str:
+def without(modality: str) -> str:
+    """The end of the sentence for a video that lacks a modality."""
     other = next(name for name in MODALITIES if name != modality)
+    field = FILE_NAMES[modality]
     return (
-        f"has no {modality} ({what}); leave it out, read {other} alone (modalities '{other}'), or take zeros for what "
-        "is missing (missing 'zeros')."
+        f"has no {modality} (mean_{field}, or the list {field} of frames); leave it out, read {other} alone "
+        f"(modalities '{other}'), or take zeros for what is missing (missing 'zeros')."
     )
 
 

@@ -1,8 +1,8 @@
 """Shards of YouTube-8M's form written from any features, and what such a folder says of itself.
 
-A folder of shards that this program wrote holds `youtube8m.json` beside them: which features they are, and how they
-were scaled. YouTube-8M's own files have none; a reader then takes them for what they are, the features that the
-dataset's authors published.
+A folder of shards that this program wrote holds `youtube8m.json` beside them: which features they are, and how
+they were scaled. YouTube-8M's own files have none; a reader then takes them for what they are, the features that
+the dataset's authors published.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ from avpipeline.youtube8m.records import (
 
 DESCRIPTION_FILE = "youtube8m.json"
 _SCHEMA = 1
-# What the dataset's authors published: outputs of Inception-v3 and of an audio network after Hershey et al., whitened.
+# What the dataset's authors published: outputs of Inception-v3 and of an audio network, whitened.
 PUBLISHED = {
     "audio": FeatureInfo("youtube8m", "audio", "youtube8m", "", (128,)),
     "visual": FeatureInfo("youtube8m", "rgb", "youtube8m", "", (1024,)),
@@ -73,7 +73,7 @@ PUBLISHED_DESCRIPTION = Description(PUBLISHED, dict.fromkeys(PUBLISHED, 1.0))
 
 
 def read_description(folder) -> Description:
-    """What `youtube8m.json` says; YouTube-8M's own features where there is none. InputError where it is damaged."""
+    """What `youtube8m.json` says; YouTube-8M's own features where there is none. Damaged: InputError."""
     path = Path(folder) / DESCRIPTION_FILE
     try:
         return Description.from_json(json.loads(path.read_text(encoding="utf-8")))
@@ -108,8 +108,8 @@ def write_shards(
 
     Args:
       videos: read one after the other, so that a lazy sequence of any length does.
-      level: "frame" writes every frame; "video" mean and standard deviation of the frames as they are read back from
-        bytes, so that both levels give the same numbers.
+      level: "frame" writes every frame; "video" mean and standard deviation of the frames as they are read back
+        from bytes, so that both levels give the same numbers.
 
     Raises:
       InputError: a video that cannot be written, a full disk, a folder that cannot be written.

@@ -1,0 +1,30 @@
+"""`python -m jca.convert CHECKPOINT OUT.keras`: the authors' checkpoints as Keras models."""
+
+import dataclasses
+from pathlib import Path
+
+import tyro
+
+from ave import convert
+from avpipeline.cli import run
+from avpipeline.saved import save_model
+from jca.author_checkpoints import load_with_config
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(convert.Settings):
+    """Files to read and write."""
+
+    checkpoint: tyro.conf.Positional[Path]
+    """A checkpoint that the authors' code wrote: a whole network or its state dict."""
+
+
+def main(settings: Settings) -> None:
+    """Converts a checkpoint of the authors' JCA to a .keras model for predict, evaluate and notebooks."""
+    model, config = load_with_config(settings.checkpoint)
+    save_model(model, settings.out, convert.info_of("jca", settings.checkpoint, model, config))
+    print(convert.written(settings, model))
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, prog="python -m jca.convert"))

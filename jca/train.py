@@ -1,0 +1,196 @@
+"""`python -m jca.train`: trains one of the paper's models and prints its figure beside the paper's."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+from ave.train import data_in_words, draw_example, fitted
+from avpipeline import metrics, published, runs
+from avpipeline.cli import chosen, run
+from avpipeline.datasets import load_split
+from avpipeline.datasets.base import Split
+from avpipeline.errors import InputError
+from avpipeline.saved import ModelInfo
+from avpipeline.tables import described
+from jca.config import (
+    MODELS,
+    PRESETS,
+    RENDERED_MODEL,
+    RENDERED_TRAINING,
+    ModelConfig,
+    TrainConfig,
+    model_config,
+    train_config,
+)
+from jca.models import segment_classifier
+from jca.rows import rows_of
+from jca.training import callbacks, compile_model
+
+MODALITIES = ("audio", "visual")
+_AT_LEAST = {
+    "epochs": 1,
+    "batch_size": 1,
+    "validate_every": 1,
+    "plateau_patience": 0,
+    "recursions": 0,
+    "num_layers": 1,
+    "affinity_units": 1,
+}
+_SHARES = ("dropout", "recurrent_dropout")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of a training command."""
+
+    model: Literal[tuple(MODELS)] = "jca"
+    """Which of the paper's models; the other rows of Table 1 are models of python -m ave.train."""
+    preset: Literal[PRESETS] = "code"
+    """What the authors' code does, or what the paper says where they differ."""
+    dataset: Literal["rendered", "ave"] = "rendered"
+    """"ave" needs --data and is the default with it; "rendered" is a small test bed made on this machine."""
+    data: Path | None = None
+    """Folder with the dataset's official files."""
+    seeds: int = 1
+    """How many seeds to train, counted up from --seed."""
+    seed: int = 0
+    """The first seed."""
+    out: Path | None = None
+    """Folder of the run; the same command goes on where it was cut off. [default: runs/jca/MODEL-PRESET]"""
+    network: ModelConfig = ModelConfig()
+    training: TrainConfig = TrainConfig()
+
+    @property
+    def folder(self) -> Path:
+        return self.out or Path("runs") / "jca" / f"{self.model}-{self.preset}"
+
+
+def settings_for(model: str, preset: str = "code", dataset: str = "rendered", **changes) -> Settings:
+    """Default settings of a model, preset and dataset; `changes` are fields of `Settings`."""
+    rendered = dataset == "rendered"
+    return Settings(
+        model=model,
+        preset=preset,
+        dataset=dataset,
+        network=model_config(model, preset, **(RENDERED_MODEL if rendered else {})),
+        training=train_config(preset, model, **(RENDERED_TRAINING if rendered else {})),
+        **changes,
+    )
+
+
+def experiment(settings: Settings, splits: dict[str, Split] | None = None) -> runs.Experiment:
+    """The experiment that `settings` describe.
+
+    Args:
+      splits: `{"train", "val", "test"}` to use instead of loading the dataset.
+
+    Raises:
+      InputError: the data is missing or does not fit, or a setting cannot be.
+    """
+    _check(settings)
+    if splits is None:
+        splits = load_splits(settings)
+    train, training = splits["train"], settings.training
+    network = fitted(settings.network, train)
+    features = {name: train.features[name] for name in MODALITIES}
+
+    def build():
+        return compile_model(segment_classifier(network, settings.model), training)
+
+    return runs.Experiment(
+        build=build,
+        info=ModelInfo(
+            paper="jca",
+            model=settings.model,
+            preset=settings.preset,
+            class_names=train.class_names,
+            features=features,
+            dataset=settings.dataset,
+            config=dataclasses.asdict(network),
+        ),
+        **splits,
+        settings={
+            "paper": "jca",
+            "model": settings.model,
+            "preset": settings.preset,
+            "dataset": settings.dataset,
+            "network": dataclasses.asdict(network),
+            "training": dataclasses.asdict(training),
+            "features": {name: info.to_json() for name, info in features.items()},
+        },
+        epochs=training.epochs,
+        batch_size=training.batch_size,
+        shuffle=training.shuffle,
+        validate_every=training.validate_every,
+        score=metrics.segment_accuracy,
+        metric="segment_accuracy",
+        reproduces=rows_of(settings.model),
+        planned_epochs=planned_epochs(settings),
+        callbacks=lambda: callbacks(training),
+    )
+
+
+def load_splits(settings: Settings) -> dict[str, Split]:
+    """`{"train", "val", "test"}` of the dataset."""
+    return {
+        name: load_split(settings.dataset, name, data_dir=settings.data, modalities=MODALITIES)
+        for name in ("train", "val", "test")
+    }
+
+
+def _check(settings: Settings) -> None:
+    values = {**vars(settings.network), **vars(settings.training)}
+    flags = {name: f"--{name.replace('_', '-')} {value}" for name, value in values.items()}
+    for name, least in _AT_LEAST.items():
+        if values[name] < least:
+            raise InputError(f"{flags[name]}: must be at least {least}.")
+    for name in _SHARES:
+        if not 0 <= values[name] < 1:
+            raise InputError(f"{flags[name]}: is no share to leave out; give at least 0 and less than 1.")
+    if not 0 < values["plateau_factor"] < 1:
+        raise InputError(f"{flags['plateau_factor']}: lowers nothing; give a factor between 0 and 1.")
+    for name in ("video_size", "audio_size"):
+        if values[name] < 2 or values[name] % 2:
+            raise InputError(f"{flags[name]}: must be even, since two directions make it up.")
+
+
+def main(settings: Settings) -> None:
+    """Trains a model of the JCA paper, selects on validation, tests once; prints ours beside the paper's figure."""
+    if settings.dataset == "rendered":
+        if settings.data:
+            raise InputError(f"{settings.data}: the rendered data is made here; leave out --data or --dataset.")
+        changed = ", ".join(f"{name} {value}" for name, value in {**RENDERED_MODEL, **RENDERED_TRAINING}.items())
+        print(f"On the rendered test bed; instead of the published sizes: {changed}")
+    trained = experiment(settings)
+    result = runs.run(trained, settings.folder, range(settings.seed, settings.seed + settings.seeds))
+
+    table, row = rows_of(settings.model)[0]
+    scores = tuple(100 * seed["test"] for seed in result["seeds"])
+    measured = published.Measured(scores, measured_on(settings, trained.test))
+    print(f"\n{settings.model}, preset {settings.preset}, {table} of the paper; ours selected on validation:\n")
+    print(published.comparison([(published.lookup("jca", table, row), measured)]))
+    draw_example(trained, settings.folder / f"seed-{settings.seed}" / "best.keras", settings.folder / "example")
+    print(f"Result, weights, logs and pictures are in {settings.folder}")
+
+
+def planned_epochs(settings: Settings) -> int:
+    """Epochs that the configuration has; a run of fewer is a smoke run."""
+    return settings_for(settings.model, settings.preset, settings.dataset).training.epochs
+
+
+def measured_on(settings: Settings, test: Split) -> str:
+    """The data in words, and whether the training was a smoke run."""
+    return described(data_in_words(test), settings.training.epochs, planned_epochs(settings))
+
+
+def defaults(argv: list[str]) -> Settings:
+    """The settings that the rest of the command line changes."""
+    first = chosen(argv, model="jca", preset="code", dataset=None, data=None)
+    dataset = first["dataset"] or ("ave" if first["data"] else "rendered")
+    known = first["model"] in MODELS and first["preset"] in PRESETS
+    # A name that does not exist is left to the parser, which lists those that do.
+    return settings_for(first["model"], first["preset"], dataset) if known else Settings()
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, prog="python -m jca.train", defaults=defaults))
