@@ -107,7 +107,7 @@ MODELS = {name: text for name, (text, _, _) in _SYSTEMS.items()}
 
 
 # On features only the linear heads are trained: they stand larger steps, and the batch needs no dividing.
-_FEATURE_TRAINING = {"learning_rate": 3e-3, "clips_at_once": None}
+_FEATURE_TRAINING = {"learning_rate": 1e-2, "clips_at_once": None}
 # The audio network begins from nothing, MC3-18 from Kinetics-400.
 _AUDIO_TRAINING = {"learning_rate": 1e-3}
 

@@ -1,7 +1,7 @@
 """Models trained on frozen features of the rendered clips, tested on clips that nothing was trained or selected on.
 
-Short trainings: the heads are linear, and the features are made once. The test clips are those of the test split and
-those of another generator seed, 64 in all: the systems are close, and 32 clips tell them apart badly.
+Short trainings: the heads are linear, and the features are made once. The test clips are of a generator seed of their
+own, which was not looked at when the recipe was chosen: that was done on validation.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from avpipeline import runs
-from avpipeline.datasets.base import ArraySource, JoinedRows
+from avpipeline.datasets.base import ArraySource
 from avpipeline.datasets.rendered import RenderedSettings
 from eventlayers import analysis, data, train
 from eventlayers.data import Source, videos_of
@@ -25,12 +25,12 @@ EPOCHS, VALIDATE_EVERY = 40, 4
 
 @pytest.fixture(scope="module")
 def videos():
-    """Split -> its videos; "test" and "unseen" are tested on."""
+    """Split -> its videos; "test" is of another generator seed."""
     source = Source("rendered")
-    found = {name: videos_of(source, name) for name in ("train", "val", "test")}
+    found = {name: videos_of(source, name) for name in ("train", "val")}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "RenderedSettings", functools.partial(RenderedSettings, seed=1, train=0, val=0))
-        return {**found, "unseen": videos_of(source, "test")}
+        patch.setattr(data, "RenderedSettings", functools.partial(RenderedSettings, seed=2, train=0, val=0))
+        return {**found, "test": videos_of(source, "test")}
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +43,6 @@ def splits(videos):
         split = data.load_split(own, settings.network, backbones)
         inputs = {key: ArraySource(source.read(np.arange(len(split)))) for key, source in split.inputs.items()}
         found[name] = dataclasses.replace(split, inputs=inputs)
-    test, unseen = found["test"], found.pop("unseen")
-    found["test"] = dataclasses.replace(
-        test,
-        ids=test.ids + unseen.ids,
-        labels=np.concatenate([test.labels, unseen.labels]),
-        inputs={key: JoinedRows(source, unseen.inputs[key]) for key, source in test.inputs.items()},
-    )
     return found
 
 
@@ -81,7 +74,7 @@ def test_five_heads_are_not_below_naive_fusion(scores, splits):
 def test_table_3_is_reported_for_each_kind_of_event(scores, splits, videos):
     """Pooled over the seeds; whatever it shows. The groups add up to the whole."""
     labels = np.concatenate([splits["test"].labels] * len(SEEDS))
-    pooled, kinds = np.concatenate(scores["event_layers"]), (videos["test"].kinds + videos["unseen"].kinds) * len(SEEDS)
+    pooled, kinds = np.concatenate(scores["event_layers"]), videos["test"].kinds * len(SEEDS)
     groups = analysis.complementary_by_group(labels, pooled, kinds)
     for kind, counts in groups.items():
         print(kind, counts)
