@@ -85,6 +85,7 @@ def records(out, name="all"):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.trained
 def test_every_row_says_what_it_is(trained):
     out, _ = trained
     found = records(out)
@@ -104,6 +105,7 @@ def test_every_row_says_what_it_is(trained):
         assert record["value"] in text and record["configuration"] in text
 
 
+@pytest.mark.trained
 def test_figures_are_those_of_the_saved_predictions(trained):
     out, _ = trained
     for record in records(out):
@@ -124,6 +126,7 @@ def test_figures_are_those_of_the_saved_predictions(trained):
         np.testing.assert_allclose(float(record["ours_mean"]), expected, rtol=1e-5)
 
 
+@pytest.mark.trained
 def test_finished_rows_are_kept(trained, capsys):
     out, words = trained
     before = (out / "all.csv").read_text()
@@ -147,6 +150,7 @@ def efficiency_command(*words):
     return cli.run(efficiency.main, prog="python -m attendfusion.efficiency", argv=argv)
 
 
+@pytest.mark.trained
 def test_efficiency_of_a_trained_row(trained, tmp_path, capsys):
     out, _ = trained
     row = "Attend-Fusion no attention"
@@ -164,6 +168,7 @@ def test_efficiency_of_a_trained_row(trained, tmp_path, capsys):
     assert (tmp_path / "efficiency.png").stat().st_size > 20_000
 
 
+@pytest.mark.trained
 def test_operations_are_those_of_the_layers(trained):
     """Two tokens through each input layer, then the classifier once; biases, ReLU, mean and sigmoid beside them."""
     out, _ = trained

@@ -9,6 +9,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from avpipeline.datasets.findings import Finding, missing, note, ok, wrong
+from avpipeline.datasets.list_checks import require_folder
 from avpipeline.datasets.youtube8m import VOCABULARY_FILE, split_files, vocabulary_entries
 from avpipeline.errors import InputError
 from avpipeline.youtube8m.files import FRAMING, Damage, count_records, first_record, intact_records
@@ -20,8 +21,15 @@ _TOLD = 3
 
 
 def check_youtube8m(folder, values: bool = True) -> Iterator[Finding]:
-    """Looks at a folder with the files of all splits; `values` reads every record, else they are counted."""
+    """Looks at a folder with the files of all splits; `values` reads every record, else they are counted.
+
+    Raises:
+      InputError: the folder is not there, or holds none of these files.
+    """
     folder = Path(folder)
+    splits = split_files(folder)
+    shards = [str(Path(path).relative_to(folder)) for paths in splits.values() for path in paths]
+    require_folder(folder, [VOCABULARY_FILE, *(shards or ["train*.tfrecord"])], "YouTube-8M's")
     num_classes = None
     try:
         numbers = vocabulary_entries(folder / VOCABULARY_FILE)
@@ -36,7 +44,6 @@ def check_youtube8m(folder, values: bool = True) -> Iterator[Finding]:
         yield ok("features", ", ".join(f"{name} {info.label}" for name, info in description.features.items()))
     except InputError as error:
         yield wrong("features", str(error))
-    splits = split_files(folder)
     for split, use in (("train", "training"), ("val", "choosing weights and thresholds"), ("test", "the result")):
         if split in splits:
             yield from check_shards(split, splits[split], num_classes=num_classes, values=values)
