@@ -125,9 +125,10 @@ def test_labels_of_a_rendered_clip():
 
 
 def test_rendered_clips_in_the_form_of_youtube8m():
-    data = rendered_youtube8m(level="video")
+    few = RenderedSettings(train=10, val=8, test=2)
+    data = rendered_youtube8m(few, level="video")
     assert data.class_names == CLASS_NAMES and len(data.class_names) == 16 and data.name == "rendered"
-    split = rendered_split("val")
+    split = rendered_split("val", few)
     stream = data.stream("val")
     assert len(stream) == len(split) and stream.features == split.features
     ((inputs, labels),) = youtube8m.dataset(data.paths("val"), num_classes=16, batch_size=99, details=True)
@@ -144,7 +145,7 @@ def test_rendered_clips_in_the_form_of_youtube8m():
         np.testing.assert_allclose(
             expected[0] / data.description.scale["visual"], vectors(frames).mean(0), atol=0.02
         )
-    frames = rendered_youtube8m(level="frame").stream("val", tokens="frames", max_frames=10)
+    frames = rendered_youtube8m(few, level="frame").stream("val", tokens="frames", max_frames=10)
     ((inputs, same),) = batches(frames, 99)
     assert inputs["audio"].shape == (len(split), 10, 128) and set(inputs["num_frames"].numpy()) == {10}
     np.testing.assert_array_equal(same, labels)

@@ -89,6 +89,7 @@ def walked(few_clips, tmp_path_factory):
         return out, list(csv.DictReader(file))
 
 
+@pytest.mark.trained
 def test_the_walk_has_every_row_in_the_papers_order(walked):
     out, records = walked
     assert [(record["table"], record["row"]) for record in records] == [
@@ -103,6 +104,7 @@ def test_the_walk_has_every_row_in_the_papers_order(walked):
         assert record["smoke"] == "True" and record["our_data"] == "rendered test bed, 4 clips (smoke: 1 of 2 epochs)"
 
 
+@pytest.mark.trained
 def test_figures_are_recomputed_from_the_saved_predictions(walked):
     out, records = walked
     for record in records:
@@ -113,6 +115,7 @@ def test_figures_are_recomputed_from_the_saved_predictions(walked):
         assert float(record["best_on_test_mean"]) >= accuracy - 1e-9
 
 
+@pytest.mark.trained
 def test_each_row_is_the_model_that_the_paper_means(walked):
     out, records = walked
     hashes = {}
@@ -132,6 +135,7 @@ def test_each_row_is_the_model_that_the_paper_means(walked):
     assert notes["ED-TCN"] == "a model of ave, with that paper's recipe"
 
 
+@pytest.mark.trained
 def test_finished_rows_are_kept(walked, capsys):
     out, _ = walked
     before = (out / "all.csv").read_text()
@@ -142,6 +146,7 @@ def test_finished_rows_are_kept(walked, capsys):
         assert [record["row"] for record in csv.DictReader(file)] == ["Audio_Only", "DAM"]
 
 
+@pytest.mark.trained
 def test_row_that_cannot_be_measured_does_not_stop_the_others(few_clips, walked, monkeypatch, capsys):
     out, _ = walked
 
