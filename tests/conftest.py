@@ -105,6 +105,11 @@ def pytest_addoption(parser):
     )
 
 
+def pytest_make_parametrize_id(config, val, argname):
+    """Bytes do not name a test: a serialized record's differ from process to process, all must collect the same."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(items):
     _collected.update(item.path for item in items if item.get_closest_marker("golden"))
 
