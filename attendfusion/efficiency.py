@@ -21,7 +21,6 @@ from attendfusion.export import example_inputs
 from attendfusion.models import build_model
 from attendfusion.pictures import accuracy_against_parameters
 from attendfusion.rows import ROWS, row_of
-from attendfusion.train import figures_of
 from avpipeline import published
 from avpipeline.cli import run
 from avpipeline.cost import operations, seconds_per_call
@@ -132,7 +131,7 @@ def _weights(trained: Path) -> Path:
 
 def _described(model: str) -> dict:
     table, row = row_of(model)
-    gap, f1, _ = figures_of(published.lookup("attendfusion", table, row))
+    gap, f1, _ = published.lookup("attendfusion", table, row).parts
     return {"table": table, "row": row, "model": model, "paper_gap": float(gap.value), "paper_f1": float(f1.value)}
 
 
@@ -183,7 +182,7 @@ def panels(lines: list[Mapping]) -> dict[str, dict[str, tuple[float, float]]]:
     """Points of the picture: the paper's figures at the published sizes, and ours where the networks were trained."""
     printed = {}
     for line in lines:
-        *_, size = figures_of(published.lookup("attendfusion", line["table"], line["row"]))
+        *_, size = published.lookup("attendfusion", line["table"], line["row"]).parts
         printed[line["row"]] = (1e6 * float(size.value), line["paper_gap"])
     ours: dict[str, dict] = {}
     for line in lines:

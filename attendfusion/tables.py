@@ -1,5 +1,6 @@
 """`python -m attendfusion.tables`: trains the rows of the paper's tables and prints ours beside the paper's figures."""
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 
@@ -7,11 +8,11 @@ import tensorflow as tf
 
 from attendfusion.rows import ROWS
 from attendfusion.sizes import count_parameters
-from attendfusion.table_runs import TABLES, Settings, Trained, train_model
-from attendfusion.train import figures_of
+from attendfusion.table_runs import TABLES, Settings, train_model
 from avpipeline import published
 from avpipeline.cli import run
-from avpipeline.tables import Line, chosen_rows, line_of, measure_rows
+from avpipeline.table_runs import Trained
+from avpipeline.tables import Line, chosen_rows, measure_rows
 
 # The paper's metric -> name of our figure.
 _METRICS = {"GAP %": "gap", "F1 %": "f1"}
@@ -27,7 +28,7 @@ def main(settings: Settings) -> int:
     wanted = TABLES if settings.table == "all" else (settings.table,)
     rows = chosen_rows("attendfusion", wanted, settings.rows)
     # GAP and F1 of a row are two readings of one run; the second finds it finished.
-    figures = [figure for row in rows for figure in figures_of(row)[:2]]
+    figures = [figure for row in rows for figure in row.parts[:2]]
     complete = measure_rows(figures, functools.partial(measure, settings), settings.folder, settings.table)
     return 0 if complete else 2
 
@@ -36,7 +37,7 @@ def parameters_table() -> str:
     """All eighteen rows: our exact number of parameters, the paper's in millions, whether ours rounds to it."""
     lines = [("table", "row", "model", "ours, exact", "paper, M", "equal when rounded")]
     for (table, row), model in ROWS.items():
-        *_, printed = figures_of(published.lookup("attendfusion", table, row))
+        *_, printed = published.lookup("attendfusion", table, row).parts
         exact = count_parameters(model)
         equal = "yes" if round(exact / 1e6) == int(printed.value) else "NO"
         lines.append((table, row, model, f"{exact:,}", printed.value, equal))
@@ -46,10 +47,8 @@ def parameters_table() -> str:
 def measure(settings: Settings, figure: published.Figure) -> Line:
     """Trains what reproduces one figure (GAP or F1 of a row), or goes on with it, or finds it finished."""
     trained = train_model(settings, ROWS[figure.table, figure.row])
-    return line_of(
-        figure, as_scores(trained.result, _METRICS[figure.metric]), trained.folder,
-        data=trained.data, smoke=trained.smoke, note=_note(settings, trained),
-    )  # fmt: skip
+    of_metric = dataclasses.replace(trained, result=as_scores(trained.result, _METRICS[figure.metric]))
+    return of_metric.line(figure, _note(trained))
 
 
 def as_scores(result: Mapping, name: str) -> dict:
@@ -57,7 +56,7 @@ def as_scores(result: Mapping, name: str) -> dict:
     return {**result, "seeds": [{**seed, "test": seed["figures"][name]} for seed in result["seeds"]]}
 
 
-def _note(settings: Settings, trained: Trained) -> str:
+def _note(trained: Trained) -> str:
     network, training = trained.settings.network, trained.settings.training
     thresholds = ", ".join(f"{seed['figures']['threshold']:.3f}" for seed in trained.result["seeds"])
     epochs = f"{training.epochs} epoch{'s' * (training.epochs > 1)}"

@@ -136,7 +136,7 @@ def main(settings: Settings) -> None:
     result = runs.run(trained, settings.folder, range(settings.seed, settings.seed + settings.seeds))
 
     table, row = row_of(settings.model)
-    gap, f1, _ = figures_of(published.lookup("attendfusion", table, row))
+    gap, f1, _ = published.lookup("attendfusion", table, row).parts
     data = measured_on(settings, trained.test)
     ours = {name: tuple(100 * seed["figures"][name] for seed in result["seeds"]) for name in ("gap", "f1")}
     print(f"\n{settings.model}, {table} of the paper; ours selected on validation:\n")
@@ -148,14 +148,6 @@ def main(settings: Settings) -> None:
         print("\n".join(f"  {line}" for line in described(seed["figures"])))
     records.tell_skipped()
     print(f"Result, weights, logs and predictions are in {settings.folder}")
-
-
-def figures_of(figure: published.Figure) -> tuple[published.Figure, published.Figure, published.Figure]:
-    """A row's GAP %, F1 % and parameters in millions, which the paper's table has side by side."""
-    metrics, values = figure.metric.split(" / "), figure.value.split(" / ")
-    return tuple(
-        dataclasses.replace(figure, metric=metric, value=value) for metric, value in zip(metrics, values, strict=True)
-    )
 
 
 def planned_epochs(settings: Settings) -> int:

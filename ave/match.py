@@ -34,6 +34,7 @@ from avpipeline.datasets.base import Split
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
 from avpipeline.saved import ModelInfo
+from avpipeline.tables import Line, described, predictions_of
 
 # Rows of the paper's Table 3 -> (model, direction).
 ROWS = {
@@ -190,38 +191,15 @@ def draw_example(test: Split, weights: Path, out: Path) -> None:
         write_search(search(matcher, clip, start, end, query=query), matcher, out)
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainedRow:
-    """One row of Table 3, trained.
-
-    Attributes:
-      figure: the paper's.
-      model, direction: which network, and `"a2v"` or `"v2a"`.
-      measured: our figures in percent, one a seed, selected on validation.
-      best_on_test: in percent, one a seed, at the validation at which the mean of both directions was best on test.
-      configuration: hash of the run's settings; both directions of a model are readings of one run.
-      parameters: of the network.
-      predictions: for each seed the file that its figure is computed from.
-      smoke: trained for fewer epochs than the configuration has.
-    """
-
-    figure: published.Figure
-    model: str
-    direction: str
-    measured: published.Measured
-    best_on_test: tuple[float, ...]
-    configuration: str
-    parameters: int
-    predictions: tuple[Path, ...]
-    smoke: bool
-
-
-def train_row(row: str, settings: Settings) -> TrainedRow:
+def train_row(row: str, settings: Settings) -> Line:
     """Trains one row of Table 3, or finds it trained: the second direction of a model costs nothing.
 
     Args:
       row: e.g. `"AVDLN A2V"`.
       settings: of the row's model, as from `settings_for(ROWS["Table 3", row][0], ...)`.
+
+    Returns:
+      The row's line. Its best on test is at the validation at which the mean of both directions was best.
     """
     model, direction = ROWS["Table 3", row]
     if settings.model != model:
@@ -230,20 +208,16 @@ def train_row(row: str, settings: Settings) -> TrainedRow:
     seeds = range(settings.seed, settings.seed + settings.seeds)
     result = runs.run(trained, settings.folder, seeds)
     full = match_train_config(model, settings.dataset).epochs
-    smoke = settings.training.epochs < full
-    told = f" (smoke: {settings.training.epochs} of {full} epochs)" if smoke else ""
-    return TrainedRow(
+    data = described(_data(trained.test), settings.training.epochs, full)
+    watched = direction_scores(settings.folder, seeds, "best_on_test.npz")[direction]
+    return Line(
         figure=published.lookup("ave", "Table 3", row),
-        model=model,
-        direction=direction,
-        measured=_measured(direction_scores(settings.folder, seeds)[direction], _data(trained.test) + told),
-        best_on_test=tuple(
-            100 * score for score in direction_scores(settings.folder, seeds, "best_on_test.npz")[direction]
-        ),
-        configuration=trained.hash,
-        parameters=result["seeds"][0]["parameters"],
-        predictions=tuple(settings.folder / f"seed-{seed}" / "predictions.npz" for seed in seeds),
-        smoke=smoke,
+        measured=_measured(direction_scores(settings.folder, seeds)[direction], data),
+        result=result,
+        predictions=predictions_of(result, settings.folder),
+        smoke=settings.training.epochs < full,
+        note="A2V and V2A of a model are two readings of one run, selected by their mean",
+        best_on_test=tuple(100 * score for score in watched),
     )
 
 

@@ -11,7 +11,7 @@ from ave.table_runs import PER_CLASS, STARTS_FROM, TABLES, Settings, train_match
 from avpipeline import published
 from avpipeline.cli import run
 from avpipeline.errors import InputError
-from avpipeline.tables import Line, chosen_rows, line_of, measure_rows
+from avpipeline.tables import Line, chosen_rows, measure_rows
 
 
 def main(settings: Settings) -> int:
@@ -37,26 +37,8 @@ def measure(settings: Settings, figure: published.Figure) -> Line:
     """Trains what reproduces one figure, or goes on with it, or finds it finished."""
     place = (figure.table, figure.row)
     if place in match.ROWS:
-        return _measure_match(settings, figure)
-    trained = train_model(settings, ROWS[place])
-    return line_of(
-        figure, trained.result, trained.folder, data=trained.data, smoke=trained.smoke, note=_note(place)
-    )
-
-
-def _measure_match(settings: Settings, figure: published.Figure) -> Line:
-    row = train_match(settings, figure.row)
-    return Line(
-        figure=figure,
-        model=row.model,
-        measured=row.measured,
-        best_on_test=row.best_on_test,
-        configuration=row.configuration,
-        parameters=row.parameters,
-        predictions=row.predictions,
-        smoke=row.smoke,
-        note="A2V and V2A of a model are two readings of one run, selected by their mean",
-    )
+        return train_match(settings, figure.row)
+    return train_model(settings, ROWS[place]).line(figure, _note(place))
 
 
 def _note(place: tuple[str, str]) -> str:

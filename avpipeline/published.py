@@ -34,6 +34,22 @@ class Figure:
     metric: str
     value: str
 
+    @property
+    def is_quoted(self) -> bool:
+        """Whether the paper takes it from others, to compare with: nothing here reproduces it."""
+        return "external" in self.table
+
+    @property
+    def parts(self) -> tuple["Figure", ...]:
+        """The figures that the paper's table has side by side, as in `"GAP % / F1 % / params M"`, one each."""
+        metrics, values = self.metric.split(" / "), self.value.split(" / ")
+        if len(metrics) == 1:
+            return (self,)
+        return tuple(
+            dataclasses.replace(self, metric=metric, value=value)
+            for metric, value in zip(metrics, values, strict=True)
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Measured:

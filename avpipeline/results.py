@@ -1,24 +1,22 @@
 """RESULTS.md: the papers' figures beside ours, written from result files alone.
 
-A folder of results holds, for each model that was trained with care, what its run left that is small:
+A folder of results holds what a paper's tables command leaves that is small, for rows trained in full:
 
-    results/PAPER/MODEL-PRESET-DATASET/result.json
-    results/PAPER/MODEL-PRESET-DATASET/seed-0/predictions.npz
+    results/PAPER/DATASET-PRESET/result.json                         our figures and how they were made
+    results/PAPER/DATASET-PRESET/MODEL/seed-0/predictions.npz        what they are computed from
     results/parity.json                  largest differences to the authors' implementations, from the golden tests
 
 Every figure of RESULTS.md comes from there, dates and commits too, so the same folder gives the same bytes. Smoke
-runs never enter, and a run enters only when its figures are those of its stored predictions.
+runs never enter.
 """
 
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import numpy as np
-
-from avpipeline import metrics, published
+from avpipeline import published
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_folder, atomic_path
 
@@ -29,108 +27,110 @@ PAPERS = {
     "attendfusion": "Attend-Fusion: efficient audio-visual fusion",
     "eventlayers": "Event-specific audio-visual fusion layers (WACV 2023)",
 }
-# The name of a score in result.json -> how it is computed from stored labels and predictions.
-SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "segment_accuracy": metrics.segment_accuracy,
-    # Of videos it is the same share.
-    "video_accuracy": metrics.segment_accuracy,
+_NEEDED = {
+    *("paper", "table", "row", "dataset", "metric"),
+    *("ours", "our_data", "our_dataset", "seeds", "parameters", "predictions", "smoke"),
+    *("model", "preset", "configuration", "command", "date", "commit"),
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """One finished run in a folder of results.
+    """One measured row in a folder of results.
 
     Attributes:
-      folder: where it lies.
-      content: of its result.json.
+      folder: of the result.json that it stands in.
+      content: what it says there.
     """
 
     folder: Path
     content: Mapping
 
     @property
-    def scores(self) -> tuple[float, ...]:
-        """The test figure of each seed."""
-        return tuple(seed["test"] for seed in self.content["seeds"])
+    def predictions(self) -> tuple[Path, ...]:
+        """The files that its figure is computed from, those of a seed together."""
+        return tuple(self.folder / name for name in self.content["predictions"])
 
-    def recomputed(self) -> tuple[float, ...]:
-        """The same figures from the stored predictions."""
-        score = SCORES[self.content["metric"]]
-        values = []
-        for seed in self.content["seeds"]:
-            with np.load(self.folder / f"seed-{seed['seed']}" / "predictions.npz", allow_pickle=False) as file:
-                values.append(score(file["labels"], file["predictions"]))
-        return tuple(values)
+    def is_of(self, figure: published.Figure) -> bool:
+        """Whether it is our measurement of one of the paper's figures."""
+        names = ("paper", "table", "row", "dataset", "metric")
+        return all(self.content[name] == getattr(figure, name) for name in names)
+
+    @property
+    def is_rendered(self) -> bool:
+        """Whether it was measured on the made-up clips, which stand in for every dataset."""
+        return self.content["our_dataset"].startswith("rendered")
 
 
-def read_result(folder) -> Result:
-    """The finished run in a folder.
+def read_result(folder) -> list[Result]:
+    """The rows that a tables command measured in a folder.
 
     Raises:
-      InputError: no finished run, or one of a measure that is not known here.
+      InputError: it holds none, or the file is not of this form.
     """
     path = Path(folder) / "result.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"paper", "model", "preset", "dataset", "metric", "seeds", "reproduces", "smoke"} - content.keys()
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}: is no result of a finished run; train to the end first.") from error
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        missing = set().union(*(_NEEDED - row.keys() for row in rows))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: is no result of a tables command; run one of python -m PAPER.tables.") from error
     if missing:
-        raise InputError(f"{path}: lacks {', '.join(sorted(missing))}; train again with this version.")
-    if content["metric"] not in SCORES:
-        raise InputError(f"{path}: measures '{content['metric']}'; known are {', '.join(SCORES)}.")
-    return Result(Path(folder), content)
+        raise InputError(f"{path}: lacks {', '.join(sorted(missing))}; run the tables command again.")
+    for row in rows:
+        if any(Path(name).is_absolute() or ".." in Path(name).parts for name in row["predictions"]):
+            raise InputError(f"{path}: has predictions outside of its folder ({row['row']}); run the command again.")
+    return [Result(Path(folder), row) for row in rows]
 
 
 def read_results(folder) -> list[Result]:
-    """Every run in a folder of results, by path."""
-    return [read_result(path.parent) for path in sorted(Path(folder).glob("*/*/result.json"))]
+    """Every row in a folder of results, by path."""
+    paths = sorted(Path(folder).glob("*/*/result.json"))
+    return [result for path in paths for result in read_result(path.parent)]
 
 
 def add(run, results) -> Path:
-    """Takes a finished run's small files over into a folder of results; returns their place there.
+    """Takes the rows of a tables command's folder over into a folder of results; returns their place there.
+
+    Rows of smoke runs stay behind.
 
     Raises:
-      InputError: no finished run, a smoke run, or figures that are not those of the stored predictions.
+      InputError: no result, rows of several papers, nothing but smoke runs, or predictions that are missing.
     """
-    result = read_result(run)
-    content = result.content
-    if content["smoke"]:
-        raise InputError(f"{run}: is a smoke run, trained for fewer epochs than configured; train it to the end.")
-    if not np.allclose(result.recomputed(), result.scores, rtol=0, atol=1e-6):
-        raise InputError(f"{run}: its figures are not those of its predictions; train it again.")
-    name = f"{content['model']}-{content['preset']}-{content['dataset']}"
-    place = Path(results) / content["paper"] / name
+    rows = [result for result in read_result(run) if not result.content["smoke"]]
+    if not rows:
+        raise InputError(f"{run}: has smoke runs only, trained for fewer epochs than configured; leave out --epochs.")
+    papers, datasets = ({result.content[name] for result in rows} for name in ("paper", "our_dataset"))
+    if len(papers) > 1:
+        raise InputError(f"{run}: holds rows of {', '.join(sorted(papers))}; give each paper's tables a folder.")
+    for path in (path for result in rows for path in result.predictions):
+        if not path.is_file():
+            raise InputError(f"{path}: is missing; run the tables command again.")
+    place = Path(results) / papers.pop() / f"{min(datasets)}-{rows[0].content['preset']}"
     shutil.rmtree(place, ignore_errors=True)
     with atomic_folder(place) as temporary:
-        shutil.copyfile(Path(run) / "result.json", temporary / "result.json")
-        for seed in content["seeds"]:
-            source = Path(f"seed-{seed['seed']}") / "predictions.npz"
-            (temporary / source).parent.mkdir()
-            shutil.copyfile(Path(run) / source, temporary / source)
+        text = json.dumps({"rows": [result.content for result in rows]}, indent=2)
+        (temporary / "result.json").write_text(text + "\n", encoding="utf-8")
+        for name in {name for result in rows for name in result.content["predictions"]}:
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(Path(run) / name, temporary / name)
     return place
 
 
 def as_markdown(results: Iterable[Result], parity: Mapping[str, Mapping] | None = None) -> str:
     """The whole of RESULTS.md."""
-    runs: list[Result] = []
+    results = list(results)
+    runs: list[tuple] = []
     sections = []
     for paper, title in PAPERS.items():
-        own = [result for result in results if result.content["paper"] == paper]
         sections.append(f"## {paper}: {title}\n")
         for table in dict.fromkeys(figure.table for figure in published.rows(paper)):
-            sections.append(f"### {table}\n\n{_table(published.rows(paper, table), own, runs)}")
-    made = [("run", "scores of the seeds", "command", "date", "commit", "configuration")]
-    made += [_made(number, result) for number, result in enumerate(runs, start=1)]
-    return "\n".join(
-        [
-            _HEAD,
-            *sections,
-            f"## How ours were made\n\n{published.markdown(made)}",
-            *([_parity(parity)] if parity else []),
-        ]
-    )
+            sections.append(f"### {table}\n\n{_table(published.rows(paper, table), results, runs)}")
+    made = [("run", "model", "seeds", "parameters", "configuration", "predictions", "command", "date", "commit"), *runs]
+    numbered = [(f"[{number}]" if number else line[0], *line[1:]) for number, line in enumerate(made)]
+    sections.append(f"## How ours were made\n\n{published.markdown(numbered)}")
+    if parity:
+        sections.append(_parity(parity))
+    return "\n".join([_HEAD, *sections])
 
 
 _HEAD = """# Results
@@ -145,49 +145,58 @@ stored predictions by a test.
 """
 
 
-def _table(figures: Iterable[published.Figure], results: list[Result], runs: list[Result]) -> str:
+def _table(figures: Iterable[published.Figure], results: list[Result], runs: list[tuple]) -> str:
     """One table of a paper; every run that it shows is appended to `runs`, once."""
     lines = [("row", "paper's data", "metric", "paper", "ours", "our data", "run")]
-    for figure in figures:
-        place = [figure.table, figure.row]
-        found = [result for result in results if place in result.content["reproduces"]]
+    for figure in (part for whole in figures for part in whole.parts):
+        found = [result for result in results if result.is_of(figure)]
+        # A figure on made-up clips does not take the place of one on the paper's data.
         head = (figure.row, figure.dataset, figure.metric, figure.value)
-        if not any(result.content["dataset"] != "rendered" for result in found):
-            lines.append((*head, f"not run: needs {figure.dataset}", "", ""))
+        if all(result.is_rendered for result in found):
+            lines.append((*head, _why_not(figure), "", ""))
         for result in found:
-            if result not in runs:
-                runs.append(result)
-            lines.append((*head, _ours(result, figure), _data(result), f"[{runs.index(result) + 1}]"))
+            made = _made(result)
+            if made not in runs:
+                runs.append(made)
+            ours = published.mean_text(tuple(result.content["ours"]), figure.value)
+            lines.append((*head, ours, result.content["our_data"], f"[{runs.index(made) + 1}]"))
     return published.markdown(lines)
 
 
-def _ours(result: Result, figure: published.Figure) -> str:
-    scale = 100 if "%" in figure.metric else 1
-    return published.mean_text(tuple(scale * score for score in result.scores), figure.value)
+def _why_not(figure: published.Figure) -> str:
+    """Why there is no figure of ours on the paper's data."""
+    if figure.is_quoted:
+        return "not run: the paper quotes it"
+    if figure.metric == "params M":
+        return f"`python -m {figure.paper}.tables --params`"
+    return f"not run: needs {figure.dataset}"
 
 
-def _data(result: Result) -> str:
+def _made(result: Result) -> tuple[str, ...]:
+    """A run's line in the table of runs, whose first cell becomes its number."""
     content = result.content
-    data = "rendered test bed" if content["dataset"] == "rendered" else content["dataset"]
-    return f"{data}, {content['clips']['test']} clips"
-
-
-def _made(number: int, result: Result) -> tuple[str, ...]:
-    content = result.content
-    scores = ", ".join(f"{score:.4f}" for score in result.scores)
-    commit = (content["commit"] or "unknown")[:12]
-    return f"[{number}]", scores, f"`{content['command']}`", content["date"][:10], commit, content["configuration"]
+    return (
+        "",
+        content["model"],
+        ", ".join(map(str, content["seeds"])),
+        f"{content['parameters']:,}",
+        content["configuration"],
+        f"`{content['paper']}/{result.folder.name}/{Path(content['predictions'][0]).parent.parent}`",
+        f"`{content['command']}`",
+        content["date"][:10],
+        (content["commit"] or "unknown")[:12],
+    )
 
 
 def _parity(parity: Mapping[str, Mapping]) -> str:
-    lines = [("system", "compared", "largest difference", "allowed")]
+    lines = [("golden file", "compared", "largest difference", "allowed")]
     for name, measured in sorted(parity.items()):
-        system, _, array = name.partition(" ")
-        lines.append((system, array, f"{measured['difference']:.1e}", f"{measured['allowed']:.0e}"))
+        file, _, array = name.partition(" ")
+        lines.append((file, array, f"{measured['difference']:.1e}", f"{measured['allowed']:.0e}"))
     return (
         "## Agreement with the authors' implementations\n\nLargest difference to what the authors' own code gives "
-        "for the same inputs and weights, measured by the golden tests\n(`AV_REFERENCE_DIR=... pytest -m golden`).\n\n"
-        f"{published.markdown(lines)}"
+        "for the same inputs and weights, measured by the golden tests\n(`AV_REFERENCE_DIR=... pytest -m golden "
+        f"--parity results/parity.json`).\n\n{published.markdown(lines)}"
     )
 
 
@@ -196,7 +205,7 @@ class Settings:
     """Where results lie and go."""
 
     add: tuple[Path, ...] = ()
-    """Folders of finished runs to take over into the results first."""
+    """Folders of tables commands to take over into the results first."""
     results: Path = Path("results")
     """Folder of result files."""
     out: Path = Path("RESULTS.md")
@@ -214,4 +223,4 @@ def main(settings: Settings) -> None:
     results = read_results(settings.results)
     with atomic_path(settings.out) as temporary:
         temporary.write_text(as_markdown(results, known), encoding="utf-8")
-    print(f"{settings.out} holds {len(results)} of our runs beside the papers' figures")
+    print(f"{settings.out} holds {len(results)} of our figures beside the papers'")

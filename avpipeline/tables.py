@@ -5,6 +5,8 @@ predictions, that the other rows go on where one cannot be measured, and how it 
 """
 
 import dataclasses
+import json
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -21,11 +23,9 @@ class Line:
 
     Attributes:
       figure: the paper's.
-      model: which of the package's models.
       measured: our figure, selected on validation.
-      configuration: its hash.
-      parameters: of the model.
-      predictions: for each seed the file that `measured` is computed from.
+      result: of the model's finished runs; what `avpipeline.runs.run` gave.
+      predictions: the files that `measured` is computed from.
       smoke: trained for fewer epochs than the configuration has.
       note: what a reader must know, e.g. that the paper gives two rows one system; "" where there is nothing.
       best_on_test: for each seed the best that the test split reached at any validation, in the metric's unit;
@@ -33,14 +33,27 @@ class Line:
     """
 
     figure: published.Figure
-    model: str
     measured: published.Measured
-    configuration: str
-    parameters: int
+    result: Mapping
     predictions: tuple[Path, ...]
     smoke: bool
     note: str = ""
     best_on_test: tuple[float, ...] = ()
+
+    @property
+    def model(self) -> str:
+        """Which of the package's models."""
+        return self.result["model"]
+
+    @property
+    def configuration(self) -> str:
+        """Its hash."""
+        return self.result["configuration"]
+
+    @property
+    def parameters(self) -> int:
+        """How many the model has."""
+        return self.result["seeds"][0]["parameters"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +72,11 @@ class NotRun:
     is_failure: bool = True
 
 
+def predictions_of(result: Mapping, folder: Path) -> tuple[Path, ...]:
+    """For each seed of the runs in a folder the file that its figure is computed from."""
+    return tuple(Path(folder) / f"seed-{seed['seed']}" / "predictions.npz" for seed in result["seeds"])
+
+
 def line_of(figure: published.Figure, result: Mapping, folder: Path, *, data: str, smoke: bool, note: str = "") -> Line:
     """The line of a figure in percent from the finished runs of one model.
 
@@ -70,11 +88,9 @@ def line_of(figure: published.Figure, result: Mapping, folder: Path, *, data: st
     seeds = result["seeds"]
     return Line(
         figure=figure,
-        model=result["model"],
         measured=published.Measured(tuple(100 * seed["test"] for seed in seeds), data),
-        configuration=result["configuration"],
-        parameters=seeds[0]["parameters"],
-        predictions=tuple(Path(folder) / f"seed-{seed['seed']}" / "predictions.npz" for seed in seeds),
+        result=result,
+        predictions=predictions_of(result, folder),
         smoke=smoke,
         note=note,
         best_on_test=tuple(100 * seed["best_on_test"] for seed in seeds if "best_on_test" in seed),
@@ -134,6 +150,7 @@ def measure_rows(
             print(lines[-1].measured, flush=True)
         # After each row, so that an interrupted command leaves what it has.
         written = write_tables(folder, name, lines)
+        write_results(folder, [line for line in lines if isinstance(line, Line)])
     print(f"\n{as_markdown(lines)}\n{' and '.join(map(str, written))} hold this; the runs are in {folder}")
     return not any(isinstance(line, NotRun) and line.is_failure for line in lines)
 
@@ -189,6 +206,40 @@ def write_tables(folder, name: str, lines: Sequence[Line | NotRun]) -> tuple[Pat
     with atomic_path(paths[1]) as temporary:
         pd.DataFrame([_record(line) for line in lines]).to_csv(temporary, index=False)
     return paths
+
+
+def write_results(folder, lines: Sequence[Line]) -> None:
+    """Writes the measured rows into result.json of `folder`, beside those that earlier commands measured there.
+
+    RESULTS.md is made from such files, see `avpipeline.results`.
+    """
+    path = Path(folder) / "result.json"
+    earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    rows = {_identity(row): row for row in (*earlier, *(_result(line, path.parent) for line in lines))}
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps({"rows": list(rows.values())}, indent=2) + "\n", encoding="utf-8")
+
+
+def _identity(row: Mapping) -> tuple[str, ...]:
+    return tuple(row[name] for name in ("paper", "table", "row", "dataset", "metric"))
+
+
+def _result(line: Line, folder: Path) -> dict:
+    """What result.json says of a row: which of the paper's figures it is, ours one a seed, and how they were made."""
+    result = line.result
+    made = {name: result[name] for name in ("model", "preset", "configuration", "command", "date", "commit")}
+    return {
+        **dataclasses.asdict(line.figure),
+        "ours": list(line.measured.values),
+        "our_data": line.measured.data,
+        "our_dataset": result["dataset"],
+        "seeds": [seed["seed"] for seed in result["seeds"]],
+        "parameters": line.parameters,
+        "predictions": [os.path.relpath(path, folder) for path in line.predictions],
+        "smoke": line.smoke,
+        "note": line.note,
+        **made,
+    }
 
 
 def _record(line: Line | NotRun) -> dict:

@@ -34,10 +34,8 @@ def measure(table_runs: TableRuns, figure: published.Figure) -> Line | NotRun:
     watched = tuple(100 * seed["best_on_test"] for seed in seeds) if figure.table == "Table 1" else ()
     return Line(
         figure=figure,
-        model=reading.model,
         measured=published.Measured(measured(reading.measure, trained.predictions), trained.data),
-        configuration=trained.result["configuration"],
-        parameters=seeds[0]["parameters"],
+        result=trained.result,
         predictions=trained.predictions,
         smoke=trained.smoke,
         note=_note(figure, dataset),

@@ -7,7 +7,7 @@ import tensorflow as tf
 from avpipeline import published
 from avpipeline.cli import run
 from avpipeline.errors import InputError
-from avpipeline.tables import Line, chosen_rows, line_of, measure_rows
+from avpipeline.tables import Line, chosen_rows, measure_rows
 from jca.rows import AVE_ROWS, ROWS, SHARED
 from jca.table_runs import Settings, train_ave_model, train_model
 
@@ -27,12 +27,8 @@ def measure(settings: Settings, figure: published.Figure) -> Line:
     """Trains what reproduces one figure, or goes on with it, or finds it finished."""
     place = (figure.table, figure.row)
     if place in AVE_ROWS:
-        trained = train_ave_model(settings, AVE_ROWS[place], figure)
-        note = "a model of ave, with that paper's recipe"
-    else:
-        trained = train_model(settings, ROWS[place])
-        note = _note(place)
-    return line_of(figure, trained.result, trained.folder, data=trained.data, smoke=trained.smoke, note=note)
+        return train_ave_model(settings, AVE_ROWS[place]).line(figure, "a model of ave, with that paper's recipe")
+    return train_model(settings, ROWS[place]).line(figure, _note(place))
 
 
 def _note(place: tuple[str, str]) -> str:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from avpipeline import published
 from avpipeline.cli import run
 from avpipeline.errors import InputError
+from avpipeline.table_runs import TableSettings
 from avpipeline.tables import Line, NotRun, chosen_rows, line_of, measure_rows
 from mafnet import train
 from mafnet.config import PRESETS
@@ -21,15 +22,14 @@ _OTHER_FEATURES = "dmrn_vgg"
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(TableSettings):
     """Settings of a tables command."""
+
+    paper = "mafnet"
 
     table: Literal[(*TABLES, "all")] = "all"
     """Which table of the paper; Table 1 brings the published figures of networks trained end to end with it."""
-    rows: tuple[str, ...] = ()
-    """Which of its rows, by the names printed. [default: all]"""
     preset: Literal[PRESETS] = "code"
-    """What the authors' code does, or what the paper says where they differ."""
     dataset: Literal[DATASETS] | None = None
     """What to train and measure on; with a real dataset, the rows of the others are listed as not run. [default: "ave"
     with --data, else "rendered"]"""
@@ -39,23 +39,10 @@ class Settings:
     """The same with VGG-19 and VGGish embeddings, for the row DMRN (their feat.). [default: --data]"""
     classes: Literal[KINETICS_LISTS] = 32
     """Kinetics-Sounds: which of its lists of classes."""
-    seeds: int = 1
-    """How many seeds to train for each row, counted up from --seed."""
-    seed: int = 0
-    """The first seed."""
-    epochs: int | None = None
-    """Epochs of every row instead of its own number; a row trained for fewer is marked "smoke"."""
-    out: Path | None = None
-    """Folder of the tables and all runs; the same command goes on where it was cut off.
-    [default: runs/mafnet/tables/DATASET-PRESET]"""
 
     @property
     def chosen_dataset(self) -> str:
         return self.dataset or ("ave" if self.data else "rendered")
-
-    @property
-    def folder(self) -> Path:
-        return self.out or Path("runs") / "mafnet" / "tables" / f"{self.chosen_dataset}-{self.preset}"
 
 
 def main(settings: Settings) -> int:
@@ -92,8 +79,7 @@ def measure(settings: Settings, figure: published.Figure) -> Line | NotRun:
 
 
 def run_settings(settings: Settings, model: str) -> train.Settings:
-    """The training command's settings for one model; runs of another length do not get in its way."""
-    length = "" if settings.epochs is None else f"-{settings.epochs}-epochs"
+    """The training command's settings for one model."""
     own = train.settings_for(
         model,
         settings.preset,
@@ -102,11 +88,9 @@ def run_settings(settings: Settings, model: str) -> train.Settings:
         classes=settings.classes,
         seeds=settings.seeds,
         seed=settings.seed,
-        out=settings.folder / f"{model}{length}",
+        out=settings.run_folder(model),
     )
-    if settings.epochs is None:
-        return own
-    return dataclasses.replace(own, training=dataclasses.replace(own.training, epochs=settings.epochs))
+    return settings.shortened(own)
 
 
 def note(figure: published.Figure, dataset: str) -> str:

@@ -2,9 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -20,7 +17,6 @@ from avpipeline.datasets.rendered import RenderedSettings
 from avpipeline.datasets.rendered_youtube8m import rendered_youtube8m
 from avpipeline.youtube8m.writing import write_shards
 
-ROOT = Path(__file__).parents[1]
 FEW = RenderedSettings(train=10, val=4, test=4)
 
 
@@ -168,10 +164,3 @@ def test_damaged_records_are_skipped_and_told_only_when_asked(tmp_path, capsys):
     with pytest.warns(UserWarning, match="skipped the last .* bytes"):
         assert command(*words, "--out", tmp_path / "two", "--skip-corrupt") == 0
     assert f"{shard}: skipped the last" in capsys.readouterr().out
-
-
-def test_the_command_is_a_script_too():
-    words = ["attendfusion/train.py", "--version"]
-    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == f"python -m attendfusion.train {runs.__version__}"

@@ -1,9 +1,6 @@
 """The training command: settings by preset and dataset, bad input, an end-to-end run on few rendered clips."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +9,6 @@ from ave import train
 from avpipeline import cli, metrics
 from avpipeline.datasets import rendered
 from avpipeline.datasets.rendered import RenderedSettings, rendered_split, rendered_weak_training
-
-ROOT = Path(__file__).parents[1]
 
 
 def command(*words):
@@ -94,13 +89,6 @@ def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):
     assert sentence in said
     assert said.startswith("python -m ave.train: error: ") and said.count("\n") == 1
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("words", [["-m", "ave.train"], ["ave/train.py"]])
-def test_module_and_script_both_start(words):
-    done = subprocess.run([sys.executable, *words, "--version"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == f"python -m ave.train {train.runs.__version__}"
 
 
 def test_unknown_model_lists_the_models(capsys):

@@ -5,8 +5,6 @@ import dataclasses
 import functools
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +19,6 @@ from avpipeline.errors import InputError
 from avpipeline.saved import ModelInfo, load_model
 from eventlayers import data, evaluate, train
 from eventlayers.data import Source, videos_of
-
-ROOT = Path(__file__).parents[1]
 
 
 def command(*words):
@@ -214,10 +210,3 @@ def test_bad_input_is_one_sentence(words, sentence, few_clips, capsys, tmp_path)
     said = capsys.readouterr().err.replace("\r", "\n")
     assert sentence in said
     assert len([line for line in said.splitlines() if "error" in line]) == 1
-
-
-def test_script_starts_as_the_module_does():
-    words = [sys.executable, "eventlayers/train.py", "--version"]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == f"python -m eventlayers.train {runs.__version__}"

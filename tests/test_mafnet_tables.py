@@ -64,7 +64,8 @@ def recorded(monkeypatch, tmp_path):
     def pretend(settings, *, watch_test=False):
         asked.append(settings)
         seeds = [{"seed": seed, "test": 0.5 + 0.1 * seed, "parameters": 7, "best_on_test": 0.75} for seed in (0, 1)]
-        result = {"model": settings.model, "configuration": "c0ffee", "seeds": seeds}
+        made = {"preset": "code", "dataset": "rendered", "command": "", "date": "", "commit": None}
+        result = {"model": settings.model, "configuration": "c0ffee", **made, "seeds": seeds}
         return train.Trained(result, (tmp_path / "predictions.npz",), tmp_path / "best.keras", [1, 2, 3])
 
     monkeypatch.setattr(train, "train", pretend)

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,6 @@ from avpipeline.datasets import rendered
 from avpipeline.datasets.rendered import RenderedSettings, rendered_video_split
 from mafnet import data, train
 
-ROOT = Path(__file__).parents[1]
 FEW = RenderedSettings(train=10, val=4, test=4)
 
 
@@ -187,12 +184,6 @@ def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):
     assert sentence in said
     assert said.startswith("python -m mafnet.train: error: ") and said.count("\n") == 1
     assert not (tmp_path / "out").exists()
-
-
-def test_script_starts_as_the_module_does():
-    done = subprocess.run([sys.executable, "mafnet/train.py", "--version"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == f"python -m mafnet.train {runs.__version__}"
 
 
 def test_unknown_model_lists_the_models(capsys):
