@@ -65,6 +65,8 @@ def shared_cache(tmp_path_factory):
     """One cache for all, as a user has: the clips are rendered once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AVPIPELINE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        # They run one after the other and may have every core.
+        patch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
         from avpipeline.datasets import load_split
 
         for name in ("train", "val", "test"):
