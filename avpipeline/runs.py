@@ -344,12 +344,15 @@ def _command() -> str:
 
 def _commit() -> str | None:
     """The commit of the checkout that this code runs from, with '+' where files differ; None elsewhere."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve()
 
     def git(*words):
-        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        words = ["git", *words]
+        return subprocess.run(words, cwd=here.parent, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
+        # An installed copy may lie in a virtual environment inside of somebody else's checkout.
+        git("ls-files", "--error-unmatch", here.name)
         changed = git("status", "--porcelain", "--untracked-files=no")
         return git("rev-parse", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):

@@ -51,7 +51,7 @@ def test_command_writes_result_weights_logs_and_predictions(few_clips, tmp_path,
     for name in ("best.keras", "log.csv", "curves.png", "predictions.npz"):
         assert (tmp_path / "seed-0" / name).exists()
     stored = recomputed(tmp_path / "seed-0" / "predictions.npz")
-    for name in ("gap", "hit_at_one", "perr", "mean_ap"):
+    for name in ("gap", "f1", "hit_at_one", "perr", "mean_ap"):
         np.testing.assert_allclose(stored[name], seed["figures"][name], atol=1e-6)
 
 

@@ -288,3 +288,23 @@ def test_a_start_that_does_not_fit_is_refused(finished, tmp_path):
     other = train.experiment(other, synthetic_splits())
     with pytest.raises(InputError, match="'av_att' and 'ed_tcn' have no layer in common"):
         other.start(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="ed_tcn"), 0)
+
+
+def test_commit_is_that_of_this_codes_checkout_only(tmp_path, monkeypatch):
+    """Installed into a virtual environment inside of somebody else's checkout, the code has none."""
+
+    def git(*words):
+        name = ("-c", "user.name=n", "-c", "user.email=e")
+        done = subprocess.run(["git", *name, *words], cwd=tmp_path, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    (tmp_path / "runs.py").write_text("")
+    git("init")
+    git("commit", "--allow-empty", "-m", "theirs")
+    monkeypatch.setattr(runs, "__file__", str(tmp_path / "runs.py"))
+    assert runs._commit() is None
+    git("add", "runs.py")
+    git("commit", "-m", "ours")
+    assert runs._commit() == git("rev-parse", "HEAD")
+    (tmp_path / "runs.py").write_text("changed")
+    assert runs._commit() == git("rev-parse", "HEAD") + "+"
