@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from avpipeline.clips import FrameFormat, clip_inputs
-from avpipeline.datasets import VIDEO_DATASETS, read_video_list
+from avpipeline.datasets import VIDEO_DATASETS, read_video_list, require_folder
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.llp import one_of_each
 from avpipeline.datasets.rendered import RenderedSettings, rendered_clips
@@ -76,8 +76,8 @@ def require_source(source: Source) -> None:
     given = source.lists or source.clips
     if source.dataset in RENDERED and given:
         raise InputError(f"{given}: the rendered data is made here; leave out --data and --clips, or name a dataset.")
-    if source.dataset not in RENDERED and source.lists is None:
-        raise InputError(f"dataset '{source.dataset}': needs the folder of its files (--data); see docs/datasets.md.")
+    if source.dataset not in RENDERED:
+        require_folder(source.dataset, source.lists)
 
 
 def videos_of(source: Source, name: str) -> Videos:

@@ -8,7 +8,6 @@ from ave.evaluate import per_class_table, require_fit, write_evaluation
 from avpipeline import metrics, runs
 from avpipeline.cli import run
 from avpipeline.datasets.base import Split
-from avpipeline.errors import InputError
 from avpipeline.saved import ModelInfo, load_model
 from mafnet.config import ModelConfig
 from mafnet.data import DATASETS, KINETICS_LISTS, load_split
@@ -64,8 +63,6 @@ def load_split_for(settings: SplitSettings, info: ModelInfo) -> Split:
     Raises:
       InputError: the data is missing or wrong, or has other classes or features than the model was trained on.
     """
-    if settings.chosen_dataset == "rendered" and settings.data:
-        raise InputError(f"{settings.data}: the rendered data is made here; leave out --data or --dataset.")
     shapes = {f"{name}_shape": feature.shape for name, feature in info.features.items()}
     network = ModelConfig(modalities=tuple(info.features), **shapes)
     where = {"data_dir": settings.data, "fold": settings.fold, "classes": settings.classes}
