@@ -19,7 +19,6 @@ from ave.config import (
     model_config,
     train_config,
 )
-from ave.evaluate import require_fit
 from ave.models import segment_classifier
 from ave.predict import forward_of, probabilities
 from ave.rows import rows_of
@@ -31,6 +30,7 @@ from avpipeline.datasets import load_split, load_weak_training
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
+from avpipeline.evaluation import require_fit
 from avpipeline.files import sha256_file
 from avpipeline.predictions import Predictor, predict_file, write_prediction
 from avpipeline.saved import ModelInfo, load_model

@@ -4,10 +4,11 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from ave.evaluate import per_class_table, require_fit, write_evaluation
-from avpipeline import metrics, runs
+from ave.evaluate import report
+from avpipeline import runs
 from avpipeline.cli import run
 from avpipeline.datasets.base import Split
+from avpipeline.evaluation import require_fit
 from avpipeline.saved import ModelInfo, load_model
 from mafnet.config import ModelConfig
 from mafnet.data import DATASETS, KINETICS_LISTS, load_split
@@ -47,14 +48,7 @@ def main(settings: Settings) -> None:
     """Measures a saved model on a split: video accuracy, accuracy of each class, confusion matrix."""
     model, info = load_model(settings.weights, paper="mafnet")
     split = load_split_for(settings, info)
-    predictions = runs.predict(model, split)
-    accuracy = metrics.segment_accuracy(split.labels, predictions)
-    table = per_class_table(split, predictions)
-    write_evaluation(settings.out, settings.weights, info, split, predictions, table)
-    print(table.to_string(index=False, float_format="{:.3f}".format, na_rep="-"))
-    print(f"\n{info.model} (trained on {info.dataset}) on {split.dataset}, {split.name}: ", end="")
-    print(f"{100 * accuracy:.2f} % of {len(split)} videos right")
-    print(f"Tables, confusion matrix and predictions are in {settings.out}")
+    report(settings.out, settings.weights, info, split, runs.predict(model, split))
 
 
 def load_split_for(settings: SplitSettings, info: ModelInfo) -> Split:

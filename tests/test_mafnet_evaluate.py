@@ -102,7 +102,7 @@ def test_tables_say_what_the_predictions_say(tmp_path, split, loads, capsys):
 def test_the_split_follows_from_flags_and_the_features_from_the_model(tmp_path, loads, monkeypatch, words, asked):
     write_model(tmp_path / "model.keras", "visual")
     monkeypatch.setattr(evaluate.runs, "predict", lambda model, split: split.labels)
-    monkeypatch.setattr(evaluate, "write_evaluation", lambda *_: None)
+    monkeypatch.setattr(evaluate, "report", lambda *_: None)
     assert command(tmp_path, *words) == 0
     ((dataset, name, data, fold, classes, modalities, shape),) = loads
     assert (dataset, name, data and "path", fold, classes) == asked
