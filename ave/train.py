@@ -187,14 +187,22 @@ def main(settings: Settings) -> None:
         tell_test_bed(settings, (*RENDERED_MODEL, *RENDERED_TRAINING))
     trained = experiment(settings)
     result = runs.run(trained, settings.folder, settings.all_seeds)
+    report(settings, trained, result, measured_on(settings, trained.test))
 
-    table, row = rows_of(settings.model)[0]
-    measured = published.Measured(
-        tuple(100 * seed["test"] for seed in result["seeds"]),
-        measured_on(settings, trained.test),
-    )
+
+def report(settings: TrainSettings, trained: runs.Experiment, result: dict, data: str) -> None:
+    """Prints ours beside the paper's figure and shows the first seed's model on an example.
+
+    Args:
+      settings: of the run.
+      trained: the experiment, of a model that labels segments.
+      result: what result.json holds.
+      data: what was measured on, in words.
+    """
+    table, row = trained.reproduces[0]
+    measured = published.Measured(tuple(100 * seed["test"] for seed in result["seeds"]), data)
     print(f"\n{settings.model}, preset {settings.preset}, {table} of the paper; ours selected on validation:\n")
-    print(published.comparison([(published.lookup("ave", table, row), measured)]))
+    print(published.comparison([(published.lookup(settings.paper, table, row), measured)]))
     draw_example(trained, settings.folder / f"seed-{settings.seed}" / "best.keras", settings.folder / "example")
     print(f"Result, weights, logs and pictures are in {settings.folder}")
 

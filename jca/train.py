@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from ave.train import data_in_words, draw_example, fitted
-from avpipeline import metrics, published, runs
+from ave.train import data_in_words, fitted, report
+from avpipeline import metrics, runs
 from avpipeline.cli import run
 from avpipeline.commands import TrainSettings, preset_defaults, tell_test_bed
 from avpipeline.datasets import load_split
@@ -148,14 +148,7 @@ def main(settings: Settings) -> None:
         tell_test_bed(settings, (*RENDERED_MODEL, *RENDERED_TRAINING))
     trained = experiment(settings)
     result = runs.run(trained, settings.folder, settings.all_seeds)
-
-    table, row = rows_of(settings.model)[0]
-    scores = tuple(100 * seed["test"] for seed in result["seeds"])
-    measured = published.Measured(scores, measured_on(settings, trained.test))
-    print(f"\n{settings.model}, preset {settings.preset}, {table} of the paper; ours selected on validation:\n")
-    print(published.comparison([(published.lookup("jca", table, row), measured)]))
-    draw_example(trained, settings.folder / f"seed-{settings.seed}" / "best.keras", settings.folder / "example")
-    print(f"Result, weights, logs and pictures are in {settings.folder}")
+    report(settings, trained, result, measured_on(settings, trained.test))
 
 
 def planned_epochs(settings: Settings) -> int:
