@@ -58,7 +58,7 @@ class Settings:
 
 
 def main(settings: Settings) -> int:
-    """Names the most probable labels of videos: texts, tables and a picture with those of some examples."""
+    """Names the most probable labels of videos: text and JSON, a table for records, a picture of some examples."""
     if settings.top < 1:
         raise InputError(f"--top {settings.top}: must be at least 1.")
     labellers = [

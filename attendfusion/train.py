@@ -1,4 +1,4 @@
-"""`python -m attendfusion.train`: trains one of the paper's networks and prints its figures beside the paper's."""
+"""`python -m attendfusion.train`: trains one of the paper's models and prints its figures beside the paper's."""
 
 import dataclasses
 from pathlib import Path
@@ -37,7 +37,7 @@ class Settings(TrainSettings):
     paper: ClassVar[str] = "attendfusion"
 
     model: Literal[tuple(MODELS)] = "attend_fusion"
-    """Which of the paper's networks."""
+    """Which of the paper's models."""
     preset: Literal[PRESETS] = "paper"
     """There is no public code, so there is only what the paper says."""
     out: Path | None = None
@@ -112,7 +112,7 @@ def fitted(network: ModelConfig, stream: Stream) -> ModelConfig:
 
 
 def main(settings: Settings) -> None:
-    """Trains a network of the paper, selects on validation, tests once; prints ours beside the paper's figures."""
+    """Trains a model of the Attend-Fusion paper, selects on validation, tests once; prints ours beside its figures."""
     if settings.records.name == "rendered":
         tell_test_bed(settings, (*RENDERED_MODEL, *RENDERED_TRAINING))
     records = load_records(settings.records, dataclasses.asdict(settings.network))

@@ -1,4 +1,4 @@
-"""`python -m eventlayers.train`: trains one of the paper's models and prints its figure beside the paper's."""
+"""`python -m eventlayers.train`: trains one of the paper's models and prints its figures beside the paper's."""
 
 import dataclasses
 import functools
@@ -233,7 +233,7 @@ def _start_from_backbones(settings: Settings) -> Callable[[keras.Model, int], No
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the paper, selects on validation, tests once; prints ours beside the paper's figures."""
+    """Trains a model of the event layers' paper, selects on validation, tests once; prints ours beside its figures."""
     require_source(settings.source)
     if settings.dataset in RENDERED:
         tell_test_bed(settings, (*RENDERED_MODEL, *RENDERED_TRAINING[settings.network.inputs]))

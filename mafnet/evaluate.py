@@ -21,7 +21,7 @@ class SplitSettings:
     weights: Path
     """The model: a .keras file written by python -m mafnet.train or python -m mafnet.convert."""
     dataset: Literal[DATASETS] | None = None
-    """What to read. [default: "ave" with --data, else "rendered"]"""
+    """What to measure on. [default: "ave" with --data, else "rendered"]"""
     data: Path | None = None
     """Folder with the dataset's official files and features."""
     split: Literal["train", "val", "test"] = "test"
