@@ -12,11 +12,10 @@ from avpipeline.cli import run
 from avpipeline.datasets.base import Split
 from avpipeline.evaluation import require_fit, stored, subject, write_classes, write_figures
 from avpipeline.files import atomic_path
-from avpipeline.moments import moment_backbones_for
 from avpipeline.saved import ModelInfo, load_model
 from eventlayers import analysis, pictures, voting
-from eventlayers.config import LAYERS, ModelConfig, saved_config
-from eventlayers.data import DATASETS, Source, Videos, load_split, trained_backbones, videos_of
+from eventlayers.config import LAYERS, saved_config
+from eventlayers.data import DATASETS, Source, Videos, backbones_of, load_split, videos_of
 from eventlayers.predict import DEFAULT_WEIGHTS, SECONDS, film
 
 
@@ -47,7 +46,8 @@ def main(settings: Settings) -> None:
     model, info = load_model(settings.weights, paper="eventlayers")
     config = saved_config(info.config)
     videos = videos_of(Source(settings.dataset or info.dataset, settings.data, settings.clips), settings.split)
-    split = load_split(videos, config, _backbones(settings, info, config))
+    backbones = None if config.inputs == "clips" else backbones_of(info.features, settings.from_backbones)
+    split = load_split(videos, config, backbones)
     require_fit(settings.weights, info, split)
     scores = runs.predict(model, split, batch_size=4 if config.inputs == "clips" else 64)
     measures = overall(split.labels, scores)
@@ -59,15 +59,6 @@ def main(settings: Settings) -> None:
         if settings.figure:
             write_most_activating(settings.out, videos, scores, settings.figure)
     print(f"Tables, pictures and scores are in {settings.out}")
-
-
-def _backbones(settings: Settings, info: ModelInfo, config: ModelConfig):
-    """What makes the features of a model on features; None for one on clips."""
-    if config.inputs == "clips":
-        return None
-    if settings.from_backbones:
-        return trained_backbones(settings.from_backbones)
-    return moment_backbones_for(info.features)
 
 
 def overall(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:

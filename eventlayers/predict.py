@@ -13,14 +13,13 @@ from avpipeline.cli import run
 from avpipeline.clips import clip_of
 from avpipeline.documents import head_json, head_lines, result_files
 from avpipeline.errors import InputError
-from avpipeline.features import require_same
-from avpipeline.moments import moment_backbones_for, moments_of
+from avpipeline.moments import moments_of
 from avpipeline.overlays import write_overlay
 from avpipeline.predictions import collected_warnings, for_each_file, missing_stream_notes
 from avpipeline.saved import ModelInfo, load_model
 from eventlayers import pictures
 from eventlayers.config import ModelConfig, saved_config
-from eventlayers.data import FRAME_FORMATS, trained_backbones
+from eventlayers.data import FRAME_FORMATS, backbones_of
 from eventlayers.layers import InstantEventLayer, correspondence
 from eventlayers.localization import sound_localization
 from eventlayers.models import ONSET_MASK, ONSETS, moment_features
@@ -82,11 +81,7 @@ class Predictor:
         config = saved_config(info.config)
         if config.inputs == "clips":
             return cls(_look_at_clips(model, config), info, config, weights)
-        if from_backbones:
-            backbones = trained_backbones(from_backbones)
-            require_same(info.features, backbones.features, str(from_backbones))
-        else:
-            backbones = moment_backbones_for(info.features, weights_dir=weights_dir)
+        backbones = backbones_of(info.features, from_backbones, weights_dir)
         return cls(lambda path, start: _scored(model, moments_of(path, backbones, start=start)), info, config, weights)
 
 
