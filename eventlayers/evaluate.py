@@ -38,7 +38,7 @@ class Settings:
     figure: int = 0
     """Also draw so many videos that activate each audio-visual layer most (the paper's Figure 6)."""
     out: Path = Path("runs") / "eventlayers" / "evaluate"
-    """Folder for the tables, pictures and scores."""
+    """Folder for the tables, pictures and predictions."""
 
 
 def main(settings: Settings) -> None:
@@ -58,7 +58,7 @@ def main(settings: Settings) -> None:
         print(write_layers(settings.out, videos, scores))
         if settings.figure:
             write_most_activating(settings.out, videos, scores, settings.figure)
-    print(f"Tables, pictures and scores are in {settings.out}")
+    print(f"Tables, pictures and predictions are in {settings.out}")
 
 
 def overall(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
