@@ -1,12 +1,12 @@
 """The numbers of "Attend-Fusion: Efficient Audio-Visual Fusion for Video Classification" (Awan et al., 2024).
 
 Paper     https://arxiv.org/abs/2408.14441
-Command   python -m attendfusion.train --dataset youtube8m --data DIR
+Command   python -m attendfusion.train --model attend_fusion --dataset youtube8m --data DIR --seeds 3
 Expected  80.55 % GAP and 75.64 % F1 on YouTube-8M with 72 million parameters (Table 1, Attend-Fusion)
 Cost      20 epochs; one video of two tokens is 0.25 GFLOP forward; AdamW keeps 3 x 288 MB for its 72 M parameters
 
-No code is public: this is a reconstruction whose test is the paper's parameter counts. So there is one preset, "paper";
-"rendered" is what the default run on the rendered clips uses instead of the published sizes.
+There is no public code, so there is one preset, "paper"; the test of this reconstruction is the paper's parameter
+counts. "rendered" is what the default run on the rendered clips uses instead of the published sizes.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ BASELINE_WIDTH, PROPOSED_WIDTH = 8000, 2048
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """Sizes and switches of a network; the model's name decides the first six, which `layers.BLOCKS` explains."""
+    """Sizes and switches of a video classifier; the model's name decides the first six (see `models.BLOCKS`)."""
 
     modalities: tyro.conf.Suppress[tuple[str, ...]] = ("audio", "visual")
     """The inputs."""
@@ -80,7 +80,7 @@ class TrainConfig:
     F1 on validation]"""
 
 
-# Baselines: Section 3.1 and Figure 2. Proposed: Section 3.2 and Figure 3. The blocks are in `layers.BLOCKS`.
+# Baselines: Section 3.1 and Figure 2. Proposed: Section 3.2 and Figure 3. The blocks are in `models.BLOCKS`.
 _BASELINE = {"width": BASELINE_WIDTH}
 _STAGE = ("self_attention", "fc")
 _SKIP_STAGE = ("self_attention", "fc_skip")

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from avpipeline.datasets import require_folder, require_no_folder
 from avpipeline.datasets.base import Stream
 from avpipeline.datasets.youtube8m import YouTube8M, load_youtube8m
-from avpipeline.errors import InputError
 from avpipeline.youtube8m import CorruptRecords
 
 
@@ -87,12 +87,10 @@ def load_records(settings: DataSettings, network: Mapping) -> Records:
 
 def _source(settings: DataSettings, tokens: str) -> YouTube8M:
     if settings.name == "rendered":
-        if settings.data:
-            raise InputError(f"{settings.data}: the rendered data is made here; leave out --data or --dataset.")
+        require_no_folder(settings.data)
         # Rendering brings decoders and networks that real features do not need.
         from avpipeline.datasets.rendered_youtube8m import rendered_youtube8m
 
         return rendered_youtube8m(level="frame" if tokens == "frames" else "video")
-    if settings.data is None:
-        raise InputError("dataset 'youtube8m': needs the folder of its shards (--data); see docs/datasets.md.")
+    require_folder("youtube8m", settings.data)
     return load_youtube8m(settings.data, num_classes=settings.num_classes, vocabulary=settings.vocabulary)

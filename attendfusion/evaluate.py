@@ -9,12 +9,11 @@ import pandas as pd
 
 from attendfusion.data import DataSettings, Records, load_records
 from attendfusion.evaluation import FIGURES, Evaluation, best_threshold, evaluate
-from avpipeline import runs
 from avpipeline.cli import run
-from avpipeline.datasets.base import Stream
 from avpipeline.errors import InputError
+from avpipeline.evaluation import subject, write_figures
 from avpipeline.features import require_same
-from avpipeline.files import atomic_path, make_folder
+from avpipeline.files import atomic_path
 from avpipeline.saved import ModelInfo, load_model
 
 
@@ -45,9 +44,12 @@ def main(settings: Settings) -> None:
         threshold = best_threshold(model, records.stream("val"))
     evaluation = evaluate(model, stream, threshold)
     outcome = evaluation.outcome()
-    _write(settings, info, stream, evaluation, outcome)
-    print(f"{info.model} (trained on {info.dataset}) on {stream.dataset}, {stream.name}, ", end="")
-    print(f"{len(outcome.arrays['ids'])} videos:")
+    write_figures(
+        settings.out, settings.weights, info, stream, outcome.arrays, {"figures": dict(outcome.figures)}
+    )
+    with atomic_path(settings.out / "per_label.csv") as temporary:
+        per_label_table(evaluation, info.class_names).to_csv(temporary, index=False)
+    print(f"{subject(info, stream)}: {len(outcome.arrays['ids'])} videos")
     print("\n".join(f"  {line}" for line in described(outcome.figures)))
     records.tell_skipped()
     print(f"The table of labels, the figures and the predictions are in {settings.out}")
@@ -91,28 +93,6 @@ def per_label_table(evaluation: Evaluation, class_names: tuple[str, ...]) -> pd.
                 "f1": 2 * right / (2 * right + wrong + missed),
             }
         )
-
-
-def _write(
-    settings: Settings, info: ModelInfo, stream: Stream, evaluation: Evaluation, outcome: runs.Outcome
-) -> None:
-    """Writes per_label.csv, predictions.npz and evaluation.json."""
-    out = make_folder(settings.out)
-    with atomic_path(out / "per_label.csv") as temporary:
-        per_label_table(evaluation, info.class_names).to_csv(temporary, index=False)
-    with atomic_path(out / "predictions.npz") as temporary:
-        np.savez_compressed(temporary, **outcome.arrays)
-    runs.write_json(
-        out / "evaluation.json",
-        {
-            "weights": str(settings.weights),
-            "model": info.to_json(),
-            "dataset": stream.dataset,
-            "split": stream.name,
-            "videos": len(outcome.arrays["ids"]),
-            "figures": dict(outcome.figures),
-        },
-    )
 
 
 if __name__ == "__main__":

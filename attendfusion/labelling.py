@@ -97,7 +97,7 @@ def media_frames(path, labeller: Labeller, extractors: Mapping[str, Extractor]) 
     with collected_warnings(path) as damage:
         about = media.probe(path)
         notes = stream_notes(about, extractors, labeller.info.model)
-        seconds = max(1, int(about.seconds + 0.5))
+        seconds = about.whole_seconds
         if seconds > MAX_FRAMES:
             notes.append(f"longer than {MAX_FRAMES} s: only the beginning is used, as in YouTube-8M")
             seconds = MAX_FRAMES

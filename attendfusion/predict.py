@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,10 +18,11 @@ from avpipeline.backbones import Extractor
 from avpipeline.cli import run
 from avpipeline.datasets.base import Stream
 from avpipeline.datasets.youtube8m import YouTube8M
+from avpipeline.documents import head_json, head_lines, result_files
 from avpipeline.errors import InputError
 from avpipeline.features import require_same
 from avpipeline.files import atomic_path, make_folder
-from avpipeline.predictions import for_each_file, head_lines, model_json
+from avpipeline.predictions import for_each_file
 from avpipeline.youtube8m import list_shards
 from avpipeline.youtube8m.files import first_record
 from avpipeline.youtube8m.records import Record
@@ -58,7 +58,7 @@ class Settings:
 
 
 def main(settings: Settings) -> int:
-    """Names the most probable labels of videos: texts, tables and a picture with those of some examples."""
+    """Names the most probable labels of videos: text and JSON, a table for records, a picture of some examples."""
     if settings.top < 1:
         raise InputError(f"--top {settings.top}: must be at least 1.")
     labellers = [
@@ -77,8 +77,7 @@ def main(settings: Settings) -> int:
         status = for_each_file(files, lambda path: label_file(path, labellers, extractors, settings, shown))
     if shown:
         info = labellers[0].info
-        title = f"{info.paper} {info.model}, trained on {info.dataset}"
-        examples(make_folder(settings.out) / "examples.png", shown[:_EXAMPLES], title=title)
+        examples(make_folder(settings.out) / "examples.png", shown[:_EXAMPLES], title=info.title)
     print(f"Results and a picture of examples are in {settings.out}")
     return status
 
@@ -95,29 +94,19 @@ def label_file(
     found = media_frames(path, labeller, extractors)
     document = as_json(found, labeller, settings.top)
     text = as_text(document)
-    out = make_folder(settings.out)
-    with atomic_path(out / f"{path.stem}.json") as temporary:
-        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    with atomic_path(out / f"{path.stem}.txt") as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    if len(shown) < _EXAMPLES:
-        probabilities = [each.probabilities(found.frames) for each in labellers]
-        shown.append(_example(path.stem, None, labellers, probabilities, settings.top, path))
+    with result_files(settings.out / path.stem, document, text, source=path):
+        if len(shown) < _EXAMPLES:
+            probabilities = [each.probabilities(found.frames) for each in labellers]
+            shown.append(_example(path.stem, None, labellers, probabilities, settings.top, path))
     return text
 
 
 def as_json(found: MediaFrames, labeller: Labeller, top: int) -> dict:
     """The result for one media file as JSON values."""
-    about, info = found.media, labeller.info
+    info = labeller.info
     labels = labeller.top(labeller.probabilities(found.frames), top)
     return {
-        "file": about.path.name,
-        "length": round(about.seconds, 3),
-        "has_audio": about.has_audio,
-        "has_video": about.has_video,
-        "notes": list(found.notes),
-        "model": model_json(info, labeller.weights),
-        "features": {modality: feature.to_json() for modality, feature in info.features.items()},
+        **head_json(found.media, found.notes, info, labeller.weights),
         "tokens": info.config["tokens"],
         "labels": [{"label": name, "probability": round(probability, 6)} for name, probability in labels],
     }
@@ -125,9 +114,7 @@ def as_json(found: MediaFrames, labeller: Labeller, top: int) -> dict:
 
 def as_text(document: Mapping) -> str:
     """The same result to read."""
-    lines = head_lines(document)
-    lines += [f"note: {note}" for note in document["notes"]]
-    lines += ["", "probability  label"]
+    lines = [*head_lines(document), "", "probability  label"]
     lines += [f"{label['probability']:<11.4f}  {label['label']}" for label in document["labels"]]
     return "\n".join(lines) + "\n"
 
@@ -209,9 +196,9 @@ def _frames(path: Path) -> np.ndarray | None:
     about = media.probe(path)
     if not about.has_video:
         return None
-    size = (_HEIGHT, max(1, round(_HEIGHT * about.width / about.height)))
+    rate, size = _FRAMES / about.seconds, about.size_at(_HEIGHT)
     # One frame in the middle of each third of the file.
-    return media.read_frames(path, frame_rate=_FRAMES / about.seconds, size=size, seconds=about.seconds)
+    return media.read_frames(path, frame_rate=rate, size=size, seconds=about.seconds)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""`python -m attendfusion.train`: trains one of the paper's networks and prints its figures beside the paper's."""
+"""`python -m attendfusion.train`: trains one of the paper's models and prints its figures beside the paper's."""
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import keras
 
@@ -23,33 +23,28 @@ from attendfusion.models import video_classifier
 from attendfusion.rows import row_of
 from attendfusion.training import compile_model
 from avpipeline import published, runs
-from avpipeline.cli import chosen, run
+from avpipeline.cli import run
+from avpipeline.commands import TrainSettings, preset_defaults, tell_test_bed
 from avpipeline.datasets.base import Stream
 from avpipeline.saved import ModelInfo
 from avpipeline.tables import described as described_data
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(TrainSettings):
     """Settings of a training command."""
 
+    paper: ClassVar[str] = "attendfusion"
+
     model: Literal[tuple(MODELS)] = "attend_fusion"
-    """Which of the paper's networks."""
+    """Which of the paper's models."""
     preset: Literal[PRESETS] = "paper"
-    """What the paper says; there is no public code."""
-    seeds: int = 1
-    """How many seeds to train, counted up from --seed."""
-    seed: int = 0
-    """The first seed."""
+    """There is no public code, so there is only what the paper says."""
     out: Path | None = None
     """Folder of the run; the same command goes on where it was cut off. [default: runs/attendfusion/MODEL-PRESET]"""
     records: DataSettings = DataSettings()
     network: ModelConfig = ModelConfig()
     training: TrainConfig = TrainConfig()
-
-    @property
-    def folder(self) -> Path:
-        return self.out or Path("runs") / "attendfusion" / f"{self.model}-{self.preset}"
 
 
 def settings_for(model: str, preset: str = "paper", dataset: str = "rendered", **changes) -> Settings:
@@ -75,7 +70,6 @@ def experiment(settings: Settings, records: Records | None = None) -> runs.Exper
     records = records or load_records(settings.records, dataclasses.asdict(settings.network))
     streams = {name: records.stream(name) for name in ("train", "val", "test")}
     network = fitted(settings.network, streams["train"])
-    features = {name: info.to_json() for name, info in streams["train"].features.items()}
     training = settings.training
 
     def build() -> keras.Model:
@@ -87,28 +81,20 @@ def experiment(settings: Settings, records: Records | None = None) -> runs.Exper
             threshold = best_threshold(model, streams["val"])
         return evaluate(model, stream, threshold).outcome()
 
+    info = ModelInfo(
+        paper="attendfusion",
+        model=settings.model,
+        preset=settings.preset,
+        class_names=streams["train"].class_names,
+        features=streams["train"].features,
+        dataset=settings.records.name,
+        config={**dataclasses.asdict(network), "scale": records.scale},
+    )
     return runs.Experiment(
         build=build,
-        info=ModelInfo(
-            paper="attendfusion",
-            model=settings.model,
-            preset=settings.preset,
-            class_names=streams["train"].class_names,
-            features=streams["train"].features,
-            dataset=settings.records.name,
-            config={**dataclasses.asdict(network), "scale": records.scale},
-        ),
+        info=info,
         **streams,
-        settings={
-            "paper": "attendfusion",
-            "model": settings.model,
-            "preset": settings.preset,
-            "dataset": settings.records.name,
-            "network": dataclasses.asdict(network),
-            "training": dataclasses.asdict(training),
-            "features": features,
-            "scale": records.scale,
-        },
+        settings=runs.settings_of(info, training, network=dataclasses.asdict(network), scale=records.scale),
         epochs=training.epochs,
         batch_size=training.batch_size,
         shuffle=training.shuffle,
@@ -126,14 +112,12 @@ def fitted(network: ModelConfig, stream: Stream) -> ModelConfig:
 
 
 def main(settings: Settings) -> None:
-    """Trains a network of the paper, selects on validation, tests once; prints ours beside the paper's figures."""
+    """Trains a model of the Attend-Fusion paper, selects on validation, tests once; prints ours beside its figures."""
     if settings.records.name == "rendered":
-        sizes = {**dataclasses.asdict(settings.network), **dataclasses.asdict(settings.training)}
-        changed = ", ".join(f"{name} {sizes[name]}" for name in (*RENDERED_MODEL, *RENDERED_TRAINING))
-        print(f"On the rendered test bed; instead of the published numbers: {changed}")
+        tell_test_bed(settings, (*RENDERED_MODEL, *RENDERED_TRAINING))
     records = load_records(settings.records, dataclasses.asdict(settings.network))
     trained = experiment(settings, records)
-    result = runs.run(trained, settings.folder, range(settings.seed, settings.seed + settings.seeds))
+    result = runs.run(trained, settings.folder, settings.all_seeds)
 
     table, row = row_of(settings.model)
     gap, f1, _ = published.lookup("attendfusion", table, row).parts
@@ -167,11 +151,7 @@ def measured_on(settings: Settings, test: Stream) -> str:
 
 def defaults(argv: list[str]) -> Settings:
     """The settings that the rest of the command line changes."""
-    first = chosen(argv, model="attend_fusion", preset="paper", dataset=None, data=None)
-    dataset = first["dataset"] or ("youtube8m" if first["data"] else "rendered")
-    known = first["model"] in MODELS and first["preset"] in PRESETS
-    # A name that does not exist is left to the parser, which lists those that do.
-    return settings_for(first["model"], first["preset"], dataset) if known else Settings()
+    return preset_defaults(argv, settings_for, unchanged=Settings(), with_data="youtube8m")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`python -m ave.convert CHECKPOINT OUT.keras`: the authors' checkpoints as Keras models."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -12,6 +13,7 @@ from ave.match_weights import convert_author_weights, is_author_file
 from avpipeline.cli import run
 from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.errors import InputError
+from avpipeline.features import FeatureInfo
 from avpipeline.saved import ModelInfo, save_model
 
 
@@ -35,27 +37,37 @@ def main(settings: Settings) -> None:
     print(written(settings, model))
 
 
-def info_of(paper: str, checkpoint: Path, model: keras.Model, config) -> ModelInfo:
+def info_of(
+    paper: str,
+    checkpoint: Path,
+    model: keras.Model,
+    config,
+    *,
+    class_names: Sequence[str] = CLASS_NAMES,
+    features: Mapping[str, FeatureInfo] = RELEASED_FEATURES,
+) -> ModelInfo:
     """What a model from an authors' checkpoint, trained on AVE, says of itself.
 
     Args:
       paper: the package that read it.
       config: the model's configuration, a dataclass.
+      class_names: AVE's, in the order of the model's outputs.
+      features: what it was trained on.
 
     Raises:
       InputError: it has other classes than AVE.
     """
-    if config.num_classes != len(CLASS_NAMES):
+    if config.num_classes != len(class_names):
         raise InputError(
-            f"{checkpoint}: has {config.num_classes} classes and AVE has {len(CLASS_NAMES)}, so their names are not "
+            f"{checkpoint}: has {config.num_classes} classes and AVE has {len(class_names)}, so their names are not "
             f"known; use {paper}.load_author_checkpoint and avpipeline.saved.save_model with your own names."
         )
     return ModelInfo(
         paper=paper,
         model=model.name,
         preset="code",
-        class_names=CLASS_NAMES,
-        features=RELEASED_FEATURES,
+        class_names=class_names,
+        features=features,
         dataset="ave",
         config=dataclasses.asdict(config),
     )

@@ -22,8 +22,9 @@ from avpipeline import runs
 from avpipeline.cli import run
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
+from avpipeline.evaluation import stored, subject, write_figures
 from avpipeline.features import require_same
-from avpipeline.files import atomic_path, make_folder
+from avpipeline.files import atomic_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,29 +54,16 @@ def main(settings: Settings) -> None:
     if table.empty:
         raise InputError(f"{split.dataset}, {split.name}: no event is shorter than its video; choose another split.")
     scores = {direction: exact_match(split.labels, distances, direction) for direction in DIRECTIONS}
-    out = make_folder(settings.out)
-    with atomic_path(out / "videos.csv") as temporary:
+    figures = {"videos": len(table), **scores, **without_looking(split.labels)}
+    write_figures(settings.out, settings.weights, info, split, stored(split, distances), figures)
+    with atomic_path(settings.out / "videos.csv") as temporary:
         table.to_csv(temporary, index=False)
-    with atomic_path(out / "predictions.npz") as temporary:
-        np.savez_compressed(temporary, ids=np.array(split.ids), labels=split.labels, predictions=distances)
-    runs.write_json(
-        out / "evaluation.json",
-        {
-            "weights": str(settings.weights),
-            "model": info.to_json(),
-            "dataset": split.dataset,
-            "split": split.name,
-            "videos": len(table),
-            **scores,
-            **without_looking(split.labels),
-        },
-    )
     print(by_length(table).to_string(index=False, float_format="{:.1f}".format))
-    print(f"\n{info.model} (trained on {info.dataset}) on {dataset}, {split.name}: {len(table)} short events")
+    print(f"\n{subject(info, split)}: {len(table)} short events")
     for direction, meaning in DIRECTIONS.items():
         print(f"{direction.upper()} ({meaning}): {100 * scores[direction]:.1f} % exact matches")
     print(without_looking_text(split.labels))
-    print(f"Table of videos, distances and result are in {out}")
+    print(f"Table of videos, distances and result are in {settings.out}")
 
 
 def per_video(split: Split, distances: np.ndarray) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """`python -m ave.match_predict`: where in a video a sound belongs, or where in its sound some pictures belong."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -14,8 +13,8 @@ from ave.match_weights import load_matcher
 from avpipeline import media, plots
 from avpipeline.backbones import Extractor, clip_features, extractor_for
 from avpipeline.cli import run
+from avpipeline.documents import model_json, result_files
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, make_folder, sha256_file
 from avpipeline.saved import ModelInfo
 
 OTHER = {"audio": "visual", "visual": "audio"}
@@ -111,25 +110,21 @@ def search(matcher: Matcher, file, start: int, end: int, *, query: str = "audio"
     for about, modality in ((asked, query), (searched, OTHER[query])):
         if not (about.has_audio if modality == "audio" else about.has_video):
             raise InputError(f"{about.path}: has no {WORDS[modality]}, which this query needs; give another file.")
-    total = _seconds(asked)
+    total = asked.whole_seconds
     if not 0 <= start < end <= total:
         raise InputError(f"{asked.path}: has seconds 0 to {total}, the query {start} to {end} is not part of them.")
-    if end - start >= _seconds(searched):
+    if end - start >= searched.whole_seconds:
         raise InputError(
-            f"{searched.path}: has {_seconds(searched)} s, so a query of {end - start} s has one place at most; "
+            f"{searched.path}: has {searched.whole_seconds} s, so a query of {end - start} s has one place at most; "
             "ask with a shorter one."
         )
     features = {
         query: _features(matcher, asked.path, query, start, end),
-        OTHER[query]: _features(matcher, searched.path, OTHER[query], 0, _seconds(searched)),
+        OTHER[query]: _features(matcher, searched.path, OTHER[query], 0, searched.whole_seconds),
     }
     distances = matcher.model({modality: rows[np.newaxis] for modality, rows in features.items()}, training=False)
     costs = np.asarray(window_costs(distances, [0], [end - start], _DIRECTION[query]))[0]
     return Search(searched, asked, query, start, end, costs[np.isfinite(costs)] / (end - start))
-
-
-def _seconds(about: media.MediaInfo) -> int:
-    return max(1, int(about.seconds + 0.5))
 
 
 def _features(matcher: Matcher, path: Path, modality: str, start: int, end: int) -> np.ndarray:
@@ -148,15 +143,12 @@ def _features(matcher: Matcher, path: Path, modality: str, start: int, end: int)
 
 def write_search(result: Search, matcher: Matcher, out) -> str:
     """Writes `STEM_QUERY_START-END.json`, `.txt`, which say the same, and `.png`; returns the text."""
-    out = make_folder(out)
-    stem = f"{result.searched.path.stem}_{result.query}_{result.start}-{result.end}"
+    source = result.searched.path
+    stem = Path(out) / f"{source.stem}_{result.query}_{result.start}-{result.end}"
     document = as_json(result, matcher)
     text = as_text(document)
-    with atomic_path(out / f"{stem}.json") as temporary:
-        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    _draw(result, matcher.info, out / f"{stem}.png")
-    with atomic_path(out / f"{stem}.txt") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with result_files(stem, document, text, source=source):
+        _draw(result, matcher.info, stem.with_name(f"{stem.name}.png"))
     return text
 
 
@@ -178,15 +170,7 @@ def as_json(result: Search, matcher: Matcher) -> dict:
             {"start": start, "end": start + length, "distance": round(float(cost), 6)}
             for start, cost in enumerate(result.costs)
         ],
-        "model": {
-            "paper": info.paper,
-            "model": info.model,
-            "preset": info.preset,
-            "trained_on": info.dataset,
-            "weights": matcher.weights.name,
-            "sha256": sha256_file(matcher.weights),
-            "version": info.version,
-        },
+        "model": model_json(info, matcher.weights),
         "features": {modality: feature.to_json() for modality, feature in info.features.items()},
     }
 
@@ -216,17 +200,16 @@ def _draw(result: Search, info: ModelInfo, path: Path) -> None:
         query=(result.start, result.end),
         searched=_shown(result.searched, OTHER[result.query]),
         costs=result.costs,
-        title=f"{result.searched.path.name} - {info.paper} {info.model}, trained on {info.dataset}",
+        title=f"{result.searched.path.name} - {info.title}",
     )
 
 
 def _shown(about: media.MediaInfo, modality: str) -> np.ndarray:
     """A file's sound `(samples,)`, or one small frame a second `(seconds, height, width, 3)`."""
-    seconds = _seconds(about)
+    seconds = about.whole_seconds
     if modality == "audio":
         return media.read_waveform(about.path, seconds=seconds)
-    size = (_THUMBNAIL, max(1, round(_THUMBNAIL * about.width / about.height)))
-    return media.read_frames(about.path, frame_rate=1, size=size, seconds=seconds)
+    return media.read_frames(about.path, frame_rate=1, size=about.size_at(_THUMBNAIL), seconds=seconds)
 
 
 def main(settings: Settings) -> None:

@@ -10,14 +10,14 @@ from ave.rows import ROWS, SHARED
 from ave.table_runs import PER_CLASS, STARTS_FROM, TABLES, Settings, train_match, train_model
 from avpipeline import published
 from avpipeline.cli import run
-from avpipeline.errors import InputError
+from avpipeline.datasets import require_no_folder
 from avpipeline.tables import Line, chosen_rows, measure_rows
 
 
 def main(settings: Settings) -> int:
     """Trains rows of the paper's tables, each over the seeds, and prints ours beside the paper's figures."""
-    if settings.chosen_dataset == "rendered" and settings.data:
-        raise InputError(f"{settings.data}: the rendered data is made here; leave out --data or --dataset.")
+    if settings.chosen_dataset == "rendered":
+        require_no_folder(settings.data)
     # TensorFlow warns of a loop that builds graphs; here each is another model.
     tf.get_logger().setLevel("ERROR")
     complete = settings.table == PER_CLASS or _measure_table(settings)

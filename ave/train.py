@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import keras
 import numpy as np
@@ -19,17 +19,18 @@ from ave.config import (
     model_config,
     train_config,
 )
-from ave.evaluate import require_fit
 from ave.models import segment_classifier
 from ave.predict import forward_of, probabilities
 from ave.rows import rows_of
 from ave.training import compile_model
 from avpipeline import metrics, plots, published, runs
-from avpipeline.cli import chosen, run
+from avpipeline.cli import run
+from avpipeline.commands import TrainSettings, preset_defaults, tell_test_bed
 from avpipeline.datasets import load_split, load_weak_training
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
+from avpipeline.evaluation import require_fit
 from avpipeline.files import sha256_file
 from avpipeline.predictions import Predictor, predict_file, write_prediction
 from avpipeline.saved import ModelInfo, load_model
@@ -37,8 +38,10 @@ from avpipeline.tables import described
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(TrainSettings):
     """Settings of a training command."""
+
+    paper: ClassVar[str] = "ave"
 
     model: Literal[tuple(MODELS)] = "av_att"
     """Which of the paper's models."""
@@ -48,10 +51,6 @@ class Settings:
     """"ave" needs --data and is the default with it; "rendered" is a small test bed made on this machine."""
     data: Path | None = None
     """Folder with the dataset's official files."""
-    seeds: int = 1
-    """How many seeds to train, counted up from --seed."""
-    seed: int = 0
-    """The first seed."""
     out: Path | None = None
     """Folder of the run; the same command goes on where it was cut off. [default: runs/ave/MODEL-PRESET]"""
     noisy: bool = True
@@ -61,10 +60,6 @@ class Settings:
     of which each seed takes its own. The authors' DMRN was started from A+V-att."""
     network: ModelConfig = ModelConfig()
     training: TrainConfig = TrainConfig()
-
-    @property
-    def folder(self) -> Path:
-        return self.out or Path("runs") / "ave" / f"{self.model}-{self.preset}"
 
 
 def settings_for(model: str, preset: str = "code", dataset: str = "rendered", **changes) -> Settings:
@@ -100,29 +95,25 @@ def experiment(settings: Settings, splits: dict[str, Split] | None = None) -> ru
     def build():
         return compile_model(segment_classifier(network, settings.model), training)
 
+    info = ModelInfo(
+        paper="ave",
+        model=settings.model,
+        preset=settings.preset,
+        class_names=train.class_names,
+        features=features,
+        dataset=settings.dataset,
+        config=dataclasses.asdict(network),
+    )
     return runs.Experiment(
         build=build,
-        info=ModelInfo(
-            paper="ave",
-            model=settings.model,
-            preset=settings.preset,
-            class_names=train.class_names,
-            features=features,
-            dataset=settings.dataset,
-            config=dataclasses.asdict(network),
-        ),
+        info=info,
         **splits,
-        settings={
-            "paper": "ave",
-            "model": settings.model,
-            "preset": settings.preset,
-            "dataset": settings.dataset,
-            "network": dataclasses.asdict(network),
-            "training": dataclasses.asdict(training),
-            "features": {name: info.to_json() for name, info in features.items()},
-            "noisy": settings.noisy if network.weak else None,
-            "init_from": _identity(settings.init_from),
-        },
+        settings=runs.settings_of(
+            info,
+            training,
+            noisy=settings.noisy if network.weak else None,
+            init_from=_identity(settings.init_from),
+        ),
         epochs=training.epochs,
         batch_size=training.batch_size,
         shuffle=training.shuffle,
@@ -193,20 +184,25 @@ def _same_shape(weight, other) -> bool:
 def main(settings: Settings) -> None:
     """Trains a model of the AVE paper, selects on validation, tests once; prints ours beside the paper's figure."""
     if settings.dataset == "rendered":
-        if settings.data:
-            raise InputError(f"{settings.data}: the rendered data is made here; leave out --data or --dataset.")
-        changed = ", ".join(f"{name} {value}" for name, value in {**RENDERED_MODEL, **RENDERED_TRAINING}.items())
-        print(f"On the rendered test bed; instead of the published sizes: {changed}")
+        tell_test_bed(settings, (*RENDERED_MODEL, *RENDERED_TRAINING))
     trained = experiment(settings)
-    result = runs.run(trained, settings.folder, range(settings.seed, settings.seed + settings.seeds))
+    result = runs.run(trained, settings.folder, settings.all_seeds)
+    report(settings, trained, result, measured_on(settings, trained.test))
 
-    table, row = rows_of(settings.model)[0]
-    measured = published.Measured(
-        tuple(100 * seed["test"] for seed in result["seeds"]),
-        measured_on(settings, trained.test),
-    )
+
+def report(settings: TrainSettings, trained: runs.Experiment, result: dict, data: str) -> None:
+    """Prints ours beside the paper's figure and shows the first seed's model on an example.
+
+    Args:
+      settings: of the run.
+      trained: the experiment, of a model that labels segments.
+      result: what result.json holds.
+      data: what was measured on, in words.
+    """
+    table, row = trained.reproduces[0]
+    measured = published.Measured(tuple(100 * seed["test"] for seed in result["seeds"]), data)
     print(f"\n{settings.model}, preset {settings.preset}, {table} of the paper; ours selected on validation:\n")
-    print(published.comparison([(published.lookup("ave", table, row), measured)]))
+    print(published.comparison([(published.lookup(settings.paper, table, row), measured)]))
     draw_example(trained, settings.folder / f"seed-{settings.seed}" / "best.keras", settings.folder / "example")
     print(f"Result, weights, logs and pictures are in {settings.folder}")
 
@@ -244,17 +240,13 @@ def draw_example(trained: runs.Experiment, weights: Path, out: Path) -> None:
     with np.load(weights.with_name("predictions.npz")) as file:
         predicted = probabilities(model, file["predictions"][video])
     name = trained.test.ids[video]
-    title = f"{name} - {info.paper} {info.model}, trained on {info.dataset}"
+    title = f"{name} - {info.title}"
     plots.timeline(out / f"{name}_timeline.png", predicted, info.class_names, truth=classes[video], title=title)
 
 
 def defaults(argv: list[str]) -> Settings:
     """The settings that the rest of the command line changes."""
-    first = chosen(argv, model="av_att", preset="code", dataset=None, data=None)
-    dataset = first["dataset"] or ("ave" if first["data"] else "rendered")
-    known = first["model"] in MODELS and first["preset"] in PRESETS
-    # A name that does not exist is left to the parser, which lists those that do.
-    return settings_for(first["model"], first["preset"], dataset) if known else Settings()
+    return preset_defaults(argv, settings_for, unchanged=Settings(), with_data="ave")
 
 
 if __name__ == "__main__":

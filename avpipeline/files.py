@@ -61,13 +61,8 @@ def atomic_path(path) -> Iterator[Path]:
         raise write_failure(path, error) from error
     temporary = Path(name)
     try:
-        yield temporary
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        if not _concerns(temporary, error):
-            raise
-        raise write_failure(path, error) from error
+        with _put_in_place(temporary, path, mode=0o644):
+            yield temporary
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -82,15 +77,23 @@ def atomic_folder(path) -> Iterator[Path]:
     except OSError as error:
         raise write_failure(path, error) from error
     try:
-        yield temporary
-        os.chmod(temporary, 0o755)
+        with _put_in_place(temporary, path, mode=0o755):
+            yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _put_in_place(temporary: Path, path: Path, *, mode: int) -> Iterator[None]:
+    """Gives `temporary` its mode and the name `path` once what is done inside has succeeded."""
+    try:
+        yield
+        os.chmod(temporary, mode)
         os.replace(temporary, path)
     except OSError as error:
         if not _concerns(temporary, error):
             raise
         raise write_failure(path, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _concerns(temporary: Path, error: OSError) -> bool:

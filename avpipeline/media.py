@@ -45,6 +45,15 @@ class MediaInfo:
     sample_rate: int | None
     channels: int | None
 
+    @property
+    def whole_seconds(self) -> int:
+        """The length rounded to seconds, at least 1: what is predicted of the file."""
+        return max(1, int(self.seconds + 0.5))
+
+    def size_at(self, height: int) -> tuple[int, int]:
+        """`(height, width)` of its pictures when they are made that high."""
+        return height, max(1, round(height * self.width / self.height))
+
 
 @dataclasses.dataclass(frozen=True)
 class Clip:

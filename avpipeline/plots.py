@@ -6,23 +6,19 @@ from collections.abc import Sequence
 from itertools import groupby
 
 import matplotlib
-import matplotlib.font_manager
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
-from PIL import Image, ImageDraw, ImageFont
 
 from avpipeline.figures import INK, PALETTE, TEXT, new_figure, save_figure, words
+from avpipeline.overlays import ATTENTION_COLOURS, attention_limits, overlay_attention
 
 BACKGROUND = "background"
 
 _BACKGROUND_COLOUR = "#e4e4e4"
-# Comes with matplotlib, so it is there on every machine.
-_FONT = matplotlib.font_manager.findfont("DejaVu Sans")
-_ATTENTION = matplotlib.colormaps["turbo"]
 _FRAMES_A_ROW = 5
 _FRAMES_A_STRIP = 20
 _STRIP_WIDTH = 8.1  # inches that a timeline has between its names and its scale
@@ -141,7 +137,7 @@ def attention_frames(
             axis.imshow(np.concatenate([frames[second], gap, overlaid]))
             axis.set_title(f"{start + second}-{start + second + 1} s", fontsize=10)
             _label_below(axis, labels[second], class_names)
-        scale = ScalarMappable(Normalize(*limits), _ATTENTION)
+        scale = ScalarMappable(Normalize(*limits), ATTENTION_COLOURS)
         bar = figure.colorbar(scale, ax=axes, aspect=30, pad=0.01, shrink=0.8)
         bar.set_label(scale_label or f"attention weight (even: {1 / attention[0].size:.3f})")
         figure.suptitle(title, fontsize=13, fontweight="bold")
@@ -185,54 +181,6 @@ def attention_figure(path, rows: Sequence[AttentionRow], *, class_names: Sequenc
             line[0].set_title(row.name, fontsize=10, loc="left")
         figure.suptitle(title, fontsize=13, fontweight="bold")
         save_figure(figure, path)
-
-
-def attention_limits(attention: np.ndarray) -> tuple[float, float]:
-    """Smallest and largest weight of a clip's maps, the scale on which its frames are coloured."""
-    return float(attention.min()), float(attention.max())
-
-
-def overlay_attention(
-    frame: np.ndarray, attention: np.ndarray, limits: tuple[float, float] | None = None
-) -> np.ndarray:
-    """A frame with one attention map laid over it, blue (little) to red (much).
-
-    The map is enlarged bicubically, each weight at the centre of the region it belongs to.
-
-    Args:
-      frame: uint8 `(height, width, 3)`.
-      attention: `(rows, columns)`.
-      limits: weights drawn blue and red; None takes the map's own smallest and largest.
-
-    Returns:
-      uint8 `(height, width, 3)`.
-    """
-    low, high = attention_limits(attention) if limits is None else limits
-    scaled = (attention.astype(np.float32) - low) / max(high - low, 1e-12)
-    height, width = frame.shape[:2]
-    large = np.asarray(Image.fromarray(scaled).resize((width, height), Image.Resampling.BICUBIC)).clip(0, 1)
-    colours = _ATTENTION(large)[..., :3] * 255
-    # A paler picture below keeps the colours of the scale readable; where attention is low the picture shows.
-    base = 0.4 * frame + 0.6 * frame.mean(-1, keepdims=True)
-    alpha = 0.6 * np.sqrt(large)[..., None]
-    return ((1 - alpha) * base + alpha * colours).round().astype(np.uint8)
-
-
-def caption(frame: np.ndarray, text: str) -> np.ndarray:
-    """A copy of a uint8 frame `(height, width, 3)` with a line of text in its lower left corner."""
-    image = Image.fromarray(frame)
-    height, width = frame.shape[:2]
-    font = ImageFont.truetype(_FONT, max(8, height // 18))
-    if font.getlength(text) > 0.9 * width:
-        font = font.font_variant(size=max(6, int(font.size * 0.9 * width / font.getlength(text))))
-    margin = font.size // 3
-    left, top, right, bottom = font.getbbox(text, anchor="ls")
-    corner = (2 * margin, height - 2 * margin - bottom)
-    box = (margin, corner[1] + top - margin, corner[0] + right + margin, height - margin)
-    draw = ImageDraw.Draw(image)
-    draw.rectangle(box, fill=(20, 20, 20))
-    draw.text(corner, text, font=font, fill=(255, 255, 255), anchor="ls")
-    return np.asarray(image)
 
 
 def found_window(

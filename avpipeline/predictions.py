@@ -6,8 +6,6 @@ said is the same for all. `for_each_file`, `window_features` and the notes serve
 
 import contextlib
 import dataclasses
-import json
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,8 +16,10 @@ import tqdm
 
 from avpipeline import media, plots
 from avpipeline.backbones import Extractor, clip_features, extractor_for
+from avpipeline.documents import head_json, head_lines, result_files
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, make_folder, sha256_file
+from avpipeline.files import make_folder
+from avpipeline.overlays import write_overlay
 from avpipeline.saved import ModelInfo
 
 # Features of one window, `(1, seconds, ...)` by modality -> probabilities `(seconds, classes)` and, from models
@@ -28,9 +28,6 @@ Forward = Callable[[Mapping[str, np.ndarray]], tuple[np.ndarray, np.ndarray | No
 
 _FIGURE_COLUMNS, _FIGURE_HEIGHT = 5, 240
 _TIMELINE_FRAMES, _TIMELINE_HEIGHT = 20, 160
-_OVERLAY_WIDTH = 640
-_OVERLAY_RATE = 60.0
-_OVERLAY_PIECE = 5  # seconds in memory at a time
 _STREAMS = {"audio": "sound", "visual": "pictures"}
 
 
@@ -91,7 +88,7 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     with collected_warnings(path) as damage:
         about = media.probe(path)
         notes = stream_notes(about, predictor.extractors, predictor.info.model)
-        seconds = max(1, int(about.seconds + 0.5))
+        seconds = about.whole_seconds
         starts = range(0, seconds, predictor.window)
         windows = [_predict_window(path, predictor, start) for start in starts]
     probabilities = np.concatenate([probabilities for probabilities, _ in windows])[:seconds]
@@ -136,9 +133,8 @@ def predict_files(sources: Sequence, predictor: Predictor, out, *, figure: bool 
 
     status = for_each_file(sources, one)
     if rows:
-        title = f"{predictor.info.paper} {predictor.info.model}, trained on {predictor.info.dataset}"
-        figure_path = make_folder(out) / "attention_figure.png"
-        plots.attention_figure(figure_path, rows, class_names=predictor.info.class_names, title=title)
+        figure_path, info = make_folder(out) / "attention_figure.png", predictor.info
+        plots.attention_figure(figure_path, rows, class_names=info.class_names, title=info.title)
     return status
 
 
@@ -179,40 +175,26 @@ def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
     `STEM.json` and `STEM.txt` say the same. `STEM_timeline.png`; and where there is attention
     `STEM_attention.png`, one a window, and `STEM_attention.mp4`, the clip with the maps laid over.
     """
-    out = make_folder(out)
+    out, source = Path(out), prediction.media.path
     document = as_json(prediction, predictor)
     text = as_text(document)
-    stem = prediction.media.path.stem
-    with atomic_path(out / f"{stem}.json") as temporary:
-        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    with warnings.catch_warnings():
-        # The file is decoded again for the pictures; what is wrong with it is in the notes already.
-        warnings.filterwarnings("ignore", re.escape(str(prediction.media.path)), UserWarning)
-        _write_timeline(prediction, predictor.info, out / f"{stem}_timeline.png")
+    with result_files(out / source.stem, document, text, source=source):
+        _write_timeline(prediction, predictor.info, out / f"{source.stem}_timeline.png")
         if prediction.attention is not None:
-            _write_attention_pictures(prediction, predictor, out / f"{stem}_attention.png")
+            _write_attention_pictures(prediction, predictor, out / f"{source.stem}_attention.png")
             labels = [predictor.info.class_names[index] for index in prediction.probabilities.argmax(1)]
-            write_overlay(out / f"{stem}_attention.mp4", prediction.media, prediction.attention, labels)
-    # The text last: where it is, the rest is too.
-    with atomic_path(out / f"{stem}.txt") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+            write_overlay(out / f"{source.stem}_attention.mp4", prediction.media, prediction.attention, labels)
     return text
 
 
 def as_json(prediction: Prediction, predictor: Predictor) -> dict:
     """The whole result as JSON values; times in seconds."""
-    about, info = prediction.media, predictor.info
+    info = predictor.info
     indices = prediction.probabilities.argmax(1)
     labels = [info.class_names[index] for index in indices]
     best = prediction.probabilities.max(1)
     return {
-        "file": about.path.name,
-        "length": round(about.seconds, 3),
-        "has_audio": about.has_audio,
-        "has_video": about.has_video,
-        "notes": list(prediction.notes),
-        "model": model_json(info, predictor.weights),
-        "features": {modality: feature.to_json() for modality, feature in info.features.items()},
+        **head_json(prediction.media, prediction.notes, info, predictor.weights),
         "events": [
             {"start": start, "end": end, "label": label, "probability": round(float(best[start:end].mean()), 4)}
             for start, end, label in plots.stretches(labels)
@@ -232,24 +214,9 @@ def as_json(prediction: Prediction, predictor: Predictor) -> dict:
     }
 
 
-def model_json(info: ModelInfo, weights: Path) -> dict:
-    """Which model predicted, as JSON values."""
-    return {
-        "paper": info.paper,
-        "model": info.model,
-        "preset": info.preset,
-        "trained_on": info.dataset,
-        "weights": weights.name,
-        "sha256": sha256_file(weights),
-        "version": info.version,
-    }
-
-
 def as_text(document: Mapping) -> str:
     """The same result to read: what `as_json` gave, without the probabilities of the other classes."""
-    lines = head_lines(document)
-    lines += [f"note: {note}" for note in document["notes"]]
-    lines += ["", "seconds  probability  class"]
+    lines = [*head_lines(document), "", "seconds  probability  class"]
     for segment in document["segments"]:
         span = f"{segment['start']}-{segment['end']}"
         lines.append(f"{span:<7}  {segment['probability']:<11.4f}  {segment['label']}")
@@ -257,21 +224,6 @@ def as_text(document: Mapping) -> str:
     for event in document["events"]:
         lines.append(f"  {event['start']}-{event['end']} s  {event['label']} ({event['probability']:.4f})")
     return "\n".join(lines) + "\n"
-
-
-def head_lines(document: Mapping) -> list[str]:
-    """What a text begins with: the file, the model, the features, for a document with those entries."""
-    model = document["model"]
-    lines = [
-        f"{document['file']}: {document['length']} s",
-        f"model: {model['paper']} {model['model']}, preset {model['preset']}, trained on {model['trained_on']} "
-        f"({model['weights']}, sha256 {model['sha256'][:12]})",
-    ]
-    for modality, feature in document["features"].items():
-        name = f"{feature['extractor']}:{feature['variant']}"
-        known = f", sha256 {feature['sha256'][:12]}" if feature["sha256"] else ""
-        lines.append(f"{modality}: {name}, weights {feature['weights']}{known}")
-    return lines
 
 
 def _predict_window(path, predictor: Predictor, start: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -348,7 +300,7 @@ def _write_timeline(prediction: Prediction, info: ModelInfo, path: Path) -> None
         waveform=media.read_waveform(about.path, seconds=len(prediction.probabilities)),
         sample_rate=media.SAMPLE_RATE,
         **pictures,
-        title=_title(about, info),
+        title=f"{about.path.name} - {info.title}",
     )
 
 
@@ -357,7 +309,7 @@ def _spread_frames(about: media.MediaInfo, attention: np.ndarray) -> dict[str, n
     step = -(-len(attention) // _TIMELINE_FRAMES)
     count = max(1, len(attention) // step)
     share = len(attention) / count
-    size = (_TIMELINE_HEIGHT, max(1, round(_TIMELINE_HEIGHT * about.width / about.height)))
+    size = about.size_at(_TIMELINE_HEIGHT)
     frames = media.read_frames(about.path, frame_rate=1 / share, size=size, seconds=len(attention))
     middles = ((np.arange(count) + 0.5) * share).astype(int)
     return {"frames": frames, "attention": attention[middles]}
@@ -377,7 +329,7 @@ def _write_attention_pictures(prediction: Prediction, predictor: Predictor, path
             labels[here],
             class_names=info.class_names,
             start=start,
-            title=_title(about, info),
+            title=f"{about.path.name} - {info.title}",
         )
 
 
@@ -386,48 +338,6 @@ def _figure_row(prediction: Prediction, info: ModelInfo) -> plots.AttentionRow:
     about = prediction.media
     length = len(prediction.attention)
     seconds = np.unique(np.linspace(0, length - 1, _FIGURE_COLUMNS).round().astype(int))
-    size = (_FIGURE_HEIGHT, max(1, round(_FIGURE_HEIGHT * about.width / about.height)))
-    frames = media.read_frames(about.path, frame_rate=1, size=size, seconds=length)
+    frames = media.read_frames(about.path, frame_rate=1, size=about.size_at(_FIGURE_HEIGHT), seconds=length)
     labels = [info.class_names[index] for index in prediction.probabilities.argmax(1)[seconds]]
     return plots.AttentionRow(about.path.stem, frames[seconds], prediction.attention[seconds], labels)
-
-
-def write_overlay(
-    path, about: media.MediaInfo, attention: np.ndarray, labels: Sequence[str], *, maps_a_second: float = 1.0
-) -> None:
-    """The clip with its sound, its frame rate and its size (at most 640 wide), and maps and labels laid over.
-
-    Args:
-      path: the .mp4 to write.
-      about: the clip.
-      attention: `(maps, rows, columns)`, from the clip's beginning on.
-      labels: one a map.
-      maps_a_second: how many of them a second has.
-    """
-    rate = min(about.frame_rate or 25.0, _OVERLAY_RATE)
-    waveform = media.read_waveform(about.path, seconds=about.seconds)
-    frames = _overlaid_frames(about, attention, labels, rate, maps_a_second)
-    media.write_clip(path, frames, waveform, frame_rate=rate)
-
-
-def _overlaid_frames(
-    about: media.MediaInfo, attention: np.ndarray, labels: Sequence[str], rate: float, maps_a_second: float
-) -> Iterator[np.ndarray]:
-    """The overlay's frames, some seconds at a time, so that a long video needs no memory."""
-    scale = min(1.0, _OVERLAY_WIDTH / about.width)
-    # H.264 needs even sizes.
-    size = tuple(max(2, 2 * round(scale * side / 2)) for side in (about.height, about.width))
-    limits = plots.attention_limits(attention)
-    total, piece = max(1, round(about.seconds * rate)), max(1, int(_OVERLAY_PIECE * rate))
-    for first in range(0, total, piece):
-        count = min(piece, total - first)
-        frames = media.read_frames(about.path, frame_rate=rate, size=size, start=first / rate, seconds=count / rate)
-        for index, frame in enumerate(frames):
-            # After the last predicted moment (a file of 10.3 s has 10 predicted seconds) its map stays.
-            moment = min(int(maps_a_second * (first + index + 0.5) / rate), len(attention) - 1)
-            frames[index] = plots.caption(plots.overlay_attention(frame, attention[moment], limits), labels[moment])
-        yield frames
-
-
-def _title(about: media.MediaInfo, info: ModelInfo) -> str:
-    return f"{about.path.name} - {info.paper} {info.model}, trained on {info.dataset}"

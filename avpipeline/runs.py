@@ -110,6 +110,26 @@ class Experiment:
         return configuration_hash(self.settings)
 
 
+def settings_of(info: ModelInfo, training, **more) -> dict:
+    """The `settings` of an experiment, which decide its numbers.
+
+    Args:
+      info: what the model is.
+      training: its recipe, a dataclass.
+      more: further values, or others than those of `info`; JSON values.
+    """
+    return {
+        "paper": info.paper,
+        "model": info.model,
+        "preset": info.preset,
+        "dataset": info.dataset,
+        "network": info.config,
+        "training": dataclasses.asdict(training),
+        "features": {name: feature.to_json() for name, feature in info.features.items()},
+        **more,
+    }
+
+
 def configuration_hash(settings: Mapping) -> str:
     """The hash of an experiment with these settings."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]

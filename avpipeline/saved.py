@@ -57,6 +57,11 @@ class ModelInfo:
         # Through JSON, so that what is loaded equals what was saved (tuples become lists).
         object.__setattr__(self, "config", json.loads(json.dumps(dict(self.config))))
 
+    @property
+    def title(self) -> str:
+        """What it is in the titles of pictures."""
+        return f"{self.paper} {self.model}, trained on {self.dataset}"
+
     def to_json(self) -> dict:
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         fields["class_names"] = list(self.class_names)

@@ -5,19 +5,20 @@ cache; see `avpipeline.clips`.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from avpipeline.clips import FrameFormat, clip_inputs
-from avpipeline.datasets import VIDEO_DATASETS, read_video_list
+from avpipeline.datasets import VIDEO_DATASETS, read_video_list, require_folder
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.llp import one_of_each
 from avpipeline.datasets.rendered import RenderedSettings, rendered_clips
 from avpipeline.datasets.video_lists import find_clips
 from avpipeline.errors import InputError
-from avpipeline.moments import MomentBackbones, moment_backbones, moment_inputs
+from avpipeline.features import FeatureInfo, require_same
+from avpipeline.moments import MomentBackbones, moment_backbones, moment_backbones_for, moment_inputs
 from avpipeline.rendering.storyboards import CATEGORIES
 from avpipeline.saved import load_model
 from eventlayers.config import BACKBONE_MODELS, ModelConfig
@@ -76,8 +77,8 @@ def require_source(source: Source) -> None:
     given = source.lists or source.clips
     if source.dataset in RENDERED and given:
         raise InputError(f"{given}: the rendered data is made here; leave out --data and --clips, or name a dataset.")
-    if source.dataset not in RENDERED and source.lists is None:
-        raise InputError(f"dataset '{source.dataset}': needs the folder of its files (--data); see docs/datasets.md.")
+    if source.dataset not in RENDERED:
+        require_folder(source.dataset, source.lists)
 
 
 def videos_of(source: Source, name: str) -> Videos:
@@ -124,6 +125,23 @@ def trained_backbones(folder) -> MomentBackbones:
     if len(sets) > 1:
         raise InputError(f"{folder}: its backbones are of two sets, {' and '.join(sorted(sets))}; train them alike.")
     return moment_backbones(sets.pop(), networks["visual"], networks["audio"])
+
+
+def backbones_of(features: Mapping[str, FeatureInfo], from_backbones=None, weights_dir=None) -> MomentBackbones:
+    """What makes the features that a saved model was trained on.
+
+    Args:
+      from_backbones: folder of the runs that gave the backbones, if any did; see `trained_backbones`.
+      weights_dir: folder with MC3-18's weights, looked into first.
+
+    Raises:
+      InputError: weights are missing or others.
+    """
+    if from_backbones is None:
+        return moment_backbones_for(features, weights_dir=weights_dir)
+    backbones = trained_backbones(from_backbones)
+    require_same(features, backbones.features, str(from_backbones))
+    return backbones
 
 
 def load_splits(

@@ -7,17 +7,15 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from avpipeline import charts, media, metrics, runs
+from avpipeline import media, runs
 from avpipeline.cli import run
 from avpipeline.datasets.base import Split
-from avpipeline.errors import InputError
-from avpipeline.features import require_same
-from avpipeline.files import atomic_path, make_folder
-from avpipeline.moments import moment_backbones_for
+from avpipeline.evaluation import require_fit, stored, subject, write_classes, write_figures
+from avpipeline.files import atomic_path
 from avpipeline.saved import ModelInfo, load_model
 from eventlayers import analysis, pictures, voting
-from eventlayers.config import LAYERS, ModelConfig, saved_config
-from eventlayers.data import DATASETS, Source, Videos, load_split, trained_backbones, videos_of
+from eventlayers.config import LAYERS, saved_config
+from eventlayers.data import DATASETS, Source, Videos, backbones_of, load_split, videos_of
 from eventlayers.predict import DEFAULT_WEIGHTS, SECONDS, film
 
 
@@ -40,7 +38,7 @@ class Settings:
     figure: int = 0
     """Also draw so many videos that activate each audio-visual layer most (the paper's Figure 6)."""
     out: Path = Path("runs") / "eventlayers" / "evaluate"
-    """Folder for the tables, pictures and scores."""
+    """Folder for the tables, pictures and predictions."""
 
 
 def main(settings: Settings) -> None:
@@ -48,39 +46,19 @@ def main(settings: Settings) -> None:
     model, info = load_model(settings.weights, paper="eventlayers")
     config = saved_config(info.config)
     videos = videos_of(Source(settings.dataset or info.dataset, settings.data, settings.clips), settings.split)
-    split = load_split(videos, config, _backbones(settings, info, config))
+    backbones = None if config.inputs == "clips" else backbones_of(info.features, settings.from_backbones)
+    split = load_split(videos, config, backbones)
     require_fit(settings.weights, info, split)
     scores = runs.predict(model, split, batch_size=4 if config.inputs == "clips" else 64)
     measures = overall(split.labels, scores)
-    make_folder(settings.out)
     write_scores(settings, info, split, scores, measures)
-    print(f"{info.model} (trained on {info.dataset}) on {split.dataset}, {split.name}: {len(split)} videos")
+    print(f"{subject(info, split)}: {len(split)} videos")
     print("\n".join(f"  {name}: {value:.4f}" for name, value in measures.items()))
     if config.heads == LAYERS:
         print(write_layers(settings.out, videos, scores))
         if settings.figure:
             write_most_activating(settings.out, videos, scores, settings.figure)
-    print(f"Tables, pictures and scores are in {settings.out}")
-
-
-def _backbones(settings: Settings, info: ModelInfo, config: ModelConfig):
-    """What makes the features of a model on features; None for one on clips."""
-    if config.inputs == "clips":
-        return None
-    if settings.from_backbones:
-        return trained_backbones(settings.from_backbones)
-    return moment_backbones_for(info.features)
-
-
-def require_fit(weights: Path, info: ModelInfo, split: Split) -> None:
-    """Raises InputError unless the split has the classes and the features that the model was trained on."""
-    where = f"{split.dataset}, {split.name}"
-    if info.class_names != split.class_names:
-        raise InputError(
-            f"{weights}: was trained on the {len(info.class_names)} classes of {info.dataset}, and {where} has "
-            f"{len(split.class_names)} others; measure it on its own dataset or train on this one."
-        )
-    require_same(info.features, split.features, where)
+    print(f"Tables, pictures and predictions are in {settings.out}")
 
 
 def overall(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
@@ -97,42 +75,15 @@ def overall(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
 def write_scores(
     settings: Settings, info: ModelInfo, split: Split, scores: np.ndarray, measures: dict[str, float]
 ) -> None:
-    """Writes evaluation.json, scores.npz, per_class.csv, confusion.csv and confusion.png.
+    """Writes evaluation.json, predictions.npz, per_class.csv, confusion.csv and confusion.png.
 
     Per class and confusion count each label of a video once, against the vote.
     """
-    out, names = settings.out, list(split.class_names)
-    voted = np.eye(len(names))[np.asarray(voting.vote(scores))]
+    voted = np.eye(len(split.class_names))[np.asarray(voting.vote(scores))]
     video, label = np.nonzero(split.labels > 0)
-    truth = np.eye(len(names))[label]
-    counts = metrics.confusion_matrix(truth, voted[video])
-    table = pd.DataFrame(
-        {
-            "class": names,
-            "videos": counts.sum(1),
-            "right": np.diag(counts),
-            "accuracy": metrics.per_class_accuracy(truth, voted[video]),
-        }
-    )
-    with atomic_path(out / "per_class.csv") as temporary:
-        table.to_csv(temporary, index=False)
-    with atomic_path(out / "confusion.csv") as temporary:
-        pd.DataFrame(counts, index=names, columns=names).to_csv(temporary, index_label="true \\ predicted")
-    title = f"{info.paper} {info.model} (trained on {info.dataset}) on {split.dataset}, {split.name}"
-    charts.confusion_matrix(out / "confusion.png", counts, names, title=title, unit="video")
-    with atomic_path(out / "scores.npz") as temporary:
-        np.savez_compressed(temporary, ids=np.array(split.ids), labels=split.labels, predictions=scores)
-    runs.write_json(
-        out / "evaluation.json",
-        {
-            "weights": str(settings.weights),
-            "model": info.to_json(),
-            "dataset": split.dataset,
-            "split": split.name,
-            "videos": len(split),
-            **measures,
-        },
-    )
+    truth, title = np.eye(len(split.class_names))[label], f"{info.paper} {subject(info, split)}"
+    write_classes(settings.out, split.class_names, truth, voted[video], unit="video", title=title)
+    write_figures(settings.out, settings.weights, info, split, stored(split, scores), measures)
 
 
 def write_layers(out: Path, videos: Videos, scores: np.ndarray) -> str:

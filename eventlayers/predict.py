@@ -1,9 +1,6 @@
 """`python -m eventlayers.predict`: names what happens in media files and shows why the layers say so."""
 
 import dataclasses
-import json
-import re
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,22 +11,15 @@ import tyro
 from avpipeline import media, plots
 from avpipeline.cli import run
 from avpipeline.clips import clip_of
+from avpipeline.documents import head_json, head_lines, result_files
 from avpipeline.errors import InputError
-from avpipeline.features import require_same
-from avpipeline.files import atomic_path, make_folder
-from avpipeline.moments import moment_backbones_for, moments_of
-from avpipeline.predictions import (
-    collected_warnings,
-    for_each_file,
-    head_lines,
-    missing_stream_notes,
-    model_json,
-    write_overlay,
-)
+from avpipeline.moments import moments_of
+from avpipeline.overlays import write_overlay
+from avpipeline.predictions import collected_warnings, for_each_file, missing_stream_notes
 from avpipeline.saved import ModelInfo, load_model
 from eventlayers import pictures
 from eventlayers.config import ModelConfig, saved_config
-from eventlayers.data import FRAME_FORMATS, trained_backbones
+from eventlayers.data import FRAME_FORMATS, backbones_of
 from eventlayers.layers import InstantEventLayer, correspondence
 from eventlayers.localization import sound_localization
 from eventlayers.models import ONSET_MASK, ONSETS, moment_features
@@ -91,11 +81,7 @@ class Predictor:
         config = saved_config(info.config)
         if config.inputs == "clips":
             return cls(_look_at_clips(model, config), info, config, weights)
-        if from_backbones:
-            backbones = trained_backbones(from_backbones)
-            require_same(info.features, backbones.features, str(from_backbones))
-        else:
-            backbones = moment_backbones_for(info.features, weights_dir=weights_dir)
+        backbones = backbones_of(info.features, from_backbones, weights_dir)
         return cls(lambda path, start: _scored(model, moments_of(path, backbones, start=start)), info, config, weights)
 
 
@@ -166,19 +152,12 @@ def write_file(path, predictor: Predictor, out) -> str:
     ten seconds of a file on pictures are numbered.
     """
     prediction = predict_file(path, predictor)
-    out, about = make_folder(out), prediction.media
+    source = prediction.media.path
+    stem = Path(out) / source.stem
     document = as_json(prediction, predictor)
     text = as_text(document)
-    stem = out / about.path.stem
-    with atomic_path(stem.with_name(f"{stem.name}.json")) as temporary:
-        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    with warnings.catch_warnings():
-        # The file is decoded again for the pictures; what is wrong with it is in the notes already.
-        warnings.filterwarnings("ignore", re.escape(str(about.path)), UserWarning)
+    with result_files(stem, document, text, source=source):
         _write_pictures(prediction, predictor, stem)
-    # The text last: where it is, the rest is too.
-    with atomic_path(stem.with_name(f"{stem.name}.txt")) as temporary:
-        temporary.write_text(text, encoding="utf-8")
     return text
 
 
@@ -196,7 +175,7 @@ def predict_file(path, predictor: Predictor) -> Prediction:
         about = media.probe(path)
         modalities = {modality: modality for modality in predictor.config.modalities}
         notes = missing_stream_notes(about, modalities, predictor.info.model)
-        length = max(1, int(about.seconds + 0.5))
+        length = about.whole_seconds
         starts = range(0, length, SECONDS)
         windows = [_window(path, predictor, start, min(SECONDS, length - start)) for start in starts]
     if length < SECONDS:
@@ -237,15 +216,9 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 def as_json(prediction: Prediction, predictor: Predictor) -> dict:
     """The whole result as JSON values; times in seconds."""
-    about, info = prediction.media, predictor.info
+    info = predictor.info
     return {
-        "file": about.path.name,
-        "length": round(about.seconds, 3),
-        "has_audio": about.has_audio,
-        "has_video": about.has_video,
-        "notes": list(prediction.notes),
-        "model": model_json(info, predictor.weights),
-        "features": {modality: feature.to_json() for modality, feature in info.features.items()},
+        **head_json(prediction.media, prediction.notes, info, predictor.weights),
         "windows": [_window_json(window, predictor) for window in prediction.windows],
         "class_names": list(info.class_names),
     }
@@ -283,7 +256,6 @@ def _window_json(window: Window, predictor: Predictor) -> dict:
 def as_text(document: Mapping) -> str:
     """The same result to read: what `as_json` gave, without the probabilities of the other classes."""
     lines = head_lines(document)
-    lines += [f"note: {note}" for note in document["notes"]]
     for window in document["windows"]:
         lines += ["", f"{window['start']}-{window['end']} s: {window['label']}"]
         if len(window["labels"]) > 1:
@@ -298,7 +270,7 @@ def as_text(document: Mapping) -> str:
 
 def _write_pictures(prediction: Prediction, predictor: Predictor, stem: Path) -> None:
     about, info = prediction.media, predictor.info
-    title = f"{about.path.name} - {info.paper} {info.model}, trained on {info.dataset}"
+    title = f"{about.path.name} - {info.title}"
     for number, window in enumerate(prediction.windows, start=1):
         numbered = f"_{number}" if number > 1 else ""
 
@@ -363,7 +335,7 @@ def film(about: media.MediaInfo, start: float, seconds: float) -> np.ndarray:
     """One small frame a second; black where the file has no pictures."""
     if not about.has_video:
         return np.zeros((int(seconds), _FILM_HEIGHT, _FILM_HEIGHT * 4 // 3, 3), np.uint8)
-    size = (_FILM_HEIGHT, max(1, round(_FILM_HEIGHT * about.width / about.height)))
+    size = about.size_at(_FILM_HEIGHT)
     return media.read_frames(about.path, frame_rate=1, size=size, start=start, seconds=int(seconds))
 
 

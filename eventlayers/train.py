@@ -1,16 +1,17 @@
-"""`python -m eventlayers.train`: trains one of the paper's models and prints its figure beside the paper's."""
+"""`python -m eventlayers.train`: trains one of the paper's models and prints its figures beside the paper's."""
 
 import dataclasses
 import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import keras
 
 from avpipeline import published, runs, tables
 from avpipeline.cli import chosen, run
+from avpipeline.commands import TrainSettings, tell_test_bed
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
 from avpipeline.moments import MomentBackbones, moment_backbones
@@ -37,8 +38,10 @@ from eventlayers.voting import video_accuracy
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(TrainSettings):
     """Settings of a training command."""
+
+    paper: ClassVar[str] = "eventlayers"
 
     model: Literal[tuple(MODELS)] = "event_layers"
     """Which of the paper's models."""
@@ -51,10 +54,6 @@ class Settings:
     """Folder with the dataset's official lists."""
     clips: Path | None = None
     """Folder with its video files, in it or below it. [default: --data]"""
-    seeds: int = 1
-    """How many seeds to train, counted up from --seed."""
-    seed: int = 0
-    """The first seed."""
     out: Path | None = None
     """Folder of the run; the same command goes on where it was cut off.
     [default: runs/eventlayers/MODEL-PRESET, with the dataset and "clips" where they are not the defaults]"""
@@ -74,7 +73,7 @@ class Settings:
         parts = [self.model, self.preset]
         parts += [self.dataset] if self.dataset != "rendered" else []
         parts += ["clips"] if self.network.inputs == "clips" else []
-        return Path("runs") / "eventlayers" / "-".join(parts)
+        return Path("runs") / self.paper / "-".join(parts)
 
     @property
     def source(self) -> Source:
@@ -113,29 +112,25 @@ def experiment(settings: Settings, splits: dict[str, Split] | None = None) -> ru
             model = video_classifier(network, settings.model, weights)
         return compile_model(model, training)
 
+    info = ModelInfo(
+        paper="eventlayers",
+        model=settings.model,
+        preset=settings.preset,
+        class_names=train_split.class_names,
+        features=features,
+        dataset=settings.dataset,
+        config=dataclasses.asdict(network),
+    )
     return runs.Experiment(
         build=build,
-        info=ModelInfo(
-            paper="eventlayers",
-            model=settings.model,
-            preset=settings.preset,
-            class_names=train_split.class_names,
-            features=features,
-            dataset=settings.dataset,
-            config=dataclasses.asdict(network),
-        ),
+        info=info,
         **splits,
-        settings={
-            "paper": "eventlayers",
-            "model": settings.model,
-            "preset": settings.preset,
-            "dataset": settings.dataset,
-            "network": dataclasses.asdict(network),
-            "training": dataclasses.asdict(training),
-            "features": {name: info.to_json() for name, info in features.items()},
-            "video_weights": settings.video_weights,
-            "backbones": _backbone_identities(settings) if second_stage else None,
-        },
+        settings=runs.settings_of(
+            info,
+            training,
+            video_weights=settings.video_weights,
+            backbones=_backbone_identities(settings) if second_stage else None,
+        ),
         epochs=training.epochs,
         batch_size=training.clips_a_step,
         shuffle=training.shuffle,
@@ -209,7 +204,7 @@ def train(settings: Settings, splits: dict[str, Split] | None = None, **changes)
             print(f"first stage: {own.model}", flush=True)
             train(own, splits, **changes)
     trained = dataclasses.replace(experiment(settings, splits), **changes)
-    return trained, runs.run(trained, settings.folder, range(settings.seed, settings.seed + settings.seeds))
+    return trained, runs.run(trained, settings.folder, settings.all_seeds)
 
 
 def _backbone_identities(settings: Settings) -> dict[str, str]:
@@ -238,12 +233,10 @@ def _start_from_backbones(settings: Settings) -> Callable[[keras.Model, int], No
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the paper, selects on validation, tests once; prints ours beside the paper's figures."""
+    """Trains a model of the event layers' paper, selects on validation, tests once; prints ours beside its figures."""
     require_source(settings.source)
     if settings.dataset in RENDERED:
-        changes = {**RENDERED_MODEL, **RENDERED_TRAINING[settings.network.inputs]}
-        changed = ", ".join(f"{name} {value}" for name, value in changes.items())
-        print(f"On the rendered test bed; instead of the published sizes: {changed}")
+        tell_test_bed(settings, (*RENDERED_MODEL, *RENDERED_TRAINING[settings.network.inputs]))
     trained, result = train(settings)
     paths = [settings.folder / f"seed-{seed['seed']}" / "predictions.npz" for seed in result["seeds"]]
     data = measured_on(settings, trained.test)

@@ -1,4 +1,4 @@
-"""Audio-Visual Event Localization via Recursive Joint Co-Attention (Duan et al., WACV 2021)."""
+"""Audio-Visual Event Localization via Recursive Fusion by Joint Co-Attention (Duan et al., WACV 2021)."""
 
 import avpipeline  # noqa: F401  first: it quiets TensorFlow's start
 

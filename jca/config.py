@@ -1,4 +1,4 @@
-"""The numbers of "Audio-Visual Event Localization via Recursive Joint Co-Attention" (Duan et al., WACV 2021).
+"""The numbers of "Audio-Visual Event Localization via Recursive Fusion by Joint Co-Attention" (Duan et al., WACV 2021).
 
 Paper     https://arxiv.org/abs/2008.06581
 Command   python -m jca.train --model jca --dataset ave --data DIR --seeds 3

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from avpipeline import published
 from avpipeline.cli import run
-from avpipeline.errors import InputError
+from avpipeline.datasets import require_no_folder
 from avpipeline.tables import Line, chosen_rows, measure_rows
 from jca.rows import AVE_ROWS, ROWS, SHARED
 from jca.table_runs import Settings, train_ave_model, train_model
@@ -14,8 +14,8 @@ from jca.table_runs import Settings, train_ave_model, train_model
 
 def main(settings: Settings) -> int:
     """Trains rows of the paper's tables, each over the seeds, and prints ours beside the paper's figures."""
-    if settings.chosen_dataset == "rendered" and settings.data:
-        raise InputError(f"{settings.data}: the rendered data is made here; leave out --data or --dataset.")
+    if settings.chosen_dataset == "rendered":
+        require_no_folder(settings.data)
     # TensorFlow warns of a loop that builds graphs; here each is another model.
     tf.get_logger().setLevel("ERROR")
     figures = chosen_rows("jca", settings.tables, settings.rows)

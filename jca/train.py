@@ -2,11 +2,12 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
-from ave.train import data_in_words, draw_example, fitted
-from avpipeline import metrics, published, runs
-from avpipeline.cli import chosen, run
+from ave.train import data_in_words, fitted, report
+from avpipeline import metrics, runs
+from avpipeline.cli import run
+from avpipeline.commands import TrainSettings, preset_defaults, tell_test_bed
 from avpipeline.datasets import load_split
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
@@ -40,8 +41,10 @@ _SHARES = ("dropout", "recurrent_dropout")
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(TrainSettings):
     """Settings of a training command."""
+
+    paper: ClassVar[str] = "jca"
 
     model: Literal[tuple(MODELS)] = "jca"
     """Which of the paper's models; the other rows of Table 1 are models of python -m ave.train."""
@@ -51,18 +54,10 @@ class Settings:
     """"ave" needs --data and is the default with it; "rendered" is a small test bed made on this machine."""
     data: Path | None = None
     """Folder with the dataset's official files."""
-    seeds: int = 1
-    """How many seeds to train, counted up from --seed."""
-    seed: int = 0
-    """The first seed."""
     out: Path | None = None
     """Folder of the run; the same command goes on where it was cut off. [default: runs/jca/MODEL-PRESET]"""
     network: ModelConfig = ModelConfig()
     training: TrainConfig = TrainConfig()
-
-    @property
-    def folder(self) -> Path:
-        return self.out or Path("runs") / "jca" / f"{self.model}-{self.preset}"
 
 
 def settings_for(model: str, preset: str = "code", dataset: str = "rendered", **changes) -> Settings:
@@ -97,27 +92,20 @@ def experiment(settings: Settings, splits: dict[str, Split] | None = None) -> ru
     def build():
         return compile_model(segment_classifier(network, settings.model), training)
 
+    info = ModelInfo(
+        paper="jca",
+        model=settings.model,
+        preset=settings.preset,
+        class_names=train.class_names,
+        features=features,
+        dataset=settings.dataset,
+        config=dataclasses.asdict(network),
+    )
     return runs.Experiment(
         build=build,
-        info=ModelInfo(
-            paper="jca",
-            model=settings.model,
-            preset=settings.preset,
-            class_names=train.class_names,
-            features=features,
-            dataset=settings.dataset,
-            config=dataclasses.asdict(network),
-        ),
+        info=info,
         **splits,
-        settings={
-            "paper": "jca",
-            "model": settings.model,
-            "preset": settings.preset,
-            "dataset": settings.dataset,
-            "network": dataclasses.asdict(network),
-            "training": dataclasses.asdict(training),
-            "features": {name: info.to_json() for name, info in features.items()},
-        },
+        settings=runs.settings_of(info, training),
         epochs=training.epochs,
         batch_size=training.batch_size,
         shuffle=training.shuffle,
@@ -157,20 +145,10 @@ def _check(settings: Settings) -> None:
 def main(settings: Settings) -> None:
     """Trains a model of the JCA paper, selects on validation, tests once; prints ours beside the paper's figure."""
     if settings.dataset == "rendered":
-        if settings.data:
-            raise InputError(f"{settings.data}: the rendered data is made here; leave out --data or --dataset.")
-        changed = ", ".join(f"{name} {value}" for name, value in {**RENDERED_MODEL, **RENDERED_TRAINING}.items())
-        print(f"On the rendered test bed; instead of the published sizes: {changed}")
+        tell_test_bed(settings, (*RENDERED_MODEL, *RENDERED_TRAINING))
     trained = experiment(settings)
-    result = runs.run(trained, settings.folder, range(settings.seed, settings.seed + settings.seeds))
-
-    table, row = rows_of(settings.model)[0]
-    scores = tuple(100 * seed["test"] for seed in result["seeds"])
-    measured = published.Measured(scores, measured_on(settings, trained.test))
-    print(f"\n{settings.model}, preset {settings.preset}, {table} of the paper; ours selected on validation:\n")
-    print(published.comparison([(published.lookup("jca", table, row), measured)]))
-    draw_example(trained, settings.folder / f"seed-{settings.seed}" / "best.keras", settings.folder / "example")
-    print(f"Result, weights, logs and pictures are in {settings.folder}")
+    result = runs.run(trained, settings.folder, settings.all_seeds)
+    report(settings, trained, result, measured_on(settings, trained.test))
 
 
 def planned_epochs(settings: Settings) -> int:
@@ -185,11 +163,7 @@ def measured_on(settings: Settings, test: Split) -> str:
 
 def defaults(argv: list[str]) -> Settings:
     """The settings that the rest of the command line changes."""
-    first = chosen(argv, model="jca", preset="code", dataset=None, data=None)
-    dataset = first["dataset"] or ("ave" if first["data"] else "rendered")
-    known = first["model"] in MODELS and first["preset"] in PRESETS
-    # A name that does not exist is left to the parser, which lists those that do.
-    return settings_for(first["model"], first["preset"], dataset) if known else Settings()
+    return preset_defaults(argv, settings_for, unchanged=Settings(), with_data="ave")
 
 
 if __name__ == "__main__":

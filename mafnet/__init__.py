@@ -1,4 +1,4 @@
-"""Multi-level Attention Fusion Network for Audio-visual Event Recognition (Brousmiche et al. 2021)."""
+"""Multi-level Attention Fusion Network for Audio-visual Event Recognition (Brousmiche et al., 2021)."""
 
 import avpipeline  # noqa: F401  first: it quiets TensorFlow's start
 

@@ -1,4 +1,4 @@
-"""The numbers of MAFnet (Brousmiche et al. 2021, "Multi-level Attention Fusion Network ...").
+"""The numbers of "Multi-level Attention Fusion Network for Audio-visual Event Recognition" (Brousmiche et al., 2021).
 
 Paper     https://arxiv.org/abs/2106.06736
 Command   python -m mafnet.train --model mafnet --dataset ave --data DIR --seeds 3

@@ -4,11 +4,11 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from ave.evaluate import per_class_table, require_fit, write_evaluation
-from avpipeline import metrics, runs
+from ave.evaluate import report
+from avpipeline import runs
 from avpipeline.cli import run
 from avpipeline.datasets.base import Split
-from avpipeline.errors import InputError
+from avpipeline.evaluation import require_fit
 from avpipeline.saved import ModelInfo, load_model
 from mafnet.config import ModelConfig
 from mafnet.data import DATASETS, KINETICS_LISTS, load_split
@@ -21,7 +21,7 @@ class SplitSettings:
     weights: Path
     """The model: a .keras file written by python -m mafnet.train or python -m mafnet.convert."""
     dataset: Literal[DATASETS] | None = None
-    """What to read. [default: "ave" with --data, else "rendered"]"""
+    """What to measure on. [default: "ave" with --data, else "rendered"]"""
     data: Path | None = None
     """Folder with the dataset's official files and features."""
     split: Literal["train", "val", "test"] = "test"
@@ -48,14 +48,7 @@ def main(settings: Settings) -> None:
     """Measures a saved model on a split: video accuracy, accuracy of each class, confusion matrix."""
     model, info = load_model(settings.weights, paper="mafnet")
     split = load_split_for(settings, info)
-    predictions = runs.predict(model, split)
-    accuracy = metrics.segment_accuracy(split.labels, predictions)
-    table = per_class_table(split, predictions)
-    write_evaluation(settings.out, settings.weights, info, split, predictions, table)
-    print(table.to_string(index=False, float_format="{:.3f}".format, na_rep="-"))
-    print(f"\n{info.model} (trained on {info.dataset}) on {split.dataset}, {split.name}: ", end="")
-    print(f"{100 * accuracy:.2f} % of {len(split)} videos right")
-    print(f"Tables, confusion matrix and predictions are in {settings.out}")
+    report(settings.out, settings.weights, info, split, runs.predict(model, split))
 
 
 def load_split_for(settings: SplitSettings, info: ModelInfo) -> Split:
@@ -64,8 +57,6 @@ def load_split_for(settings: SplitSettings, info: ModelInfo) -> Split:
     Raises:
       InputError: the data is missing or wrong, or has other classes or features than the model was trained on.
     """
-    if settings.chosen_dataset == "rendered" and settings.data:
-        raise InputError(f"{settings.data}: the rendered data is made here; leave out --data or --dataset.")
     shapes = {f"{name}_shape": feature.shape for name, feature in info.features.items()}
     network = ModelConfig(modalities=tuple(info.features), **shapes)
     where = {"data_dir": settings.data, "fold": settings.fold, "classes": settings.classes}

@@ -1,7 +1,6 @@
 """`python -m mafnet.predict`: names whole videos and shows which clips of which modality decided (Figure 3)."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,15 +11,8 @@ import tyro
 from avpipeline import media
 from avpipeline.backbones import Extractor, extractor_for
 from avpipeline.cli import run
-from avpipeline.files import atomic_path, make_folder
-from avpipeline.predictions import (
-    collected_warnings,
-    for_each_file,
-    head_lines,
-    model_json,
-    stream_notes,
-    window_features,
-)
+from avpipeline.documents import head_json, head_lines, result_files
+from avpipeline.predictions import collected_warnings, for_each_file, stream_notes, window_features
 from avpipeline.saved import ModelInfo, load_model
 from mafnet.models import has_attention, with_attention
 from mafnet.pictures import modality_scores
@@ -143,7 +135,7 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     with collected_warnings(path) as damage:
         about = media.probe(path)
         notes = stream_notes(about, predictor.extractors, predictor.info.model)
-        seconds = max(1, int(about.seconds + 0.5))
+        seconds = about.whole_seconds
         starts = range(0, seconds, predictor.window)
         lengths = [min(predictor.window, seconds - start) for start in starts]
         windows = [_predict_window(path, predictor, *window) for window in zip(starts, lengths, strict=True)]
@@ -174,34 +166,21 @@ def _predict_window(path, predictor: Predictor, start: int, length: int) -> tupl
 
 def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
     """Writes STEM.json, STEM.txt, which say the same, and STEM_scores.png, one a window; returns the text."""
-    out = make_folder(out)
+    out, source = Path(out), prediction.media.path
     document = as_json(prediction, predictor)
     text = as_text(document)
-    stem = prediction.media.path.stem
-    with atomic_path(out / f"{stem}.json") as temporary:
-        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    if prediction.scores is not None:
-        # The file is decoded again for the pictures; what is wrong with it is in the notes already.
-        with collected_warnings(prediction.media.path):
-            _write_pictures(prediction, predictor, document, out / f"{stem}_scores.png")
-    # The text last: where it is, the rest is too.
-    with atomic_path(out / f"{stem}.txt") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with result_files(out / source.stem, document, text, source=source):
+        if prediction.scores is not None:
+            _write_pictures(prediction, predictor, document, out / f"{source.stem}_scores.png")
     return text
 
 
 def as_json(prediction: Prediction, predictor: Predictor) -> dict:
     """The whole result as JSON values; times in seconds."""
-    about, info = prediction.media, predictor.info
+    info = predictor.info
     best = int(prediction.probabilities.argmax())
     document = {
-        "file": about.path.name,
-        "length": round(about.seconds, 3),
-        "has_audio": about.has_audio,
-        "has_video": about.has_video,
-        "notes": list(prediction.notes),
-        "model": model_json(info, predictor.weights),
-        "features": {modality: feature.to_json() for modality, feature in info.features.items()},
+        **head_json(prediction.media, prediction.notes, info, predictor.weights),
         "label": info.class_names[best],
         "probability": round(float(prediction.probabilities[best]), 4),
         "probabilities": [round(float(value), 6) for value in prediction.probabilities],
@@ -221,9 +200,7 @@ def as_json(prediction: Prediction, predictor: Predictor) -> dict:
 
 def as_text(document: Mapping) -> str:
     """The same result to read, of the classes the most probable ones."""
-    lines = head_lines(document)
-    lines += [f"note: {note}" for note in document["notes"]]
-    lines += ["", "probability  class"]
+    lines = [*head_lines(document), "", "probability  class"]
     order = np.argsort(document["probabilities"], kind="stable")[::-1][:_SHOWN_CLASSES]
     lines += [f"{document['probabilities'][index]:<11.4f}  {document['class_names'][index]}" for index in order]
     if "scores" in document:
@@ -238,7 +215,7 @@ def as_text(document: Mapping) -> str:
 def _write_pictures(prediction: Prediction, predictor: Predictor, document: Mapping, path: Path) -> None:
     """Figure 3 of one file; from the second window on the pictures are numbered."""
     about, info = prediction.media, predictor.info
-    title = f"{about.path.name}: {document['label']} ({document['probability']:.2f}) - {info.model}"
+    title = f"{about.path.name}: {document['label']} ({document['probability']:.2f}) - {info.title}"
     for number, start in enumerate(range(0, len(prediction.scores), predictor.window), start=1):
         scores = prediction.scores[start : start + predictor.window]
         modality_scores(
@@ -251,13 +228,14 @@ def _write_pictures(prediction: Prediction, predictor: Predictor, document: Mapp
             else None,
             sample_rate=media.SAMPLE_RATE,
             start=start,
-            title=f"{title}, trained on {info.dataset}",
+            title=title,
         )
 
 
 def _frames(about: media.MediaInfo, start: int, seconds: int) -> np.ndarray:
-    size = (_FRAME_HEIGHT, max(1, round(_FRAME_HEIGHT * about.width / about.height)))
-    return media.read_frames(about.path, frame_rate=1, size=size, start=start, seconds=seconds)
+    return media.read_frames(
+        about.path, frame_rate=1, size=about.size_at(_FRAME_HEIGHT), start=start, seconds=seconds
+    )
 
 
 if __name__ == "__main__":

@@ -68,8 +68,6 @@ def main(settings: Settings) -> None:
 
 
 def _check(settings: Settings) -> None:
-    if settings.chosen_dataset == "rendered" and settings.data:
-        raise InputError(f"{settings.data}: the rendered data is made here; leave out --data or --dataset.")
     for rate in settings.rates:
         if not 0 <= rate <= 1:
             raise InputError(f"--rates {rate:g}: is no share of the steps; give numbers from 0 to 1.")

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from avpipeline import published
 from avpipeline.cli import run
-from avpipeline.errors import InputError
+from avpipeline.datasets import require_no_folder
 from avpipeline.table_runs import TableSettings
 from avpipeline.tables import Line, NotRun, chosen_rows, line_of, measure_rows
 from mafnet import train
@@ -47,8 +47,8 @@ class Settings(TableSettings):
 
 def main(settings: Settings) -> int:
     """Trains rows of the paper's tables, each over the seeds, and prints ours beside the paper's figures."""
-    if settings.chosen_dataset == "rendered" and settings.data:
-        raise InputError(f"{settings.data}: the rendered data is made here; leave out --data or --dataset.")
+    if settings.chosen_dataset == "rendered":
+        require_no_folder(settings.data)
     # TensorFlow warns of a loop that builds graphs; here each is another model.
     tf.get_logger().setLevel("ERROR")
     wanted = TABLES if settings.table == "all" else (settings.table,)

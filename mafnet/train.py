@@ -2,12 +2,13 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from avpipeline import metrics, published, runs
-from avpipeline.cli import chosen, run
+from avpipeline.cli import run
+from avpipeline.commands import TrainSettings, preset_defaults, tell_test_bed
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
@@ -35,8 +36,10 @@ FOLDS = (1, 2, 3)
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(TrainSettings):
     """Settings of a training command."""
+
+    paper: ClassVar[str] = "mafnet"
 
     model: Literal[tuple(MODELS)] = "mafnet"
     """Which of the paper's models."""
@@ -49,18 +52,10 @@ class Settings:
     """Folder with the dataset's official files and features."""
     classes: Literal[KINETICS_LISTS] = 32
     """Kinetics-Sounds: which of its lists of classes."""
-    seeds: int = 1
-    """How many seeds to train, counted up from --seed."""
-    seed: int = 0
-    """The first seed."""
     out: Path | None = None
     """Folder of the run; the same command goes on where it was cut off. [default: runs/mafnet/MODEL-PRESET]"""
     network: ModelConfig = ModelConfig()
     training: TrainConfig = TrainConfig()
-
-    @property
-    def folder(self) -> Path:
-        return self.out or Path("runs") / "mafnet" / f"{self.model}-{self.preset}"
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -101,27 +96,20 @@ def experiment(settings: Settings, splits: dict[str, Split] | None = None, *, fo
         # The run's seed has set NumPy's generator: the draws are a function of it.
         return compile_model(classifier(network, settings.model), training, seed=np.random.randint(2**31))
 
+    info = ModelInfo(
+        paper="mafnet",
+        model=settings.model,
+        preset=settings.preset,
+        class_names=splits["train"].class_names,
+        features=features,
+        dataset=splits["train"].dataset,
+        config=dataclasses.asdict(network),
+    )
     return runs.Experiment(
         build=build,
-        info=ModelInfo(
-            paper="mafnet",
-            model=settings.model,
-            preset=settings.preset,
-            class_names=splits["train"].class_names,
-            features=features,
-            dataset=splits["train"].dataset,
-            config=dataclasses.asdict(network),
-        ),
+        info=info,
         **splits,
-        settings={
-            "paper": "mafnet",
-            "model": settings.model,
-            "preset": settings.preset,
-            "dataset": splits["train"].dataset,
-            "network": dataclasses.asdict(network),
-            "training": dataclasses.asdict(training),
-            "features": {name: info.to_json() for name, info in features.items()},
-        },
+        settings=runs.settings_of(info, training),
         epochs=training.epochs,
         batch_size=training.batch_size,
         shuffle=training.shuffle,
@@ -180,7 +168,7 @@ def train(settings: Settings, *, watch_test: bool = False) -> Trained:
     Args:
       watch_test: also note the best that the test split reached at any validation.
     """
-    seeds = range(settings.seed, settings.seed + settings.seeds)
+    seeds = settings.all_seeds
     folders, results, test = [], [], None
     for fold in settings.folds:
         folder = settings.folder / f"split-{fold}" if len(settings.folds) > 1 else settings.folder
@@ -220,10 +208,7 @@ def _mean_over_folds(settings: Settings, results: list[dict]) -> dict:
 def main(settings: Settings) -> None:
     """Trains a model of the MAFnet paper, selects on validation, tests once; prints ours beside the paper's figure."""
     if settings.dataset == "rendered":
-        if settings.data:
-            raise InputError(f"{settings.data}: the rendered data is made here; leave out --data or --dataset.")
-        changed = ", ".join(f"{name} {value}" for name, value in {**RENDERED_MODEL, **RENDERED_TRAINING}.items())
-        print(f"On the rendered test bed; instead of the published sizes: {changed}")
+        tell_test_bed(settings, (*RENDERED_MODEL, *RENDERED_TRAINING))
     trained = train(settings)
     table, row = rows_of(settings.model)[0]
     figure = figure_of(table, row, settings.dataset)
@@ -273,17 +258,13 @@ def draw_example(weights: Path, test: Split, out: Path) -> None:
     if scores is None:
         return
     name = test.ids[0]
-    title = f"{name}: {info.class_names[probabilities.argmax()]} - {info.model}, trained on {info.dataset}"
+    title = f"{name}: {info.class_names[probabilities.argmax()]} - {info.title}"
     modality_scores(out / f"{name}_scores.png", scores, tuple(inputs), title=title)
 
 
 def defaults(argv: list[str]) -> Settings:
     """The settings that the rest of the command line changes."""
-    first = chosen(argv, model="mafnet", preset="code", dataset=None, data=None)
-    dataset = first["dataset"] or ("ave" if first["data"] else "rendered")
-    known = first["model"] in MODELS and first["preset"] in PRESETS
-    # A name that does not exist is left to the parser, which lists those that do.
-    return settings_for(first["model"], first["preset"], dataset) if known else Settings()
+    return preset_defaults(argv, settings_for, unchanged=Settings(), with_data="ave")
 
 
 if __name__ == "__main__":

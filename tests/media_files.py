@@ -5,9 +5,28 @@ from pathlib import Path
 
 import av
 import numpy as np
+import soundfile
 
+SIZE = (48, 64)  # height and width of the frames unless said otherwise
 LEVEL_STEP = 7  # between the grey levels of two frames, far above the codecs' errors
 FIRST_LEVEL = 20
+
+# name, codec, sample rate, error of a tone's amplitude, error of a moment in seconds. LAME lowers the sound by 5 %;
+# .avi and .ts cannot say that an encoder's first 25 ms are not part of the sound.
+FORMATS = [
+    ("a.wav", "pcm_s16le", 44100, 1e-3, 0.002),
+    ("a.wav", "pcm_s24le", 48000, 1e-3, 0.002),
+    ("a.wav", "pcm_f32le", 22050, 1e-3, 0.002),
+    ("a.wav", "pcm_u8", 8000, 1e-2, 0.002),
+    ("a.flac", "flac", 44100, 1e-3, 0.002),
+    ("a.mp3", "libmp3lame", 44100, 4e-2, 0.004),
+    ("a.m4a", "aac", 16000, 2e-2, 0.004),
+    ("a.ogg", "libopus", 48000, 2e-2, 0.004),
+    ("a.ogg", "vorbis", 44100, 2e-2, 0.004),
+    ("a.mkv", "libopus", 48000, 2e-2, 0.004),
+    ("a.avi", "libmp3lame", 44100, 4e-2, 0.03),
+    ("a.ts", "aac", 44100, 2e-2, 0.03),
+]
 
 
 def level(index) -> np.ndarray:
@@ -90,3 +109,28 @@ def write_media(
         for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
             container.mux(packet)
     return path
+
+
+def write_sound(path, codec, samples, rate):
+    if codec == "vorbis":  # FFmpeg's own encoder for it is experimental
+        soundfile.write(path, samples.T, rate, format="OGG", subtype="VORBIS")
+        return path
+    return write_media(path, audio=codec, samples=samples, rate=rate)
+
+
+def constant(count: int, rate: float = 25) -> np.ndarray:
+    """Seconds at which the frames of a constant rate begin."""
+    return np.arange(count) / rate
+
+
+def expected_index(times, *, rate, seconds, start=0.0):
+    """The definition: the last frame that began at or before the middle of each wanted interval."""
+    wanted = start + (np.arange(round(seconds * rate)) + 0.5) / rate
+    return (np.searchsorted(np.asarray(times), wanted + 1e-6, side="right") - 1).tolist()
+
+
+def one_sentence(error, path) -> str:
+    """The message of a caught error, which must name the path and be one sentence."""
+    message = str(error.value)
+    assert str(path) in message and "\n" not in message and message.endswith(".")
+    return message

@@ -5,7 +5,7 @@ Weights come as a dict from the Keras weight's path to the array. One video at a
 """
 
 import numpy as np
-from numpy_reference import attention_weights, relu, sigmoid, softmax
+from numpy_reference import attention_weights, lstm, relu, sigmoid, softmax
 
 
 def normalized(x):
@@ -14,19 +14,6 @@ def normalized(x):
 
 def dense(x, weights, name):
     return x @ weights[f"{name}/kernel"] + weights[f"{name}/bias"]
-
-
-def lstm(sequence, weights, prefix, states):
-    hidden, cell = states
-    outputs = []
-    for x in sequence:
-        gates = x @ weights[f"{prefix}/kernel"] + weights[f"{prefix}/bias"]
-        gates = gates + hidden @ weights[f"{prefix}/recurrent_kernel"] + weights[f"{prefix}/recurrent_bias"]
-        enter, forget, candidate, leave = np.split(gates, 4)
-        cell = sigmoid(forget) * cell + sigmoid(enter) * np.tanh(candidate)
-        hidden = sigmoid(leave) * np.tanh(cell)
-        outputs.append(hidden)
-    return np.array(outputs)
 
 
 def gru(sequence, weights, prefix, states):

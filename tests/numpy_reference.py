@@ -33,10 +33,15 @@ def attention_weights(audio, regions, weights, audio_added_to="regions"):
     return softmax((np.tanh(x) @ weights["attention/affine_h/kernel"])[:, 0])
 
 
-def lstm(sequence, weights, prefix):
-    """One direction: `(time, channels)` -> `(time, units)`, gates in the order input, forget, cell, output."""
+def lstm(sequence, weights, prefix, states=None):
+    """One direction: `(time, channels)` -> `(time, units)`, gates in the order input, forget, cell, output.
+
+    Args:
+      states: hidden and cell state to begin with, None for zeros.
+    """
     units = len(weights[f"{prefix}/recurrent_kernel"])
-    hidden, cell, outputs = np.zeros(units), np.zeros(units), []
+    hidden, cell = np.zeros((2, units)) if states is None else states
+    outputs = []
     for x in sequence:
         gates = x @ weights[f"{prefix}/kernel"] + weights[f"{prefix}/bias"]
         gates = gates + hidden @ weights[f"{prefix}/recurrent_kernel"] + weights[f"{prefix}/recurrent_bias"]

@@ -129,7 +129,7 @@ def test_configurations_differ_by_hash(folder):
     [
         (["--data", "nowhere", "--dataset", "rendered"], "the rendered data is made here"),
         (["--data", "nowhere"], "nowhere: has no train*.tfrecord"),
-        (["--dataset", "youtube8m"], "needs the folder of its shards (--data)"),
+        (["--dataset", "youtube8m"], "needs the folder of its files (--data)"),
     ],
 )
 def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):

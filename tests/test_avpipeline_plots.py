@@ -6,6 +6,7 @@ from PIL import Image
 
 from avpipeline import charts, plots
 from avpipeline.errors import InputError
+from avpipeline.overlays import overlay_attention
 
 CLASSES = ("Female speech, woman speaking", "Fixed-wing aircraft, airplane", "Bark", "background")
 
@@ -65,28 +66,6 @@ def test_classes_of_one_dataset_have_colours_of_their_own():
     assert len({plots.class_colour(name, names) for name in names}) == 29
 
 
-def test_overlay_is_red_where_the_weight_is_and_keeps_the_frame_elsewhere():
-    frame = np.full((70, 140, 3), 100, np.uint8)
-    attention = np.zeros((7, 7), np.float32)
-    attention[2, 5] = 1
-    overlay = plots.overlay_attention(frame, attention)
-    assert overlay.dtype == np.uint8 and overlay.shape == frame.shape
-    red_minus_blue = overlay[..., 0].astype(int) - overlay[..., 2]
-    row, column = np.unravel_index(red_minus_blue.argmax(), red_minus_blue.shape)
-    # Region (2, 5) covers rows 20-30 and columns 100-120.
-    assert 20 <= row < 30 and 100 <= column < 120
-    np.testing.assert_array_equal(overlay[60:, :40], frame[60:, :40])
-
-
-def test_overlay_limits_set_the_scale():
-    frame = np.full((28, 28, 3), 100, np.uint8)
-    weak = np.full((7, 7), 0.1, np.float32)
-    np.testing.assert_array_equal(plots.overlay_attention(frame, weak, (0.1, 0.9)), frame)
-    assert np.any(plots.overlay_attention(frame, weak, (0.0, 0.1)) != frame)
-    # A map without any difference has no place to point at.
-    np.testing.assert_array_equal(plots.overlay_attention(frame, weak), frame)
-
-
 @pytest.mark.parametrize("seconds", [3, 10])
 def test_attention_picture_has_every_second_twice(tmp_path, seconds):
     frames = np.full((seconds, 60, 80, 3), (10, 200, 30), np.uint8)
@@ -113,7 +92,7 @@ def test_attention_figure_has_a_row_for_each_video(tmp_path):
     first, both = pixels(tmp_path / "1.png"), pixels(tmp_path / "2.png")
     assert len(both) > 1.5 * len(first)
     # The edge that is not attended to.
-    unseen_blue, unseen_green = (plots.overlay_attention(x[0], attention[0])[-1, 40] / 255 for x in (blue, green))
+    unseen_blue, unseen_green = (overlay_attention(x[0], attention[0])[-1, 40] / 255 for x in (blue, green))
     assert share_of(first, unseen_blue) > 0.05 and share_of(first, unseen_green) == 0
     assert share_of(both, unseen_blue) > 0.03 and share_of(both, unseen_green) > 0.03
     assert share_of(both, plots.class_colour("Bark", CLASSES)) > 0.002

@@ -87,7 +87,7 @@ def test_evaluation_agrees_with_the_training_and_writes_its_tables(trained, few_
     assert set(groups) <= {"continuous", "rhythmic", "instant"}
     for row, count in layers["complementary"]["all"].items():
         assert count == sum(group[row] for group in groups.values())
-    with np.load(trained / "evaluate" / "scores.npz") as file:
+    with np.load(trained / "evaluate" / "predictions.npz") as file:
         assert layers["categories"] == eventlayers.category_counts(file["labels"], file["predictions"])
     for name in ("per_class.csv", "confusion.csv", "confusion.png", "categories.csv", "layers.png"):
         assert (trained / "evaluate" / name).exists()
@@ -100,7 +100,7 @@ def test_a_model_is_measured_on_its_own_classes_and_features_only():
     info = ModelInfo("eventlayers", "naive_av", "paper", split.class_names, split.features, "synthetic")
     evaluate.require_fit(Path("w.keras"), info, split)
     for other, sentence in (
-        ({"class_names": ("dog", "cat")}, "w.keras: was trained on the 2 classes of synthetic"),
+        ({"class_names": ("dog", "cat")}, r"w.keras: was trained on the classes of synthetic \(dog, cat\)"),
         ({"features": {**split.features, "audio": split.features["visual"]}}, "its audio features do not fit"),
     ):
         with pytest.raises(InputError, match=sentence):

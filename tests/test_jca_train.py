@@ -47,7 +47,7 @@ def few_clips(monkeypatch):
 def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, capsys):
     assert command(*NARROW, "--epochs", 1, "--seeds", 2, "--seed", 3, "--out", tmp_path) == 0
     said = capsys.readouterr().out
-    assert "instead of the published sizes: video_size 128, audio_size 128" in said
+    assert "instead of the published sizes: video_size 8, audio_size 8" in said
     assert "JCA" in said and "76.2" in said and "rendered test bed, 4 clips (smoke: 1 of 40 epochs)" in said
 
     result = json.loads((tmp_path / "result.json").read_text())

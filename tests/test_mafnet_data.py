@@ -99,6 +99,11 @@ def test_lists_are_named_options(monkeypatch, dataset, wanted, asked):
         data.load_split(dataset, "train", mafnet.model_config("mafnet"), "here", **wanted)
 
 
+def test_rendered_data_has_no_folder(tmp_path):
+    with pytest.raises(InputError, match="the rendered data is made here; leave out --data or --dataset"):
+        data.load_split("rendered", "test", mafnet.model_config("mafnet"), tmp_path)
+
+
 def test_real_data_needs_its_folder():
     for dataset in ("ave", "ucf51", "kinetics_sounds"):
         with pytest.raises(InputError, match="needs the folder of its files"):

@@ -14,6 +14,7 @@ from sklearn.metrics import silhouette_score
 import mafnet
 from avpipeline.cli import run
 from avpipeline.datasets.base import ArraySource
+from avpipeline.errors import InputError
 from avpipeline.saved import ModelInfo, save_model
 from mafnet import evaluate, tsne
 
@@ -63,7 +64,7 @@ def command(tmp_path, *words, module=evaluate):
     return run(module.main, prog=f"python -m {module.__name__}", argv=arguments)
 
 
-def test_tables_say_what_the_predictions_say(tmp_path, split, loads, capsys):
+def test_figures_are_those_of_the_predictions(tmp_path, split, loads, capsys):
     model = write_model(tmp_path / "model.keras")
     assert command(tmp_path) == 0
     out = tmp_path / "out"
@@ -74,15 +75,7 @@ def test_tables_say_what_the_predictions_say(tmp_path, split, loads, capsys):
     with np.load(out / "predictions.npz") as file:
         np.testing.assert_allclose(file["predictions"], expected, atol=1e-5)
     truth, predicted = split.labels.argmax(-1), expected.argmax(-1)
-    confusion = pd.read_csv(out / "confusion.csv", index_col=0)
-    for row in range(3):
-        for column in range(3):
-            assert confusion.iloc[row, column] == np.sum((truth == row) & (predicted == column))
-    table = pd.read_csv(out / "per_class.csv").set_index("class")
-    for index, name in enumerate(CLASS_NAMES):
-        mine = truth == index
-        assert table.loc[name, "videos"] == mine.sum()
-        assert table.loc[name, "accuracy"] == pytest.approx((predicted[mine] == index).mean())
+    assert pd.read_csv(out / "per_class.csv")["videos"].sum() == VIDEOS
     accuracy = (truth == predicted).mean()
     result = json.loads((out / "evaluation.json").read_text())
     assert result["video_accuracy"] == pytest.approx(accuracy) and result["videos"] == VIDEOS
@@ -101,7 +94,7 @@ def test_tables_say_what_the_predictions_say(tmp_path, split, loads, capsys):
 def test_the_split_follows_from_flags_and_the_features_from_the_model(tmp_path, loads, monkeypatch, words, asked):
     write_model(tmp_path / "model.keras", "visual")
     monkeypatch.setattr(evaluate.runs, "predict", lambda model, split: split.labels)
-    monkeypatch.setattr(evaluate, "write_evaluation", lambda *_: None)
+    monkeypatch.setattr(evaluate, "report", lambda *_: None)
     assert command(tmp_path, *words) == 0
     ((dataset, name, data, fold, classes, modalities, shape),) = loads
     assert (dataset, name, data and "path", fold, classes) == asked
@@ -109,21 +102,19 @@ def test_the_split_follows_from_flags_and_the_features_from_the_model(tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("changes", "words", "sentence"),
+    ("changes", "sentence"),
     [
-        ({"class_names": ("bell", "bark", "engine")}, (), "was trained on the classes of synthetic (bell, bark,"),
+        ({"class_names": ("bell", "bark", "engine")}, "was trained on the classes of synthetic (bell, bark,"),
         (
             {"features": {"visual": dataclasses.replace(FEATURES["visual"], sha256="c" * 64)}},
-            (),
             "its visual features do not fit the model (weight hash bbbb",
         ),
-        ({"paper": "ave"}, (), "a model of mafnet is needed"),
-        ({}, ("--dataset", "rendered", "--data", "."), ".: the rendered data is made here"),
+        ({"paper": "ave"}, "a model of mafnet is needed"),
     ],
 )
-def test_what_does_not_fit_is_one_sentence(tmp_path, loads, capsys, changes, words, sentence):
+def test_what_does_not_fit_is_one_sentence(tmp_path, loads, capsys, changes, sentence):
     write_model(tmp_path / "model.keras", "visual", **changes)
-    assert command(tmp_path, *words) == 2
+    assert command(tmp_path) == 2
     said = capsys.readouterr().err
     assert sentence in said and said.count("\n") == 1
     assert not (tmp_path / "out").exists()
@@ -170,5 +161,5 @@ def test_models_without_film_and_too_few_clips_are_refused(tmp_path, loads, caps
     assert "was trained on the classes of synthetic (bell, bark, engine)" in capsys.readouterr().err
     assert command(tmp_path, "--perplexity", "0", module=tsne) == 2
     assert "--perplexity 0.0: must be above 0" in capsys.readouterr().err
-    with pytest.raises(evaluate.InputError, match="3 clips are too few for t-SNE"):
+    with pytest.raises(InputError, match="3 clips are too few for t-SNE"):
         tsne.in_the_plane(np.zeros((3, 2)), 30, 0)

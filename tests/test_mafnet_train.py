@@ -56,7 +56,7 @@ def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, ca
     assert command("--epochs", 2, "--batch-size", 5, "--units", 8, "--filters", 8, "--out", tmp_path) == 0
     said = capsys.readouterr().out
     assert "MAFnet" in said and "90.86" in said and "rendered test bed, 4 clips (smoke: 2 of 60 epochs)" in said
-    assert "instead of the published sizes: units 64" in said
+    assert "instead of the published sizes: units 8, filters 8" in said
 
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["smoke"] and result["reproduces"][0] == ["Table 1", "MAFnet"]

@@ -63,11 +63,7 @@ def build_small_audio(seed: int = 0) -> keras.Model:
         keras.layers.Dense(128, activation="relu", name="mixture"),
     ]
     waveform = keras.Input((SAMPLE_RATE,), name="waveform")
-    x = keras.layers.Reshape((96, 64, 1))(LogMel(name="log_mel")(waveform))
-    # The floor of the log-mel becomes 0, so that silence gives no response.
-    x = keras.layers.Rescaling(0.5, offset=-0.5 * float(np.log(LogMel.offset)))(x)
-    # Padded in frequency only: an edge in time would be an onset that no sound has.
-    x = layers[0](keras.layers.ZeroPadding2D((0, 2))(x))
+    x = layers[0](_padded_log_mel(waveform))
     # Averaged over the second: how much of each modulation is there, not when.
     x = keras.layers.Flatten()(keras.layers.AveragePooling2D((x.shape[1], 1))(x))
     model = keras.Model(waveform, layers[1](x), name="small_audio")
@@ -92,14 +88,21 @@ def build_small_audio_map(seed: int = 0) -> keras.Model:
         keras.layers.Conv2D(512, 1, activation="relu", name="mixture"),
     ]
     waveform = keras.Input((SAMPLE_RATE,), name="waveform")
-    x = keras.layers.Reshape((96, 64, 1))(LogMel(name="log_mel")(waveform))
-    x = keras.layers.Rescaling(0.5, offset=-0.5 * float(np.log(LogMel.offset)))(x)
-    x = layers[0](keras.layers.ZeroPadding2D((0, 2))(x))
+    x = layers[0](_padded_log_mel(waveform))
     # 19 steps in time by 16 bands.
     x = keras.layers.AveragePooling2D((3, 4))(x)
     model = keras.Model(waveform, layers[1](x), name="small_audio_map")
     fill(layers, filters)
     return model
+
+
+def _padded_log_mel(waveform):
+    """What the filters of sound look at: `(batch, 96, 68, 1)`, padded in frequency."""
+    x = keras.layers.Reshape((96, 64, 1))(LogMel(name="log_mel")(waveform))
+    # The floor of the log-mel becomes 0, so that silence gives no response.
+    x = keras.layers.Rescaling(0.5, offset=-0.5 * float(np.log(LogMel.offset)))(x)
+    # Not padded in time, where an edge would be an onset that no sound has.
+    return keras.layers.ZeroPadding2D((0, 2))(x)
 
 
 def build_small_motion(seed: int = 0) -> keras.Model:

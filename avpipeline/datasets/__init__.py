@@ -74,7 +74,7 @@ def load_split(
         raise InputError(f"dataset '{dataset}': {reason} {', '.join(DATASETS)}.")
     if dataset == "rendered":
         return _load_rendered(name, data_dir, seed, modalities)
-    _require_folder(dataset, data_dir)
+    require_folder(dataset, data_dir)
 
     from avpipeline.datasets.ave import load_ave
 
@@ -105,11 +105,11 @@ def load_video_split(
     """
     _require_videos(dataset)
     if dataset == "rendered":
-        _require_no_folder(data_dir)
+        require_no_folder(data_dir)
         from avpipeline.datasets.rendered import RenderedSettings, rendered_video_split
 
         return rendered_video_split(name, RenderedSettings(seed=seed), modalities=modalities)
-    _require_folder(dataset, data_dir)
+    require_folder(dataset, data_dir)
     if dataset == "ave":
         from avpipeline.datasets.ave_videos import load_ave_videos
 
@@ -131,7 +131,7 @@ def read_video_list(dataset: str, name: str, data_dir) -> VideoList:
     _require_videos(dataset)
     if dataset == "rendered":
         raise InputError("dataset 'rendered': has no lists; its clips are made by the program.")
-    _require_folder(dataset, data_dir)
+    require_folder(dataset, data_dir)
     if dataset == "ave":
         from avpipeline.datasets.ave_videos import read_ave_videos
 
@@ -157,11 +157,11 @@ def load_weak_training(
       InputError: as of `load_split`, or the noisy videos' files are missing.
     """
     if dataset == "rendered":
-        _require_no_folder(data_dir)
+        require_no_folder(data_dir)
         from avpipeline.datasets.rendered import RenderedSettings, rendered_weak_training
 
         return rendered_weak_training(RenderedSettings(seed=seed), modalities=modalities, noisy=noisy)
-    _require_folder(dataset, data_dir)
+    require_folder(dataset, data_dir)
 
     from avpipeline.datasets.ave_weak import load_ave_weak
 
@@ -174,18 +174,20 @@ def _require_videos(dataset: str) -> None:
         raise InputError(f"dataset '{dataset}': has no labels of whole videos here, those that have are {known}.")
 
 
-def _require_folder(dataset: str, data_dir) -> None:
+def require_folder(dataset: str, data_dir) -> None:
+    """Raises InputError where a dataset that has files is given no folder of them."""
     if data_dir is None:
         raise InputError(f"dataset '{dataset}': needs the folder of its files (--data); see docs/datasets.md.")
 
 
-def _require_no_folder(data_dir) -> None:
+def require_no_folder(data_dir) -> None:
+    """Raises InputError where the rendered dataset, which has no files, is given a folder."""
     if data_dir is not None:
-        raise InputError(f"dataset 'rendered': is made by the program and cannot be read from {data_dir}.")
+        raise InputError(f"{data_dir}: the rendered data is made here; leave out --data or --dataset.")
 
 
 def _load_rendered(name: str, data_dir, seed: int, modalities: Iterable[str] | None) -> Split:
-    _require_no_folder(data_dir)
+    require_no_folder(data_dir)
     # Rendering brings decoders and networks that real features do not need.
     from avpipeline.datasets.rendered import RenderedSettings, rendered_split
 

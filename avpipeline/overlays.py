@@ -1,0 +1,103 @@
+"""Attention maps and captions laid over frames, and a clip with its sound that shows them."""
+
+from collections.abc import Iterator, Sequence
+
+import matplotlib
+import matplotlib.font_manager
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from avpipeline import media
+
+ATTENTION_COLOURS = matplotlib.colormaps["turbo"]
+
+# Comes with matplotlib, so it is there on every machine.
+_FONT = matplotlib.font_manager.findfont("DejaVu Sans")
+_WIDTH = 640
+_RATE = 60.0
+_PIECE = 5  # seconds in memory at a time
+
+
+def attention_limits(attention: np.ndarray) -> tuple[float, float]:
+    """Smallest and largest weight of a clip's maps, the scale on which its frames are coloured."""
+    return float(attention.min()), float(attention.max())
+
+
+def overlay_attention(
+    frame: np.ndarray, attention: np.ndarray, limits: tuple[float, float] | None = None
+) -> np.ndarray:
+    """A frame with one attention map laid over it, blue (little) to red (much).
+
+    The map is enlarged bicubically, each weight at the centre of the region it belongs to.
+
+    Args:
+      frame: uint8 `(height, width, 3)`.
+      attention: `(rows, columns)`.
+      limits: weights drawn blue and red; None takes the map's own smallest and largest.
+
+    Returns:
+      uint8 `(height, width, 3)`.
+    """
+    low, high = attention_limits(attention) if limits is None else limits
+    scaled = (attention.astype(np.float32) - low) / max(high - low, 1e-12)
+    height, width = frame.shape[:2]
+    large = np.asarray(Image.fromarray(scaled).resize((width, height), Image.Resampling.BICUBIC)).clip(0, 1)
+    colours = ATTENTION_COLOURS(large)[..., :3] * 255
+    # A paler picture below keeps the colours of the scale readable; where attention is low the picture shows.
+    base = 0.4 * frame + 0.6 * frame.mean(-1, keepdims=True)
+    alpha = 0.6 * np.sqrt(large)[..., None]
+    return ((1 - alpha) * base + alpha * colours).round().astype(np.uint8)
+
+
+def caption(frame: np.ndarray, text: str) -> np.ndarray:
+    """A copy of a uint8 frame `(height, width, 3)` with a line of text in its lower left corner."""
+    image = Image.fromarray(frame)
+    height, width = frame.shape[:2]
+    font = ImageFont.truetype(_FONT, max(8, height // 18))
+    if font.getlength(text) > 0.9 * width:
+        font = font.font_variant(size=max(6, int(font.size * 0.9 * width / font.getlength(text))))
+    margin = font.size // 3
+    left, top, right, bottom = font.getbbox(text, anchor="ls")
+    corner = (2 * margin, height - 2 * margin - bottom)
+    box = (margin, corner[1] + top - margin, corner[0] + right + margin, height - margin)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle(box, fill=(20, 20, 20))
+    draw.text(corner, text, font=font, fill=(255, 255, 255), anchor="ls")
+    return np.asarray(image)
+
+
+def write_overlay(
+    path, about: media.MediaInfo, attention: np.ndarray, labels: Sequence[str], *, maps_a_second: float = 1.0
+) -> None:
+    """The clip with its sound, its frame rate and its size (at most 640 wide), and maps and labels laid over.
+
+    Args:
+      path: the .mp4 to write.
+      about: the clip.
+      attention: `(maps, rows, columns)`, from the clip's beginning on.
+      labels: one a map.
+      maps_a_second: how many of them a second has.
+    """
+    rate = min(about.frame_rate or 25.0, _RATE)
+    waveform = media.read_waveform(about.path, seconds=about.seconds)
+    frames = _overlaid_frames(about, attention, labels, rate, maps_a_second)
+    media.write_clip(path, frames, waveform, frame_rate=rate)
+
+
+def _overlaid_frames(
+    about: media.MediaInfo, attention: np.ndarray, labels: Sequence[str], rate: float, maps_a_second: float
+) -> Iterator[np.ndarray]:
+    """The overlay's frames, some seconds at a time, so that a long video needs no memory."""
+    scale = min(1.0, _WIDTH / about.width)
+    # H.264 needs even sizes.
+    size = tuple(max(2, 2 * round(scale * side / 2)) for side in (about.height, about.width))
+    limits = attention_limits(attention)
+    total, piece = max(1, round(about.seconds * rate)), max(1, int(_PIECE * rate))
+    for first in range(0, total, piece):
+        count = min(piece, total - first)
+        frames = media.read_frames(about.path, frame_rate=rate, size=size, start=first / rate, seconds=count / rate)
+        for index, frame in enumerate(frames):
+            # After the last predicted moment (a file of 10.3 s has 10 predicted seconds) its map stays.
+            moment = min(int(maps_a_second * (first + index + 0.5) / rate), len(attention) - 1)
+            frames[index] = caption(overlay_attention(frame, attention[moment], limits), labels[moment])
+        yield frames
