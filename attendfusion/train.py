@@ -101,6 +101,8 @@ def experiment(settings: Settings, records: Records | None = None) -> runs.Exper
         validate_every=training.validate_every,
         score=None,
         metric="gap",
+        reproduces=[row_of(settings.model)],
+        planned_epochs=planned_epochs(settings),
         measure=measure,
     )
 

@@ -74,6 +74,11 @@ def reading_of(figure: published.Figure) -> Reading:
     return READINGS[figure.table, figure.row]
 
 
+def rows_of(model: str) -> list[tuple[str, str]]:
+    """(table, row) of every figure that is read off `model`'s scores, the first in the paper first."""
+    return [place for place, reading in READINGS.items() if reading.model == model]
+
+
 def figures_of(model: str, dataset: str) -> list[published.Figure]:
     """The paper's figures in Tables 1 and 2 that a model trained on `dataset` is held against; none for one's own."""
     names = STANDS_FOR.get(dataset) or [paper for paper, ours in DATASETS.items() if ours == dataset]

@@ -32,7 +32,7 @@ from eventlayers.config import (
 from eventlayers.data import DATASETS, RENDERED, Source, load_splits, require_source, trained_backbones, videos_of
 from eventlayers.models import BACKBONES, video_classifier
 from eventlayers.predict import Predictor, write_file
-from eventlayers.rows import accuracy, figures_of, measured, reading_of
+from eventlayers.rows import accuracy, figures_of, measured, reading_of, rows_of
 from eventlayers.training import compile_model, precision
 from eventlayers.voting import video_accuracy
 
@@ -137,6 +137,8 @@ def experiment(settings: Settings, splits: dict[str, Split] | None = None) -> ru
         validate_every=training.validate_every,
         score=video_accuracy,
         metric="video_accuracy",
+        reproduces=rows_of(settings.model),
+        planned_epochs=planned_epochs(settings),
         start=_start_from_backbones(settings) if second_stage else None,
     )
 

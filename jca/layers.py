@@ -1,4 +1,5 @@
-"""The layers of "Audio-Visual Event Localization via Recursive Joint Co-Attention" (WACV 2021).
+"""The layers of "Audio-Visual Event Localization via Recursive Fusion by Joint Co-Attention"
+(WACV 2021).
 
 Section 2, Fig. 2          Rerepresentation, the sequence feature re-representation layer
 Section 2, Eq. 1-3         JointCoAttention: one recursion, whose two halves are

@@ -45,6 +45,7 @@ def test_command_writes_result_weights_logs_and_predictions(few_clips, tmp_path,
 
     result = json.loads((tmp_path / "result.json").read_text())
     (seed,) = result["seeds"]
+    assert result["smoke"] and result["reproduces"] == [["Table 1", "FC Early Fusion"]]
     assert result["settings"]["network"]["tokens"] == tokens and result["metric"] == "gap"
     assert seed["test"] == seed["figures"]["gap"] and 0 < seed["figures"]["threshold"] < 1
     assert f"{100 * seed['test']:.2f} (1 seed)" in said and f"threshold of the F1 scores {'':<17}" in said

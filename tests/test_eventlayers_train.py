@@ -54,6 +54,7 @@ def test_command_writes_result_weights_logs_and_pictures(trained, said):
     assert "backbones small" in said and "Event-specific layers" in said and "59.1" in said and "67.0" in said
     assert "rendered test bed, 4 clips (smoke: 1 of 40 epochs)" in said
     result = json.loads((trained / "result.json").read_text())
+    assert result["smoke"] and ["Table 1", "Event-specific layers"] in result["reproduces"]
     assert f"video accuracy {100 * result['test_mean']:.1f} (1 seed)" in said
     for name in ("best.keras", "log.csv", "curves.png", "predictions.npz"):
         assert (trained / "seed-0" / name).exists()
