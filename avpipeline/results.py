@@ -27,6 +27,18 @@ PAPERS = {
     "attendfusion": "Attend-Fusion: efficient audio-visual fusion",
     "eventlayers": "Event-specific audio-visual fusion layers (WACV 2023)",
 }
+# Golden file -> whose implementation it was recorded from.
+_SYSTEMS = {
+    "av_att.npz": "ave: A+V-att",
+    "av_att_weak.npz": "ave: W-A+V-att",
+    "dmrn.npz": "ave: DMRN",
+    "avdln.npz": "ave: AVDLN",
+    "mafnet.npz": "mafnet: MAFnet",
+    "jca.npz": "jca: JCA",
+    "mc3_18.npz": "eventlayers: MC3-18 (torchvision)",
+    "vggish_logmel.npz": "all: VGGish's log-mel",
+    "youtube8m_metrics.npz": "attendfusion: the challenge's metrics",
+}
 _NEEDED = {
     *("paper", "table", "row", "dataset", "metric"),
     *("ours", "our_data", "our_dataset", "seeds", "parameters", "predictions", "smoke"),
@@ -189,10 +201,11 @@ def _made(result: Result) -> tuple[str, ...]:
 
 
 def _parity(parity: Mapping[str, Mapping]) -> str:
-    lines = [("golden file", "compared", "largest difference", "allowed")]
+    lines = [("system", "golden file", "compared", "largest difference", "allowed")]
     for name, measured in sorted(parity.items()):
         file, _, array = name.partition(" ")
-        lines.append((file, array, f"{measured['difference']:.1e}", f"{measured['allowed']:.0e}"))
+        difference, allowed = f"{measured['difference']:.1e}", f"{measured['allowed']:.0e}"
+        lines.append((_SYSTEMS.get(file, ""), file, array, difference, allowed))
     return (
         "## Agreement with the authors' implementations\n\nLargest difference to what the authors' own code gives "
         "for the same inputs and weights, measured by the golden tests\n(`AV_REFERENCE_DIR=... pytest -m golden "

@@ -19,6 +19,7 @@ import dataclasses
 import datetime
 import hashlib
 import json
+import os
 import platform
 import shlex
 import subprocess
@@ -356,10 +357,14 @@ def _description(experiment: Experiment) -> dict:
 
 
 def _command() -> str:
-    """The command line, with a module's name instead of the place where it is installed."""
+    """The command line, with a module's name instead of the place where it is installed.
+
+    In front stands the number of threads where it was set: sums over other parts round to other numbers.
+    """
     module = getattr(sys.modules["__main__"], "__spec__", None)
     program = ["-m", module.name.removesuffix(".__main__")] if module else [Path(sys.argv[0]).name]
-    return shlex.join(["python", *program, *sys.argv[1:]])
+    threads = [f"{name}={os.environ[name]}" for name in ("TF_NUM_INTRAOP_THREADS",) if name in os.environ]
+    return " ".join([*threads, shlex.join(["python", *program, *sys.argv[1:]])])
 
 
 def _commit() -> str | None:

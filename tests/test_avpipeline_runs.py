@@ -308,3 +308,12 @@ def test_commit_is_that_of_this_codes_checkout_only(tmp_path, monkeypatch):
     assert runs._commit() == git("rev-parse", "HEAD")
     (tmp_path / "runs.py").write_text("changed")
     assert runs._commit() == git("rev-parse", "HEAD") + "+"
+
+
+def test_command_says_the_number_of_threads_where_it_was_set(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/train.py", "--out", "my runs"])
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    assert runs._command() == "python train.py --out 'my runs'"
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
+    assert runs._command() == "TF_NUM_INTRAOP_THREADS=1 python train.py --out 'my runs'"

@@ -43,9 +43,8 @@ def fed_unevenly(metric, labels, probabilities):
 def test_golden(golden, array):
     file = "youtube8m_metrics.npz"
     labels, probabilities = golden[file, "labels"], golden[file, "probs"]
-    expected = float(golden[file, array])
     for batch_size in (len(labels), 64, 7, 1):
-        assert measure(GOLDEN[array](), labels, probabilities, batch_size) == pytest.approx(expected, abs=1e-6)
+        golden.compare(file, array, measure(GOLDEN[array](), labels, probabilities, batch_size), 1e-6, unit="one")
 
 
 @pytest.mark.golden
