@@ -1,5 +1,7 @@
 """LSTMs and GRUs with the weights that the authors' PyTorch ones have."""
 
+from collections.abc import Sequence
+
 import keras
 from keras import ops
 
@@ -36,27 +38,29 @@ class _TorchRecurrent(keras.layers.Layer):
         self.recurrent_bias = weight("recurrent_bias", self.gates * self.units)
 
     def call(self, sequence, mask=None, initial_state=None):
-        if self.go_backwards:
-            sequence, mask = ops.flip(sequence, axis=1), None if mask is None else ops.flip(mask, axis=1)
+        inputs = self.as_walked(ops.unstack(self.from_input(sequence), axis=1))
+        present = None if mask is None else self.as_walked(ops.unstack(ops.expand_dims(mask, -1), axis=1))
         weights = self.recurrent_kernel, self.recurrent_bias
-        outputs = self.walk(self.from_input(sequence), *weights, mask=mask, initial_state=initial_state)
-        return ops.flip(outputs, axis=1) if self.go_backwards else outputs
+        outputs = self.walk(inputs, *weights, present=present, initial_state=initial_state)
+        return ops.stack(self.as_walked(outputs), axis=1)
+
+    def as_walked(self, steps: Sequence) -> list:
+        """Steps in the order of time as the layer walks through them, and the reverse."""
+        return list(reversed(steps) if self.go_backwards else steps)
 
     @classmethod
-    def walk(cls, from_input, recurrent_kernel, recurrent_bias, *, mask=None, initial_state=None):
-        """The outputs of all steps, first to last, `(..., batch, time, units)`.
+    def walk(cls, inputs: list, recurrent_kernel, recurrent_bias, *, present: list | None = None, initial_state=None):
+        """The outputs of all steps, in the order of `inputs`, each `(..., batch, units)`.
 
         Axes in front of the batch are recurrences of their own, with own weights, that are walked side by side.
 
         Args:
-          from_input: what `from_input` gave, `(..., batch, time, gates * units)`.
+          inputs: what `from_input` gave, step by step, each `(..., batch, gates * units)`.
           recurrent_kernel, recurrent_bias: `(..., units, gates * units)` and `(..., 1, gates * units)`.
-          mask: `(..., batch, time)`, false where a step is to be left out.
+          present: for each step `(..., batch, 1)`, false where it is to be left out.
           initial_state: one tensor a state, each to be broadcast to `(..., batch, units)`; None is zero.
         """
         # The loop is unrolled, because a while loop of ten tiny steps costs more than the steps.
-        inputs = ops.unstack(from_input, axis=-2)
-        present = None if mask is None else ops.unstack(ops.expand_dims(mask, -1), axis=-2)
         zeros = ops.zeros_like(inputs[0][..., : recurrent_kernel.shape[-2]])
         state = [zeros] * cls.states if initial_state is None else [zeros + part for part in initial_state]
         outputs = []
@@ -69,7 +73,7 @@ class _TorchRecurrent(keras.layers.Layer):
             else:
                 outputs.append(following[0])
             state = following
-        return ops.stack(outputs, axis=-2)
+        return outputs
 
     def from_input(self, sequence):
         """What the inputs of all steps give to the gates, `(batch, time, gates * units)`, in one product."""
@@ -105,7 +109,7 @@ class TorchLSTM(_TorchRecurrent):
     gates, states = 4, 2
 
     def from_input(self, sequence):
-        return ops.matmul(sequence, self.kernel) + self.bias + self.recurrent_bias
+        return ops.matmul(sequence, self.kernel) + (self.bias + self.recurrent_bias)
 
     @staticmethod
     def _step(from_input, state, recurrent_kernel, recurrent_bias):
@@ -167,22 +171,21 @@ class _Bidirectional(keras.layers.Layer):
             shape = (*shape[:-1], 2 * self.units)
 
     def call(self, sequence, mask=None, initial_states=None):
-        # Both directions walk side by side, which halves the number of operations: `(2, batch, time, ...)`.
-        if mask is not None:
-            mask = ops.stack([mask, ops.flip(mask, axis=1)])
+        # Both directions walk side by side, which halves the number of operations: steps are `(2, batch, ...)`.
         for index in range(self.num_layers):
             if index:
                 sequence = getattr(self, _numbered("drop", index))(sequence)
             both = [getattr(self, _numbered(name, index)) for name in ("forward", "backward")]
-            inputs = [both[0].from_input(sequence), both[1].from_input(ops.flip(sequence, axis=1))]
             outputs = self.cell.walk(
-                ops.stack(inputs),
+                _side_by_side(both, [layer.from_input(sequence) for layer in both]),
                 ops.concatenate([ops.expand_dims(layer.recurrent_kernel, 0) for layer in both], axis=0),
                 ops.concatenate([ops.expand_dims(layer.recurrent_bias, (0, 1)) for layer in both], axis=0),
-                mask=mask,
+                present=None if mask is None else _side_by_side(both, [ops.expand_dims(mask, -1)] * 2),
                 initial_state=self._rows(initial_states, index),
             )
-            sequence = ops.concatenate([outputs[0], ops.flip(outputs[1], axis=1)], axis=-1)
+            ways = zip(*map(ops.unstack, outputs), strict=True)
+            ways = [ops.stack(layer.as_walked(way), axis=1) for layer, way in zip(both, ways, strict=True)]
+            sequence = ops.concatenate(ways, axis=-1)
         return sequence
 
     def _rows(self, initial_states, index: int) -> list | None:
@@ -227,6 +230,13 @@ class BidirectionalGRU(_Bidirectional):
     """As `BidirectionalLSTM`, of GRUs; `initial_states` holds hidden states alone: `(2 * num_layers, units)`."""
 
     cell = TorchGRU
+
+
+def _side_by_side(layers: Sequence[_TorchRecurrent], sequences: Sequence) -> list:
+    """Each layer's sequence, `(batch, time, ...)`, as steps `(layers, batch, ...)` in the order that it walks."""
+    # Turning a list of steps around costs nothing, a tensor along its time as much as a product.
+    ways = [layer.as_walked(ops.unstack(x, axis=1)) for layer, x in zip(layers, sequences, strict=True)]
+    return [ops.stack(step) for step in zip(*ways, strict=True)]
 
 
 def _numbered(name: str, index: int) -> str:

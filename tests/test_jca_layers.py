@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from layer_checks import check_layer
 
+from jca import attending
 from jca.attending import attend
 from jca.layers import AffinityAttended, JointCoAttention, L2Normalization, QueryAttended, Rerepresentation
 
@@ -186,6 +187,53 @@ def test_dropped_scores_are_independent():
         (zeros[:, :, 8:], zeros[:, :, :-8]),
     ):
         assert (first & second).mean() == pytest.approx(zeros.mean() ** 2, abs=0.004)
+
+
+def test_bytes_of_one_draw_do_not_tell_of_each_other():
+    """Neither one nor two of the 32 bytes that are made of a drawn word say whether a third one is below the level."""
+    made = np.asarray(attending._random_bytes((64, 512, 128), tf.constant([3, 4])))
+    # A row has four drawn words; those made of them stand behind each other.
+    below = (made.reshape(-1, 4, 4, 8).swapaxes(1, 2).reshape(-1, 32) < 77).astype("float32")
+    below = (below - below.mean(0)) / below.std(0)
+    # Of all pairs and triples the largest mean by chance is 0.012.
+    for first in range(32):
+        for second in range(first):
+            with_third = (below[:, first] * below[:, second]) @ below / len(below)
+            others = np.delete(with_third, [first, second])
+            assert abs(np.mean(below[:, first] * below[:, second])) < 0.016 and np.abs(others).max() < 0.016
+
+
+@pytest.mark.parametrize("batch", [0, 1, 5])
+@pytest.mark.parametrize("in_graph", [True, False])
+def test_pieces_give_what_the_whole_batch_gives(monkeypatch, batch, in_graph):
+    """Outputs and gradients, also where the batch is open and its last piece has fewer samples, or none."""
+    tensors = triple(batch)
+
+    def both(value, key, query):
+        with tf.GradientTape() as tape:
+            tape.watch((value, key, query))
+            attended = attend(value, key, query, rate=0.5, seed=tf.constant([3, 4]))
+        return attended, *tape.gradient(attended, (value, key, query))
+
+    def results():
+        if not in_graph:
+            return both(*tensors)
+        open_batch = [tf.TensorSpec((None, *tensor.shape[1:])) for tensor in tensors]
+        return tf.function(both, input_signature=open_batch, jit_compile=False)(*tensors)
+
+    whole = results()
+    # Two samples of 5 x 6 scores of four bytes.
+    monkeypatch.setattr(attending, "_PIECE_BYTES", 2 * 5 * 6 * 4)
+    for pieces, at_once in zip(results(), whole, strict=True):
+        np.testing.assert_allclose(pieces, at_once, atol=1e-5)
+
+
+def test_a_gpu_takes_the_whole_batch_at_once(monkeypatch):
+    _, key, query = triple(7)
+    monkeypatch.setattr(attending, "_PIECE_BYTES", 1)
+    assert attending._samples_a_piece(key, query) == 1
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["a GPU"])
+    assert attending._samples_a_piece(key, query) == 7
 
 
 def test_one_seed_drops_the_same_in_graph_and_out_of_it():
