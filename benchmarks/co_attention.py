@@ -7,6 +7,7 @@ from keras import ops
 
 import jca
 from avpipeline.losses import MultiLabelSoftMargin
+from avpipeline.recurrent import TorchLSTM
 from benchmarks.measuring import seconds_per_call_in_turn
 from jca.layers import JointCoAttention, L2Normalization, QueryAttended, Rerepresentation
 
@@ -21,26 +22,51 @@ class PlainNormalization(L2Normalization):
         return x / ops.maximum(ops.sqrt(ops.sum(ops.square(x), axis=-1, keepdims=True)), 1e-12)
 
 
+class PlainCell(keras.layers.Layer):
+    """One step of the LSTM in torch's documentation, as a cell of `keras.layers.RNN`; the weights are another's."""
+
+    def __init__(self, weights_of: TorchLSTM, **kwargs):
+        super().__init__(**kwargs)
+        self.weights_of = weights_of
+        self.state_size = [weights_of.units, weights_of.units]
+        self.built = True
+
+    def call(self, x, states):
+        hidden, cell = states
+        own = self.weights_of
+        gates = ops.matmul(x, own.kernel) + own.bias + ops.matmul(hidden, own.recurrent_kernel) + own.recurrent_bias
+        enter, forget, candidate, leave = ops.split(gates, 4, axis=-1)
+        cell = ops.sigmoid(forget) * cell + ops.sigmoid(enter) * ops.tanh(candidate)
+        hidden = ops.sigmoid(leave) * ops.tanh(cell)
+        return hidden, [hidden, cell]
+
+
 @keras.saving.register_keras_serializable(package="benchmarks")
 class PlainRerepresentation(Rerepresentation):
-    """Each direction of each recurrent layer walks on its own."""
+    """Each direction of each LSTM walks on its own, as Keras walks through cells of one's own."""
 
     def build(self, input_shape):
         super().build(input_shape)
         self.normalize = PlainNormalization(dtype=self.dtype_policy)
+        self.ways = [
+            keras.layers.RNN(PlainCell(layer), return_sequences=True, go_backwards=layer.go_backwards)
+            for index in range(self.num_layers)
+            for layer in (getattr(self.rnn, f"{way}_{index}".removesuffix("_0")) for way in ("forward", "backward"))
+        ]
 
     def call(self, sequence):
         out = sequence
-        for layer in range(self.num_layers):
-            suffix = f"_{layer}" if layer else ""
-            if layer:
-                out = getattr(self.rnn, f"drop{suffix}")(out)
-            ways = []
-            for way, name in enumerate(("forward", "backward")):
-                rows = [2 * (self.num_layers * kind + layer) + way for kind in range(self.rnn.cell.states)]
-                states = [self.initial_states[row] for row in rows]
-                ways.append(getattr(self.rnn, f"{name}{suffix}")(out, initial_state=states))
-            out = ops.concatenate(ways, axis=-1)
+        for index in range(self.num_layers):
+            if index:
+                out = getattr(self.rnn, f"drop_{index}")(out)
+            outputs = []
+            for way, layer in enumerate(self.ways[2 * index : 2 * index + 2]):
+                rows = [2 * (self.num_layers * kind + index) + way for kind in range(2)]
+                shape = (ops.shape(sequence)[0], self.units // 2)
+                states = [ops.broadcast_to(self.initial_states[row], shape) for row in rows]
+                walked = layer(out, initial_state=states)
+                outputs.append(ops.flip(walked, axis=1) if layer.go_backwards else walked)
+            out = ops.concatenate(outputs, axis=-1)
         return self.normalize(self.linear(self.drop(ops.concatenate([sequence, out], axis=-1))))
 
 
