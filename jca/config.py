@@ -3,7 +3,7 @@
 Paper     https://arxiv.org/abs/2008.06581
 Command   python -m jca.train --model jca --dataset ave --data DIR --seeds 3
 Expected  76.2 % segment accuracy on AVE's test split (Table 1, JCA)
-Cost      300 epochs of 52 steps; a step of 64 videos takes 1.8 s on two cores and holds 4.4 GB
+Cost      300 epochs of 52 steps; a step of 64 videos takes 1.6 s on two cores and holds 4.4 GB
 
 Presets: "code" is what the authors' code does, "paper" what the paper says where the two differ; "rendered"
 is what the default run on the rendered clips uses instead of the published sizes.
