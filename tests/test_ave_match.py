@@ -186,6 +186,7 @@ def test_rows_of_table_3_are_all_there_and_one_training_gives_two(small_data, tm
         match.train_row("DCCA A2V", settings)
 
 
+@pytest.mark.trained
 def test_table_3_is_printed_with_what_its_rows_are_made_of(small_data, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(cross_config.RENDERED_TRAINING, "dcca", {"batch_size": 20, "epochs": 3})
     words = ("--table", "Table 3", "--epochs", 2, "--seeds", 2, "--out", tmp_path)

@@ -138,6 +138,7 @@ def test_finished_rows_are_kept(trained, capsys):
     assert (out / "table_1.csv").read_text() == before
 
 
+@pytest.mark.trained
 def test_dmrn_starts_from_the_same_seeds_av_att(few_clips, tmp_path, capsys):
     words = ("--table", "Table 2", "--rows", "DMRN late", "--out", tmp_path, "--seed", 3)
     assert command(*words, "--epochs", 1) == 0
@@ -156,6 +157,7 @@ def test_row_that_is_not_there_is_one_sentence(capsys, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.trained
 def test_per_class_accuracies_are_recomputed_from_the_predictions(trained, capsys):
     out, words = trained
     words = ("--table", "Supplement Table 1", "--rows", "A", "AVs", *words[words.index("--epochs") :])
