@@ -41,7 +41,7 @@ def train_model(settings: Settings, model: str) -> Trained:
     own = run_settings(settings, model)
     # Runs of another width do not get in each other's way.
     folder = settings.run_folder(model if settings.width is None else f"{model}-width-{settings.width}")
-    return table_runs.train(train, own, train.experiment(own), folder, settings.chosen_seeds)
+    return table_runs.train(train, own, train.experiment(own), folder, settings.all_seeds)
 
 
 def run_settings(settings: Settings, model: str) -> train.Settings:

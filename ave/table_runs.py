@@ -42,7 +42,7 @@ def train_model(settings: Settings, model: str) -> Trained:
     """Trains one model over the seeds, or goes on with it, or finds it finished."""
     own = run_settings(settings, model)
     experiment = dataclasses.replace(train.experiment(own), watch_test=True)
-    return table_runs.train(train, own, experiment, settings.run_folder(model), settings.chosen_seeds)
+    return table_runs.train(train, own, experiment, settings.run_folder(model), settings.all_seeds)
 
 
 def train_match(settings: Settings, row: str) -> Line:

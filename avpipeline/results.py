@@ -118,13 +118,14 @@ def add(run, results) -> Path:
         if not path.is_file():
             raise InputError(f"{path}: is missing; run the tables command again.")
     place = Path(results) / papers.pop() / f"{min(datasets)}-{rows[0].content['preset']}"
-    shutil.rmtree(place, ignore_errors=True)
     with atomic_folder(place) as temporary:
         text = json.dumps({"rows": [result.content for result in rows]}, indent=2)
         (temporary / "result.json").write_text(text + "\n", encoding="utf-8")
         for name in {name for result in rows for name in result.content["predictions"]}:
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(Path(run) / name, temporary / name)
+        # Only now that all is copied.
+        shutil.rmtree(place, ignore_errors=True)
     return place
 
 

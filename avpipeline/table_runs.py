@@ -41,7 +41,7 @@ class TableSettings:
         return self.out or Path("runs") / self.paper / "tables" / f"{self.chosen_dataset}-{self.preset}"
 
     @property
-    def chosen_seeds(self) -> range:
+    def all_seeds(self) -> range:
         return range(self.seed, self.seed + self.seeds)
 
     def run_folder(self, name: str) -> Path:

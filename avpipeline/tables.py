@@ -137,8 +137,13 @@ def measure_rows(
 
     Returns:
       Whether every figure that was asked for could be measured.
+
+    Raises:
+      InputError: the folder holds another command's result.json.
     """
     lines: list[Line | NotRun] = []
+    # What cannot be written is found before hours of training.
+    _earlier_rows(Path(folder) / "result.json")
     for number, figure in enumerate(figures, start=1):
         print(f"\n[{number} of {len(figures)}] {figure.table}, {figure.row}, {figure.dataset}", flush=True)
         try:
@@ -214,10 +219,20 @@ def write_results(folder, lines: Sequence[Line]) -> None:
     RESULTS.md is made from such files, see `avpipeline.results`.
     """
     path = Path(folder) / "result.json"
-    earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-    rows = {_identity(row): row for row in (*earlier, *(_result(line, path.parent) for line in lines))}
+    measured = (_result(line, path.parent) for line in lines)
+    rows = {_identity(row): row for row in (*_earlier_rows(path), *measured)}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps({"rows": list(rows.values())}, indent=2) + "\n", encoding="utf-8")
+
+
+def _earlier_rows(path: Path) -> list[dict]:
+    """The rows of a result.json that a tables command wrote before; none where there is no file."""
+    if not path.exists():
+        return []
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["rows"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is not of a tables command; choose another --out or remove it.") from error
 
 
 def _identity(row: Mapping) -> tuple[str, ...]:

@@ -58,4 +58,4 @@ def _train(settings: Settings, command: ModuleType, own, name: str) -> Trained:
     """Runs what `own`, settings of the training command in the module `command`, describe."""
     own = settings.shortened(own)
     experiment = dataclasses.replace(command.experiment(own), watch_test=True)
-    return table_runs.train(command, own, experiment, settings.run_folder(name), settings.chosen_seeds)
+    return table_runs.train(command, own, experiment, settings.run_folder(name), settings.all_seeds)

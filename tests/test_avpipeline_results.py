@@ -64,6 +64,18 @@ def test_rows_measured_later_join_those_measured_before(run, tmp_path):
     assert [result.content["row"] for result in results.read_result(other)] == ["A"]
 
 
+@pytest.mark.parametrize("text", ["not JSON", '{"paper": "ave", "seeds": []}', "[]"])
+def test_a_folder_of_another_command_is_refused_before_anything_is_trained(tmp_path, text):
+    (tmp_path / "result.json").write_text(text)
+
+    def train(figure):
+        raise AssertionError("trained")
+
+    with pytest.raises(InputError, match="result.json: is not of a tables command; choose another --out"):
+        tables.measure_rows([published.lookup("ave", *ROWS[0])], train, tmp_path, "Table 1")
+    assert (tmp_path / "result.json").read_text() == text
+
+
 def test_the_same_results_give_the_same_bytes_and_a_changed_figure_others(run, tmp_path):
     out, folder = tmp_path / "RESULTS.md", tmp_path / "results"
     assert command("--add", run, "--results", folder, "--out", out) == 0
