@@ -219,7 +219,7 @@ class Settings:
     """Where results lie and go."""
 
     add: tuple[Path, ...] = ()
-    """Folders of tables commands to take over into the results first."""
+    """Folders of tables commands to take over into the results first, all of them behind one --add."""
     results: Path = Path("results")
     """Folder of result files."""
     out: Path = Path("RESULTS.md")

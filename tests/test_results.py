@@ -50,7 +50,7 @@ def test_each_figure_is_recomputed_from_its_predictions(result):
     assert files >= 1 and len(result.predictions) == files * len(content["seeds"])
     values = [computed(figure_of(result), path) for path in result.predictions]
     of_seeds = [statistics.fmean(values[start : start + files]) for start in range(0, len(values), files)]
-    np.testing.assert_allclose(content["ours"], of_seeds, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(content["ours"], of_seeds, rtol=0, atol=1e-6)
 
 
 def test_there_are_three_seeds_of_what_each_paper_is_about():
