@@ -6,8 +6,8 @@ import avpipeline  # noqa: F401  first: it quiets TensorFlow's start
 from attendfusion.config import MODELS, PRESETS, ModelConfig, TrainConfig, model_config, train_config
 from attendfusion.layers import Attention, FullyConnected, GatedResidualBlock, ResidualBlock
 from attendfusion.models import build_model
+from attendfusion.recipe import compile_model
 from attendfusion.sizes import count_parameters
-from attendfusion.training import compile_model
 
 __all__ = [
     "MODELS",

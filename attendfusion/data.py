@@ -7,8 +7,8 @@ from typing import Literal
 
 from avpipeline.datasets import require_folder, require_no_folder
 from avpipeline.datasets.base import Stream
-from avpipeline.datasets.youtube8m import YouTube8M, load_youtube8m
-from avpipeline.youtube8m import CorruptRecords
+from avpipeline.datasets.youtube8m import CorruptRecords
+from avpipeline.datasets.youtube8m.splits import YouTube8M, load_youtube8m
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _source(settings: DataSettings, tokens: str) -> YouTube8M:
     if settings.name == "rendered":
         require_no_folder(settings.data)
         # Rendering brings decoders and networks that real features do not need.
-        from avpipeline.datasets.rendered_youtube8m import rendered_youtube8m
+        from avpipeline.datasets.youtube8m.rendered import rendered_youtube8m
 
         return rendered_youtube8m(level="frame" if tokens == "frames" else "video")
     require_folder("youtube8m", settings.data)

@@ -21,12 +21,12 @@ from attendfusion.export import example_inputs
 from attendfusion.models import build_model
 from attendfusion.pictures import accuracy_against_parameters
 from attendfusion.rows import ROWS, row_of
-from avpipeline import published
 from avpipeline.cli import run
-from avpipeline.cost import operations, seconds_per_call
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder
-from avpipeline.saved import load_model
+from avpipeline.results import papers
+from avpipeline.training.cost import operations, seconds_per_call
+from avpipeline.training.saved import load_model
 
 PUBLISHED_SIZES = "published sizes, random weights"
 
@@ -131,7 +131,7 @@ def _weights(trained: Path) -> Path:
 
 def _described(model: str) -> dict:
     table, row = row_of(model)
-    gap, f1, _ = published.lookup("attendfusion", table, row).parts
+    gap, f1, _ = papers.lookup("attendfusion", table, row).parts
     return {"table": table, "row": row, "model": model, "paper_gap": float(gap.value), "paper_f1": float(f1.value)}
 
 
@@ -175,14 +175,14 @@ def as_markdown(lines: list[Mapping]) -> str:
             )
         )
     note = f"One video at a time on {threads} CPU thread{'s' * (threads > 1)}. The paper's figures are for YouTube-8M."
-    return f"{published.markdown(table)}\n{note}\n"
+    return f"{papers.markdown(table)}\n{note}\n"
 
 
 def panels(lines: list[Mapping]) -> dict[str, dict[str, tuple[float, float]]]:
     """Points of the picture: the paper's figures at the published sizes, and ours where the networks were trained."""
     printed = {}
     for line in lines:
-        *_, size = published.lookup("attendfusion", line["table"], line["row"]).parts
+        *_, size = papers.lookup("attendfusion", line["table"], line["row"]).parts
         printed[line["row"]] = (1e6 * float(size.value), line["paper_gap"])
     ours: dict[str, dict] = {}
     for line in lines:

@@ -11,10 +11,10 @@ from attendfusion.data import DataSettings, Records, load_records
 from attendfusion.evaluation import FIGURES, Evaluation, best_threshold, evaluate
 from avpipeline.cli import run
 from avpipeline.errors import InputError
-from avpipeline.evaluation import subject, write_figures
-from avpipeline.features import require_same
+from avpipeline.features.info import require_same
 from avpipeline.files import atomic_path
-from avpipeline.saved import ModelInfo, load_model
+from avpipeline.results.evaluation import subject, write_figures
+from avpipeline.training.saved import ModelInfo, load_model
 
 
 @dataclasses.dataclass(frozen=True)

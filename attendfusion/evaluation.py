@@ -12,10 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from avpipeline import runs
 from avpipeline.datasets.base import Stream
 from avpipeline.errors import InputError
-from avpipeline.video_metrics import F1, GAP, PERR, TOP_K, BestThreshold, HitAtOne, MeanAveragePrecision
+from avpipeline.metrics.ranking import F1, GAP, PERR, TOP_K, BestThreshold, HitAtOne, MeanAveragePrecision
+from avpipeline.training import runs
 
 # Figure's name in result.json -> what it is called in a report.
 FIGURES = {

@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from attendfusion.models import NUM_FRAMES
-from avpipeline import runs
 from avpipeline.cli import run
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_folder, atomic_path
-from avpipeline.saved import load_model
+from avpipeline.training import runs
+from avpipeline.training.saved import load_model
 
 SAVED_MODEL, TFLITE = "saved_model", "model.tflite"
 _SIGNATURE = "serving_default"

@@ -9,13 +9,13 @@ import numpy as np
 
 from attendfusion.models import NUM_FRAMES
 from avpipeline import media
-from avpipeline.backbones import EXTRACTORS, Extractor, extractor_for
-from avpipeline.datasets.youtube8m import read_vocabulary
+from avpipeline.datasets.youtube8m.records import MAX_FRAMES, dequantise, quantise
+from avpipeline.datasets.youtube8m.splits import read_vocabulary
+from avpipeline.datasets.youtube8m.writing import Description
 from avpipeline.errors import InputError
-from avpipeline.predictions import collected_warnings, stream_notes, window_features
-from avpipeline.saved import ModelInfo, load_model
-from avpipeline.youtube8m.records import MAX_FRAMES, dequantise, quantise
-from avpipeline.youtube8m.writing import Description
+from avpipeline.features.registry import EXTRACTORS, Extractor, extractor_for
+from avpipeline.predict.segments import collected_warnings, stream_notes, window_features
+from avpipeline.training.saved import ModelInfo, load_model
 
 # Seconds that are decoded together.
 _WINDOW = 30

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.ticker import EngFormatter, LogLocator
 
-from avpipeline.figures import INK, PALETTE, TEXT, new_figure, save_figure, words
+from avpipeline.plots.style import INK, PALETTE, TEXT, new_figure, save_figure, words
 
 _COLUMNS = 3
 # A video's place in the picture of examples.

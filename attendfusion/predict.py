@@ -14,19 +14,19 @@ from attendfusion.evaluation import predictions
 from attendfusion.labelling import Labeller, MediaFrames, extractors_of, media_frames
 from attendfusion.pictures import Example, examples
 from avpipeline import media
-from avpipeline.backbones import Extractor
 from avpipeline.cli import run
 from avpipeline.datasets.base import Stream
-from avpipeline.datasets.youtube8m import YouTube8M
-from avpipeline.documents import head_json, head_lines, result_files
+from avpipeline.datasets.youtube8m import list_shards
+from avpipeline.datasets.youtube8m.files import first_record
+from avpipeline.datasets.youtube8m.records import Record
+from avpipeline.datasets.youtube8m.splits import YouTube8M
+from avpipeline.datasets.youtube8m.writing import read_description
 from avpipeline.errors import InputError
-from avpipeline.features import require_same
+from avpipeline.features.info import require_same
+from avpipeline.features.registry import Extractor
 from avpipeline.files import atomic_path, make_folder
-from avpipeline.predictions import for_each_file
-from avpipeline.youtube8m import list_shards
-from avpipeline.youtube8m.files import first_record
-from avpipeline.youtube8m.records import Record
-from avpipeline.youtube8m.writing import read_description
+from avpipeline.predict.documents import head_json, head_lines, result_files
+from avpipeline.predict.segments import for_each_file
 
 RECORDS = ".tfrecord"
 # Of the picture: videos in it as in Figure 4, frames of each, their height.

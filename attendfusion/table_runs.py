@@ -7,8 +7,8 @@ from attendfusion import train
 from attendfusion.config import PRESETS
 from attendfusion.data import DataSettings
 from attendfusion.rows import ROWS
-from avpipeline import table_runs
-from avpipeline.table_runs import TableSettings, Trained
+from avpipeline.results import table_runs
+from avpipeline.results.table_runs import TableSettings, Trained
 
 TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))
 

@@ -9,10 +9,10 @@ import tensorflow as tf
 from attendfusion.rows import ROWS
 from attendfusion.sizes import count_parameters
 from attendfusion.table_runs import TABLES, Settings, train_model
-from avpipeline import published
 from avpipeline.cli import run
-from avpipeline.table_runs import Trained
-from avpipeline.tables import Line, chosen_rows, measure_rows
+from avpipeline.results import papers
+from avpipeline.results.table_runs import Trained
+from avpipeline.results.tables import Line, chosen_rows, measure_rows
 
 # The paper's metric -> name of our figure.
 _METRICS = {"GAP %": "gap", "F1 %": "f1"}
@@ -37,14 +37,14 @@ def parameters_table() -> str:
     """All eighteen rows: our exact number of parameters, the paper's in millions, whether ours rounds to it."""
     lines = [("table", "row", "model", "ours, exact", "paper, M", "equal when rounded")]
     for (table, row), model in ROWS.items():
-        *_, printed = published.lookup("attendfusion", table, row).parts
+        *_, printed = papers.lookup("attendfusion", table, row).parts
         exact = count_parameters(model)
         equal = "yes" if round(exact / 1e6) == int(printed.value) else "NO"
         lines.append((table, row, model, f"{exact:,}", printed.value, equal))
-    return published.markdown(lines)
+    return papers.markdown(lines)
 
 
-def measure(settings: Settings, figure: published.Figure) -> Line:
+def measure(settings: Settings, figure: papers.Figure) -> Line:
     """Trains what reproduces one figure (GAP or F1 of a row), or goes on with it, or finds it finished."""
     trained = train_model(settings, ROWS[figure.table, figure.row])
     of_metric = dataclasses.replace(trained, result=as_scores(trained.result, _METRICS[figure.metric]))

@@ -20,14 +20,15 @@ from attendfusion.data import DataSettings, Records, load_records
 from attendfusion.evaluate import described
 from attendfusion.evaluation import best_threshold, evaluate
 from attendfusion.models import video_classifier
+from attendfusion.recipe import compile_model
 from attendfusion.rows import row_of
-from attendfusion.training import compile_model
-from avpipeline import published, runs
 from avpipeline.cli import run
-from avpipeline.commands import TrainSettings, preset_defaults, tell_test_bed
 from avpipeline.datasets.base import Stream
-from avpipeline.saved import ModelInfo
-from avpipeline.tables import described as described_data
+from avpipeline.results import papers
+from avpipeline.results.tables import described as described_data
+from avpipeline.training import runs
+from avpipeline.training.saved import ModelInfo
+from avpipeline.training.settings import TrainSettings, preset_defaults, tell_test_bed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,12 +123,12 @@ def main(settings: Settings) -> None:
     result = runs.run(trained, settings.folder, settings.all_seeds)
 
     table, row = row_of(settings.model)
-    gap, f1, _ = published.lookup("attendfusion", table, row).parts
+    gap, f1, _ = papers.lookup("attendfusion", table, row).parts
     data = measured_on(settings, trained.test)
     ours = {name: tuple(100 * seed["figures"][name] for seed in result["seeds"]) for name in ("gap", "f1")}
     print(f"\n{settings.model}, {table} of the paper; ours selected on validation:\n")
     print(
-        published.comparison([(gap, published.Measured(ours["gap"], data)), (f1, published.Measured(ours["f1"], data))])
+        papers.comparison([(gap, papers.Measured(ours["gap"], data)), (f1, papers.Measured(ours["f1"], data))])
     )
     for seed in result["seeds"]:
         print(f"seed {seed['seed']}, {seed['parameters']:,} parameters:")

@@ -5,11 +5,11 @@ import avpipeline  # noqa: F401  first: it quiets TensorFlow's start
 # isort: split
 from ave.author_checkpoints import load_author_checkpoint
 from ave.config import MODELS, PRESETS, ModelConfig, TrainConfig, model_config, train_config
-from ave.cross_modality import build_avdln, load_cross_modality_weights
-from ave.dcca import build_dcca
 from ave.layers import AudioGuidedAttention
+from ave.match.dcca import build_dcca
+from ave.match.networks import build_avdln, load_cross_modality_weights
 from ave.models import build_model, has_attention, with_attention
-from ave.training import compile_model
+from ave.recipe import compile_model
 
 __all__ = [
     "MODELS",

@@ -7,8 +7,8 @@ import keras
 from ave.config import ModelConfig, model_config
 from ave.models import segment_classifier
 from avpipeline.checkpoints import read_torch
+from avpipeline.checkpoints.assign import assign, bidirectional_lstm_names, linear_names
 from avpipeline.errors import InputError
-from avpipeline.torch_weights import assign, bidirectional_lstm_names, linear_names
 
 # Network class of the authors' code -> the model's name here.
 AUTHOR_CLASSES = {

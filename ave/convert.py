@@ -9,12 +9,12 @@ import tyro
 
 from ave.author_checkpoints import load_with_config
 from ave.config import CLASS_NAMES
-from ave.match_weights import convert_author_weights, is_author_file
+from ave.match.weights import convert_author_weights, is_author_file
 from avpipeline.cli import run
 from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.errors import InputError
-from avpipeline.features import FeatureInfo
-from avpipeline.saved import ModelInfo, save_model
+from avpipeline.features.info import FeatureInfo
+from avpipeline.training.saved import ModelInfo, save_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ def info_of(
     if config.num_classes != len(class_names):
         raise InputError(
             f"{checkpoint}: has {config.num_classes} classes and AVE has {len(class_names)}, so their names are not "
-            f"known; use {paper}.load_author_checkpoint and avpipeline.saved.save_model with your own names."
+            f"known; use {paper}.load_author_checkpoint and avpipeline.training.saved.save_model with your own names."
         )
     return ModelInfo(
         paper=paper,

@@ -7,14 +7,15 @@ from typing import Literal
 import keras
 import numpy as np
 
-from ave.match_weights import require_labeller
+from ave.match.weights import require_labeller
 from ave.models import segment_output
-from avpipeline import metrics, runs
+from avpipeline import metrics
 from avpipeline.cli import run
 from avpipeline.datasets import load_split
 from avpipeline.datasets.base import Split
-from avpipeline.evaluation import require_fit, stored, subject, write_classes, write_figures
-from avpipeline.saved import ModelInfo, load_model
+from avpipeline.results.evaluation import require_fit, stored, subject, write_classes, write_figures
+from avpipeline.training import runs
+from avpipeline.training.saved import ModelInfo, load_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Settings:
 def main(settings: Settings) -> None:
     """Measures a saved model on a split: segment accuracy, accuracy of each class, confusion matrix."""
     model, info = load_model(settings.weights, paper="ave")
-    require_labeller(settings.weights, info, "python -m ave.match_evaluate")
+    require_labeller(settings.weights, info, "python -m ave.match.evaluate")
     measure(settings, model, info)
 
 

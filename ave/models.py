@@ -5,7 +5,7 @@ import keras
 from ave.config import ModelConfig, model_config
 from ave.fusion import FUSIONS
 from ave.layers import AudioGuidedAttention, ChannelNormalizedReLU, VisualGuidedAttention, linear
-from avpipeline.recurrent import BidirectionalLSTM
+from avpipeline.nn.recurrent import BidirectionalLSTM
 
 ATTENTION_LAYER = "attention"
 AUDIO_ATTENTION_LAYER = "audio_attention"

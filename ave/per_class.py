@@ -9,9 +9,11 @@ import pandas as pd
 
 from ave.config import CLASS_NAMES
 from ave.table_runs import PER_CLASS, Settings, train_model
-from avpipeline import charts, metrics, published
+from avpipeline import metrics
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder
+from avpipeline.plots import charts
+from avpipeline.results import papers
 
 # The supplement's names -> models.
 MODELS = {
@@ -68,7 +70,7 @@ def _markdown(table: pd.DataFrame, data: str) -> str:
         lines.append((str(name), *ours))
     cells = "paper / ours" if paper is not None else "ours (other classes than the paper's)"
     heading = f"## {PER_CLASS}\n\nSegment accuracy of each class in %, {cells}, selected on validation. Ours: {data}.\n"
-    return f"{heading}\n{published.markdown(lines)}"
+    return f"{heading}\n{papers.markdown(lines)}"
 
 
 def accuracies(predictions: tuple[Path, ...]) -> np.ndarray:

@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import tyro
 
-from ave.match_weights import require_labeller
+from ave.match.weights import require_labeller
 from ave.models import has_attention, is_weak, with_attention
 from avpipeline.cli import run
-from avpipeline.predictions import Forward, Predictor, predict_files
-from avpipeline.saved import ModelInfo, load_model
+from avpipeline.predict.segments import Forward, Predictor, predict_files
+from avpipeline.training.saved import ModelInfo, load_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Settings:
 def main(settings: Settings) -> int:
     """Labels every second of media files: text, JSON, a timeline, and the attention over the frames with sound."""
     model, info = load_model(settings.weights, paper="ave")
-    require_labeller(settings.weights, info, "python -m ave.match_predict")
+    require_labeller(settings.weights, info, "python -m ave.match.predict")
     return label(settings, model, info)
 
 

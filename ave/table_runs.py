@@ -4,12 +4,13 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from ave import match, train
+from ave import train
 from ave.config import PRESETS
+from ave.match import train as match
 from ave.rows import ROWS
-from avpipeline import table_runs
-from avpipeline.table_runs import TableSettings, Trained
-from avpipeline.tables import Line
+from avpipeline.results import table_runs
+from avpipeline.results.table_runs import TableSettings, Trained
+from avpipeline.results.tables import Line
 
 # Rows of cross-modality localization are trained by a command of their own.
 TABLES = tuple(dict.fromkeys(table for table, _ in (*ROWS, *match.ROWS)))

@@ -4,14 +4,14 @@ import functools
 
 import tensorflow as tf
 
-from ave import match
+from ave.match import train as match
 from ave.per_class import write_per_class
 from ave.rows import ROWS, SHARED
 from ave.table_runs import PER_CLASS, STARTS_FROM, TABLES, Settings, train_match, train_model
-from avpipeline import published
 from avpipeline.cli import run
 from avpipeline.datasets import require_no_folder
-from avpipeline.tables import Line, chosen_rows, measure_rows
+from avpipeline.results import papers
+from avpipeline.results.tables import Line, chosen_rows, measure_rows
 
 
 def main(settings: Settings) -> int:
@@ -33,7 +33,7 @@ def _measure_table(settings: Settings) -> bool:
     return measure_rows(figures, functools.partial(measure, settings), settings.folder, settings.table)
 
 
-def measure(settings: Settings, figure: published.Figure) -> Line:
+def measure(settings: Settings, figure: papers.Figure) -> Line:
     """Trains what reproduces one figure, or goes on with it, or finds it finished."""
     place = (figure.table, figure.row)
     if place in match.ROWS:

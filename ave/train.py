@@ -21,20 +21,22 @@ from ave.config import (
 )
 from ave.models import segment_classifier
 from ave.predict import forward_of, probabilities
+from ave.recipe import compile_model
 from ave.rows import rows_of
-from ave.training import compile_model
-from avpipeline import metrics, plots, published, runs
+from avpipeline import metrics, plots
 from avpipeline.cli import run
-from avpipeline.commands import TrainSettings, preset_defaults, tell_test_bed
 from avpipeline.datasets import load_split, load_weak_training
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
-from avpipeline.evaluation import require_fit
 from avpipeline.files import sha256_file
-from avpipeline.predictions import Predictor, predict_file, write_prediction
-from avpipeline.saved import ModelInfo, load_model
-from avpipeline.tables import described
+from avpipeline.predict.segments import Predictor, predict_file, write_prediction
+from avpipeline.results import papers
+from avpipeline.results.evaluation import require_fit
+from avpipeline.results.tables import described
+from avpipeline.training import runs
+from avpipeline.training.saved import ModelInfo, load_model
+from avpipeline.training.settings import TrainSettings, preset_defaults, tell_test_bed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,9 +202,9 @@ def report(settings: TrainSettings, trained: runs.Experiment, result: dict, data
       data: what was measured on, in words.
     """
     table, row = trained.reproduces[0]
-    measured = published.Measured(tuple(100 * seed["test"] for seed in result["seeds"]), data)
+    measured = papers.Measured(tuple(100 * seed["test"] for seed in result["seeds"]), data)
     print(f"\n{settings.model}, preset {settings.preset}, {table} of the paper; ours selected on validation:\n")
-    print(published.comparison([(published.lookup(settings.paper, table, row), measured)]))
+    print(papers.comparison([(papers.lookup(settings.paper, table, row), measured)]))
     draw_example(trained, settings.folder / f"seed-{settings.seed}" / "best.keras", settings.folder / "example")
     print(f"Result, weights, logs and pictures are in {settings.folder}")
 

@@ -21,15 +21,15 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
-from avpipeline.backbones import EXTRACTORS, Extractor, build_extractor, clip_features
 from avpipeline.cli import run
+from avpipeline.datasets.ave_h5 import write_ave_h5
 from avpipeline.errors import InputError
-from avpipeline.features import FeatureInfo
+from avpipeline.features.info import FeatureInfo
+from avpipeline.features.registry import EXTRACTORS, Extractor, build_extractor, clip_features
+from avpipeline.features.shards import ClipRecord, Entry, ShardWriter, salvage, shard_paths, write_json
+from avpipeline.features.store import MANIFEST, FeatureShards, Manifest, read_manifest, write_manifest
 from avpipeline.files import locked, make_folder
-from avpipeline.hdf5 import write_ave_h5
 from avpipeline.media import Clip, by_id, list_media, read_clip
-from avpipeline.records import MANIFEST, FeatureShards, Manifest, read_manifest, write_manifest
-from avpipeline.shards import ClipRecord, Entry, ShardWriter, salvage, shard_paths, write_json
 
 FAILED_FILE = "failed.json"
 

@@ -10,10 +10,9 @@ from typing import Literal
 
 import tyro
 
-from avpipeline.cli import run
-from avpipeline.datasets.ave_checks import check_ave
-from avpipeline.datasets.findings import Finding
-from avpipeline.datasets.video_checks import (
+from avpipeline.checks.ave import check_ave
+from avpipeline.checks.findings import Finding
+from avpipeline.checks.videos import (
     check_csv,
     check_kinetics400,
     check_kinetics_sounds,
@@ -21,7 +20,8 @@ from avpipeline.datasets.video_checks import (
     check_ucf51,
     check_vggsound,
 )
-from avpipeline.datasets.youtube8m_checks import check_youtube8m
+from avpipeline.checks.youtube8m import check_youtube8m
+from avpipeline.cli import run
 
 # Dataset -> function of (folder, values=) that yields findings; one entry a dataset.
 CHECKS: dict[str, Callable[..., Iterator[Finding]]] = {

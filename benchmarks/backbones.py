@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from avpipeline.backbones.audionet import build_audio_network
-from avpipeline.backbones.mc3 import build_mc3_18
-from avpipeline.backbones.small_events import build_small_event_audio, build_small_event_visual
+from avpipeline.features.mc3 import build_mc3_18
 from benchmarks.networks import speed
+from eventlayers.audio_network import build_audio_network
+from eventlayers.small_backbones import build_small_event_audio, build_small_event_visual
 
 _BUILD = {
     "mc3_18": build_mc3_18,

@@ -6,8 +6,8 @@ import tensorflow as tf
 from keras import ops
 
 import jca
-from avpipeline.losses import MultiLabelSoftMargin
-from avpipeline.recurrent import TorchLSTM
+from avpipeline.nn.losses import MultiLabelSoftMargin
+from avpipeline.nn.recurrent import TorchLSTM
 from benchmarks.measuring import seconds_per_call_in_turn
 from jca.layers import JointCoAttention, L2Normalization, QueryAttended, Rerepresentation
 

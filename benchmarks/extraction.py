@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from avpipeline.backbones import Extractor, build_extractor
 from avpipeline.extract import extract
+from avpipeline.features.registry import Extractor, build_extractor
 from avpipeline.media import SAMPLE_RATE, read_frames, read_waveform, write_clip
 from benchmarks.measuring import seconds_per_call
 

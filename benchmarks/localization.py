@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ave.cross_modality import build_avdln
-from ave.localization import DIRECTIONS, exact_match
+from ave.match.networks import build_avdln
+from ave.match.search import DIRECTIONS, exact_match
 from benchmarks.measuring import seconds_per_call
 
 VIDEOS = 402

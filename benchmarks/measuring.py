@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from avpipeline.cost import operations, seconds_per_call, seconds_per_call_in_turn
+from avpipeline.training.cost import operations, seconds_per_call, seconds_per_call_in_turn
 
 __all__ = ["matrix_product", "operations", "peak_memory", "seconds_per_call", "seconds_per_call_in_turn"]
 

@@ -14,7 +14,7 @@ from eventlayers.layers import (
 )
 from eventlayers.localization import sound_localization
 from eventlayers.models import build_model, moment_features
-from eventlayers.training import compile_model
+from eventlayers.recipe import compile_model
 from eventlayers.voting import label_sets, multi_label_f1, video_accuracy, vote
 
 __all__ = [

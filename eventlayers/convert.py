@@ -9,9 +9,9 @@ from pathlib import Path
 
 import tyro
 
-from avpipeline.backbones import mc3
 from avpipeline.cli import run
 from avpipeline.errors import InputError
+from avpipeline.features import mc3
 from avpipeline.files import atomic_path
 
 

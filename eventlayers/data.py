@@ -1,7 +1,7 @@
 """The videos that the event layers are trained and measured on: labels of whole videos, and their files.
 
 From the files come either clips (frames, sound, onsets) or what frozen backbones make of them, both kept in the
-cache; see `avpipeline.clips`.
+cache; see `eventlayers.clips`.
 """
 
 import dataclasses
@@ -10,19 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from avpipeline.clips import FrameFormat, clip_inputs
 from avpipeline.datasets import VIDEO_DATASETS, read_video_list, require_folder
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.llp import one_of_each
 from avpipeline.datasets.rendered import RenderedSettings, rendered_clips
 from avpipeline.datasets.video_lists import find_clips
 from avpipeline.errors import InputError
-from avpipeline.features import FeatureInfo, require_same
-from avpipeline.moments import MomentBackbones, moment_backbones, moment_backbones_for, moment_inputs
+from avpipeline.features.info import FeatureInfo, require_same
 from avpipeline.rendering.storyboards import CATEGORIES
-from avpipeline.saved import load_model
+from avpipeline.training.saved import load_model
+from eventlayers.clips import FrameFormat, clip_inputs
 from eventlayers.config import BACKBONE_MODELS, ModelConfig
 from eventlayers.models import BACKBONES
+from eventlayers.time_steps import MomentBackbones, moment_backbones, moment_backbones_for, moment_inputs
 
 # How the networks under the event layers take frames: MC3-18 as torchvision's weights want them.
 FRAME_FORMATS = {"published": FrameFormat(), "small": FrameFormat(32, None)}

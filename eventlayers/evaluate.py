@@ -7,12 +7,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from avpipeline import media, runs
+from avpipeline import media
 from avpipeline.cli import run
 from avpipeline.datasets.base import Split
-from avpipeline.evaluation import require_fit, stored, subject, write_classes, write_figures
 from avpipeline.files import atomic_path
-from avpipeline.saved import ModelInfo, load_model
+from avpipeline.results.evaluation import require_fit, stored, subject, write_classes, write_figures
+from avpipeline.training import runs
+from avpipeline.training.saved import ModelInfo, load_model
 from eventlayers import analysis, pictures, voting
 from eventlayers.config import LAYERS, saved_config
 from eventlayers.data import DATASETS, Source, Videos, backbones_of, load_split, videos_of

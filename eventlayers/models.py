@@ -2,8 +2,9 @@
 
 import keras
 
-from avpipeline.audio import SAMPLE_RATE, EventLogMel
-from avpipeline.backbones import audionet, mc3, small_events
+from avpipeline.features import mc3
+from avpipeline.features.logmel import SAMPLE_RATE, EventLogMel
+from eventlayers import audio_network, small_backbones
 from eventlayers.config import ModelConfig, model_config
 from eventlayers.layers import (
     AudioEventLayer,
@@ -97,14 +98,14 @@ def _backbone_features(config: ModelConfig, inputs: dict, video_weights) -> dict
             network = mc3.build_mc3_18(video_weights, frames=config.num_moments, size=config.frame_size)
             prepare = mc3.frame_scaling(name="visual_preparation")
         else:
-            network = small_events.build_small_event_visual()
+            network = small_backbones.build_small_event_visual()
             prepare = keras.layers.Identity(name="visual_preparation")
         features["visual"] = _named(network, "visual")(prepare(inputs["visual"]))["features"]
     if "audio" in inputs:
         if config.backbones == "published":
-            network = audionet.build_audio_network(frames=config.num_moments * audionet.FRAMES_A_MOMENT)
+            network = audio_network.build_audio_network(frames=config.num_moments * audio_network.FRAMES_A_MOMENT)
         else:
-            network = small_events.build_small_event_audio()
+            network = small_backbones.build_small_event_audio()
         features["audio"] = _named(network, "audio")(EventLogMel(name="audio_preparation")(inputs["audio"]))
     return features
 

@@ -7,8 +7,8 @@ import matplotlib
 import numpy as np
 
 from avpipeline import plots
-from avpipeline.figures import PALETTE, TEXT, new_figure, save_figure, words
 from avpipeline.media import SAMPLE_RATE
+from avpipeline.plots.style import PALETTE, TEXT, new_figure, save_figure, words
 from eventlayers.config import LAYERS
 
 # The audio-visual layers, which choose moments.

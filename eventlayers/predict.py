@@ -10,19 +10,19 @@ import tyro
 
 from avpipeline import media, plots
 from avpipeline.cli import run
-from avpipeline.clips import clip_of
-from avpipeline.documents import head_json, head_lines, result_files
 from avpipeline.errors import InputError
-from avpipeline.moments import moments_of
-from avpipeline.overlays import write_overlay
-from avpipeline.predictions import collected_warnings, for_each_file, missing_stream_notes
-from avpipeline.saved import ModelInfo, load_model
+from avpipeline.plots.overlays import write_overlay
+from avpipeline.predict.documents import head_json, head_lines, result_files
+from avpipeline.predict.segments import collected_warnings, for_each_file, missing_stream_notes
+from avpipeline.training.saved import ModelInfo, load_model
 from eventlayers import pictures
+from eventlayers.clips import clip_of
 from eventlayers.config import ModelConfig, saved_config
 from eventlayers.data import FRAME_FORMATS, backbones_of
 from eventlayers.layers import InstantEventLayer, correspondence
 from eventlayers.localization import sound_localization
 from eventlayers.models import ONSET_MASK, ONSETS, moment_features
+from eventlayers.time_steps import moments_of
 from eventlayers.voting import vote
 
 DEFAULT_WEIGHTS = Path("runs") / "eventlayers" / "event_layers-paper" / "seed-0" / "best.keras"
@@ -48,7 +48,7 @@ class Settings:
 
 
 # What the model and its backbones make of ten seconds of a file from a start on: the arrays of
-# `avpipeline.moments.moments_of` as far as the model has the streams, and "scores", O `(heads, classes)`.
+# `eventlayers.time_steps.moments_of` as far as the model has the streams, and "scores", O `(heads, classes)`.
 Look = Callable[[Path, float], dict[str, np.ndarray]]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avpipeline import published
+from avpipeline.results import papers
 from eventlayers import analysis, voting
 from eventlayers.analysis import NEW_LAYERS, ONLY
 from eventlayers.config import LAYERS
@@ -69,7 +69,7 @@ READINGS |= {("Table 3", row): Reading("event_layers", _videos(row)) for row in 
 READINGS |= {("Table 4", row): Reading("event_layers", _categories(row)) for row in map(str.capitalize, LAYERS)}
 
 
-def reading_of(figure: published.Figure) -> Reading:
+def reading_of(figure: papers.Figure) -> Reading:
     """How one of the paper's figures is measured."""
     return READINGS[figure.table, figure.row]
 
@@ -79,18 +79,18 @@ def rows_of(model: str) -> list[tuple[str, str]]:
     return [place for place, reading in READINGS.items() if reading.model == model]
 
 
-def figures_of(model: str, dataset: str) -> list[published.Figure]:
+def figures_of(model: str, dataset: str) -> list[papers.Figure]:
     """The paper's figures in Tables 1 and 2 that a model trained on `dataset` is held against; none for one's own."""
     names = STANDS_FOR.get(dataset) or [paper for paper, ours in DATASETS.items() if ours == dataset]
     return [
         figure
-        for figure in published.rows("eventlayers")
+        for figure in papers.rows("eventlayers")
         if figure.table in TABLES[:2] and figure.dataset in names and reading_of(figure).model == model
     ]
 
 
 def measured(measure: Measure, predictions: Sequence[Path]) -> tuple[float, ...]:
-    """A row's figure for each seed, of the files of predictions that `avpipeline.runs` stores."""
+    """A row's figure for each seed, of the files of predictions that `avpipeline.training.runs` stores."""
     values = []
     for path in predictions:
         with np.load(path) as file:

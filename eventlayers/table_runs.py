@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from avpipeline import table_runs
 from avpipeline.datasets.base import Split
-from avpipeline.table_runs import TableSettings, Trained
+from avpipeline.results import table_runs
+from avpipeline.results.table_runs import TableSettings, Trained
 from eventlayers import train
 from eventlayers.config import INPUTS, PRESETS
 from eventlayers.data import DATASETS, RENDERED, require_source

@@ -2,9 +2,9 @@
 
 import tensorflow as tf
 
-from avpipeline import published
 from avpipeline.cli import run
-from avpipeline.tables import Line, NotRun, chosen_rows, measure_rows
+from avpipeline.results import papers
+from avpipeline.results.tables import Line, NotRun, chosen_rows, measure_rows
 from eventlayers.data import RENDERED, Source, require_source
 from eventlayers.rows import DATASETS, STANDS_FOR, TABLES, measured, reading_of
 from eventlayers.table_runs import Settings, TableRuns
@@ -22,7 +22,7 @@ def main(settings: Settings) -> int:
     return 0 if complete else 2
 
 
-def measure(table_runs: TableRuns, figure: published.Figure) -> Line | NotRun:
+def measure(table_runs: TableRuns, figure: papers.Figure) -> Line | NotRun:
     """Trains what reproduces one figure, or finds it trained for another one, and reads the figure off its scores."""
     dataset = measured_on(table_runs.settings, figure)
     if dataset is None:
@@ -34,7 +34,7 @@ def measure(table_runs: TableRuns, figure: published.Figure) -> Line | NotRun:
     watched = tuple(100 * seed["best_on_test"] for seed in seeds) if figure.table == "Table 1" else ()
     return Line(
         figure=figure,
-        measured=published.Measured(measured(reading.measure, trained.predictions), trained.data),
+        measured=papers.Measured(measured(reading.measure, trained.predictions), trained.data),
         result=trained.result,
         predictions=trained.predictions,
         smoke=trained.smoke,
@@ -43,14 +43,14 @@ def measure(table_runs: TableRuns, figure: published.Figure) -> Line | NotRun:
     )
 
 
-def measured_on(settings: Settings, figure: published.Figure) -> str | None:
+def measured_on(settings: Settings, figure: papers.Figure) -> str | None:
     """The dataset that a figure is measured on here; None where it needs another one than `settings` name."""
     if settings.dataset in RENDERED:
         return next(rendered for rendered, papers in STANDS_FOR.items() if figure.dataset in papers)
     return settings.dataset if settings.dataset == DATASETS[figure.dataset] else None
 
 
-def _note(figure: published.Figure, dataset: str) -> str:
+def _note(figure: papers.Figure, dataset: str) -> str:
     notes = []
     if len(STANDS_FOR.get(dataset, ())) > 1:
         notes.append(f"one run for {', '.join(STANDS_FOR[dataset])}: their rows differ in the dataset alone")

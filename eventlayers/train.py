@@ -9,13 +9,13 @@ from typing import ClassVar, Literal
 
 import keras
 
-from avpipeline import published, runs, tables
 from avpipeline.cli import chosen, run
-from avpipeline.commands import TrainSettings, tell_test_bed
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
-from avpipeline.moments import MomentBackbones, moment_backbones
-from avpipeline.saved import ModelInfo, load_model
+from avpipeline.results import papers, tables
+from avpipeline.training import runs
+from avpipeline.training.saved import ModelInfo, load_model
+from avpipeline.training.settings import TrainSettings, tell_test_bed
 from eventlayers.config import (
     BACKBONE_MODELS,
     BACKBONE_SETS,
@@ -32,8 +32,9 @@ from eventlayers.config import (
 from eventlayers.data import DATASETS, RENDERED, Source, load_splits, require_source, trained_backbones, videos_of
 from eventlayers.models import BACKBONES, video_classifier
 from eventlayers.predict import Predictor, write_file
+from eventlayers.recipe import compile_model, precision
 from eventlayers.rows import accuracy, figures_of, measured, reading_of, rows_of
-from eventlayers.training import compile_model, precision
+from eventlayers.time_steps import MomentBackbones, moment_backbones
 from eventlayers.voting import video_accuracy
 
 
@@ -243,12 +244,12 @@ def main(settings: Settings) -> None:
     paths = [settings.folder / f"seed-{seed['seed']}" / "predictions.npz" for seed in result["seeds"]]
     data = measured_on(settings, trained.test)
     print(f"\n{settings.model}, preset {settings.preset}; ours selected on validation:\n")
-    reached = published.mean_text(measured(accuracy, paths), "0.0")
+    reached = papers.mean_text(measured(accuracy, paths), "0.0")
     print(f"video accuracy {reached} % on {data}\n")
     figures = figures_of(settings.model, settings.dataset)
     if figures:
-        ours = {figure: published.Measured(measured(reading_of(figure).measure, paths), data) for figure in figures}
-        print(published.comparison(ours.items()))
+        ours = {figure: papers.Measured(measured(reading_of(figure).measure, paths), data) for figure in figures}
+        print(papers.comparison(ours.items()))
     draw_example(settings)
     print(f"Result, weights, logs and pictures are in {settings.folder}")
 

@@ -7,7 +7,7 @@ from jca.author_checkpoints import load_author_checkpoint
 from jca.config import MODELS, PRESETS, ModelConfig, TrainConfig, model_config, train_config
 from jca.layers import JointCoAttention, Rerepresentation
 from jca.models import build_model
-from jca.training import compile_model
+from jca.recipe import compile_model
 
 __all__ = [
     "MODELS",

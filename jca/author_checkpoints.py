@@ -5,8 +5,8 @@ import math
 import keras
 
 from avpipeline.checkpoints import read_torch
+from avpipeline.checkpoints.assign import assign, bidirectional_lstm_names, linear_names
 from avpipeline.errors import InputError
-from avpipeline.torch_weights import assign, bidirectional_lstm_names, linear_names
 from jca.config import ModelConfig, model_config
 from jca.models import segment_classifier
 

@@ -7,7 +7,7 @@ import tyro
 
 from ave import convert
 from avpipeline.cli import run
-from avpipeline.saved import save_model
+from avpipeline.training.saved import save_model
 from jca.author_checkpoints import load_with_config
 
 

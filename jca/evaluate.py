@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ave import evaluate
 from avpipeline.cli import run
-from avpipeline.saved import load_model
+from avpipeline.training.saved import load_model
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ import keras
 from keras import ops
 
 from ave.layers import linear
-from avpipeline.recurrent import BidirectionalGRU, BidirectionalLSTM
+from avpipeline.nn.recurrent import BidirectionalGRU, BidirectionalLSTM
 from jca.attending import attend
 from jca.config import ATTENDED_BY, CELLS, FORMS
 

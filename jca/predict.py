@@ -11,7 +11,7 @@ import tyro
 
 from ave import predict
 from avpipeline.cli import run
-from avpipeline.saved import load_model
+from avpipeline.training.saved import load_model
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,8 @@ from types import ModuleType
 from typing import Literal
 
 import ave.train
-from avpipeline import table_runs
-from avpipeline.table_runs import TableSettings, Trained
+from avpipeline.results import table_runs
+from avpipeline.results.table_runs import TableSettings, Trained
 from jca import train
 from jca.config import PRESETS
 from jca.rows import TABLES

@@ -4,10 +4,10 @@ import functools
 
 import tensorflow as tf
 
-from avpipeline import published
 from avpipeline.cli import run
 from avpipeline.datasets import require_no_folder
-from avpipeline.tables import Line, chosen_rows, measure_rows
+from avpipeline.results import papers
+from avpipeline.results.tables import Line, chosen_rows, measure_rows
 from jca.rows import AVE_ROWS, ROWS, SHARED
 from jca.table_runs import Settings, train_ave_model, train_model
 
@@ -23,7 +23,7 @@ def main(settings: Settings) -> int:
     return 0 if complete else 2
 
 
-def measure(settings: Settings, figure: published.Figure) -> Line:
+def measure(settings: Settings, figure: papers.Figure) -> Line:
     """Trains what reproduces one figure, or goes on with it, or finds it finished."""
     place = (figure.table, figure.row)
     if place in AVE_ROWS:

@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from ave.train import data_in_words, fitted, report
-from avpipeline import metrics, runs
+from avpipeline import metrics
 from avpipeline.cli import run
-from avpipeline.commands import TrainSettings, preset_defaults, tell_test_bed
 from avpipeline.datasets import load_split
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
-from avpipeline.saved import ModelInfo
-from avpipeline.tables import described
+from avpipeline.results.tables import described
+from avpipeline.training import runs
+from avpipeline.training.saved import ModelInfo
+from avpipeline.training.settings import TrainSettings, preset_defaults, tell_test_bed
 from jca.config import (
     MODELS,
     PRESETS,
@@ -24,8 +25,8 @@ from jca.config import (
     train_config,
 )
 from jca.models import segment_classifier
+from jca.recipe import callbacks, compile_model
 from jca.rows import rows_of
-from jca.training import callbacks, compile_model
 
 MODALITIES = ("audio", "visual")
 _AT_LEAST = {

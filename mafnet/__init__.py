@@ -7,7 +7,7 @@ from mafnet.author_checkpoints import load_author_checkpoint
 from mafnet.config import CLASS_NAMES, MODELS, PRESETS, ModelConfig, TrainConfig, model_config, train_config
 from mafnet.layers import FiLM, FiLMedResidualBlock, ModalityTemporalAttention
 from mafnet.models import build_model, has_attention, with_attention, with_film
-from mafnet.training import UpdateDropping, compile_model
+from mafnet.recipe import UpdateDropping, compile_model
 
 __all__ = [
     "CLASS_NAMES",

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from avpipeline.checkpoints import read_tf1
+from avpipeline.checkpoints.assign import assign
 from avpipeline.errors import InputError
-from avpipeline.torch_weights import assign
 from mafnet.config import ModelConfig, model_config
 from mafnet.models import classifier
 

@@ -8,7 +8,7 @@ import tyro
 from ave import convert
 from avpipeline.cli import run
 from avpipeline.datasets.mafnet_pickles import FEATURES
-from avpipeline.saved import save_model
+from avpipeline.training.saved import save_model
 from mafnet.author_checkpoints import load_with_config
 from mafnet.config import CLASS_NAMES
 

@@ -3,12 +3,12 @@
 import dataclasses
 from pathlib import Path
 
-from ave.pairs import averaged
-from avpipeline.backbones import VARIANTS
+from ave.match.pairs import averaged
 from avpipeline.datasets import load_video_split, mafnet_pickles
 from avpipeline.datasets.ave_videos import load_ave_videos
 from avpipeline.datasets.base import ArraySource, Split
 from avpipeline.errors import InputError
+from avpipeline.features.registry import VARIANTS
 from mafnet.config import ModelConfig
 
 DATASETS = ("rendered", "ave", "ucf51", "kinetics_sounds")

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Literal
 
 from ave.evaluate import report
-from avpipeline import runs
 from avpipeline.cli import run
 from avpipeline.datasets.base import Split
-from avpipeline.evaluation import require_fit
-from avpipeline.saved import ModelInfo, load_model
+from avpipeline.results.evaluation import require_fit
+from avpipeline.training import runs
+from avpipeline.training.saved import ModelInfo, load_model
 from mafnet.config import ModelConfig
 from mafnet.data import DATASETS, KINETICS_LISTS, load_split
 

@@ -18,7 +18,7 @@ from mafnet.layers import (
     TemporalAttention,
     batch_norm,
 )
-from mafnet.training import UpdateDropping
+from mafnet.recipe import UpdateDropping
 
 ATTENTION_LAYER = "attention"
 _ATTENTIONS = {

@@ -35,7 +35,7 @@ class SeparateAdams(keras.optimizers.Adam):
     control flow, so a step is the same program on every replica and under XLA.
 
     Which one takes a step is a function of `seed` and the number of the step alone, the same on all replicas and
-    after a reload. `choose` sets it; `mafnet.training.UpdateDropping` calls that at the start of each step.
+    after a reload. `choose` sets it; `mafnet.recipe.UpdateDropping` calls that at the start of each step.
 
     Args:
       learning_rate: number or schedule.

@@ -6,8 +6,8 @@ import matplotlib
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from avpipeline.figures import TEXT, new_figure, save_figure, words
 from avpipeline.plots import class_colour, draw_waveform
+from avpipeline.plots.style import TEXT, new_figure, save_figure, words
 
 _COLOURS = {"visual": "#1f77b4", "audio": "#e07b00"}
 _WIDTH = 11.0

@@ -9,11 +9,11 @@ import numpy as np
 import tyro
 
 from avpipeline import media
-from avpipeline.backbones import Extractor, extractor_for
 from avpipeline.cli import run
-from avpipeline.documents import head_json, head_lines, result_files
-from avpipeline.predictions import collected_warnings, for_each_file, stream_notes, window_features
-from avpipeline.saved import ModelInfo, load_model
+from avpipeline.features.registry import Extractor, extractor_for
+from avpipeline.predict.documents import head_json, head_lines, result_files
+from avpipeline.predict.segments import collected_warnings, for_each_file, stream_notes, window_features
+from avpipeline.training.saved import ModelInfo, load_model
 from mafnet.models import has_attention, with_attention
 from mafnet.pictures import modality_scores
 

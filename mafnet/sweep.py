@@ -11,7 +11,7 @@ import tensorflow as tf
 from avpipeline.cli import run
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder
-from avpipeline.published import markdown, mean_text
+from avpipeline.results.papers import markdown, mean_text
 from mafnet.config import PRESETS
 from mafnet.data import DATASETS, KINETICS_LISTS
 from mafnet.pictures import dropping_curve

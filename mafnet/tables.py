@@ -7,11 +7,11 @@ from typing import Literal
 
 import tensorflow as tf
 
-from avpipeline import published
 from avpipeline.cli import run
 from avpipeline.datasets import require_no_folder
-from avpipeline.table_runs import TableSettings
-from avpipeline.tables import Line, NotRun, chosen_rows, line_of, measure_rows
+from avpipeline.results import papers
+from avpipeline.results.table_runs import TableSettings
+from avpipeline.results.tables import Line, NotRun, chosen_rows, line_of, measure_rows
 from mafnet import train
 from mafnet.config import PRESETS
 from mafnet.data import DATASETS, KINETICS_LISTS
@@ -57,7 +57,7 @@ def main(settings: Settings) -> int:
     return 0 if complete else 2
 
 
-def measure(settings: Settings, figure: published.Figure) -> Line | NotRun:
+def measure(settings: Settings, figure: papers.Figure) -> Line | NotRun:
     """Trains what reproduces one figure, or goes on with it, or finds it finished."""
     if figure.table == EXTERNAL:
         return NotRun(figure, "published reference only: a network trained end to end on video", is_failure=False)
@@ -93,14 +93,14 @@ def run_settings(settings: Settings, model: str) -> train.Settings:
     return settings.shortened(own)
 
 
-def note(figure: published.Figure, dataset: str) -> str:
+def note(figure: papers.Figure, dataset: str) -> str:
     """What rows have one run, and why."""
     notes = []
     place = (figure.table, figure.row)
     if place in SHARED:
         (table, row), reason = SHARED[place]
         notes.append(f"the same system as {table}, {row}: {reason}")
-    same = [other.dataset for other in published.rows("mafnet", figure.table) if other.row == figure.row]
+    same = [other.dataset for other in papers.rows("mafnet", figure.table) if other.row == figure.row]
     if dataset == "rendered" and len(same) > 1:
         notes.append(f"one rendered run for the rows of {', '.join(same)}, which differ in the dataset only")
     return "; ".join(notes)

@@ -6,14 +6,16 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from avpipeline import metrics, published, runs
+from avpipeline import metrics
 from avpipeline.cli import run
-from avpipeline.commands import TrainSettings, preset_defaults, tell_test_bed
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
-from avpipeline.saved import ModelInfo, load_model
-from avpipeline.tables import described
+from avpipeline.results import papers
+from avpipeline.results.tables import described
+from avpipeline.training import runs
+from avpipeline.training.saved import ModelInfo, load_model
+from avpipeline.training.settings import TrainSettings, preset_defaults, tell_test_bed
 from mafnet.config import (
     MODELS,
     PRESETS,
@@ -28,8 +30,8 @@ from mafnet.data import DATASETS, KINETICS_LISTS, fitted, load_split
 from mafnet.models import classifier
 from mafnet.pictures import modality_scores
 from mafnet.predict import forward_of, load_predictor, predict_file, write_prediction
+from mafnet.recipe import compile_model
 from mafnet.rows import DATASET_NAMES, rows_of
-from mafnet.training import compile_model
 
 # UCF51's official splits; its figure is the mean over them.
 FOLDS = (1, 2, 3)
@@ -213,16 +215,16 @@ def main(settings: Settings) -> None:
     table, row = rows_of(settings.model)[0]
     figure = figure_of(table, row, settings.dataset)
     scores = tuple(100 * seed["test"] for seed in trained.result["seeds"])
-    measured = published.Measured(scores, measured_on(settings, trained.test))
+    measured = papers.Measured(scores, measured_on(settings, trained.test))
     print(f"\n{settings.model}, preset {settings.preset}, {table} of the paper; ours selected on validation:\n")
-    print(published.comparison([(figure, measured)]))
+    print(papers.comparison([(figure, measured)]))
     draw_example(trained.weights, trained.test, settings.folder / "example")
     print(f"Result, weights, logs and pictures are in {settings.folder}")
 
 
-def figure_of(table: str, row: str, dataset: str) -> published.Figure:
+def figure_of(table: str, row: str, dataset: str) -> papers.Figure:
     """The paper's figure of a row on a dataset; AVE's where the paper has none on it."""
-    figures = {figure.dataset: figure for figure in published.rows("mafnet", table) if figure.row == row}
+    figures = {figure.dataset: figure for figure in papers.rows("mafnet", table) if figure.row == row}
     return figures.get(DATASET_NAMES.get(dataset), figures["AVE"])
 
 

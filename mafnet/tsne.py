@@ -8,13 +8,13 @@ import numpy as np
 from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_score
 
-from avpipeline.batches import batches
 from avpipeline.cli import run
 from avpipeline.datasets.base import Split
+from avpipeline.datasets.batches import batches
 from avpipeline.datasets.padding import segment_mask
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder
-from avpipeline.saved import load_model
+from avpipeline.training.saved import load_model
 from mafnet.evaluate import SplitSettings, load_split_for
 from mafnet.models import with_film
 from mafnet.pictures import embeddings

@@ -135,7 +135,7 @@ def _golden_problems() -> list[str]:
 
 def _is_full_golden_run() -> bool:
     """Whether every golden test of the suite was to run, with the reference files there."""
-    modules = {path for path in Path(__file__).parent.glob("test_*.py") if "mark.golden" in path.read_text()}
+    modules = {path for path in Path(__file__).parent.rglob("test_*.py") if "mark.golden" in path.read_text()}
     return reference_folder() is not None and not _left_out and modules <= _collected
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from avpipeline.datasets.ave_h5 import DATA_KEY, FEATURE_FILES, H5Source, read_h5_array
 from avpipeline.datasets.base import SelectedRows, Source, Split
 from avpipeline.errors import InputError
-from avpipeline.features import FeatureInfo
-from avpipeline.hdf5 import DATA_KEY, FEATURE_FILES, H5Source, read_h5_array
+from avpipeline.features.info import FeatureInfo
 
 SEGMENTS = 10  # of one second each
 BACKGROUND = "background"
@@ -292,7 +292,7 @@ def feature_rows(features: Features, annotations: Sequence[Annotation]) -> np.nd
 
 def _shards(folder: Path):
     # Imported only where there are shards: their module brings TensorFlow, which reading labels does not need.
-    from avpipeline.records import FeatureShards
+    from avpipeline.features.store import FeatureShards
 
     return FeatureShards(folder)
 

@@ -15,10 +15,10 @@ from avpipeline.datasets.ave import (
     read_order,
     video_labels,
 )
+from avpipeline.datasets.ave_h5 import H5Source
 from avpipeline.datasets.base import JoinedRows, Split
 from avpipeline.errors import InputError
-from avpipeline.features import require_same
-from avpipeline.hdf5 import H5Source
+from avpipeline.features.info import require_same
 
 NOISY_FILES = {"audio": "audio_feature_noisy.h5", "visual": "visual_feature_noisy.h5"}
 NOISY_LABELS = "labels_noisy.h5"

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from avpipeline.errors import InputError
-from avpipeline.features import FeatureInfo
+from avpipeline.features.info import FeatureInfo
 
 
 class Source(Protocol):
@@ -122,8 +122,8 @@ class Stream:
     Attributes:
       dataset, name, class_names, features: as of `Split`.
       videos: how many there are.
-      read: gives the batches: a function of the batch size and the keywords of `avpipeline.batches.batches`, with
-        the same promises; `details=True` adds the input "id", the videos' names.
+      read: gives the batches: a function of the batch size and the keywords of `datasets.batches.batches`, with the
+        same promises; `details=True` adds the input "id", the videos' names.
     """
 
     dataset: str

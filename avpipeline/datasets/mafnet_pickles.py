@@ -13,7 +13,7 @@ from avpipeline.checkpoints import read_pickle_arrays
 from avpipeline.datasets.ave import ANNOTATIONS, SEGMENTS, read_annotations, read_order
 from avpipeline.datasets.base import ArraySource, Split
 from avpipeline.errors import InputError
-from avpipeline.features import FeatureInfo
+from avpipeline.features.info import FeatureInfo
 
 # What the authors' files hold: DenseNet-201's last activation averaged over space and over a second's 16 frames,
 # and VGGish's maps before its last pooling.

@@ -19,11 +19,11 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
-from avpipeline.backbones import Extractor, build_extractor, clip_features
 from avpipeline.cli import run
 from avpipeline.datasets.base import ArraySource, JoinedRows, SelectedRows, Split
 from avpipeline.errors import InputError
-from avpipeline.features import FeatureInfo
+from avpipeline.features.info import FeatureInfo
+from avpipeline.features.registry import Extractor, build_extractor, clip_features
 from avpipeline.files import atomic_path, cache_dir, locked
 from avpipeline.media import Clip, read_clip
 from avpipeline.rendering.clips import clip_path, identity, render_folder

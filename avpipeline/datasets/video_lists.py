@@ -89,7 +89,7 @@ def join_features(videos: VideoList, folder, *, modalities: Iterable[str] | None
       InputError: no shards, a modality that they do not hold, none of the videos in them.
     """
     # Imported only here: their module brings TensorFlow, which reading lists does not need.
-    from avpipeline.records import FeatureShards
+    from avpipeline.features.store import FeatureShards
 
     shards = FeatureShards(folder)
     wanted = tuple(shards.features if modalities is None else modalities)

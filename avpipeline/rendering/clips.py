@@ -14,7 +14,7 @@ from tqdm import tqdm
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, locked
 from avpipeline.media import SAMPLE_RATE, write_clip
-from avpipeline.rendering.pictures import FRAME_RATE, render_frames
+from avpipeline.rendering.frames import FRAME_RATE, render_frames
 from avpipeline.rendering.sounds import render_waveform
 from avpipeline.rendering.storyboards import (
     CATEGORIES,

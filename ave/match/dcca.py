@@ -1,0 +1,211 @@
+"""Deep canonical correlation analysis, DCCA (Andrew et al., ICML 2013), the paper's baseline of Table 3.
+
+Two small networks are trained so that their outputs for matching sounds and pictures are as correlated as they can
+be; then linear CCA of the training pairs gives the shared space, in which distances are Euclidean.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+from keras import ops
+
+from ave.match.config import MatchModelConfig, MatchTrainConfig, match_model_config, match_train_config
+from ave.match.networks import PairDistances, adam, branches
+from ave.match.search import ExactMatch
+from avpipeline.datasets.base import Split
+
+PROJECTION_LAYER = "projection"
+
+_PAIRS_AT_ONCE = 4096
+
+
+def correlation(first, second, regularisation: float = 1e-4):
+    """Sum of all canonical correlations of two sets of outputs, with a gradient that is always finite.
+
+    With H the outputs without their mean and S = H'H / (n - 1), r added to the diagonal of S11 and S22:
+    corr = trace norm of T = S11^(-1/2) S12 S22^(-1/2) (Andrew et al., Section 3).
+
+    Differentiating eigen-decompositions divides by differences of eigenvalues, which vanish where these are equal,
+    as with dead units or few samples. So the gradient is the paper's closed form: with T = U D V',
+    d corr / dS12 = S11^(-1/2) U V' S22^(-1/2) and d corr / dS11 = -1/2 S11^(-1/2) U D U' S11^(-1/2), in which only
+    eigenvalues of at least r are inverted. Directions in which T is zero, where the trace norm has a kink, get none.
+    In float64 whatever the outputs are.
+
+    Args:
+      first, second: `(samples, units)`; any number of samples, at least 1, and any rank.
+      regularisation: r > 0.
+
+    Returns:
+      Scalar in [0, units], of the outputs' type.
+    """
+    dtype = first.dtype
+    first, second = (_centred(ops.cast(x, "float64")) for x in (first, second))
+    s11, s12, s22 = _covariance(first, first), _covariance(first, second), _covariance(second, second)
+    root1, root2 = (_inverse_root(ops.stop_gradient(s), regularisation) for s in (s11, s22))
+    t = ops.matmul(ops.matmul(root1, ops.stop_gradient(s12)), root2)
+    squares, v = ops.eigh(ops.matmul(ops.transpose(t), t))
+    # Squares of zero come out as rounding errors of the largest.
+    there = squares > 1e-14 * ops.maximum(ops.max(squares), 1e-300)
+    d = ops.sqrt(ops.where(there, squares, 0.0))
+    inverse = ops.where(there, 1 / ops.sqrt(ops.where(there, squares, 1.0)), 0.0)
+    uv = ops.matmul(t, _rebuilt(v, inverse))
+    of_s12 = ops.matmul(ops.matmul(root1, uv), root2)
+    of_s11 = -0.5 * ops.matmul(ops.matmul(root1, ops.matmul(uv, ops.transpose(t))), root1)
+    of_s22 = -0.5 * ops.matmul(ops.matmul(root2, _rebuilt(v, d)), root2)
+    # Linear in the covariances, so automatic differentiation gives exactly the closed form; its value is not used.
+    linear = sum(
+        ops.sum(ops.stop_gradient(gradient) * covariance)
+        for gradient, covariance in ((of_s11, s11), (of_s12, s12), (of_s22, s22))
+    )
+    return ops.cast(ops.stop_gradient(ops.sum(d) - linear) + linear, dtype)
+
+
+def _centred(x):
+    return x - ops.mean(x, axis=0, keepdims=True)
+
+
+def _covariance(first, second):
+    samples = ops.cast(ops.shape(first)[0], first.dtype)
+    return ops.matmul(ops.transpose(first), second) / ops.maximum(samples - 1, 1)
+
+
+def _inverse_root(covariance, regularisation: float):
+    """(S + r I)^(-1/2) of a symmetric matrix whose eigenvalues are not negative but for rounding."""
+    values, vectors = ops.eigh(covariance)
+    return _rebuilt(vectors, (ops.maximum(values, 0.0) + regularisation) ** -0.5)
+
+
+def _rebuilt(vectors, values):
+    return ops.matmul(vectors * values, ops.transpose(vectors))
+
+
+@dataclasses.dataclass(frozen=True)
+class CanonicalProjections:
+    """What linear CCA finds.
+
+    Attributes:
+      means: of each side, `(units,)`.
+      projections: of each side, `(units, components)`; the projected training pairs have variance 1.
+      correlations: of the components, falling, `(components,)`.
+    """
+
+    means: tuple[np.ndarray, np.ndarray]
+    projections: tuple[np.ndarray, np.ndarray]
+    correlations: np.ndarray
+
+
+def canonical_projections(
+    first: np.ndarray, second: np.ndarray, components: int, regularisation: float = 1e-4
+) -> CanonicalProjections:
+    """Linear CCA of two sets of samples `(samples, units)`, regularised as in `correlation`."""
+    sides = [np.asarray(side, np.float64) for side in (first, second)]
+    means = [side.mean(0) for side in sides]
+    centred = [side - mean for side, mean in zip(sides, means, strict=True)]
+    count = max(1, len(first) - 1)
+    roots = []
+    for side in centred:
+        values, vectors = np.linalg.eigh(side.T @ side / count)
+        roots.append((vectors * (values.clip(0) + regularisation) ** -0.5) @ vectors.T)
+    left, correlations, right = np.linalg.svd(roots[0] @ (centred[0].T @ centred[1] / count) @ roots[1])
+    projections = (roots[0] @ left[:, :components], roots[1] @ right[:components].T)
+    return CanonicalProjections(tuple(means), projections, correlations[:components])
+
+
+@keras.saving.register_keras_serializable(package="ave")
+class CanonicalProjection(keras.layers.Layer):
+    """Projects both networks' outputs into the shared space, and adds DCCA's objective to the model's losses.
+
+    The loss is minus the sum of canonical correlations of the batch's same-time pairs. The projections are no
+    trainable weights: `fit` sets them; before that they are zero.
+
+    Args:
+      regularisation: added to the diagonals of the covariances.
+
+    Inputs: visual and audio `(batch, segments, units)` each, of as many units. Outputs: of the same shapes.
+    """
+
+    def __init__(self, regularisation: float = 1e-4, **kwargs):
+        super().__init__(**kwargs)
+        if regularisation <= 0:
+            raise ValueError(f"regularisation must be above 0, not {regularisation}")
+        self.regularisation = regularisation
+
+    def build(self, visual_shape, audio_shape):
+        units = visual_shape[-1]
+        if audio_shape[-1] != units:
+            raise ValueError(f"both sides must have as many units, not {units} and {audio_shape[-1]}")
+        zeros = {"initializer": "zeros", "trainable": False}
+        self.means, self.projections = [], []
+        for name in ("visual", "audio"):
+            self.means.append(self.add_weight(shape=(units,), name=f"{name}_mean", **zeros))
+            self.projections.append(self.add_weight(shape=(units, units), name=f"{name}_projection", **zeros))
+
+    def call(self, visual, audio):
+        # Same-time pairs; in a search the query has fewer seconds than what is searched.
+        shared = ops.minimum(ops.shape(visual)[1], ops.shape(audio)[1])
+        flat = (ops.reshape(x[:, :shared], (-1, x.shape[-1])) for x in (visual, audio))
+        self.add_loss(-correlation(*flat, self.regularisation))
+        sides = zip((visual, audio), self.means, self.projections, strict=True)
+        return tuple(ops.matmul(x - mean, projection) for x, mean, projection in sides)
+
+    def fit(self, visual: np.ndarray, audio: np.ndarray) -> CanonicalProjections:
+        """Sets the projections by linear CCA of embeddings `(pairs, units)`, and returns what was found."""
+        found = canonical_projections(visual, audio, visual.shape[1], self.regularisation)
+        for weights, values in ((self.means, found.means), (self.projections, found.projections)):
+            for weight, value in zip(weights, values, strict=True):
+                weight.assign(value)
+        return found
+
+    def compute_output_shape(self, visual_shape, audio_shape):
+        return tuple(visual_shape), tuple(audio_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "regularisation": self.regularisation}
+
+
+def build_dcca(config: MatchModelConfig | None = None) -> keras.Model:
+    """DCCA: AVDLN's branches, the projection into the shared space, distances there.
+
+    Returns:
+      Functional model with the inputs and output of `ave.match.networks.build_avdln`.
+    """
+    config = config or match_model_config("dcca")
+    inputs, visual, audio = branches(config)
+    # float32 also under mixed precision: covariances need it.
+    project = CanonicalProjection(config.regularisation, name=PROJECTION_LAYER, dtype="float32")
+    distances = PairDistances(name="distances", dtype="float32")(*project(visual, audio))
+    return keras.Model(inputs, distances, name="dcca")
+
+
+def compile_dcca(model: keras.Model, config: MatchTrainConfig | None = None) -> keras.Model:
+    """Compiles DCCA, whose loss is its own layer's, and returns it. To be fit on matching pairs only."""
+    model.compile(adam(config or match_train_config("dcca")), metrics=[ExactMatch()], jit_compile=False)
+    return model
+
+
+class FitProjection(keras.callbacks.Callback):
+    """Sets DCCA's projections from the training pairs before each validation, so that they belong to its weights.
+
+    Args:
+      pairs: matching pairs, each a video of one segment.
+    """
+
+    def __init__(self, pairs: Split):
+        super().__init__()
+        self.pairs = pairs
+
+    def on_test_begin(self, logs=None):
+        fit_projection(self.model, self.pairs)
+
+
+def fit_projection(model: keras.Model, pairs: Split) -> CanonicalProjections:
+    """Sets a DCCA model's projections by linear CCA of its embeddings of these matching pairs."""
+    layer = model.get_layer(PROJECTION_LAYER)
+    embed = keras.Model(model.input, [model.get_layer(f"{name}_2").output for name in ("visual", "audio")])
+    found = [[], []]
+    for rows in np.array_split(np.arange(len(pairs)), -(-len(pairs) // _PAIRS_AT_ONCE)):
+        outputs = embed({name: source.read(rows) for name, source in pairs.inputs.items()}, training=False)
+        for side, output in zip(found, outputs, strict=True):
+            side.append(np.asarray(output).reshape(-1, output.shape[-1]))
+    return layer.fit(*map(np.concatenate, found))

@@ -1,0 +1,90 @@
+"""`python -m ave.match.evaluate`: how often a saved network localizes exactly, in both directions."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from ave.match.pairs import load_videos
+from ave.match.search import (
+    DIRECTIONS,
+    event_spans,
+    exact_match,
+    found_starts,
+    matches,
+    without_looking,
+    without_looking_text,
+)
+from ave.match.weights import load_matcher
+from avpipeline.cli import run
+from avpipeline.datasets.base import Split
+from avpipeline.errors import InputError
+from avpipeline.features.info import require_same
+from avpipeline.files import atomic_path
+from avpipeline.results.evaluation import stored, subject, write_figures
+from avpipeline.training import runs
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of an evaluation command."""
+
+    weights: Path
+    """The network: a .keras file of python -m ave.match, or the authors' cmm_model_weights.h5."""
+    dataset: Literal["rendered", "ave"] | None = None
+    """What to measure on. [default: "ave" with --data, else "rendered"]"""
+    data: Path | None = None
+    """Folder with the dataset's official files."""
+    split: Literal["train", "val", "test"] = "test"
+    """Which split; videos whose event fills them are left out."""
+    out: Path = Path("runs") / "ave" / "match_evaluate"
+    """Folder for the table of videos, the distances and the result."""
+
+
+def main(settings: Settings) -> None:
+    """Measures a cross-modality network: exact matches from sound to pictures (A2V) and back (V2A)."""
+    model, info = load_matcher(settings.weights)
+    dataset = settings.dataset or ("ave" if settings.data else "rendered")
+    split = load_videos(dataset, settings.split, settings.data)
+    require_same(info.features, split.features, f"{split.dataset}, {split.name}")
+    distances = runs.predict(model, split)
+    table = per_video(split, distances)
+    if table.empty:
+        raise InputError(f"{split.dataset}, {split.name}: no event is shorter than its video; choose another split.")
+    scores = {direction: exact_match(split.labels, distances, direction) for direction in DIRECTIONS}
+    figures = {"videos": len(table), **scores, **without_looking(split.labels)}
+    write_figures(settings.out, settings.weights, info, split, stored(split, distances), figures)
+    with atomic_path(settings.out / "videos.csv") as temporary:
+        table.to_csv(temporary, index=False)
+    print(by_length(table).to_string(index=False, float_format="{:.1f}".format))
+    print(f"\n{subject(info, split)}: {len(table)} short events")
+    for direction, meaning in DIRECTIONS.items():
+        print(f"{direction.upper()} ({meaning}): {100 * scores[direction]:.1f} % exact matches")
+    print(without_looking_text(split.labels))
+    print(f"Table of videos, distances and result are in {settings.out}")
+
+
+def per_video(split: Split, distances: np.ndarray) -> pd.DataFrame:
+    """One row a rated video: id, start, length, and for each direction where its event was found and whether right."""
+    starts, lengths = (np.asarray(values) for values in event_spans(split.labels))
+    columns = {"id": split.ids, "start": starts, "length": lengths}
+    for direction in DIRECTIONS:
+        rated, right = (np.asarray(flags) for flags in matches(distances, split.labels, direction))
+        columns[f"{direction}_found"] = np.asarray(found_starts(distances, split.labels, direction))
+        columns[f"{direction}_right"] = right
+    return pd.DataFrame(columns)[rated].reset_index(drop=True)
+
+
+def by_length(table: pd.DataFrame) -> pd.DataFrame:
+    """Exact matches in percent by the event's length."""
+    of_length = table.groupby("length")
+    columns = {"event seconds": list(of_length.groups), "videos": of_length.size().to_numpy()}
+    for direction in DIRECTIONS:
+        columns[f"{direction} %"] = 100 * of_length[f"{direction}_right"].mean().to_numpy()
+    return pd.DataFrame(columns)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, prog="python -m ave.match.evaluate"))

@@ -1,0 +1,157 @@
+"""Audio-visual distance learning network, AVDLN (Section 5), and its contrastive loss."""
+
+import keras
+from keras import ops
+
+from ave.match.config import MatchModelConfig, MatchTrainConfig
+from ave.match.search import ExactMatch
+from avpipeline.checkpoints import read_keras_h5
+from avpipeline.errors import InputError
+
+AUDIO_CHANNELS = 128
+VISUAL_CHANNELS = 512
+
+# Layers of the authors' cmm_model_weights.h5 -> layers here.
+AUTHOR_LAYERS = {"dense_1": "visual_1", "dense_2": "visual_2", "dense_3": "audio_1", "dense_4": "audio_2"}
+
+
+@keras.saving.register_keras_serializable(package="ave")
+class PairDistances(keras.layers.Layer):
+    """Euclidean distance of every visual to every audio embedding of a video (Eq. 9).
+
+    D = sqrt(max(sum (v - a)^2, floor)). Below the floor the gradient is zero, where that of the bare root would be
+    infinite; the floor is Keras's epsilon, as in the authors' code.
+
+    Inputs: visual `(batch, visual segments, units)`, audio `(batch, audio segments, units)`.
+    Output: `(batch, visual segments, audio segments)`; the diagonal holds the same-time pairs.
+    """
+
+    def __init__(self, floor: float = 1e-7, **kwargs):
+        super().__init__(**kwargs)
+        self.floor = floor
+
+    def call(self, visual, audio):
+        difference = ops.expand_dims(visual, 2) - ops.expand_dims(audio, 1)
+        return ops.sqrt(ops.maximum(ops.sum(ops.square(difference), axis=-1), self.floor))
+
+    def compute_output_shape(self, visual_shape, audio_shape):
+        return (visual_shape[0], visual_shape[1], audio_shape[1])
+
+    def get_config(self):
+        return {**super().get_config(), "floor": self.floor}
+
+
+@keras.saving.register_keras_serializable(package="ave")
+class ContrastiveLoss(keras.losses.Loss):
+    """Contrastive loss of same-time pairs (Eq. 10; Hadsell et al.): y D^2 + (1 - y) max(margin - D, 0)^2.
+
+    Labels y `(batch, segments)`, 1 where sound and picture belong together. Distances either of the same pairs,
+    `(batch, segments)`, or of all, `(batch, segments, segments)`, whose diagonal is taken.
+    """
+
+    def __init__(self, margin: float = 2.0, name="contrastive_loss", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.margin = margin
+
+    def call(self, y_true, y_pred):
+        distance = ops.diagonal(y_pred, axis1=-2, axis2=-1) if len(y_pred.shape) > len(y_true.shape) else y_pred
+        y_true = ops.cast(y_true, distance.dtype)
+        near = ops.square(distance)
+        far = ops.square(ops.maximum(self.margin - distance, 0))
+        return y_true * near + (1 - y_true) * far
+
+    def get_config(self):
+        return {**super().get_config(), "margin": self.margin}
+
+
+def build_avdln(config: MatchModelConfig | None = None) -> keras.Model:
+    """AVDLN, freshly initialised (Keras's defaults, as in the authors' code).
+
+    Each branch: Dense -> LeakyReLU -> Dense, no final activation; the second by second distances follow.
+
+    Returns:
+      Functional model of videos of any length. Inputs `{"audio": (batch, segments, 128), "visual": (batch, segments,
+      512)}`, the visual features averaged over their regions; output `(batch, segments, segments)` distances,
+      pictures by sound. A single pair is a video of one segment.
+    """
+    inputs, visual, audio = branches(config or MatchModelConfig())
+    # float32 also under mixed precision: small distances decide.
+    return keras.Model(inputs, PairDistances(name="distances", dtype="float32")(visual, audio), name="avdln")
+
+
+def branches(config: MatchModelConfig):
+    """The inputs by name, and the visual and the audio embedding `(batch, segments, embedding_units)`."""
+    inputs = {
+        "audio": keras.Input((None, AUDIO_CHANNELS), name="audio"),
+        "visual": keras.Input((None, VISUAL_CHANNELS), name="visual"),
+    }
+    embedded = []
+    for name in ("visual", "audio"):
+        x = keras.layers.Dense(config.hidden_units, name=f"{name}_1")(inputs[name])
+        x = keras.layers.LeakyReLU(config.negative_slope, name=f"{name}_relu")(x)
+        embedded.append(keras.layers.Dense(config.embedding_units, name=f"{name}_2")(x))
+    return inputs, *embedded
+
+
+def same_time(model: keras.Model) -> keras.Model:
+    """The same network, sharing its weights, with the distances of same-time pairs `(batch, segments)` only."""
+    distances = ops.diagonal(model.output, axis1=-2, axis2=-1)
+    return keras.Model(model.input, distances, name=f"{model.name}_same_time")
+
+
+def compile_avdln(model: keras.Model, config: MatchTrainConfig | None = None) -> keras.Model:
+    """Compiles AVDLN with the authors' loss and optimizer, and the exact matches as its metric; returns it."""
+    config = config or MatchTrainConfig()
+    loss = ContrastiveLoss(config.margin)
+    model.compile(adam(config), loss, metrics=[ExactMatch()], jit_compile=False)
+    return model
+
+
+def adam(config: MatchTrainConfig) -> keras.optimizers.Adam:
+    """Keras's own Adam: this part of the authors' code is Keras code."""
+    return keras.optimizers.Adam(config.learning_rate, epsilon=config.epsilon)
+
+
+def load_cross_modality_weights(path) -> keras.Model:
+    """The authors' `cmm_model_weights.h5` (Keras 2) as AVDLN; its sizes are read off the file.
+
+    Raises:
+      InputError: no such file, not Keras weights, or weights of another network.
+    """
+    arrays = read_keras_h5(path)
+    _require_author_layers(path, arrays)
+    model = build_avdln(
+        MatchModelConfig(
+            hidden_units=arrays["dense_1/kernel"].shape[1], embedding_units=arrays["dense_2/kernel"].shape[1]
+        )
+    )
+    wanted = {
+        f"{theirs}/{weight}": getattr(model.get_layer(ours), weight)
+        for theirs, ours in AUTHOR_LAYERS.items()
+        for weight in ("kernel", "bias")
+    }
+    for name, variable in wanted.items():
+        if arrays[name].shape != tuple(variable.shape):
+            raise InputError(
+                f"{path}: its {name} of shape {arrays[name].shape} does not fit AVDLN, which needs "
+                f"{tuple(variable.shape)}; give the authors' cmm_model_weights.h5."
+            )
+    for name, variable in wanted.items():
+        variable.assign(arrays[name])
+    return model
+
+
+def _require_author_layers(path, arrays) -> None:
+    needed = {f"{layer}/{weight}" for layer in AUTHOR_LAYERS for weight in ("kernel", "bias")}
+    for what, found in (("lacks", needed - arrays.keys()), ("also has", arrays.keys() - needed)):
+        if found:
+            raise InputError(
+                f"{path}: is not AVDLN, it {what} {', '.join(sorted(found)[:3])}; "
+                "give the authors' cmm_model_weights.h5."
+            )
+    odd = [name for name in sorted(needed) if arrays[name].ndim != (2 if name.endswith("kernel") else 1)]
+    if odd:
+        raise InputError(
+            f"{path}: its {odd[0]} has {arrays[odd[0]].ndim} axes, so it is not AVDLN; "
+            "give the authors' cmm_model_weights.h5."
+        )

@@ -1,0 +1,124 @@
+"""The data of cross-modality localization: segments of sound and of pictures, and which of them match."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from avpipeline.datasets import load_split
+from avpipeline.datasets.ave import (
+    ANNOTATIONS,
+    RELEASED_FEATURES,
+    Annotation,
+    event_segments,
+    feature_rows,
+    open_features,
+    open_table,
+    read_annotations,
+    read_order,
+)
+from avpipeline.datasets.base import ArraySource, SelectedRows, Source, Split
+from avpipeline.features.info import FeatureInfo
+
+# Label 1: sound and pictures of that second belong together, since it lies in the event.
+CLASS_NAMES = ("no match", "match")
+
+_ROWS_AT_ONCE = 16
+_VECTORS = "visual_feature_vec.h5"
+_LABELS = "labels_closs.h5"
+
+
+def load_videos(dataset: str, name: str, data_dir=None) -> Split:
+    """One split for cross-modality localization, in memory.
+
+    AVE's is that of the authors' `<split>_order_match.h5`, whose test videos all have short events. Its visual
+    features are visual_feature_vec.h5's where that file is there, else visual_feature.h5's maps averaged over their
+    regions; its labels labels_closs.h5's, else those that Annotations.txt gives.
+
+    Returns:
+      Split with inputs `audio` `(videos, segments, 128)` and `visual` `(videos, segments, 512)`, and labels
+      `(videos, segments)`, 1 inside of the event.
+
+    Raises:
+      InputError: unknown dataset or split, files missing or wrong.
+    """
+    if dataset == "ave" and data_dir is not None:
+        return _load_ave(Path(data_dir), name)
+    split = load_split(dataset, name, data_dir)
+    return _split_of(split, _all(split.inputs["audio"]), averaged(split.inputs["visual"]), 1 - split.labels[..., -1])
+
+
+def segment_pairs(split: Split, *, matching_only: bool = False) -> Split:
+    """The same-time pairs of a split's videos, each as a video of one segment.
+
+    Args:
+      matching_only: leave out pairs with label 0.
+    """
+    labels = split.labels.reshape(-1, 1)
+    kept = np.flatnonzero(labels[:, 0] > 0.5) if matching_only else np.arange(len(labels))
+    segments = split.labels.shape[1]
+
+    def flat(source: Source) -> np.ndarray:
+        rows = _all(source)
+        return rows.reshape(-1, 1, rows.shape[-1])[kept]
+
+    return _split_of(
+        split,
+        flat(split.inputs["audio"]),
+        flat(split.inputs["visual"]),
+        labels[kept],
+        ids=tuple(f"{split.ids[row // segments]}:{row % segments}" for row in kept),
+    )
+
+
+def averaged(source: Source) -> np.ndarray:
+    """Maps `(segments, 7, 7, channels)` a row, averaged over their regions: `(rows, segments, channels)`."""
+    blocks = np.array_split(np.arange(len(source)), max(1, -(-len(source) // _ROWS_AT_ONCE)))
+    return np.concatenate([source.read(rows).mean(axis=(2, 3)) for rows in blocks])
+
+
+def _load_ave(folder: Path, name: str) -> Split:
+    annotations = read_annotations(folder / ANNOTATIONS)
+    order = read_order(folder, name, annotations, matched=True)
+    audio = open_features(folder, "audio")
+    visual, visual_info = _visual(folder, annotations, order)
+    if (folder / _LABELS).exists():
+        labels = _all(open_table(folder, _LABELS, annotations))
+    else:
+        labels = event_segments(annotations)
+    return Split(
+        dataset="ave",
+        name=name,
+        ids=tuple(annotations[row].video_id for row in order),
+        class_names=CLASS_NAMES,
+        inputs={
+            "audio": ArraySource(audio.source.read(feature_rows(audio, annotations)[order])),
+            "visual": ArraySource(visual),
+        },
+        labels=labels[order],
+        features={"audio": audio.info, "visual": visual_info},
+    )
+
+
+def _visual(folder: Path, annotations: Sequence[Annotation], order: np.ndarray) -> tuple[np.ndarray, FeatureInfo]:
+    """`(videos, segments, channels)` of the annotations `order`, and what maps they are the averages of."""
+    if (folder / _VECTORS).exists():
+        return open_table(folder, _VECTORS, annotations).read(order), RELEASED_FEATURES["visual"]
+    maps = open_features(folder, "visual")
+    return averaged(SelectedRows(maps.source, feature_rows(maps, annotations)[order])), maps.info
+
+
+def _all(source: Source) -> np.ndarray:
+    return source.read(np.arange(len(source)))
+
+
+def _split_of(split: Split, audio: np.ndarray, visual: np.ndarray, labels: np.ndarray, ids=None) -> Split:
+    return Split(
+        dataset=split.dataset,
+        name=split.name,
+        ids=ids or split.ids,
+        class_names=CLASS_NAMES,
+        inputs={"audio": ArraySource(audio), "visual": ArraySource(visual)},
+        labels=labels.astype(np.float32),
+        features=split.features,
+    )

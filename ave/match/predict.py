@@ -1,0 +1,226 @@
+"""`python -m ave.match.predict`: where in a video a sound belongs, or where in its sound some pictures belong."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import keras
+import numpy as np
+import tyro
+
+from ave.match.search import window_costs
+from ave.match.weights import load_matcher
+from avpipeline import media, plots
+from avpipeline.cli import run
+from avpipeline.errors import InputError
+from avpipeline.features.registry import Extractor, clip_features, extractor_for
+from avpipeline.predict.documents import model_json, result_files
+from avpipeline.training.saved import ModelInfo
+
+OTHER = {"audio": "visual", "visual": "audio"}
+WORDS = {"audio": "sound", "visual": "pictures"}
+
+_DIRECTION = {"audio": "a2v", "visual": "v2a"}
+_PIECE = 10  # seconds in memory at a time
+_THUMBNAIL = 120  # pixels high
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What is asked, and where it is searched."""
+
+    file: tyro.conf.Positional[Path]
+    """Media file to search."""
+    weights: Path
+    """The network: a .keras file of python -m ave.match, or the authors' cmm_model_weights.h5."""
+    start: int
+    """First second of the query."""
+    end: int
+    """Second at which the query ends; it has end - start seconds."""
+    query: Literal["audio", "visual"] = "audio"
+    """Ask with the sound and search the pictures, or ask with the pictures and search the sound."""
+    query_file: Path | None = None
+    """File that the query is taken from. [default: the searched file itself]"""
+    out: Path = Path("runs") / "ave" / "match_predict"
+    """Folder for the text, the JSON file and the picture."""
+    weights_dir: Path | None = None
+    """Folder with the feature extractors' weights, looked into first."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Matcher:
+    """A loaded network with those that make its features.
+
+    Attributes:
+      model: gives distances, pictures by sound.
+      info: what it is.
+      weights: its file.
+      extractors: modality -> the network whose features it was trained on.
+    """
+
+    model: keras.Model
+    info: ModelInfo
+    weights: Path
+    extractors: dict[str, Extractor]
+
+    @classmethod
+    def load(cls, weights, weights_dir=None) -> "Matcher":
+        """With the extractors that the model names; InputError where weights are missing or others."""
+        model, info = load_matcher(weights)
+        extractors = {
+            modality: extractor_for(features, weights_dir=weights_dir) for modality, features in info.features.items()
+        }
+        return cls(model, info, Path(weights), extractors)
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """A query and where it was found.
+
+    Attributes:
+      searched, asked: the media files.
+      query: modality that is asked with; the other one is searched.
+      start, end: seconds of the query.
+      costs: mean distance a second of each window of the query's length, `(windows,)`; window i starts at second i.
+    """
+
+    searched: media.MediaInfo
+    asked: media.MediaInfo
+    query: str
+    start: int
+    end: int
+    costs: np.ndarray
+
+    @property
+    def found(self) -> tuple[int, int]:
+        """Seconds of the window with the smallest cost, the first of equal ones."""
+        first = int(self.costs.argmin())
+        return first, first + self.end - self.start
+
+
+def search(matcher: Matcher, file, start: int, end: int, *, query: str = "audio", query_file=None) -> Search:
+    """Looks for seconds `[start, end)` of one modality in the other one (Eq. 8).
+
+    Raises:
+      InputError: not a media file, a stream that is needed is missing, or the query does not lie in its file or is
+        not shorter than the searched one.
+    """
+    searched = media.probe(file)
+    asked = searched if query_file is None else media.probe(query_file)
+    for about, modality in ((asked, query), (searched, OTHER[query])):
+        if not (about.has_audio if modality == "audio" else about.has_video):
+            raise InputError(f"{about.path}: has no {WORDS[modality]}, which this query needs; give another file.")
+    total = asked.whole_seconds
+    if not 0 <= start < end <= total:
+        raise InputError(f"{asked.path}: has seconds 0 to {total}, the query {start} to {end} is not part of them.")
+    if end - start >= searched.whole_seconds:
+        raise InputError(
+            f"{searched.path}: has {searched.whole_seconds} s, so a query of {end - start} s has one place at most; "
+            "ask with a shorter one."
+        )
+    features = {
+        query: _features(matcher, asked.path, query, start, end),
+        OTHER[query]: _features(matcher, searched.path, OTHER[query], 0, searched.whole_seconds),
+    }
+    distances = matcher.model({modality: rows[np.newaxis] for modality, rows in features.items()}, training=False)
+    costs = np.asarray(window_costs(distances, [0], [end - start], _DIRECTION[query]))[0]
+    return Search(searched, asked, query, start, end, costs[np.isfinite(costs)] / (end - start))
+
+
+def _features(matcher: Matcher, path: Path, modality: str, start: int, end: int) -> np.ndarray:
+    """`(seconds, channels)`, maps averaged over their regions; a few seconds are decoded at a time."""
+    extractor = matcher.extractors[modality]
+    visual = modality == "visual"
+    pictures = {"frame_rate": extractor.frame_rate, "size": extractor.frame_size} if visual else {}
+    pieces = []
+    for first in range(start, end, _PIECE):
+        seconds = min(_PIECE, end - first)
+        clip = media.read_clip(path, start=first, seconds=seconds, audio=not visual, video=visual, **pictures)
+        pieces.append(clip_features({modality: extractor}, clip)[modality])
+    rows = np.concatenate(pieces)
+    return rows.mean(axis=(1, 2)) if visual else rows
+
+
+def write_search(result: Search, matcher: Matcher, out) -> str:
+    """Writes `STEM_QUERY_START-END.json`, `.txt`, which say the same, and `.png`; returns the text."""
+    source = result.searched.path
+    stem = Path(out) / f"{source.stem}_{result.query}_{result.start}-{result.end}"
+    document = as_json(result, matcher)
+    text = as_text(document)
+    with result_files(stem, document, text, source=source):
+        _draw(result, matcher.info, stem.with_name(f"{stem.name}.png"))
+    return text
+
+
+def as_json(result: Search, matcher: Matcher) -> dict:
+    """The whole result as JSON values; times in seconds, distances a second."""
+    info, length = matcher.info, result.end - result.start
+    first, last = result.found
+    return {
+        "file": result.searched.path.name,
+        "searched": OTHER[result.query],
+        "query": {
+            "modality": result.query,
+            "file": result.asked.path.name,
+            "start": result.start,
+            "end": result.end,
+        },
+        "found": {"start": first, "end": last, "distance": round(float(result.costs.min()), 6)},
+        "windows": [
+            {"start": start, "end": start + length, "distance": round(float(cost), 6)}
+            for start, cost in enumerate(result.costs)
+        ],
+        "model": model_json(info, matcher.weights),
+        "features": {modality: feature.to_json() for modality, feature in info.features.items()},
+    }
+
+
+def as_text(document: dict) -> str:
+    """The same result to read."""
+    query, found, model = document["query"], document["found"], document["model"]
+    lines = [
+        f"query: {WORDS[query['modality']]} of {query['file']}, {query['start']}-{query['end']} s",
+        f"found: {WORDS[document['searched']]} of {document['file']}, {found['start']}-{found['end']} s"
+        f" (one of {len(document['windows'])} places, distance {found['distance']:.4f})",
+        f"model: {model['paper']} {model['model']}, trained on {model['trained_on']} "
+        f"({model['weights']}, sha256 {model['sha256'][:12]})",
+        "",
+        "seconds  distance",
+    ]
+    for window in document["windows"]:
+        span = f"{window['start']}-{window['end']}"
+        lines.append(f"{span:<7}  {window['distance']:.4f}{'  <' if window['start'] == found['start'] else ''}")
+    return "\n".join(lines) + "\n"
+
+
+def _draw(result: Search, info: ModelInfo, path: Path) -> None:
+    plots.found_window(
+        path,
+        asked=_shown(result.asked, result.query),
+        query=(result.start, result.end),
+        searched=_shown(result.searched, OTHER[result.query]),
+        costs=result.costs,
+        title=f"{result.searched.path.name} - {info.title}",
+    )
+
+
+def _shown(about: media.MediaInfo, modality: str) -> np.ndarray:
+    """A file's sound `(samples,)`, or one small frame a second `(seconds, height, width, 3)`."""
+    seconds = about.whole_seconds
+    if modality == "audio":
+        return media.read_waveform(about.path, seconds=seconds)
+    return media.read_frames(about.path, frame_rate=1, size=about.size_at(_THUMBNAIL), seconds=seconds)
+
+
+def main(settings: Settings) -> None:
+    """Finds where in a video's pictures a sound belongs, or where in its sound some pictures belong."""
+    matcher = Matcher.load(settings.weights, settings.weights_dir)
+    result = search(
+        matcher, settings.file, settings.start, settings.end, query=settings.query, query_file=settings.query_file
+    )
+    print(write_search(result, matcher, settings.out))
+    print(f"Text, JSON file and picture are in {settings.out}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, prog="python -m ave.match.predict"))

@@ -1,0 +1,70 @@
+"""Files of trained cross-modality networks: ours, and the authors' converted to ours."""
+
+from pathlib import Path
+
+import keras
+
+from ave.match.config import MODELS, PRESETS
+from ave.match.networks import load_cross_modality_weights
+from ave.match.pairs import CLASS_NAMES
+from avpipeline.datasets.ave import RELEASED_FEATURES
+from avpipeline.errors import InputError
+from avpipeline.training.saved import ModelInfo, load_model, save_model
+
+
+def is_author_file(path) -> bool:
+    """Whether a file of weights is one that Keras 2 wrote, as the authors' cmm_model_weights.h5 is."""
+    return Path(path).suffix.lower() in (".h5", ".hdf5")
+
+
+def load_matcher(path) -> tuple[keras.Model, ModelInfo]:
+    """A cross-modality network and what it is: a .keras file of ours, or the authors' cmm_model_weights.h5.
+
+    Raises:
+      InputError: no such file, not whole, or another kind of model.
+    """
+    if is_author_file(path):
+        model = load_cross_modality_weights(path)
+        return model, author_info(model)
+    model, info = load_model(path, paper="ave")
+    if info.model not in MODELS:
+        raise InputError(
+            f"{path}: holds '{info.model}', which labels segments and matches nothing; give a file that "
+            "python -m ave.match trained, or use python -m ave.predict and ave.evaluate with this one."
+        )
+    return model, info
+
+
+def require_labeller(path, info: ModelInfo, use: str) -> None:
+    """Raises InputError for a cross-modality network where a model that labels segments is needed.
+
+    Args:
+      use: the command for such a network, e.g. `"python -m ave.match.predict"`.
+    """
+    if info.model in MODELS:
+        raise InputError(f"{path}: holds '{info.model}', which matches sounds and pictures, not labels; use {use}.")
+
+
+def convert_author_weights(path, out) -> keras.Model:
+    """Writes the authors' cmm_model_weights.h5 as the .keras file `out`; returns the model.
+
+    Raises:
+      InputError: as `load_cross_modality_weights`, or `out` cannot be written.
+    """
+    model = load_cross_modality_weights(path)
+    save_model(model, out, author_info(model))
+    return model
+
+
+def author_info(model: keras.Model) -> ModelInfo:
+    """What the authors' weights are: AVDLN on the features that AVE's authors released."""
+    hidden, embedding = (model.get_layer(f"visual_{layer}").units for layer in (1, 2))
+    return ModelInfo(
+        paper="ave",
+        model="avdln",
+        preset=PRESETS["avdln"],
+        class_names=CLASS_NAMES,
+        features=RELEASED_FEATURES,
+        dataset="ave",
+        config={"hidden_units": hidden, "embedding_units": embedding},
+    )

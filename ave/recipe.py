@@ -1,0 +1,32 @@
+"""How the models of the paper are trained."""
+
+import keras
+
+from ave.config import TrainConfig, train_config
+from ave.models import is_weak
+from avpipeline.metrics import SegmentAccuracy
+from avpipeline.nn.losses import MultiLabelSoftMargin
+from avpipeline.nn.optimizers import Adam
+
+
+def compile_model(model: keras.Model, config: TrainConfig | None = None) -> keras.Model:
+    """Compiles `model` with the paper's loss, optimizer, schedule and metric, and returns it.
+
+    Args:
+      model: output `(batch, segments, classes)` probabilities; a weak model is trained by its output "video",
+        `(batch, classes)`, alone.
+      config: the recipe; None is that of the authors' code.
+    """
+    config = config or train_config()
+    learning_rate = keras.optimizers.schedules.ExponentialDecay(
+        config.learning_rate, config.decay_steps, config.decay_rate, staircase=True
+    )
+    optimizer = Adam(learning_rate, epsilon=config.epsilon, epsilon_form=config.epsilon_form)
+    losses = {"soft_margin": MultiLabelSoftMargin, "cross_entropy": keras.losses.CategoricalCrossentropy}
+    loss = losses[config.loss]()
+    # XLA is eight times slower than plain kernels on a CPU, and Keras's "auto" would choose it.
+    if is_weak(model):
+        model.compile(optimizer, {"video": loss}, jit_compile=False)
+    else:
+        model.compile(optimizer, loss, metrics=[SegmentAccuracy()], jit_compile=False)
+    return model

@@ -1,0 +1,167 @@
+"""Weights and arrays in other people's files: torch, pickles, TensorFlow 1 and old Keras.
+
+Nothing here executes what a file asks for, and torch is not needed.
+"""
+
+import math
+import re
+from pathlib import Path
+
+import h5py
+import numpy as np
+import tensorflow as tf
+
+from avpipeline.checkpoints.pickles import BadPickle, Global, Vocabulary, load, mapped, reading, refusal
+from avpipeline.errors import InputError
+
+# What TF1's optimisers call the slots they keep beside a variable, and the counters of Adam.
+_OPTIMIZER_STATE = re.compile(r"(^|.+/)((Adam|Momentum|RMSProp|Adagrad|Adadelta|Ftrl)(_\d+)?|beta[12]_power(_\d+)?)")
+
+
+def read_pickle_arrays(path) -> object:
+    """Reads a pickle of NumPy arrays, as Python 2 or 3 wrote it in any protocol, without executing anything.
+
+    Returns:
+      The array, or the list, tuple or dict of arrays and plain values that was pickled. Arrays are of numbers
+      or truth values, in this machine's byte order.
+
+    Raises:
+      InputError: no such file, damaged, arrays of objects or text, or a pickle that names anything else.
+    """
+    with reading(path, "a pickle of arrays"), mapped(path) as content:
+        value = load(content, _ArrayVocabulary(), content.size())
+        if content.tell() != content.size():
+            raise ValueError("bytes after the pickle")
+        if not isinstance(value, (np.ndarray, list, tuple, dict)):
+            raise BadPickle(f"holds a {type(value).__name__} where arrays are needed; pickle NumPy arrays.")
+        return value
+
+
+class _Dtype:
+    """A dtype in the making; NumPy's own are shared by the whole process and must not be changed by a file."""
+
+    def __init__(self, name: str):
+        if re.fullmatch(r"[biuf]\d{1,2}", name) is None:
+            raise BadPickle(f"refused, because it holds arrays of type {name[:20]!r}; only numbers can be read.")
+        self.dtype = np.dtype(name)
+
+    def fill(self, state: tuple) -> None:
+        _version, order, subtype, names, fields = state[:5]
+        if subtype is not None or names is not None or fields is not None:
+            raise BadPickle("refused, because it holds structured arrays; only numbers can be read.")
+        self.dtype = self.dtype.newbyteorder(order)
+
+
+class _ArrayVocabulary(Vocabulary):
+    """What NumPy writes for arrays of numbers, under its module names of all versions."""
+
+    def __init__(self):
+        super().__init__()
+        self._calls = {"numpy.dtype": self._dtype, "_codecs.encode": self._encode}
+        self._calls |= {"__builtin__.bytes": self._no_bytes, "builtins.bytes": self._no_bytes}
+        for core in ("numpy.core", "numpy._core"):
+            self._calls[f"{core}.multiarray._reconstruct"] = self._empty
+            self._calls[f"{core}.numeric._frombuffer"] = self._from_buffer
+
+    def knows(self, name):
+        return name in self._calls or name == "numpy.ndarray"
+
+    def call(self, name, arguments):
+        if name not in self._calls:
+            raise refusal(f"a call of {name}")
+        return self._calls[name](*arguments)
+
+    def fill(self, target, state):
+        if isinstance(target, _Dtype):
+            target.fill(state)
+        elif isinstance(target, np.ndarray):
+            self._fill_array(target, *state)
+        else:
+            super().fill(target, state)
+
+    def _dtype(self, name, _align=False, _copy=False) -> _Dtype:
+        return _Dtype(name)
+
+    def _encode(self, text: str, encoding: str) -> bytes:
+        # How Python 3 writes bytes in protocol 2.
+        if encoding != "latin1":
+            raise refusal(f"_codecs.encode to {encoding}")
+        self.spend(len(text))
+        return text.encode("latin-1")
+
+    def _no_bytes(self) -> bytes:
+        # How Python 3 writes empty bytes in protocol 2: a call without arguments, the only one allowed here.
+        return b""
+
+    def _empty(self, kind, _shape, _type_code) -> np.ndarray:
+        if kind != Global("numpy.ndarray"):
+            raise refusal("a subclass of numpy.ndarray")
+        return np.empty(0, np.uint8)
+
+    def _fill_array(self, target: np.ndarray, _version, shape, dtype: _Dtype, fortran_order, raw) -> None:
+        self.spend(len(raw))
+        if isinstance(raw, str):
+            raw = raw.encode("latin-1")
+        _require_extent(shape, dtype, raw)
+        target.__setstate__((1, shape, dtype.dtype, bool(fortran_order), raw))
+
+    def _from_buffer(self, raw, dtype: _Dtype, shape, order) -> np.ndarray:
+        self.spend(len(raw))
+        _require_extent(shape, dtype, raw)
+        native = dtype.dtype.newbyteorder("=")
+        return np.frombuffer(raw, dtype.dtype).astype(native, copy=False).reshape(shape, order=order)
+
+
+def _require_extent(shape, dtype: _Dtype, raw) -> None:
+    if not isinstance(shape, tuple) or any(type(size) is not int or size < 0 for size in shape):
+        raise TypeError("shape that is none")
+    if not isinstance(raw, (bytes, bytearray)) or math.prod(shape) * dtype.dtype.itemsize != len(raw):
+        raise ValueError("values do not fill the shape")
+
+
+def read_tf1(path) -> dict[str, np.ndarray]:
+    """Reads a checkpoint of TensorFlow 1's Saver.
+
+    Args:
+      path: the prefix, as given to Saver.save; its .index, .meta or .data file is understood too.
+
+    Returns:
+      Variable name -> values; what optimisers keep beside the variables is left out.
+
+    Raises:
+      InputError: a file of the checkpoint is missing or damaged.
+    """
+    prefix = Path(re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", str(path)))
+    for pattern, kind in ((".index", "index"), (".data-*", "data")):
+        if not list(prefix.parent.glob(f"{prefix.name}{pattern}")):
+            raise InputError(f"{prefix}: its {prefix.name}{pattern} is missing; put the {kind} file beside the other.")
+    with reading(prefix, "a TensorFlow checkpoint"):
+        reader = tf.train.load_checkpoint(str(prefix))
+        names = [name for name in reader.get_variable_to_shape_map() if not _OPTIMIZER_STATE.fullmatch(name)]
+        return {name: reader.get_tensor(name) for name in sorted(names)}
+
+
+def read_keras_h5(path) -> dict[str, np.ndarray]:
+    """Reads the weights of an .h5 file that Keras 1 or 2 wrote (weights alone, or a whole model).
+
+    Returns:
+      `"layer/weight"` -> values, in the file's order, e.g. `"dense_1/kernel"`; a layer inside a layer keeps its
+      path, e.g. `"bidirectional_1/forward_lstm_1/kernel"`.
+
+    Raises:
+      InputError: no such file, no HDF5 file, or one without Keras layers.
+    """
+    with reading(path, "an HDF5 file of Keras weights"), open(path, "rb") as file, h5py.File(file, "r") as root:
+        layers = root.get("model_weights", root)
+        if "layer_names" not in layers.attrs:
+            raise BadPickle("has no Keras layers (attribute layer_names); give a file written by save_weights.")
+        weights = {}
+        for layer in map(_text, layers.attrs["layer_names"]):
+            for name in map(_text, layers[layer].attrs["weight_names"]):
+                short = name.removesuffix(":0").removeprefix(f"{layer}/")
+                weights[f"{layer}/{short}"] = layers[layer][name][()]
+        return weights
+
+
+def _text(value) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

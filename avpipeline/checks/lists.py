@@ -1,0 +1,115 @@
+"""What can be said about a folder of a dataset of whole videos: its lists, and the features of its clips."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from avpipeline.checks.findings import Finding, expect, failed, missing, note, ok, value_findings, wrong
+from avpipeline.datasets.listings import some
+from avpipeline.datasets.video_lists import VideoList, names_of
+from avpipeline.errors import InputError
+from avpipeline.features.store import MANIFEST, FeatureShards
+
+
+def require_folder(folder: Path, files: Sequence[str], whose: str) -> None:
+    """Raises InputError where the folder is not there or holds none of the dataset's files."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give the folder that holds {whose} files.")
+    if not any((folder / name).exists() for name in files):
+        raise InputError(f"{folder}: holds none of {whose} files ({', '.join(files[:3])}, ...).")
+
+
+def split_findings(
+    read: Callable[[str], VideoList], files: Mapping[str, Path], sizes: Mapping[str, int] | None = None
+) -> Iterator[Finding | VideoList]:
+    """Reads each split whose list is there; yields findings and, between them, the splits that could be read.
+
+    Args:
+      read: split -> its videos.
+      files: split -> its list.
+      sizes: split -> how many videos the published one has; None where that varies.
+    """
+    said = set()
+    for name, path in files.items():
+        if not path.exists():
+            yield missing(path.name, f"the {name} split")
+            continue
+        try:
+            videos = read(name)
+        except InputError as error:
+            # Several splits may be in one file.
+            if str(error) not in said:
+                yield failed(path, error)
+            said.add(str(error))
+            continue
+        text = f"{videos.dataset}, {name}: {len(videos)} videos of {len(videos.class_names)} classes"
+        size = len(videos) if sizes is None else sizes[name]
+        yield expect(path.name, len(videos) == size, text, f"{size} videos")
+        counts = videos.labels.sum(0)
+        yield ok(path.name, f"{name}: {counts.min():.0f} to {counts.max():.0f} videos a class")
+        empty = [videos.class_names[number] for number in np.flatnonzero(counts == 0)]
+        if empty:
+            yield note(path.name, f"{name}: {len(empty)} classes have no video ({some(empty)})")
+        yield videos
+
+
+def gathered(found: Iterator[Finding | VideoList], lists: list[VideoList]) -> Iterator[Finding]:
+    """The findings of `split_findings`; the splits between them are appended to `lists`."""
+    for item in found:
+        if isinstance(item, VideoList):
+            lists.append(item)
+        else:
+            yield item
+
+
+def overlap_findings(groups: Mapping[str, Sequence[str]], what: str) -> Iterator[Finding]:
+    """Whether two splits share something: split -> its items; `what` they are, in the plural."""
+    for first, second in combinations(groups, 2):
+        shared = sorted(set(groups[first]) & set(groups[second]))
+        about = f"{first} and {second}"
+        yield (
+            wrong(about, f"{len(shared)} {what} are in both ({some(shared)})")
+            if shared
+            else ok(about, f"no {what} in both")
+        )
+
+
+def feature_findings(folder: Path, lists: Sequence[VideoList], values: bool) -> Iterator[Finding]:
+    """The shards of features in the folder, and how many of the listed videos they hold.
+
+    Args:
+      values: read them through, to find damaged ones, NaN and infinite numbers.
+    """
+    if not (folder / MANIFEST).exists():
+        yield missing(MANIFEST, "features of the clips (python -m avpipeline.extract); training")
+        return
+    try:
+        shards = FeatureShards(folder)
+    except InputError as error:
+        yield wrong(MANIFEST, str(error))
+        return
+    for modality, info in shards.features.items():
+        source = shards.sources[modality]
+        yield ok(
+            MANIFEST,
+            f"{modality} features, {len(source)} clips of shape {source.shape}: {info.label}, weights "
+            f"'{info.weights}' ({info.sha256[:12]})",
+        )
+    there = set(shards.ids)
+    without = [[names[0] for names in names_of(videos) if there.isdisjoint(names)] for videos in lists]
+    if lists and all(len(absent) == len(videos) for absent, videos in zip(without, lists, strict=True)):
+        yield wrong(
+            MANIFEST, f"has none of the listed videos (but {some(shards.ids)}); extract the dataset's clips"
+        )
+    else:
+        for videos, absent in zip(lists, without, strict=True):
+            about = f"{videos.dataset}, {videos.name}: {len(videos)} videos"
+            if absent:
+                yield note(MANIFEST, f"{about}, {len(absent)} of them without features ({some(absent)})")
+            else:
+                yield ok(MANIFEST, f"{about}, all of them with features")
+    if values:
+        for modality, source in shards.sources.items():
+            yield from value_findings(f"{MANIFEST} ({modality})", source, non_negative=False)

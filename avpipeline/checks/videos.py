@@ -1,0 +1,297 @@
+"""What can be said about folders of UCF51, Kinetics, VGGSound, LLP and one's own clips."""
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from avpipeline.checks.findings import Finding, expect, failed, missing, note, ok, wrong
+from avpipeline.checks.lists import feature_findings, gathered, overlap_findings, require_folder, split_findings
+from avpipeline.datasets import kinetics, llp, own_clips, ucf51, vggsound
+from avpipeline.datasets.listings import numbered, read_table, some
+from avpipeline.datasets.video_lists import VideoList
+from avpipeline.errors import InputError
+
+# The published datasets.
+UCF51_LISTED = {1: (4901, 1944), 2: (4930, 1915), 3: (4945, 1900)}
+UCF51_ANNOTATION = "ucf51_annotation.json"
+NUMBERED_SIZES = {"train": 14799, "test": 2597}
+VGGSOUND_TEST = 15446
+LLP_SIZES = {"train": 10000, "val": 649, "test": 1200}
+
+
+def check_ucf51(folder: Path, *, values: bool = True) -> Iterator[Finding]:
+    """Findings about the three official splits of UCF51.
+
+    Args:
+      values: read the features through.
+
+    Raises:
+      InputError: the folder is not there, or holds none of the dataset's files. (So do the other checks.)
+    """
+    names = [f"{kind}list0{split}.txt" for split in ucf51.OFFICIAL_SPLITS for kind in ("train", "test")]
+    require_folder(folder, [ucf51.CLASS_INDEX, *names], "UCF51's")
+    if not (folder / ucf51.CLASS_INDEX).exists():
+        yield missing(ucf51.CLASS_INDEX, "UCF101's numbers of the classes; no list can be read without it")
+        return
+    try:
+        yield ok(ucf51.CLASS_INDEX, f"{len(ucf51.read_class_index(folder / ucf51.CLASS_INDEX))} classes of UCF101")
+    except InputError as error:
+        yield failed(folder / ucf51.CLASS_INDEX, error)
+        return
+    lists: list[VideoList] = []
+    listed: dict[str, str] = {}
+    for split in ucf51.OFFICIAL_SPLITS:
+        groups = {}
+        for kind, size in zip(("train", "test"), UCF51_LISTED[split], strict=True):
+            path = folder / f"{kind}list0{split}.txt"
+            if not path.exists():
+                yield missing(path.name, f"{'training' if kind == 'train' else 'test'} videos of split {split}")
+                continue
+            try:
+                rows = ucf51.read_ucf51_list(folder, kind, split)
+            except InputError as error:
+                yield failed(path, error)
+                continue
+            listed |= {row["id"]: row["class"] for row in rows}
+            groups[path.name] = [row["group"] for row in rows]
+            text = f"{len(rows)} videos of the {len(ucf51.CLASS_NAMES)} classes"
+            yield expect(path.name, len(rows) == size, text, f"{size} videos")
+            for name in ("train", "val") if kind == "train" else ("test",):
+                lists.append(ucf51.read_ucf51(folder, name, split))
+                yield ok(path.name, f"{lists[-1].dataset}, {name}: {len(lists[-1])} videos that are annotated")
+        yield from overlap_findings(groups, "groups of clips")
+    yield from _annotation_findings(folder, listed)
+    yield from feature_findings(folder, lists, values)
+
+
+def _annotation_findings(folder: Path, listed: dict[str, str]) -> Iterator[Finding]:
+    """Compares the lists, id -> class, with the annotation that counts the dataset's videos."""
+    yield ok("lists", f"{len(listed)} videos in all")
+    known = [clip for clip in ucf51.NOT_ANNOTATED if clip in listed]
+    if known:
+        yield note("lists", f"{len(known)} of them have no annotation and are left out: {', '.join(known)}")
+    path = folder / UCF51_ANNOTATION
+    if not path.exists():
+        yield missing(path.name, "nothing: a count of the annotated videos, compared with the lists")
+        return
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        annotated = {clip: entry["label"] for clip, entry in content["database"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        yield wrong(path.name, f"cannot be understood ({error!r}); remove it, it is not needed")
+        return
+    expected = listed.keys() - set(ucf51.NOT_ANNOTATED)
+    different = sorted(annotated.keys() ^ expected)
+    same = f"{len(annotated)} annotated videos"
+    yield expect(path.name, not different, same, f"the {len(expected)} of the lists ({some(different)} differ)")
+    # Here and in the lists one class is written in two ways.
+    others = [clip for clip, name in annotated.items() if listed.get(clip, name).lower() != name.lower()]
+    if others:
+        yield wrong(path.name, f"{len(others)} videos have another class than in the lists ({some(others)})")
+
+
+def check_kinetics_sounds(folder: Path, *, values: bool = True) -> Iterator[Finding]:
+    """Findings about the lists of Kinetics-Sounds that the folder has: of 31 classes, and of 32 and 34."""
+    numbered_files = list(kinetics.NUMBERED_FILES.values())
+    files = [
+        kinetics.LABEL_MAP,
+        *(name for names in kinetics.LIST_FILES.values() for name in names),
+        *numbered_files,
+    ]
+    require_folder(folder, files, "Kinetics-Sounds'")
+    lists: list[VideoList] = []
+    if any((folder / name).exists() for name in numbered_files):
+        yield from _numbered_findings(folder, lists)
+    else:
+        yield missing(", ".join(numbered_files), "the list of 31 classes")
+    if any(_kinetics_files(folder)[name].exists() for name in kinetics.SPLITS):
+        for classes in (32, 34):
+            read = partial(kinetics.read_kinetics_sounds, folder, classes=classes)
+            yield from gathered(split_findings(read, _kinetics_files(folder)), lists)
+    else:
+        yield missing(
+            ", ".join(path.name for path in _kinetics_files(folder).values()), "the lists of 32 and 34 classes"
+        )
+    yield from _label_map_findings(folder)
+    yield from feature_findings(folder, lists, values)
+
+
+def _numbered_findings(folder: Path, lists: list[VideoList]) -> Iterator[Finding]:
+    sounds = partial(kinetics.read_kinetics_sounds, folder, classes=kinetics.NUMBERED_CLASSES)
+    train, test = (folder / kinetics.NUMBERED_FILES[name] for name in ("train", "test"))
+    before = len(lists)
+    yield from gathered(split_findings(sounds, {"train": train, "val": train, "test": test}), lists)
+    mine = lists[before:]
+    for kind, size in NUMBERED_SIZES.items():
+        names = ("train", "val") if kind == "train" else ("test",)
+        count = sum(len(videos) for videos in mine if videos.name in names)
+        if count:
+            yield expect(kinetics.NUMBERED_FILES[kind], count == size, f"{count} videos", f"{size} videos")
+    yield from overlap_findings(
+        {videos.name: [clip[:11] for clip in videos.ids] for videos in mine}, "YouTube videos"
+    )
+    if (folder / kinetics.NUMBERED_NAMES).exists():
+        yield ok(kinetics.NUMBERED_NAMES, f"names of the {kinetics.NUMBERED_CLASSES} classes")
+    else:
+        yield missing(
+            kinetics.NUMBERED_NAMES, "names of the 31 classes; without it they are called by their numbers"
+        )
+
+
+def _kinetics_files(folder: Path) -> dict[str, Path]:
+    return {name: kinetics.list_path(folder, name) for name in kinetics.SPLITS}
+
+
+def _label_map_findings(folder: Path) -> Iterator[Finding]:
+    path = folder / kinetics.LABEL_MAP
+    if not path.exists():
+        yield missing(path.name, "Kinetics-400's class names; the sorted names in train.csv are used instead")
+        return
+    try:
+        names = kinetics.kinetics_classes(folder)
+    except InputError as error:
+        yield failed(path, error)
+        return
+    yield expect(path.name, list(names) == sorted(names), f"{len(names)} class names, sorted", "in sorted order")
+    unknown = sorted({*kinetics.SOUNDS_CLASSES[32]} - {*names})
+    yield expect(path.name, not unknown, "has the 32 classes of Kinetics-Sounds", f"{some(unknown)} too,")
+    lacking = sorted({*kinetics.SOUNDS_CLASSES[34]} - {*names} - {*kinetics.RENAMED})
+    renamed = ", ".join(f"{old} = {new}" for old, new in kinetics.RENAMED.items())
+    yield note(
+        path.name, f"of the 34 original classes {len(lacking)} are not there ({', '.join(lacking)}); {renamed}"
+    )
+
+
+def check_kinetics400(folder: Path, *, values: bool = True) -> Iterator[Finding]:
+    """Findings about Kinetics-400's official lists."""
+    files = [name for names in kinetics.LIST_FILES.values() for name in names]
+    require_folder(folder, [*files, kinetics.LABEL_MAP], "Kinetics-400's")
+    lists: list[VideoList] = []
+    read = partial(kinetics.read_kinetics400, folder)
+    yield from gathered(split_findings(read, _kinetics_files(folder)), lists)
+    yield from overlap_findings(
+        {videos.name: [clip[:11] for clip in videos.ids] for videos in lists}, "YouTube videos"
+    )
+    yield from _label_map_findings(folder)
+    yield from feature_findings(folder, lists, values)
+
+
+def check_vggsound(folder: Path, *, values: bool = True) -> Iterator[Finding]:
+    """Findings about VGGSound's official lists."""
+    full, test, statistics = (
+        folder / name for name in (vggsound.FULL_LIST, vggsound.TEST_LIST, vggsound.STATISTICS)
+    )
+    require_folder(folder, [full.name, test.name, statistics.name], "VGGSound's")
+    lists: list[VideoList] = []
+    read = partial(vggsound.read_vggsound, folder)
+    if full.exists():
+        yield from gathered(split_findings(read, dict.fromkeys(vggsound.SPLITS, full)), lists)
+    else:
+        yield missing(full.name, "the training split")
+        yield from gathered(split_findings(read, {"test": test}), lists)
+    for videos in lists:
+        count = len(videos.class_names)
+        yield expect(
+            "classes", count == vggsound.CLASSES, f"{videos.name}: {count} classes", f"{vggsound.CLASSES} classes"
+        )
+        if videos.name == "test":
+            yield expect("test", len(videos) == VGGSOUND_TEST, f"{len(videos)} videos", f"{VGGSOUND_TEST} videos")
+    yield from overlap_findings({videos.name: videos.ids for videos in lists}, "clips")
+    yield from _vggsound_comparisons(full, test, statistics)
+    yield from feature_findings(folder, lists, values)
+
+
+def _vggsound_comparisons(full: Path, test: Path, statistics: Path) -> Iterator[Finding]:
+    """The full list beside the test list and the counts that its authors give, where they are there."""
+    try:
+        rows = vggsound.read_full_list(full) if full.exists() else []
+        if test.exists():
+            listed = {vggsound.clip_name(row): row["label"] for row in vggsound.read_test_list(test)}
+            own = {vggsound.clip_name(row): row["label"] for row in rows if row["split"] == "test"}
+            if rows:
+                differing = sorted(dict(listed.items() ^ own.items()))
+                text = f"{len(listed)} videos, those of {full.name}"
+                yield expect(test.name, not differing, text, f"{some(differing)} differ; the same videos")
+        if statistics.exists():
+            counts = {row["label"]: row.number("videos") for row in vggsound.read_statistics(statistics)}
+            yield ok(statistics.name, f"{len(counts)} classes, {sum(counts.values()):.0f} videos")
+            if rows and sum(counts.values()) != len(rows):
+                yield note(statistics.name, f"{full.name} lists {len(rows)} videos")
+    except InputError as error:
+        yield wrong("lists", str(error))
+
+
+def check_llp(folder: Path, *, values: bool = True) -> Iterator[Finding]:
+    """Findings about LLP's official lists."""
+    files = {name: folder / file for name, file in llp.LIST_FILES.items()}
+    require_folder(folder, [path.name for path in files.values()], "LLP's")
+    lists: list[VideoList] = []
+    yield from gathered(split_findings(partial(llp.read_llp, folder), files, LLP_SIZES), lists)
+    for videos in lists:
+        several = int((videos.labels.sum(1) > 1).sum())
+        mean = videos.labels.sum(1).mean()
+        yield ok(videos.name, f"{mean:.2f} labels a video, {several} videos have several")
+    tested = [videos for videos in lists if videos.name != "train"]
+    if len(tested) == 2:
+        mean = np.concatenate([videos.labels.sum(1) for videos in tested]).mean()
+        yield ok("val and test", f"{mean:.2f} labels a video")
+    yield from overlap_findings(
+        {videos.name: [clip[:11] for clip in videos.ids] for videos in lists}, "YouTube videos"
+    )
+    for name, path in files.items():
+        if path.exists() and any(videos.name == name for videos in lists):
+            yield from _repeated_labels(path)
+    known = {clip for videos in tested for clip in videos.ids}
+    for modality, name in llp.EVENT_FILES.items():
+        yield from _event_findings(folder / name, modality, known)
+    yield from feature_findings(folder, lists, values)
+
+
+def _repeated_labels(path: Path) -> Iterator[Finding]:
+    for row in read_table(path, ("filename", "event_labels"), heading=True, delimiter="\t"):
+        labels = row["event_labels"].split(",")
+        if len(set(labels)) < len(labels):
+            yield note(path.name, f"line {row.line} gives {row['filename']} a label twice ({row['event_labels']})")
+
+
+def _event_findings(path: Path, modality: str, known: set[str]) -> Iterator[Finding]:
+    if not path.exists():
+        yield missing(
+            path.name, f"timed {modality} events of validation and test videos; nothing here trains on them"
+        )
+        return
+    try:
+        events = llp.read_llp_events(path.parent, modality)
+    except InputError as error:
+        yield failed(path, error)
+        return
+    yield ok(path.name, f"{len(events)} {modality} events in {len({event.clip for event in events})} videos")
+    empty = sum(event.onset == event.offset for event in events)
+    reversed_ = sum(event.onset > event.offset for event in events)
+    if empty or reversed_:
+        yield note(
+            path.name, f"{empty} events have no length, {reversed_} end before they begin; left as published"
+        )
+    unknown = sorted({event.clip for event in events} - known)
+    if unknown and known:
+        yield note(path.name, f"{len(unknown)} videos are not in the lists ({some(unknown)})")
+
+
+def check_csv(folder: Path, *, values: bool = True) -> Iterator[Finding]:
+    """Findings about one's own clips.csv."""
+    require_folder(folder, [own_clips.CLIPS], "your own dataset's")
+    lists: list[VideoList] = []
+    path = folder / own_clips.CLIPS
+    yield from gathered(
+        split_findings(partial(own_clips.read_clips_csv, folder), dict.fromkeys(own_clips.SPLITS, path)), lists
+    )
+    if lists:
+        for name, number in numbered(lists[0].class_names).items():
+            yield ok(
+                "class",
+                f"{number:2d} {name}: {sum(videos.labels[:, number].sum() for videos in lists):.0f} videos",
+            )
+    yield from feature_findings(folder, lists, values)

@@ -1,0 +1,173 @@
+"""Whether shards in YouTube-8M's form are usable: every file and record looked at, faults named."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from avpipeline.checks.findings import Finding, missing, note, ok, wrong
+from avpipeline.checks.lists import require_folder
+from avpipeline.datasets.youtube8m.files import FRAMING, Damage, count_records, first_record, intact_records
+from avpipeline.datasets.youtube8m.records import FILE_NAMES, MODALITIES, Expected, Record, decoded
+from avpipeline.datasets.youtube8m.splits import VOCABULARY_FILE, split_files, vocabulary_entries
+from avpipeline.datasets.youtube8m.writing import read_description
+from avpipeline.errors import InputError
+
+# So many faulty records of a group of files are told one by one.
+_TOLD = 3
+
+
+def check_youtube8m(folder, values: bool = True) -> Iterator[Finding]:
+    """Looks at a folder with the files of all splits; `values` reads every record, else they are counted.
+
+    Raises:
+      InputError: the folder is not there, or holds none of these files.
+    """
+    folder = Path(folder)
+    splits = split_files(folder)
+    shards = [str(Path(path).relative_to(folder)) for paths in splits.values() for path in paths]
+    require_folder(folder, [VOCABULARY_FILE, *(shards or ["train*.tfrecord"])], "YouTube-8M's")
+    num_classes = None
+    try:
+        numbers = vocabulary_entries(folder / VOCABULARY_FILE)
+        num_classes = len(numbers) if set(numbers) == set(range(len(numbers))) else None
+        gaps = "" if num_classes else f" of numbers up to {max(numbers, default=0)}, not all numbers are there"
+        yield ok(VOCABULARY_FILE, f"{len(numbers)} classes{gaps}")
+    except InputError as error:
+        absent = not (folder / VOCABULARY_FILE).exists()
+        yield missing(VOCABULARY_FILE, "names of the classes") if absent else wrong(VOCABULARY_FILE, str(error))
+    try:
+        description = read_description(folder)
+        yield ok("features", ", ".join(f"{name} {info.label}" for name, info in description.features.items()))
+    except InputError as error:
+        yield wrong("features", str(error))
+    for split, use in (("train", "training"), ("val", "choosing weights and thresholds"), ("test", "the result")):
+        if split in splits:
+            yield from check_shards(split, splits[split], num_classes=num_classes, values=values)
+        else:
+            yield missing(split, use)
+
+
+def check_shards(
+    about: str, paths: Sequence[str], *, num_classes: int | None = None, values: bool = True
+) -> Iterator[Finding]:
+    """Looks at the records of a group of files, which have to be alike.
+
+    Args:
+      about: what the findings are said to be about.
+      num_classes: labels have to be below it; None takes any, and the highest is told.
+      values: read every record; False counts them and looks at the first.
+    """
+    try:
+        survey = _Survey(paths[0], first_record(paths[0]), num_classes)
+        if not values:
+            count = count_records(paths)
+            yield ok(about, f"{len(paths)} files, {count} videos; {survey.form()}")
+            return
+    except InputError as error:
+        yield wrong(about, str(error))
+        return
+    for path in paths:
+        damage = Damage()
+        for data in _records(path, damage):
+            survey.add(path, data)
+        if damage:
+            yield wrong(about, f"{path}: {damage.text()}; copy this file again, or skip what is damaged.")
+    for problem in survey.problems[:_TOLD]:
+        yield wrong(about, problem)
+    if len(survey.problems) > _TOLD:
+        yield wrong(about, f"{len(survey.problems) - _TOLD} more videos that cannot be used")
+    for modality, videos in survey.without().items():
+        yield note(about, f"{videos} videos without {modality}; as it is an error, or zeros (missing 'zeros')")
+    if survey.unlabelled:
+        yield note(about, f"{survey.unlabelled} videos without labels")
+    if survey.videos:
+        yield ok(about, f"{len(paths)} files, {survey.text()}")
+
+
+def _records(path: str, damage: Damage) -> Iterator[bytes]:
+    """All intact records of a file: by TensorFlow up to the first damaged one, by our own reader after it."""
+    position = 0
+    for record in tf.data.TFRecordDataset(path, buffer_size=1 << 20).ignore_errors().as_numpy_iterator():
+        position += len(record) + FRAMING
+        yield record
+    yield from intact_records(path, position, damage)
+
+
+class _Survey:
+    """What a group of files holds.
+
+    Attributes:
+      videos: usable ones; unlabelled: those of them without labels.
+      problems: a sentence for each that is not usable.
+    """
+
+    def __init__(self, path: str, first: bytes, num_classes: int | None):
+        record = decoded(path, first)
+        level = "segment" if record.has_segments else record.level or "video"
+        widths = {name: width for name in MODALITIES if (width := record.width(name))}
+        std = level == "video" and all(record.floats(f"std_{FILE_NAMES[name]}") for name in widths)
+        limit = np.iinfo(np.int64).max if num_classes is None else num_classes
+        self._widths = widths
+        self._expected = Expected(level, widths, std, limit, zeros=True)
+        self._having = dict.fromkeys(MODALITIES, 0)
+        self.videos, self.unlabelled, self.problems = 0, 0, []
+        self._labels, self._highest, self._frames, self._segments = 0, -1, [], 0
+
+    def add(self, path: str, data: bytes) -> None:
+        self._learn_widths(data)
+        problem = self._expected.problem(data)
+        if problem:
+            self.problems.append(f"{path}: {name_of(data)} {problem}")
+            return
+        record = Record(data)
+        for name in self._widths:
+            self._having[name] += record.width(name) is not None
+        labels = record.integers("labels")
+        self.videos += 1
+        self.unlabelled += not labels
+        self._labels += len(labels)
+        self._highest = max(self._highest, *labels, -1)
+        if self._expected.level != "video":
+            self._frames.append(max(len(record.frames(name)) for name in self._widths))
+            self._segments += len(record.integers("segment_labels"))
+
+    def _learn_widths(self, data: bytes) -> None:
+        """The first video that has a modality says how wide it is; the very first one may lack one."""
+        if len(self._widths) < len(MODALITIES):
+            with contextlib.suppress(DecodeError):
+                record = Record(data)
+                for name in MODALITIES:
+                    if name not in self._widths and record.width(name):
+                        self._widths[name] = record.width(name)
+
+    def without(self) -> dict[str, int]:
+        """Modality -> usable videos that lack it, of the modalities that some have and some lack."""
+        lacking = {name: self.videos - self._having[name] for name in self._widths}
+        return {name: count for name, count in lacking.items() if count}
+
+    def form(self) -> str:
+        widths = " and ".join(f"{width} numbers of {name}" for name, width in self._widths.items())
+        std = " and their standard deviation" if self._expected.std else ""
+        return f"{self._expected.level} level with {widths}{std}"
+
+    def text(self) -> str:
+        parts = [f"{self.videos} usable videos", self.form()]
+        if self._frames:
+            parts.append(f"{min(self._frames)} to {max(self._frames)} frames")
+        if self._segments:
+            parts.append(f"{self._segments} labels of segments")
+        if self._labels:
+            parts.append(f"{self._labels / self.videos:.2f} labels a video, the highest is {self._highest}")
+        return "; ".join(parts)
+
+
+def name_of(data: bytes) -> str:
+    """ "video 'x'" of a record, as far as it can be decoded."""
+    try:
+        return f"video '{Record(data).id}'"
+    except DecodeError:
+        return "a record"

@@ -1,0 +1,54 @@
+"""Which of the files in a folder are a dataset's clips: the list that extraction takes.
+
+    python -m avpipeline.clip_list ucf51-1 LISTS CLIPS clips.txt
+    python -m avpipeline.extract clips.txt FEATURES --features vggish:conv4_2,densenet201:avg_pool
+
+UCF51 is half of UCF101 and Kinetics-Sounds a small part of Kinetics: without a list extraction would work on all.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from avpipeline.cli import run
+from avpipeline.datasets import VIDEO_DATASETS, read_video_list
+from avpipeline.datasets.video_lists import find_clips
+from avpipeline.errors import InputError
+from avpipeline.files import atomic_path
+
+_WITH_LISTS = tuple(name for name in VIDEO_DATASETS if name != "rendered")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    dataset: tyro.conf.Positional[Literal[_WITH_LISTS]]
+    """Whose clips to list."""
+    lists: tyro.conf.Positional[Path]
+    """Folder with the dataset's official lists."""
+    clips: tyro.conf.Positional[Path]
+    """Folder with the media files; those below it count too."""
+    out: tyro.conf.Positional[Path]
+    """The list to write, a .txt file with one path a line."""
+    splits: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
+    """Whose clips to list; e.g. VGGSound's test split has a list of its own."""
+
+
+def main(settings: Settings) -> None:
+    """Writes the list of a dataset's clips in a folder."""
+    if settings.out.suffix.lower() != ".txt":
+        raise InputError(f"{settings.out}: a list of files must end in .txt; choose such a name.")
+    paths = []
+    for split in settings.splits:
+        videos = read_video_list(settings.dataset, split, settings.lists)
+        _, found = find_clips(videos, settings.clips)
+        print(f"{settings.dataset}, {split}: {len(found)} of {len(videos)} clips")
+        paths += [path.resolve() for path in found]
+    with atomic_path(settings.out) as temporary:
+        temporary.write_text("".join(f"{path}\n" for path in dict.fromkeys(paths)), encoding="utf-8")
+    print(f"{len(set(paths))} clips listed in {settings.out}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, prog="python -m avpipeline.clip_list"))

@@ -1,0 +1,317 @@
+"""From YouTube-8M shards to batches: a tf.data pipeline over any number of files.
+
+Shards are read in parallel, records are parsed a batch at a time by TensorFlow's own parser, labels stay lists of
+numbers until the batch. What is wrong with a record is found out by a few comparisons of whole batches; only then
+is it looked at in Python (`records.require_fit`), so that the message can name file, video and fault.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import tensorflow as tf
+
+from avpipeline.datasets.batches import READY_BATCHES, data_options, epoch_numbers
+from avpipeline.datasets.youtube8m import parsing
+from avpipeline.datasets.youtube8m.files import (
+    FRAMING,
+    CorruptRecords,
+    Damage,
+    Paths,
+    first_usable,
+    intact_records,
+    list_shards,
+    rest_of,
+)
+from avpipeline.datasets.youtube8m.records import (
+    LEVELS,
+    MAX_FRAMES,
+    MODALITIES,
+    Expected,
+    decoded,
+    require_fit,
+    without,
+)
+from avpipeline.errors import InputError
+
+TOKENS = ("mean_std", "mean", "frames")
+
+# Shards that are read side by side where the order is shuffled.
+_OPEN_SHARDS = 8
+_PARALLEL_PARSES = 2
+_READ_BUFFER = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sizes:
+    """How many records are handled together: read from one shard at a time, and shuffled among themselves."""
+
+    block: int
+    window: int
+
+
+# A video-level record takes 5 to 9 kB, a frame-level one up to 350 kB.
+_SIZES = {"video": _Sizes(64, 8192), "frame": _Sizes(8, 512), "segment": _Sizes(8, 512)}
+
+
+def dataset(
+    paths: Paths,
+    *,
+    num_classes: int,
+    batch_size: int,
+    level: Literal["video", "frame", "segment"] = "video",
+    tokens: Literal["mean_std", "mean", "frames"] = "mean_std",
+    modalities: Iterable[str] = MODALITIES,
+    widths: Mapping[str, int] | None = None,
+    max_frames: int = MAX_FRAMES,
+    shuffle: bool = False,
+    seed: int = 0,
+    window: int | None = None,
+    drop_remainder: bool = False,
+    repeat: bool = False,
+    first_epoch: int = 0,
+    missing: Literal["error", "zeros"] = "error",
+    skip_corrupt: bool = False,
+    corrupt: CorruptRecords | None = None,
+    details: bool = False,
+) -> tf.data.Dataset:
+    """Batches `(inputs, labels)`: labels `(batch, num_classes)` float32, 1 where the video has the label, else 0.
+
+    The inputs, float32, widths 128 for audio and 1024 for visual in YouTube-8M itself:
+    - `tokens="mean_std"`: `{"audio": (batch, 2, 128), "visual": (batch, 2, 1024)}`, mean and standard deviation
+      over the frames (population form, divided by the number of frames). Frame-level records give both;
+      video-level records only where `std_rgb` and `std_audio` were stored.
+    - `tokens="mean"`: the first of these alone, `(batch, 1, width)`.
+    - `tokens="frames"`, not at video level: `(batch, max_frames, width)`, dequantised, then padded with zeros, and
+      `"num_frames"` `(batch,)` int32.
+
+    At level "segment" an example is not a video but one of its labelled stretches of five frames; its labels are
+    those that people confirmed.
+
+    The order depends on `(seed, epoch)` alone; `repeat` and `first_epoch` are those of `batches.batches`. Without
+    `shuffle` it is that of the files by name and of the records in them. With it, shards come in random order,
+    eight are read side by side, and records are shuffled within windows of `window`.
+
+    An error while records are read (InputError) ends the iteration; `avpipeline.cli.sentence_of` finds the
+    sentence.
+
+    Args:
+      paths: files or patterns, e.g. `"yt8m/train*.tfrecord"`.
+      num_classes: 3862 for the 2018 form of YouTube-8M, 4716 for that of 2017.
+      modalities: of "audio" and "visual"; what is left out is not read.
+      widths: modality -> numbers a frame; None looks at the first record.
+      window: None takes 8192 records at video level, else 512 (180 MB of YouTube-8M's).
+      missing: what becomes of a video without one of the modalities: an error, or zeros (its dequantised frames).
+      skip_corrupt: leave out records whose checksum is wrong; otherwise the first of them is an error.
+      corrupt: takes note of what was left out; each damaged file is also told as a warning.
+      details: adds to the inputs `"id"` `(batch,)` strings and, at level "segment", `"start_time"` `(batch,)`
+        int32 and `"rated"` `(batch, num_classes)`: 1 where somebody judged whether the label is there.
+
+    Raises:
+      InputError: no such files, settings that do not go together, a first record that does not fit them.
+    """
+    modalities = _checked(level, tokens, missing, modalities, num_classes, batch_size, max_frames)
+    shards = list_shards(paths)
+    shard, first = first_usable(shards, skip_corrupt=skip_corrupt)
+    widths = dict(widths) if widths else _widths(shard, first, modalities, missing)
+    expected = Expected(level, widths, tokens == "mean_std" and level == "video", num_classes, missing == "zeros")
+    require_fit(expected, shard, first)
+
+    corrupt = CorruptRecords() if corrupt is None else corrupt
+    order = _Order(shards, shuffle, seed, window or _SIZES[level].window, _SIZES[level].block)
+    after = functools.partial(rest_of, skip=skip_corrupt, corrupt=corrupt)
+    parsed = _parser(expected, shards, tokens, max_frames, details)
+
+    @tf.autograph.experimental.do_not_convert
+    def parse(records, numbers):
+        inputs, labels = parsed(records, numbers)
+        return inputs, labels.multi_hot(num_classes)
+
+    def epoch(number):
+        records = order.records(number, after).rebatch(batch_size, drop_remainder=drop_remainder)
+        if level != "segment":
+            return records
+        # A record holds any number of segments.
+        return records.map(parse, _PARALLEL_PARSES, deterministic=True).rebatch(batch_size, drop_remainder)
+
+    examples = epoch_numbers(repeat=repeat, shuffle=shuffle, first_epoch=first_epoch).flat_map(epoch)
+    if level != "segment":
+        examples = examples.map(parse, _PARALLEL_PARSES, deterministic=True)
+    return examples.prefetch(READY_BATCHES).with_options(data_options())
+
+
+def summaries(
+    paths: Sequence[str], *, skip_corrupt: bool, corrupt: CorruptRecords
+) -> Iterator[tuple[str, str, list[int], dict[str, np.ndarray]]]:
+    """Of each video of frame-level shards, in order: path, id, labels, modality -> `(2, width)`.
+
+    The numbers are mean and standard deviation as `dataset(tokens="mean_std")` makes them of the same frames. A
+    video without one of the modalities has no entry for it.
+
+    Raises:
+      InputError: a file is damaged (unless that is skipped) or holds something else.
+    """
+    shard, first = first_usable(paths, skip_corrupt=skip_corrupt)
+    widths = _widths(shard, first, MODALITIES, "zeros")
+    expected = Expected("frame", widths, std=False, num_classes=np.iinfo(np.int64).max, zeros=True)
+    require_fit(expected, shard, first)
+    size = _SIZES["frame"].block
+    order = _Order(list(paths), shuffle=False, seed=0, window=size, block=size)
+    parsed = _parser(expected, list(paths), "mean_std", MAX_FRAMES, details=True)
+
+    @tf.autograph.experimental.do_not_convert
+    def parse(records, numbers):
+        inputs, labels = parsed(records, numbers)
+        count = tf.cast(labels.count, tf.int64)
+        return inputs, tf.RaggedTensor.from_value_rowids(labels.classes, labels.rows, count), numbers
+
+    after = functools.partial(rest_of, skip=skip_corrupt, corrupt=corrupt)
+    batches = order.records(tf.constant(0, tf.int64), after).map(parse, _PARALLEL_PARSES, deterministic=True)
+    for inputs, labels, numbers in batches.prefetch(READY_BATCHES):
+        names, classes = inputs.pop("id").numpy(), labels.to_list()
+        arrays = {modality: values.numpy() for modality, values in inputs.items()}
+        for row, (name, number) in enumerate(zip(names, numbers.numpy(), strict=True)):
+            # Dequantised frames are never exactly 0: zeros stand for a modality that is not there.
+            summary = {modality: values[row] for modality, values in arrays.items() if values[row].any()}
+            yield paths[number], name.decode(errors="replace"), classes[row], summary
+
+
+def _checked(level, tokens, missing, modalities, num_classes, batch_size, max_frames) -> tuple[str, ...]:
+    """The modalities in order; InputError where a setting is none or does not go with another."""
+    if level not in LEVELS:
+        raise InputError(f"level '{level}': is none of {', '.join(LEVELS)}.")
+    if tokens not in TOKENS:
+        raise InputError(f"tokens '{tokens}': are none of {', '.join(TOKENS)}.")
+    if missing not in ("error", "zeros"):
+        raise InputError(f"missing '{missing}': is neither 'error' nor 'zeros'.")
+    if level == "video" and tokens == "frames":
+        raise InputError("tokens 'frames': video-level records hold no frames; read frame-level files.")
+    if min(num_classes, batch_size, max_frames) < 1:
+        raise InputError("number of classes, batch size and most frames: each must be at least 1.")
+    modalities = [modalities] if isinstance(modalities, str) else list(modalities)
+    if not modalities or not set(modalities) <= set(MODALITIES):
+        raise InputError(f"modalities {', '.join(modalities) or 'none'}: choose of {', '.join(MODALITIES)}.")
+    return tuple(name for name in MODALITIES if name in modalities)
+
+
+def _widths(shard: str, first: bytes, modalities: Iterable[str], missing: str) -> dict[str, int]:
+    """Modality -> numbers a frame, by the first record; where one may be missing, by the first that has it."""
+    known: dict[str, int] = {}
+    for data in intact_records(shard, 0, Damage()) if missing == "zeros" else (first,):
+        record = decoded(shard, data)
+        known |= {name: width for name in modalities if name not in known and (width := record.width(name))}
+        if len(known) == len(modalities):
+            break
+    absent = [name for name in modalities if name not in known]
+    if absent:
+        record = decoded(shard, first)
+        if record.level is None:
+            raise InputError(f"{shard}: its first record holds no features; give files of YouTube-8M's form.")
+        if missing == "error":
+            raise InputError(f"{shard}: its first video '{record.id}' {without(absent[0])}")
+        raise InputError(
+            f"{shard}: none of its videos has {absent[0]} features, so their width is not known; give the widths, or "
+            "leave out that modality."
+        )
+    return {name: known[name] for name in modalities}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Order:
+    """Which record comes when."""
+
+    shards: list[str]
+    shuffle: bool
+    seed: int
+    window: int
+    block: int
+
+    def records(self, epoch: tf.Tensor, after: Callable[[str, int], list[bytes]]) -> tf.data.Dataset:
+        """Blocks of one epoch: (records `(n,)` as strings, number of the shard of each `(n,)`)."""
+        key = tf.stack([tf.constant(self.seed, tf.int64), epoch])
+        numbers = tf.range(len(self.shards), dtype=tf.int64)
+        if self.shuffle:
+            numbers = tf.gather(numbers, _permutation(len(self.shards), key))
+        shards = tf.data.Dataset.from_tensor_slices(numbers)
+        open_shards = min(_OPEN_SHARDS, len(self.shards)) if self.shuffle else 1
+        blocks = shards.interleave(
+            lambda number: _blocks(tf.gather(self.shards, number), number, self.block, after),
+            cycle_length=open_shards,
+            num_parallel_calls=open_shards,
+            deterministic=True,
+        )
+        if not self.shuffle:
+            return blocks
+        # Windows and not a shuffle buffer, whose order would also depend on TensorFlow's global seed.
+        return blocks.rebatch(self.window).enumerate().map(functools.partial(_shuffled, key))
+
+
+def _blocks(path: tf.Tensor, number: tf.Tensor, size: int, after) -> tf.data.Dataset:
+    """The records of one shard, `size` at a time, each with the shard's number.
+
+    tf.data leaves a file at the first damaged record, and without `ignore_errors` it would not say which file it
+    was. So errors are ignored there, the bytes that were read are counted, and at the end `after` looks at what is
+    left of the file: nothing, where everything was read.
+    """
+    records = tf.data.TFRecordDataset(path, buffer_size=_READ_BUFFER).ignore_errors().batch(size)
+    end = tf.data.Dataset.from_tensors(tf.zeros([0], tf.string))
+
+    def left(name: np.ndarray, position: np.ndarray) -> np.ndarray:
+        return np.array(after(name.decode(), int(position)), object)
+
+    def step(position: tf.Tensor, block: tf.Tensor):
+        position += tf.reduce_sum(tf.cast(tf.strings.length(block), tf.int64) + FRAMING)
+        block = tf.cond(
+            tf.size(block) > 0,
+            lambda: block,
+            lambda: tf.ensure_shape(tf.numpy_function(left, [path, position], tf.string), [None]),
+        )
+        return position, block
+
+    step = tf.autograph.experimental.do_not_convert(step)
+    blocks = records.concatenate(end).scan(tf.constant(0, tf.int64), step)
+    return blocks.filter(lambda block: tf.size(block) > 0).map(
+        lambda block: (block, tf.fill(tf.shape(block), number))
+    )
+
+
+def _permutation(count, key: tf.Tensor) -> tf.Tensor:
+    """A random order of `count` things; the generator is named, so that every device draws the same."""
+    return tf.argsort(tf.random.stateless_uniform([count], key, alg="philox"), stable=True)
+
+
+def _shuffled(key: tf.Tensor, index: tf.Tensor, window: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+    records, shards = window
+    # Each window has a key of its own, drawn from that of the epoch.
+    own = tf.random.stateless_uniform(
+        [2], tf.stack([key[0], key[1] + (index + 1) * (1 << 32)]), None, None, tf.int64, alg="philox"
+    )
+    order = _permutation(tf.size(records), own)
+    return tf.gather(records, order), tf.gather(shards, order)
+
+
+def _parser(expected: Expected, shards: list[str], tokens: str, max_frames: int, details: bool):
+    """A function in the graph: (records, numbers of their shards) -> (inputs, labels as `parsing.Places`)."""
+    parse = {"video": parsing.videos, "frame": parsing.frames, "segment": parsing.segments}[expected.level]
+
+    def complain(records: np.ndarray, numbers: np.ndarray) -> np.int64:
+        for data, number in zip(records, numbers, strict=True):
+            require_fit(expected, shards[number], data)
+        raise AssertionError("a batch was refused, but none of its records is wrong")
+
+    def element(records: tf.Tensor, numbers: tf.Tensor):
+        # Every Example begins with the mark of its first field; TensorFlow's parser would end with what does not.
+        begins = tf.strings.substr(records, 0, 1) == "\n"
+        examples = tf.cond(tf.reduce_all(begins), lambda: records, lambda: tf.where(begins, records, ""))
+        parsed, fits = parse(examples, expected, tokens, max_frames)
+        fine = tf.cond(
+            fits,
+            lambda: tf.constant(0, tf.int64),
+            lambda: tf.numpy_function(complain, [records, numbers], tf.int64),
+        )
+        with tf.control_dependencies([fine]):
+            return parsed(details)
+
+    return element

@@ -1,0 +1,240 @@
+"""YouTube-8M, or any folder of shards in its form: splits by file name, class names, features.
+
+The dataset's authors publish TFRecord shards `train*.tfrecord`, `validate*.tfrecord` and `test*.tfrecord`, the
+last without labels, and `vocabulary.csv`; `avpipeline.datasets.youtube8m` reads the records.
+"""
+
+import csv
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import tensorflow as tf
+
+from avpipeline.datasets import youtube8m
+from avpipeline.datasets.base import Stream
+from avpipeline.datasets.listings import read_table
+from avpipeline.datasets.youtube8m.files import CorruptRecords, count_records, first_record
+from avpipeline.datasets.youtube8m.records import MODALITIES, decoded
+from avpipeline.datasets.youtube8m.writing import Description, read_description
+from avpipeline.errors import InputError
+from avpipeline.files import atomic_path
+
+VOCABULARY_FILE = "vocabulary.csv"
+VOCABULARY_COLUMNS = (
+    "Index",
+    "TrainVideoCount",
+    "KnowledgeGraphId",
+    "Name",
+    "WikiUrl",
+    "Vertical1",
+    "Vertical2",
+    "Vertical3",
+    "WikiDescription",
+)
+# Year -> classes of the vocabulary.
+NUM_CLASSES = {2017: 4716, 2018: 3862}
+# Split -> beginnings of its files' names; the shards may also lie in a folder of that name.
+_FILE_NAMES = {"train": ("train",), "val": ("validate", "val"), "test": ("test",)}
+
+
+@dataclasses.dataclass(frozen=True)
+class YouTube8M:
+    """A folder of shards.
+
+    Attributes:
+      name: "youtube8m" or "rendered", shown beside every result.
+      folder: where they are.
+      level: "video", "frame" or "segment".
+      class_names: in label order.
+      description: what the features are.
+      shards: split -> its files.
+    """
+
+    name: str
+    folder: Path
+    level: str
+    class_names: tuple[str, ...]
+    description: Description
+    shards: Mapping[str, tuple[str, ...]]
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    def stream(
+        self,
+        split: str,
+        *,
+        tokens: Literal["mean_std", "mean", "frames"] = "mean_std",
+        modalities: Iterable[str] = MODALITIES,
+        missing: Literal["error", "zeros"] = "error",
+        skip_corrupt: bool = False,
+        corrupt: CorruptRecords | None = None,
+        **options,
+    ) -> Stream:
+        """One split for `avpipeline.datasets.batches.batches` and `avpipeline.training.runs`.
+
+        Args:
+          split: "train", "val" or "test".
+          tokens, missing, skip_corrupt, corrupt, options: of `youtube8m.dataset`.
+          modalities: the inputs that batches have unless they are asked for fewer.
+
+        Raises:
+          InputError: no such split, or a file of it is damaged.
+        """
+        everything = tuple(modalities)
+
+        def read(
+            batch_size: int, *, modalities: Iterable[str] | None = None, cache: bool = False, **order
+        ) -> tf.data.Dataset:
+            if cache:
+                raise InputError(
+                    f"{self.folder}: records that are read as a stream are not kept; leave out the cache."
+                )
+            # A model may name inputs that come with the frames, as num_frames.
+            chosen = everything if modalities is None else [name for name in modalities if name in MODALITIES]
+            settings = {"tokens": tokens, "missing": missing, "skip_corrupt": skip_corrupt, "corrupt": corrupt}
+            return self._dataset(split, batch_size, modalities=chosen, **settings, **options, **order)
+
+        features = {name: self.description.features[name] for name in everything}
+        return Stream(self.name, split, self.class_names, features, self.videos(split, skip_corrupt), read)
+
+    def paths(self, split: str) -> tuple[str, ...]:
+        """The files of a split; InputError where there are none."""
+        if split not in self.shards:
+            known = ", ".join(self.shards)
+            raise InputError(f"{self.folder}: has no files of the split '{split}', only of {known}; add them.")
+        return self.shards[split]
+
+    def videos(self, split: str, skip_corrupt: bool = False) -> int:
+        """Number of examples of a split: videos, or labelled segments."""
+        if self.level != "segment":
+            return count_records(self.paths(split), skip_corrupt=skip_corrupt)
+        counted = self._dataset(split, 256, tokens="mean", missing="zeros", skip_corrupt=skip_corrupt)
+        return sum(len(labels) for _, labels in counted)
+
+    def _dataset(self, split: str, batch_size: int, **options) -> tf.data.Dataset:
+        return youtube8m.dataset(
+            self.paths(split), level=self.level, num_classes=self.num_classes, batch_size=batch_size, **options
+        )
+
+
+def load_youtube8m(
+    folder,
+    *,
+    num_classes: int | None = None,
+    vocabulary: Path | None = None,
+    level: Literal["video", "frame", "segment"] | None = None,
+    name: str = "youtube8m",
+) -> YouTube8M:
+    """A folder of shards in YouTube-8M's form.
+
+    Where the test files have no labels, as YouTube-8M's, the validation files are divided by turns: the first,
+    third... are "val", the others "test".
+
+    Args:
+      num_classes: None takes the vocabulary's, where that has no gaps.
+      vocabulary: CSV file with class names; None takes `vocabulary.csv` in the folder, where there is one.
+      level: None looks at the first record; segments must be asked for.
+
+    Raises:
+      InputError: no training files, no number of classes, a damaged file.
+    """
+    folder = Path(folder)
+    shards = split_files(folder)
+    if not shards:
+        raise InputError(
+            f"{folder}: has no train*.tfrecord, validate*.tfrecord or test*.tfrecord; name the folder of YouTube-8M's "
+            "shards."
+        )
+    records = {split: decoded(paths[0], first_record(paths[0])) for split, paths in shards.items()}
+    if "test" in shards and not records["test"].integers("labels"):
+        del shards["test"]
+        if len(shards.get("val", ())) > 1:
+            shards["val"], shards["test"] = shards["val"][::2], shards["val"][1::2]
+    first = next(iter(records.values()))
+    return YouTube8M(
+        name=name,
+        folder=folder,
+        level=level or first.level or "video",
+        class_names=_class_names(folder, vocabulary, num_classes),
+        description=read_description(folder),
+        shards=shards,
+    )
+
+
+def split_files(folder) -> dict[str, tuple[str, ...]]:
+    """ "train", "val", "test" -> the files of that split by their names, of the splits that have any."""
+    found = {}
+    for split, names in _FILE_NAMES.items():
+        for name in names:
+            paths = [*Path(folder).glob(f"{name}*.tfrecord"), *Path(folder).glob(f"{name}/*.tfrecord")]
+            if paths and split not in found:
+                found[split] = tuple(sorted(map(str, paths)))
+    return found
+
+
+def _class_names(folder: Path, vocabulary: Path | None, num_classes: int | None) -> tuple[str, ...]:
+    path = vocabulary or folder / VOCABULARY_FILE
+    if vocabulary or path.exists():
+        return read_vocabulary(path, num_classes)
+    if num_classes is None:
+        raise InputError(
+            f"{folder}: has no {VOCABULARY_FILE}, so the number of classes is not known; give it (--num-classes "
+            f"{NUM_CLASSES[2018]} for YouTube-8M of 2018, {NUM_CLASSES[2017]} for that of 2017)."
+        )
+    return tuple(f"class {number}" for number in range(num_classes))
+
+
+def read_vocabulary(path, num_classes: int | None = None) -> tuple[str, ...]:
+    """Class names in label order from a CSV file with the columns `Index` and `Name`, as YouTube-8M's.
+
+    An entry without a name (YouTube-8M has some) is called by its KnowledgeGraphId; a class without an entry, as
+    most in the vocabulary of the segments, "class 17".
+
+    Args:
+      num_classes: None takes as many as there are entries; then each number must be there.
+
+    Raises:
+      InputError: no such file, no such columns, a number that is none, twice, too large or missing.
+    """
+    path = Path(path)
+    names = vocabulary_entries(path)
+    count = len(names) if num_classes is None else num_classes
+    outside = [number for number in names if not 0 <= number < count]
+    if outside:
+        raise InputError(
+            f"{path}: has the class {outside[0]} where {count} classes end at {count - 1}; give the number of classes "
+            f"that the labels have (--num-classes {NUM_CLASSES[2018]} for YouTube-8M of 2018, {NUM_CLASSES[2017]} for "
+            "that of 2017)."
+        )
+    return tuple(names.get(number, f"class {number}") for number in range(count))
+
+
+def vocabulary_entries(path) -> dict[int, str]:
+    """Class number -> name, of the classes that a vocabulary lists; see `read_vocabulary`."""
+    names: dict[int, str] = {}
+    for row in read_table(path, ("Index",), heading=True):
+        number = int(row.number("Index"))
+        if number in names:
+            raise row.error(f"has the class {number} again")
+        if "Name" not in row.fields:
+            raise row.error("has no Name: a vocabulary has the columns Index and Name")
+        names[number] = row["Name"] or row.fields.get("KnowledgeGraphId") or f"class {number}"
+    return names
+
+
+def write_vocabulary(path, names: Sequence[str], video_counts: Sequence[int]) -> None:
+    """A vocabulary with YouTube-8M's columns, of which those that are not known stay empty.
+
+    Args:
+      names: in label order.
+      video_counts: training videos of each class.
+    """
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, VOCABULARY_COLUMNS, restval="")
+        writer.writeheader()
+        for number, (name, count) in enumerate(zip(names, video_counts, strict=True)):
+            writer.writerow({"Index": number, "TrainVideoCount": count, "Name": name})

@@ -1,0 +1,1 @@
+"""Features: what they are, the networks that make them, and how they are stored."""

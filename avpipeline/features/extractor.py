@@ -1,0 +1,113 @@
+"""A network as a maker of features: seconds of sound or pictures in, one feature a second out."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from avpipeline.errors import InputError
+from avpipeline.features.info import FeatureInfo
+from avpipeline.media import SAMPLE_RATE, Clip
+
+# Frames, or seconds of sound, that go through a network at once. VGG-19's first layers take 26 MB a frame.
+_FRAMES_AT_ONCE = 16
+_SECONDS_AT_ONCE = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """What an extractor runs.
+
+    Attributes:
+      model: from what `prepare` gives to `(batch, *shape)`.
+      prepare: from waveforms `(batch, 16000)` or RGB frames `(batch, height, width, 3)`, float32 from 0 to
+        255, to the model's input.
+      frame_rate: frames a second; None for sound.
+      frame_size: (height, width); None for sound.
+      whole_second: the model takes a second's frames together, `(batch, frame_rate, height, width, 3)`.
+    """
+
+    model: keras.Model
+    prepare: Callable
+    frame_rate: int | None = None
+    frame_size: tuple[int, int] | None = None
+    whole_second: bool = False
+
+
+class Extractor:
+    """One feature of one modality, second by second.
+
+    Call it with sound `(segments, 16000)` float32 in [-1, 1], or frames
+    `(segments, frame_rate, height, width, 3)` uint8 RGB; it returns `(segments, *info.shape)` float32, for
+    frames the mean over each segment's frames. Long inputs go through the network in pieces.
+
+    Attributes:
+      info: what the feature is.
+      modality: "audio" or "visual".
+      network: what makes it.
+      frame_rate, frame_size: of the frames it takes; None for sound.
+    """
+
+    def __init__(self, info: FeatureInfo, modality: str, network: Network):
+        self.info = info
+        self.modality = modality
+        self.network = network
+        self.frame_rate = network.frame_rate
+        self.frame_size = network.frame_size
+        if modality == "audio":
+            self.input_shape, dtype, self._at_once = (SAMPLE_RATE,), tf.float32, _SECONDS_AT_ONCE
+        else:
+            self.input_shape = (self.frame_rate, *self.frame_size, 3)
+            dtype, self._at_once = tf.uint8, max(1, _FRAMES_AT_ONCE // self.frame_rate)
+        signature = [tf.TensorSpec((None, *self.input_shape), dtype)]
+        # One signature for every number of segments, so that the last, shorter piece does not retrace.
+        self._run = tf.function(self._forward, input_signature=signature, jit_compile=False)
+
+    def compile(self) -> None:
+        """Builds the graph now instead of at the first call, so that the first call is not slower."""
+        self._run.get_concrete_function()
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        if batch.shape[1:] != self.input_shape:
+            raise ValueError(f"{self.info.label} takes (segments, {self.input_shape}), not {batch.shape}")
+        pieces = range(0, len(batch), self._at_once)
+        results = [self._run(batch[start : start + self._at_once]).numpy() for start in pieces]
+        return np.concatenate(results) if results else np.zeros((0, *self.info.shape), np.float32)
+
+    def _forward(self, batch: tf.Tensor) -> tf.Tensor:
+        if self.modality == "audio":
+            return self.network.model(self.network.prepare(batch), training=False)
+        if self.network.whole_second:
+            return self.network.model(self.network.prepare(tf.cast(batch, tf.float32)), training=False)
+        frames = tf.cast(tf.reshape(batch, (-1, *self.frame_size, 3)), tf.float32)
+        maps = self.network.model(self.network.prepare(frames), training=False)
+        return tf.reduce_mean(tf.reshape(maps, (-1, self.frame_rate, *self.info.shape)), axis=1)
+
+
+def clip_features(extractors: Mapping[str, Extractor], clip: Clip) -> dict[str, np.ndarray]:
+    """Features of every second of a clip: modality -> `(seconds, *shape)` float32, zeros for a missing stream.
+
+    Raises:
+      InputError: the clip was not read with the frame size and rate that an extractor takes, or has less than
+        a second.
+    """
+    return {modality: _of_clip(extractor, clip) for modality, extractor in extractors.items()}
+
+
+def _of_clip(extractor: Extractor, clip: Clip) -> np.ndarray:
+    seconds = int(clip.seconds)
+    if seconds < 1:
+        raise InputError(f"{clip.path}: {clip.seconds} s were read where a feature needs a whole second.")
+    if not (clip.has_audio if extractor.modality == "audio" else clip.has_video):
+        return np.zeros((seconds, *extractor.info.shape), np.float32)
+    stream = clip.waveform if extractor.modality == "audio" else clip.frames
+    rate, *size = (len(stream) / clip.seconds, *stream.shape[1:])
+    needed = extractor.input_shape
+    if (rate, *size) != needed:
+        raise InputError(
+            f"{clip.path}: was read as {(rate, *size)} a second where {extractor.info.label} takes {needed}; "
+            "read it with the extractor's frame_rate and frame_size."
+        )
+    return extractor(stream[: seconds * needed[0]].reshape(seconds, *needed))

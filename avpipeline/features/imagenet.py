@@ -1,0 +1,139 @@
+"""Picture networks trained on ImageNet, from keras.applications: VGG-19 and DenseNet-201.
+
+Frames of 224x224, 16 a second, each preprocessed as its network was trained; a second's feature is the mean
+over its frames, as in AVE's (VGG-19 pool5) and MAFnet's (DenseNet-201) released features.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import h5py
+import keras
+
+from avpipeline.errors import InputError
+from avpipeline.features.weights import fill_seeded, find_weights, not_found
+
+FRAME_SIZE = (224, 224)
+FRAME_RATE = 16
+
+PRETRAINED = "imagenet"
+_URL = "https://storage.googleapis.com/tensorflow/keras-applications/"
+
+
+@dataclasses.dataclass(frozen=True)
+class ImagenetNetwork:
+    """One network of keras.applications and the outputs that are taken from it.
+
+    Attributes:
+      application: builds it.
+      prepare: RGB frames from 0 to 255 -> the network's input.
+      folder: of its weight files at Keras's download place.
+      files: weight files that can be used, the first is the one that Keras fetches (convolutions only).
+      shapes: variant -> shape of one frame's output; the first is the default.
+      layers: variant -> the layer that gives it.
+    """
+
+    application: Callable[..., keras.Model]
+    prepare: Callable
+    folder: str
+    files: tuple[str, ...]
+    shapes: Mapping[str, tuple[int, ...]]
+    layers: Mapping[str, str]
+
+
+NETWORKS = {
+    "vgg19": ImagenetNetwork(
+        keras.applications.VGG19,
+        keras.applications.vgg19.preprocess_input,
+        "vgg19",
+        (
+            "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
+            "vgg19_weights_tf_dim_ordering_tf_kernels.h5",
+        ),
+        {"pool5": (7, 7, 512)},
+        {"pool5": "block5_pool"},
+    ),
+    "densenet201": ImagenetNetwork(
+        keras.applications.DenseNet201,
+        keras.applications.densenet.preprocess_input,
+        "densenet",
+        (
+            "densenet201_weights_tf_dim_ordering_tf_kernels_notop.h5",
+            "densenet201_weights_tf_dim_ordering_tf_kernels.h5",
+        ),
+        {"last_activation": (7, 7, 1920), "avg_pool": (1920,)},
+        {"last_activation": "relu", "avg_pool": "relu"},
+    ),
+}
+
+
+def build_imagenet(
+    name: str, variant: str, weights="default", *, weights_dir=None, seed: int = 0
+) -> tuple[keras.Model, str]:
+    """The network up to one of its outputs, with its weights.
+
+    Args:
+      name: one of `NETWORKS`.
+      variant: one of its `shapes`.
+      weights: "default" (ImageNet's, looked for and then fetched by Keras), "none" (seeded random) or an .h5
+        file of keras.applications, with or without the classification layers.
+      weights_dir: folder to look in first.
+      seed: of random weights.
+
+    Returns:
+      a model from preprocessed frames `(batch, 224, 224, 3)` to `(batch, *shapes[variant])`, and the name of
+      its weights as features record it.
+
+    Raises:
+      InputError: no weights, a damaged file, or one of another network.
+    """
+    network = NETWORKS[name]
+    path = find_weights(network.files, weights_dir) if weights == "default" else None
+    if weights == "none":
+        whole, label = _application(network, None), "none"
+    elif weights == "default" and path is None:
+        whole, label = _fetched(network, weights_dir), PRETRAINED
+    else:
+        path = path or Path(weights)
+        whole, label = _from_file(name, path), PRETRAINED if path.name in network.files else path.name
+    output = whole.get_layer(network.layers[variant]).output
+    if variant == "avg_pool":
+        output = keras.layers.GlobalAveragePooling2D(name="avg_pool")(output)
+    model = keras.Model(whole.inputs[0], output, name=f"{name}_{variant}")
+    if weights == "none":
+        fill_seeded(model, seed)
+    model.trainable = False
+    return model, label
+
+
+def _application(network: ImagenetNetwork, weights, include_top: bool = False) -> keras.Model:
+    return network.application(weights=weights, include_top=include_top, input_shape=(*FRAME_SIZE, 3))
+
+
+def _fetched(network: ImagenetNetwork, weights_dir) -> keras.Model:
+    try:
+        return _application(network, PRETRAINED)
+    except Exception as error:  # Keras raises a bare Exception where a download fails
+        name = network.files[0]
+        raise not_found(name, f"{_URL}{network.folder}/{name}", error, weights_dir) from error
+
+
+def _from_file(name: str, path: Path) -> keras.Model:
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such weight file; check the path.")
+    try:
+        return _application(NETWORKS[name], str(path), include_top=_has_top(path))
+    except Exception as error:  # h5py and Keras raise many kinds for a file that does not fit
+        told = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{path}: not a complete file of {name}'s weights ({told}); download "
+            f"{_URL}{NETWORKS[name].folder}/{NETWORKS[name].files[0]} again."
+        ) from error
+
+
+def _has_top(path: Path) -> bool:
+    """Whether a file of Keras's .h5 form includes the layer that gives the 1000 classes."""
+    with h5py.File(path, "r") as file:
+        names = [name.decode() if isinstance(name, bytes) else name for name in file.attrs.get("layer_names", ())]
+    return "predictions" in names or "fc1000" in names

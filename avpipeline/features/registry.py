@@ -1,0 +1,187 @@
+"""Feature extractors by name.
+
+`build_extractor("vggish:embedding_relu")` gives one by name; `extractor_for(info)` gives exactly the one that
+made some stored features or that a saved model was trained on, and refuses when it cannot.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import keras
+
+from avpipeline.errors import InputError
+from avpipeline.features import imagenet, mc3, small, vggish
+from avpipeline.features.extractor import Extractor, Network, clip_features
+from avpipeline.features.info import FeatureInfo
+from avpipeline.features.logmel import LogMel
+from avpipeline.features.weights import find_weights, search_folders, weights_hash
+
+__all__ = ["EXTRACTORS", "VARIANTS", "Extractor", "Network", "build_extractor", "clip_features", "extractor_for"]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Entry:
+    """One network of the registry; `build(variant, weights, weights_dir=, seed=)` gives it and its weights' name.
+
+    `shapes` is variant -> shape of one second's feature, the default variant first.
+    """
+
+    help: str
+    modality: str
+    shapes: Mapping[str, tuple[int, ...]]
+    build: Callable[..., tuple[Network, str]]
+
+
+def _vggish(variant, weights, **where) -> tuple[Network, str]:
+    model, label = vggish.build_vggish(variant, weights, **where)
+    return Network(model, LogMel()), label
+
+
+def _imagenet(name: str) -> Callable[..., tuple[Network, str]]:
+    def build(variant, weights, **where):
+        model, label = imagenet.build_imagenet(name, variant, weights, **where)
+        return Network(model, imagenet.NETWORKS[name].prepare, imagenet.FRAME_RATE, imagenet.FRAME_SIZE), label
+
+    return build
+
+
+def _video(name: mc3.Name) -> Callable[..., tuple[Network, str]]:
+    def build(variant, weights, **where):
+        model, label = mc3.build_video_extractor(name, variant, weights, **where)
+        return Network(model, mc3.prepare_second, mc3.CLIP_FRAMES, mc3.RESIZE, whole_second=True), label
+
+    return build
+
+
+def _small(builder: Callable[[int], keras.Model], *frames, **kind) -> Callable[..., tuple[Network, str]]:
+    def build(variant, weights, *, weights_dir, seed):
+        if weights not in ("default", "none"):
+            raise InputError(f"{weights}: the small networks have no weight files; take the weights 'none'.")
+        model = small.averaged(builder(seed)) if variant == "avg_pool" else builder(seed)
+        return Network(model, lambda inputs: inputs, *frames, **kind), "none"
+
+    return build
+
+
+# Random weights of another seed than 0 are named by it, so that `extractor_for` can make them again.
+_SEEDED = "none-seed"
+# Names of the official weights, under whichever file name they were found.
+_PRETRAINED = (vggish.PRETRAINED, imagenet.PRETRAINED, mc3.PRETRAINED)
+
+_REGISTRY = {
+    "vggish": _Entry(
+        "VGGish, sound; the default is the embedding after the last ReLU, as in AVE's released features",
+        "audio",
+        # The default first, as for every network.
+        {vggish.DEFAULT_VARIANT: vggish.VARIANTS[vggish.DEFAULT_VARIANT], **vggish.VARIANTS},
+        _vggish,
+    ),
+    "vgg19": _Entry(
+        "VGG-19 (ImageNet), pictures: the last pooling's maps, mean over 16 frames a second",
+        "visual",
+        imagenet.NETWORKS["vgg19"].shapes,
+        _imagenet("vgg19"),
+    ),
+    "densenet201": _Entry(
+        "DenseNet-201 (ImageNet), pictures: the last activation or its average, mean over 16 frames a second",
+        "visual",
+        imagenet.NETWORKS["densenet201"].shapes,
+        _imagenet("densenet201"),
+    ),
+    **{
+        name: _Entry(
+            f"{title} (Kinetics-400), 16 frames a second together",
+            "visual",
+            {"avg_pool": (mc3.CHANNELS,)},
+            _video(name),
+        )
+        for name, title in (("r2plus1d_18", "R(2+1)D-18"), ("mc3_18", "MC3-18"), ("r3d_18", "R3D-18"))
+    },
+    "small_visual": _Entry(
+        "small seeded network, pictures, for the rendered data",
+        "visual",
+        {"pool5": (7, 7, 512), "avg_pool": (512,)},
+        _small(small.build_small_visual, small.FRAMES_A_SECOND, small.FRAME_SIZE),
+    ),
+    "small_audio": _Entry(
+        "small seeded network, sound, for the rendered data",
+        "audio",
+        {"embedding": (128,)},
+        _small(small.build_small_audio),
+    ),
+    "small_audio_map": _Entry(
+        "small seeded network, sound by time and frequency, for the rendered data",
+        "audio",
+        {"pool4": (6, 4, 512)},
+        _small(small.build_small_audio_map),
+    ),
+    "small_motion": _Entry(
+        "small seeded network, changes from frame to frame, for the rendered data",
+        "visual",
+        {"pool5": (512,)},
+        _small(small.build_small_motion, small.FRAMES_A_SECOND, small.FRAME_SIZE, whole_second=True),
+    ),
+}
+
+VARIANTS = {name: tuple(entry.shapes) for name, entry in _REGISTRY.items()}
+EXTRACTORS = {name: f"{entry.help} ({', '.join(entry.shapes)})" for name, entry in _REGISTRY.items()}
+
+
+def build_extractor(name: str, weights="default", *, weights_dir=None, seed: int = 0) -> Extractor:
+    """An extractor by name.
+
+    Args:
+      name: `"vggish"` or, with one of its `VARIANTS`, `"vggish:embedding_relu"`; see `EXTRACTORS`.
+      weights: "default" (the pretrained ones), "none" (seeded random) or a weight file. The small networks are
+        always seeded random.
+      weights_dir: folder in which pretrained weights are looked for first.
+      seed: of random weights.
+
+    Raises:
+      InputError: unknown name or variant; weights that are missing, damaged or another network's.
+    """
+    network_name, _, variant = str(name).partition(":")
+    if network_name not in _REGISTRY:
+        raise InputError(f"{name}: there is no such extractor; choose one of {', '.join(_REGISTRY)}.")
+    entry = _REGISTRY[network_name]
+    variant = variant or next(iter(entry.shapes))
+    if variant not in entry.shapes:
+        raise InputError(f"{name}: {network_name} has no output '{variant}'; choose {' or '.join(entry.shapes)}.")
+    network, label = entry.build(variant, weights, weights_dir=weights_dir, seed=seed)
+    if label == "none" and seed:
+        label = f"{_SEEDED}{seed}"
+    info = FeatureInfo(network_name, variant, label, weights_hash(network.model), entry.shapes[variant])
+    return Extractor(info, entry.modality, network)
+
+
+def extractor_for(info: FeatureInfo, *, weights_dir=None) -> Extractor:
+    """The extractor that makes exactly the features `info`; an unknown hash in `info` agrees with every one.
+
+    Raises:
+      InputError: its weights are not found, or those found have another hash.
+    """
+    weights, seed = _weights_named(info, weights_dir)
+    extractor = build_extractor(info.label, weights, weights_dir=weights_dir, seed=seed)
+    difference = info.difference(extractor.info)
+    if difference:
+        raise InputError(
+            f"{info.label}: the weights '{info.weights}' found here are not those that made the features "
+            f"({difference}); put the right file into the folder of weights."
+        )
+    return extractor
+
+
+def _weights_named(info: FeatureInfo, weights_dir) -> tuple[object, int]:
+    """The `weights` and `seed` for `build_extractor` that the name in `info` stands for."""
+    if info.weights == "none":
+        return "none", 0
+    seed = info.weights.removeprefix(_SEEDED)
+    if info.weights.startswith(_SEEDED) and seed.isdecimal():
+        return "none", int(seed)
+    if info.weights in _PRETRAINED:
+        return "default", 0
+    path = find_weights([info.weights], weights_dir)
+    if path is None:
+        folders = ", ".join(str(folder) for folder in search_folders(weights_dir))
+        raise InputError(f"{info.weights}: the weight file that {info.label} needs is not in {folders}; put it there.")
+    return path, 0

@@ -1,0 +1,143 @@
+"""Extracted features in TFRecord shards: what a folder holds, and its rows read lazily in any order.
+
+A folder holds `features.json` (each modality's `FeatureInfo`, the seconds of a clip, the ids in order, whether
+the extraction was finished) and the shards, whose form `shards` describes.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from avpipeline.errors import InputError
+from avpipeline.features.info import FeatureInfo
+from avpipeline.features.shards import Entry, Shapes, read_entries, write_json
+
+MANIFEST = "features.json"
+_SCHEMA = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a folder of shards holds.
+
+    Attributes:
+      features: modality -> what its features are.
+      seconds: segments of every clip.
+      ids: of the clips, in order; empty while the extraction is not finished.
+      complete: whether it is finished.
+    """
+
+    features: Mapping[str, FeatureInfo]
+    seconds: int
+    ids: tuple[str, ...] = ()
+    complete: bool = False
+
+    @property
+    def shapes(self) -> Shapes:
+        """Modality -> shape of one clip's features, `(seconds, *feature shape)`."""
+        return {modality: (self.seconds, *info.shape) for modality, info in self.features.items()}
+
+
+def read_manifest(folder) -> Manifest:
+    """The manifest of a folder of shards; InputError where it is missing, damaged or of another version."""
+    path = Path(folder) / MANIFEST
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        schema = fields["schema"]
+        features = {modality: FeatureInfo.from_json(info) for modality, info in fields["features"].items()}
+        manifest = Manifest(features, int(fields["seconds"]), tuple(fields["ids"]), bool(fields["complete"]))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file; name a folder of extracted features.") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the folder.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: is damaged and cannot be understood; extract into another folder.") from error
+    if schema != _SCHEMA:
+        raise InputError(f"{path}: has version {schema} where {_SCHEMA} is known; extract into another folder.")
+    return manifest
+
+
+def write_manifest(folder, manifest: Manifest) -> None:
+    """Writes `features.json`."""
+    fields = {
+        "schema": _SCHEMA,
+        "complete": manifest.complete,
+        "seconds": manifest.seconds,
+        "features": {modality: info.to_json() for modality, info in manifest.features.items()},
+        "ids": list(manifest.ids),
+    }
+    write_json(Path(folder) / MANIFEST, fields)
+
+
+class FeatureShards:
+    """The features of a finished extraction, read lazily.
+
+    Attributes:
+      folder: holds the shards.
+      ids: one a clip.
+      records: one a clip, with its file, flags and lengths.
+      features: modality -> what its features are.
+      seconds: segments of every clip.
+      sources: modality -> rows `(seconds, *shape)`, see `datasets.base.Source`.
+      has_audio, has_video: `(clips,)` bool; audio_seconds, video_seconds: `(clips,)` float32.
+    """
+
+    def __init__(self, folder):
+        """Reads the manifest and the shards' lists of clips, no features.
+
+        Raises:
+          InputError: no manifest, an unfinished extraction, a shard that is missing, cut off or of other shapes.
+        """
+        self.folder = Path(folder)
+        manifest = read_manifest(self.folder)
+        if not manifest.complete:
+            raise InputError(f"{self.folder}: its extraction was not finished; run the same command again.")
+        entries = {entry.record.id: entry for entry in read_entries(self.folder, manifest.shapes)}
+        missing = [clip for clip in manifest.ids if clip not in entries]
+        if missing:
+            raise InputError(f"{self.folder}: the shard with clip '{missing[0]}' is missing; extract again.")
+        rows = [entries[clip] for clip in manifest.ids]
+        self.ids = manifest.ids
+        self.records = tuple(entry.record for entry in rows)
+        self.features = dict(manifest.features)
+        self.seconds = manifest.seconds
+        self.sources = {
+            modality: ShardSource(rows, modality, shape) for modality, shape in manifest.shapes.items()
+        }
+        self.has_audio = np.array([record.has_audio for record in self.records], bool)
+        self.has_video = np.array([record.has_video for record in self.records], bool)
+        self.audio_seconds = np.array([record.audio_seconds for record in self.records], np.float32)
+        self.video_seconds = np.array([record.video_seconds for record in self.records], np.float32)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class ShardSource:
+    """Rows of one modality of a folder of shards; only the bytes asked for are read, by any number of threads.
+
+    Attributes:
+      shape: of one row, `(seconds, *feature shape)`.
+    """
+
+    def __init__(self, entries: Sequence[Entry], modality: str, shape: tuple[int, ...]):
+        self._entries = entries
+        self._modality = modality
+        self.shape = shape
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Rows by index, in the order asked for: `(len(rows), *shape)` float32.
+
+        Raises:
+          InputError: naming shard and clip: a damaged shard, NaN.
+        """
+        result = np.empty((len(rows), *self.shape), "<f4")
+        for position, row in enumerate(rows):
+            self._entries[row].read_into(result[position], self._modality)
+        return result.astype(np.float32, copy=False)

@@ -1,0 +1,27 @@
+"""Media files in and out: what is inside, mono sound at 16 kHz, frames by timestamp, clips written as .mp4."""
+
+from avpipeline.media.decoding import SAMPLE_RATE
+from avpipeline.media.reading import (
+    Clip,
+    MediaInfo,
+    by_id,
+    list_media,
+    probe,
+    read_clip,
+    read_frames,
+    read_waveform,
+    write_clip,
+)
+
+__all__ = [
+    "SAMPLE_RATE",
+    "Clip",
+    "MediaInfo",
+    "by_id",
+    "list_media",
+    "probe",
+    "read_clip",
+    "read_frames",
+    "read_waveform",
+    "write_clip",
+]

@@ -1,0 +1,288 @@
+"""Media files in and out: what is inside, mono sound at 16 kHz, frames by timestamp, clips written as .mp4.
+
+Everything is decoded by PyAV (FFmpeg is bundled with it). Second 0 is the container's start, for both
+streams: sound or pictures that begin later are placed where they belong. Frames are chosen by their
+timestamps, never by index / frame rate, so a variable frame rate is right.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from avpipeline.errors import InputError
+from avpipeline.files import atomic_path, write_failure
+from avpipeline.media.decoding import SAMPLE_RATE, FrameRequest, audio_stream, decode, length, opened, video_stream
+
+SUFFIXES = frozenset(
+    (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp", ".ts")
+    + (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac")
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class MediaInfo:
+    """What a media file holds; `None` where the stream is missing.
+
+    Attributes:
+      seconds: length of the longest stream.
+      frame_rate: average frames per second.
+      width, height: pixels as stored; frames of a phone's turned video are read upright, sides exchanged.
+      sample_rate, channels: of the sound as stored.
+    """
+
+    path: Path
+    seconds: float
+    has_audio: bool
+    has_video: bool
+    frame_rate: float | None
+    width: int | None
+    height: int | None
+    sample_rate: int | None
+    channels: int | None
+
+    @property
+    def whole_seconds(self) -> int:
+        """The length rounded to seconds, at least 1: what is predicted of the file."""
+        return max(1, int(self.seconds + 0.5))
+
+    def size_at(self, height: int) -> tuple[int, int]:
+        """`(height, width)` of its pictures when they are made that high."""
+        return height, max(1, round(height * self.width / self.height))
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """A stretch of a media file, both streams on one clock.
+
+    Attributes:
+      path: the file.
+      seconds: length of the stretch.
+      waveform: mono float32 in [-1, 1], `(seconds * 16000,)`; zeros where there is no sound.
+      frames: RGB uint8, `(seconds * frame_rate, height, width, 3)`; zeros where there is no picture.
+      frame_rate: frames per second of `frames`.
+      has_audio, has_video: whether the file has such a stream at all.
+      audio_seconds, video_seconds: how much of `waveform` and `frames` is really from the file.
+    """
+
+    path: Path
+    seconds: float
+    waveform: np.ndarray
+    frames: np.ndarray
+    frame_rate: float
+    has_audio: bool
+    has_video: bool
+    audio_seconds: float
+    video_seconds: float
+
+
+def probe(path) -> MediaInfo:
+    """Says what `path` holds; InputError where it is not a media file."""
+    with opened(path) as container:
+        audio, video = audio_stream(container), video_stream(container)
+        rate = video and (video.average_rate or video.guessed_rate)
+        return MediaInfo(
+            path=Path(path),
+            seconds=length(container),
+            has_audio=audio is not None,
+            has_video=video is not None,
+            frame_rate=float(rate) if rate else None,
+            width=video.width if video else None,
+            height=video.height if video else None,
+            sample_rate=audio.sample_rate if audio else None,
+            channels=audio.channels if audio else None,
+        )
+
+
+def read_waveform(path, *, start: float = 0.0, seconds: float | None = None) -> np.ndarray | None:
+    """Sound of `path` as mono float32 in [-1, 1] at 16 kHz; None where it has no audio stream.
+
+    Channels are averaged. With `seconds` the result has exactly `seconds * 16000` samples, zero padded;
+    without, it ends with the sound.
+    """
+    sound = decode(path, start=start, seconds=seconds, audio=True, request=None).sound
+    return sound.waveform() if sound else None
+
+
+def read_frames(
+    path,
+    *,
+    frame_rate: float,
+    size: tuple[int, int] | None,
+    start: float = 0.0,
+    seconds: float,
+    transform: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> np.ndarray | None:
+    """Frames of `path`, `(seconds * frame_rate, height, width, 3)` RGB uint8; None without a video stream.
+
+    Frame i is the one shown at second `start + (i + 0.5) / frame_rate`. After the video's last frame that
+    frame is repeated for up to half a second (and the first for as long before a video that begins late);
+    beyond that the frames are zeros.
+
+    Args:
+      size: (height, width) to resize to (bilinear); None keeps the video's own.
+      transform: takes the place of that resizing: from an upright RGB frame of the video's own size to one of `size`.
+    """
+    request = FrameRequest(frame_rate, size, transform)
+    pictures = decode(path, start=start, seconds=seconds, audio=False, request=request).pictures
+    return pictures.frames if pictures else None
+
+
+def read_clip(
+    path,
+    *,
+    seconds: float = 10,
+    frame_rate: float = 16,
+    size: tuple[int, int] | None = (224, 224),
+    start: float = 0.0,
+    audio: bool = True,
+    video: bool = True,
+) -> Clip:
+    """Decodes both streams of `path` in one pass; see `read_waveform` and `read_frames` for the rules.
+
+    A file without one of the streams gives zeros and a False flag. A stream that is not asked for
+    (`audio=False`, `video=False`) is not decoded and comes back empty, with 0 samples or frames.
+    """
+    request = FrameRequest(frame_rate, size)
+    decoded = decode(path, start=start, seconds=seconds, audio=audio, request=request if video else None)
+    sound, pictures = decoded.sound, decoded.pictures
+    blank = np.zeros((request.count(seconds) if video else 0, *(size or (0, 0)), 3), np.uint8)
+    silence = np.zeros(round(seconds * SAMPLE_RATE) if audio else 0, np.float32)
+    return Clip(
+        path=Path(path),
+        seconds=seconds,
+        waveform=sound.waveform() if sound else silence,
+        frames=pictures.frames if pictures else blank,
+        frame_rate=frame_rate,
+        has_audio=decoded.has_audio,
+        has_video=decoded.has_video,
+        audio_seconds=sound.covered() if sound else 0.0,
+        video_seconds=pictures.covered() if pictures else 0.0,
+    )
+
+
+def list_media(source) -> list[Path]:
+    """The media files that `source` names, which is one of
+
+    - a folder: the files in it and below it that have a media file's ending, sorted; hidden ones are left out,
+    - a list, `.txt`: one path a line, relative to the list; files are not looked at here,
+    - one media file.
+
+    Raises InputError where `source` does not exist or names no file.
+    """
+    source = Path(source)
+    if source.is_dir():
+        found = sorted(path for path in source.rglob("*") if _is_media(path.relative_to(source)) and path.is_file())
+        if not found:
+            raise InputError(f"{source}: holds no media file ({' '.join(sorted(SUFFIXES))}); name another folder.")
+        return found
+    if not source.is_file():
+        raise InputError(f"{source}: there is no such file or folder; check the path.")
+    if source.suffix.lower() != ".txt":
+        return [source]
+    try:
+        lines = source.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{source}: cannot be read as a list of files, one path a line ({error}).") from error
+    listed = [source.parent / line.strip() for line in lines if line.strip()]
+    if not listed:
+        raise InputError(f"{source}: lists no file; write one path a line.")
+    return listed
+
+
+def by_id(paths: Iterable[Path]) -> dict[str, Path]:
+    """Id, which is a file's name without ending, -> file; InputError where two files would get one id."""
+    files: dict[str, Path] = {}
+    for path in paths:
+        other = files.setdefault(path.stem, path)
+        if other is not path:
+            raise InputError(
+                f"{path}: would have the same id '{path.stem}' as {other}; rename one, or keep each in a folder of "
+                "its own and name that."
+            )
+    return files
+
+
+def write_clip(
+    path,
+    frames: np.ndarray | Iterable[np.ndarray],
+    waveform: np.ndarray | None,
+    *,
+    frame_rate,
+    sample_rate=SAMPLE_RATE,
+) -> None:
+    """Writes an .mp4 (H.264 yuv420p, AAC) that lasts as long as its frames, `count / frame_rate` seconds.
+
+    The file appears under `path` only when it is whole. It does not depend on the number of cores.
+
+    Args:
+      frames: `(count, height, width, 3)` RGB uint8, or an iterable of such arrays of one size, written piece by
+        piece (a long video need not fit into memory); an odd height or width is filled up by its last row or
+        column, since H.264 needs even ones.
+      waveform: mono float in [-1, 1], cut or zero padded to the frames' length; None for no sound.
+    """
+    pieces = (_even_sized(path, piece) for piece in ([frames] if isinstance(frames, np.ndarray) else frames))
+    first = next(pieces, None)
+    if first is None:
+        raise InputError(f"{path}: there are no frames to write; give at least one.")
+    rates = av.Codec("aac", "w").audio_rates
+    if waveform is not None and sample_rate not in rates:
+        raise InputError(f"{path}: AAC has no sample rate {sample_rate}; take one of {sorted(rates)}.")
+    with atomic_path(path) as temporary:
+        try:
+            with av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+                _encode(container, itertools.chain([first], pieces), waveform, frame_rate, sample_rate)
+        except av.FFmpegError as error:
+            raise write_failure(path, OSError(error.errno, error.strerror)) from error
+
+
+def _even_sized(path, frames: np.ndarray) -> np.ndarray:
+    """The frames with even height and width; InputError unless they are pictures."""
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:
+        raise InputError(
+            f"{path}: frames must be a uint8 array (count, height, width, 3), not {frames.dtype} {frames.shape}."
+        )
+    odd_height, odd_width = frames.shape[1] % 2, frames.shape[2] % 2
+    if odd_height or odd_width:
+        frames = np.pad(frames, ((0, 0), (0, odd_height), (0, odd_width), (0, 0)), mode="edge")
+    return frames
+
+
+def _is_media(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.parts)
+
+
+def _fitted(waveform, samples: int) -> np.ndarray:
+    """The waveform cut or zero padded to `samples`, clipped to what can be stored."""
+    fitted = np.zeros(samples, np.float32)
+    waveform = np.asarray(waveform, np.float32).reshape(-1)[:samples]
+    fitted[: len(waveform)] = np.clip(waveform, -1.0, 1.0)
+    return fitted
+
+
+def _encode(container, pieces: Iterator[np.ndarray], waveform, frame_rate, sample_rate: int) -> None:
+    rate = Fraction(frame_rate).limit_denominator(100_000)
+    first = next(pieces)
+    video = container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "18"})
+    video.height, video.width = first.shape[1:3]
+    video.pix_fmt = "yuv420p"
+    video.codec_context.thread_count = 1  # x264's output depends on the number of threads
+    audio = None if waveform is None else container.add_stream("aac", rate=sample_rate, layout="mono")
+    count = 0
+    for image in itertools.chain.from_iterable(itertools.chain([first], pieces)):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        frame.pts, frame.time_base = count, 1 / rate
+        container.mux(video.encode(frame))
+        count += 1
+    container.mux(video.encode(None))
+    if audio is None:
+        return
+    fitted = _fitted(waveform, round(count / frame_rate * sample_rate))
+    sound = av.AudioFrame.from_ndarray(fitted[np.newaxis], format="fltp", layout="mono")
+    sound.sample_rate, sound.pts, sound.time_base = sample_rate, 0, Fraction(1, sample_rate)
+    container.mux(audio.encode(sound))
+    container.mux(audio.encode(None))

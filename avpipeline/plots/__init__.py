@@ -1,0 +1,25 @@
+"""Pictures: timelines, attention over frames, training curves, confusion matrices, overlays on video."""
+
+from avpipeline.plots.predictions import (
+    BACKGROUND,
+    AttentionRow,
+    attention_figure,
+    attention_frames,
+    class_colour,
+    draw_waveform,
+    found_window,
+    stretches,
+    timeline,
+)
+
+__all__ = [
+    "BACKGROUND",
+    "AttentionRow",
+    "attention_figure",
+    "attention_frames",
+    "class_colour",
+    "draw_waveform",
+    "found_window",
+    "stretches",
+    "timeline",
+]

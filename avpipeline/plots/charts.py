@@ -1,0 +1,116 @@
+"""Charts of training and evaluation: curves, bars of classes, confusion matrices. Each writes one .png."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from avpipeline.plots.style import INK, PALETTE, TEXT, new_figure, save_figure, words
+
+
+def curves(path, history: Mapping[str, Sequence[float]]) -> None:
+    """Loss and metrics over epochs, one panel each with training and validation; the best validation is marked.
+
+    Args:
+      path: the .png to write.
+      history: name -> one value an epoch, NaN where it was not measured; `"val_x"` belongs to `"x"`, and
+        `"epoch"`, where it is there, numbers them.
+    """
+    names = list(dict.fromkeys(name.removeprefix("val_") for name in history if name != "epoch"))
+    first = next(iter(history.values()))
+    epochs = np.asarray(history.get("epoch", np.arange(1, len(first) + 1)))
+    with matplotlib.rc_context(TEXT):
+        figure = new_figure(5.5 * len(names), 4)
+        axes = figure.subplots(1, len(names), squeeze=False)[0]
+        for axis, name in zip(axes, names, strict=True):
+            if name in history:
+                _draw_line(axis, epochs, history[name], "training", "#1f77b4")
+            if f"val_{name}" in history:
+                best = _mark_best(axis, epochs, history[f"val_{name}"], lowest="loss" in name)
+                _draw_line(axis, epochs, history[f"val_{name}"], f"validation{best}", "#d62728")
+            axis.set(title=words(name), xlabel="epoch")
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axis.grid(alpha=0.25)
+            axis.spines[["top", "right"]].set_visible(False)
+            axis.legend(frameon=False)
+        save_figure(figure, path)
+
+
+def class_bars(path, values: Mapping[str, np.ndarray], class_names: Sequence[str], *, title: str = "") -> None:
+    """One group of bars a class, one bar of it a model.
+
+    Args:
+      path: the .png to write.
+      values: model -> one percentage a class, NaN where there is none.
+      class_names: in the order of the values.
+    """
+    width = 0.8 / len(values)
+    places = np.arange(len(class_names))
+    with matplotlib.rc_context(TEXT):
+        figure = new_figure(min(18.0, max(7.0, 0.14 * len(class_names) * (len(values) + 1))), 5)
+        axis = figure.subplots()
+        for index, (name, heights) in enumerate(values.items()):
+            offset = (index - (len(values) - 1) / 2) * width
+            axis.bar(places + offset, heights, width, label=name, color=PALETTE[index])
+        axis.set_xticks(places, class_names, rotation=45, ha="right", rotation_mode="anchor")
+        axis.set(ylim=(0, 100), ylabel="segment accuracy in %", title=title)
+        axis.margins(x=0.01)
+        axis.grid(axis="y", alpha=0.25)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(frameon=False, ncols=len(values), loc="lower center", bbox_to_anchor=(0.5, 1.06))
+        save_figure(figure, path)
+
+
+def confusion_matrix(
+    path, counts: np.ndarray, class_names: Sequence[str], *, title: str = "", unit: str = "segment"
+) -> None:
+    """Confusion matrix: coloured and numbered by the share of the true class, in percent.
+
+    Args:
+      path: the .png to write.
+      counts: `(classes, classes)` whole numbers, row = true class, column = predicted class.
+      class_names: in the order of the rows.
+      unit: what was counted, "segment" or "video".
+    """
+    totals = counts.sum(1, keepdims=True)
+    shares = np.divide(100 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    size = max(4.0, 0.36 * len(class_names))
+    with matplotlib.rc_context(TEXT):
+        figure = new_figure(size + 3.2, size + 2.4)
+        axis = figure.subplots()
+        image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+        named = [f"{name}  ({total})" for name, total in zip(class_names, totals[:, 0], strict=True)]
+        axis.set_yticks(range(len(class_names)), named)
+        axis.set_xticks(range(len(class_names)), class_names, rotation=45, ha="right", rotation_mode="anchor")
+        axis.set(xlabel="predicted", ylabel=f"true (number of {unit}s)")
+        axis.tick_params(length=0)
+        axis.set_xticks(np.arange(-0.5, len(class_names)), minor=True)
+        axis.set_yticks(np.arange(-0.5, len(class_names)), minor=True)
+        axis.grid(which="minor", color="#dddddd", linewidth=0.5)
+        axis.tick_params(which="minor", length=0)
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            share = shares[row, column]
+            colour = "white" if share > 55 else INK
+            axis.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=8, color=colour)
+        figure.colorbar(image, label="% of the true class", shrink=0.6, pad=0.02)
+        axis.set_title(title, fontsize=13, fontweight="bold", pad=12)
+        save_figure(figure, path)
+
+
+def _draw_line(axis, epochs: np.ndarray, values: Sequence[float], label: str, colour: str) -> None:
+    values = np.asarray(values, float)
+    there = np.isfinite(values)
+    marker = "o" if there.sum() <= 60 else None
+    axis.plot(epochs[there], values[there], color=colour, label=label, marker=marker, markersize=3)
+
+
+def _mark_best(axis, epochs: np.ndarray, values: Sequence[float], *, lowest: bool) -> str:
+    """Rings the best value; returns it in words for the legend, nothing where none was measured."""
+    values = np.asarray(values, float)
+    if not np.isfinite(values).any():
+        return ""
+    best = int(np.nanargmin(values) if lowest else np.nanargmax(values))
+    axis.plot(epochs[best], values[best], "o", markersize=9, fillstyle="none", color="#d62728")
+    return f" (best {values[best]:.3f}, epoch {epochs[best]:.0f})"

@@ -1,0 +1,350 @@
+"""Pictures of predictions: timelines and attention over frames. Each function writes one .png."""
+
+import dataclasses
+import textwrap
+from collections.abc import Sequence
+from itertools import groupby
+
+import matplotlib
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from avpipeline.plots.overlays import ATTENTION_COLOURS, attention_limits, overlay_attention
+from avpipeline.plots.style import INK, PALETTE, TEXT, new_figure, save_figure, words
+
+BACKGROUND = "background"
+
+_BACKGROUND_COLOUR = "#e4e4e4"
+_FRAMES_A_ROW = 5
+_FRAMES_A_STRIP = 20
+_STRIP_WIDTH = 8.1  # inches that a timeline has between its names and its scale
+_SPANS = {"asked": "#1f77b4", "found": "#e07b00"}
+
+
+def class_colour(name: str, class_names: Sequence[str]) -> tuple | str:
+    """The colour of a class in every picture of one dataset; background is light grey."""
+    if name == BACKGROUND:
+        return _BACKGROUND_COLOUR
+    return PALETTE[list(class_names).index(name) % len(PALETTE)]
+
+
+def stretches(labels: Sequence) -> list[tuple[int, int, object]]:
+    """Runs of equal labels: `(first segment, one past the last, label)`."""
+    runs, start = [], 0
+    for label, group in groupby(labels):
+        end = start + len(list(group))
+        runs.append((start, end, label))
+        start = end
+    return runs
+
+
+def timeline(
+    path,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    truth: Sequence[int] | None = None,
+    waveform: np.ndarray | None = None,
+    sample_rate: int = 16_000,
+    frames: np.ndarray | None = None,
+    attention: np.ndarray | None = None,
+    title: str = "",
+    shown_classes: int = 6,
+) -> None:
+    """Predicted class over time as coloured stretches, with the sound above and the probabilities below.
+
+    With `frames` and `attention` it is the form of JCA's Figure 3: sound, frames, frames with attention, labels.
+
+    Args:
+      path: the .png to write.
+      probabilities: `(seconds, classes)`; one segment a second, the most probable class is the prediction.
+      class_names: in the order of the probabilities.
+      truth: class index of each second, drawn above the prediction.
+      waveform: `(samples,)` in [-1, 1].
+      frames: uint8 `(pictures, height, width, 3)`, evenly spread over the seconds, in a row below the sound.
+      attention: `(pictures, rows, columns)` weights, laid over the frames in a second row.
+      shown_classes: rows of the heat map, the classes with the highest probability anywhere in the clip.
+    """
+    predicted = probabilities.argmax(1)
+    bands = {"truth": truth, "predicted": predicted} if truth is not None else {"predicted": predicted}
+    bands = {name: [class_names[index] for index in indices] for name, indices in bands.items()}
+    rows = _shown_rows(probabilities, shown_classes)
+    strips = _strips(frames, attention)
+    heights = [1.1] * (waveform is not None) + [_strip_height(strip) for strip in strips.values()]
+    heights += [0.75] * len(bands) + [0.26 * len(rows) + 0.1]
+
+    with matplotlib.rc_context(TEXT):
+        figure = new_figure(11, sum(heights) + 1.5)
+        axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+        below = iter(axes)
+        if waveform is not None:
+            draw_waveform(next(below), waveform, sample_rate)
+        names = []
+        for strip, pictures in strips.items():
+            _draw_strip(next(below), strip, pictures, len(probabilities))
+        for band, labels in bands.items():
+            names += _draw_band(next(below), band, labels, class_names)
+        image = _draw_probabilities(axes[-1], probabilities[:, rows], [class_names[row] for row in rows])
+        axes[-1].set(xlim=(0, len(probabilities)), xlabel="time in seconds")
+        axes[-1].xaxis.set_major_locator(MaxNLocator(20, integer=True))
+        figure.colorbar(image, ax=axes[-1], label="probability", ticks=[0, 0.5, 1], pad=0.01, aspect=10)
+        figure.suptitle(title, fontsize=13, fontweight="bold")
+        _legend_of_what_does_not_fit(figure, names, class_names)
+        save_figure(figure, path)
+
+
+def attention_frames(
+    path,
+    frames: np.ndarray,
+    attention: np.ndarray,
+    labels: Sequence[str],
+    *,
+    class_names: Sequence[str],
+    start: int = 0,
+    scale_label: str | None = None,
+    title: str = "",
+) -> None:
+    """A grid: each second's frame, below it the same frame with the attention laid over, and the prediction.
+
+    Colours are scaled over the whole clip, so that seconds can be compared; the bar gives the weights.
+
+    Args:
+      path: the .png to write.
+      frames: uint8 `(seconds, height, width, 3)`, one frame a second.
+      attention: `(seconds, rows, columns)` weights, which sum to 1 over each map.
+      labels: the predicted class of each second.
+      class_names: in the order of the model's outputs, for the colours.
+      start: second of the first frame.
+      scale_label: what the colours mean where `attention` holds other values than weights.
+    """
+    limits = attention_limits(attention)
+    columns = min(len(frames), _FRAMES_A_ROW)
+    rows = -(-len(frames) // columns)
+    high = 2.2 * frames.shape[1] / frames.shape[2]
+    with matplotlib.rc_context(TEXT):
+        figure = new_figure(2.3 * columns + 1.2, rows * (2 * high + 0.9) + 0.5)
+        figure.get_layout_engine().set(h_pad=0.12)
+        axes = figure.subplots(rows, columns, squeeze=False)
+        for axis in axes.flat:
+            axis.axis("off")
+        for second, axis in enumerate(axes.flat[: len(frames)]):
+            overlaid = overlay_attention(frames[second], attention[second], limits)
+            gap = np.full((max(1, frames.shape[1] // 40), frames.shape[2], 3), 255, np.uint8)
+            axis.imshow(np.concatenate([frames[second], gap, overlaid]))
+            axis.set_title(f"{start + second}-{start + second + 1} s", fontsize=10)
+            _label_below(axis, labels[second], class_names)
+        scale = ScalarMappable(Normalize(*limits), ATTENTION_COLOURS)
+        bar = figure.colorbar(scale, ax=axes, aspect=30, pad=0.01, shrink=0.8)
+        bar.set_label(scale_label or f"attention weight (even: {1 / attention[0].size:.3f})")
+        figure.suptitle(title, fontsize=13, fontweight="bold")
+        save_figure(figure, path)
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionRow:
+    """Some seconds of one video in `attention_figure`.
+
+    Attributes:
+      name: of the video.
+      frames: uint8 `(seconds, height, width, 3)`.
+      attention: `(seconds, rows, columns)` weights.
+      labels: the predicted class of each second.
+    """
+
+    name: str
+    frames: np.ndarray
+    attention: np.ndarray
+    labels: Sequence[str]
+
+
+def attention_figure(path, rows: Sequence[AttentionRow], *, class_names: Sequence[str], title: str = "") -> None:
+    """Many videos in one picture, a row each: frames with the attention laid over (AVE's Figure 5).
+
+    Colours are scaled over the shown seconds of each video.
+    """
+    columns = max(len(row.frames) for row in rows)
+    high = max(2.3 * row.frames.shape[1] / row.frames.shape[2] for row in rows)
+    with matplotlib.rc_context(TEXT):
+        figure = new_figure(2.4 * columns, len(rows) * (high + 0.75) + 0.5)
+        axes = figure.subplots(len(rows), columns, squeeze=False)
+        for row, line in zip(rows, axes, strict=True):
+            limits = attention_limits(row.attention)
+            for axis in line:
+                axis.axis("off")
+            for axis, frame, attention, label in zip(line, row.frames, row.attention, row.labels, strict=False):
+                axis.imshow(overlay_attention(frame, attention, limits))
+                _label_below(axis, label, class_names)
+            line[0].set_title(row.name, fontsize=10, loc="left")
+        figure.suptitle(title, fontsize=13, fontweight="bold")
+        save_figure(figure, path)
+
+
+def found_window(
+    path,
+    *,
+    asked: np.ndarray,
+    query: tuple[int, int],
+    searched: np.ndarray,
+    costs: np.ndarray,
+    sample_rate: int = 16_000,
+    title: str = "",
+) -> None:
+    """A query and where it was found: both streams over time, and below what each place costs.
+
+    Args:
+      path: the .png to write.
+      asked, searched: each either a waveform `(samples,)` in [-1, 1] or frames `(seconds, height, width, 3)` uint8,
+        one a second.
+      query: first and last second (not included) of the query in `asked`.
+      costs: `(places,)`, one a second from 0 on; the smallest is where the query was found.
+    """
+    length, best = query[1] - query[0], int(costs.argmin())
+    with matplotlib.rc_context(TEXT):
+        figure = new_figure(11, 5.4)
+        axes = figure.subplots(3, 1, height_ratios=(1.2, 1.2, 1))
+        streams = ((axes[0], "asked", asked, query), (axes[1], "found", searched, (best, best + length)))
+        for axis, name, stream, span in streams:
+            seconds = _draw_stream(axis, stream, sample_rate)
+            axis.set_ylabel(name, rotation=0, ha="right", va="center", fontweight="bold")
+            axis.set(xlim=(0, seconds), yticks=[])
+            axis.axvspan(*span, fill=False, ec=_SPANS[name], linewidth=4, zorder=3)
+            axis.xaxis.set_major_locator(MaxNLocator(20, integer=True))
+        colours = [_SPANS["found"] if place == best else "#b8c0cc" for place in range(len(costs))]
+        axes[2].bar(np.arange(len(costs)) + length / 2, costs, width=0.8, color=colours)
+        axes[2].sharex(axes[1])
+        axes[2].set(xlabel=f"time in seconds (each bar: the middle of a place of {length} s)", ylabel="distance")
+        axes[2].spines[["top", "right"]].set_visible(False)
+        figure.suptitle(title, fontsize=13, fontweight="bold")
+        save_figure(figure, path)
+
+
+def draw_waveform(axis, waveform: np.ndarray, sample_rate: int, start: float = 0.0) -> None:
+    """The envelope from the second `start` on: lowest and highest sample of each of some 2000 stretches."""
+    length = max(1, len(waveform) // 2000)
+    blocks = waveform[: len(waveform) // length * length].reshape(-1, length)
+    seconds = start + np.arange(len(blocks)) * length / sample_rate
+    axis.fill_between(seconds, blocks.min(1), blocks.max(1), color="#4c566a", linewidth=0.3)
+    highest = max(0.05, float(np.abs(waveform).max(initial=0)) * 1.05)
+    axis.set(ylim=(-highest, highest), yticks=[])
+    axis.set_ylabel("sound", rotation=0, ha="right", va="center")
+    axis.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _draw_stream(axis, stream: np.ndarray, sample_rate: int) -> float:
+    """A waveform's envelope, or frames in a row, at most `_FRAMES_A_STRIP` of them; returns its seconds."""
+    if stream.ndim == 1:
+        draw_waveform(axis, stream, sample_rate)
+        return len(stream) / sample_rate
+    step = -(-len(stream) // _FRAMES_A_STRIP)
+    for second in range(0, len(stream), step):
+        axis.imshow(stream[second], extent=(second, min(second + step, len(stream)), 0, 1), aspect="auto")
+    axis.set(ylim=(0, 1))
+    return len(stream)
+
+
+def _strips(frames: np.ndarray | None, attention: np.ndarray | None) -> dict[str, np.ndarray]:
+    """The rows of pictures that a timeline has: name -> `(pictures, height, width, 3)`."""
+    if frames is None:
+        return {}
+    if attention is None:
+        return {"frames": frames}
+    limits = attention_limits(attention)
+    overlaid = [overlay_attention(frame, weights, limits) for frame, weights in zip(frames, attention, strict=True)]
+    return {"frames": frames, "attention": np.stack(overlaid)}
+
+
+def _strip_height(pictures: np.ndarray) -> float:
+    """Inches at which pictures side by side keep their shape, as far as they are not too large or small then."""
+    count, height, width = pictures.shape[:3]
+    return float(np.clip(_STRIP_WIDTH / count * height / width, 0.4, 1.6))
+
+
+def _draw_strip(axis, name: str, pictures: np.ndarray, seconds: float) -> None:
+    """Pictures in a row over the time, each in the middle of its share of it and in its own shape."""
+    count, height, width = pictures.shape[:3]
+    share = seconds / count
+    wide = min(0.97, _strip_height(pictures) * width / height / (_STRIP_WIDTH / count)) * share
+    for index, picture in enumerate(pictures):
+        middle = (index + 0.5) * share
+        axis.imshow(picture, extent=(middle - wide / 2, middle + wide / 2, 0, 1), aspect="auto")
+    axis.set(ylim=(0, 1), yticks=[])
+    axis.set_ylabel(name, rotation=0, ha="right", va="center")
+    axis.spines[:].set_visible(False)
+    axis.tick_params(axis="x", length=0)
+
+
+def _draw_band(axis, name: str, labels: Sequence[str], class_names: Sequence[str]) -> list:
+    """One coloured stretch for each run of a class; returns (axis, the name's text, seconds it may take)."""
+    texts = []
+    for start, end, label in stretches(labels):
+        colour = class_colour(label, class_names)
+        axis.axvspan(start, end, color=colour, ec="white", linewidth=1.5)
+        wrapped = textwrap.fill(words(label), max(8, 110 * (end - start) // len(labels)))
+        ink = _ink_on(colour)
+        text = axis.text((start + end) / 2, 0.5, wrapped, ha="center", va="center", fontsize=9, color=ink, gid=label)
+        texts.append((axis, text, end - start))
+    axis.set(ylim=(0, 1), yticks=[])
+    axis.set_ylabel(name, rotation=0, ha="right", va="center", fontweight="bold")
+    axis.spines[:].set_visible(False)
+    axis.tick_params(axis="x", length=0)
+    return texts
+
+
+def _legend_of_what_does_not_fit(figure: Figure, names: list, class_names: Sequence[str]) -> None:
+    """Makes names that are too large for their stretch smaller, or moves them to a legend below the picture."""
+    figure.draw_without_rendering()
+    moved = {}
+    for axis, text, seconds in names:
+        room = (axis.transData.transform((seconds, 1)) - axis.transData.transform((0, 0))) * 0.96
+        for size in (text.get_fontsize(), 7.5):
+            text.set_fontsize(size)
+            box = text.get_window_extent()
+            if box.width <= room[0] and box.height <= room[1]:
+                break
+        else:
+            text.remove()
+            moved[text.get_gid()] = None
+    if moved:
+        patches = [Patch(color=class_colour(name, class_names), label=words(name)) for name in moved]
+        columns = max(1, min(len(moved), 110 // (max(map(len, moved)) + 6)))
+        figure.legend(handles=patches, loc="outside lower center", ncols=columns, frameon=False)
+
+
+def _shown_rows(probabilities: np.ndarray, count: int) -> np.ndarray:
+    """Classes of the heat map: every predicted one, then the most probable anywhere, `count` at least."""
+    predicted = np.unique(probabilities.argmax(1))
+    rank = probabilities.max(0)
+    rank[predicted] += 1
+    return np.argsort(-rank, kind="stable")[: max(count, len(predicted))]
+
+
+def _draw_probabilities(axis, probabilities: np.ndarray, names: Sequence[str]):
+    extent = (0, len(probabilities), len(names) - 0.5, -0.5)
+    image = axis.imshow(
+        probabilities.T, aspect="auto", cmap="Blues", vmin=0, vmax=1, extent=extent, interpolation="nearest"
+    )
+    axis.set_yticks(range(len(names)), [words(name) for name in names], fontsize=9)
+    axis.tick_params(axis="y", length=0)
+    axis.spines[:].set_color("#bbbbbb")
+    return image
+
+
+def _label_below(axis, label: str, class_names: Sequence[str]) -> None:
+    colour = class_colour(label, class_names)
+    axis.annotate(
+        textwrap.fill(words(label), 24), (0.5, 0), xycoords="axes fraction", xytext=(0, -8),
+        textcoords="offset points", ha="center", va="top", fontsize=9, color=_ink_on(colour),
+        bbox={"facecolor": colour, "edgecolor": "none", "boxstyle": "round"},
+    )  # fmt: skip
+
+
+def _ink_on(colour) -> str:
+    """Black or white, whichever is easier to read on `colour`."""
+    red, green, blue = matplotlib.colors.to_rgb(colour)
+    return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else INK
+
+

@@ -1,0 +1,71 @@
+"""A prediction for one media file as JSON and as text, in the form that all papers share."""
+
+import contextlib
+import json
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from avpipeline.files import atomic_path, make_folder, sha256_file
+from avpipeline.media import MediaInfo
+from avpipeline.training.saved import ModelInfo
+
+
+def head_json(about: MediaInfo, notes: Sequence[str], info: ModelInfo, weights: Path) -> dict:
+    """What a document begins with, as JSON values: the file, the model that predicted, its features."""
+    return {
+        "file": about.path.name,
+        "length": round(about.seconds, 3),
+        "has_audio": about.has_audio,
+        "has_video": about.has_video,
+        "notes": list(notes),
+        "model": model_json(info, weights),
+        "features": {modality: feature.to_json() for modality, feature in info.features.items()},
+    }
+
+
+def model_json(info: ModelInfo, weights: Path) -> dict:
+    """Which model predicted, as JSON values."""
+    return {
+        "paper": info.paper,
+        "model": info.model,
+        "preset": info.preset,
+        "trained_on": info.dataset,
+        "weights": weights.name,
+        "sha256": sha256_file(weights),
+        "version": info.version,
+    }
+
+
+def head_lines(document: Mapping) -> list[str]:
+    """What a text begins with: the entries of `head_json`."""
+    model = document["model"]
+    lines = [
+        f"{document['file']}: {document['length']} s",
+        f"model: {model['paper']} {model['model']}, preset {model['preset']}, trained on {model['trained_on']} "
+        f"({model['weights']}, sha256 {model['sha256'][:12]})",
+    ]
+    for modality, feature in document["features"].items():
+        name = f"{feature['extractor']}:{feature['variant']}"
+        known = f", sha256 {feature['sha256'][:12]}" if feature["sha256"] else ""
+        lines.append(f"{modality}: {name}, weights {feature['weights']}{known}")
+    return [*lines, *(f"note: {note}" for note in document["notes"])]
+
+
+@contextlib.contextmanager
+def result_files(stem: Path, document: Mapping, text: str, *, source: Path) -> Iterator[None]:
+    """Writes `STEM.json`, and `STEM.txt` after what is written inside: where the text is, the rest is too.
+
+    Args:
+      stem: the path of both without what they end in; its folder is made.
+      source: the media file. It is decoded again for pictures, and what is wrong with it is not said twice.
+    """
+    make_folder(stem.parent)
+    with atomic_path(stem.with_name(f"{stem.name}.json")) as temporary:
+        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", re.escape(str(source)), UserWarning)
+        yield
+    with atomic_path(stem.with_name(f"{stem.name}.txt")) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,343 @@
+"""From a media file to labels over time: windows, prediction, and the files that show the result.
+
+For models that label every second of a clip. A paper's `predict.py` gives the model; what is read, written and
+said is the same for all. `for_each_file`, `window_features` and the notes serve models of whole videos too.
+"""
+
+import contextlib
+import dataclasses
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tqdm
+
+from avpipeline import media, plots
+from avpipeline.errors import InputError
+from avpipeline.features.registry import Extractor, clip_features, extractor_for
+from avpipeline.files import make_folder
+from avpipeline.plots.overlays import write_overlay
+from avpipeline.predict.documents import head_json, head_lines, result_files
+from avpipeline.training.saved import ModelInfo
+
+# Features of one window, `(1, seconds, ...)` by modality -> probabilities `(seconds, classes)` and, from models
+# that attend to regions, the maps `(seconds, rows, columns)`, else None.
+Forward = Callable[[Mapping[str, np.ndarray]], tuple[np.ndarray, np.ndarray | None]]
+
+_FIGURE_COLUMNS, _FIGURE_HEIGHT = 5, 240
+_TIMELINE_FRAMES, _TIMELINE_HEIGHT = 20, 160
+_STREAMS = {"audio": "sound", "visual": "pictures"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictor:
+    """A loaded model with the networks that make its features.
+
+    Attributes:
+      forward: the model.
+      info: what it is.
+      weights: its file.
+      extractors: modality -> the network whose features it was trained on.
+      window: seconds that the model looks at together.
+    """
+
+    forward: Forward
+    info: ModelInfo
+    weights: Path
+    extractors: Mapping[str, Extractor]
+    window: int
+
+    @classmethod
+    def of(cls, forward: Forward, info: ModelInfo, weights, *, window: int, weights_dir=None) -> "Predictor":
+        """With the extractors that `info` names; InputError where their weights are missing or others."""
+        extractors = {
+            modality: extractor_for(feature, weights_dir=weights_dir) for modality, feature in info.features.items()
+        }
+        return cls(forward, info, Path(weights), extractors, window)
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """Labels over time of one media file.
+
+    Attributes:
+      media: what the file holds.
+      probabilities: `(seconds, classes)`.
+      attention: `(seconds, rows, columns)`, None where the model has none or the file no pictures.
+      notes: sentences that a reader of the result must know.
+    """
+
+    media: media.MediaInfo
+    probabilities: np.ndarray
+    attention: np.ndarray | None
+    notes: tuple[str, ...]
+
+
+def predict_file(path, predictor: Predictor) -> Prediction:
+    """Labels every second of a media file.
+
+    A file of n seconds (rounded, at least 1) is cut into consecutive windows of the model's length; each is
+    predicted on its own, the last one filled up with silence and black frames, and only the file's own seconds
+    are returned. A stream that is missing gives features of zeros and a note.
+
+    Raises:
+      InputError: not a media file, or it lacks the only stream that the model uses.
+    """
+    with collected_warnings(path) as damage:
+        about = media.probe(path)
+        notes = stream_notes(about, predictor.extractors, predictor.info.model)
+        seconds = about.whole_seconds
+        starts = range(0, seconds, predictor.window)
+        windows = [_predict_window(path, predictor, start) for start in starts]
+    probabilities = np.concatenate([probabilities for probabilities, _ in windows])[:seconds]
+    attention = None
+    if windows[0][1] is not None and about.has_video:
+        attention = np.concatenate([maps for _, maps in windows])[:seconds]
+    notes += [*_length_notes(about, seconds, predictor.window), *damage]
+    return Prediction(about, probabilities, attention, tuple(notes))
+
+
+@contextlib.contextmanager
+def collected_warnings(path) -> Iterator[list[str]]:
+    """Gives a list that holds, at the end, what the decoder warned of in this file, without the file's name."""
+    damage: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield damage
+    told = (str(warning.message) for warning in caught if str(warning.message).startswith(str(path)))
+    damage.extend(sentence.removeprefix(f"{path}: ") for sentence in dict.fromkeys(told))
+
+
+def predict_files(sources: Sequence, predictor: Predictor, out, *, figure: bool = False) -> int:
+    """Predicts files, folders or lists of files; prints each result and writes it to the folder `out`.
+
+    Args:
+      figure: also write `attention_figure.png`, where every file that shows attention has a row.
+
+    Returns:
+      Exit status: 0, or 2 where some of several files could not be used; they are named at the end.
+
+    Raises:
+      InputError: a source names no file, two files would write to one name, the only file cannot be used.
+    """
+    rows = []
+
+    def one(path: Path) -> str:
+        prediction = predict_file(path, predictor)
+        text = write_prediction(prediction, predictor, out)
+        if figure and prediction.attention is not None:
+            rows.append(_figure_row(prediction, predictor.info))
+        return text
+
+    status = for_each_file(sources, one)
+    if rows:
+        figure_path, info = make_folder(out) / "attention_figure.png", predictor.info
+        plots.attention_figure(figure_path, rows, class_names=info.class_names, title=info.title)
+    return status
+
+
+def for_each_file(sources: Sequence, one: Callable[[Path], str]) -> int:
+    """Calls `one` for every media file of `sources` and prints the text that it returns.
+
+    Args:
+      sources: media files, folders of them, or lists (.txt).
+      one: predicts a file and writes its results under the file's stem.
+
+    Returns:
+      Exit status: 0, or 2 where some of several files could not be used; they are named at the end.
+
+    Raises:
+      InputError: a source names no file, two files would write to one name, the only file cannot be used.
+    """
+    paths = [path for source in sources for path in media.list_media(source)]
+    if not paths:
+        raise InputError("no file to predict; name media files, folders of them or lists.")
+    _require_own_names(paths)
+    failed = []
+    for path in tqdm.tqdm(paths, unit="file", disable=len(paths) == 1):
+        try:
+            tqdm.tqdm.write(one(path))
+        except InputError as error:
+            if len(paths) == 1:
+                raise
+            failed.append(str(error))
+    if failed:
+        print(f"{len(paths) - len(failed)} of {len(paths)} files done; not done:", file=sys.stderr)
+        print("\n".join(failed), file=sys.stderr)
+    return 2 if failed else 0
+
+
+def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
+    """Writes everything that shows one file's prediction; returns the text.
+
+    `STEM.json` and `STEM.txt` say the same. `STEM_timeline.png`; and where there is attention
+    `STEM_attention.png`, one a window, and `STEM_attention.mp4`, the clip with the maps laid over.
+    """
+    out, source = Path(out), prediction.media.path
+    document = as_json(prediction, predictor)
+    text = as_text(document)
+    with result_files(out / source.stem, document, text, source=source):
+        _write_timeline(prediction, predictor.info, out / f"{source.stem}_timeline.png")
+        if prediction.attention is not None:
+            _write_attention_pictures(prediction, predictor, out / f"{source.stem}_attention.png")
+            labels = [predictor.info.class_names[index] for index in prediction.probabilities.argmax(1)]
+            write_overlay(out / f"{source.stem}_attention.mp4", prediction.media, prediction.attention, labels)
+    return text
+
+
+def as_json(prediction: Prediction, predictor: Predictor) -> dict:
+    """The whole result as JSON values; times in seconds."""
+    info = predictor.info
+    indices = prediction.probabilities.argmax(1)
+    labels = [info.class_names[index] for index in indices]
+    best = prediction.probabilities.max(1)
+    return {
+        **head_json(prediction.media, prediction.notes, info, predictor.weights),
+        "events": [
+            {"start": start, "end": end, "label": label, "probability": round(float(best[start:end].mean()), 4)}
+            for start, end, label in plots.stretches(labels)
+            if label != plots.BACKGROUND
+        ],
+        "segments": [
+            {
+                "start": second,
+                "end": second + 1,
+                "label": label,
+                "probability": round(float(best[second]), 4),
+                "probabilities": [round(float(value), 6) for value in prediction.probabilities[second]],
+            }
+            for second, label in enumerate(labels)
+        ],
+        "class_names": list(info.class_names),
+    }
+
+
+def as_text(document: Mapping) -> str:
+    """The same result to read: what `as_json` gave, without the probabilities of the other classes."""
+    lines = [*head_lines(document), "", "seconds  probability  class"]
+    for segment in document["segments"]:
+        span = f"{segment['start']}-{segment['end']}"
+        lines.append(f"{span:<7}  {segment['probability']:<11.4f}  {segment['label']}")
+    lines += ["", "events:" if document["events"] else "events: none"]
+    for event in document["events"]:
+        lines.append(f"  {event['start']}-{event['end']} s  {event['label']} ({event['probability']:.4f})")
+    return "\n".join(lines) + "\n"
+
+
+def _predict_window(path, predictor: Predictor, start: int) -> tuple[np.ndarray, np.ndarray | None]:
+    features = window_features(path, predictor.extractors, start=start, seconds=predictor.window)
+    return predictor.forward({modality: feature[np.newaxis] for modality, feature in features.items()})
+
+
+def window_features(
+    path, extractors: Mapping[str, Extractor], *, start: float = 0.0, seconds: int
+) -> dict[str, np.ndarray]:
+    """Features of some seconds of a file, `(seconds, ...)` by modality; zeros beyond its end or without a stream.
+
+    The extractors for pictures must agree in frame rate and size.
+    """
+    streams = {extractor.modality: extractor for extractor in extractors.values()}
+    visual = streams.get("visual")
+    pictures = {"frame_rate": visual.frame_rate, "size": visual.frame_size} if visual else {}
+    clip = media.read_clip(
+        path, seconds=seconds, start=start, audio="audio" in streams, video=visual is not None, **pictures
+    )
+    return clip_features(extractors, clip)
+
+
+def stream_notes(about: media.MediaInfo, extractors: Mapping[str, Extractor], model: str) -> list[str]:
+    """As `missing_stream_notes`, for a model whose features these extractors make."""
+    return missing_stream_notes(about, {name: extractor.modality for name, extractor in extractors.items()}, model)
+
+
+def missing_stream_notes(about: media.MediaInfo, modalities: Mapping[str, str], model: str) -> list[str]:
+    """What a missing stream does to the prediction; InputError where nothing that the model uses is there.
+
+    Args:
+      modalities: input of the model -> "audio" or "visual", the stream that it comes from.
+    """
+    there = {"audio": about.has_audio, "visual": about.has_video}
+    missing = [name for name, modality in modalities.items() if not there[modality]]
+    if len(missing) == len(modalities):
+        needed = dict.fromkeys(_STREAMS[modality] for modality in modalities.values())
+        raise InputError(
+            f"{about.path}: has no {' and '.join(needed)}, all that the model '{model}' uses; take another model."
+        )
+    return [
+        f"the file has no {_STREAMS[modalities[name]]}: '{model}' was given {name} features of zeros, so "
+        "its predictions are not reliable"
+        for name in missing
+    ]
+
+
+def _length_notes(about: media.MediaInfo, seconds: int, window: int) -> list[str]:
+    if seconds < window:
+        return [f"shorter than the model's {window} s: filled up for the model, only its own seconds are given"]
+    if seconds > window:
+        count = -(-seconds // window)
+        return [f"longer than the model's {window} s: predicted in {count} windows one after the other, joined"]
+    return []
+
+
+def _require_own_names(paths: Sequence[Path]) -> None:
+    first: dict[str, Path] = {}
+    for path in paths:
+        other = first.setdefault(path.stem, path)
+        if other is not path:
+            raise InputError(f"{path}: would overwrite the results of {other}; predict it into another --out.")
+
+
+def _write_timeline(prediction: Prediction, info: ModelInfo, path: Path) -> None:
+    """With the frames and what was attended to in them, where the model shows that."""
+    about = prediction.media
+    pictures = {} if prediction.attention is None else _spread_frames(about, prediction.attention)
+    plots.timeline(
+        path,
+        prediction.probabilities,
+        info.class_names,
+        waveform=media.read_waveform(about.path, seconds=len(prediction.probabilities)),
+        sample_rate=media.SAMPLE_RATE,
+        **pictures,
+        title=f"{about.path.name} - {info.title}",
+    )
+
+
+def _spread_frames(about: media.MediaInfo, attention: np.ndarray) -> dict[str, np.ndarray]:
+    """A frame a second with its map; of a long file one in some seconds, from the middle of each share of the time."""
+    step = -(-len(attention) // _TIMELINE_FRAMES)
+    count = max(1, len(attention) // step)
+    share = len(attention) / count
+    size = about.size_at(_TIMELINE_HEIGHT)
+    frames = media.read_frames(about.path, frame_rate=1 / share, size=size, seconds=len(attention))
+    middles = ((np.arange(count) + 0.5) * share).astype(int)
+    return {"frames": frames, "attention": attention[middles]}
+
+
+def _write_attention_pictures(prediction: Prediction, predictor: Predictor, path: Path) -> None:
+    """One picture a window; from the second on they are numbered."""
+    about, info = prediction.media, predictor.info
+    labels = [info.class_names[index] for index in prediction.probabilities.argmax(1)]
+    for number, start in enumerate(range(0, len(labels), predictor.window), start=1):
+        here = slice(start, start + predictor.window)
+        frames = media.read_frames(about.path, frame_rate=1, size=None, start=start, seconds=len(labels[here]))
+        plots.attention_frames(
+            path if number == 1 else path.with_stem(f"{path.stem}_{number}"),
+            frames,
+            prediction.attention[here],
+            labels[here],
+            class_names=info.class_names,
+            start=start,
+            title=f"{about.path.name} - {info.title}",
+        )
+
+
+def _figure_row(prediction: Prediction, info: ModelInfo) -> plots.AttentionRow:
+    """A few seconds of a file, evenly spread, small."""
+    about = prediction.media
+    length = len(prediction.attention)
+    seconds = np.unique(np.linspace(0, length - 1, _FIGURE_COLUMNS).round().astype(int))
+    frames = media.read_frames(about.path, frame_rate=1, size=about.size_at(_FIGURE_HEIGHT), seconds=length)
+    labels = [info.class_names[index] for index in prediction.probabilities.argmax(1)[seconds]]
+    return plots.AttentionRow(about.path.stem, frames[seconds], prediction.attention[seconds], labels)

@@ -1,0 +1,1 @@
+"""The papers' published results, tables that show ours beside them, and evaluation."""

@@ -1,0 +1,150 @@
+"""The figures printed in the five papers, and tables that show ours beside them.
+
+A measured number never stands beside a paper's without the data it was measured on: both have a column of
+their own, since a score on the rendered test bed says nothing about a score on AVE.
+"""
+
+import csv
+import dataclasses
+import functools
+import importlib.resources
+import statistics
+from collections.abc import Iterable, Sequence
+
+from avpipeline.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One figure of a paper.
+
+    Attributes:
+      paper: package name, e.g. `"ave"`.
+      table: where it stands, e.g. `"Table 1"`, `"Section 6.3"`.
+      row: e.g. `"A+V-att"`.
+      dataset: what the paper measured it on, e.g. `"AVE"`.
+      metric: with its unit, e.g. `"segment accuracy %"`.
+      value: as printed, so text: `"72.7"`, or several in one: `"50.32 / 49.09 / 103"`.
+    """
+
+    paper: str
+    table: str
+    row: str
+    dataset: str
+    metric: str
+    value: str
+
+    @property
+    def is_quoted(self) -> bool:
+        """Whether the paper takes it from others, to compare with: nothing here reproduces it."""
+        return "external" in self.table
+
+    @property
+    def parts(self) -> tuple["Figure", ...]:
+        """The figures that the paper's table has side by side, as in `"GAP % / F1 % / params M"`, one each."""
+        metrics, values = self.metric.split(" / "), self.value.split(" / ")
+        if len(metrics) == 1:
+            return (self,)
+        return tuple(
+            dataclasses.replace(self, metric=metric, value=value)
+            for metric, value in zip(metrics, values, strict=True)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """Our runs of one figure.
+
+    Attributes:
+      values: one a seed, in the unit of the paper's metric.
+      data: what they were measured on, e.g. `"rendered test bed"`, `"AVE, test split"`.
+    """
+
+    values: tuple[float, ...]
+    data: str
+
+    def __post_init__(self):
+        if not self.values or not self.data:
+            raise ValueError("a measurement needs at least one value and the name of its data")
+
+
+@functools.cache
+def _figures() -> tuple[Figure, ...]:
+    text = importlib.resources.files("avpipeline.results").joinpath("published_tables.csv").read_text(encoding="utf-8")
+    return tuple(Figure(**fields) for fields in csv.DictReader(text.splitlines()))
+
+
+def rows(paper: str, table: str | None = None) -> list[Figure]:
+    """A paper's figures in the paper's order, of one table or of all.
+
+    Raises:
+      InputError: no such paper or table; the sentence lists those there are.
+    """
+    of_paper = [figure for figure in _figures() if figure.paper == paper]
+    if not of_paper:
+        raise InputError(f"'{paper}' has no published figures; papers are {_names('paper', _figures())}.")
+    found = [figure for figure in of_paper if table in (None, figure.table)]
+    if not found:
+        raise InputError(f"{paper} has no table '{table}'; its tables are {_names('table', of_paper)}.")
+    return found
+
+
+def lookup(paper: str, table: str, row: str, dataset: str | None = None) -> Figure:
+    """One figure.
+
+    Args:
+      dataset: needed where the row has figures for several datasets.
+
+    Raises:
+      InputError: there is no such row, or more than one; the sentence lists the choices.
+    """
+    of_table = rows(paper, table)
+    of_row = [figure for figure in of_table if figure.row == row]
+    if not of_row:
+        raise InputError(f"{paper}, {table} has no row '{row}'; its rows are {_names('row', of_table)}.")
+    found = [figure for figure in of_row if dataset in (None, figure.dataset)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        there = _names("dataset", of_row)
+        raise InputError(f"{paper}, {table}, {row} has no figure for '{dataset}', only {there}.")
+    raise InputError(f"{paper}, {table}, {row} has one figure a dataset; name one of {_names('dataset', found)}.")
+
+
+def comparison(lines: Iterable[tuple[Figure, Measured | str]]) -> str:
+    """A Markdown table: the paper's figures, each beside what we measured and on which data.
+
+    Args:
+      lines: for each figure our runs, or a text such as `"not run: needs the 7.7 GB feature files"`.
+
+    Returns:
+      Text that ends with a line break. Ours is the mean over the seeds, +- their sample standard deviation.
+    """
+    table = [("row", "metric", "paper", "paper's data", "ours", "our data")]
+    for figure, ours in lines:
+        text, data = (ours, "") if isinstance(ours, str) else (mean_text(ours.values, figure.value), ours.data)
+        table.append((figure.row, figure.metric, figure.value, figure.dataset, text, data))
+    return markdown(table)
+
+
+def markdown(table: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of texts, the first line its headings; it ends with a line break."""
+    table = [tuple(cell.replace("|", "\\|") for cell in line) for line in table]
+    # Columns of one width, so that the table is legible in a terminal too.
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    table.insert(1, tuple("-" * width for width in widths))
+    padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in table)
+    return "".join("| " + " | ".join(line) + " |\n" for line in padded)
+
+
+def mean_text(values: tuple[float, ...], like: str) -> str:
+    """`"71.3 +- 0.8 (3 seeds)"`, with as many decimals as the paper prints."""
+    decimals = len(like.partition(".")[2]) if like.replace(".", "", 1).isdigit() else 1
+    mean = f"{statistics.fmean(values):.{decimals}f}"
+    if len(values) == 1:
+        return f"{mean} (1 seed)"
+    return f"{mean} +- {statistics.stdev(values):.{decimals}f} ({len(values)} seeds)"
+
+
+def _names(field: str, figures: Iterable[Figure]) -> str:
+    return ", ".join(dict.fromkeys(getattr(figure, field) for figure in figures))

@@ -1,0 +1,1 @@
+"""Training runs: settings, experiments, the state that survives a kill, saved models."""

@@ -1,0 +1,170 @@
+"""The state of a training run, saved so that a killed run goes on to the numbers of an uninterrupted one."""
+
+import dataclasses
+import json
+import math
+import zipfile
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import tqdm
+
+from avpipeline.errors import InputError
+from avpipeline.files import atomic_path
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a training run is.
+
+    Attributes:
+      epoch: epochs finished.
+      best_score, best_epoch: best validation score so far and the epoch (from 1) it was reached in.
+      history: one dict an epoch: "epoch", the losses and metrics, validation's where it took place.
+      callbacks: what each callback with a state of its own said of it.
+    """
+
+    epoch: int = 0
+    best_score: float = -math.inf
+    best_epoch: int = 0
+    history: list[dict] = dataclasses.field(default_factory=list)
+    callbacks: list[dict] = dataclasses.field(default_factory=list)
+
+    def is_stopped(self, patience: int | None) -> bool:
+        """Whether `patience` epochs have passed since the best one."""
+        return patience is not None and self.epoch - self.best_epoch >= patience
+
+    def columns(self) -> dict[str, list[float]]:
+        """The history by name; NaN where an epoch has no such value."""
+        return {name: column.tolist() for name, column in pd.DataFrame(self.history).items()}
+
+
+class KeepState(keras.callbacks.Callback):
+    """Keeps the best weights and, at each validation, everything that is needed to go on.
+
+    The state is that of every variable of the model (weights, moving statistics, random seeds) and of the
+    optimizer (moments, step counts, learning rate), and what other callbacks hand out. Batches are a function of
+    seed and epoch, so nothing else is needed. Also writes log.csv beside the state, and shows a bar with the time
+    left.
+
+    Args:
+      path: the state file (.npz).
+      progress: where the run stands; updated in place.
+      metric: the name in the epoch's logs to select on; higher is better, the first of equals is kept.
+      save_best: stores the current weights.
+      others: the callbacks whose state is kept too, as far as they have one.
+      patience, min_improvement: early stopping; see `avpipeline.training.runs.Experiment`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        progress: Progress,
+        *,
+        metric: str,
+        save_best: Callable[[], object],
+        others: Sequence[keras.callbacks.Callback] = (),
+        patience: int | None = None,
+        min_improvement: float = 0.0,
+    ):
+        super().__init__()
+        self.path, self.progress, self.metric, self.save_best = Path(path), progress, metric, save_best
+        self.others, self.patience, self.min_improvement = others, patience, min_improvement
+        self._bar = None
+
+    def on_train_begin(self, logs=None):
+        epochs, done = self.params["epochs"], self.progress.epoch
+        self._bar = tqdm.tqdm(total=epochs, initial=done, unit="epoch", desc="training")
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = {name: float(value) for name, value in (logs or {}).items()}
+        if not math.isfinite(logs["loss"]):
+            raise InputError(
+                f"{self.path.parent}: the loss became {logs['loss']} in epoch {epoch + 1}; "
+                "lower --learning-rate and check the features with python -m avpipeline.validate."
+            )
+        progress = self.progress
+        progress.epoch = epoch + 1
+        progress.history.append({"epoch": epoch + 1, **logs})
+        self._bar.update()
+        shown = [name for name in ("loss", self.metric) if name in logs]
+        self._bar.set_postfix({name: f"{logs[name]:.4f}" for name in shown})
+        if self.metric not in logs:
+            return
+        if logs[self.metric] > progress.best_score + self.min_improvement:
+            progress.best_score, progress.best_epoch = logs[self.metric], epoch + 1
+            self.save_best()
+        # The best weights first: a kill in between trains the same epochs again and finds the same best.
+        progress.callbacks = [callback.get_state() for callback in _stateful(self.others)]
+        save_state(self.model, progress, self.path)
+        with atomic_path(self.path.with_name("log.csv")) as temporary:
+            pd.DataFrame(progress.history).to_csv(temporary, index=False)
+        if progress.is_stopped(self.patience):
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        self._bar.close()
+
+
+class Score(keras.callbacks.Callback):
+    """Adds one figure to the logs of some epochs; stands before the callbacks that read it.
+
+    Args:
+      name: of the figure in the logs.
+      measure: the model -> the figure.
+      epochs: after which epochs, from 1.
+    """
+
+    def __init__(self, name: str, measure: Callable[[keras.Model], float], epochs: Collection[int]):
+        super().__init__()
+        self.name, self.measure, self.epochs = name, measure, epochs
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch + 1 in self.epochs:
+            logs[self.name] = self.measure(self.model)
+
+
+def _stateful(callbacks: Sequence[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:
+    return [callback for callback in callbacks if hasattr(callback, "get_state")]
+
+
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    return [*model.variables, *model.optimizer.variables]
+
+
+def save_state(model: keras.Model, progress: Progress, path) -> None:
+    """Writes all variables of the model and its optimizer, and the progress, to one .npz file."""
+    arrays = {f"variable_{index}": np.asarray(variable) for index, variable in enumerate(_variables(model))}
+    with atomic_path(path) as temporary:
+        np.savez(temporary, progress=json.dumps(dataclasses.asdict(progress)), **arrays)
+
+
+def restore_state(model: keras.Model, path, callbacks: Sequence[keras.callbacks.Callback] = ()) -> Progress:
+    """Puts a saved state into a compiled, built model and the callbacks; a fresh Progress where there is no state.
+
+    Raises:
+      InputError: the file is broken or belongs to another model.
+    """
+    path = Path(path)
+    if not path.exists():
+        return Progress()
+    variables = _variables(model)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = [file[f"variable_{index}"] for index in range(len(file.files) - 1)]
+            progress = Progress(**json.loads(str(file["progress"])))
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: the saved state is damaged; remove it to train this seed anew.") from error
+    if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
+        raise InputError(f"{path}: the saved state is of another model; remove it to train this seed anew.")
+    stateful = _stateful(callbacks)
+    if len(progress.callbacks) != len(stateful):
+        raise InputError(f"{path}: the saved state is of another schedule; remove it to train this seed anew.")
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+    for callback, values in zip(stateful, progress.callbacks, strict=True):
+        callback.set_state(values)
+    return progress

@@ -1,0 +1,209 @@
+"""`python -m avpipeline.youtube8m`: check shards, store standard deviations, write shards from features."""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tyro
+from tqdm import tqdm
+
+from avpipeline.checks.youtube8m import check_shards
+from avpipeline.cli import run
+from avpipeline.datasets.listings import Row, class_number, numbered, read_table, require_unique
+from avpipeline.datasets.own_clips import BETWEEN_LABELS
+from avpipeline.datasets.youtube8m.files import CorruptRecords, list_shards
+from avpipeline.datasets.youtube8m.reading import summaries
+from avpipeline.datasets.youtube8m.records import encode_video
+from avpipeline.datasets.youtube8m.splits import VOCABULARY_FILE, read_vocabulary, write_vocabulary
+from avpipeline.datasets.youtube8m.writing import (
+    DESCRIPTION_FILE,
+    FeatureVideos,
+    description_of,
+    read_description,
+    record_writer,
+    write_description,
+    write_shards,
+)
+from avpipeline.errors import InputError
+from avpipeline.features.store import FeatureShards
+from avpipeline.files import make_folder
+from avpipeline.validate import verdict
+
+# Split in a CSV of labels -> how YouTube-8M calls its files.
+_FILE_NAMES = {"train": "train", "val": "validate", "test": "test"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """Counts the videos of shards and reads every record: what there is, and what cannot be used."""
+
+    shards: tyro.conf.Positional[tuple[str, ...]]
+    """Files or patterns in quotes, e.g. "yt8m/train*.tfrecord"."""
+    num_classes: int | None = None
+    """Labels have to be below this: 3862 for YouTube-8M of 2018, 4716 for that of 2017. [default: any]"""
+    values: bool = True
+    """Read every record; without it they are counted, which takes a moment."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Std:
+    """Stores mean and standard deviation of frame-level shards as video-level shards, one file a file."""
+
+    shards: tyro.conf.Positional[tuple[str, ...]]
+    """Frame-level files or patterns in quotes, e.g. "yt8m/frame/train*.tfrecord"."""
+    out: Path
+    """Folder for files of the same names; those that are there already are kept, so a run can be continued."""
+    skip_corrupt: bool = False
+    """Leave out records that are damaged, and say how many; otherwise the first of them ends the run."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Write:
+    """Writes extracted features and a CSV of labels as shards.
+
+    The CSV has the columns `id` (the media file's name without ending), `labels` (names or numbers, joined by ";")
+    and, if you like, `split` (train, val or test): that of the dataset "csv" does.
+    """
+
+    features: tyro.conf.Positional[Path]
+    """Folder of extracted features (python -m avpipeline.extract)."""
+    labels: tyro.conf.Positional[Path]
+    """CSV file of labels."""
+    out: Path
+    """Folder for the shards, and a vocabulary.csv where none is given."""
+    vocabulary: Path | None = None
+    """CSV file with the columns Index and Name. [default: the names in --labels, sorted]"""
+    level: Literal["frame", "video"] = "frame"
+    """Every second as a frame, or mean and standard deviation of each video."""
+    shards: int = 1
+    """Files a split."""
+    scale: bool = True
+    """Multiply each modality so that its largest number becomes 2: a frame's bytes reach from -2 to 2. Without it,
+    what is outside is cut off: for features that are made for it, as vggish:embedding_pca_quantized."""
+
+
+def main(command: Check | Std | Write) -> int:
+    """Record files of YouTube-8M: checks them, stores standard-deviation features, writes your own."""
+    return {Check: check, Std: store_std, Write: write}[type(command)](command)
+
+
+def check(command: Check) -> int:
+    """Prints findings; exit status 0 when nothing is wrong, else 2."""
+    findings = []
+    for pattern in command.shards:
+        paths = list_shards(pattern)
+        for finding in check_shards(pattern, paths, num_classes=command.num_classes, values=command.values):
+            print(f"  {finding.kind:<8}{finding.about}: {finding.text}", flush=True)
+            findings.append(finding)
+    print(verdict(findings))
+    return 2 if any(finding.kind == "wrong" for finding in findings) else 0
+
+
+def store_std(command: Std) -> int:
+    """Writes one video-level shard for each frame-level one."""
+    paths = list_shards(command.shards)
+    targets = {path: command.out / Path(path).name for path in paths}
+    if len(set(targets.values())) < len(paths):
+        raise InputError(
+            f"{command.out}: two of the shards have the same name; store them in folders of their own."
+        )
+    own = [
+        path for path, target in targets.items() if target.exists() and Path(path).absolute() == target.absolute()
+    ]
+    if own:
+        raise InputError(f"{own[0]}: would be written over by its own result; choose another --out.")
+    make_folder(command.out)
+    _take_over_description(paths, command.out)
+    corrupt = CorruptRecords()
+    todo = [path for path in paths if not targets[path].exists()]
+    made = summaries(todo, skip_corrupt=command.skip_corrupt, corrupt=corrupt) if todo else ()
+    videos = 0
+    for path, group in itertools.groupby(
+        tqdm(made, desc="standard deviations", unit="video"), lambda each: each[0]
+    ):
+        with record_writer(targets[path]) as add:
+            for _, name, labels, summary in group:
+                add(encode_video(name, labels, summary))
+                videos += 1
+    print(
+        f"{videos} videos in {len(todo)} files written into {command.out}; {len(paths) - len(todo)} files were there"
+    )
+    print(corrupt.text())
+    return 0
+
+
+def _take_over_description(paths: Sequence[str], out: Path) -> None:
+    """What the frames are holds for their means, too; YouTube-8M's own files say nothing of themselves."""
+    folders = {Path(path).parent for path in paths}
+    described = [read_description(folder) for folder in sorted(folders) if (folder / DESCRIPTION_FILE).exists()]
+    if described and (len(described) < len(folders) or any(each != described[0] for each in described)):
+        raise InputError(f"{out}: the shards hold different features; store each folder's in a folder of its own.")
+    if described:
+        write_description(out, described[0])
+
+
+def write(command: Write) -> int:
+    """Writes the shards, the vocabulary and what the features are."""
+    rows = read_labels(command.labels)
+    names = read_vocabulary(command.vocabulary) if command.vocabulary else _own_names(rows)
+    labels = {row["id"]: _class_numbers(row, names, command.vocabulary or command.labels) for row in rows}
+    features = FeatureShards(command.features)
+    if any(command.out.glob("*.tfrecord")):
+        raise InputError(
+            f"{command.out}: already holds shards, which would be mixed with these; choose another --out."
+        )
+    description = description_of(features, scale=command.scale)
+    splits = {}
+    for split in _FILE_NAMES:
+        chosen = {row["id"]: labels[row["id"]] for row in rows if _split(row) == split}
+        if chosen:
+            splits[split] = FeatureVideos(features, chosen, description)
+    make_folder(command.out)
+    for split, videos in splits.items():
+        written = write_shards(command.out, _FILE_NAMES[split], videos, shards=command.shards, level=command.level)
+        print(f"{split}: {len(videos)} videos in {len(written)} files")
+    write_description(command.out, description)
+    train = [label for row in rows if _split(row) == "train" for label in labels[row["id"]]]
+    counts = np.bincount(train, minlength=len(names)).tolist()
+    write_vocabulary(command.out / VOCABULARY_FILE, names, counts)
+    print(f"{len(names)} classes, shards and {VOCABULARY_FILE} are in {command.out}")
+    return 0
+
+
+def read_labels(path: Path) -> list[Row]:
+    """The rows of a CSV of labels, with the columns id, labels and, optionally, split.
+
+    Raises:
+      InputError: no such file, no such columns, an id twice, an unknown split.
+    """
+    rows = read_table(path, ("id", "labels"), heading=True)
+    require_unique(rows, lambda row: row["id"])
+    for row in rows:
+        if _split(row) not in _FILE_NAMES:
+            raise row.error(f"has the split '{_split(row)}', which is none of {', '.join(_FILE_NAMES)}")
+    return rows
+
+
+def _split(row: Row) -> str:
+    return row.fields.get("split") or "train"
+
+
+def _labels(row: Row) -> list[str]:
+    return [label.strip() for label in row["labels"].split(BETWEEN_LABELS) if label.strip()]
+
+
+def _own_names(rows: Sequence[Row]) -> tuple[str, ...]:
+    return tuple(sorted({label for row in rows for label in _labels(row)}))
+
+
+def _class_numbers(row: Row, names: Sequence[str], of: Path) -> list[int]:
+    """Class numbers of a row's labels, given by name or, where no class has that name, by number."""
+    numbers = numbered(str(number) for number in range(len(names))) | numbered(names)
+    return sorted({class_number(row, label, numbers, str(of)) for label in _labels(row)})
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, prog="python -m avpipeline.youtube8m"))

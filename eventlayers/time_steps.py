@@ -1,0 +1,253 @@
+"""Features of every moment (tenth of a second) of 10 s clips, from frozen backbones: the event layers' fast mode.
+
+`moment_backbones` gives the networks, `moment_inputs` the inputs of a Split, made once and kept in the cache, and
+`moments_of` the features of one file with the maps.
+"""
+
+import concurrent.futures
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from avpipeline.datasets.base import Source
+from avpipeline.errors import InputError
+from avpipeline.features import mc3
+from avpipeline.features.info import FeatureInfo
+from avpipeline.features.logmel import EventLogMel
+from avpipeline.features.weights import fill_seeded, find_weights, search_folders, weights_hash
+from avpipeline.media import SAMPLE_RATE
+from eventlayers import small_backbones
+from eventlayers.audio_network import CHANNELS, build_audio_network
+from eventlayers.clips import (
+    MOMENTS,
+    SECONDS,
+    FrameFormat,
+    StoredRows,
+    onset_inputs,
+    onset_moments,
+    padded_moments,
+    read_clip_frames,
+    read_clip_sound,
+    rows_folder,
+    store_array,
+    stored_onsets,
+)
+
+Name = Literal["published", "small"]
+# Name of a backbone's features, by set and modality.
+_EXTRACTORS = {
+    "published": {"visual": "mc3_18", "audio": "event_audio_network"},
+    "small": {"visual": "small_event_visual", "audio": "small_event_audio"},
+}
+_VARIANT = "moments"
+# Names under which weights are recorded.
+_RANDOM, _GIVEN = "none", "trained"
+# Clips decoded ahead of the networks; 4.4 MB each.
+_READY_CLIPS = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class MomentBackbones:
+    """Two frozen networks and the format of the frames they take.
+
+    Attributes:
+      frames: format of the frames.
+      visual: RGB frames from 0 to 255 `(batch, 100, size, size, 3)` -> "features" z^V `(batch, 100, 512)` and "maps",
+        the last activation `(batch, 100, height, width, 512)` that z^V is the mean of.
+      audio: sound `(batch, 160000)` -> z^A `(batch, 100, 512)`.
+      features: modality -> what z is.
+    """
+
+    frames: FrameFormat
+    visual: keras.Model
+    audio: keras.Model
+    features: Mapping[str, FeatureInfo]
+
+
+def moment_backbones(
+    name: Name = "published", visual_weights="default", audio_weights=None, *, weights_dir=None
+) -> MomentBackbones:
+    """A set of backbones.
+
+    Args:
+      name: "published", MC3-18 and the paper's audio network, or "small", the small seeded networks.
+      visual_weights: of MC3-18: "default" (Kinetics-400, looked for and then fetched), "none" (seeded random), a
+        torchvision checkpoint, or a trained network: a model from normalised frames to "features" and "maps".
+        Of the small network only a trained one makes a difference.
+      audio_weights: None (seeded random: the paper's audio network is trained on the target data, nobody publishes
+        weights for it) or a trained network: a model from log-mel spectrograms to z^A.
+      weights_dir: folder in which the default weights are looked for first.
+
+    Raises:
+      InputError: weights are missing, damaged or another network's.
+    """
+    visual_network, visual_label = _visual(name, visual_weights, weights_dir)
+    audio_network, audio_label = _audio(name, audio_weights)
+    frames = FrameFormat() if name == "published" else FrameFormat(small_backbones.FRAME_SIZE, None)
+
+    clip = keras.Input((MOMENTS, frames.size, frames.size, 3), name="visual")
+    scaled = mc3.frame_scaling()(clip) if name == "published" else clip
+    visual = keras.Model(clip, visual_network(scaled), name="visual")
+    waveform = keras.Input((SECONDS * SAMPLE_RATE,), name="audio")
+    audio = keras.Model(waveform, audio_network(EventLogMel()(waveform)), name="audio")
+    labels = {"visual": (visual_label, visual_network), "audio": (audio_label, audio_network)}
+    features = {
+        modality: FeatureInfo(_EXTRACTORS[name][modality], _VARIANT, label, weights_hash(network), (CHANNELS,))
+        for modality, (label, network) in labels.items()
+    }
+    return MomentBackbones(frames, visual, audio, features)
+
+
+def moment_backbones_for(features: Mapping[str, FeatureInfo], *, weights_dir=None) -> MomentBackbones:
+    """The backbones that made exactly `features` (of one modality or both).
+
+    Raises:
+      InputError: features of no set of backbones, or of weights that are not found.
+    """
+    name = _set_of(features)
+    if any(info.weights == _GIVEN for info in features.values()):
+        raise InputError(
+            f"{name} backbones: were trained networks, which are only in the model that they were trained in; "
+            "predict with that model."
+        )
+    weights = features["visual"].weights if "visual" in features else "none"
+    backbones = moment_backbones(name, _findable(weights, weights_dir), weights_dir=weights_dir)
+    for modality, info in features.items():
+        difference = info.difference(backbones.features[modality])
+        if difference:
+            raise InputError(
+                f"{info.label}: the weights '{info.weights}' found here are not those that made the features "
+                f"({difference}); put the right file into the folder of weights."
+            )
+    return backbones
+
+
+def moment_inputs(
+    paths: Sequence, backbones: MomentBackbones, *, starts: Sequence[float] | None = None
+) -> dict[str, Source]:
+    """The inputs of a Split: `visual` and `audio` `(100, 512)`, zeros where a file has no such stream; onsets.
+
+    What is not in the cache yet is made now, a clip at a time. `onsets` and `onset_mask` are those of
+    `eventlayers.clips.clip_inputs`; the other arguments too.
+
+    Raises:
+      InputError: a file is missing or no media file.
+    """
+    paths, starts = list(map(Path, paths)), [0.0] * len(paths) if starts is None else list(starts)
+    rows = {modality: _stored(modality, paths, starts, backbones) for modality in ("visual", "audio")}
+    _make_missing(rows, backbones)
+    return {**rows, **onset_inputs(paths, starts)}
+
+
+def moments_of(path, backbones: MomentBackbones, *, start: float = 0.0) -> dict[str, np.ndarray]:
+    """One file's `visual`, `audio` `(100, 512)`, `maps` `(100, height, width, 512)`, `onsets` and `onset_mask`.
+
+    Of a stream that the file has not, all is zero.
+    """
+    streams = _Streams.read(path, start, backbones.frames)
+    moments, mask = padded_moments(onset_moments(stored_onsets(path, start)))
+    return {**streams.seen(backbones), **streams.heard(backbones), "onsets": moments, "onset_mask": mask}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Streams:
+    """A decoded clip; None for a stream that its file has not."""
+
+    frames: np.ndarray | None
+    sound: np.ndarray | None
+
+    @classmethod
+    def read(cls, path, start: float, frames: FrameFormat) -> "_Streams":
+        return cls(read_clip_frames(path, start, frames), read_clip_sound(path, start))
+
+    def seen(self, backbones: MomentBackbones) -> dict[str, np.ndarray]:
+        if self.frames is None:
+            shapes = {name: output.shape[1:] for name, output in backbones.visual.output.items()}
+            return {"visual": np.zeros(shapes["features"], np.float32), "maps": np.zeros(shapes["maps"], np.float32)}
+        seen = backbones.visual(self.frames[np.newaxis], training=False)
+        return {"visual": np.asarray(seen["features"][0]), "maps": np.asarray(seen["maps"][0])}
+
+    def heard(self, backbones: MomentBackbones) -> dict[str, np.ndarray]:
+        if self.sound is None:
+            return {"audio": np.zeros(backbones.audio.output.shape[1:], np.float32)}
+        return {"audio": np.asarray(backbones.audio(self.sound[np.newaxis], training=False)[0])}
+
+
+def _stored(modality: str, paths, starts, backbones: MomentBackbones) -> StoredRows:
+    kind = {"rows": f"moments-{modality}", "features": backbones.features[modality].to_json()}
+    if modality == "visual":
+        kind |= {"frames": dataclasses.asdict(backbones.frames)}
+
+    def make(row: int) -> np.ndarray:
+        streams = _Streams.read(paths[row], starts[row], backbones.frames)
+        return (streams.seen(backbones) | streams.heard(backbones))[modality]
+
+    return StoredRows(paths, starts, (MOMENTS, CHANNELS), np.float32, rows_folder(kind), make)
+
+
+def _make_missing(stored: Mapping[str, StoredRows], backbones: MomentBackbones) -> None:
+    """Makes the rows that are not there, a clip at a time, while the next ones are decoded."""
+    source = stored["visual"]
+    missing = [row for row in range(len(source)) if not all(rows.place(row).exists() for rows in stored.values())]
+    if not missing:
+        return
+
+    def decode(row: int) -> _Streams:
+        return _Streams.read(source.paths[row], source.starts[row], backbones.frames)
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(decode, row) for row in missing[:_READY_CLIPS]]
+        for index, row in enumerate(tqdm(missing, desc="features of moments", unit="clip")):
+            if index + _READY_CLIPS < len(missing):
+                waiting.append(pool.submit(decode, missing[index + _READY_CLIPS]))
+            streams = waiting.pop(0).result()
+            made = streams.seen(backbones) | streams.heard(backbones)
+            for modality, rows in stored.items():
+                store_array(rows.place(row), made[modality])
+
+
+def _findable(weights: str, weights_dir):
+    """What `moment_backbones` takes for the name under which MC3-18's weights are recorded."""
+    if weights in (_RANDOM, mc3.PRETRAINED):
+        return {_RANDOM: "none", mc3.PRETRAINED: "default"}[weights]
+    path = find_weights([weights], weights_dir)
+    if path is None:
+        folders = ", ".join(map(str, search_folders(weights_dir)))
+        raise InputError(f"{weights}: MC3-18's weight file of these features is not in {folders}; put it there.")
+    return path
+
+
+def _set_of(features: Mapping[str, FeatureInfo]) -> Name:
+    for name, extractors in _EXTRACTORS.items():
+        if all(info.extractor == extractors.get(modality) for modality, info in features.items()):
+            return name
+    labels = " and ".join(info.label for info in features.values())
+    raise InputError(f"{labels}: no backbones of moments make these features; take those of {__name__}.")
+
+
+def _visual(name: Name, weights, weights_dir) -> tuple[keras.Model, str]:
+    if isinstance(weights, keras.Model):
+        return weights, _GIVEN
+    if name == "small":
+        return small_backbones.build_small_event_visual(), _RANDOM
+    if weights == "none":
+        network = mc3.build_mc3_18()
+        fill_seeded(network, 0)
+    else:
+        network = mc3.build_mc3_18(weights, weights_dir=weights_dir)
+    return network, mc3.weights_label("mc3_18", weights)
+
+
+def _audio(name: Name, weights) -> tuple[keras.Model, str]:
+    if isinstance(weights, keras.Model):
+        return weights, _GIVEN
+    if name == "small":
+        return small_backbones.build_small_event_audio(), _RANDOM
+    network = build_audio_network()
+    fill_seeded(network, 0)
+    return network, _RANDOM

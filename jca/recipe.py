@@ -1,0 +1,72 @@
+"""How the models of the paper are trained."""
+
+import keras
+
+from avpipeline.metrics import SegmentAccuracy
+from avpipeline.nn.losses import MultiLabelSoftMargin
+from avpipeline.nn.optimizers import Adam
+from jca.config import TrainConfig, train_config
+
+_LOSSES = {"soft_margin": MultiLabelSoftMargin, "cross_entropy": keras.losses.CategoricalCrossentropy}
+# Changes of the learning rate smaller than this are left out, as torch does.
+_SMALLEST_CHANGE = 1e-8
+
+
+def compile_model(model: keras.Model, config: TrainConfig | None = None) -> keras.Model:
+    """Compiles `model` with the paper's loss, optimizer and metric, and returns it.
+
+    The schedule of the learning rate is a callback, `PlateauSchedule`.
+
+    Args:
+      model: output `(batch, segments, classes)` probabilities.
+      config: the recipe; None is that of the authors' code for JCA.
+    """
+    config = config or train_config()
+    optimizer = Adam(config.learning_rate, epsilon=config.epsilon, epsilon_form=config.epsilon_form)
+    # XLA does not help on a CPU, and Keras's "auto" would choose it.
+    model.compile(optimizer, _LOSSES[config.loss](), metrics=[SegmentAccuracy()], jit_compile=False)
+    # Here and not in the first step, whose graph would hold the creation of each of its variables.
+    optimizer.build(model.trainable_variables)
+    return model
+
+
+def callbacks(config: TrainConfig) -> list[keras.callbacks.Callback]:
+    """A training run's own callbacks, with their state at the start."""
+    return [PlateauSchedule(config.plateau_factor, config.plateau_patience, config.plateau_threshold)]
+
+
+class PlateauSchedule(keras.callbacks.Callback):
+    """Multiplies the learning rate by `factor` where the mean training loss has stopped to fall.
+
+    torch's ReduceLROnPlateau: an epoch is better if its loss is below best * (1 - threshold); after more than
+    `patience` epochs in a row that are not better, the rate is reduced and the count begins anew.
+
+    Args:
+      factor, patience, threshold: see `TrainConfig`.
+    """
+
+    def __init__(self, factor: float = 0.5, patience: int = 10, threshold: float = 1e-4):
+        super().__init__()
+        self.factor, self.patience, self.threshold = factor, patience, threshold
+        self.best: float | None = None
+        self.waited = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        loss = float(logs["loss"])
+        if self.best is None or loss < self.best * (1 - self.threshold):
+            self.best, self.waited = loss, 0
+        else:
+            self.waited += 1
+        if self.waited > self.patience:
+            self.waited = 0
+            rate = float(self.model.optimizer.learning_rate)
+            if rate * (1 - self.factor) > _SMALLEST_CHANGE:
+                self.model.optimizer.learning_rate = rate * self.factor
+
+    def get_state(self) -> dict:
+        """What decides the next epochs; the learning rate itself is a variable of the optimizer."""
+        return {"best": self.best, "waited": self.waited}
+
+    def set_state(self, values: dict) -> None:
+        """The reverse of `get_state`."""
+        self.best, self.waited = values["best"], values["waited"]

@@ -1,0 +1,75 @@
+"""What is exported computes what the network computes, and is as large as its weights."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import attendfusion
+from attendfusion import export
+from avpipeline.cli import run
+from avpipeline.features.info import FeatureInfo
+from avpipeline.training.saved import ModelInfo, save_model
+
+SMALL = {"width": 32, "num_classes": 5, "audio_channels": 4, "visual_channels": 6}
+
+
+def save(path, name, tokens="mean_std"):
+    keras.utils.set_random_seed(1)
+    model = attendfusion.build_model(name, **SMALL, tokens=tokens)
+    features = {"audio": FeatureInfo("vggish", "embedding", "none", "", (4,))}
+    save_model(model, path, ModelInfo("attendfusion", name, "paper", tuple("abcde"), features, "synthetic"))
+    return model
+
+
+def command(folder):
+    words = ["--weights", str(folder / "model.keras"), "--out", str(folder / "out")]
+    return run(export.main, prog="python -m attendfusion.export", argv=words)
+
+
+@pytest.mark.parametrize(("name", "tokens"), [("fcrgn_late", "mean_std"), ("attend_fusion_audio", "frames")])
+def test_both_forms_agree_with_the_network(tmp_path, capsys, name, tokens):
+    model = save(tmp_path / "model.keras", name, tokens)
+    assert command(tmp_path) == 0
+    said = capsys.readouterr().out
+    files = json.loads((tmp_path / "out" / "export.json").read_text())["files"]
+    weights = 4 * model.count_params()
+    for path, call in (("saved_model", export.saved_model), ("model.tflite", export.tflite)):
+        found = files[path]
+        assert found["bytes"] == export.size_of(tmp_path / "out" / path) and f"{found['bytes'] / 1e6:.2f} MB" in said
+        assert found["largest_difference"] <= export.TOLERANCE
+        # Another number of videos than were checked on.
+        inputs = export.example_inputs(model, videos=2)
+        np.testing.assert_allclose(call(tmp_path / "out" / path)(inputs), model(inputs), atol=export.TOLERANCE)
+    assert weights < files["model.tflite"]["bytes"] < weights + 100_000
+    variables = sum(path.stat().st_size for path in (tmp_path / "out" / "saved_model").rglob("*.data*"))
+    assert weights <= variables < weights + 50_000
+
+
+def test_what_computes_something_else_is_refused():
+    model = attendfusion.build_model("fc_early", **SMALL)
+    wrong = lambda inputs: np.asarray(model(inputs)) + 1e-3  # noqa: E731
+    with pytest.raises(ValueError, match="gives other probabilities"):
+        export.largest_difference(model, wrong)
+
+
+def test_a_folder_that_is_there_is_kept(tmp_path, capsys):
+    save(tmp_path / "model.keras", "fc_early")
+    (tmp_path / "out").mkdir()
+    assert command(tmp_path) == 2
+    assert "out: is there already" in capsys.readouterr().err
+    assert not any((tmp_path / "out").iterdir())
+
+
+def test_what_cannot_be_converted_leaves_nothing_behind(tmp_path, monkeypatch):
+    save(tmp_path / "model.keras", "fc_early")
+
+    def fail(exported, path):
+        raise tf.errors.InternalError(None, None, "no")
+
+    monkeypatch.setattr(export, "write_tflite", fail)
+    with pytest.raises(tf.errors.InternalError):
+        command(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]

@@ -1,0 +1,166 @@
+"""Every row's network: the paper's counts, the forward pass in NumPy, tokens, training steps, round trips."""
+
+import dataclasses
+import functools
+
+import keras
+import numpy as np
+import pytest
+
+import attendfusion
+from attendfusion import sizes
+from attendfusion.config import PINNED_DOWN
+from attendfusion.rows import ROWS, row_of
+from avpipeline.results import papers
+from tests.helpers.layer_checks import check_round_trip
+from tests.reference.attendfusion import Network, forward
+
+SMALL = {"width": 8, "num_classes": 5, "audio_channels": 4, "visual_channels": 6}
+VIDEOS = 3
+
+
+@functools.cache
+def small(name, tokens="mean_std"):
+    keras.utils.set_random_seed(3)
+    return attendfusion.build_model(name, **SMALL, tokens=tokens)
+
+
+def inputs(model, tokens=2, seed=0):
+    rng = np.random.default_rng(seed)
+    features = {
+        "audio": rng.standard_normal((VIDEOS, tokens, 4)).astype("float32"),
+        "visual": rng.standard_normal((VIDEOS, tokens, 6)).astype("float32"),
+    }
+    return {name: features[name] for name in model.input if name in features}
+
+
+@pytest.mark.parametrize("name", attendfusion.MODELS)
+def test_forward_pass_is_that_of_numpy_and_survives_a_file(name, tmp_path):
+    model = small(name)
+    # Biases and normalisation weights of their own, so that each of them counts.
+    rng = np.random.default_rng(4)
+    model.set_weights([w + 0.3 * rng.standard_normal(w.shape).astype("float32") for w in model.get_weights()])
+    features = inputs(model)
+    ours = np.asarray(model(features))
+    assert ours.shape == (VIDEOS, 5)
+    for video in range(VIDEOS):
+        audio, visual = (features.get(name, np.zeros((VIDEOS, 2, 1)))[video] for name in ("audio", "visual"))
+        np.testing.assert_allclose(ours[video], forward(Network(model), name, audio, visual), atol=1e-5)
+    check_round_trip(model, features, tmp_path)
+
+
+@pytest.mark.parametrize("name", attendfusion.MODELS)
+def test_count_from_shapes_is_that_of_the_built_model(name):
+    model = small(name)
+    assert attendfusion.count_parameters(name, **SMALL) == model.count_params()
+
+
+@pytest.mark.parametrize("name", ["fcrgn_late", "self_cross_fcrn"])
+def test_shapes_at_another_width(name):
+    wider = {**SMALL, "width": 12}
+    shapes = sizes.weight_shapes(attendfusion.model_config(name, **wider))
+    assert shapes == {weight.path: tuple(weight.shape) for weight in attendfusion.build_model(name, **wider).weights}
+
+
+def test_the_count_knows_other_sizes_of_attention_and_refuses_halves():
+    built = attendfusion.build_model("attend_fusion", **SMALL, attention_units=3)
+    assert attendfusion.count_parameters("attend_fusion", **SMALL, attention_units=3) == built.count_params()
+    with pytest.raises(ValueError, match="the width 7 is odd"):
+        attendfusion.count_parameters("attend_fusion", **{**SMALL, "width": 7})
+
+
+def test_every_row_of_the_paper_has_a_network_of_its_own():
+    rows = {(figure.table, figure.row) for figure in papers.rows("attendfusion")}
+    assert rows == set(ROWS) and len(rows) == 18
+    assert set(ROWS.values()) == set(attendfusion.MODELS)
+    assert len({attendfusion.model_config(name) for name in attendfusion.MODELS}) == 18
+    assert row_of("self_cross_fcrn") == ("Table 1", "Self-Attended Cross-Modal FCRN Network")
+    others = set(attendfusion.MODELS) - set(PINNED_DOWN)
+    assert others == {"fc_attention", "residual_attention_early", "residual_attention_late", "av_attention",
+                      "self_cross", "self_cross_fcrn"}  # fmt: skip
+
+
+def test_rows_of_one_size_compute_different_things():
+    """FC Late and FCRN Late, and the two rows of 172 million, have the same weights and other wiring."""
+    for first, second in (("fc_late", "fcrn_late"), ("self_cross", "self_cross_fcrn")):
+        one, other = small(first), small(second)
+        shapes = sorted(tuple(weight.shape) for weight in one.weights)
+        assert shapes == sorted(tuple(weight.shape) for weight in other.weights)
+        other.set_weights(one.get_weights())
+        features = inputs(one)
+        assert np.abs(np.asarray(one(features)) - np.asarray(other(features))).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["fcrgn_late", "residual_attention_early", "self_cross"])
+def test_a_step_moves_every_weight(name):
+    """The other rows train a step in the tables' test; these three have every kind of block.
+
+    Attention after attention without a skip makes a video's tokens alike, so that at the start of a training the
+    gradients of a stage's third queries and keys vanish; the layer's own test sees that they have one.
+    """
+    keras.utils.set_random_seed(5)
+    recipe = attendfusion.train_config(weight_decay=0, learning_rate=1e-2)
+    model = attendfusion.compile_model(attendfusion.build_model(name, **SMALL), recipe)
+    # Tracing a graph of some hundred variables takes ten times as long as the step.
+    model.run_eagerly = True
+    before = [np.array(weight) for weight in model.trainable_weights]
+    assert np.isfinite(model.train_on_batch(inputs(model), np.eye(5, dtype="float32")[:VIDEOS])).all()
+    for weight, old in zip(model.trainable_weights, before, strict=True):
+        vanishes = "attention_2/query/" in weight.path or "attention_2/key/" in weight.path
+        # A bias of the keys adds the same to all of a query's scores, so that it has no gradient anywhere.
+        if not vanishes and not weight.path.endswith("/key/bias"):
+            assert np.abs(np.asarray(weight) - old).max() > 0, weight.path
+
+
+@pytest.mark.parametrize("name", ["residual_attention_early", "self_cross", "fc_audio"])
+def test_frames_in_a_longer_batch_give_the_same(name):
+    model = small(name, "frames")
+    features = inputs(model, tokens=5)
+    alone = [np.asarray(model({**{n: x[:, :2] for n, x in features.items()}, "num_frames": np.full(VIDEOS, 2)}))]
+    padded = np.asarray(model({**features, "num_frames": np.array([2, 5, 2])}))
+    np.testing.assert_allclose(padded[[0, 2]], alone[0][[0, 2]], atol=1e-5)
+    assert np.abs(padded[1] - alone[0][1]).max() > 1e-4
+
+
+@pytest.mark.parametrize("tokens", ["mean_std", "mean", "frames"])
+def test_tokens_decide_the_inputs_and_not_the_weights(tokens):
+    model = small("attend_fusion", tokens)
+    assert model.count_params() == small("attend_fusion").count_params()
+    counts = {"mean_std": 2, "mean": 1, "frames": None}
+    assert {name: tuple(tensor.shape) for name, tensor in model.input.items() if name != "num_frames"} == {
+        "audio": (None, counts[tokens], 4),
+        "visual": (None, counts[tokens], 6),
+    }
+    assert ("num_frames" in model.input) == (tokens == "frames")
+
+
+def test_mixed_precision_gives_float32_probabilities():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = attendfusion.build_model("fcrgn_late", **SMALL)
+        output = model(inputs(model))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert output.dtype == "float32" and np.isfinite(np.asarray(output)).all()
+
+
+def test_published_widths():
+    for name in attendfusion.MODELS:
+        config = attendfusion.model_config(name)
+        assert config.width == (8000 if name.startswith("fc") and name != "fc_attention" else 2048)
+        assert (config.dropout, config.num_classes) == (0.4, 4716)
+    assert attendfusion.model_config("attend_fusion").inner == 1024
+    assert dataclasses.asdict(attendfusion.train_config())["learning_rate"] == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: attendfusion.build_model("attend"), "unknown model 'attend'; the models are fc_audio"),
+        (lambda: attendfusion.build_model("fc_audio", "code"), "there is no public code"),
+        (lambda: attendfusion.train_config("code"), "unknown preset 'code'"),
+    ],
+)
+def test_unknown_names_are_refused(call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call()

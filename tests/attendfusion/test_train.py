@@ -1,0 +1,168 @@
+"""The training command: settings, bad input, an interrupted run, an end-to-end run on few rendered clips."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import attendfusion
+from attendfusion import data, train
+from attendfusion.evaluation import predictions, recomputed
+from avpipeline import cli
+from avpipeline.datasets.rendered import RenderedSettings
+from avpipeline.datasets.youtube8m.rendered import rendered_youtube8m
+from avpipeline.datasets.youtube8m.writing import write_shards
+from avpipeline.training import runs
+from tests.helpers.attendfusion_records import records, videos, write_folder
+
+FEW = RenderedSettings(train=10, val=4, test=4)
+
+
+def command(*words):
+    argv = list(map(str, words))
+    return cli.run(train.main, prog="python -m attendfusion.train", argv=argv, defaults=train.defaults)
+
+
+@pytest.fixture
+def few_clips(monkeypatch):
+    """The rendered dataset with 10/4/4 clips."""
+
+    def source(settings, tokens):
+        return rendered_youtube8m(FEW, level="frame" if tokens == "frames" else "video")
+
+    monkeypatch.setattr(data, "_source", source)
+
+
+@pytest.mark.parametrize("tokens", ["mean_std", "frames"])
+def test_command_writes_result_weights_logs_and_predictions(few_clips, tmp_path, capsys, tokens):
+    words = ("--model", "fc_early", "--width", 8, "--epochs", 2, "--batch-size", 5, "--tokens", tokens)
+    assert command(*words, "--out", tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "FC Early Fusion" in said and "80.16" in said and "75.25" in said
+    assert "rendered test bed, 4 clips, width 8 of 8000 (smoke: 2 of 20 epochs)" in said
+
+    result = json.loads((tmp_path / "result.json").read_text())
+    (seed,) = result["seeds"]
+    assert result["smoke"] and result["reproduces"] == [["Table 1", "FC Early Fusion"]]
+    assert result["settings"]["network"]["tokens"] == tokens and result["metric"] == "gap"
+    assert seed["test"] == seed["figures"]["gap"] and 0 < seed["figures"]["threshold"] < 1
+    assert f"{100 * seed['test']:.2f} (1 seed)" in said and f"threshold of the F1 scores {'':<17}" in said
+    for name in ("best.keras", "log.csv", "curves.png", "predictions.npz"):
+        assert (tmp_path / "seed-0" / name).exists()
+    stored = recomputed(tmp_path / "seed-0" / "predictions.npz")
+    for name in ("gap", "f1", "hit_at_one", "perr", "mean_ap"):
+        np.testing.assert_allclose(stored[name], seed["figures"][name], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_folder(tmp_path_factory.mktemp("records"))
+
+
+def experiment(folder, **changes):
+    own = train.settings_for("fc_early", dataset="youtube8m")
+    own = dataclasses.replace(
+        own,
+        network=dataclasses.replace(own.network, width=8),
+        training=dataclasses.replace(own.training, epochs=4, batch_size=6, learning_rate=1e-2, **changes),
+    )
+    return train.experiment(own, records(folder))
+
+
+class Killed(Exception):
+    pass
+
+
+class KillAfter(keras.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise Killed
+
+
+def test_interrupted_run_goes_on_to_the_same_numbers(folder, tmp_path):
+    """Dropout, shuffled records and AdamW's moments included."""
+    whole = runs.run(experiment(folder), tmp_path / "whole", [1])
+    cut = dataclasses.replace(experiment(folder), callbacks=lambda: [KillAfter(2)])
+    with pytest.raises(Killed):
+        runs.run(cut, tmp_path / "cut", [1])
+    resumed = runs.run(experiment(folder), tmp_path / "cut", [1])
+    assert resumed["seeds"] == whole["seeds"]
+    scores = [np.load(tmp_path / name / "seed-1" / "predictions.npz")["top_scores"] for name in ("whole", "cut")]
+    np.testing.assert_array_equal(*scores)
+
+
+def test_a_given_threshold_is_used_and_logged(folder):
+    given, searched = experiment(folder, f1_threshold=0.3), experiment(folder)
+    model = given.build()
+    assert given.measure(model, given.test).figures["threshold"] == 0.3
+    assert searched.measure(model, searched.test).figures["threshold"] != 0.3
+
+
+def test_networks_fit_the_records(folder):
+    network = train.fitted(attendfusion.model_config("attend_fusion"), records(folder).stream("train"))
+    assert (network.num_classes, network.audio_channels, network.visual_channels) == (5, 4, 6)
+
+
+@pytest.mark.parametrize("model", attendfusion.MODELS)
+def test_defaults_follow_model_and_dataset(model):
+    real = train.defaults(["--model", model, "--data", "somewhere"])
+    assert (real.records.name, real.model) == ("youtube8m", model)
+    assert real.training == attendfusion.train_config()
+    assert real.network == attendfusion.model_config(model)
+    here = train.defaults(["--model", model])
+    assert here.records.name == "rendered"
+    assert here.training.batch_size == 16 and here.training.epochs == 20 and here.network.width == 256
+
+
+def test_configurations_differ_by_hash(folder):
+    own = {name: train.experiment(train.settings_for(name), records(folder)).hash for name in attendfusion.MODELS}
+    assert len(set(own.values())) == 18
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--data", "nowhere", "--dataset", "rendered"], "the rendered data is made here"),
+        (["--data", "nowhere"], "nowhere: has no train*.tfrecord"),
+        (["--dataset", "youtube8m"], "needs the folder of its files (--data)"),
+    ],
+)
+def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):
+    assert command(*words, "--out", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.startswith("python -m attendfusion.train: error: ") and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_records_without_sound_end_in_a_sentence_or_count_as_zeros(tmp_path):
+    write_folder(tmp_path)
+    silent = [dataclasses.replace(video, frames={"visual": video.frames["visual"]}) for video in videos("quiet", 2)]
+    for path in tmp_path.glob("validate*"):
+        path.unlink()
+    write_shards(tmp_path, "validate", [*videos("validate", 3), *silent], level="video")
+    model = attendfusion.build_model("fc_early", width=4, num_classes=5, audio_channels=4, visual_channels=6)
+    with pytest.raises(tf.errors.OpError) as error:
+        list(predictions(model, records(tmp_path).stream("val"), 2))
+    assert "'quiet0' has no audio" in cli.sentence_of(error.value)
+    batches = list(predictions(model, records(tmp_path, missing="zeros").stream("val"), 2))
+    assert [name for ids, _, _ in batches for name in ids] == [*(f"validate{i}" for i in range(3)), "quiet0", "quiet1"]
+
+
+def test_damaged_records_are_skipped_and_told_only_when_asked(tmp_path, capsys):
+    write_folder(tmp_path)
+    (shard,) = tmp_path.glob("test-00001*")
+    shard.write_bytes(shard.read_bytes()[:-3])
+    words = ("--data", tmp_path, "--model", "fc_audio", "--width", 4, "--epochs", 1, "--batch-size", 12)
+    assert command(*words, "--out", tmp_path / "one") == 2
+    assert f"{shard}: is cut off or damaged" in capsys.readouterr().err
+    with pytest.warns(UserWarning, match="skipped the last .* bytes"):
+        assert command(*words, "--out", tmp_path / "two", "--skip-corrupt") == 0
+    assert f"{shard}: skipped the last" in capsys.readouterr().out

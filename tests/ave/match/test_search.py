@@ -1,0 +1,157 @@
+"""The sliding window: against a plain loop over segments, by hand, its ties and its speed."""
+
+import time
+
+import numpy as np
+import pytest
+
+from ave.match import search
+from ave.match.config import MatchModelConfig
+from ave.match.networks import build_avdln
+from ave.match.search import (
+    ExactMatch,
+    chance,
+    event_spans,
+    exact_match,
+    matches,
+    mean_exact_match,
+    window_costs,
+    without_looking,
+)
+
+
+def events_of(*spans, segments=10):
+    """One row a video, 1 in `[start, end)`."""
+    seconds = np.arange(segments)
+    return np.array([(start <= seconds) & (seconds < end) for start, end in spans], "float32")
+
+
+def random_events(rng, videos, segments=10):
+    lengths = rng.integers(1, segments, videos)
+    return events_of(*((start, start + n) for n in lengths for start in [rng.integers(0, segments - n + 1)]))
+
+
+def one_by_one(model, audio, visual, event, direction):
+    """(found start, right): the model on single pairs of one second, summed window by window, the first smallest."""
+    inside = np.flatnonzero(event)
+    query, searched = (audio, visual) if direction == "a2v" else (visual, audio)
+    costs = []
+    for start in range(len(event) - len(inside) + 1):
+        total = 0.0
+        for step, second in enumerate(inside):
+            pair = query[second], searched[start + step]
+            sound, picture = pair if direction == "a2v" else pair[::-1]
+            total += float(model({"audio": sound[None, None], "visual": picture[None, None]})[0, 0, 0])
+        costs.append(total)
+    found = min(range(len(costs)), key=costs.__getitem__)
+    return found, found == inside[0]
+
+
+@pytest.mark.parametrize("direction", search.DIRECTIONS)
+def test_equals_a_plain_loop_over_segments(direction):
+    rng = np.random.default_rng(3)
+    model = build_avdln(MatchModelConfig(hidden_units=6, embedding_units=4))
+    audio = rng.standard_normal((9, 10, 128)).astype("float32")
+    visual = rng.standard_normal((9, 10, 512)).astype("float32")
+    events = random_events(rng, 9)
+    events[:2] = events_of((0, 9), (9, 10))
+    distances = model({"audio": audio, "visual": visual})
+    starts, lengths = event_spans(events)
+    found = np.asarray(window_costs(distances, starts, lengths, direction)).argmin(1)
+    rated, right = (np.asarray(flags) for flags in matches(distances, events, direction))
+    expected = [one_by_one(model, *row, direction) for row in zip(audio, visual, events, strict=True)]
+    assert found.tolist() == [start for start, _ in expected]
+    assert right.tolist() == [bool(hit) for _, hit in expected]
+    assert rated.all()
+    assert exact_match(events, np.asarray(distances), direction) == np.mean([hit for _, hit in expected])
+
+
+def test_costs_by_hand():
+    # Rows are seconds of pictures, columns of sound.
+    distances = np.array([[[1.0, 2, 3], [4, 5, 6], [7, 8, 10]]])
+    # Sound 1 and 2 asked: pictures from 0 cost 2 + 6, from 1 cost 5 + 10; no window from 2.
+    assert np.asarray(window_costs(distances, [1], [2], "a2v")).tolist() == [[8, 15, np.inf]]
+    # Pictures 1 and 2 asked: sound from 0 costs 4 + 8, from 1 costs 5 + 10.
+    assert np.asarray(window_costs(distances, [1], [2], "v2a")).tolist() == [[12, 15, np.inf]]
+
+
+def test_directions_are_each_others_transpose():
+    rng = np.random.default_rng(4)
+    distances, events = rng.random((30, 10, 10)), random_events(rng, 30)
+    starts, lengths = event_spans(events)
+    swapped = window_costs(distances.swapaxes(1, 2), starts, lengths, "v2a")
+    np.testing.assert_array_equal(window_costs(distances, starts, lengths, "a2v"), swapped)
+
+
+def test_only_events_shorter_than_the_video_are_rated_and_the_first_of_equals_wins():
+    events = events_of((0, 10), (0, 3), (7, 10), (4, 4))
+    equal = np.ones((4, 10, 10))
+    for direction in search.DIRECTIONS:
+        rated, right = (np.asarray(flags).tolist() for flags in matches(equal, events, direction))
+        assert rated == [False, True, True, False]
+        assert right == [False, True, False, False]
+        assert exact_match(events, equal, direction) == 0.5
+
+
+def test_perfect_distances_find_everything():
+    # The n-th second of sound belongs to the n-th of the pictures.
+    rng = np.random.default_rng(5)
+    events = random_events(rng, 20)
+    distances = np.repeat(1 - np.eye(10)[None], 20, 0)
+    assert mean_exact_match(events, distances) == 1
+    # One second late: always wrong.
+    late = np.roll(distances, 1, axis=1)
+    shifted = events[:, :-1].sum(1) == events.sum(1)
+    assert exact_match(events[shifted], late[shifted], "a2v") == 0
+
+
+def test_chance_is_the_mean_of_one_over_the_windows():
+    assert chance(events_of((0, 10), (0, 9), (2, 3))) == pytest.approx((1 / 2 + 1 / 10) / 2)
+    assert np.isnan(chance(events_of((0, 10))))
+
+
+def test_answers_that_look_at_nothing():
+    events = events_of((0, 10), (0, 9), (2, 3), (8, 10), (0, 1))
+    assert without_looking(events) == {"chance": chance(events), "first": 2 / 4, "last": 1 / 4}
+    # Costs that only fall, or only rise, with the place make just these answers.
+    places = np.broadcast_to(np.arange(10.0)[None, :, None], (5, 10, 10))
+    assert exact_match(events, places, "a2v") == 2 / 4 and exact_match(events, -places, "a2v") == 1 / 4
+
+
+def test_chance_is_what_random_distances_reach():
+    rng = np.random.default_rng(6)
+    events = random_events(rng, 4000)
+    reached = mean_exact_match(events, rng.random((4000, 10, 10)))
+    assert abs(reached - chance(events)) < 0.02
+
+
+def test_metric_over_batches_equals_the_whole():
+    rng = np.random.default_rng(7)
+    events, distances = random_events(rng, 23), rng.random((23, 10, 10)).astype("float32")
+    events[3] = 1
+    metric = ExactMatch()
+    assert np.isnan(float(metric.result()))
+    for rows in np.array_split(np.arange(23), 4):
+        metric.update_state(events[rows], distances[rows])
+    assert float(metric.result()) == pytest.approx(mean_exact_match(events, distances), abs=1e-6)
+    metric.reset_state()
+    # Training pairs have one segment: nothing to search.
+    metric.update_state(np.ones((5, 1)), np.ones((5, 1, 1)))
+    assert np.isnan(float(metric.result()))
+
+
+def test_without_a_rated_video_there_is_no_figure():
+    assert np.isnan(exact_match(events_of((0, 10)), np.ones((1, 10, 10)), "a2v"))
+
+
+def test_as_many_videos_as_aves_test_split_take_a_moment():
+    rng = np.random.default_rng(8)
+    model = build_avdln()
+    inputs = {
+        "audio": rng.random((402, 10, 128), "float32"),
+        "visual": rng.random((402, 10, 512), "float32"),
+    }
+    events = random_events(rng, 402)
+    began = time.perf_counter()
+    mean_exact_match(events, model.predict(inputs, verbose=0))
+    assert time.perf_counter() - began < 5

@@ -1,0 +1,380 @@
+"""Cross-modality localization end to end: data, training command, evaluation, rows of Table 3, bad input."""
+
+import dataclasses
+import json
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from ave import convert, evaluate, predict, tables
+from ave.match import config, pairs
+from ave.match import evaluate as match_evaluate
+from ave.match import predict as match_predict
+from ave.match import train as match
+from ave.match.config import MODELS, MatchModelConfig, match_model_config, match_train_config
+from ave.match.search import DIRECTIONS, chance, exact_match, without_looking
+from ave.match.weights import load_matcher
+from avpipeline import cli, media
+from avpipeline.datasets.base import ArraySource, Split
+from avpipeline.datasets.rendered import RenderedSettings, rendered_clips
+from avpipeline.errors import InputError
+from avpipeline.features.info import FeatureInfo
+from avpipeline.features.registry import build_extractor
+from avpipeline.results import papers
+from avpipeline.training import saved
+from tests.helpers.ave_files import LINES, write_ave_folder, write_h5
+
+FEATURES = {
+    "audio": FeatureInfo("vggish", "embedding_relu", "none", "a" * 64, (128,)),
+    "visual": FeatureInfo("vgg19", "pool5", "none", "b" * 64, (7, 7, 512)),
+}
+
+
+def command(module, *words):
+    defaults = {"defaults": module.defaults} if hasattr(module, "defaults") else {}
+    return cli.run(module.main, prog=f"python -m {module.__name__}", argv=list(map(str, words)), **defaults)
+
+
+def videos(name, count=12):
+    """Videos in whose event, and nowhere else, a sound and a picture of one direction come together."""
+    rng = np.random.default_rng([3, *name.encode()])
+    fixed = np.random.default_rng(4)
+    directions = {"audio": fixed.standard_normal(128), "visual": fixed.standard_normal(512)}
+    labels = np.zeros((count, 10), "float32")
+    for row in labels:
+        length = rng.integers(2, 8)
+        start = rng.integers(0, 11 - length)
+        row[start : start + length] = 1
+    labels[0] = 1
+    inputs = {
+        name: ArraySource((labels[..., None] * mean + rng.standard_normal((count, 10, len(mean)))).astype("float32"))
+        for name, mean in directions.items()
+    }
+    ids = tuple(f"{name}{index}" for index in range(count))
+    return Split("rendered", name, ids, pairs.CLASS_NAMES, inputs, labels, FEATURES)
+
+
+@pytest.fixture
+def small_data(monkeypatch):
+    for module in (match, match_evaluate):
+        monkeypatch.setattr(module, "load_videos", lambda dataset, name, data_dir=None: videos(name))
+    # These videos are no clips that could be drawn.
+    monkeypatch.setattr(match, "draw_example", lambda *arguments: None)
+
+
+# Data
+
+
+def test_segment_pairs_are_the_same_seconds():
+    split = videos("train", 3)
+    flat = pairs.segment_pairs(split)
+    assert len(flat) == 30 and flat.ids[13] == "train1:3"
+    audio, visual = (flat.inputs[name].read(np.array([13]))[0, 0] for name in ("audio", "visual"))
+    np.testing.assert_array_equal(audio, split.inputs["audio"].array[1, 3])
+    np.testing.assert_array_equal(visual, split.inputs["visual"].array[1, 3])
+    assert flat.labels[13, 0] == split.labels[1, 3]
+    matching = pairs.segment_pairs(split, matching_only=True)
+    assert len(matching) == split.labels.sum() and matching.labels.all()
+    assert set(matching.ids) <= set(flat.ids)
+
+
+def test_averaged_maps():
+    maps = np.random.default_rng(5).random((20, 2, 7, 7, 3), "float32")
+    np.testing.assert_allclose(pairs.averaged(ArraySource(maps)), maps.mean((2, 3)), rtol=1e-6)
+
+
+@pytest.fixture
+def ave_folder(tmp_path):
+    folder = write_ave_folder(tmp_path / "ave")
+    for split, rows in {"train": (0, 1, 4), "val": (3,), "test": (5, 2)}.items():
+        write_h5(folder / f"{split}_order_match.h5", np.array(rows), "order")
+    return folder
+
+
+def test_ave_is_read_in_the_matched_order(ave_folder):
+    split = pairs.load_videos("ave", "test", ave_folder)
+    assert split.ids == ("v4", "v2")
+    assert [source.shape for source in split.inputs.values()] == [(10, 128), (10, 512)]
+    assert split.inputs["audio"].array[:, 0, 0].tolist() == [5, 2]
+    # Row r's first map begins with r, the rest is zero: the average is r / 49.
+    np.testing.assert_allclose(split.inputs["visual"].array[:, 0, 0], [5 / 49, 2 / 49], rtol=1e-6)
+    assert split.labels.tolist() == [[0] * 9 + [1], [1] * 4 + [0] * 6]
+
+
+def test_the_authors_vectors_and_labels_are_used_where_they_are(ave_folder):
+    vectors = np.random.default_rng(6).random((len(LINES), 10, 512)).astype("float32")
+    write_h5(ave_folder / "visual_feature_vec.h5", vectors)
+    labels = np.zeros((len(LINES), 10), "float32")
+    labels[5, 2:4] = 1
+    write_h5(ave_folder / "labels_closs.h5", labels)
+    (ave_folder / "visual_feature.h5").unlink()
+    split = pairs.load_videos("ave", "test", ave_folder)
+    np.testing.assert_array_equal(split.inputs["visual"].array, vectors[[5, 2]])
+    np.testing.assert_array_equal(split.labels, labels[[5, 2]])
+
+
+@pytest.mark.parametrize("missing", ["test_order_match.h5", "audio_feature.h5", "visual_feature.h5"])
+def test_missing_files_are_named(ave_folder, missing):
+    (ave_folder / missing).unlink()
+    with pytest.raises(InputError, match=missing):
+        pairs.load_videos("ave", "test", ave_folder)
+
+
+def test_official_labels_are_those_of_the_annotations(reference_dir, tmp_path):
+    """AVE's own files: 402 test videos, all short; labels_closs.h5 is what Annotations.txt says."""
+    from avpipeline.datasets.ave import event_segments, read_annotations, read_order
+
+    folder = reference_dir / "data" / "ave"
+    annotations = read_annotations(folder / "Annotations.txt")
+    with h5py.File(folder / "labels_closs.h5") as file:
+        labels = file["avadataset"][()]
+    np.testing.assert_array_equal(labels, event_segments(annotations))
+    test = labels[read_order(folder, "test", annotations, matched=True)]
+    assert len(test) == 402 and (test.sum(1) < 10).all()
+    # 142 events begin with the video and 188 end with it: naming the last window is right as often as the paper is.
+    expected = {"chance": 0.2077, "first": 142 / 402, "last": 188 / 402}
+    assert without_looking(test) == pytest.approx(expected, abs=1e-4)
+
+
+# Training
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_training_command(small_data, tmp_path, capsys, model):
+    words = ("--model", model, "--epochs", 3, "--batch-size", 30, "--learning-rate", 1e-2)
+    assert command(match, *words, "--seeds", 2, "--out", tmp_path) == 0
+    said = capsys.readouterr().out
+    assert f"{model.upper()} A2V" in said and f"{model.upper()} V2A" in said
+    assert "44.8" in said or "34.8" in said
+    assert "rendered test bed, 11 short events" in said and "(chance)" in said
+
+    result = json.loads((tmp_path / "result.json").read_text())
+    directions = json.loads((tmp_path / "directions.json").read_text())
+    assert directions["chance"] == chance(videos("test").labels)
+    for index, seed in enumerate(result["seeds"]):
+        with np.load(tmp_path / f"seed-{seed['seed']}" / "predictions.npz") as file:
+            scores = [exact_match(file["labels"], file["predictions"], direction) for direction in DIRECTIONS]
+        assert [directions[direction][index] for direction in DIRECTIONS] == scores
+        assert seed["test"] == np.mean(scores)
+    # Ready after three epochs on data this plain: the stored model is far above chance on other videos.
+    assert result["test_mean"] > 2 * directions["chance"]
+
+
+def test_example_is_drawn_of_a_short_event(weights, tmp_path, monkeypatch):
+    settings = RenderedSettings(train=10, val=4, test=4)
+    monkeypatch.setattr(match, "rendered_clips", lambda: rendered_clips(settings))
+    boards = rendered_clips(settings).boards["test"]
+    event = next(board.events[0] for board in boards if board.events[0].end - board.events[0].start < 10)
+    labels = np.stack([1 - board.labels()[:, -1] for board in boards])
+    match.draw_example(dataclasses.replace(videos("test"), labels=labels), weights, tmp_path)
+    names = {path.name for path in tmp_path.glob("*.png")}
+    assert len(names) == 2 and all(name.endswith(f"_{event.start}-{event.end}.png") for name in names)
+
+
+def test_rows_of_table_3_are_all_there_and_one_training_gives_two(small_data, tmp_path):
+    printed = [(figure.table, figure.row) for figure in papers.rows("ave", "Table 3")]
+    assert sorted(printed) == sorted(match.ROWS)
+    settings = match.settings_for("avdln", seeds=2, out=tmp_path)
+    settings = dataclasses.replace(settings, training=match_train_config("avdln", epochs=1, batch_size=40))
+    a2v = match.train_row("AVDLN A2V", settings)
+    state = (tmp_path / "seed-1" / "result.json").stat().st_mtime_ns
+    v2a = match.train_row("AVDLN V2A", settings)
+    assert (tmp_path / "seed-1" / "result.json").stat().st_mtime_ns == state
+    assert a2v.configuration == v2a.configuration and a2v.parameters == 98_688
+    assert a2v.smoke and "short events (smoke: 1 of 20 epochs)" in a2v.measured.data
+    for row, direction in ((a2v, "a2v"), (v2a, "v2a")):
+        for path, value in zip(row.predictions, row.measured.values, strict=True):
+            with np.load(path) as file:
+                assert value == 100 * exact_match(file["labels"], file["predictions"], direction)
+    with pytest.raises(ValueError, match="trained with the model dcca"):
+        match.train_row("DCCA A2V", settings)
+
+
+@pytest.mark.trained
+def test_table_3_is_printed_with_what_its_rows_are_made_of(small_data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(config.RENDERED_TRAINING, "dcca", {"batch_size": 20, "epochs": 3})
+    words = ("--table", "Table 3", "--epochs", 2, "--seeds", 2, "--out", tmp_path)
+    assert command(tables, *words) == 0
+    printed = pd.read_csv(tmp_path / "table_3.csv")
+    assert sorted(printed["row"]) == sorted(row for _, row in match.ROWS)
+    assert printed["configuration"].nunique() == 2 and printed["smoke"].all()
+    text = (tmp_path / "table_3.md").read_text()
+    for line in printed.itertuples():
+        _, direction = match.ROWS["Table 3", line.row]
+        for name, mean in (("predictions.npz", line.ours_mean), ("best_on_test.npz", line.best_on_test_mean)):
+            scores = []
+            for path in line.predictions.replace("predictions.npz", name).split():
+                with np.load(path) as file:
+                    scores.append(100 * exact_match(file["labels"], file["predictions"], direction))
+            assert len(scores) == 2 and mean == pytest.approx(np.mean(scores))
+        assert str(line.value) in text and line.configuration in text
+    capsys.readouterr()
+    assert command(tables, *words) == 0
+    assert capsys.readouterr().out.count("already finished") == 8
+
+
+def test_models_are_different_configurations(small_data):
+    assert len({match.experiment(match.settings_for(model)).hash for model in MODELS}) == len(MODELS)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_defaults_follow_model_and_dataset(model):
+    on_ave = match.defaults(["--model", model, "--data", "somewhere"])
+    assert (on_ave.dataset, on_ave.model) == ("ave", model)
+    assert on_ave.training == match_train_config(model) and on_ave.network == match_model_config(model)
+    here = match.defaults(["--model", model])
+    assert here.dataset == "rendered" and here.training == match_train_config(model, "rendered")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--data", "nowhere", "--dataset", "rendered"], "nowhere"),
+        (["--data", "nowhere"], "nowhere"),
+        (["--dataset", "ave"], "needs the folder of its files (--data)"),
+        (["--model", "dcca", "--margin", "1"], "--margin: dcca has no such setting"),
+        (["--regularisation", "1"], "--regularisation: avdln has no such setting"),
+    ],
+)
+def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):
+    assert command(match, *words, "--out", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert sentence in said and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+# Evaluation, conversion
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A narrow network with random weights for the small seeded backbones, saved as training saves it."""
+    import keras
+
+    from ave.cross_modality import build_avdln
+
+    keras.utils.set_random_seed(2)
+    path = tmp_path_factory.mktemp("weights") / "avdln.keras"
+    features = {"audio": build_extractor("small_audio").info, "visual": build_extractor("small_visual").info}
+    info = saved.ModelInfo("ave", "avdln", "code", pairs.CLASS_NAMES, features, "rendered")
+    saved.save_model(build_avdln(MatchModelConfig(hidden_units=6, embedding_units=4)), path, info)
+    return path
+
+
+def test_evaluation_command(small_data, weights, tmp_path, capsys, monkeypatch):
+    model, info = load_matcher(weights)
+    split = dataclasses.replace(videos("test"), features=info.features)
+    monkeypatch.setattr(match_evaluate, "load_videos", lambda *where: split)
+    assert command(match_evaluate, "--weights", weights, "--out", tmp_path) == 0
+    said = capsys.readouterr().out
+    written = json.loads((tmp_path / "evaluation.json").read_text())
+    table = pd.read_csv(tmp_path / "videos.csv")
+    distances = model.predict({name: source.array for name, source in split.inputs.items()}, verbose=0)
+    assert len(table) == written["videos"] == 11
+    for direction in DIRECTIONS:
+        assert written[direction] == exact_match(split.labels, distances, direction)
+        assert table[f"{direction}_right"].mean() == written[direction]
+        assert (table[f"{direction}_right"] == (table[f"{direction}_found"] == table["start"])).all()
+        assert f"{100 * written[direction]:.1f} % exact matches" in said
+    assert f"{100 * written['chance']:.1f} % by a window drawn at random" in said
+
+
+def test_evaluation_refuses_other_features_and_splits_without_short_events(weights, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(match_evaluate, "load_videos", lambda *where: videos("test"))
+    assert command(match_evaluate, "--weights", weights, "--out", tmp_path / "out") == 2
+    assert "do not fit the model" in capsys.readouterr().err
+    full = videos("test")
+    full = dataclasses.replace(full, labels=np.ones_like(full.labels), features=load_matcher(weights)[1].features)
+    monkeypatch.setattr(match_evaluate, "load_videos", lambda *where: full)
+    assert command(match_evaluate, "--weights", weights, "--out", tmp_path / "out") == 2
+    assert "no event is shorter than its video" in capsys.readouterr().err
+
+
+def test_authors_weights_are_converted(reference_dir, tmp_path, capsys):
+    path = reference_dir / "data" / "ave" / "cmm_model_weights.h5"
+    assert command(convert, path, tmp_path / "avdln.keras") == 0
+    assert "avdln, 98,688 parameters" in capsys.readouterr().out
+    model, info = load_matcher(tmp_path / "avdln.keras")
+    theirs, same_info = load_matcher(path)
+    assert info.to_json() == same_info.to_json()
+    for ours, original in zip(model.weights, theirs.weights, strict=True):
+        np.testing.assert_array_equal(ours, original)
+
+
+def test_each_command_refuses_the_others_models(weights, tmp_path, capsys):
+    import ave
+
+    assert command(predict, "some.mp4", "--weights", weights) == 2
+    assert "use python -m ave.match.predict" in capsys.readouterr().err
+    assert command(evaluate, "--weights", weights) == 2
+    assert "use python -m ave.match.evaluate" in capsys.readouterr().err
+    labeller = tmp_path / "a.keras"
+    info = saved.ModelInfo("ave", "a", "code", ("x", "background"), {"audio": FEATURES["audio"]}, "rendered")
+    saved.save_model(ave.build_model("a", num_classes=2, lstm_units=2, hidden_units=2), labeller, info)
+    assert command(match_evaluate, "--weights", labeller) == 2
+    assert "labels segments and matches nothing" in capsys.readouterr().err
+
+
+# Prediction
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """Six seconds, each with its own colours and its own pitch."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    rng = np.random.default_rng(7)
+    frames = rng.integers(0, 255, (6, 6, 8, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2).repeat(8, 0)
+    pitch = rng.integers(200, 3000, 6).repeat(16000)
+    media.write_clip(path, frames, 0.3 * np.sin(2 * np.pi * pitch * np.arange(96000) / 16000), frame_rate=8)
+    return path
+
+
+@pytest.mark.parametrize(("query", "other"), [("audio", "visual"), ("visual", "audio")])
+def test_prediction_finds_the_nearest_window(weights, clip, tmp_path, capsys, query, other):
+    words = ("--weights", weights, "--start", 1, "--end", 3, "--query", query, "--out", tmp_path)
+    assert command(match_predict, clip, *words) == 0
+    stem = f"clip_{query}_1-3"
+    document = json.loads((tmp_path / f"{stem}.json").read_text())
+    assert {path.name for path in tmp_path.iterdir()} == {f"{stem}.json", f"{stem}.txt", f"{stem}.png"}
+    assert (tmp_path / f"{stem}.txt").read_text() in capsys.readouterr().out
+
+    # The same by hand: features of the whole clip, one distance after the other.
+    matcher = match_predict.Matcher.load(weights)
+    rows = {name: match_predict._features(matcher, clip, name, 0, 6) for name in (query, other)}
+    assert rows["visual"].shape == (6, 512)
+    distances = np.asarray(matcher.model({name: values[None] for name, values in rows.items()}))[0]
+    if query == "visual":
+        distances = distances.T
+    costs = [(distances[start, 1] + distances[start + 1, 2]) / 2 for start in range(5)]
+    np.testing.assert_allclose([window["distance"] for window in document["windows"]], costs, atol=1e-5)
+    assert document["found"]["start"] == int(np.argmin(costs)) == document["found"]["end"] - 2
+    assert document["searched"] == other and document["model"]["trained_on"] == "rendered"
+
+
+def test_query_from_another_file(weights, clip, tmp_path, capsys):
+    sound = tmp_path / "query.mp4"
+    media.write_clip(sound, np.zeros((24, 32, 32, 3), np.uint8), media.read_waveform(clip, seconds=3), frame_rate=8)
+    words = ("--weights", weights, "--start", 0, "--end", 3, "--query-file", sound, "--out", tmp_path / "out")
+    assert command(match_predict, clip, *words) == 0
+    assert "query: sound of query.mp4, 0-3 s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "says"),
+    [(3, 3, "the query 3 to 3 is not part"), (-1, 2, "not part"), (4, 9, "not part"), (0, 6, "one place at most")],
+)
+def test_impossible_queries_are_refused(weights, clip, tmp_path, capsys, start, end, says):
+    out = tmp_path / "out"
+    words = ("--weights", weights, f"--start={start}", f"--end={end}", "--out", out)
+    assert command(match_predict, clip, *words) == 2
+    assert says in capsys.readouterr().err and not out.exists()
+
+
+def test_missing_streams_are_named(weights, clip, tmp_path, capsys):
+    silent = tmp_path / "silent.mp4"
+    media.write_clip(silent, np.zeros((32, 32, 32, 3), np.uint8), None, frame_rate=8)
+    for words in ((silent,), (silent, "--query", "visual"), (clip, "--query-file", silent)):
+        assert command(match_predict, *words, "--weights", weights, "--start", 0, "--end", 2) == 2
+        assert "silent.mp4: has no sound" in capsys.readouterr().err

@@ -1,0 +1,246 @@
+"""Every model of the paper: against NumPy, its parts, its presets, its round trip."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import ave
+from tests.helpers.layer_checks import check_round_trip
+from tests.reference import ave as numpy_reference
+
+SMALL = {
+    "attention_units": 8,
+    "lstm_units": 5,
+    "hidden_units": 6,
+    "num_classes": 4,
+    "num_segments": 3,
+    "audio_channels": 7,
+    "visual_shape": (2, 2, 9),
+    "audio_map_shape": (3, 2, 8),
+    "motion_channels": 5,
+}
+# A name's inputs, where they are not audio and visual; attention is guided by the other modality.
+INPUTS = {
+    "a": {"audio"},
+    "v": {"visual"},
+    "w_a": {"audio"},
+    "w_v": {"visual"},
+    "ed_tcn": {"visual"},
+    "v_c3d": {"motion"},
+    "v_s_c3d": {"visual", "motion"},
+    "av_c3d": {"audio", "motion"},
+    "av_s_c3d": {"audio", "visual", "motion"},
+    "amap": {"audio_map"},
+    "amap_att": {"audio_map", "visual"},
+    "amap_v": {"audio_map", "visual"},
+    "amap_v_co_att": {"audio_map", "visual"},
+}
+# The systems that consist of attention, LSTMs and concatenation alone.
+PLAIN = ("a", "v", "v_att", "av", "av_att")
+
+
+@pytest.fixture
+def batch():
+    rng = np.random.default_rng(1)
+    audio = rng.standard_normal((3, 3, 7)).astype("float32")
+    return {"audio": audio, "visual": rng.random((3, 3, 2, 2, 9), "float32")}
+
+
+@pytest.fixture
+def all_inputs(batch):
+    rng = np.random.default_rng(2)
+    return {**batch, "audio_map": rng.random((3, 3, 3, 2, 8), "float32"), "motion": rng.random((3, 3, 5), "float32")}
+
+
+def inputs_of(model, batch):
+    return {name: batch[name] for name in model.input}
+
+
+@pytest.mark.parametrize("preset", ave.PRESETS)
+@pytest.mark.parametrize("name", PLAIN)
+def test_model_equals_numpy(name, preset, batch):
+    model = ave.build_model(name, preset, **SMALL)
+    config = ave.model_config(name, preset, **SMALL)
+    weights = {weight.path: np.asarray(weight) for weight in model.weights}
+    ours = np.asarray(model(inputs_of(model, batch)))
+    for video in range(3):
+        expected = numpy_reference.segment_classifier(
+            weights,
+            audio=batch["audio"][video],
+            visual=None if config.visual == "none" else batch["visual"][video],
+            attention=config.visual,
+            audio_added_to=config.audio_added_to,
+        )
+        np.testing.assert_allclose(ours[video], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ave.MODELS)
+def test_model_takes_only_what_it_needs_and_round_trips(name, all_inputs, tmp_path):
+    model = ave.build_model(name, **SMALL)
+    assert set(model.input) == INPUTS.get(name, {"audio", "visual"})
+    assert set(ave.model_config(name).modalities) == set(model.input)
+    check_round_trip(model, inputs_of(model, all_inputs), tmp_path)
+
+
+@pytest.mark.parametrize(("preset", "name"), [("code", name) for name in ave.MODELS] + [("paper", "av_att")])
+def test_every_weight_of_every_model_learns(name, preset, all_inputs):
+    """One gradient step's loss reaches every weight: no branch, member or projection is left hanging."""
+    # Wide enough that not all ReLUs before a weight are dead.
+    keras.utils.set_random_seed(0)
+    sizes = {**SMALL, "hidden_units": 32, "attention_units": 32}
+    model = ave.compile_model(ave.build_model(name, preset, **sizes), ave.train_config(preset))
+    labels = np.eye(4, dtype="float32")[np.arange(9).reshape(3, 3) % 4]
+    labels = {"video": labels[:, 0]} if ave.model_config(name).weak else labels
+    with tf.GradientTape() as tape:
+        outputs = model(inputs_of(model, all_inputs))
+        loss = model.compute_loss(y=labels, y_pred=outputs)
+    for weight, gradient in zip(model.trainable_weights, tape.gradient(loss, model.trainable_weights), strict=True):
+        assert gradient is not None and np.abs(gradient).max() > 0, weight.path
+
+
+@pytest.mark.parametrize("name", ["av_att", "w_a", "ed_tcn"])
+def test_training_moves_every_weight(name, batch):
+    model = ave.compile_model(ave.build_model(name, **SMALL))
+    before = [np.array(weight) for weight in model.trainable_weights]
+    labels = np.eye(4, dtype="float32")[np.arange(9).reshape(3, 3) % 4]
+    labels = {"video": labels[:, 0]} if name == "w_a" else labels
+    history = model.fit(inputs_of(model, batch), labels, verbose=0).history
+    assert all(np.abs(old - new).max() > 0 for old, new in zip(before, model.trainable_weights, strict=True))
+    assert ("segment_accuracy" in history) == (name != "w_a")
+
+
+@pytest.mark.parametrize(("preset", "pool"), [("code", np.max), ("paper", np.mean)])
+def test_weak_model_pools_the_scores_of_its_supervised_twin(batch, preset, pool):
+    weak, twin = ave.build_model("w_av_att", preset, **SMALL), ave.build_model("av_att", preset, **SMALL)
+    twin.set_weights(weak.get_weights())
+    outputs = weak(batch)
+    np.testing.assert_allclose(numpy_reference.softmax(np.asarray(outputs["segments"])), twin(batch), atol=1e-6)
+    expected = numpy_reference.softmax(pool(np.asarray(outputs["segments"]), axis=1))
+    np.testing.assert_allclose(outputs["video"], expected, atol=1e-6)
+
+
+def test_decision_fusion_fuses_what_each_modality_says(batch):
+    model = ave.build_model("additive_decision", **SMALL)
+    votes = keras.Model(model.input, [model.get_layer("L2_audio").output, model.get_layer("L2_video").output])
+    fused = model.get_layer("fusion")(*votes(batch))
+    expected = numpy_reference.softmax(np.asarray(model.get_layer("L2")(fused)))
+    np.testing.assert_allclose(model(batch), expected, atol=1e-6)
+
+
+def test_early_fusion_has_one_lstm_and_late_has_two():
+    def lstms(name):
+        return {layer.name for layer in ave.build_model(name, **SMALL).layers if layer.name.startswith("lstm")}
+
+    assert lstms("gmu_early") == {"lstm_fused"}
+    assert lstms("gmu_late") == lstms("gmu_decision") == {"lstm_audio", "lstm_video"}
+
+
+def test_ensemble_averages_the_probabilities_of_two_dmrns(batch):
+    model = ave.build_model("dmrfe", **SMALL)
+    members = []
+    for suffix in ("", "_1"):
+        single = ave.build_model("dmrn", **SMALL)
+        for weight in single.weights:
+            path = weight.path.replace("fusion/", f"fusion{suffix}/").replace("L2/", f"L2{suffix}/")
+            weight.assign(next(other for other in model.weights if other.path == path))
+        members.append(np.asarray(single(batch)))
+    assert np.abs(members[0] - members[1]).max() > 1e-3
+    np.testing.assert_allclose(model(batch), (members[0] + members[1]) / 2, atol=1e-6)
+
+
+def test_presets_of_dmrn_differ_from_the_second_block_on(batch):
+    for blocks, differ in ((1, False), (2, True)):
+        code = ave.build_model("dmrn", fusion_blocks=blocks, **SMALL)
+        paper = ave.build_model("dmrn", "paper", audio_added_to="regions", fusion_blocks=blocks, **SMALL)
+        paper.set_weights(code.get_weights())
+        assert (np.abs(np.asarray(code(batch)) - np.asarray(paper(batch))).max() > 1e-4) == differ
+
+
+def test_c3d_stands_beside_the_mean_of_the_map(all_inputs):
+    model = ave.build_model("v_s_c3d", **SMALL)
+    joined = keras.Model(model.input, model.get_layer("with_motion").output)(inputs_of(model, all_inputs))
+    np.testing.assert_allclose(joined[..., :9], all_inputs["visual"].mean((2, 3)), atol=1e-6)
+    np.testing.assert_array_equal(joined[..., 9:], all_inputs["motion"])
+
+
+def test_co_attention_is_guided_by_the_other_maps_mean(all_inputs):
+    model = ave.build_model("amap_v_co_att", **SMALL)
+    inputs = inputs_of(model, all_inputs)
+    outputs = ave.with_attention(model)(inputs)
+    heard, seen = inputs["audio_map"].mean((2, 3)), inputs["visual"].mean((2, 3))
+    visual_maps = model.get_layer("attention")(heard, inputs["visual"])[1]
+    audio_maps = model.get_layer("audio_attention")(seen, inputs["audio_map"])[1]
+    np.testing.assert_allclose(outputs["attention"], visual_maps, atol=1e-6)
+    np.testing.assert_allclose(outputs["audio_attention"], audio_maps, atol=1e-6)
+    assert audio_maps.shape == (3, 3, 3, 2)
+
+
+@pytest.mark.parametrize("segments", [1, 3, 8, 10])
+def test_ed_tcn_gives_every_segment_back(segments):
+    model = ave.build_model("ed_tcn", **{**SMALL, "num_segments": segments})
+    outputs = np.asarray(model({"visual": np.ones((2, segments, 2, 2, 9), "float32")}))
+    assert outputs.shape == (2, segments, 4)
+    np.testing.assert_allclose(outputs.sum(-1), 1, atol=1e-5)
+
+
+def test_published_sizes_have_torchs_parameter_count():
+    assert ave.build_model("av_att").count_params() == 1_335_246
+    assert ave.build_model("dmrn").count_params() == 1_571_150
+
+
+def test_with_attention_shares_weights_and_sums_to_one(batch):
+    model = ave.build_model("av_att", **SMALL)
+    shown = ave.with_attention(model)
+    outputs = shown(batch)
+    np.testing.assert_allclose(outputs["segments"], model(batch), atol=1e-6)
+    np.testing.assert_allclose(np.sum(outputs["attention"], axis=(2, 3)), 1, atol=1e-6)
+    model.get_layer("L2").kernel.assign(np.zeros((6, 4)))
+    np.testing.assert_allclose(shown(batch)["segments"], model(batch), atol=1e-6)
+
+
+def test_with_attention_of_a_model_without_is_refused():
+    with pytest.raises(ValueError, match="'a' has no attention|a has no attention"):
+        ave.with_attention(ave.build_model("a", **SMALL))
+
+
+def test_order_of_the_batch_does_not_matter(batch):
+    model = ave.build_model("av_att", **SMALL)
+    ours = np.asarray(model(batch))
+    reversed_batch = {name: array[::-1] for name, array in batch.items()}
+    np.testing.assert_allclose(np.asarray(model(reversed_batch))[::-1], ours, atol=1e-6)
+
+
+def test_mixed_precision_gives_float32_probabilities(batch):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        outputs = ave.build_model("av_att", **SMALL)(batch)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert outputs.dtype == "float32"
+    np.testing.assert_allclose(np.sum(outputs, -1), 1, atol=1e-5)
+
+
+def test_presets_differ_where_paper_and_code_disagree():
+    code, paper = ave.train_config("code"), ave.train_config("paper")
+    assert (code.loss, paper.loss) == ("soft_margin", "cross_entropy")
+    assert dataclasses.replace(paper, loss="soft_margin") == code
+    assert ave.model_config("av_att").audio_added_to == "regions"
+    assert ave.model_config("av_att", "paper").audio_added_to == "components"
+
+
+@pytest.mark.parametrize("arguments", [("av_attt",), ("av_att", "papers")])
+def test_unknown_names_are_refused_with_the_choices(arguments):
+    with pytest.raises(ValueError, match="(models|presets) are"):
+        ave.build_model(*arguments)
+
+
+def test_recipe_is_that_of_the_code():
+    model = ave.compile_model(ave.build_model("a", **SMALL))
+    schedule = model.optimizer._learning_rate
+    for step, rate in ((0, 1e-3), (14_999, 1e-3), (15_000, 1e-4), (30_000, 1e-5)):
+        np.testing.assert_allclose(float(schedule(step)), rate, rtol=1e-5)
+    assert model.optimizer.epsilon == 1e-8
+    assert model.jit_compile is False

@@ -1,0 +1,211 @@
+"""The tables: every row of the paper has its own configuration; the printed figures are those of the predictions."""
+
+import csv
+import dataclasses
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+import ave
+from ave import per_class, table_runs, tables, train
+from ave.match import train as match
+from ave.rows import ROWS, SHARED, rows_of
+from avpipeline import cli
+from avpipeline.datasets.rendered import RenderedSettings, rendered_split, rendered_weak_training
+from avpipeline.errors import InputError
+from avpipeline.results import papers
+
+
+def test_every_row_of_the_paper_has_a_command():
+    published_rows = {(figure.table, figure.row) for figure in papers.rows("ave")}
+    assert published_rows == {*ROWS, *match.ROWS} and not ROWS.keys() & match.ROWS.keys()
+    assert set(ROWS.values()) == set(ave.MODELS)
+
+
+@pytest.mark.parametrize("preset", ave.PRESETS)
+def test_no_two_rows_are_secretly_one_configuration(preset):
+    def configuration(model):
+        """Everything that decides the numbers; the name does not."""
+        own = train.settings_for(model, preset, "ave")
+        start = table_runs.STARTS_FROM.get(model)
+        return json.dumps([dataclasses.asdict(own.network), dataclasses.asdict(own.training), start])
+
+    for (first, model), (second, other) in itertools.combinations(ROWS.items(), 2):
+        same = configuration(model) == configuration(other)
+        declared = SHARED.get(second, (None,))[0] == first or SHARED.get(first, (None,))[0] == second
+        assert same == declared, (first, second)
+
+
+def test_rows_that_the_paper_gives_one_system_have_one_figure():
+    for place, (other, reason) in SHARED.items():
+        assert papers.lookup("ave", *place).value == papers.lookup("ave", *other).value
+        assert reason
+
+
+def test_each_model_names_its_rows():
+    assert rows_of("av_att") == [("Table 1", "A+V-att"), ("Table 2", "Concat late")]
+    assert rows_of("w_av") == [("Table 1", "W-A+V")]
+    assert rows_of("gmb_decision") == [("Table 2", "GMB decision")]
+    assert rows_of("dmrfe") == [("Table 2", "DMRFE late")]
+
+
+FEW = RenderedSettings(train=10, val=4, test=4)
+
+
+@pytest.fixture(scope="module")
+def few_clips():
+    """The rendered dataset with 10/4/4 clips, narrow models, batches of 5."""
+
+    def load(dataset, name, data_dir=None, *, modalities):
+        return rendered_split(name, FEW, modalities=modalities)
+
+    def load_weak(dataset, data_dir=None, *, modalities, noisy):
+        return rendered_weak_training(FEW, modalities=modalities, noisy=noisy)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "load_split", load)
+        patch.setattr(train, "load_weak_training", load_weak)
+        patch.setattr(train, "RENDERED_MODEL", {"attention_units": 8, "lstm_units": 6, "hidden_units": 8})
+        patch.setattr(train, "RENDERED_TRAINING", {"batch_size": 5, "epochs": 4})
+        yield
+
+
+def command(*words):
+    return cli.run(tables.main, prog="python -m ave.tables", argv=list(map(str, words)))
+
+
+ROWS_TO_TRAIN = ("A", "W-A", "W-A+V-att")
+
+
+@pytest.fixture(scope="module")
+def trained(few_clips, tmp_path_factory):
+    out = tmp_path_factory.mktemp("tables")
+    words = ("--table", "Table 1", "--rows", *ROWS_TO_TRAIN, "--epochs", 2, "--seeds", 2, "--out", out)
+    assert command(*words) == 0
+    return out, words
+
+
+def accuracy(path):
+    with np.load(path) as file:
+        return 100 * np.mean(file["labels"].argmax(-1) == file["predictions"].argmax(-1))
+
+
+def records(out, name="table_1"):
+    with open(out / f"{name}.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_figures_are_recomputed_from_the_saved_predictions(trained):
+    out, _ = trained
+    for record in records(out):
+        seeds = [accuracy(path) for path in record["predictions"].split()]
+        assert len(seeds) == 2
+        np.testing.assert_allclose(float(record["ours_mean"]), np.mean(seeds))
+        np.testing.assert_allclose(float(record["ours_std"]), np.std(seeds, ddof=1))
+        text = (out / "table_1.md").read_text()
+        assert f"{np.mean(seeds):.1f} +- {np.std(seeds, ddof=1):.1f} (2 seeds)" in text
+
+
+def test_best_on_test_has_predictions_of_its_own_and_is_never_below(trained):
+    out, _ = trained
+    for record in records(out):
+        paths = record["predictions"].replace("predictions.npz", "best_on_test.npz").split()
+        seeds = [accuracy(path) for path in paths]
+        np.testing.assert_allclose(float(record["best_on_test_mean"]), np.mean(seeds))
+        assert float(record["best_on_test_mean"]) >= float(record["ours_mean"]) - 1e-9
+
+
+def test_every_row_says_what_it_is(trained):
+    out, _ = trained
+    text = (out / "table_1.md").read_text()
+    found = records(out)
+    assert [record["row"] for record in found] == list(ROWS_TO_TRAIN)
+    for record in found:
+        settings = json.loads((out / f"{record['model']}-2-epochs" / "settings.json").read_text())
+        assert record["configuration"] == train.runs.configuration_hash(settings)
+        assert int(record["parameters"]) > 0 and record["selected_on"] == "val"
+        # Four epochs are the configured number here.
+        assert record["smoke"] == "True" and "smoke: 2 of 4 epochs" in record["our_data"]
+        assert record["value"] in text and "rendered test bed, 4 clips" in record["our_data"]
+    assert "Nothing here is selected by it" in text
+
+
+def test_finished_rows_are_kept(trained, capsys):
+    out, words = trained
+    before = (out / "table_1.csv").read_text()
+    assert command(*words) == 0
+    assert "already finished" in capsys.readouterr().out
+    assert (out / "table_1.csv").read_text() == before
+
+
+@pytest.mark.trained
+def test_dmrn_starts_from_the_same_seeds_av_att(few_clips, tmp_path, capsys):
+    words = ("--table", "Table 2", "--rows", "DMRN late", "--out", tmp_path, "--seed", 3)
+    assert command(*words, "--epochs", 1) == 0
+    said = capsys.readouterr().out
+    assert f"weights are taken from {tmp_path}/av_att-1-epochs/seed-3/best.keras" in said
+    settings = json.loads((tmp_path / "dmrn-1-epochs" / "settings.json").read_text())
+    first = json.loads((tmp_path / "av_att-1-epochs" / "settings.json").read_text())
+    assert settings["init_from"] == {"configuration": train.runs.configuration_hash(first)}
+    assert "starts from av_att, trained as long before" in records(tmp_path, "table_2")[0]["note"]
+
+
+def test_row_that_is_not_there_is_one_sentence(capsys, tmp_path):
+    assert command("--table", "Table 1", "--rows", "MP late", "--out", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert "row 'MP late': is not in Table 1; its rows are A, V, V-att" in said and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.trained
+def test_per_class_accuracies_are_recomputed_from_the_predictions(trained, capsys):
+    out, words = trained
+    words = ("--table", "Supplement Table 1", "--rows", "A", "AVs", *words[words.index("--epochs") :])
+    assert command(*words) == 0
+    said = capsys.readouterr().out
+    assert "already finished" in said and "smoke: 2 of 4 epochs" in said
+    with open(out / "supplement_table_1.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == 8 and list(table[0]) == ["class", "A", "AVs"]
+    files = [np.load(out / "a-2-epochs" / f"seed-{seed}" / "predictions.npz") for seed in (0, 1)]
+    for index, line in enumerate(table):
+        right = []
+        for file in files:
+            mine = file["labels"].argmax(-1) == index
+            right.append(100 * np.mean(file["predictions"].argmax(-1)[mine] == index) if mine.any() else np.nan)
+        np.testing.assert_allclose(float(line["A"] or "nan"), np.mean(right))
+    assert (out / "supplement_table_1.png").stat().st_size > 10_000
+
+
+def test_the_papers_per_class_table_ships():
+    paper = per_class.paper_table()
+    assert tuple(paper.index) == ave.config.CLASS_NAMES[:-1] and tuple(paper) == tuple(per_class.MODELS)
+    assert paper.loc["Church bell", "A"] == 83.9 and paper.loc["Mandolin", "AVs+c3d"] == 66.7
+    assert paper.loc["Motorcycle", "Vs"] == 66.7 and paper.loc["Acoustic guitar", "AVs"] == 63.9
+
+
+def test_paper_and_ours_share_a_cell_on_aves_classes():
+    table = per_class.paper_table()[["A", "AVs"]] - 1
+    text = per_class._markdown(table, "AVE, test split")
+    assert "83.9 / 82.9" in text and "paper / ours" in text
+
+
+def test_row_without_its_features_is_listed_as_not_run(few_clips, tmp_path, monkeypatch, capsys):
+    """The other rows are measured all the same, and the command's status says that the table is not whole."""
+    load = train.load_split
+
+    def without_motion(dataset, name, data_dir=None, *, modalities):
+        if "motion" in modalities:
+            raise InputError("c3d_feature.h5: is missing; extract it.")
+        return load(dataset, name, data_dir, modalities=modalities)
+
+    monkeypatch.setattr(train, "load_split", without_motion)
+    words = ("--table", "Supplement Table 2", "--rows", "V-c3d", "AV-s", "--epochs", 1, "--out", tmp_path)
+    assert command(*words) == 2
+    assert "not run: c3d_feature.h5" in capsys.readouterr().out
+    first, second = records(tmp_path, "supplement_table_2")
+    assert (first["row"], first["note"]) == ("V-c3d", "not run: c3d_feature.h5: is missing; extract it.")
+    assert first["ours_mean"] == "" and second["ours_mean"] != ""
+    assert "not run: c3d_feature.h5" in (tmp_path / "supplement_table_2.md").read_text()

@@ -1,0 +1,344 @@
+"""Torch files in both containers, whole or damaged."""
+
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+
+from avpipeline.checkpoints import read_torch
+from avpipeline.errors import InputError
+from tests.helpers.torch_writing import (
+    call,
+    instance,
+    legacy_parts,
+    mapping,
+    name,
+    network,
+    number,
+    old_parameter,
+    parameter,
+    sequence,
+    state_dict,
+    storage,
+    tensor,
+    text,
+    write_legacy,
+    write_zip,
+)
+
+WRITERS = {"legacy": write_legacy, "zip": write_zip}
+VALUES = np.arange(6, dtype=np.float32)
+ONE = storage("7", VALUES)
+
+
+def one_tensor(**options) -> bytes:
+    return state_dict({"w": tensor(storage("7", VALUES, **options), (2, 3))})
+
+
+@pytest.fixture(params=list(WRITERS))
+def write(request, tmp_path):
+    """Writes a root pickle and its storages in one of the two containers."""
+    return lambda root, storages: WRITERS[request.param](tmp_path / "file.pt", root, storages)
+
+
+def test_state_dict_of_both_containers(write):
+    file = read_torch(write(one_tensor(), {"7": VALUES}))
+    assert file.root_class is None
+    assert dict(file.extras) == {}
+    assert list(file.state) == ["w"]
+    np.testing.assert_array_equal(file.state["w"], [[0, 1, 2], [3, 4, 5]])
+    assert file.state["w"].dtype == np.float32
+
+
+@pytest.mark.parametrize("code", ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1"])
+@pytest.mark.parametrize("module", ["torch", "torch.cuda"])
+def test_every_dtype_is_kept(write, code, module):
+    array = np.array([0, 1, 3, 100]).astype(code)
+    state = read_torch(write(state_dict({"x": tensor(storage("k", array, module=module), (4,))}), {"k": array})).state
+    assert state["x"].dtype == array.dtype
+    np.testing.assert_array_equal(state["x"], array)
+
+
+def test_offsets_strides_and_scalars_of_one_storage(write):
+    values = np.arange(24, dtype=np.float32)
+    stored = storage("0", values)
+    tensors = {
+        "second_half": tensor(stored, (3, 4), offset=12),
+        "transposed": tensor(stored, (4, 3), (1, 4), offset=12),
+        "every_fifth": tensor(stored, (4,), (5,), offset=3),
+        "expanded": tensor(stored, (2, 3), (0, 1)),
+        "scalar": tensor(stored, (), (), offset=23),
+        "nothing": tensor(stored, (0, 4)),
+        "last_row": tensor(stored, (1, 4), (999, 1), offset=20),
+    }
+    state = read_torch(write(state_dict(tensors), {"0": values})).state
+    np.testing.assert_array_equal(state["second_half"], values[12:].reshape(3, 4))
+    np.testing.assert_array_equal(state["transposed"], values[12:].reshape(3, 4).T)
+    np.testing.assert_array_equal(state["every_fifth"], [3, 8, 13, 18])
+    np.testing.assert_array_equal(state["expanded"], [[0, 1, 2], [0, 1, 2]])
+    np.testing.assert_array_equal(state["last_row"], [[20, 21, 22, 23]])
+    assert state["scalar"] == 23 and state["scalar"].shape == ()
+    assert state["nothing"].shape == (0, 4)
+
+
+def test_views_of_a_storage_count_from_the_view(tmp_path):
+    view = sequence(text("view"), number(2), number(4))
+    root = state_dict({"w": tensor(storage("7", VALUES, view=view), (2,), offset=1)})
+    state = read_torch(write_legacy(tmp_path / "a.pt", root, {"7": VALUES})).state
+    np.testing.assert_array_equal(state["w"], [3, 4])
+
+
+def small_network() -> tuple[bytes, dict[str, np.ndarray]]:
+    """Two layers, one of them used twice, with a batch norm's kinds of buffers."""
+    count = np.array(5)
+    linear = network(
+        "torch.nn.modules.linear.Linear",
+        {"weight": parameter(tensor(ONE, (2, 3))), "bias": b"N"},
+        in_features=number(3),
+        out_features=number(2),
+    )
+    buffers = {"batches": tensor(storage("c", count), ()), "scratch": tensor(ONE, (6,))}
+    norm = network(
+        "torch.nn.modules.batchnorm.BatchNorm1d",
+        buffers=buffers,
+        _non_persistent_buffers_set=call("builtins.set", b"](" + text("scratch") + b"e"),
+        eps=b"G" + struct.pack(">d", 1e-5),
+    )
+    children = {"fc": linear + b"q\x01", "again": b"h\x01", "norm": norm, "missing": b"N"}
+    return network("models.att_Net", modules=children), {"7": VALUES, "c": count}
+
+
+def test_whole_network_gives_the_state_dict_of_its_modules(write):
+    file = read_torch(write(*small_network()))
+    assert file.root_class == "models.att_Net"
+    assert list(file.state) == ["fc.weight", "again.weight", "norm.batches"]
+    np.testing.assert_array_equal(file.state["again.weight"], VALUES.reshape(2, 3))
+    assert file.state["norm.batches"] == 5
+    assert file.extras["fc.in_features"] == 3
+    assert file.extras["norm.eps"] == 1e-5
+
+
+def test_module_form_of_torch_03(tmp_path):
+    source = sequence(text("module"), name("models.att_Net"), text("models.py"), text("import os"))
+    descriptor = name("torch.backends.cudnn.rnn.Unserializable") + b")\x81" + text("<unserializable>") + b"b"
+    attributes = {
+        "_backend": call("torch.nn.backends.thnn._get_thnn_function_backend"),
+        "dropout_state": mapping({"desc_0": descriptor}),
+        "_parameters": mapping({"w": old_parameter(storage("7", VALUES, module="torch.cuda"), (3, 2), (2, 1))}),
+        "_buffers": mapping({}),
+        "_modules": mapping({}),
+    }
+    root = source + b"Q)\x81" + mapping(attributes) + b"b"
+    file = read_torch(write_legacy(tmp_path / "old.pt", root, {"7": VALUES}))
+    assert file.root_class == "models.att_Net"
+    np.testing.assert_array_equal(file.state["w"], VALUES.reshape(3, 2))
+
+
+def test_other_authors_classes_can_be_named(tmp_path):
+    root = network("my.Net", {"w": tensor(ONE, (6,))})
+    path = write_zip(tmp_path / "my.pt", root, {"7": VALUES})
+    with pytest.raises(InputError, match="my.Net"):
+        read_torch(path)
+    assert read_torch(path, classes=("my.Net",)).root_class == "my.Net"
+
+
+def test_byte_order_of_the_zip_container(tmp_path):
+    swapped = VALUES.astype(">f4")
+    path = write_zip(tmp_path / "big.pt", one_tensor(), {"7": swapped}, byteorder=b"big")
+    np.testing.assert_array_equal(read_torch(path).state["w"], VALUES.reshape(2, 3))
+    path = write_zip(tmp_path / "little.pt", one_tensor(), {"7": VALUES}, byteorder=b"little")
+    np.testing.assert_array_equal(read_torch(path).state["w"], VALUES.reshape(2, 3))
+    with pytest.raises(InputError, match="damaged"):
+        read_torch(write_zip(tmp_path / "odd.pt", one_tensor(), {"7": VALUES}, byteorder=b"middle"))
+
+
+def test_a_load_leaves_nothing_for_the_next(tmp_path):
+    ordered = call("collections.OrderedDict") + mapping({"extra": number(1)}) + b"b"
+    backend = call("torch.nn.backends.thnn._get_thnn_function_backend") + mapping({"extra": number(1)}) + b"b"
+    marked = network("models.att_Net", {"w": tensor(ONE, (6,))}, a=ordered, b=backend, hidden=number(9))
+    plain = network("models.att_Net", {"w": tensor(ONE, (2,))})
+    first = read_torch(write_zip(tmp_path / "1.pt", marked, {"7": VALUES}))
+    second = read_torch(write_zip(tmp_path / "2.pt", plain, {"7": 10 * VALUES}))
+    assert dict(first.extras) == {"hidden": 9} and dict(second.extras) == {}
+    np.testing.assert_array_equal(first.state["w"], VALUES)
+    np.testing.assert_array_equal(second.state["w"], [0, 10])
+
+
+# Damage
+
+
+def refused(path, words=None):
+    with pytest.raises(InputError, match=words) as caught:
+        read_torch(path)
+    sentence = str(caught.value)
+    assert str(path) in sentence and "\n" not in sentence and sentence.endswith(".")
+
+
+def test_missing_empty_and_other_files(tmp_path):
+    refused(tmp_path / "none.pt", "no such file")
+    refused(tmp_path, "cannot be read")
+    for content, words in ((b"", "empty"), (b"hello, world", "not a torch"), (b"\x80\x02K\x05.", "no torch")):
+        path = tmp_path / "other.pt"
+        path.write_bytes(content)
+        refused(path, words)
+
+
+def test_cut_anywhere_is_one_sentence(write):
+    path = write(*small_network())
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        refused(path)
+
+
+def test_any_changed_byte_gives_a_sentence_or_a_file(write):
+    path = write(*small_network())
+    whole = path.read_bytes()
+    for position in range(0, len(whole), 2):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x55]) + whole[position + 1 :])
+        try:
+            read_torch(path)
+        except InputError as error:
+            assert str(path) in str(error)
+
+
+@pytest.mark.parametrize("part", range(6))
+def test_bytes_after_any_part_of_a_legacy_file(tmp_path, part):
+    parts = legacy_parts(one_tensor(), {"7": VALUES})
+    parts[part] += b"\x00"
+    path = tmp_path / "file.pt"
+    path.write_bytes(b"".join(parts))
+    refused(path)
+
+
+def test_header_of_the_legacy_container(tmp_path):
+    path = tmp_path / "file.pt"
+    for part, old, new, words in (
+        (1, b"\xe9\x03", b"\xea\x03", "protocol 1002"),
+        (2, b"\x88", b"\x89", "big-endian"),
+        (0, b"\x6c", b"\x6d", "no torch checkpoint"),
+    ):
+        parts = legacy_parts(one_tensor(), {"7": VALUES})
+        assert old in parts[part]
+        parts[part] = parts[part].replace(old, new)
+        path.write_bytes(b"".join(parts))
+        refused(path, words)
+
+
+BAD_OBJECTS = {
+    "storage larger than its data": one_tensor(count=7),
+    "storage of 2**60 values": one_tensor(count=2**60),
+    "negative count": one_tensor(count=-6),
+    "tensor past the end": state_dict({"w": tensor(ONE, (2, 3), offset=1)}),
+    "negative offset": state_dict({"w": tensor(ONE, (2, 3), offset=-1)}),
+    "negative stride": state_dict({"w": tensor(ONE, (2, 3), (3, -1), offset=5)}),
+    "stride past the end": state_dict({"w": tensor(ONE, (2, 3), (4, 1))}),
+    "strides missing": state_dict({"w": tensor(ONE, (2, 3), (3,))}),
+    "more values than the file": state_dict({"w": tensor(ONE, (2**40, 6), (0, 1))}),
+    "33 axes": state_dict({"w": tensor(ONE, (1,) * 65)}),
+    "view past the end": one_tensor(view=sequence(text("v"), number(3), number(4))),
+    "one key of two sizes": state_dict({"w": tensor(ONE, (6,)), "v": tensor(storage("7", VALUES[:4]), (4,))}),
+    "another key": state_dict({"w": tensor(storage("8", VALUES), (6,))}),
+    "no tensor in a state dict": state_dict({"w": tensor(ONE, (6,)), "epoch": number(3)}),
+    "an empty state dict": state_dict({}),
+    "a list": b"]" + tensor(ONE, (6,)) + b"a",
+    "a parameter that is a number": network("models.att_Net", {"w": number(1), "v": tensor(ONE, (6,))}),
+    "a module that is a number": network("models.att_Net", {"v": tensor(ONE, (6,))}, modules={"a": number(1)}),
+    "a network without its parts": instance("models.att_Net", {"w": tensor(ONE, (6,))}),
+    "names that collide": network(
+        "models.att_Net",
+        {"a.w": tensor(ONE, (6,))},
+        modules={"a": network("models.att_Net", {"w": tensor(ONE, (6,))})},
+    ),
+    "a network inside itself": name("models.att_Net")
+    + b")\x81q\x01"
+    + mapping({"_parameters": mapping({"w": tensor(ONE, (6,))}), "_buffers": mapping({})})
+    + b"b"
+    + mapping({"_modules": mapping({"a": b"h\x01"})})
+    + b"b",
+    "a tuple as key": state_dict({"w": tensor(ONE, (6,))}) + sequence(number(1)) + number(1) + b"s",
+    "a call without arguments": state_dict({"w": call("torch._utils._rebuild_tensor_v2")}),
+    "a value from an empty memory": state_dict({"w": b"h\x05"}),
+}
+
+
+@pytest.mark.parametrize("kind", list(BAD_OBJECTS))
+def test_inconsistent_objects(write, kind):
+    refused(write(BAD_OBJECTS[kind], {"7": VALUES}))
+
+
+def test_network_of_shared_modules_does_not_exhaust_the_reader(write):
+    """30 levels, each naming the next twice: 2**30 names from a few kilobytes."""
+    root = network("models.att_Net", {"w": tensor(ONE, (6,))})
+    for level in range(30):
+        root = network("models.att_Net", modules={"a": root + bytes([ord("q"), level]), "b": bytes([ord("h"), level])})
+    refused(write(root, {"7": VALUES}), "entries")
+
+
+def test_shared_lists_do_not_exhaust_the_reader(write):
+    """One list of 10,000 pairs made into 5,000 dicts: 50 million entries from 150 kB."""
+    pairs = b"](" + (text("k") + number(1) + b"\x86") * 10_000 + b"e"
+    first = name("collections.OrderedDict") + b"q\x01" + pairs + b"\x85q\x02R"
+    refused(write(b"](" + first + b"h\x01h\x02R" * 5_000 + b"e", {}), "unfold")
+
+
+def test_deeply_nested_pickle(write):
+    refused(write(b"]" * 50_000 + b"a" * 49_999, {}))
+
+
+def test_archives_that_are_not_as_torch_writes_them(tmp_path):
+    path = tmp_path / "file.pt"
+    write_zip(path, one_tensor(), {"7": VALUES}, compression=zipfile.ZIP_DEFLATED)
+    refused(path, "compressed")
+    write_zip(path, one_tensor(), {"7": VALUES})
+    path.write_bytes(path.read_bytes() + b"\x00")
+    refused(path)
+    write_zip(path, one_tensor(), {"7": VALUES}, **{"data/8": b"1234"})
+    refused(path)
+    write_zip(path, one_tensor(), {"7": VALUES[:5]})
+    refused(path)
+    write_zip(path, one_tensor() + b".", {"7": VALUES})
+    refused(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("notes.txt", "no checkpoint")
+    refused(path, "not a torch checkpoint")
+
+
+# The authors' files
+
+
+@pytest.mark.golden
+def test_both_forms_of_the_authors_file_hold_the_same(golden):
+    new, old = (read_torch(golden.path(name)) for name in ("av_att.pt", "av_att_torch03.pt"))
+    assert new.root_class == old.root_class == "models.att_Net"
+    assert list(new.state) == list(old.state)
+    assert sum(array.size for array in new.state.values()) == 1_335_246
+    for key, array in new.state.items():
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, old.state[key])
+    # Written as multiples of 1/256; garbage would not be.
+    assert all(np.array_equal(array * 256, np.round(array * 256)) for array in new.state.values())
+    assert new.extras["lstm_audio.hidden_size"] == 128
+
+
+@pytest.mark.golden
+def test_the_other_systems_files(golden):
+    classes = {"dmrn.pt": "models_fusion.TBMRF_Net", "av_att_weak.pt": "models_weakly.att_Net"}
+    classes |= {"jca.pt": "models.DCNWithRCNN", "mc3_18.pth": None}
+    files = {name: read_torch(golden.path(name)) for name in classes}
+    assert {name: file.root_class for name, file in files.items()} == classes
+    assert sum(array.size for array in files["dmrn.pt"].state.values()) == 1_571_150
+    assert files["dmrn.pt"].state["U_v.0.weight"].ndim == 2
+    assert files["jca.pt"].state["audio_extract.init_hidden"].ndim == 2
+    assert files["mc3_18.pth"].state["fc.weight"].shape == (400, 512)
+    assert files["mc3_18.pth"].state["stem.1.num_batches_tracked"].dtype == np.int64
+
+
+@pytest.mark.golden
+def test_the_authors_file_cut_short(golden, tmp_path):
+    whole = golden.path("av_att_torch03.pt").read_bytes()
+    path = tmp_path / "cut.pt"
+    for length in (*range(0, 6000, 97), *np.linspace(6000, len(whole) - 1, 12).astype(int)):
+        path.write_bytes(whole[:length])
+        refused(path)

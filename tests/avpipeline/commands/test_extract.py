@@ -1,0 +1,308 @@
+"""Extraction: features of real files, kill and resume, bad clips, full disks, other settings, HDF5."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from avpipeline import extract as extraction
+from avpipeline.cli import run
+from avpipeline.errors import InputError
+from avpipeline.extract import extract
+from avpipeline.features.registry import build_extractor
+from avpipeline.features.shards import shard_paths
+from avpipeline.features.store import FeatureShards, read_manifest
+from avpipeline.media import read_frames, read_waveform, write_clip
+
+SMALL = "small_visual,small_audio"
+SECONDS = 2
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Eight clips: c3 has no sound, c5 is 1.25 s long, c6 is not a media file."""
+    folder = tmp_path_factory.mktemp("clips")
+    rng = np.random.default_rng(0)
+    for index in range(8):
+        seconds = 1.25 if index == 5 else SECONDS
+        frames = np.repeat(rng.integers(0, 256, (int(seconds * 8), 4, 4, 3)), 12, axis=1).repeat(12, axis=2)
+        sound = None if index == 3 else rng.normal(0, 0.1, int(seconds * 16000))
+        write_clip(folder / f"c{index}.mp4", frames.astype(np.uint8), sound, frame_rate=8)
+    (folder / "c6.mp4").write_bytes(b"this was a download that failed" * 9)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(clips, tmp_path_factory):
+    """The summary of an uninterrupted run."""
+    return extract(clips, tmp_path_factory.mktemp("features"), features=SMALL, seconds=SECONDS, shard_size=3)
+
+
+def rows(folder) -> dict[str, np.ndarray]:
+    shards = FeatureShards(folder)
+    return {modality: source.read(np.arange(len(shards))) for modality, source in shards.sources.items()}
+
+
+def assert_same_features(folder, other) -> None:
+    assert FeatureShards(folder).records == FeatureShards(other).records
+    for (modality, values), expected in zip(rows(folder).items(), rows(other).values(), strict=True):
+        np.testing.assert_array_equal(values, expected, err_msg=modality)
+
+
+def test_features_are_those_of_the_networks(clips, finished):
+    shards = FeatureShards(finished.out)
+    assert shards.ids == ("c0", "c1", "c2", "c3", "c4", "c5", "c7")
+    audio, visual = build_extractor("small_audio"), build_extractor("small_visual")
+    assert shards.features == {"audio": audio.info, "visual": visual.info}
+    frames = read_frames(clips / "c4.mp4", frame_rate=4, size=(64, 64), seconds=SECONDS)
+    values = rows(finished.out)
+    np.testing.assert_array_equal(values["visual"][4], visual(frames.reshape(SECONDS, 4, 64, 64, 3)))
+    sound = read_waveform(clips / "c4.mp4", seconds=SECONDS)
+    np.testing.assert_array_equal(values["audio"][4], audio(sound.reshape(SECONDS, 16000)))
+    assert values["audio"][4].any() and values["visual"][4].any()
+
+
+def test_missing_streams_and_short_clips_are_flagged(finished):
+    shards = FeatureShards(finished.out)
+    assert shards.has_audio.tolist() == [True, True, True, False, True, True, True]
+    assert shards.has_video.all()
+    assert not rows(finished.out)["audio"][3].any()
+    assert shards.audio_seconds[3] == 0 and shards.video_seconds[3] == SECONDS
+    np.testing.assert_allclose((shards.audio_seconds[5], shards.video_seconds[5]), 1.25, atol=0.05)
+
+
+def test_a_bad_clip_is_reported_and_does_not_stop_the_run(clips, finished):
+    assert (finished.extracted, finished.reused) == (7, 0)
+    (path,) = finished.failed
+    assert path == str(clips / "c6.mp4") and finished.failed[path].startswith(f"{path}: is not a media file")
+    assert json.loads((finished.out / "failed.json").read_text()) == dict(finished.failed)
+    text = finished.text()
+    assert "7 clips of 2 s" in text and "1 could not be used" in text and finished.failed[path] in text
+    speeds = finished.timing.speeds()
+    assert speeds.keys() == {"decode", "audio", "visual", "all"} and min(speeds.values()) > 0
+    assert finished.timing.media["audio"] == 6 * SECONDS and finished.timing.media["visual"] == 7 * SECONDS
+    assert all(f"{part} " in text for part in speeds)
+
+
+# A network that takes long enough for a kill between two clips.
+SLOW = """
+import sys, time
+from avpipeline import extract as extraction
+quick = extraction.clip_features
+def slow(extractors, clip):
+    time.sleep(0.2)
+    return quick(extractors, clip)
+extraction.clip_features = slow
+extraction.extract(sys.argv[1], sys.argv[2], features="small_visual,small_audio", seconds=2, shard_size=3)
+"""
+
+
+def stored_clips(out) -> int:
+    """Records that are whole on disk, by the ids in the shards."""
+    return sum(path.read_bytes().count(b"audio/shape") for path in shard_paths(out))
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_kill_and_resume(clips, finished, tmp_path, monkeypatch, count):
+    """Killed with a partial shard (2 clips), and with a finished one and a partial one (4 clips)."""
+    process = subprocess.Popen([sys.executable, "-c", SLOW, clips, tmp_path], stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 120
+        while stored_clips(tmp_path) < count and time.monotonic() < until:
+            time.sleep(0.02)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert process.returncode == -signal.SIGKILL
+    stored = stored_clips(tmp_path)
+    assert count <= stored < 7
+    with pytest.raises(InputError, match="not finished"):
+        FeatureShards(tmp_path)
+    decoded = []
+    read_clip = extraction.read_clip
+
+    def counted(path, **how):
+        decoded.append(path.stem)
+        return read_clip(path, **how)
+
+    monkeypatch.setattr(extraction, "read_clip", counted)
+    summary = extract(clips, tmp_path, features=SMALL, seconds=SECONDS, shard_size=3)
+    assert (summary.reused, summary.extracted) == (stored, 7 - stored)
+    names = [f"c{index}" for index in range(8)]
+    assert sorted(decoded) == names[stored:]
+    assert_same_features(tmp_path, finished.out)
+
+
+def test_a_finished_run_is_not_done_again(clips, finished, monkeypatch):
+    before = {path.name: path.read_bytes() for path in shard_paths(finished.out)}
+    (clips / "c6.mp4").rename(clips / "c6.part")
+    try:
+        monkeypatch.setattr(extraction, "read_clip", None)
+        summary = extract(clips, finished.out, features=SMALL, seconds=SECONDS)
+    finally:
+        (clips / "c6.part").rename(clips / "c6.mp4")
+    assert (summary.reused, summary.extracted, dict(summary.failed)) == (7, 0, {})
+    assert before == {path.name: path.read_bytes() for path in shard_paths(finished.out)}
+    assert not (finished.out / "failed.json").exists()
+    extract(clips, finished.out, features=SMALL, seconds=SECONDS)
+    assert (finished.out / "failed.json").exists()
+
+
+def test_further_clips_are_added(clips, finished, tmp_path):
+    listed = tmp_path / "list.txt"
+    listed.write_text("\n".join(str(clips / f"c{index}.mp4") for index in (4, 0)))
+    extract(listed, tmp_path / "out", features=SMALL, seconds=SECONDS)
+    assert FeatureShards(tmp_path / "out").ids == ("c4", "c0")
+    extract(clips, tmp_path / "out", features=SMALL, seconds=SECONDS)
+    assert_same_features(tmp_path / "out", finished.out)
+    extract(clips / "c1.mp4", tmp_path / "out", features=SMALL, seconds=SECONDS)
+    assert FeatureShards(tmp_path / "out").ids == FeatureShards(finished.out).ids
+    write_clip(tmp_path / "another.mp4", np.zeros((8, 16, 16, 3), np.uint8), np.zeros(16000), frame_rate=8)
+    extract(tmp_path / "another.mp4", tmp_path / "out", features=SMALL, seconds=SECONDS)
+    assert FeatureShards(tmp_path / "out").ids == (*FeatureShards(finished.out).ids, "another")
+
+
+def test_the_hdf5_form_of_ave(clips, finished, tmp_path):
+    summary = extract(clips, tmp_path, features=SMALL, seconds=SECONDS, format="h5")
+    expected = rows(finished.out)
+    for modality, values in expected.items():
+        with h5py.File(tmp_path / f"{modality}_feature.h5") as file:
+            np.testing.assert_array_equal(file["avadataset"][()], values)
+    manifest = read_manifest(tmp_path)
+    assert manifest.ids == FeatureShards(finished.out).ids and manifest.features == summary.features
+
+
+def test_one_modality(clips, tmp_path):
+    extract(clips / "c0.mp4", tmp_path, features=["small_audio"], seconds=1)
+    shards = FeatureShards(tmp_path)
+    assert list(shards.sources) == ["audio"] and shards.sources["audio"].shape == (1, 128)
+    assert shards.has_audio[0] and shards.has_video[0]
+
+
+def test_other_settings_in_the_same_folder_are_refused(clips, finished):
+    for changes, words in (
+        ({"seconds": 1}, "clips of 2 s where 1 s are asked for"),
+        ({"features": "small_visual"}, "audio: none is asked for"),
+        ({"features": "small_visual,vggish:pool4", "weights": "none"}, "audio: extractor small_audio where vgg"),
+    ):
+        with pytest.raises(InputError, match=words) as refusal:
+            extract(clips, finished.out, **{"features": SMALL, "seconds": SECONDS, **changes})
+        assert str(refusal.value).startswith(f"{finished.out}: already holds other features")
+
+
+def test_another_file_of_the_same_name_is_refused(clips, finished, tmp_path):
+    (tmp_path / "c0.mp4").write_bytes((clips / "c1.mp4").read_bytes() + b"\0")
+    with pytest.raises(InputError, match="c0.mp4: is not the file that 'c0' in .* was made from"):
+        extract(tmp_path, finished.out, features=SMALL, seconds=SECONDS)
+
+
+def test_requests_that_cannot_be_met_are_refused(clips, tmp_path):
+    (tmp_path / "a").mkdir()
+    for name in ("c0.mp4", "a/c0.wav"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "weights.h5").touch()
+    for changes, words in (
+        ({"source": tmp_path}, "c0.mp4: would have the same id 'c0' as .*c0.wav"),
+        ({"source": tmp_path / "missing"}, "missing: "),
+        ({"features": " , "}, "features: none are named"),
+        ({"features": "small_visual,vgg19", "weights": "none"}, "vgg19: gives visual features, as small_visual"),
+        ({"weights": tmp_path / "weights.h5"}, "one weight file cannot serve small_visual and small_audio"),
+        ({"weights": tmp_path}, "is a folder; give it as the folder of weights"),
+        ({"seconds": 0}, "must be at least 1"),
+        ({"workers": 0}, "must be at least 1"),
+        ({"out": clips / "c0.mp4"}, "a file of that name is in the way"),
+    ):
+        with pytest.raises(InputError, match=words):
+            extract(**{"source": clips, "out": tmp_path / "out", "features": SMALL, **changes})
+    assert not (tmp_path / "out").exists()
+
+
+def test_shards_of_unknown_features_are_refused(clips, tmp_path):
+    (tmp_path / "shard-00000.tfrecord").touch()
+    with pytest.raises(InputError, match="holds shards but no features.json"):
+        extract(clips, tmp_path, features=SMALL)
+
+
+def test_one_process_at_a_time(clips, tmp_path):
+    holder = "import sys, time\nfrom avpipeline.files import locked\n"
+    holder += "with locked(sys.argv[1] + '/extraction'):\n print('held', flush=True)\n time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", holder, tmp_path], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match="another process is working there"):
+            extract(clips, tmp_path, features=SMALL, seconds=SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+    assert extract(clips, tmp_path, features=SMALL, seconds=SECONDS).extracted == 7
+
+
+def test_a_disk_that_fills_up(clips, finished, tmp_path):
+    """A limit on the size of a file stands in for the disk: the sentence, then the run goes on from there."""
+    code = "import resource, signal, sys\nfrom avpipeline.cli import run\nfrom avpipeline.extract import main\n"
+    code += "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    code += "resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))\n"
+    code += "raise SystemExit(run(main, prog='extract'))"
+    command = [sys.executable, "-c", code, clips, tmp_path, "--features", SMALL, "--seconds", str(SECONDS)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 2
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"extract: error: {tmp_path}/shard-00000.tfrecord.partial: cannot be written")
+    assert "Traceback" not in result.stderr
+    summary = extract(clips, tmp_path, features=SMALL, seconds=SECONDS)
+    assert summary.reused >= 1 and summary.reused + summary.extracted == 7
+    assert_same_features(tmp_path, finished.out)
+
+
+def test_command_line(clips, tmp_path, capsys):
+    arguments = [str(clips / "c0.mp4"), str(tmp_path / "out"), "--features", "small_audio", "--seconds", "1"]
+    assert run(extraction.main, prog="extract", argv=arguments) == 0
+    assert "out: 1 clips of 1 s" in capsys.readouterr().out
+    bad = [str(clips / "c6.mp4"), str(tmp_path / "none"), "--features", "small_audio"]
+    assert run(extraction.main, prog="extract", argv=bad) == 2
+    assert "c6.mp4: is not a media file" in capsys.readouterr().out
+    with pytest.raises(InputError, match="not finished"):
+        FeatureShards(tmp_path / "none")
+    if os.geteuid() != 0:
+        return
+    assert run(extraction.main, prog="extract", argv=[str(clips), "/proc/out", "--features", "small_audio"]) == 2
+    assert "/proc/out: cannot be written" in capsys.readouterr().err
+
+
+def test_features_that_are_no_numbers_fail_the_clip(clips, tmp_path, monkeypatch):
+    quick = extraction.clip_features
+
+    def broken(extractors, clip):
+        features = quick(extractors, clip)
+        if clip.path.stem == "c1":
+            next(iter(features.values()))[0] = np.nan
+        return features
+
+    monkeypatch.setattr(extraction, "clip_features", broken)
+    summary = extract(clips, tmp_path, features=SMALL, seconds=SECONDS)
+    assert sorted(summary.failed) == [str(clips / "c1.mp4"), str(clips / "c6.mp4")]
+    assert "hold NaN" in summary.failed[str(clips / "c1.mp4")] and "c1" not in FeatureShards(tmp_path).ids
+
+
+def test_vggish_and_vgg19_on_a_clip(clips, tmp_path):
+    summary = extract(clips / "c0.mp4", tmp_path, features="vgg19,vggish", weights="none", seconds=1)
+    features = rows(tmp_path)
+    assert features["audio"].shape == (1, 1, 128) and features["visual"].shape == (1, 1, 7, 7, 512)
+    assert features["audio"].std() > 0.1 and features["visual"].std() > 0.1
+    assert {info.label for info in summary.features.values()} == {"vggish:embedding_relu", "vgg19:pool5"}
+
+
+def test_extraction_of_real_clips(reference_dir, tmp_path):
+    summary = extract(reference_dir / "media", tmp_path, features=SMALL)
+    assert not summary.failed
+    shards = FeatureShards(tmp_path)
+    flags = {record.id: (record.has_audio, record.has_video) for record in shards.records}
+    assert flags["0lFf-HP86Q0"] == (True, True)
+    for values in rows(tmp_path).values():
+        assert np.isfinite(values).all() and values.any()

@@ -1,0 +1,85 @@
+"""Networks trained on ImageNet as extractors: their outputs, what they are given, their weight files."""
+
+import dataclasses
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from avpipeline.errors import InputError
+from avpipeline.features import imagenet
+from avpipeline.features.registry import build_extractor, extractor_for
+from avpipeline.features.weights import fill_seeded, weights_hash
+
+
+def write_keras_application(path, model) -> None:
+    """A weight file of the form that keras.applications come in."""
+    layers = [layer for layer in model.layers if layer.weights]
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [layer.name.encode() for layer in layers]
+        for layer in layers:
+            group = file.create_group(layer.name)
+            group.attrs["weight_names"] = [f"{layer.name}/{weight.name}:0".encode() for weight in layer.weights]
+            for weight in layer.weights:
+                group[f"{layer.name}/{weight.name}:0"] = weight.numpy()
+
+
+def test_vgg19_from_a_local_file(tmp_path):
+    model = keras.applications.VGG19(weights=None, include_top=False)
+    fill_seeded(model, 5)
+    path = tmp_path / imagenet.NETWORKS["vgg19"].files[0]
+    write_keras_application(path, model)
+    extractor = build_extractor("vgg19", weights_dir=tmp_path)
+    assert extractor.info.label == "vgg19:pool5" and extractor.info.weights == "imagenet"
+    assert extractor.info.sha256 == weights_hash(model)
+    assert extractor_for(extractor.info, weights_dir=tmp_path).info == extractor.info
+    with open(path, "r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+    with pytest.raises(InputError, match=f"{path.name}: not a complete file of vgg19's weights"):
+        build_extractor("vgg19", path)
+
+
+@pytest.mark.parametrize("top", [False, True])
+def test_imagenet_files_with_and_without_classes(tmp_path, monkeypatch, top):
+    def small_application(weights, include_top, input_shape):
+        image = keras.Input(input_shape)
+        x = keras.layers.Conv2D(2, 3, strides=32, padding="same", name="conv")(image)
+        x = keras.layers.MaxPooling2D(1, name="block5_pool")(x)
+        if include_top:
+            x = keras.layers.Dense(3, name="predictions")(keras.layers.Flatten()(x))
+        model = keras.Model(image, x)
+        if weights:
+            model.load_weights(weights)
+        return model
+
+    small = dataclasses.replace(imagenet.NETWORKS["vgg19"], application=small_application)
+    monkeypatch.setitem(imagenet.NETWORKS, "vgg19", small)
+    saved = small_application(None, top, (224, 224, 3))
+    fill_seeded(saved, 1)
+    write_keras_application(tmp_path / "mine.h5", saved)
+    model, name = imagenet.build_imagenet("vgg19", "pool5", tmp_path / "mine.h5")
+    assert name == "mine.h5"
+    np.testing.assert_array_equal(model.get_weights()[0], saved.get_layer("conv").get_weights()[0])
+    with pytest.raises(InputError, match="there is no such weight file"):
+        imagenet.build_imagenet("vgg19", "pool5", tmp_path / "missing.h5")
+
+
+@pytest.mark.parametrize("name", ["vgg19:pool5", "densenet201:avg_pool"])
+def test_outputs_of_imagenet_networks(name):
+    extractor = build_extractor(name, "none")
+    assert extractor.modality == "visual" and extractor.frame_rate == 16 and extractor.frame_size == (224, 224)
+    model = extractor.network.model
+    assert model.output_shape == (None, *extractor.info.shape)
+    if name == "densenet201:avg_pool":
+        assert model.layers[-2].output.shape == (None, 7, 7, 1920)
+        assert imagenet.NETWORKS["densenet201"].shapes == {"last_activation": (7, 7, 1920), "avg_pool": (1920,)}
+    else:
+        assert extractor.info.shape == (7, 7, 512)
+    red = np.full((1, 1, 1, 3), [255.0, 0.0, 0.0], np.float32)
+    prepared = np.asarray(extractor.network.prepare(red)).reshape(3)
+    if name.startswith("vgg19"):
+        expected = [-103.939, -116.779, 255 - 123.68]  # blue, green, red, each without its mean
+    else:
+        expected = [(1 - 0.485) / 0.229, -0.456 / 0.224, -0.406 / 0.225]
+    np.testing.assert_allclose(prepared, expected, rtol=1e-5)

@@ -1,0 +1,186 @@
+"""RESULTS.md: made of result files and nothing else."""
+
+import json
+
+import numpy as np
+import pytest
+
+from avpipeline import cli, published
+from avpipeline.errors import InputError
+from avpipeline.results import papers, tables
+
+RUN = {
+    "model": "av_att",
+    "preset": "code",
+    "dataset": "rendered",
+    "configuration": "0123456789ab",
+    "command": "python -m ave.tables --seeds 2",
+    "date": "2026-01-02T03:04:05+00:00",
+    "commit": "fedcba9876543210",
+    "seeds": [{"seed": 0, "test": 0.5, "parameters": 1234567}, {"seed": 1, "test": 0.75, "parameters": 1234567}],
+}
+ROWS = (("Table 1", "A+V-att"), ("Table 2", "Concat late"))
+
+
+def write_runs(folder, *, smoke=False, figures=None, **changes):
+    """What a tables command leaves in its folder: predictions, weights, result.json."""
+    figures = figures or [papers.lookup("ave", *row) for row in ROWS]
+    result = {**RUN, **changes}
+    for seed in result["seeds"]:
+        place = folder / "av_att" / f"seed-{seed['seed']}"
+        place.mkdir(parents=True)
+        np.savez(place / "predictions.npz", labels=np.zeros(3), predictions=np.zeros(3))
+        (place / "best.keras").write_bytes(b"large")
+    data = {"data": "rendered test bed, 3 clips", "smoke": smoke}
+    tables.write_results(folder, [tables.line_of(figure, result, folder / "av_att", **data) for figure in figures])
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_runs(tmp_path / "run")
+
+
+def command(*words):
+    return cli.run(published.main, prog="python -m avpipeline.published", argv=list(map(str, words)))
+
+
+def test_only_the_small_files_are_taken_over(run, tmp_path):
+    place = published.add(run, tmp_path / "results")
+    found = sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
+    assert found == ["av_att/seed-0/predictions.npz", "av_att/seed-1/predictions.npz", "result.json"]
+    assert place == tmp_path / "results" / "ave" / "rendered-code"
+    again = published.add(run, tmp_path / "results")
+    assert again == place and [result.content for result in published.read_result(place)] == [
+        result.content for result in published.read_result(run)
+    ]
+
+
+def test_rows_measured_later_join_those_measured_before(run, tmp_path):
+    other = write_runs(tmp_path / "other", figures=[papers.lookup("ave", "Table 1", "A")])
+    lines = [tables.line_of(papers.lookup("ave", *ROWS[0]), {**RUN, "commit": "new"}, run, data="d", smoke=False)]
+    tables.write_results(run, lines)
+    commits = {result.content["row"]: result.content["commit"] for result in published.read_result(run)}
+    assert commits == {"A+V-att": "new", "Concat late": RUN["commit"]}
+    assert [result.content["row"] for result in published.read_result(other)] == ["A"]
+
+
+@pytest.mark.parametrize("text", ["not JSON", '{"paper": "ave", "seeds": []}', "[]"])
+def test_a_folder_of_another_command_is_refused_before_anything_is_trained(tmp_path, text):
+    (tmp_path / "result.json").write_text(text)
+
+    def train(figure):
+        raise AssertionError("trained")
+
+    with pytest.raises(InputError, match="result.json: is not of a tables command; choose another --out"):
+        tables.measure_rows([papers.lookup("ave", *ROWS[0])], train, tmp_path, "Table 1")
+    assert (tmp_path / "result.json").read_text() == text
+
+
+def test_the_same_results_give_the_same_bytes_and_a_changed_figure_others(run, tmp_path):
+    out, folder = tmp_path / "RESULTS.md", tmp_path / "results"
+    assert command("--add", run, "--results", folder, "--out", out) == 0
+    first = out.read_bytes()
+    assert command("--results", folder, "--out", out) == 0
+    assert out.read_bytes() == first
+    path = folder / "ave" / "rendered-code" / "result.json"
+    content = json.loads(path.read_text())
+    content["rows"][0]["ours"][0] += 10
+    path.write_text(json.dumps(content))
+    assert command("--results", folder, "--out", out) == 0
+    assert out.read_bytes() != first
+
+
+def test_every_row_of_every_paper_is_there(run):
+    text = published.as_markdown(published.read_result(run))
+    rows = [line for line in text.splitlines() if "62.5 +- 17.7 (2 seeds)" in line]
+    assert [line.split("|")[1].strip() for line in rows] == ["A+V-att", "Concat late"]
+    # Two rows are readings of one run; 72.7 is the paper's.
+    assert all("72.7" in line and "rendered test bed, 3 clips" in line for line in rows)
+    assert all(line.rstrip(" |").endswith("[1]") for line in rows) and "[2]" not in text
+    # A figure on made-up clips does not take the place of one on the paper's data.
+    figures = [part for paper in published.PAPERS for figure in papers.rows(paper) for part in figure.parts]
+    quoted, sizes = (sum(map(test, figures)) for test in (lambda f: f.is_quoted, lambda f: f.metric == "params M"))
+    assert (quoted, sizes) == (11, 18) and text.count("not run: the paper quotes it") == quoted
+    assert text.count("not run: needs") == len(figures) - quoted - sizes
+    assert text.count("`python -m attendfusion.tables --params`") == sizes
+    (made,) = [line for line in text.splitlines() if "`python -m ave.tables --seeds 2`" in line]
+    assert all(part in made for part in ("2026-01-02", "fedcba987654", "0123456789ab", "1,234,567", "| 0, 1 "))
+
+
+def test_a_run_on_another_dataset_does_not_stand_beside_a_figure(tmp_path):
+    """MAFnet's row has a figure on each of three datasets; a UCF51 run is one of one of them."""
+    ucf51 = papers.lookup("mafnet", "Table 1", "MAFnet", "UCF51")
+    run = write_runs(tmp_path / "run", figures=[ucf51], dataset="ucf51", model="mafnet")
+    text = published.as_markdown(published.read_result(run))
+    (line,) = [line for line in text.splitlines() if "(2 seeds)" in line]
+    assert "UCF51" in line and ucf51.value in line
+    # On the paper's data it takes the place of "not run".
+    assert "not run" not in line
+
+
+def test_parity_section_has_what_was_measured(run, tmp_path):
+    folder = tmp_path / "results"
+    published.add(run, folder)
+    (folder / "parity.json").write_text('{"av_att.npz attention": {"difference": 6.0e-8, "allowed": 1e-5}}')
+    assert command("--results", folder, "--out", tmp_path / "RESULTS.md") == 0
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert "6.0e-08" in text and "1e-05" in text and "av_att.npz" in text
+
+
+def test_smoke_runs_never_enter(run, tmp_path):
+    with pytest.raises(InputError, match="has smoke runs only.*leave out --epochs"):
+        published.add(write_runs(tmp_path / "smoke", smoke=True), tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+    path = run / "result.json"
+    content = json.loads(path.read_text())
+    content["rows"][0]["smoke"] = True
+    path.write_text(json.dumps(content))
+    place = published.add(run, tmp_path / "results")
+    assert [result.content["row"] for result in published.read_result(place)] == ["Concat late"]
+
+
+def test_figures_without_their_predictions_never_enter(run, tmp_path):
+    (run / "av_att" / "seed-1" / "predictions.npz").unlink()
+    with pytest.raises(InputError, match="seed-1/predictions.npz: is missing"):
+        published.add(run, tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_one_papers_rows_a_folder(run, tmp_path):
+    path = run / "result.json"
+    content = json.loads(path.read_text())
+    content["rows"][0]["paper"] = "jca"
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="holds rows of ave, jca; give each"):
+        published.add(run, tmp_path / "results")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "is no result of a tables command"),
+        ("not JSON", "is no result of a tables command"),
+        ('{"paper": "ave"}', "is no result of a tables command"),
+        ('{"rows": [{"paper": "ave"}]}', "lacks command, commit"),
+    ],
+)
+def test_what_is_no_result_is_refused(tmp_path, text, says):
+    if text is not None:
+        (tmp_path / "result.json").write_text(text)
+    with pytest.raises(InputError, match=says):
+        published.read_result(tmp_path)
+
+
+def test_predictions_outside_of_the_folder_are_refused(run):
+    path = run / "result.json"
+    content = json.loads(path.read_text())
+    content["rows"][0]["predictions"] = ["../../etc/passwd"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="predictions outside of its folder"):
+        published.read_result(run)
+
+
+def test_a_folder_that_is_not_there_is_one_sentence(tmp_path, capsys):
+    assert command("--results", tmp_path / "none", "--out", tmp_path / "RESULTS.md") == 2
+    assert "is no folder of results" in capsys.readouterr().err and not (tmp_path / "RESULTS.md").exists()

@@ -1,0 +1,319 @@
+"""Runs: reproducible, resumable after a kill, selected on validation, honest in what they write."""
+
+import csv
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from ave import train
+from avpipeline.cli import sentence_of
+from avpipeline.errors import InputError
+from avpipeline.files import locked
+from avpipeline.metrics import segment_accuracy
+from avpipeline.training import runs, state
+from avpipeline.training.saved import load_model
+from tests.helpers.synthetic import synthetic_splits
+
+
+def experiment(epochs=4, **changes):
+    settings = train.settings_for("av_att")
+    network = dataclasses.replace(settings.network, attention_units=6, lstm_units=4, hidden_units=5)
+    training = dataclasses.replace(
+        settings.training,
+        **{"batch_size": 3, "epochs": epochs, "validate_every": 2, "shuffle": True, "learning_rate": 0.05, **changes},
+    )
+    settings = dataclasses.replace(settings, network=network, training=training)
+    return train.experiment(settings, synthetic_splits())
+
+
+def figures(result):
+    """What must be equal between two runs of the same seed: every number that training decides."""
+    return [{name: seed[name] for name in ("seed", "val", "best_epoch", "test")} for seed in result["seeds"]]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    return out, runs.run(experiment(), out, [0, 1])
+
+
+def test_result_is_recomputed_from_stored_predictions(finished):
+    out, result = finished
+    for seed in result["seeds"]:
+        with np.load(out / f"seed-{seed['seed']}" / "predictions.npz") as file:
+            assert seed["test"] == segment_accuracy(file["labels"], file["predictions"])
+            np.testing.assert_array_equal(file["labels"], synthetic_splits()["test"].labels)
+    scores = [seed["test"] for seed in result["seeds"]]
+    assert result["test_mean"] == np.mean(scores)
+    np.testing.assert_allclose(result["test_std"], np.std(scores, ddof=1))
+
+
+def test_best_epoch_is_the_first_best_of_validation(finished):
+    out, result = finished
+    for seed in result["seeds"]:
+        with open(out / f"seed-{seed['seed']}" / "log.csv") as file:
+            scores = {int(row["epoch"]): row["val_segment_accuracy"] for row in csv.DictReader(file)}
+        validated = {epoch: float(score) for epoch, score in scores.items() if score}
+        assert list(scores) == [1, 2, 3, 4]
+        assert list(validated) == [2, 4]
+        assert seed["val"] == max(validated.values())
+        assert seed["best_epoch"] == min(epoch for epoch, score in validated.items() if score == seed["val"])
+
+
+def test_stored_weights_give_the_stored_predictions(finished):
+    out, _ = finished
+    model, info = load_model(out / "seed-0" / "best.keras", paper="ave")
+    assert info.class_names == ("dog", "bell", "background")
+    again = runs.predict(model, synthetic_splits()["test"])
+    np.testing.assert_allclose(again, predictions(out), atol=1e-6)
+
+
+def test_result_says_how_it_was_made(finished):
+    out, result = finished
+    assert json.loads((out / "result.json").read_text()) == result
+    assert result["selected_on"] == "val"
+    assert result["settings"]["training"]["epochs"] == 4
+    assert {"command", "date", "commit", "versions", "features", "configuration"} <= result.keys()
+    assert result["clips"] == {"train": 8, "val": 8, "test": 8}
+    for name in ("best.keras", "log.csv", "curves.png", "predictions.npz"):
+        assert (out / "seed-0" / name).stat().st_size > 0
+    assert list((out / "seed-0" / "tensorboard").rglob("events*"))
+
+
+def test_same_seed_same_numbers_other_seed_others(finished, tmp_path):
+    out, result = finished
+    again = runs.run(experiment(), tmp_path, [0])
+    assert figures(again)[0] == figures(result)[0]
+    np.testing.assert_array_equal(predictions(tmp_path), predictions(out))
+    assert np.abs(predictions(out, seed=1) - predictions(out)).max() > 1e-3
+
+
+def predictions(out, seed=0):
+    with np.load(out / f"seed-{seed}" / "predictions.npz") as file:
+        return file["predictions"]
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, {root!r})
+from avpipeline.training import runs, state
+from tests.avpipeline.training.test_runs import experiment
+saved = state.save_state
+def save_and_die(*arguments):
+    saved(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+state.save_state = save_and_die
+runs.run(experiment(), {out!r}, [0])
+"""
+
+
+def test_killed_run_goes_on_to_the_numbers_of_an_uninterrupted_one(finished, tmp_path):
+    script = KILLED.format(root=str(Path(__file__).parents[3]), out=str(tmp_path))
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert (tmp_path / "seed-0" / "state.npz").exists()
+    assert not (tmp_path / "seed-0" / "result.json").exists()
+    resumed = runs.run(experiment(), tmp_path, [0])
+    assert figures(resumed)[0] == figures(finished[1])[0]
+    np.testing.assert_array_equal(predictions(tmp_path), predictions(finished[0]))
+    assert (tmp_path / "seed-0" / "log.csv").read_text() == (finished[0] / "seed-0" / "log.csv").read_text()
+
+
+class Halves(keras.callbacks.Callback):
+    """Halves the first weights after every third epoch that it counted, so it must not lose its count."""
+
+    def __init__(self):
+        super().__init__()
+        self.counted = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.counted += 1
+        if self.counted % 3 == 0:
+            weights = self.model.trainable_variables[0]
+            weights.assign(weights / 2)
+
+    def get_state(self):
+        return {"counted": self.counted}
+
+    def set_state(self, values):
+        self.counted = values["counted"]
+
+
+def test_callbacks_go_on_where_they_were(finished, tmp_path, monkeypatch):
+    halving = dataclasses.replace(experiment(), callbacks=lambda: [Halves()])
+    whole = runs.run(halving, tmp_path / "whole", [0])
+    save = state.save_state
+
+    def save_and_stop(*arguments):
+        save(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(state, "save_state", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        runs.run(halving, tmp_path / "cut", [0])
+    monkeypatch.setattr(state, "save_state", save)
+    resumed = runs.run(halving, tmp_path / "cut", [0])
+    assert figures(resumed) == figures(whole)
+    logs = {name: (tmp_path / name / "seed-0" / "log.csv").read_text() for name in ("whole", "cut")}
+    assert logs["cut"] == logs["whole"] != (finished[0] / "seed-0" / "log.csv").read_text()
+
+
+def test_training_ends_when_validation_stays_where_it_was(tmp_path):
+    """No validation is a whole point better than the first, so the first stays the best and two epochs follow."""
+    patient = dataclasses.replace(experiment(epochs=12), validate_every=1, patience=2, min_improvement=1.0)
+    result = runs.run(patient, tmp_path, [0])
+    with open(tmp_path / "seed-0" / "log.csv") as file:
+        assert [int(row["epoch"]) for row in csv.DictReader(file)] == [1, 2, 3]
+    assert result["seeds"][0]["best_epoch"] == 1
+
+
+def test_finished_seeds_are_kept(finished, capsys):
+    out, result = finished
+    again = runs.run(experiment(), out, [0, 1])
+    assert figures(again) == figures(result)
+    assert "already finished" in capsys.readouterr().out
+
+
+def test_folder_of_another_configuration_is_refused(finished):
+    with pytest.raises(InputError, match=r"other settings \(training\); choose another --out"):
+        runs.run(experiment(epochs=6), finished[0], [0])
+
+
+def test_damaged_state_is_refused(tmp_path):
+    folder = tmp_path / "seed-0"
+    folder.mkdir(parents=True)
+    (folder / "state.npz").write_bytes(b"not a state")
+    with pytest.raises(InputError, match="state.npz: the saved state is damaged; remove it"):
+        runs.run(experiment(), tmp_path, [0])
+
+
+def test_out_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file.*cannot be written|in the way"):
+        runs.run(experiment(), tmp_path / "file" / "run", [0])
+
+
+def test_second_process_in_the_folder_is_refused(tmp_path):
+    with locked(tmp_path / "run"):
+        code = f"from avpipeline.files import locked\nwith locked({str(tmp_path / 'run')!r}, wait=False): pass"
+        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
+    assert "another process is working there" in other.stderr
+
+
+def test_diverged_training_is_refused(tmp_path):
+    diverging = experiment(loss="cross_entropy", learning_rate=float("inf"))
+    with pytest.raises(InputError, match="the loss became nan in epoch 1; lower --learning-rate"):
+        runs.run(diverging, tmp_path, [0])
+
+
+def test_nan_features_in_memory_are_refused(tmp_path):
+    broken = experiment()
+    broken.train.inputs["audio"].array[5, 0, 0] = np.nan
+    with pytest.raises(Exception, match="InputError") as stop:
+        runs.run(broken, tmp_path, [0])
+    assert "array in memory, row 5: holds NaN" in sentence_of(stop.value)
+
+
+def watched(**changes):
+    return dataclasses.replace(experiment(), watch_test=True, **changes)
+
+
+def test_watching_the_test_split_changes_nothing(finished, tmp_path):
+    """The best figure on the test split is recorded with its predictions, and selects nothing."""
+    result = runs.run(watched(), tmp_path, [0])
+    assert figures(result)[0] == figures(finished[1])[0]
+    with open(tmp_path / "seed-0" / "log.csv") as file:
+        reached = [float(row["test_segment_accuracy"]) for row in csv.DictReader(file) if row["test_segment_accuracy"]]
+    assert len(reached) == 2
+    best = result["seeds"][0]["best_on_test"]
+    assert best == max(reached) >= result["seeds"][0]["test"]
+    with np.load(tmp_path / "seed-0" / "best_on_test.npz") as file:
+        assert best == segment_accuracy(file["labels"], file["predictions"])
+
+
+def test_weak_training_is_chosen_by_segments(tmp_path):
+    """Trained on video labels; validation and test measure the segments' scores."""
+    splits = synthetic_splits()
+    videos = dataclasses.replace(splits["train"], labels=splits["train"].labels[:, 0])
+    settings = train.settings_for("w_a")
+    network = dataclasses.replace(settings.network, lstm_units=4, hidden_units=5)
+    training = dataclasses.replace(settings.training, batch_size=3, epochs=4, validate_every=2)
+    settings = dataclasses.replace(settings, network=network, training=training)
+    weak = train.experiment(settings, {**splits, "train": videos})
+    result = runs.run(weak, tmp_path, [0])
+    with np.load(tmp_path / "seed-0" / "predictions.npz") as file:
+        assert result["test_mean"] == segment_accuracy(file["labels"], file["predictions"])
+    model, _ = load_model(tmp_path / "seed-0" / "best.keras")
+    again = runs.predict(model, splits["val"], output="segments")
+    assert result["seeds"][0]["val"] == segment_accuracy(splits["val"].labels, again)
+    assert (tmp_path / "seed-0" / "curves.png").exists()
+
+
+def started(init_from, model="dmrn"):
+    settings = train.settings_for(model, init_from=init_from)
+    network = dataclasses.replace(settings.network, attention_units=6, lstm_units=4, hidden_units=5)
+    settings = dataclasses.replace(settings, network=network)
+    return train.experiment(settings, synthetic_splits())
+
+
+@pytest.mark.parametrize("from_file", [True, False])
+def test_a_model_starts_from_the_layers_of_another(finished, from_file):
+    """From a file every seed takes that file, from a run's folder its own seed's."""
+    out, _ = finished
+    fresh = started(out / "seed-1" / "best.keras" if from_file else out)
+    model = fresh.build()
+    before = {weight.path: np.array(weight) for weight in model.weights}
+    fresh.start(model, 1)
+    source, _ = load_model(out / "seed-1" / "best.keras")
+    given = {weight.path: np.array(weight) for weight in source.weights}
+    for weight in model.weights:
+        anew = weight.path.startswith("fusion") or weight.path == "L2/kernel"
+        expected = before[weight.path] if anew else given[weight.path]
+        np.testing.assert_array_equal(weight, expected, err_msg=weight.path)
+    assert fresh.hash != started(None).hash
+
+
+def test_a_start_that_does_not_fit_is_refused(finished, tmp_path):
+    with pytest.raises(InputError, match="is neither a .keras file nor the folder of a run"):
+        started(tmp_path / "nothing")
+    other = train.settings_for("ed_tcn", init_from=finished[0])
+    other = train.experiment(other, synthetic_splits())
+    with pytest.raises(InputError, match="'av_att' and 'ed_tcn' have no layer in common"):
+        other.start(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="ed_tcn"), 0)
+
+
+def test_commit_is_that_of_this_codes_checkout_only(tmp_path, monkeypatch):
+    """Installed into a virtual environment inside of somebody else's checkout, the code has none."""
+
+    def git(*words):
+        name = ("-c", "user.name=n", "-c", "user.email=e")
+        done = subprocess.run(["git", *name, *words], cwd=tmp_path, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    (tmp_path / "runs.py").write_text("")
+    git("init")
+    git("commit", "--allow-empty", "-m", "theirs")
+    monkeypatch.setattr(runs, "__file__", str(tmp_path / "runs.py"))
+    assert runs._commit() is None
+    git("add", "runs.py")
+    git("commit", "-m", "ours")
+    assert runs._commit() == git("rev-parse", "HEAD")
+    (tmp_path / "runs.py").write_text("changed")
+    assert runs._commit() == git("rev-parse", "HEAD") + "+"
+
+
+def test_command_says_the_number_of_threads_where_it_was_set(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/train.py", "--out", "my runs"])
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    assert runs._command() == "python train.py --out 'my runs'"
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
+    assert runs._command() == "TF_NUM_INTRAOP_THREADS=1 python train.py --out 'my runs'"

@@ -1,0 +1,199 @@
+"""Clips as rows: frames, sound and onset moments of media files, kept in the cache and streamed through tf.data."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from avpipeline.datasets.base import Split
+from avpipeline.datasets.batches import batches
+from avpipeline.errors import InputError
+from eventlayers import clips
+from eventlayers.clips import FrameFormat, clip_inputs, clip_of, onset_moments, padded_moments, resize_and_cut
+from tests.helpers.media_files import shown_index, tone, write_media
+
+SMALL = FrameFormat(32, None)
+NOTES = [1.05, 2.55, 7.25]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("AVPIPELINE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "clips"
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory):
+    """A clip of 25 grey frames, each shown for 0.4 s, with plucked notes; one without sound; one without pictures."""
+    folder = tmp_path_factory.mktemp("media")
+    pictures = {"video": "mpeg4", "times": np.arange(25) * 0.4}
+    sound = {"audio": "pcm_s16le", "samples": notes()[None]}
+    return {
+        "both": write_media(folder / "both.mkv", **pictures, **sound),
+        "silent": write_media(folder / "silent.mkv", **pictures),
+        "dark": write_media(folder / "dark.mkv", **sound),
+        "short": write_media(folder / "short.wav", audio="pcm_s16le", samples=tone(2, 16_000)),
+    }
+
+
+def notes() -> np.ndarray:
+    """10 s with a plucked note at each of `NOTES`, `(160000,)` float32."""
+    time, sound = np.arange(160_000) / 16_000, np.zeros(160_000)
+    for number, start in enumerate(NOTES):
+        after = np.maximum(time - start, 0)
+        sound += 0.5 * (time >= start) * np.exp(-8 * after) * np.sin(2 * np.pi * (400 + 150 * number) * after)
+    return sound.astype("float32")
+
+
+def read(inputs, rows=(0,)):
+    return {name: source.read(np.array(rows)) for name, source in inputs.items()}
+
+
+def test_onset_moments_by_hand():
+    assert onset_moments([0.0, 0.05, 0.0999, 0.1, 3.96, 9.99, 10.0, 12.3]).tolist() == [0, 1, 39, 99]
+    assert onset_moments([7.5, 0.31, 0.39]).tolist() == [3, 75]
+    assert onset_moments([]).tolist() == []
+    # A tenth is its own moment, however it is rounded in binary.
+    assert onset_moments(np.arange(100) / 10).tolist() == list(range(100))
+
+
+def test_moments_are_padded_and_masked():
+    padded, mask = padded_moments(np.array([3, 75]))
+    assert padded.shape == mask.shape == (100,)
+    assert padded[:3].tolist() == [3, 75, 0] and mask[:3].tolist() == [1, 1, 0] and mask.sum() == 2
+    full = padded_moments(np.arange(100))
+    assert full[0].tolist() == list(range(100)) and full[1].all()
+    assert not padded_moments(np.array([], int))[1].any()
+
+
+@pytest.mark.parametrize("shape", [(24, 32), (240, 320), (97, 113), (270, 480), (40, 20)])
+def test_frames_are_resized_and_cut_as_torchvision_does(shape):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype("uint8")
+    whole = tf.round(tf.image.resize(image, (128, 171), "bilinear", antialias=False)).numpy()
+    ours = resize_and_cut(image, resize=(128, 171), size=112)
+    assert ours.shape == (112, 112, 3) and ours.dtype == np.uint8
+    # Two ways to round in float32 may differ where a value lies halfway between two numbers.
+    difference = np.abs(ours.astype(int) - whole[8:120, 30:142])
+    assert difference.max() <= 1 and np.mean(difference > 0) < 1e-3
+
+
+def test_resizing_by_hand():
+    """Two pixels to four: half-pixel centres at -0.25, 0.25, 0.75 and 1.25; beyond the pixels the nearest counts."""
+    image = np.array([[[0] * 3, [100] * 3]], "uint8")
+    assert resize_and_cut(image, resize=(4, 4), size=4)[0, :, 0].tolist() == [0, 25, 75, 100]
+    assert resize_and_cut(image, resize=(4, 4), size=2)[0, :, 0].tolist() == [25, 75]
+
+
+def test_rows_of_a_clip(media):
+    rows = read(clip_inputs([media["both"]], FrameFormat()))
+    assert rows["visual"].shape == (1, 100, 112, 112, 3) and rows["visual"].dtype == np.uint8
+    # Ten frames a second, each grey frame is shown four times.
+    assert shown_index(rows["visual"][0]) == [index // 4 for index in range(100)]
+    assert rows["audio"].shape == (1, 160_000) and rows["audio"].dtype == np.float32
+    np.testing.assert_allclose(rows["audio"][0], notes(), atol=1e-4)
+    assert rows["onset_mask"][0].sum() == 3
+    assert rows["onsets"][0, :3].tolist() == [10, 25, 72]
+
+
+def test_a_later_start_moves_everything(media):
+    early, late = read(clip_inputs([media["both"]] * 2, SMALL, starts=[0, 5]), (0, 1))["visual"]
+    np.testing.assert_array_equal(late[:45], early[50:95])
+    rows = read(clip_inputs([media["both"]], SMALL, starts=[5]))
+    assert rows["onsets"][0, 0] == 22 and rows["onset_mask"].sum() == 1
+
+
+def test_one_file_gives_the_same_arrays(media):
+    rows = read(clip_inputs([media["both"]], SMALL))
+    for name, array in clip_of(media["both"], SMALL).items():
+        np.testing.assert_array_equal(array, rows[name][0])
+        assert array.dtype == rows[name].dtype
+
+
+def test_missing_streams_are_zeros(media):
+    silent, dark, short = (read(clip_inputs([media[name]], SMALL)) for name in ("silent", "dark", "short"))
+    assert not silent["audio"].any() and not silent["onset_mask"].any() and silent["visual"].any()
+    assert not dark["visual"].any() and dark["onset_mask"].sum() == 3
+    assert short["audio"][0, :32_000].any() and not short["audio"][0, 32_000:].any()
+
+
+def test_what_was_decoded_is_kept(media, monkeypatch):
+    first = read(clip_inputs([media["both"]], SMALL))
+    for function in ("read_frames", "read_waveform", "onsets"):
+        monkeypatch.setattr(clips, function, lambda *_, **__: pytest.fail("decoded again"))
+    for name, array in read(clip_inputs([media["both"]], SMALL)).items():
+        np.testing.assert_array_equal(array, first[name])
+
+
+def test_onsets_are_found_once_and_kept_with_their_settings(media, monkeypatch, cache):
+    inputs = clip_inputs([media["both"]], SMALL, cache=False)
+    read(inputs)
+    (place,) = (path for path in cache.rglob("*.*") if path.suffix != ".lock")
+    record = json.loads(place.read_text())
+    assert record["file"] == str(media["both"]) and record["start"] == 0
+    assert record["settings"] | {"librosa": ""} == {
+        "rows": "onsets",
+        "librosa": "",
+        "sample_rate": 16_000,
+        "hop_length": 256,
+        "n_fft": 1024,
+        "n_mels": 64,
+    }
+    assert onset_moments(record["onsets"]).tolist() == inputs["onsets"].read(np.array([0]))[0, :3].tolist()
+    monkeypatch.setattr(clips, "onsets", lambda *_: pytest.fail("found again"))
+    read(inputs)
+    # Another way to find them is another place.
+    monkeypatch.setattr(clips, "onset_settings", lambda: {"sample_rate": 8_000})
+    monkeypatch.setattr(clips, "onsets", lambda *_: np.array([4.2]))
+    assert inputs["onsets"].read(np.array([0]))[0, 0] == 42
+
+
+def test_a_file_that_is_replaced_is_decoded_again(media, tmp_path):
+    path = tmp_path / "clip.mkv"
+    path.write_bytes(media["both"].read_bytes())
+    inputs = clip_inputs([path], SMALL)
+    assert read(inputs)["audio"].any()
+    path.write_bytes(media["silent"].read_bytes())
+    assert not read(inputs)["audio"].any() and not read(inputs)["onset_mask"].any()
+
+
+def test_a_damaged_file_of_the_cache_is_made_again(media, cache):
+    inputs = clip_inputs([media["both"]], SMALL)
+    first = read(inputs)
+    for path in cache.rglob("*"):
+        if path.suffix in (".npy", ".json"):
+            path.write_bytes(path.read_bytes()[:50])
+    for name, array in read(inputs).items():
+        np.testing.assert_array_equal(array, first[name])
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"gone\.mp4: there is no such file"):
+        read(clip_inputs([tmp_path / "gone.mp4"], SMALL))
+
+
+def split_of(media, **options):
+    inputs = clip_inputs([media["both"], media["silent"], media["dark"]], SMALL, **options)
+    labels = np.eye(3, dtype="float32")
+    return Split("clips", "train", ("a", "b", "c"), ("x", "y", "z"), inputs, labels, SMALL.info())
+
+
+@pytest.mark.parametrize("options", [{"cache": True}, {"cache": False}])
+def test_clips_stream_through_tf_data(media, options):
+    split = split_of(media, **options)
+    for in_memory in (False, True):
+        dataset = batches(split, 2, shuffle=True, seed=3, cache=in_memory)
+        assert dataset.element_spec[0]["visual"].dtype == tf.uint8
+        seen = np.concatenate([labels.numpy().argmax(1) for _, labels in dataset])
+        assert sorted(seen) == [0, 1, 2]
+        for inputs, labels in dataset:
+            for video, label in enumerate(labels.numpy().argmax(1)):
+                own = {name: source.read(np.array([label]))[0] for name, source in split.inputs.items()}
+                for name, expected in own.items():
+                    np.testing.assert_array_equal(inputs[name][video], expected)
+
+
+def test_formats_are_told_apart():
+    published, small = FrameFormat().info(), SMALL.info()
+    assert published["visual"].difference(small["visual"]) and published["audio"] == small["audio"]
+    assert published["visual"].label == "frames:112x112 of 128x171" and small["visual"].label == "frames:32x32"

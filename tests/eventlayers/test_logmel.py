@@ -1,0 +1,95 @@
+"""The event layers' log-mel spectrogram against librosa."""
+
+import keras
+import librosa
+import numpy as np
+import pytest
+
+from avpipeline.errors import InputError
+from avpipeline.features.logmel import EventLogMel
+
+RATE = 16000
+
+
+def reference(waveform: np.ndarray) -> np.ndarray:
+    """librosa with the published settings, in float64: `(samples,)` -> `(samples // 160, 80)`."""
+    mel = librosa.feature.melspectrogram(
+        y=waveform.astype(np.float64),
+        sr=RATE,
+        n_fft=512,
+        win_length=320,
+        hop_length=160,
+        window="hann",
+        center=True,
+        pad_mode="reflect",
+        power=1.0,
+        n_mels=80,
+        fmin=0.0,
+        fmax=8000.0,
+    )
+    return np.log(mel.T + 1e-20)[:-1]
+
+
+def sounds(samples=10 * RATE) -> np.ndarray:
+    random = np.random.default_rng(0)
+    time = np.arange(samples) / RATE
+    return np.stack(
+        [
+            random.uniform(-1, 1, samples),
+            np.sin(2 * np.pi * 440 * time) * (time < 0.5),  # digital silence after it
+            1e-3 * np.sin(2 * np.pi * (100 + 300 * time) * time),
+        ]
+    ).astype(np.float32)
+
+
+def test_ten_seconds_agree_with_librosa():
+    waveforms = sounds()
+    result = np.asarray(EventLogMel()(waveforms))
+    assert result.shape == (3, 1000, 80) and result.dtype == np.float32
+    np.testing.assert_allclose(result, [reference(waveform) for waveform in waveforms], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("samples", [640, 1600, RATE])
+def test_other_lengths_agree_with_librosa(samples):
+    waveforms = sounds(samples)
+    layer = EventLogMel()
+    result = np.asarray(layer(waveforms))
+    assert result.shape == layer.compute_output_shape(waveforms.shape) == (3, samples // 160, 80)
+    np.testing.assert_allclose(result, [reference(waveform) for waveform in waveforms], rtol=0, atol=1e-4)
+
+
+def test_silence_is_the_logarithm_of_the_offset():
+    np.testing.assert_allclose(EventLogMel()(np.zeros((1, 1600), "float32")), np.full((1, 10, 80), np.log(1e-20)))
+
+
+def test_frames_are_centred_on_their_moment():
+    """A click at 0.25 s is in frame 25 alone: the windows beside it begin and end there."""
+    click = np.zeros((1, RATE), "float32")
+    click[0, RATE // 4] = 1
+    heard = np.flatnonzero((np.asarray(EventLogMel()(click))[0] > -40).any(-1))
+    assert heard.tolist() == [25]
+
+
+def test_a_row_does_not_depend_on_the_others():
+    waveforms = sounds(RATE)
+    np.testing.assert_allclose(EventLogMel()(waveforms)[1:2], EventLogMel()(waveforms[1:2]), rtol=0, atol=1e-6)
+
+
+def test_it_stays_in_float32_under_mixed_precision_and_in_a_saved_model(tmp_path):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = keras.Sequential([keras.Input((RATE,)), EventLogMel()])
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model.output_shape == (None, 100, 80) and not model.weights
+    expected = [reference(waveform) for waveform in sounds(RATE)]
+    np.testing.assert_allclose(model(sounds(RATE)), expected, rtol=0, atol=1e-4)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(sounds(RATE)), model(sounds(RATE)))
+
+
+@pytest.mark.parametrize("shape", [(1, 160), (1, 1000), (1600,), (1, 10, 160)])
+def test_other_shapes_are_refused(shape):
+    with pytest.raises(InputError, match="whole hops of 160 samples"):
+        EventLogMel()(np.zeros(shape, "float32"))

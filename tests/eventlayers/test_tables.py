@@ -1,0 +1,168 @@
+"""The tables: every row of the paper is read off a run of its model; the printed figures are those of the scores."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import eventlayers
+from avpipeline import cli
+from avpipeline.results import papers
+from eventlayers import rows, table_runs, tables, train
+from eventlayers.data import DATASETS
+from tests.helpers.synthetic_moments import moments_splits
+from tests.reference import eventlayers as reference
+
+ROWS = 67
+
+
+def test_every_row_of_the_paper_has_a_reading():
+    figures = papers.rows("eventlayers")
+    assert len(figures) == ROWS
+    assert {(figure.table, figure.row) for figure in figures} == set(rows.READINGS)
+    assert {figure.dataset for figure in figures} == set(rows.DATASETS)
+    assert {reading.model for reading in rows.READINGS.values()} == set(eventlayers.MODELS)
+    assert set(rows.DATASETS.values()) < set(DATASETS)
+    stood_for = [paper for papers in rows.STANDS_FOR.values() for paper in papers]
+    assert sorted(stood_for) == sorted(rows.DATASETS)
+
+
+def test_each_model_has_its_own_configuration():
+    hashes = {json.dumps(str(train.settings_for(model, dataset="vggsound").network)) for model in eventlayers.MODELS}
+    assert len(hashes) == len(eventlayers.MODELS)
+
+
+def test_figures_beside_a_training_run_are_those_of_its_model_and_dataset():
+    def found(model, dataset):
+        return [(figure.table, figure.row, figure.dataset) for figure in rows.figures_of(model, dataset)]
+
+    assert found("naive_av", "ave") == [("Table 1", "Naive AV", "AVE")]
+    assert found("event_layers", "llp-drawn") == [("Table 2", "Event-specific layers", "LLP")]
+    assert len(found("naive_av", "rendered_pairs")) == 5 and len(found("audio_only", "rendered")) == 4
+    assert found("event_layers", "csv") == []
+
+
+@pytest.fixture(scope="module")
+def synthetic():
+    """Splits in memory in the place of the rendered clips; two labels a video where those have two events."""
+
+    def load(settings):
+        return moments_splits(2 if settings.dataset == "rendered_pairs" else 1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "splits_of", load)
+        patch.setattr(train, "RENDERED_TRAINING", {"features": {"epochs": 2, "batch_size": 4}})
+        yield
+
+
+def command(*words):
+    return cli.run(tables.main, prog="python -m eventlayers.tables", argv=list(map(str, words)))
+
+
+@pytest.fixture(scope="module")
+def walked(synthetic, tmp_path_factory):
+    """The whole of the four tables, for one epoch."""
+    out = tmp_path_factory.mktemp("tables")
+    assert command("--seeds", 1, "--epochs", 1, "--out", out) == 0
+    return out
+
+
+def records(out, name="all"):
+    with open(out / f"{name}.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_all_rows_are_measured_by_six_runs(walked):
+    found = records(walked)
+    assert len(found) == ROWS and all(record["ours_mean"] for record in found)
+    assert len({record["predictions"] for record in found}) == 6
+    for record in found:
+        assert record["smoke"] == "True" and "smoke: 1 of 2 epochs" in record["our_data"]
+        told = "two events a clip" if record["dataset"] == "LLP" else "rendered test bed, 8 clips"
+        assert told in record["our_data"]
+        shared = "one run for VGGSound, Kinetics-Sounds, AVE, Kinetics-400" in record["note"]
+        assert shared == (record["dataset"] != "LLP")
+
+
+def naive_measure(table, row, labels, scores):
+    """The rows once more, video by video."""
+    given = [[int(head.argmax()) for head in video] for video in scores]
+    if table == "Table 1":
+        return 100 * np.mean([labels[video][reference.vote(scores[video])] for video in range(len(labels))])
+    if table == "Table 2":
+        sets = [set(own) for own in given]
+        if "top-" in row:
+            sets = [set(np.argsort(-video[0], kind="stable")[: int(row[-1])]) for video in scores]
+        truth = [set(np.flatnonzero(video)) for video in labels]
+        return np.mean([2 * len(a & b) / (len(a) + len(b)) for a, b in zip(sets, truth, strict=True)])
+    right = [[labels[video][label] > 0 for label in own] for video, own in enumerate(given)]
+    if table == "Table 3":
+        if row.startswith("("):
+            return sum((own[1] or own[2]) and not own[0] for own in right)
+        place = ("Continuous only", "Instant only", "Onset only").index(row)
+        return sum(own[:3].count(True) == 1 and own[place] for own in right)
+    count = 0
+    for category in range(labels.shape[1]):
+        mine = [video for video in range(len(labels)) if labels[video][category]]
+        votes = [int(scores[video][:, category].argmax()) for video in mine]
+        best = max((votes.count(layer) for layer in votes), default=0)
+        tied = [layer for layer in dict.fromkeys(votes) if votes.count(layer) == best]
+        tied.sort(key=lambda layer, own=mine, c=category: -np.mean([scores[video][layer, c] for video in own]))
+        count += bool(tied) and eventlayers.LAYERS[tied[0]].capitalize() == row
+    return count
+
+
+def test_figures_are_recomputed_from_the_saved_scores(walked):
+    for record in records(walked):
+        with np.load(record["predictions"]) as file:
+            expected = naive_measure(record["table"], record["row"], file["labels"], file["predictions"])
+        assert float(record["ours_mean"]) == pytest.approx(expected), record
+
+
+def test_table_1_names_the_best_on_test_apart(walked):
+    for record in records(walked):
+        assert bool(record["best_on_test_mean"]) == (record["table"] == "Table 1")
+        if record["best_on_test_mean"]:
+            assert float(record["best_on_test_mean"]) >= float(record["ours_mean"]) - 1e-9
+
+
+def test_finished_runs_are_kept_and_one_table_can_be_asked_for(walked, capsys):
+    assert command("--table", "Table 3", "--rows", "Onset only", "--epochs", 1, "--out", walked) == 0
+    said = capsys.readouterr().out
+    assert "already finished" in said and "[5 of 5] Table 3, Onset only, Kinetics-400" in said
+    assert [record["row"] for record in records(walked, "table_3")] == ["Onset only"] * 5
+
+
+def test_with_a_dataset_the_other_datasets_rows_say_what_they_need(tmp_path):
+    assert command("--table", "Table 2", "--dataset", "ave", "--data", tmp_path, "--out", tmp_path / "ave") == 0
+    notes = {record["note"] for record in records(tmp_path / "ave", "table_2")}
+    assert notes == {"not run: needs --dataset llp-drawn with its --data"}
+    for figure in papers.rows("eventlayers"):
+        for dataset in rows.DATASETS.values():
+            chosen = tables.measured_on(table_runs.Settings(dataset=dataset), figure)
+            assert chosen == (dataset if rows.DATASETS[figure.dataset] == dataset else None)
+
+
+def test_on_real_data_models_are_trained_on_clips_and_share_their_backbones(tmp_path):
+    table = table_runs.TableRuns(table_runs.Settings(dataset="vggsound", data=tmp_path, out=tmp_path))
+    own = {model: table.run_settings(model, "vggsound") for model in eventlayers.MODELS}
+    assert {settings.network.inputs for settings in own.values()} == {"clips"}
+    # The first stage of the joint models is the run of Table 1's uni-modal rows.
+    for model in ("naive_av", "event_layers"):
+        for modality, backbone in (("visual", "vision_only"), ("audio", "audio_only")):
+            assert train.backbone_settings(own[model], modality) == own[backbone]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--rows", "Naive AV top-9"], "row 'Naive AV top-9': is not in Table 1, Table 2, Table 3, Table 4"),
+        (["--data", "somewhere"], "somewhere: the rendered data is made here"),
+        (["--dataset", "ave"], "dataset 'ave': needs the folder of its files (--data)"),
+    ],
+)
+def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):
+    assert command(*words, "--out", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert sentence in said and said.count("\n") == 1 and not (tmp_path / "out").exists()

@@ -1,0 +1,214 @@
+"""The training command: defaults, both kinds of inputs and both stages, resuming, bad input, few rendered clips."""
+
+import contextlib
+import dataclasses
+import functools
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import eventlayers
+from avpipeline import cli
+from avpipeline.datasets.base import SelectedRows
+from avpipeline.datasets.rendered import RenderedSettings
+from avpipeline.errors import InputError
+from avpipeline.training import runs
+from avpipeline.training.saved import ModelInfo, load_model
+from eventlayers import data, evaluate, train
+from eventlayers.data import Source, videos_of
+from tests.helpers.synthetic_moments import CHANNELS, MOMENTS, moments_splits
+
+
+def command(*words):
+    words = list(map(str, words))
+    return cli.run(train.main, prog="python -m eventlayers.train", argv=words, defaults=train.defaults)
+
+
+@pytest.fixture(scope="module")
+def few_clips():
+    """The rendered dataset with 10/4/4 clips."""
+    with pytest.MonkeyPatch.context() as patch:
+        few = functools.partial(RenderedSettings, train=10, val=4, test=4)
+        patch.setattr(data, "RenderedSettings", few)
+        yield
+
+
+@pytest.fixture(scope="module")
+def said():
+    return io.StringIO()
+
+
+@pytest.fixture(scope="module")
+def trained(few_clips, said, tmp_path_factory):
+    """The command on features; what it said is in `said`."""
+    out = tmp_path_factory.mktemp("train")
+    with contextlib.redirect_stdout(said):
+        assert command("--epochs", 1, "--batch-size", 5, "--out", out) == 0
+    return out
+
+
+def test_command_writes_result_weights_logs_and_pictures(trained, said):
+    said = said.getvalue()
+    assert "backbones small" in said and "Event-specific layers" in said and "59.1" in said and "67.0" in said
+    assert "rendered test bed, 4 clips (smoke: 1 of 40 epochs)" in said
+    result = json.loads((trained / "result.json").read_text())
+    assert result["smoke"] and ["Table 1", "Event-specific layers"] in result["reproduces"]
+    assert f"video accuracy {100 * result['test_mean']:.1f} (1 seed)" in said
+    for name in ("best.keras", "log.csv", "curves.png", "predictions.npz"):
+        assert (trained / "seed-0" / name).exists()
+    kinds = {path.name.partition("test_000000")[2] for path in (trained / "example").iterdir()}
+    assert kinds == {".txt", ".json", "_labels.png", "_moments.png", "_localization.png", "_localization.mp4"}
+
+
+def test_reported_score_is_that_of_the_stored_scores(trained):
+    result = json.loads((trained / "result.json").read_text())
+    with np.load(trained / "seed-0" / "predictions.npz") as file:
+        assert file["predictions"].shape == (4, 5, 8) and file["labels"].shape == (4, 8)
+        assert result["seeds"][0]["test"] == eventlayers.video_accuracy(file["labels"], file["predictions"])
+
+
+def test_saved_model_says_what_it_is(trained):
+    model, info = load_model(trained / "seed-0" / "best.keras", paper="eventlayers")
+    assert info.class_names[0] == "striped disc with hum" and len(info.class_names) == 8
+    assert {feature.extractor for feature in info.features.values()} == {"small_event_visual", "small_event_audio"}
+    assert eventlayers.config.saved_config(info.config).heads == eventlayers.LAYERS
+    assert model.output.shape[1:] == (5, 8)
+
+
+def test_evaluation_agrees_with_the_training_and_writes_its_tables(trained, few_clips, capsys):
+    words = ["--weights", str(trained / "seed-0" / "best.keras"), "--out", str(trained / "evaluate"), "--figure", "1"]
+    assert cli.run(evaluate.main, prog="python -m eventlayers.evaluate", argv=words) == 0
+    told = json.loads((trained / "evaluate" / "evaluation.json").read_text())
+    result = json.loads((trained / "result.json").read_text())
+    assert told["video accuracy of the vote"] == result["test_mean"] and 1 <= told["labels a video"] <= 5
+    layers = json.loads((trained / "evaluate" / "layers.json").read_text())
+    groups = {name: group for name, group in layers["complementary"].items() if name != "all"}
+    assert set(groups) <= {"continuous", "rhythmic", "instant"}
+    for row, count in layers["complementary"]["all"].items():
+        assert count == sum(group[row] for group in groups.values())
+    with np.load(trained / "evaluate" / "predictions.npz") as file:
+        assert layers["categories"] == eventlayers.category_counts(file["labels"], file["predictions"])
+    for name in ("per_class.csv", "confusion.csv", "confusion.png", "categories.csv", "layers.png"):
+        assert (trained / "evaluate" / name).exists()
+    assert (trained / "evaluate" / "most_activating.png").exists()
+    assert "Categories by dominant layer" in capsys.readouterr().out
+
+
+def test_a_model_is_measured_on_its_own_classes_and_features_only():
+    split = moments_splits()["test"]
+    info = ModelInfo("eventlayers", "naive_av", "paper", split.class_names, split.features, "synthetic")
+    evaluate.require_fit(Path("w.keras"), info, split)
+    for other, sentence in (
+        ({"class_names": ("dog", "cat")}, r"w.keras: was trained on the classes of synthetic \(dog, cat\)"),
+        ({"features": {**split.features, "audio": split.features["visual"]}}, "its audio features do not fit"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            evaluate.require_fit(Path("w.keras"), dataclasses.replace(info, **other), split)
+
+
+def first_rows(split, count):
+    rows = np.arange(count)
+    inputs = {name: SelectedRows(source, rows) for name, source in split.inputs.items()}
+    return dataclasses.replace(split, ids=split.ids[:count], inputs=inputs, labels=split.labels[:count])
+
+
+def test_two_stages_on_clips(few_clips, tmp_path, capsys):
+    """The joint model begins with the backbones that were trained alone; they can be used frozen as well."""
+    settings = train.settings_for("naive_av", inputs="clips", out=tmp_path)
+    training = dataclasses.replace(settings.training, epochs=1, batch_size=4, clips_at_once=2)
+    settings = dataclasses.replace(settings, training=training)
+    whole = train.splits_of(settings)
+    splits = {name: first_rows(whole[name], count) for name, count in (("train", 4), ("val", 2), ("test", 2))}
+    train.train(settings, splits)
+    said = capsys.readouterr().out
+    stored = json.loads((tmp_path / "settings.json").read_text())
+    for modality, model in (("visual", "vision_only"), ("audio", "audio_only")):
+        path = tmp_path / "backbones" / model / "seed-0" / "best.keras"
+        assert f"first stage: {model}" in said and f"the {modality} backbone is taken from {path}" in said
+        first = json.loads((tmp_path / "backbones" / model / "settings.json").read_text())
+        assert stored["backbones"][model] == runs.configuration_hash(first)
+    joint, _ = load_model(tmp_path / "seed-0" / "best.keras")
+    alone, _ = load_model(tmp_path / "backbones" / "audio_only" / "seed-0" / "best.keras")
+    fresh = eventlayers.build_model("audio_only", inputs="clips", backbones="small", frame_size=32)
+    kernels = [model.get_layer("audio_backbone").get_weights()[0] for model in (fresh, alone, joint)]
+    # Each stage moved them on; the second by as little as one update does.
+    steps = [np.abs(after - before).max() for before, after in zip(kernels, kernels[1:], strict=False)]
+    assert all(0 < step <= 1.01 * settings.training.learning_rate for step in steps)
+
+    backbones = data.trained_backbones(tmp_path / "backbones")
+    assert {feature.weights for feature in backbones.features.values()} == {"trained"}
+    sound = splits["test"].inputs["audio"].read(np.arange(1))
+    seen = eventlayers.moment_features(alone)({"audio": sound})["audio"]
+    np.testing.assert_allclose(backbones.audio(sound), seen, atol=1e-4)
+
+
+def narrow(model, **training):
+    """Settings for splits in memory, two updates an epoch of two steps each."""
+    own = train.settings_for(model)
+    changes = {"batch_size": 4, "clips_at_once": 2, **training}
+    return dataclasses.replace(own, training=dataclasses.replace(own.training, **changes))
+
+
+def test_a_cut_off_run_goes_on_to_the_numbers_of_a_whole_one(tmp_path):
+    """Also where the gradients of several steps make an update."""
+    splits = moments_splits()
+    for out, lengths in ((tmp_path / "whole", [2]), (tmp_path / "cut", [1, 2])):
+        for epochs in lengths:
+            experiment = train.experiment(narrow("naive_av", epochs=2), splits)
+            part = dataclasses.replace(experiment, epochs=epochs)
+            if epochs == lengths[-1]:
+                runs.run(part, out, [0])
+            else:
+                runs._train(part, out / "seed-0", 0)
+    whole, cut = (dict(np.load(tmp_path / name / "seed-0" / "predictions.npz")) for name in ("whole", "cut"))
+    np.testing.assert_array_equal(whole["predictions"], cut["predictions"])
+
+
+def test_configuration_follows_the_data():
+    fitted = train.fitted(train.settings_for("event_layers").network, moments_splits()["val"])
+    assert (fitted.num_classes, fitted.num_moments) == (3, MOMENTS)
+    assert (fitted.visual_channels, fitted.audio_channels) == (CHANNELS, CHANNELS)
+
+
+@pytest.mark.parametrize("inputs", ["features", "clips"])
+@pytest.mark.parametrize("model", eventlayers.MODELS)
+def test_defaults_follow_model_dataset_and_inputs(model, inputs):
+    real = train.defaults(["--model", model, "--dataset", "vggsound", "--data", "somewhere", "--inputs", inputs])
+    assert (real.dataset, real.model, real.network.inputs) == ("vggsound", model, inputs)
+    assert real.training == eventlayers.train_config("paper", model, inputs)
+    assert real.network == eventlayers.model_config(model, inputs=inputs) and real.network.backbones == "published"
+    here = train.defaults(["--model", model, "--inputs", inputs])
+    assert here.network.backbones == "small" and here.training.epochs <= 60
+    assert real.folder != here.folder
+
+
+def test_training_clips_with_two_events_have_one_label_and_the_others_both(tmp_path, monkeypatch):
+    """Read off the storyboards; no clip is rendered."""
+    few = functools.partial(RenderedSettings, train=12, val=4, test=4)
+    monkeypatch.setattr(data, "RenderedSettings", few)
+    monkeypatch.setattr("avpipeline.datasets.rendered.render_folder", lambda folder, settings: None)
+    videos = {name: videos_of(Source("rendered_pairs"), name) for name in ("train", "test")}
+    assert (videos["train"].labels.sum(1) == 1).all() and (videos["test"].labels.sum(1) == 2).all()
+    assert set(videos["train"].kinds) == {"continuous", "rhythmic", "instant"}
+    boards = data.rendered_clips(few(events_per_clip=2)).boards["train"]
+    for board, label in zip(boards, videos["train"].labels, strict=True):
+        assert int(label.argmax()) in [event.category for event in board.events]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--data", "nowhere"], "nowhere: the rendered data is made here"),
+        (["--dataset", "vggsound"], "dataset 'vggsound': needs the folder of its files (--data)"),
+        (["--dataset", "vggsound", "--data", "nowhere"], "nowhere"),
+        (["--inputs", "clips", "--batch-size", "6", "--model", "audio_only"], "does not divide --batch-size 6"),
+    ],
+)
+def test_bad_input_is_one_sentence(words, sentence, few_clips, capsys, tmp_path):
+    assert command(*words, "--out", tmp_path / "out") == 2
+    said = capsys.readouterr().err.replace("\r", "\n")
+    assert sentence in said
+    assert len([line for line in said.splitlines() if "error" in line]) == 1

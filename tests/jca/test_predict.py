@@ -1,0 +1,142 @@
+"""`python -m jca.predict`: the picture of the paper's Figure 3 says what the model says.
+
+What the texts, the overlay and long, short or broken files come to is tested with ave's command, whose code runs here.
+"""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import jca
+from ave.models import with_attention
+from avpipeline import media, plots
+from avpipeline.cli import run
+from avpipeline.features.registry import build_extractor, clip_features
+from avpipeline.predict.segments import Prediction, Predictor, write_prediction
+from avpipeline.training.saved import ModelInfo, save_model
+from jca import predict
+from tests.ave.test_predict import write_media
+
+CLASSES = ("Female speech, woman speaking", "Bark", "background")
+NARROW = {"num_classes": 3, "video_size": 8, "audio_size": 8, "num_layers": 1, "recursions": 1}
+
+
+@pytest.fixture(scope="module")
+def extractors():
+    return {"audio": build_extractor("small_audio"), "visual": build_extractor("small_visual")}
+
+
+def write_weights(path, extractors, name="jca", **changes):
+    """A narrow model with random weights, saved as training saves it; returns the model."""
+    keras.utils.set_random_seed(3)
+    model = jca.build_model(name, **NARROW, **changes)
+    features = {modality: extractor.info for modality, extractor in extractors.items()}
+    save_model(model, path, ModelInfo("jca", name, "code", CLASSES, features, "rendered"))
+    return model
+
+
+def command(*words):
+    return run(predict.main, prog="python -m jca.predict", argv=[str(word) for word in words])
+
+
+def features_of(clip, extractors):
+    visual = extractors["visual"]
+    read = media.read_clip(clip, frame_rate=visual.frame_rate, size=visual.frame_size)
+    return {name: feature[np.newaxis] for name, feature in clip_features(extractors, read).items()}
+
+
+def test_figure_3_holds_sound_frames_attention_and_labels(tmp_path, extractors, monkeypatch):
+    drawn = {}
+
+    def timeline(path, probabilities, class_names, **parts):
+        drawn.update(parts, path=path, probabilities=probabilities, class_names=class_names)
+        draw(path, probabilities, class_names, **parts)
+
+    draw = plots.timeline
+    monkeypatch.setattr(plots, "timeline", timeline)
+    model = write_weights(tmp_path / "jca.keras", extractors)
+    clip, out = write_media(tmp_path / "clip.mp4", 10), tmp_path / "out"
+    assert command(clip, "--weights", tmp_path / "jca.keras", "--out", out) == 0
+    assert {path.name for path in out.iterdir()} == {
+        "clip.txt", "clip.json", "clip_timeline.png", "clip_attention.png", "clip_attention.mp4"
+    }  # fmt: skip
+
+    expected = with_attention(model)(features_of(clip, extractors))
+    told = json.loads((out / "clip.json").read_text())
+    probabilities = [segment["probabilities"] for segment in told["segments"]]
+    np.testing.assert_allclose(probabilities, expected["segments"][0], atol=2e-6)
+    np.testing.assert_allclose(drawn["probabilities"], expected["segments"][0], atol=2e-6)
+    np.testing.assert_allclose(drawn["attention"], expected["attention"][0], atol=2e-6)
+    # The frame in the middle of each second; each second of the clip has a picture of its own.
+    frames = media.read_frames(clip, frame_rate=1, size=drawn["frames"].shape[1:3], seconds=10)
+    np.testing.assert_array_equal(drawn["frames"], frames)
+    np.testing.assert_array_equal(drawn["waveform"], media.read_waveform(clip, seconds=10))
+    assert drawn["path"] == out / "clip_timeline.png" and tuple(drawn["class_names"]) == CLASSES
+
+
+def test_frames_of_a_long_clip_stand_with_the_maps_of_their_seconds(tmp_path, monkeypatch):
+    """46 s: 15 frames, each from the middle of its share of the time."""
+    drawn = {}
+    levels = np.arange(20, 250, 5)
+    frames = np.broadcast_to(levels.astype(np.uint8)[:, None, None, None], (46, 48, 64, 3))
+    media.write_clip(tmp_path / "long.mp4", frames.repeat(2, 0), None, frame_rate=2)
+    (tmp_path / "model.keras").write_bytes(b"its hash is written")
+    monkeypatch.setattr(plots, "timeline", lambda path, probabilities, names, **parts: drawn.update(parts))
+    monkeypatch.setattr(plots, "attention_frames", lambda *args, **kwargs: None)
+    monkeypatch.setattr(media, "write_clip", lambda *args, **kwargs: None)
+    attention = np.arange(46.0)[:, None, None] + np.zeros((46, 2, 2))
+    info = ModelInfo("jca", "jca", "code", CLASSES, {}, "rendered")
+    predictor = Predictor(None, info, tmp_path / "model.keras", {}, window=10)
+    prediction = Prediction(media.probe(tmp_path / "long.mp4"), np.eye(3)[np.zeros(46, int)], attention, ())
+    write_prediction(prediction, predictor, tmp_path / "out")
+    seconds = drawn["attention"][:, 0, 0].astype(int)
+    np.testing.assert_array_equal(seconds, ((np.arange(15) + 0.5) * 46 / 15).astype(int))
+    np.testing.assert_allclose(drawn["frames"].mean((1, 2, 3)), levels[seconds], atol=2)
+
+
+def test_models_without_attention_have_no_frames(tmp_path, extractors, capsys):
+    write_weights(tmp_path / "pool.keras", extractors, "max_pooling")
+    clip = write_media(tmp_path / "plain.mp4", 2)
+    assert command(clip, "--weights", tmp_path / "pool.keras", "--out", tmp_path / "out") == 0
+    assert "max_pooling has no attention" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "plain.txt", "plain.json", "plain_timeline.png"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["avsdn", "dam", "gru"])
+def test_other_systems_predict_too(tmp_path, extractors, name):
+    write_weights(tmp_path / "model.keras", extractors, name)
+    clip = write_media(tmp_path / "clip.mp4", 1, sound=False)
+    assert command(clip, "--weights", tmp_path / "model.keras", "--out", tmp_path / "out") == 0
+    told = json.loads((tmp_path / "out" / "clip.json").read_text())
+    assert told["model"]["model"] == name and "has no sound" in told["notes"][0]
+    assert sum(told["segments"][0]["probabilities"]) == pytest.approx(1, abs=1e-4)
+
+
+def test_timeline_lays_attention_over_the_frames(tmp_path):
+    """What is red in the second row is where the map is large."""
+    frames = np.full((2, 40, 40, 3), 128, np.uint8)
+    attention = np.zeros((2, 4, 4))
+    attention[0, :, :2] = attention[1, :, 2:] = 0.125
+    probabilities = np.array([[0.9, 0.1, 0.0], [0.1, 0.9, 0.0]])
+    plots.timeline(tmp_path / "t.png", probabilities, CLASSES, frames=frames, attention=attention)
+    picture = np.asarray(Image.open(tmp_path / "t.png").convert("RGB")).astype(int)
+    red = (picture[..., 0] > picture[..., 2] + 60) & (picture[..., 0] > 90)
+    blue = (picture[..., 2] > picture[..., 0] + 25) & (picture[..., 2] > 60)
+    assert red.any() and blue.any()
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [([], "no file to predict"), (["missing.mp4"], "there is no such file or folder")],
+)
+def test_bad_input_is_one_sentence(tmp_path, extractors, capsys, files, sentence):
+    write_weights(tmp_path / "jca.keras", extractors)
+    words = [tmp_path / name for name in files]
+    assert command(*words, "--weights", tmp_path / "jca.keras", "--out", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert sentence in said and said.count("\n") == 1

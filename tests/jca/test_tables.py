@@ -1,0 +1,184 @@
+"""The tables: every row of the paper has a configuration of its own; printed figures are those of the predictions."""
+
+import csv
+import dataclasses
+import itertools
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import ave.train
+import jca
+from avpipeline import cli
+from avpipeline.errors import InputError
+from avpipeline.plots import charts
+from avpipeline.results import papers
+from jca import tables, train
+from jca.rows import AVE_ROWS, ROWS, SHARED, rows_of
+from tests.helpers.synthetic import synthetic_split
+
+# Of JCA's models and of AVE's: a step costs next to nothing, the configuration has two epochs.
+NARROW = {"video_size": 4, "audio_size": 4, "num_layers": 1, "recursions": 1}
+NARROW_AVE = {"attention_units": 4, "lstm_units": 4, "hidden_units": 4, "tcn_filters": (4, 4)}
+SHORT = {"batch_size": 10, "epochs": 2}
+WORDS = ("--table", "Table 1|Table 2", "--epochs", 1)
+
+
+def test_every_row_of_the_paper_has_a_command():
+    places = {(figure.table, figure.row) for figure in papers.rows("jca")}
+    assert len(places) == 16
+    assert places == {*ROWS, *AVE_ROWS} and not ROWS.keys() & AVE_ROWS.keys()
+    assert set(ROWS.values()) == set(jca.MODELS)
+
+
+def test_rows_of_aves_models_have_aves_figures():
+    """The paper took them over: those of the AVE paper's Table 1 and Section 6.3."""
+    theirs = {figure.value for figure in papers.rows("ave") if figure.table in ("Table 1", "Section 6.3")}
+    assert {papers.lookup("jca", *place).value for place in AVE_ROWS} <= theirs
+
+
+@pytest.mark.parametrize("preset", jca.PRESETS)
+def test_no_two_rows_are_secretly_one_configuration(preset):
+    def configuration(place):
+        command, model = (train, ROWS[place]) if place in ROWS else (ave.train, AVE_ROWS[place])
+        own = command.settings_for(model, preset, "ave")
+        return json.dumps([dataclasses.asdict(own.network), dataclasses.asdict(own.training)])
+
+    for first, second in itertools.combinations([*ROWS, *AVE_ROWS], 2):
+        declared = SHARED.get(second, (None,))[0] == first
+        assert (configuration(first) == configuration(second)) == declared, (first, second)
+
+
+def test_rows_that_the_paper_gives_one_system_have_one_figure():
+    for place, (other, reason) in SHARED.items():
+        assert papers.lookup("jca", *place).value == papers.lookup("jca", *other).value
+        assert reason
+    assert rows_of("jca") == [("Table 1", "JCA"), ("Table 2", "w/ Joint Co-Attention")]
+
+
+def command(*words):
+    return cli.run(tables.main, prog="python -m jca.tables", argv=list(map(str, words)))
+
+
+@pytest.fixture(scope="module")
+def few_clips():
+    """10/4/4 clips of 4 s for the rendered ones, narrow models, no curves; no graphs, whose tracing costs far more."""
+
+    def load(dataset, name, data_dir=None, *, modalities):
+        split = synthetic_split(name, 10 if name == "train" else 4)
+        inputs = {modality: split.inputs[modality] for modality in modalities}
+        return dataclasses.replace(split, dataset="rendered", inputs=inputs)
+
+    tf.config.run_functions_eagerly(True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(charts, "curves", lambda *args: None)
+        for module, narrow in ((train, NARROW), (ave.train, NARROW_AVE)):
+            patch.setattr(module, "load_split", load)
+            patch.setattr(module, "RENDERED_MODEL", narrow)
+            patch.setattr(module, "RENDERED_TRAINING", SHORT)
+        yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="module")
+def walked(few_clips, tmp_path_factory):
+    """Every row of both tables, trained; the folder, and the figures by row."""
+    out = tmp_path_factory.mktemp("tables")
+    assert command(*WORDS, "--out", out) == 0
+    with open(out / "all.csv", newline="") as file:
+        return out, list(csv.DictReader(file))
+
+
+@pytest.mark.trained
+def test_the_walk_has_every_row_in_the_papers_order(walked):
+    out, records = walked
+    assert [(record["table"], record["row"]) for record in records] == [
+        (figure.table, figure.row) for figure in papers.rows("jca")
+    ]
+    text = (out / "all.md").read_text()
+    for record in records:
+        assert record["row"] in text and record["value"] in text
+        assert record["configuration"] in text and f"{int(record['parameters']):,}" in text
+        assert record["predictions"] in text
+        # Two epochs are the configured number here.
+        assert record["smoke"] == "True" and record["our_data"] == "rendered test bed, 4 clips (smoke: 1 of 2 epochs)"
+
+
+@pytest.mark.trained
+def test_figures_are_recomputed_from_the_saved_predictions(walked):
+    out, records = walked
+    for record in records:
+        with np.load(record["predictions"]) as file:
+            accuracy = 100 * np.mean(file["labels"].argmax(-1) == file["predictions"].argmax(-1))
+        np.testing.assert_allclose(float(record["ours_mean"]), accuracy)
+        assert record["selected_on"] == "val"
+        assert float(record["best_on_test_mean"]) >= accuracy - 1e-9
+
+
+@pytest.mark.trained
+def test_each_row_is_the_model_that_the_paper_means(walked):
+    out, records = walked
+    kept = {(row["table"], row["row"]): row for row in json.loads((out / "result.json").read_text())["rows"]}
+    hashes = {}
+    for record in records:
+        place = record["table"], record["row"]
+        model, prefix = (AVE_ROWS[place], "ave-") if place in AVE_ROWS else (ROWS[place], "")
+        assert record["model"] == model
+        result = json.loads((out / f"{prefix}{model}-1-epochs" / "result.json").read_text())
+        # A model of ave says which row of its own paper it is; the table's result says which of this one.
+        assert result["paper"] == ("ave" if prefix else "jca") and (prefix or list(place) in result["reproduces"])
+        assert (kept[place]["paper"], kept[place]["model"]) == ("jca", model)
+        assert record["configuration"] == result["configuration"]
+        hashes.setdefault(record["configuration"], []).append(place)
+    assert [places for places in hashes.values() if len(places) > 1] == [
+        [("Table 1", "JCA"), ("Table 2", "w/ Joint Co-Attention")]
+    ]
+    notes = {record["row"]: record["note"] for record in records}
+    assert notes["w/ Joint Co-Attention"] == "the same system as Table 1, JCA: the full model"
+    assert notes["ED-TCN"] == "a model of ave, with that paper's recipe"
+
+
+@pytest.mark.trained
+def test_finished_rows_are_kept(walked, capsys):
+    out, _ = walked
+    before = (out / "all.csv").read_text()
+    assert command("--table", "Table 1", "--rows", "DAM", "Audio_Only", "--epochs", 1, "--out", out) == 0
+    assert capsys.readouterr().out.count("already finished") == 2
+    assert (out / "all.csv").read_text() == before
+    with open(out / "table_1.csv", newline="") as file:
+        assert [record["row"] for record in csv.DictReader(file)] == ["Audio_Only", "DAM"]
+
+
+@pytest.mark.trained
+def test_row_that_cannot_be_measured_does_not_stop_the_others(few_clips, walked, monkeypatch, capsys):
+    out, _ = walked
+
+    def broken(settings, model):
+        if model == "gru":
+            raise InputError("visual_feature.h5: is missing; download it.")
+        return train_model(settings, model)
+
+    train_model = tables.train_model
+    monkeypatch.setattr(tables, "train_model", broken)
+    words = ("--table", "Table 2", "--rows", "w/ GRU", "w/ Max Pooling", "--epochs", 1, "--out", out)
+    assert command(*words) == 2
+    assert "not run: visual_feature.h5: is missing; download it." in capsys.readouterr().out
+    with open(out / "table_2.csv", newline="") as file:
+        assert [bool(record["ours_mean"]) for record in csv.DictReader(file)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--table", "Table 3"], "jca has no table 'Table 3'; its tables are"),
+        (["--table", "Table 1", "--rows", "w/ GRU"], "row 'w/ GRU': is not in Table 1; its rows are Audio_Only"),
+        (["--data", "nowhere", "--dataset", "rendered"], "the rendered data is made here"),
+    ],
+)
+def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):
+    assert command(*words, "--out", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert sentence in said and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,153 @@
+"""The training command: settings by preset and dataset, a resumed run, bad input, an end-to-end run on few clips."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import ave.train
+import jca
+from avpipeline import cli, metrics
+from avpipeline.datasets import rendered
+from avpipeline.datasets.rendered import RenderedSettings, rendered_split
+from avpipeline.training import runs
+from jca import train
+from tests.helpers.synthetic import synthetic_splits
+
+FEW = RenderedSettings(train=10, val=4, test=4)
+# Sizes at which a step costs next to nothing.
+NARROW = ("--video-size", 8, "--audio-size", 8, "--num-layers", 1, "--recursions", 1, "--batch-size", 5)
+
+
+def command(*words):
+    return cli.run(train.main, prog="python -m jca.train", argv=list(map(str, words)), defaults=train.defaults)
+
+
+@pytest.fixture(autouse=True)
+def eager():
+    """Without graphs, whose tracing costs far more than these few steps; tf.data keeps its own, as a warning says."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def few_clips(monkeypatch):
+    """The rendered dataset with 10/4/4 clips."""
+
+    def load(dataset, name, data_dir=None, *, modalities):
+        return rendered_split(name, FEW, modalities=modalities)
+
+    monkeypatch.setattr(train, "load_split", load)
+    monkeypatch.setattr(ave.train, "rendered_clips", lambda: rendered.rendered_clips(FEW))
+
+
+def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, capsys):
+    assert command(*NARROW, "--epochs", 1, "--seeds", 2, "--seed", 3, "--out", tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "instead of the published sizes: video_size 8, audio_size 8" in said
+    assert "JCA" in said and "76.2" in said and "rendered test bed, 4 clips (smoke: 1 of 40 epochs)" in said
+
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["smoke"] and [seed["seed"] for seed in result["seeds"]] == [3, 4]
+    assert result["reproduces"] == [["Table 1", "JCA"], ["Table 2", "w/ Joint Co-Attention"]]
+    assert f"{100 * result['test_mean']:.1f} +- " in said
+    for seed in result["seeds"]:
+        folder = tmp_path / f"seed-{seed['seed']}"
+        with np.load(folder / "predictions.npz") as file:
+            assert seed["test"] == metrics.segment_accuracy(file["labels"], file["predictions"])
+        assert all((folder / name).exists() for name in ("best.keras", "log.csv", "curves.png"))
+    assert {path.suffix for path in (tmp_path / "example").iterdir()} == {".txt", ".json", ".png", ".mp4"}
+
+
+@pytest.fixture
+def small_experiment():
+    """A run whose learning rate falls each second epoch, since no loss falls by 90 %."""
+    settings = train.settings_for("jca")
+    network = dataclasses.replace(settings.network, video_size=4, audio_size=4, num_layers=1, recursions=1)
+    network = dataclasses.replace(network, unimodal_rnn=False, joint_rnn=False)
+    schedule = {"plateau_patience": 1, "plateau_threshold": 0.9}
+    training = dataclasses.replace(settings.training, epochs=5, batch_size=10, validate_every=2, **schedule)
+    settings = dataclasses.replace(settings, network=network, training=training)
+    return train.experiment(settings, synthetic_splits(train=10))
+
+
+def test_killed_run_goes_on_with_its_learning_rate_and_its_dropped_values(small_experiment, tmp_path):
+    rates = {"whole": {}, "cut": {}}
+
+    def watched(name, stop_in=None):
+        class Watch(keras.callbacks.Callback):
+            def on_epoch_end(self, epoch, logs=None):
+                rates[name][epoch] = float(self.model.optimizer.learning_rate)
+                if epoch == stop_in:
+                    raise KeyboardInterrupt
+
+        schedule = small_experiment.callbacks
+        return dataclasses.replace(small_experiment, callbacks=lambda: [*schedule(), Watch()])
+
+    whole = runs.run(watched("whole"), tmp_path / "whole", [0])
+    with pytest.raises(KeyboardInterrupt):
+        runs.run(watched("cut", stop_in=2), tmp_path / "cut", [0])
+    resumed = runs.run(watched("cut"), tmp_path / "cut", [0])
+    assert rates["cut"] == rates["whole"]
+    assert list(rates["whole"].values()) == pytest.approx([1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4])
+    assert resumed["seeds"] == whole["seeds"]
+    logs = [(tmp_path / name / "seed-0" / "log.csv").read_text() for name in ("cut", "whole")]
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize("preset", jca.PRESETS)
+@pytest.mark.parametrize("model", jca.MODELS)
+def test_defaults_follow_model_preset_and_dataset(model, preset):
+    on_ave = train.defaults(["--model", model, "--preset", preset, "--data", "somewhere"])
+    assert (on_ave.dataset, on_ave.model, on_ave.preset) == ("ave", model, preset)
+    assert on_ave.training == jca.train_config(preset, model)
+    assert on_ave.network == jca.model_config(model, preset)
+    assert (on_ave.training.epochs, on_ave.training.validate_every, on_ave.training.batch_size) == (300, 5, 64)
+    here = train.defaults(["--model", model, "--preset", preset])
+    assert here.dataset == "rendered"
+    assert here.network.video_size == here.network.audio_size == 128
+    assert here.training.loss == on_ave.training.loss
+
+
+def test_configurations_differ_by_hash(few_clips):
+    splits = train.load_splits(train.settings_for("jca"))
+    hashes = {train.experiment(train.settings_for(name), splits).hash for name in jca.MODELS}
+    assert len(hashes) == len(jca.MODELS)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--data", "nowhere", "--dataset", "rendered"], "the rendered data is made here"),
+        (["--data", "nowhere"], "nowhere"),
+        (["--dataset", "ave"], "needs the folder of its files (--data)"),
+        (["--epochs", "0"], "--epochs 0: must be at least 1"),
+        (["--recursions", "-1"], "--recursions -1: must be at least 0"),
+        (["--video-size", "7"], "--video-size 7: must be even"),
+        (["--dropout", "1"], "--dropout 1.0: is no share"),
+        (["--plateau-factor", "1"], "--plateau-factor 1.0: lowers nothing"),
+    ],
+)
+def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):
+    assert command(*words, "--out", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.startswith("python -m jca.train: error: ") and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_folder_of_another_run_is_refused(few_clips, tmp_path, capsys):
+    (tmp_path / "settings.json").write_text(json.dumps({"paper": "ave"}))
+    assert command(*NARROW, "--out", tmp_path) == 2
+    assert "holds a run with other settings" in capsys.readouterr().err
+
+
+def test_unknown_model_lists_the_models(capsys):
+    with pytest.raises(SystemExit) as stop:
+        command("--model", "jcaa")
+    assert stop.value.code == 2
+    assert "no_joint_lstm" in capsys.readouterr().err

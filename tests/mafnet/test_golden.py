@@ -1,0 +1,84 @@
+"""Agreement with values recorded from the authors' own implementation of MAFnet."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import mafnet
+from avpipeline.checkpoints import read_tf1
+from mafnet.author_checkpoints import author_names
+from mafnet.recipe import left_out
+
+pytestmark = pytest.mark.golden
+
+# What 'sound' steps leave out -> suffix of the arrays recorded so.
+LEFT_OUT = {"accident": "", "path": "_visual_path_left_out"}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(golden):
+    return golden.path("mafnet_ckpt") / "MAFnet"
+
+
+@pytest.fixture(scope="module")
+def batch(golden):
+    return {name: golden["mafnet.npz", name] for name in ("visual", "audio")}
+
+
+@pytest.fixture(scope="module")
+def labels(golden):
+    return golden["mafnet.npz", "labels"]
+
+
+def compiled(checkpoint, which, sequence):
+    config = mafnet.train_config(left_out=which, update_sequence=tuple(sequence))
+    return mafnet.compile_model(mafnet.load_author_checkpoint(checkpoint), config)
+
+
+def test_outputs_attention_and_loss(golden, checkpoint, batch, labels):
+    model = mafnet.compile_model(mafnet.load_author_checkpoint(checkpoint))
+    shown = mafnet.with_attention(model)
+    logits = keras.Model(model.input, model.get_layer("video").input)
+    outputs = keras.Model(model.input, {**shown.output, "logits": logits.output}).predict(batch, verbose=0)
+    golden.compare("mafnet.npz", "logits", outputs["logits"], 1e-5)
+    golden.compare("mafnet.npz", "probs", outputs["video"], 1e-5)
+    golden.compare("mafnet.npz", "attention", outputs["attention"][..., None], 1e-5)
+    loss = model.compute_loss(y=labels, y_pred=tf.constant(outputs["video"]))
+    golden.compare("mafnet.npz", "loss_eval", loss, 1e-5)
+
+
+def fitted(model, batch, labels, steps):
+    schedule = {"batch_size": len(labels), "epochs": steps, "shuffle": False, "verbose": 0}
+    return model.fit(batch, labels, **schedule).history["loss"]
+
+
+def step_by_step(model, batch, labels, steps):
+    losses = []
+    for _ in range(steps):
+        model.reset_metrics()
+        losses.append(model.train_on_batch(batch, labels, return_dict=True)["loss"])
+    return losses
+
+
+@pytest.mark.parametrize("which", LEFT_OUT)
+def test_training_steps(golden, checkpoint, batch, labels, which):
+    sequence, suffix = golden["mafnet.npz", "update_sequence"].tolist(), LEFT_OUT[which]
+    model = compiled(checkpoint, which, sequence)
+    beginning = [np.array(variable) for variable in (*model.variables, *model.optimizer.variables)]
+    for train in (fitted, step_by_step):
+        for variable, value in zip((*model.variables, *model.optimizer.variables), beginning, strict=True):
+            variable.assign(value)
+        losses = train(model, batch, labels, len(sequence))
+        golden.compare("mafnet.npz", f"losses{suffix}", losses, 1e-4, unit="each")
+        golden.compare("mafnet.npz", f"probs_after{suffix}", model.predict(batch, verbose=0), 1e-3, unit="one")
+
+
+@pytest.mark.parametrize("update", ["all", "sound", "image"])
+def test_variables_of_each_update_are_the_authors(golden, checkpoint, update):
+    model = mafnet.load_author_checkpoint(checkpoint)
+    ours = {path: name for name, path in author_names(read_tf1(checkpoint)).items()}
+    skipped = left_out(model, "accident").get(update, ())
+    chosen = [weight for place, weight in enumerate(model.trainable_weights) if place not in skipped]
+    theirs = golden["mafnet.npz", {"all": "trainable_names"}.get(update, f"{update}_names")]
+    assert sorted(f"{ours[weight.path]}:0" for weight in chosen) == sorted(theirs)

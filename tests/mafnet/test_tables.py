@@ -1,0 +1,158 @@
+"""The tables: every row of the paper has its own configuration; the printed figures are those of the predictions."""
+
+import csv
+import dataclasses
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+import mafnet
+from avpipeline import cli
+from avpipeline.datasets.rendered import RenderedSettings, rendered_video_split
+from avpipeline.results import papers
+from avpipeline.results.tables import Line, NotRun
+from mafnet import data, rows, tables, train
+from mafnet.rows import EXTERNAL, ROWS, SHARED, TABLES, rows_of
+
+FEW = RenderedSettings(train=10, val=4, test=4)
+FIGURES = papers.rows("mafnet")
+
+
+def command(*words):
+    return cli.run(tables.main, prog="python -m mafnet.tables", argv=list(map(str, words)))
+
+
+def test_every_row_of_the_paper_is_ours_or_quoted():
+    ours = [figure for figure in FIGURES if figure.table != EXTERNAL]
+    assert (len(FIGURES), len(ours)) == (36, 25)
+    assert {(figure.table, figure.row) for figure in ours} == set(ROWS)
+    assert set(ROWS.values()) == set(mafnet.MODELS)
+    assert {figure.dataset for figure in FIGURES} == set(rows.DATASET_NAMES.values())
+
+
+@pytest.mark.parametrize("preset", mafnet.PRESETS)
+def test_no_two_rows_are_secretly_one_configuration(preset):
+    def configuration(model):
+        """Everything that decides the numbers; the name does not."""
+        own = train.settings_for(model, preset, "ave")
+        return json.dumps([dataclasses.asdict(own.network), dataclasses.asdict(own.training)])
+
+    for (first, model), (second, other) in itertools.combinations(ROWS.items(), 2):
+        same = configuration(model) == configuration(other)
+        declared = SHARED.get(second, (None,))[0] == first or SHARED.get(first, (None,))[0] == second
+        assert same == declared, (first, second)
+
+
+def test_rows_that_the_paper_gives_one_system_have_one_figure():
+    for place, (other, reason) in SHARED.items():
+        values = [papers.lookup("mafnet", *row, "AVE").value for row in (place, other)]
+        assert values[0] == values[1] and reason
+
+
+def test_each_model_names_its_rows():
+    assert rows_of("mafnet") == [("Table 1", "MAFnet"), ("Table 4", "FiLM in audio path")]
+    assert rows_of("concatenation") == [("Table 2", "concatenation"), ("Table 3", "modality & temporal attention")]
+    assert rows_of("dmrn_vgg") == [("Table 1", "DMRN (their feat.)")]
+
+
+@pytest.fixture
+def recorded(monkeypatch, tmp_path):
+    """Training is left out: what each row would train is collected, its result is made up."""
+    asked = []
+
+    def pretend(settings, *, watch_test=False):
+        asked.append(settings)
+        seeds = [{"seed": seed, "test": 0.5 + 0.1 * seed, "parameters": 7, "best_on_test": 0.75} for seed in (0, 1)]
+        made = {"preset": "code", "dataset": "rendered", "command": "", "date": "", "commit": None}
+        result = {"model": settings.model, "configuration": "c0ffee", **made, "seeds": seeds}
+        return train.Trained(result, (tmp_path / "predictions.npz",), tmp_path / "best.keras", [1, 2, 3])
+
+    monkeypatch.setattr(train, "train", pretend)
+    return asked
+
+
+def test_the_whole_table_is_walked(recorded, tmp_path, capsys):
+    """All 36 rows are printed; 25 are measured, by 16 runs; rows that differ in the dataset only share one."""
+    assert command("--seeds", 2, "--epochs", 3, "--out", tmp_path) == 0
+    with open(tmp_path / "all.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["table"], line["row"], line["dataset"], line["value"]) for line in lines] == [
+        (figure.table, figure.row, figure.dataset, figure.value) for figure in FIGURES
+    ]
+    measured = [line for line in lines if line["ours_mean"]]
+    assert len(measured) == 25 and {line["table"] for line in measured} == set(TABLES)
+    for line in measured:
+        assert line["model"] == ROWS[line["table"], line["row"]] and line["configuration"] == "c0ffee"
+        assert (float(line["ours_mean"]), line["smoke"], float(line["parameters"])) == (55.0, "True", 7.0)
+        assert "smoke: 3 of" in line["our_data"] and line["predictions"].endswith("predictions.npz")
+        shares = "one rendered run for the rows of" in line["note"]
+        assert shares == (sum((line["table"], line["row"]) == (other["table"], other["row"]) for other in lines) > 1)
+    quoted = [line for line in lines if not line["ours_mean"]]
+    assert {(line["table"], line["note"].split(":")[0]) for line in quoted} == {(EXTERNAL, "published reference only")}
+    assert {own.out for own in recorded} == {tmp_path / f"{model}-3-epochs" for model in mafnet.MODELS}
+    assert all(own.seeds == 2 and own.training.epochs == 3 for own in recorded)
+    said = capsys.readouterr().out
+    assert "MARS" in said and "97.83" in said
+
+
+def test_a_real_dataset_measures_its_own_rows(recorded, tmp_path):
+    settings = tables.Settings(dataset="ucf51", data=tmp_path / "d", vgg_data=tmp_path / "v")
+    lines = {(f.row, f.dataset): tables.measure(settings, f) for f in papers.rows("mafnet", "Table 1")}
+    assert {key for key, line in lines.items() if isinstance(line, Line)} == {
+        (row, "UCF51") for row in ("Attention Cluster", "DMRN (our feat.)", "DMRN (their feat.)", "MAFnet")
+    }
+    assert "mean of the three official test splits" in lines["MAFnet", "UCF51"].measured.data
+    assert "smoke" not in lines["MAFnet", "UCF51"].measured.data and not lines["MAFnet", "UCF51"].note
+    other = lines["MAFnet", "Kinetics-Sounds"]
+    assert isinstance(other, NotRun) and not other.is_failure
+    assert other.measured == "not run: of Kinetics-Sounds, take --dataset kinetics_sounds"
+    folders = {own.model: own.data for own in recorded}
+    assert folders.pop("dmrn_vgg") == tmp_path / "v" and set(folders.values()) == {tmp_path / "d"}
+
+
+def test_figures_are_recomputed_from_the_saved_predictions(monkeypatch, tmp_path, capsys):
+    """One trained run, of few clips; the second command finds it finished."""
+
+    def load(dataset, name, data_dir=None, *, modalities):
+        return rendered_video_split(name, FEW, modalities=modalities)
+
+    monkeypatch.setattr(data, "load_video_split", load)
+    monkeypatch.setattr(train, "RENDERED_TRAINING", {"batch_size": 5, "epochs": 4})
+    words = ("--table", "Table 2", "--rows", "visual", "--epochs", 1, "--out", tmp_path)
+    assert command(*words) == 0
+    with open(tmp_path / "table_2.csv", newline="") as file:
+        (record,) = csv.DictReader(file)
+    with np.load(record["predictions"]) as file:
+        accuracy = 100 * np.mean(file["labels"].argmax(-1) == file["predictions"].argmax(-1))
+    np.testing.assert_allclose(float(record["ours_mean"]), accuracy)
+    settings = json.loads((tmp_path / "visual-1-epochs" / "settings.json").read_text())
+    assert record["configuration"] == train.runs.configuration_hash(settings)
+    text = (tmp_path / "table_2.md").read_text()
+    assert f"{accuracy:.2f} (1 seed)" in text and "75.63" in text and record["configuration"] in text
+    assert "smoke: 1 of 4 epochs" in text and f"{int(record['parameters']):,}" in text
+    capsys.readouterr()
+    assert command(*words) == 0
+    assert "already finished" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--table", "Table 1", "--rows", "MCB"), "row 'MCB': is not in Table 1"),
+        (("--dataset", "rendered", "--data", "d"), "d: the rendered data is made here"),
+    ],
+)
+def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):
+    assert command(*words, "--out", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert sentence in said and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_features_are_listed_as_not_run(capsys, tmp_path):
+    words = ("--table", "Table 4", "--rows", "FiLM in audio path", "--out", tmp_path / "out")
+    assert command(*words, "--data", tmp_path / "none") == 2
+    assert "not run: " in capsys.readouterr().out
+    assert "Annotations.txt: no such file" in (tmp_path / "out" / "table_4.md").read_text()

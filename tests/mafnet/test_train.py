@@ -1,0 +1,194 @@
+"""The training command: settings by preset and dataset, UCF51's splits, bad input, a run on few rendered clips."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mafnet
+from avpipeline import cli, metrics
+from avpipeline.datasets import rendered
+from avpipeline.datasets.rendered import RenderedSettings, rendered_video_split
+from avpipeline.training import runs
+from mafnet import data, train
+from tests.helpers.mafnet_data import NARROW, video_split, video_splits
+
+FEW = RenderedSettings(train=10, val=4, test=4)
+
+
+def command(*words):
+    return cli.run(train.main, prog="python -m mafnet.train", argv=list(map(str, words)), defaults=train.defaults)
+
+
+@pytest.fixture
+def few_clips(monkeypatch):
+    """The rendered dataset with 10/4/4 clips."""
+
+    def load(dataset, name, data_dir=None, *, modalities):
+        return rendered_video_split(name, FEW, modalities=modalities)
+
+    monkeypatch.setattr(data, "load_video_split", load)
+    monkeypatch.setattr(train, "rendered_clips", lambda: rendered.rendered_clips(FEW))
+
+
+@pytest.fixture
+def synthetic(monkeypatch):
+    """Small splits in memory instead of a dataset; returns what was asked for."""
+    asked = []
+
+    def load(dataset, name, network, data_dir=None, *, fold, classes):
+        asked.append((dataset, name, data_dir, fold, classes))
+        split = video_split(name, 8 + fold)
+        return dataclasses.replace(split, dataset=f"{dataset}-{fold}" if dataset == "ucf51" else dataset)
+
+    monkeypatch.setattr(train, "load_split", load)
+    return asked
+
+
+def small(model="mafnet", dataset="ave", **changes):
+    own = train.settings_for(model, dataset=dataset, **changes)
+    network = dataclasses.replace(own.network, **NARROW)
+    return dataclasses.replace(own, network=network, training=mafnet.train_config(batch_size=4, epochs=3))
+
+
+def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, capsys):
+    assert command("--epochs", 2, "--batch-size", 5, "--units", 8, "--filters", 8, "--out", tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "MAFnet" in said and "90.86" in said and "rendered test bed, 4 clips (smoke: 2 of 60 epochs)" in said
+    assert "instead of the published sizes: units 8, filters 8" in said
+
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["smoke"] and result["reproduces"][0] == ["Table 1", "MAFnet"]
+    assert result["settings"]["training"]["epochs"] == 2 and result["metric"] == "video_accuracy"
+    assert f"{100 * result['test_mean']:.2f} (1 seed)" in said
+    for name in ("best.keras", "log.csv", "curves.png", "predictions.npz"):
+        assert (tmp_path / "seed-0" / name).exists()
+    (seed,) = result["seeds"]
+    with np.load(tmp_path / "seed-0" / "predictions.npz") as file:
+        assert seed["test"] == metrics.segment_accuracy(file["labels"], file["predictions"])
+    assert {path.name.split("_")[-1] for path in (tmp_path / "example").iterdir()} == {
+        "000000.txt", "000000.json", "scores.png"
+    }  # fmt: skip
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """Runs that are not trained: each leaves made-up scores, its experiments are collected."""
+    experiments = []
+
+    def run(experiment, out, seeds):
+        experiments.append((experiment, out))
+        rng = np.random.default_rng(len(experiments))
+        results = [{"seed": seed, "parameters": 7, **dict(zip(SCORES, rng.random(3), strict=True))} for seed in seeds]
+        return {
+            "dataset": experiment.info.dataset,
+            "configuration": experiment.hash,
+            "settings": dict(experiment.settings),
+            "clips": {"test": len(experiment.test)},
+            **runs.summary(results),
+        }
+
+    monkeypatch.setattr(train.runs, "run", run)
+    return experiments
+
+
+SCORES = ("val", "test", "best_on_test")
+
+
+def test_seeds_are_counted_up(synthetic, recorded, tmp_path):
+    trained = train.train(small(out=tmp_path, seeds=2, seed=3))
+    assert [seed["seed"] for seed in trained.result["seeds"]] == [3, 4]
+    assert trained.predictions == tuple(tmp_path / f"seed-{seed}" / "predictions.npz" for seed in (3, 4))
+    assert trained.weights == tmp_path / "seed-3" / "best.keras" and len(trained.test) == 9
+
+
+def test_ucf51_is_the_mean_over_its_three_official_splits(synthetic, recorded, tmp_path):
+    trained = train.train(small(dataset="ucf51", out=tmp_path, data=Path("here"), seeds=2), watch_test=True)
+    assert {(dataset, fold) for dataset, _, _, fold, _ in synthetic} == {("ucf51", 1), ("ucf51", 2), ("ucf51", 3)}
+    assert [out for _, out in recorded] == [tmp_path / f"split-{fold}" for fold in (1, 2, 3)]
+    assert all(experiment.watch_test for experiment, _ in recorded)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result == json.loads(json.dumps(trained.result)) and result["dataset"] == "ucf51"
+    assert [clips["test"] for clips in result["clips"].values()] == [9, 10, 11]
+    drawn = np.stack([np.random.default_rng(fold).random((2, 3)) for fold in (1, 2, 3)])
+    for index, seed in enumerate(result["seeds"]):
+        np.testing.assert_allclose([seed[name] for name in SCORES], drawn[:, index].mean(0))
+    np.testing.assert_allclose(result["test_mean"], drawn[:, :, 1].mean())
+    np.testing.assert_allclose(result["test_std"], drawn[:, :, 1].mean(0).std(ddof=1))
+    np.testing.assert_allclose([*result["splits"].values()], drawn[:, :, 1].mean(1))
+    hashes = {result["configuration"], *(experiment.hash for experiment, _ in recorded)}
+    assert len(hashes) == 4
+    files = [f"split-{fold}/seed-{seed}/predictions.npz" for seed in (0, 1) for fold in (1, 2, 3)]
+    assert trained.predictions == tuple(tmp_path / file for file in files)
+
+
+def test_a_model_of_one_modality_says_so():
+    experiment = train.experiment(small("visual"), video_splits())
+    assert list(experiment.info.features) == list(experiment.settings["features"]) == ["visual"]
+    assert list(experiment.build().input) == ["visual"]
+
+
+def test_draws_follow_the_seed():
+    experiment = train.experiment(small(), video_splits())
+    seeds = []
+    for seed in (0, 0, 1):
+        runs.set_seed(seed)
+        seeds.append(experiment.build().optimizer.seed)
+    assert seeds[0] == seeds[1] != seeds[2]
+
+
+@pytest.mark.parametrize("preset", mafnet.PRESETS)
+@pytest.mark.parametrize("model", mafnet.MODELS)
+def test_defaults_follow_model_preset_and_dataset(model, preset):
+    on_ave = train.defaults(["--model", model, "--preset", preset, "--data", "somewhere"])
+    assert (on_ave.dataset, on_ave.model, on_ave.preset) == ("ave", model, preset)
+    assert on_ave.training == mafnet.train_config(preset, model)
+    assert on_ave.network == mafnet.model_config(model, preset)
+    here = train.defaults(["--model", model, "--preset", preset])
+    assert here.dataset == "rendered"
+    assert here.training.batch_size == 16 and here.training.epochs <= 60
+    assert here.training.left_out == on_ave.training.left_out
+
+
+def test_the_authors_recipe_is_the_default():
+    recipe = train.settings_for("mafnet", dataset="ave").training
+    assert (recipe.learning_rate, recipe.batch_size, recipe.epochs) == (1e-4, 32, 300)
+    assert (recipe.patience, recipe.min_improvement, recipe.shuffle) == (50, 1e-4, True)
+    experiment = train.experiment(small(), video_splits())
+    assert (experiment.patience, experiment.min_improvement, experiment.shuffle) == (50, 1e-4, True)
+
+
+def test_the_paper_s_figure_is_that_of_the_dataset():
+    values = {name: train.figure_of("Table 1", "MAFnet", name).value for name in data.DATASETS}
+    assert values == {"rendered": "90.86", "ave": "90.86", "ucf51": "86.72", "kinetics_sounds": "83.94"}
+    assert train.figure_of("Table 2", "MCB", "ucf51").value == "88.83"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--data", "nowhere", "--dataset", "rendered"], "the rendered data is made here"),
+        (["--data", "nowhere"], "nowhere"),
+        (["--dataset", "ave"], "needs the folder of its files (--data)"),
+        (["--dataset", "ucf51", "--data", "nowhere"], "nowhere"),
+        (["--prob-all", "0.9", "--prob-image", "0.2"], "are no shares of the steps"),
+        (["--prob-all", "-0.1"], "are no shares of the steps"),
+        (["--patience", "0"], "--patience 0: must be at least 1"),
+        (["--epochs", "0"], "--epochs 0: must be at least 1"),
+    ],
+)
+def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):
+    assert command(*words, "--out", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.startswith("python -m mafnet.train: error: ") and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_model_lists_the_models(capsys):
+    with pytest.raises(SystemExit) as stop:
+        command("--model", "mafnett")
+    assert stop.value.code == 2
+    assert "mafnet" in capsys.readouterr().err

@@ -1,0 +1,91 @@
+"""docs/api.md lists every public name with the first sentence of its docstring; `python tests/test_public_api.py`
+writes it anew."""
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
+PAPERS = ("ave", "mafnet", "jca", "attendfusion", "eventlayers")
+# What the papers share and a notebook or another project takes from it.
+SHARED = {
+    "avpipeline.datasets": ("load_split", "load_video_split", "load_weak_training"),
+    "avpipeline.datasets.batches": ("batches", "steps_per_epoch"),
+    "avpipeline.media": ("probe", "read_clip", "read_frames", "read_waveform", "write_clip"),
+    "avpipeline.features.logmel": ("LogMel", "EventLogMel", "onsets", "split_seconds"),
+    "avpipeline.features.registry": ("build_extractor",),
+    "avpipeline.extract": ("extract",),
+    "avpipeline.nn.recurrent": ("TorchLSTM", "TorchGRU", "BidirectionalLSTM", "BidirectionalGRU"),
+    "avpipeline.nn.losses": ("MultiLabelSoftMargin",),
+    "avpipeline.nn.optimizers": ("Adam",),
+    "avpipeline.metrics": ("SegmentAccuracy", "segment_accuracy", "confusion_matrix", "per_class_accuracy"),
+    "avpipeline.metrics.ranking": ("GAP", "F1", "HitAtOne", "PERR", "MeanAveragePrecision", "BestThreshold"),
+    "avpipeline.checkpoints": ("read_torch", "read_tf1", "read_keras_h5", "read_pickle_arrays"),
+    "avpipeline.training.saved": ("ModelInfo", "load_model", "save_model"),
+    "avpipeline.training.runs": ("Experiment", "Outcome", "run", "predict"),
+    "avpipeline.results.papers": ("rows", "lookup", "comparison"),
+    "avpipeline.plots": ("timeline", "attention_frames", "attention_figure"),
+    "avpipeline.errors": ("InputError",),
+}
+CONSTANTS = {
+    "MODELS": "names of the models that `build_model` knows, with what each is",
+    "PRESETS": "names of the presets",
+    "CLASS_NAMES": "the dataset's classes in the order of the labels",
+    "LAYERS": "names of the five heads",
+}
+_HEAD = """# Public names
+
+What a notebook or another project may import; everything else can change without a word in the change log. Each
+docstring says shapes, units and errors. The commands are in the [README](../README.md).
+"""
+
+
+def first_sentence(value) -> str:
+    text = " ".join((inspect.getdoc(value) or "").split("\n\n")[0].split())
+    # A full stop ends it where another sentence begins, not in "e.g." or "Fig. 2".
+    return re.split(r"(?<=[^.]{3}\.) (?=[A-Z`])", text)[0]
+
+
+def page() -> str:
+    sections = [_HEAD]
+    for module, names in {**dict.fromkeys(PAPERS), **SHARED}.items():
+        package = importlib.import_module(module)
+        lines = []
+        for name in names or package.__all__:
+            value = getattr(package, name)
+            said = first_sentence(value) if callable(value) else CONSTANTS[name]
+            lines.append(f"- `{name}`: {said}")
+        sections.append(f"## `{module}`\n\n{first_sentence(package)}\n\n" + "\n".join(lines) + "\n")
+    return "\n".join(sections)
+
+
+def test_the_page_is_what_the_packages_say():
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python tests/test_public_api.py"
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_packages_have_the_same_face(paper):
+    package = importlib.import_module(paper)
+    assert {"MODELS", "PRESETS", "ModelConfig", "TrainConfig", "build_model", "compile_model"} <= {*package.__all__}
+    assert {"model_config", "train_config"} <= {*package.__all__}
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(paper, name) for paper in PAPERS for name in importlib.import_module(paper).__all__]
+    + [(module, name) for module, names in SHARED.items() for name in names],
+)
+def test_every_name_says_what_it_is(module, name):
+    value = getattr(importlib.import_module(module), name)
+    if callable(value):
+        assert inspect.getdoc(value) and value.__module__.partition(".")[0] in (*PAPERS, "avpipeline")
+        assert first_sentence(value).endswith((".", ":")), (name, first_sentence(value))
+    else:
+        assert name in CONSTANTS
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
