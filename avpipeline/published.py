@@ -20,26 +20,8 @@ from avpipeline.cli import run
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_folder, atomic_path
 from avpipeline.results import papers
+from avpipeline.training.saved import known_papers
 
-PAPERS = {
-    "ave": "Audio-Visual Event Localization in Unconstrained Videos (ECCV 2018)",
-    "mafnet": "MAFnet: multi-level attention fusion network",
-    "jca": "Recursive fusion by joint co-attention",
-    "attendfusion": "Attend-Fusion: efficient audio-visual fusion",
-    "eventlayers": "Event-specific audio-visual fusion layers (WACV 2023)",
-}
-# Golden file -> whose implementation it was recorded from.
-_SYSTEMS = {
-    "av_att.npz": "ave: A+V-att",
-    "av_att_weak.npz": "ave: W-A+V-att",
-    "dmrn.npz": "ave: DMRN",
-    "avdln.npz": "ave: AVDLN",
-    "mafnet.npz": "mafnet: MAFnet",
-    "jca.npz": "jca: JCA",
-    "mc3_18.npz": "eventlayers: MC3-18 (torchvision)",
-    "vggish_logmel.npz": "all: VGGish's log-mel",
-    "youtube8m_metrics.npz": "attendfusion: the challenge's metrics",
-}
 _NEEDED = {
     *("paper", "table", "row", "dataset", "metric"),
     *("ours", "our_data", "our_dataset", "seeds", "parameters", "predictions", "smoke"),
@@ -135,7 +117,7 @@ def as_markdown(results: Iterable[Result], parity: Mapping[str, Mapping] | None 
     results = list(results)
     runs: list[tuple] = []
     sections = []
-    for paper, title in PAPERS.items():
+    for paper, title in known_papers().items():
         sections.append(f"## {paper}: {title}\n")
         for table in dict.fromkeys(figure.table for figure in papers.rows(paper)):
             sections.append(f"### {table}\n\n{_table(papers.rows(paper, table), results, runs)}")
@@ -207,7 +189,7 @@ def _parity(parity: Mapping[str, Mapping]) -> str:
     for name, measured in sorted(parity.items()):
         file, _, array = name.partition(" ")
         difference, allowed = f"{measured['difference']:.1e}", f"{measured['allowed']:.0e}"
-        lines.append((_SYSTEMS.get(file, ""), file, array, difference, allowed))
+        lines.append((measured["system"], file, array, difference, allowed))
     return (
         "## Agreement with the authors' implementations\n\nLargest difference to what the authors' own code gives "
         "for the same inputs and weights, measured by the golden tests\n(`AV_REFERENCE_DIR=... pytest -m golden "

@@ -15,22 +15,22 @@ import numpy as np
 import pytest
 
 REFERENCE_VARIABLE = "AV_REFERENCE_DIR"
-# The golden files of the systems built so far: every array in them must have been compared in a full run.
-COVERED = (
-    "ave_batch.npz",
-    "av_att.npz",
-    "av_att_weak.npz",
-    "avdln.npz",
-    "dmrn.npz",
-    "mafnet.npz",
-    "jca.npz",
-    "mc3_18.npz",
-    "vggish_logmel.npz",
-    "youtube8m_metrics.npz",
-)
+# Golden file -> whose implementation it was recorded from. Every array of these must have been compared in a full run.
+COVERED = {
+    "ave_batch.npz": "",
+    "av_att.npz": "ave: A+V-att",
+    "av_att_weak.npz": "ave: W-A+V-att",
+    "dmrn.npz": "ave: DMRN",
+    "avdln.npz": "ave: AVDLN",
+    "mafnet.npz": "mafnet: MAFnet",
+    "jca.npz": "jca: JCA",
+    "mc3_18.npz": "eventlayers: MC3-18 (torchvision)",
+    "vggish_logmel.npz": "all: VGGish's log-mel",
+    "youtube8m_metrics.npz": "attendfusion: the challenge's metrics",
+}
 
 _compared: dict[str, set[str]] = {}
-_differences: dict[str, dict[str, float]] = {}
+_differences: dict[str, dict] = {}
 _skipped: list[str] = []
 _left_out: list[str] = []
 _collected: set[Path] = set()
@@ -84,10 +84,11 @@ class Golden:
         units = {"largest": max(1.0, np.abs(theirs).max()), "each": np.abs(theirs), "one": 1.0}[unit]
         difference = float((np.abs(ours - theirs) / units).max())
         assert difference <= allowed, f"{name} {array}: differs by {difference:.2e}, allowed {allowed:.0e}"
-        _keep_difference(f"{name} {array}", {"difference": difference, "allowed": allowed})
+        measured = {"difference": difference, "allowed": allowed, "system": COVERED.get(name, "")}
+        _keep_difference(f"{name} {array}", measured)
 
 
-def _keep_difference(key: str, measured: dict[str, float]) -> None:
+def _keep_difference(key: str, measured: dict) -> None:
     """The largest of those measured for one array."""
     earlier = _differences.get(key)
     if earlier is None or measured["difference"] > earlier["difference"]:

@@ -59,6 +59,7 @@ class Line:
             "seeds": [seed["seed"] for seed in result["seeds"]],
             "selected_on": "val",
             "best_on_test": list(self.best_on_test),
+            "best_on_test_mean": statistics.fmean(self.best_on_test) if self.best_on_test else None,
             "parameters": result["seeds"][0]["parameters"],
             "predictions": [os.path.relpath(path, folder) for path in self.trained.predictions],
             "smoke": self.trained.experiment.schedule.is_smoke,

@@ -89,7 +89,7 @@ class Paper(abc.ABC):
             return f"synthetic clips, {len(test)} in the test split"
         return self.data_names[settings.dataset]
 
-    def settings_for(self, model: str, preset: str, dataset: str = "rendered", **changes):
+    def settings_for(self, model: str, preset: str = "code", dataset: str = "rendered", **changes):
         """Default settings of a model, preset and dataset; `changes` are fields of the settings.
 
         Raises:

@@ -4,8 +4,11 @@ The file is an ordinary Keras 3 archive with one more member, `avpipeline.json`.
 it as any other; `load_model` here also returns what it knows about itself, and refuses whatever does not fit.
 """
 
+import csv
 import dataclasses
+import functools
 import importlib
+import importlib.resources
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -20,8 +23,6 @@ from avpipeline.files import atomic_path
 
 MEMBER = "avpipeline.json"
 FORMAT = 1
-# The only packages that a model file may cause to be imported.
-PAPERS = ("ave", "mafnet", "jca", "attendfusion", "eventlayers")
 # Plain values that Keras writes in the form of an object.
 _PLAIN = ("__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__tuple__")
 # Keras layers that run code or open files named by the model file; newer versions of Keras refuse them themselves.
@@ -74,6 +75,13 @@ class ModelInfo:
         values = {field.name: fields[field.name] for field in dataclasses.fields(cls)}
         values["features"] = {name: FeatureInfo.from_json(info) for name, info in fields["features"].items()}
         return cls(**values)
+
+
+@functools.cache
+def known_papers() -> dict[str, str]:
+    """Name of a paper's package -> its title; the only packages that a model file may cause to be imported."""
+    text = importlib.resources.files("avpipeline.training").joinpath("papers.csv").read_text(encoding="utf-8")
+    return {line["name"]: line["title"] for line in csv.DictReader(text.splitlines())}
 
 
 def save_model(model: keras.Model, path, info: ModelInfo) -> Path:
@@ -174,8 +182,8 @@ def _parse(path: Path, members: Mapping[str, bytes]) -> tuple[ModelInfo, dict, s
 
 def _import_paper(path: Path, paper: str) -> None:
     """Imports the paper's package, which registers its layers with Keras."""
-    if paper not in PAPERS:
-        raise InputError(f"{path}: says it is a model of '{paper}'; known are {', '.join(PAPERS)}.")
+    if paper not in known_papers():
+        raise InputError(f"{path}: says it is a model of '{paper}'; known are {', '.join(known_papers())}.")
     try:
         importlib.import_module(paper)
     except ModuleNotFoundError as error:

@@ -11,12 +11,12 @@ import pytest
 import attendfusion
 from attendfusion import evaluate
 from attendfusion.evaluation import Evaluation, predictions, recomputed
-from avpipeline.cli import run
 from avpipeline.datasets.youtube8m.splits import write_vocabulary
 from avpipeline.datasets.youtube8m.writing import Description, write_description, write_shards
 from avpipeline.metrics.ranking import F1, GAP, MeanAveragePrecision, measure
 from avpipeline.training.saved import ModelInfo, save_model
 from tests.helpers.attendfusion_records import CLASS_NAMES, FEATURES, SCALE, records, videos, write_folder
+from tests.helpers.commands import run_command
 
 CONFIG = {"width": 4, "num_classes": 5, "audio_channels": 4, "visual_channels": 6}
 
@@ -49,7 +49,7 @@ def saved(tmp_path):
 
 def command(tmp_path, *words):
     arguments = ["--weights", tmp_path / "model.keras", "--out", tmp_path / "out", *words]
-    return run(evaluate.main, prog="python -m attendfusion.evaluate", argv=list(map(str, arguments)))
+    return run_command(evaluate, *arguments)
 
 
 def test_tables_say_what_the_predictions_say(tmp_path, folder, saved, capsys):

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 import attendfusion
 from attendfusion import export
-from avpipeline.cli import run
 from avpipeline.features.info import FeatureInfo
 from avpipeline.training.saved import ModelInfo, save_model
+from tests.helpers.commands import run_command
 
 SMALL = {"width": 32, "num_classes": 5, "audio_channels": 4, "visual_channels": 6}
 
@@ -26,7 +26,7 @@ def save(path, name, tokens="mean_std"):
 
 def command(folder):
     words = ["--weights", str(folder / "model.keras"), "--out", str(folder / "out")]
-    return run(export.main, prog="python -m attendfusion.export", argv=words)
+    return run_command(export, *words)
 
 
 @pytest.mark.parametrize(("name", "tokens"), [("fcrgn_late", "mean_std"), ("attend_fusion_audio", "frames")])

@@ -9,8 +9,8 @@ import pytest
 
 import attendfusion
 from attendfusion import sizes
-from attendfusion.config import PINNED_DOWN
-from attendfusion.rows import ROWS, row_of
+from attendfusion.config import PINNED_DOWN, ROWS
+from attendfusion.train import PAPER
 from avpipeline.results import papers
 from tests.helpers.layer_checks import check_round_trip
 from tests.reference.attendfusion import Network, forward
@@ -74,7 +74,7 @@ def test_every_row_of_the_paper_has_a_network_of_its_own():
     assert rows == set(ROWS) and len(rows) == 18
     assert set(ROWS.values()) == set(attendfusion.MODELS)
     assert len({attendfusion.model_config(name) for name in attendfusion.MODELS}) == 18
-    assert row_of("self_cross_fcrn") == ("Table 1", "Self-Attended Cross-Modal FCRN Network")
+    assert PAPER.rows_of("self_cross_fcrn") == [("Table 1", "Self-Attended Cross-Modal FCRN Network")]
     others = set(attendfusion.MODELS) - set(PINNED_DOWN)
     assert others == {"fc_attention", "residual_attention_early", "residual_attention_late", "av_attention",
                       "self_cross", "self_cross_fcrn"}  # fmt: skip

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import json
 
 import keras
@@ -13,12 +14,12 @@ from attendfusion import predict, train
 from attendfusion.data import Records
 from attendfusion.evaluation import predictions
 from attendfusion.pictures import Example, examples
-from avpipeline.cli import run
 from avpipeline.datasets.rendered import RenderedSettings, rendered_clips
 from avpipeline.datasets.youtube8m.rendered import rendered_youtube8m
 from avpipeline.datasets.youtube8m.splits import write_vocabulary
 from avpipeline.training.saved import ModelInfo, save_model
 from tests.helpers.attendfusion_records import CLASS_NAMES, FEATURES, SCALE, write_folder
+from tests.helpers.commands import run_command
 from tests.helpers.media_files import tone, write_media
 
 FEW = RenderedSettings(train=10, val=4, test=4)
@@ -33,9 +34,9 @@ def save_untrained(path, tokens="mean_std", name="fc_early"):
     """A network for the rendered records, as training would save it."""
     source = rendered_youtube8m(FEW, level="frame" if tokens == "frames" else "video")
     records = Records(source, tokens, ("audio", "visual"))
-    settings = train.settings_for(name)
+    settings = train.PAPER.settings_for(name)
     network = dataclasses.replace(settings.network, width=8, tokens=tokens)
-    info = train.experiment(dataclasses.replace(settings, network=network), records).info
+    info = train.PAPER.experiment(dataclasses.replace(settings, network=network), records).info
     keras.utils.set_random_seed(2)
     shape = {key: info.config[key] for key in ("width", "tokens", "num_classes", "audio_channels", "visual_channels")}
     model = attendfusion.build_model(name, **shape)
@@ -43,8 +44,7 @@ def save_untrained(path, tokens="mean_std", name="fc_early"):
     return model, records
 
 
-def command(*words):
-    return run(predict.main, prog="python -m attendfusion.predict", argv=list(map(str, words)))
+command = functools.partial(run_command, predict)
 
 
 @pytest.mark.parametrize("tokens", ["mean_std", "mean", "frames"])

@@ -2,18 +2,20 @@
 
 import csv
 import dataclasses
+import functools
 import json
 
 import numpy as np
 import pytest
 
 import attendfusion
-from attendfusion import efficiency, table_runs, tables, train
+from attendfusion import efficiency, tables, train
+from attendfusion.config import ROWS
 from attendfusion.evaluation import recomputed
-from attendfusion.rows import ROWS
-from avpipeline import cli
 from avpipeline.results import papers
+from avpipeline.training.experiment import configuration_hash
 from tests.helpers.attendfusion_records import write_folder
+from tests.helpers.commands import run_command
 
 WIDTH = 4
 # The exact counts of the design; the printed figures are the paper's.
@@ -39,8 +41,7 @@ COUNTS = {
 }
 
 
-def command(*words):
-    return cli.run(tables.main, prog="python -m attendfusion.tables", argv=list(map(str, words)))
+command = functools.partial(run_command, tables)
 
 
 def test_parameters_of_all_rows_are_printed_beside_the_papers(capsys):
@@ -63,20 +64,20 @@ def trained(tmp_path_factory):
     """
     folder = write_folder(tmp_path_factory.mktemp("records"), sizes=(6, 4, 5))
     out = tmp_path_factory.mktemp("tables")
-    compile_model, run_settings = train.compile_model, table_runs.run_settings
+    compile_model, row_settings = train.compile_model, tables.row_settings
 
     def eager(model, config):
         compile_model(model, config).run_eagerly = True
         return model
 
-    def with_threshold(settings, model):
-        own = run_settings(settings, model)
+    def with_threshold(*arguments, **where):
+        own = row_settings(*arguments, **where)
         return dataclasses.replace(own, training=dataclasses.replace(own.training, f1_threshold=0.5))
 
     words = ("--data", folder, "--width", WIDTH, "--epochs", 1, "--batch-size", 6, "--out", out)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "compile_model", eager)
-        patch.setattr(table_runs, "run_settings", with_threshold)
+        patch.setattr(tables, "row_settings", with_threshold)
         assert command(*words) == 0
         yield out, words
 
@@ -97,12 +98,12 @@ def test_every_row_says_what_it_is(trained):
         folder = out / f"{model}-width-{WIDTH}-1-epochs"
         settings = json.loads((folder / "settings.json").read_text())
         assert record["model"] == model and settings["network"]["width"] == WIDTH
-        assert record["configuration"] == train.runs.configuration_hash(settings)
+        assert record["configuration"] == configuration_hash(settings)
         sizes = {"num_classes": 5, "audio_channels": 4, "visual_channels": 6}
         assert int(record["parameters"]) == attendfusion.count_parameters(model, width=WIDTH, **sizes)
         assert record["smoke"] == "True" and "smoke: 1 of 20 epochs" in record["our_data"]
         assert f"width {WIDTH} of" in record["our_data"] and f"width {WIDTH}, 1 epoch" in record["note"]
-        assert record["predictions"] == str(folder / "seed-0" / "predictions.npz")
+        assert out / record["predictions"] == folder / "seed-0" / "predictions.npz"
         assert record["value"] in text and record["configuration"] in text
 
 
@@ -113,11 +114,11 @@ def test_figures_are_those_of_the_saved_predictions(trained):
         result = json.loads((out / f"{record['model']}-width-{WIDTH}-1-epochs" / "result.json").read_text())
         figures = result["seeds"][0]["figures"]
         if record["metric"] == "GAP %":
-            np.testing.assert_allclose(float(record["ours_mean"]), 100 * recomputed(record["predictions"])["gap"])
+            np.testing.assert_allclose(float(record["ours_mean"]), 100 * recomputed(out / record["predictions"])["gap"])
             continue
         assert record["metric"] == "F1 %"
         # Five labels: all are among the twenty best that are kept.
-        with np.load(record["predictions"]) as file:
+        with np.load(out / record["predictions"]) as file:
             chosen = file["top_scores"] >= np.float32(figures["threshold"])
             videos = np.repeat(np.arange(len(file["ids"])), file["label_counts"])
             truth = np.zeros((len(file["ids"]), 5), bool)
@@ -148,7 +149,7 @@ def test_row_that_is_not_there_is_one_sentence(capsys, tmp_path):
 
 def efficiency_command(*words):
     argv = list(map(str, words))
-    return cli.run(efficiency.main, prog="python -m attendfusion.efficiency", argv=argv)
+    return run_command(efficiency, *argv)
 
 
 @pytest.mark.trained

@@ -1,6 +1,7 @@
 """The training command: settings, bad input, an interrupted run, an end-to-end run on few rendered clips."""
 
 import dataclasses
+import functools
 import json
 
 import keras
@@ -17,13 +18,12 @@ from avpipeline.datasets.youtube8m.rendered import rendered_youtube8m
 from avpipeline.datasets.youtube8m.writing import write_shards
 from avpipeline.training import runs
 from tests.helpers.attendfusion_records import records, videos, write_folder
+from tests.helpers.commands import run_command
 
 FEW = RenderedSettings(train=10, val=4, test=4)
 
 
-def command(*words):
-    argv = list(map(str, words))
-    return cli.run(train.main, prog="python -m attendfusion.train", argv=argv, defaults=train.defaults)
+command = functools.partial(run_command, train)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_command_writes_result_weights_logs_and_predictions(few_clips, tmp_path,
     assert command(*words, "--out", tmp_path) == 0
     said = capsys.readouterr().out
     assert "FC Early Fusion" in said and "80.16" in said and "75.25" in said
-    assert "rendered test bed, 4 clips, width 8 of 8000 (smoke: 2 of 20 epochs)" in said
+    assert "synthetic clips, 4 in the test split, width 8 of 8000 (smoke: 2 of 20 epochs)" in said
 
     result = json.loads((tmp_path / "result.json").read_text())
     (seed,) = result["seeds"]
@@ -63,13 +63,13 @@ def folder(tmp_path_factory):
 
 
 def experiment(folder, **changes):
-    own = train.settings_for("fc_early", dataset="youtube8m")
+    own = train.PAPER.settings_for("fc_early", dataset="youtube8m")
     own = dataclasses.replace(
         own,
         network=dataclasses.replace(own.network, width=8),
         training=dataclasses.replace(own.training, epochs=4, batch_size=6, learning_rate=1e-2, **changes),
     )
-    return train.experiment(own, records(folder))
+    return train.PAPER.experiment(own, records(folder))
 
 
 class Killed(Exception):
@@ -112,17 +112,18 @@ def test_networks_fit_the_records(folder):
 
 @pytest.mark.parametrize("model", attendfusion.MODELS)
 def test_defaults_follow_model_and_dataset(model):
-    real = train.defaults(["--model", model, "--data", "somewhere"])
+    real = train.PAPER.defaults(["--model", model, "--data", "somewhere"])
     assert (real.records.name, real.model) == ("youtube8m", model)
     assert real.training == attendfusion.train_config()
     assert real.network == attendfusion.model_config(model)
-    here = train.defaults(["--model", model])
+    here = train.PAPER.defaults(["--model", model])
     assert here.records.name == "rendered"
     assert here.training.batch_size == 16 and here.training.epochs == 20 and here.network.width == 256
 
 
 def test_configurations_differ_by_hash(folder):
-    own = {name: train.experiment(train.settings_for(name), records(folder)).hash for name in attendfusion.MODELS}
+    settings = [train.PAPER.settings_for(name) for name in attendfusion.MODELS]
+    own = {one.model: train.PAPER.experiment(one, records(folder)).hash for one in settings}
     assert len(set(own.values())) == 18
 
 

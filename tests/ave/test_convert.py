@@ -6,11 +6,11 @@ import pytest
 from ave import convert
 from ave.author_checkpoints import load_with_config
 from ave.config import CLASS_NAMES
-from avpipeline import cli
 from avpipeline.datasets.ave import class_names, read_annotations
 from avpipeline.errors import InputError
 from avpipeline.training.saved import load_model
 from tests.helpers import ave, torch_writing
+from tests.helpers.commands import run_command
 
 SIZES = {"attention_units": 8, "lstm_units": 5, "hidden_units": 6, "audio_channels": 7, "visual_shape": (2, 2, 9)}
 
@@ -60,7 +60,7 @@ def test_checkpoint_gives_the_model_it_was_written_from(model, tmp_path, contain
 def test_convert_command_writes_a_model_that_knows_its_classes_and_features(model, tmp_path, capsys):
     checkpoint = write_checkpoint(tmp_path / "AV_att.pt", torch_state(model))
     out = tmp_path / "out" / "av_att.keras"
-    assert cli.run(convert.main, prog="convert", argv=[str(checkpoint), str(out)]) == 0
+    assert run_command(convert, str(checkpoint), str(out)) == 0
     assert "av_att" in capsys.readouterr().out
     loaded, info = load_model(out, paper="ave")
     assert info.class_names == CLASS_NAMES and len(CLASS_NAMES) == 29
@@ -111,7 +111,7 @@ def test_checkpoint_of_another_model_is_refused(model, tmp_path, change, sentenc
 def test_command_leaves_nothing_behind_after_a_refusal(tmp_path, capsys):
     (tmp_path / "empty.pt").write_bytes(b"")
     out = tmp_path / "out.keras"
-    assert cli.run(convert.main, prog="convert", argv=[str(tmp_path / "empty.pt"), str(out)]) == 2
+    assert run_command(convert, str(tmp_path / "empty.pt"), str(out)) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not out.exists()
 
@@ -119,7 +119,7 @@ def test_command_leaves_nothing_behind_after_a_refusal(tmp_path, capsys):
 def test_classes_of_another_dataset_are_not_guessed(tmp_path, capsys):
     small = ave.build_model("av_att", **SIZES, num_classes=4)
     checkpoint = write_checkpoint(tmp_path / "AV_att.pt", torch_state(small))
-    assert cli.run(convert.main, prog="convert", argv=[str(checkpoint), str(tmp_path / "out.keras")]) == 2
+    assert run_command(convert, str(checkpoint), str(tmp_path / "out.keras")) == 2
     assert "has 4 classes and AVE has 29" in capsys.readouterr().err
 
 

@@ -10,8 +10,8 @@ import pytest
 
 import ave
 from ave import evaluate
-from avpipeline.cli import run
 from avpipeline.training.saved import ModelInfo, save_model
+from tests.helpers.commands import run_command
 from tests.helpers.synthetic import CLASS_NAMES, FEATURES, synthetic_split
 
 SIZES = {"num_classes": 3, "num_segments": 4, "audio_channels": 6, "visual_shape": (2, 2, 5)}
@@ -57,7 +57,7 @@ def saved(tmp_path):
 
 def command(tmp_path, *words):
     arguments = ["--weights", str(tmp_path / "model.keras"), "--out", str(tmp_path / "out"), *words]
-    return run(evaluate.main, prog="python -m ave.evaluate", argv=arguments)
+    return run_command(evaluate, *arguments)
 
 
 def test_figures_are_those_of_the_predictions(tmp_path, split, loads, saved, capsys):

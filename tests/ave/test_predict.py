@@ -1,6 +1,7 @@
 """`python -m ave.predict`: from files to texts, JSON, pictures and videos that agree with each other."""
 
 import dataclasses
+import functools
 import json
 import wave
 from pathlib import Path
@@ -13,10 +14,10 @@ from PIL import Image
 import ave
 from ave import predict
 from avpipeline import media, plots
-from avpipeline.cli import run
 from avpipeline.features.registry import build_extractor, clip_features
 from avpipeline.predict.segments import as_text
 from avpipeline.training.saved import ModelInfo, save_model
+from tests.helpers.commands import run_command
 
 CLASSES = ("Female speech, woman speaking", "Bark", "background")
 NARROW = {"num_classes": 3, "attention_units": 8, "lstm_units": 4, "hidden_units": 4}
@@ -72,8 +73,7 @@ def document(out, stem):
     return json.loads((out / f"{stem}.json").read_text())
 
 
-def command(*words):
-    return run(predict.main, prog="python -m ave.predict", argv=[str(word) for word in words])
+command = functools.partial(run_command, predict)
 
 
 @dataclasses.dataclass

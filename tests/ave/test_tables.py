@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import itertools
 import json
 
@@ -9,18 +10,19 @@ import numpy as np
 import pytest
 
 import ave
-from ave import per_class, table_runs, tables, train
-from ave.match import train as match
-from ave.rows import ROWS, SHARED, rows_of
-from avpipeline import cli
+from ave import config, per_class, tables, train
+from ave.config import ROWS, SHARED
+from ave.match.config import ROWS as MATCH_ROWS
 from avpipeline.datasets.rendered import RenderedSettings, rendered_split, rendered_weak_training
 from avpipeline.errors import InputError
 from avpipeline.results import papers
+from avpipeline.training.experiment import configuration_hash
+from tests.helpers.commands import run_command
 
 
 def test_every_row_of_the_paper_has_a_command():
     published_rows = {(figure.table, figure.row) for figure in papers.rows("ave")}
-    assert published_rows == {*ROWS, *match.ROWS} and not ROWS.keys() & match.ROWS.keys()
+    assert published_rows == {*ROWS, *MATCH_ROWS} and not ROWS.keys() & MATCH_ROWS.keys()
     assert set(ROWS.values()) == set(ave.MODELS)
 
 
@@ -28,8 +30,8 @@ def test_every_row_of_the_paper_has_a_command():
 def test_no_two_rows_are_secretly_one_configuration(preset):
     def configuration(model):
         """Everything that decides the numbers; the name does not."""
-        own = train.settings_for(model, preset, "ave")
-        start = table_runs.STARTS_FROM.get(model)
+        own = train.PAPER.settings_for(model, preset, "ave")
+        start = tables.STARTS_FROM.get(model)
         return json.dumps([dataclasses.asdict(own.network), dataclasses.asdict(own.training), start])
 
     for (first, model), (second, other) in itertools.combinations(ROWS.items(), 2):
@@ -45,10 +47,10 @@ def test_rows_that_the_paper_gives_one_system_have_one_figure():
 
 
 def test_each_model_names_its_rows():
-    assert rows_of("av_att") == [("Table 1", "A+V-att"), ("Table 2", "Concat late")]
-    assert rows_of("w_av") == [("Table 1", "W-A+V")]
-    assert rows_of("gmb_decision") == [("Table 2", "GMB decision")]
-    assert rows_of("dmrfe") == [("Table 2", "DMRFE late")]
+    assert train.PAPER.rows_of("av_att") == [("Table 1", "A+V-att"), ("Table 2", "Concat late")]
+    assert train.PAPER.rows_of("w_av") == [("Table 1", "W-A+V")]
+    assert train.PAPER.rows_of("gmb_decision") == [("Table 2", "GMB decision")]
+    assert train.PAPER.rows_of("dmrfe") == [("Table 2", "DMRFE late")]
 
 
 FEW = RenderedSettings(train=10, val=4, test=4)
@@ -67,13 +69,12 @@ def few_clips():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "load_split", load)
         patch.setattr(train, "load_weak_training", load_weak)
-        patch.setattr(train, "RENDERED_MODEL", {"attention_units": 8, "lstm_units": 6, "hidden_units": 8})
-        patch.setattr(train, "RENDERED_TRAINING", {"batch_size": 5, "epochs": 4})
+        patch.setattr(config, "RENDERED_MODEL", {"attention_units": 8, "lstm_units": 6, "hidden_units": 8})
+        patch.setattr(config, "RENDERED_TRAINING", {"batch_size": 5, "epochs": 4})
         yield
 
 
-def command(*words):
-    return cli.run(tables.main, prog="python -m ave.tables", argv=list(map(str, words)))
+command = functools.partial(run_command, tables)
 
 
 ROWS_TO_TRAIN = ("A", "W-A", "W-A+V-att")
@@ -100,7 +101,7 @@ def records(out, name="table_1"):
 def test_figures_are_recomputed_from_the_saved_predictions(trained):
     out, _ = trained
     for record in records(out):
-        seeds = [accuracy(path) for path in record["predictions"].split()]
+        seeds = [accuracy(out / path) for path in record["predictions"].split()]
         assert len(seeds) == 2
         np.testing.assert_allclose(float(record["ours_mean"]), np.mean(seeds))
         np.testing.assert_allclose(float(record["ours_std"]), np.std(seeds, ddof=1))
@@ -112,7 +113,7 @@ def test_best_on_test_has_predictions_of_its_own_and_is_never_below(trained):
     out, _ = trained
     for record in records(out):
         paths = record["predictions"].replace("predictions.npz", "best_on_test.npz").split()
-        seeds = [accuracy(path) for path in paths]
+        seeds = [accuracy(out / path) for path in paths]
         np.testing.assert_allclose(float(record["best_on_test_mean"]), np.mean(seeds))
         assert float(record["best_on_test_mean"]) >= float(record["ours_mean"]) - 1e-9
 
@@ -124,11 +125,11 @@ def test_every_row_says_what_it_is(trained):
     assert [record["row"] for record in found] == list(ROWS_TO_TRAIN)
     for record in found:
         settings = json.loads((out / f"{record['model']}-2-epochs" / "settings.json").read_text())
-        assert record["configuration"] == train.runs.configuration_hash(settings)
+        assert record["configuration"] == configuration_hash(settings)
         assert int(record["parameters"]) > 0 and record["selected_on"] == "val"
         # Four epochs are the configured number here.
         assert record["smoke"] == "True" and "smoke: 2 of 4 epochs" in record["our_data"]
-        assert record["value"] in text and "rendered test bed, 4 clips" in record["our_data"]
+        assert record["value"] in text and "synthetic clips, 4 in the test split" in record["our_data"]
     assert "Nothing here is selected by it" in text
 
 
@@ -148,7 +149,7 @@ def test_dmrn_starts_from_the_same_seeds_av_att(few_clips, tmp_path, capsys):
     assert f"weights are taken from {tmp_path}/av_att-1-epochs/seed-3/best.keras" in said
     settings = json.loads((tmp_path / "dmrn-1-epochs" / "settings.json").read_text())
     first = json.loads((tmp_path / "av_att-1-epochs" / "settings.json").read_text())
-    assert settings["init_from"] == {"configuration": train.runs.configuration_hash(first)}
+    assert settings["init_from"] == {"configuration": configuration_hash(first)}
     assert "starts from av_att, trained as long before" in records(tmp_path, "table_2")[0]["note"]
 
 

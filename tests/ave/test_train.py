@@ -1,18 +1,19 @@
 """The training command: settings by preset and dataset, bad input, an end-to-end run on few rendered clips."""
 
+import functools
 import json
 
 import pytest
 
 import ave
 from ave import train
-from avpipeline import cli, metrics
+from avpipeline import metrics
 from avpipeline.datasets import rendered
 from avpipeline.datasets.rendered import RenderedSettings, rendered_split, rendered_weak_training
+from avpipeline.predict import labelling
+from tests.helpers.commands import run_command
 
-
-def command(*words):
-    return cli.run(train.main, prog="python -m ave.train", argv=list(map(str, words)), defaults=train.defaults)
+command = functools.partial(run_command, train)
 
 
 @pytest.fixture
@@ -28,13 +29,13 @@ def few_clips(monkeypatch):
 
     monkeypatch.setattr(train, "load_split", load)
     monkeypatch.setattr(train, "load_weak_training", load_weak)
-    monkeypatch.setattr(train, "rendered_clips", lambda: rendered.rendered_clips(settings))
+    monkeypatch.setattr(labelling, "rendered_clips", lambda: rendered.rendered_clips(settings))
 
 
 def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, capsys):
     assert command("--epochs", 2, "--batch-size", 5, "--out", tmp_path) == 0
     said = capsys.readouterr().out
-    assert "A+V-att" in said and "72.7" in said and "rendered test bed, 4 clips (smoke: 2 of 40 epochs)" in said
+    assert "A+V-att" in said and "72.7" in said and "synthetic clips, 4 in the test split (smoke: 2 of 40 epochs)" in said
 
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["settings"]["training"]["epochs"] == 2
@@ -60,18 +61,18 @@ def test_reported_score_is_that_of_the_stored_predictions(few_clips, tmp_path):
 @pytest.mark.parametrize("preset", ave.PRESETS)
 @pytest.mark.parametrize("model", ave.MODELS)
 def test_defaults_follow_model_preset_and_dataset(model, preset):
-    on_ave = train.defaults(["--model", model, "--preset", preset, "--data", "somewhere"])
+    on_ave = train.PAPER.defaults(["--model", model, "--preset", preset, "--data", "somewhere"])
     assert (on_ave.dataset, on_ave.model, on_ave.preset) == ("ave", model, preset)
     assert on_ave.training == ave.train_config(preset, model)
     assert on_ave.network == ave.model_config(model, preset)
-    here = train.defaults(["--model", model, "--preset", preset])
+    here = train.PAPER.defaults(["--model", model, "--preset", preset])
     assert here.dataset == "rendered"
     assert here.training.batch_size == 16 and here.training.epochs <= 60
     assert here.training.loss == on_ave.training.loss
 
 
 def test_configurations_differ_by_hash(few_clips):
-    hashes = {train.experiment(train.settings_for(name)).hash for name in ave.MODELS}
+    hashes = {train.PAPER.experiment(train.PAPER.settings_for(name)).hash for name in ave.MODELS}
     assert len(hashes) == len(ave.MODELS)
 
 

@@ -1,12 +1,14 @@
 """torchvision's checkpoints through the command."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 
-from avpipeline import cli
 from avpipeline.features.mc3 import build_video_classifier
 from eventlayers import convert
+from tests.helpers.commands import run_command
 from tests.helpers.video_checkpoints import randomized, torch_state, write
 
 SIZES = {"frames": 3, "size": 8}
@@ -22,8 +24,7 @@ def checkpoint(classifier, tmp_path_factory):
     return write(tmp_path_factory.mktemp("weights") / "mc3_18.pth", torch_state(classifier))
 
 
-def command(*words) -> int:
-    return cli.run(convert.main, prog="convert", argv=[str(word) for word in words])
+command = functools.partial(run_command, convert)
 
 
 def test_it_writes_a_model_that_keras_loads(checkpoint, classifier, tmp_path, capsys):

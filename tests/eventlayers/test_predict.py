@@ -1,6 +1,7 @@
 """`python -m eventlayers.predict`: from files to texts, JSON, pictures and videos that agree with each other."""
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 
@@ -11,11 +12,11 @@ from PIL import Image
 
 import eventlayers
 from avpipeline import media
-from avpipeline.cli import run
 from avpipeline.training.saved import ModelInfo, save_model
 from eventlayers import pictures, predict
 from eventlayers.localization import sound_localization
 from eventlayers.time_steps import moment_backbones, moments_of
+from tests.helpers.commands import run_command
 from tests.reference import eventlayers as reference
 
 CLASSES = ("Female speech, woman speaking", "Bark", "Flute")
@@ -62,8 +63,7 @@ def write_media(path, seconds, *, sound=True):
     return path
 
 
-def command(*words):
-    return run(predict.main, prog="python -m eventlayers.predict", argv=[str(word) for word in words])
+command = functools.partial(run_command, predict)
 
 
 def document(out, stem):

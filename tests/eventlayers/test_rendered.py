@@ -15,6 +15,7 @@ from avpipeline.datasets.rendered import RenderedSettings
 from avpipeline.training import runs
 from eventlayers import analysis, data, train
 from eventlayers.data import Source, videos_of
+from eventlayers.stages import frozen_backbones
 from eventlayers.voting import video_accuracy
 
 pytestmark = pytest.mark.trained
@@ -36,8 +37,8 @@ def videos():
 @pytest.fixture(scope="module")
 def splits(videos):
     """`{"train", "val", "test"}` with the features in memory."""
-    settings = train.settings_for("event_layers")
-    backbones = train.frozen_backbones(settings)
+    settings = train.PAPER.settings_for("event_layers")
+    backbones = frozen_backbones(settings.network, None, settings.video_weights)
     found = {}
     for name, own in videos.items():
         split = data.load_split(own, settings.network, backbones)
@@ -52,9 +53,9 @@ def scores(splits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("rendered")
     found = {}
     for model in ("naive_av", "event_layers"):
-        settings = train.settings_for(model)
+        settings = train.PAPER.settings_for(model)
         training = dataclasses.replace(settings.training, epochs=EPOCHS, validate_every=VALIDATE_EVERY)
-        experiment = train.experiment(dataclasses.replace(settings, training=training), splits)
+        experiment = train.PAPER.experiment(dataclasses.replace(settings, training=training), splits)
         runs.run(experiment, folder / model, SEEDS)
         paths = [folder / model / f"seed-{seed}" / "predictions.npz" for seed in SEEDS]
         found[model] = [np.load(path)["predictions"] for path in paths]

@@ -1,16 +1,17 @@
 """The tables: every row of the paper is read off a run of its model; the printed figures are those of the scores."""
 
 import csv
+import functools
 import json
 
 import numpy as np
 import pytest
 
 import eventlayers
-from avpipeline import cli
 from avpipeline.results import papers
-from eventlayers import rows, table_runs, tables, train
+from eventlayers import config, readings, tables, train
 from eventlayers.data import DATASETS
+from tests.helpers.commands import run_command
 from tests.helpers.synthetic_moments import moments_splits
 from tests.reference import eventlayers as reference
 
@@ -20,22 +21,23 @@ ROWS = 67
 def test_every_row_of_the_paper_has_a_reading():
     figures = papers.rows("eventlayers")
     assert len(figures) == ROWS
-    assert {(figure.table, figure.row) for figure in figures} == set(rows.READINGS)
-    assert {figure.dataset for figure in figures} == set(rows.DATASETS)
-    assert {reading.model for reading in rows.READINGS.values()} == set(eventlayers.MODELS)
-    assert set(rows.DATASETS.values()) < set(DATASETS)
-    stood_for = [paper for papers in rows.STANDS_FOR.values() for paper in papers]
-    assert sorted(stood_for) == sorted(rows.DATASETS)
+    assert {(figure.table, figure.row) for figure in figures} == set(config.ROWS)
+    assert {figure.dataset for figure in figures} == set(config.DATASETS)
+    assert {readings.reading_of(figure).model for figure in figures} == set(eventlayers.MODELS)
+    assert set(config.DATASETS.values()) < set(DATASETS)
+    stood_for = [paper for papers in config.STANDS_FOR.values() for paper in papers]
+    assert sorted(stood_for) == sorted(config.DATASETS)
 
 
 def test_each_model_has_its_own_configuration():
-    hashes = {json.dumps(str(train.settings_for(model, dataset="vggsound").network)) for model in eventlayers.MODELS}
+    settings = [train.PAPER.settings_for(model, dataset="vggsound") for model in eventlayers.MODELS]
+    hashes = {json.dumps(str(own.network)) for own in settings}
     assert len(hashes) == len(eventlayers.MODELS)
 
 
 def test_figures_beside_a_training_run_are_those_of_its_model_and_dataset():
     def found(model, dataset):
-        return [(figure.table, figure.row, figure.dataset) for figure in rows.figures_of(model, dataset)]
+        return [(figure.table, figure.row, figure.dataset) for figure in readings.published_of(model, dataset)]
 
     assert found("naive_av", "ave") == [("Table 1", "Naive AV", "AVE")]
     assert found("event_layers", "llp-drawn") == [("Table 2", "Event-specific layers", "LLP")]
@@ -56,8 +58,7 @@ def synthetic():
         yield
 
 
-def command(*words):
-    return cli.run(tables.main, prog="python -m eventlayers.tables", argv=list(map(str, words)))
+command = functools.partial(run_command, tables)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def test_all_rows_are_measured_by_six_runs(walked):
     assert len({record["predictions"] for record in found}) == 6
     for record in found:
         assert record["smoke"] == "True" and "smoke: 1 of 2 epochs" in record["our_data"]
-        told = "two events a clip" if record["dataset"] == "LLP" else "rendered test bed, 8 clips"
+        told = "two events each" if record["dataset"] == "LLP" else "synthetic clips, 8 in the test split"
         assert told in record["our_data"]
         shared = "one run for VGGSound, Kinetics-Sounds, AVE, Kinetics-400" in record["note"]
         assert shared == (record["dataset"] != "LLP")
@@ -115,7 +116,7 @@ def naive_measure(table, row, labels, scores):
 
 def test_figures_are_recomputed_from_the_saved_scores(walked):
     for record in records(walked):
-        with np.load(record["predictions"]) as file:
+        with np.load(walked / record["predictions"]) as file:
             expected = naive_measure(record["table"], record["row"], file["labels"], file["predictions"])
         assert float(record["ours_mean"]) == pytest.approx(expected), record
 
@@ -139,19 +140,19 @@ def test_with_a_dataset_the_other_datasets_rows_say_what_they_need(tmp_path):
     notes = {record["note"] for record in records(tmp_path / "ave", "table_2")}
     assert notes == {"not run: needs --dataset llp-drawn with its --data"}
     for figure in papers.rows("eventlayers"):
-        for dataset in rows.DATASETS.values():
-            chosen = tables.measured_on(table_runs.Settings(dataset=dataset), figure)
-            assert chosen == (dataset if rows.DATASETS[figure.dataset] == dataset else None)
+        for dataset in config.DATASETS.values():
+            chosen = tables.measured_on(tables.Settings(dataset=dataset), figure)
+            assert chosen == (dataset if config.DATASETS[figure.dataset] == dataset else None)
 
 
 def test_on_real_data_models_are_trained_on_clips_and_share_their_backbones(tmp_path):
-    table = table_runs.TableRuns(table_runs.Settings(dataset="vggsound", data=tmp_path, out=tmp_path))
+    table = tables.TableRuns(tables.Settings(dataset="vggsound", data=tmp_path, out=tmp_path))
     own = {model: table.run_settings(model, "vggsound") for model in eventlayers.MODELS}
     assert {settings.network.inputs for settings in own.values()} == {"clips"}
     # The first stage of the joint models is the run of Table 1's uni-modal rows.
     for model in ("naive_av", "event_layers"):
         for modality, backbone in (("visual", "vision_only"), ("audio", "audio_only")):
-            assert train.backbone_settings(own[model], modality) == own[backbone]
+            assert train.PAPER.first_stage(own[model], modality) == own[backbone]
 
 
 @pytest.mark.parametrize(

@@ -11,20 +11,18 @@ import numpy as np
 import pytest
 
 import eventlayers
-from avpipeline import cli
 from avpipeline.datasets.base import SelectedRows
 from avpipeline.datasets.rendered import RenderedSettings
 from avpipeline.errors import InputError
 from avpipeline.training import runs
+from avpipeline.training.experiment import configuration_hash
 from avpipeline.training.saved import ModelInfo, load_model
 from eventlayers import data, evaluate, train
 from eventlayers.data import Source, videos_of
+from tests.helpers.commands import run_command
 from tests.helpers.synthetic_moments import CHANNELS, MOMENTS, moments_splits
 
-
-def command(*words):
-    words = list(map(str, words))
-    return cli.run(train.main, prog="python -m eventlayers.train", argv=words, defaults=train.defaults)
+command = functools.partial(run_command, train)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +51,7 @@ def trained(few_clips, said, tmp_path_factory):
 def test_command_writes_result_weights_logs_and_pictures(trained, said):
     said = said.getvalue()
     assert "backbones small" in said and "Event-specific layers" in said and "59.1" in said and "67.0" in said
-    assert "rendered test bed, 4 clips (smoke: 1 of 40 epochs)" in said
+    assert "synthetic clips, 4 in the test split (smoke: 1 of 40 epochs)" in said
     result = json.loads((trained / "result.json").read_text())
     assert result["smoke"] and ["Table 1", "Event-specific layers"] in result["reproduces"]
     assert f"video accuracy {100 * result['test_mean']:.1f} (1 seed)" in said
@@ -80,7 +78,7 @@ def test_saved_model_says_what_it_is(trained):
 
 def test_evaluation_agrees_with_the_training_and_writes_its_tables(trained, few_clips, capsys):
     words = ["--weights", str(trained / "seed-0" / "best.keras"), "--out", str(trained / "evaluate"), "--figure", "1"]
-    assert cli.run(evaluate.main, prog="python -m eventlayers.evaluate", argv=words) == 0
+    assert run_command(evaluate, *words) == 0
     told = json.loads((trained / "evaluate" / "evaluation.json").read_text())
     result = json.loads((trained / "result.json").read_text())
     assert told["video accuracy of the vote"] == result["test_mean"] and 1 <= told["labels a video"] <= 5
@@ -117,19 +115,19 @@ def first_rows(split, count):
 
 def test_two_stages_on_clips(few_clips, tmp_path, capsys):
     """The joint model begins with the backbones that were trained alone; they can be used frozen as well."""
-    settings = train.settings_for("naive_av", inputs="clips", out=tmp_path)
+    settings = train.PAPER.settings_for("naive_av", inputs="clips", out=tmp_path)
     training = dataclasses.replace(settings.training, epochs=1, batch_size=4, clips_at_once=2)
     settings = dataclasses.replace(settings, training=training)
     whole = train.splits_of(settings)
     splits = {name: first_rows(whole[name], count) for name, count in (("train", 4), ("val", 2), ("test", 2))}
-    train.train(settings, splits)
+    train.PAPER.train(settings, splits)
     said = capsys.readouterr().out
     stored = json.loads((tmp_path / "settings.json").read_text())
     for modality, model in (("visual", "vision_only"), ("audio", "audio_only")):
         path = tmp_path / "backbones" / model / "seed-0" / "best.keras"
         assert f"first stage: {model}" in said and f"the {modality} backbone is taken from {path}" in said
         first = json.loads((tmp_path / "backbones" / model / "settings.json").read_text())
-        assert stored["backbones"][model] == runs.configuration_hash(first)
+        assert stored["backbones"][model] == configuration_hash(first)
     joint, _ = load_model(tmp_path / "seed-0" / "best.keras")
     alone, _ = load_model(tmp_path / "backbones" / "audio_only" / "seed-0" / "best.keras")
     fresh = eventlayers.build_model("audio_only", inputs="clips", backbones="small", frame_size=32)
@@ -147,7 +145,7 @@ def test_two_stages_on_clips(few_clips, tmp_path, capsys):
 
 def narrow(model, **training):
     """Settings for splits in memory, two updates an epoch of two steps each."""
-    own = train.settings_for(model)
+    own = train.PAPER.settings_for(model)
     changes = {"batch_size": 4, "clips_at_once": 2, **training}
     return dataclasses.replace(own, training=dataclasses.replace(own.training, **changes))
 
@@ -157,18 +155,18 @@ def test_a_cut_off_run_goes_on_to_the_numbers_of_a_whole_one(tmp_path):
     splits = moments_splits()
     for out, lengths in ((tmp_path / "whole", [2]), (tmp_path / "cut", [1, 2])):
         for epochs in lengths:
-            experiment = train.experiment(narrow("naive_av", epochs=2), splits)
-            part = dataclasses.replace(experiment, epochs=epochs)
+            experiment = train.PAPER.experiment(narrow("naive_av", epochs=2), splits)
+            part = dataclasses.replace(experiment, schedule=dataclasses.replace(experiment.schedule, epochs=epochs))
             if epochs == lengths[-1]:
                 runs.run(part, out, [0])
             else:
-                runs._train(part, out / "seed-0", 0)
+                runs._train(part, out / "seed-0", 0, watch_test=False)
     whole, cut = (dict(np.load(tmp_path / name / "seed-0" / "predictions.npz")) for name in ("whole", "cut"))
     np.testing.assert_array_equal(whole["predictions"], cut["predictions"])
 
 
 def test_configuration_follows_the_data():
-    fitted = train.fitted(train.settings_for("event_layers").network, moments_splits()["val"])
+    fitted = train.fitted(train.PAPER.settings_for("event_layers").network, moments_splits()["val"])
     assert (fitted.num_classes, fitted.num_moments) == (3, MOMENTS)
     assert (fitted.visual_channels, fitted.audio_channels) == (CHANNELS, CHANNELS)
 
@@ -176,11 +174,11 @@ def test_configuration_follows_the_data():
 @pytest.mark.parametrize("inputs", ["features", "clips"])
 @pytest.mark.parametrize("model", eventlayers.MODELS)
 def test_defaults_follow_model_dataset_and_inputs(model, inputs):
-    real = train.defaults(["--model", model, "--dataset", "vggsound", "--data", "somewhere", "--inputs", inputs])
+    real = train.PAPER.defaults(["--model", model, "--dataset", "vggsound", "--data", "somewhere", "--inputs", inputs])
     assert (real.dataset, real.model, real.network.inputs) == ("vggsound", model, inputs)
     assert real.training == eventlayers.train_config("paper", model, inputs)
     assert real.network == eventlayers.model_config(model, inputs=inputs) and real.network.backbones == "published"
-    here = train.defaults(["--model", model, "--inputs", inputs])
+    here = train.PAPER.defaults(["--model", model, "--inputs", inputs])
     assert here.network.backbones == "small" and here.training.epochs <= 60
     assert real.folder != here.folder
 

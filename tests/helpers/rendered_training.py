@@ -24,6 +24,6 @@ def unseen_splits():
 
 def trained(splits, model, out, seeds=SEEDS):
     """The result of one of AVE's models, with the default settings for rendered data but fewer epochs."""
-    settings = train.settings_for(model)
+    settings = train.PAPER.settings_for(model)
     settings = dataclasses.replace(settings, training=dataclasses.replace(settings.training, epochs=EPOCHS))
-    return runs.run(train.experiment(settings, splits), out, seeds)
+    return runs.run(train.PAPER.experiment(settings, splits), out, seeds)

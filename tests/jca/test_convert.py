@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from ave.config import CLASS_NAMES
-from avpipeline import cli
 from avpipeline.training.saved import load_model
 from jca import convert
 from tests.ave.test_convert import write_checkpoint
 from tests.helpers import jca, torch_writing
+from tests.helpers.commands import run_command
 
 SIZES = {
     "video_size": 6,
@@ -85,7 +85,7 @@ def checkpoint(model, tmp_path_factory):
 
 
 def command(checkpoint, out):
-    return cli.run(convert.main, prog="python -m jca.convert", argv=[str(checkpoint), str(out)])
+    return run_command(convert, str(checkpoint), str(out))
 
 
 def test_command_writes_the_model_with_its_classes_and_features(model, checkpoint, tmp_path, capsys):

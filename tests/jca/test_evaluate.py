@@ -10,11 +10,10 @@ import keras
 import numpy as np
 import pytest
 
-import ave.evaluate
 import jca
-from avpipeline.cli import run
 from avpipeline.training.saved import ModelInfo, save_model
 from jca import evaluate
+from tests.helpers.commands import run_command
 from tests.helpers.synthetic import CLASS_NAMES, FEATURES, synthetic_split
 
 SIZES = {"num_classes": 3, "num_segments": 4, "audio_channels": 6, "visual_shape": (2, 2, 5)}
@@ -25,7 +24,7 @@ NARROW = {"video_size": 4, "audio_size": 4, "num_layers": 1, "recursions": 1}
 def split(monkeypatch):
     """The small split, handed out instead of a dataset."""
     split = synthetic_split("test", 7)
-    monkeypatch.setattr(ave.evaluate, "load_split", lambda *args, **kwargs: split)
+    monkeypatch.setattr(evaluate, "load_split", lambda *args, **kwargs: split)
     return split
 
 
@@ -39,7 +38,7 @@ def saved(tmp_path, **changes):
 
 def command(tmp_path, *words):
     arguments = ["--weights", str(tmp_path / "model.keras"), "--out", str(tmp_path / "out"), *words]
-    return run(evaluate.main, prog="python -m jca.evaluate", argv=arguments)
+    return run_command(evaluate, *arguments)
 
 
 def test_figures_are_those_of_the_model(tmp_path, split, capsys):

@@ -3,6 +3,7 @@
 What the texts, the overlay and long, short or broken files come to is tested with ave's command, whose code runs here.
 """
 
+import functools
 import json
 
 import keras
@@ -13,12 +14,12 @@ from PIL import Image
 import jca
 from ave.models import with_attention
 from avpipeline import media, plots
-from avpipeline.cli import run
 from avpipeline.features.registry import build_extractor, clip_features
 from avpipeline.predict.segments import Prediction, Predictor, write_prediction
 from avpipeline.training.saved import ModelInfo, save_model
 from jca import predict
 from tests.ave.test_predict import write_media
+from tests.helpers.commands import run_command
 
 CLASSES = ("Female speech, woman speaking", "Bark", "background")
 NARROW = {"num_classes": 3, "video_size": 8, "audio_size": 8, "num_layers": 1, "recursions": 1}
@@ -38,8 +39,7 @@ def write_weights(path, extractors, name="jca", **changes):
     return model
 
 
-def command(*words):
-    return run(predict.main, prog="python -m jca.predict", argv=[str(word) for word in words])
+command = functools.partial(run_command, predict)
 
 
 def features_of(clip, extractors):

@@ -30,9 +30,9 @@ def scores(splits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("rendered")
 
     def trained(command, model):
-        settings = command.settings_for(model)
+        settings = command.PAPER.settings_for(model)
         settings = dataclasses.replace(settings, training=dataclasses.replace(settings.training, epochs=EPOCHS))
-        experiment = command.experiment(settings, splits)
+        experiment = command.PAPER.experiment(settings, splits)
         experiment = dataclasses.replace(experiment, build=OneGraph(experiment.build))
         result = runs.run(experiment, folder / model, SEEDS)
         return np.array([seed["test"] for seed in result["seeds"]])

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import itertools
 import json
 
@@ -11,12 +12,12 @@ import tensorflow as tf
 
 import ave.train
 import jca
-from avpipeline import cli
 from avpipeline.errors import InputError
 from avpipeline.plots import charts
 from avpipeline.results import papers
 from jca import tables, train
-from jca.rows import AVE_ROWS, ROWS, SHARED, rows_of
+from jca.config import AVE_ROWS, ROWS, SHARED
+from tests.helpers.commands import run_command
 from tests.helpers.synthetic import synthetic_split
 
 # Of JCA's models and of AVE's: a step costs next to nothing, the configuration has two epochs.
@@ -43,7 +44,7 @@ def test_rows_of_aves_models_have_aves_figures():
 def test_no_two_rows_are_secretly_one_configuration(preset):
     def configuration(place):
         command, model = (train, ROWS[place]) if place in ROWS else (ave.train, AVE_ROWS[place])
-        own = command.settings_for(model, preset, "ave")
+        own = command.PAPER.settings_for(model, preset, "ave")
         return json.dumps([dataclasses.asdict(own.network), dataclasses.asdict(own.training)])
 
     for first, second in itertools.combinations([*ROWS, *AVE_ROWS], 2):
@@ -55,11 +56,10 @@ def test_rows_that_the_paper_gives_one_system_have_one_figure():
     for place, (other, reason) in SHARED.items():
         assert papers.lookup("jca", *place).value == papers.lookup("jca", *other).value
         assert reason
-    assert rows_of("jca") == [("Table 1", "JCA"), ("Table 2", "w/ Joint Co-Attention")]
+    assert train.PAPER.rows_of("jca") == [("Table 1", "JCA"), ("Table 2", "w/ Joint Co-Attention")]
 
 
-def command(*words):
-    return cli.run(tables.main, prog="python -m jca.tables", argv=list(map(str, words)))
+command = functools.partial(run_command, tables)
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +76,8 @@ def few_clips():
         patch.setattr(charts, "curves", lambda *args: None)
         for module, narrow in ((train, NARROW), (ave.train, NARROW_AVE)):
             patch.setattr(module, "load_split", load)
-            patch.setattr(module, "RENDERED_MODEL", narrow)
-            patch.setattr(module, "RENDERED_TRAINING", SHORT)
+            patch.setattr(module.config, "RENDERED_MODEL", narrow)
+            patch.setattr(module.config, "RENDERED_TRAINING", SHORT)
         yield
     tf.config.run_functions_eagerly(False)
 
@@ -103,14 +103,14 @@ def test_the_walk_has_every_row_in_the_papers_order(walked):
         assert record["configuration"] in text and f"{int(record['parameters']):,}" in text
         assert record["predictions"] in text
         # Two epochs are the configured number here.
-        assert record["smoke"] == "True" and record["our_data"] == "rendered test bed, 4 clips (smoke: 1 of 2 epochs)"
+        assert record["smoke"] == "True" and record["our_data"] == "synthetic clips, 4 in the test split (smoke: 1 of 2 epochs)"
 
 
 @pytest.mark.trained
 def test_figures_are_recomputed_from_the_saved_predictions(walked):
     out, records = walked
     for record in records:
-        with np.load(record["predictions"]) as file:
+        with np.load(out / record["predictions"]) as file:
             accuracy = 100 * np.mean(file["labels"].argmax(-1) == file["predictions"].argmax(-1))
         np.testing.assert_allclose(float(record["ours_mean"]), accuracy)
         assert record["selected_on"] == "val"
@@ -155,13 +155,13 @@ def test_finished_rows_are_kept(walked, capsys):
 def test_row_that_cannot_be_measured_does_not_stop_the_others(few_clips, walked, monkeypatch, capsys):
     out, _ = walked
 
-    def broken(settings, model):
+    def broken(paper, settings, model, **where):
         if model == "gru":
             raise InputError("visual_feature.h5: is missing; download it.")
-        return train_model(settings, model)
+        return train_row(paper, settings, model, **where)
 
-    train_model = tables.train_model
-    monkeypatch.setattr(tables, "train_model", broken)
+    train_row = tables.train_row
+    monkeypatch.setattr(tables, "train_row", broken)
     words = ("--table", "Table 2", "--rows", "w/ GRU", "w/ Max Pooling", "--epochs", 1, "--out", out)
     assert command(*words) == 2
     assert "not run: visual_feature.h5: is missing; download it." in capsys.readouterr().out

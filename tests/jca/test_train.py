@@ -1,6 +1,7 @@
 """The training command: settings by preset and dataset, a resumed run, bad input, an end-to-end run on few clips."""
 
 import dataclasses
+import functools
 import json
 
 import keras
@@ -8,13 +9,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import ave.train
 import jca
-from avpipeline import cli, metrics
+from avpipeline import metrics
 from avpipeline.datasets import rendered
 from avpipeline.datasets.rendered import RenderedSettings, rendered_split
+from avpipeline.predict import labelling
 from avpipeline.training import runs
 from jca import train
+from tests.helpers.commands import run_command
 from tests.helpers.synthetic import synthetic_splits
 
 FEW = RenderedSettings(train=10, val=4, test=4)
@@ -22,8 +24,7 @@ FEW = RenderedSettings(train=10, val=4, test=4)
 NARROW = ("--video-size", 8, "--audio-size", 8, "--num-layers", 1, "--recursions", 1, "--batch-size", 5)
 
 
-def command(*words):
-    return cli.run(train.main, prog="python -m jca.train", argv=list(map(str, words)), defaults=train.defaults)
+command = functools.partial(run_command, train)
 
 
 @pytest.fixture(autouse=True)
@@ -42,14 +43,14 @@ def few_clips(monkeypatch):
         return rendered_split(name, FEW, modalities=modalities)
 
     monkeypatch.setattr(train, "load_split", load)
-    monkeypatch.setattr(ave.train, "rendered_clips", lambda: rendered.rendered_clips(FEW))
+    monkeypatch.setattr(labelling, "rendered_clips", lambda: rendered.rendered_clips(FEW))
 
 
 def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, capsys):
     assert command(*NARROW, "--epochs", 1, "--seeds", 2, "--seed", 3, "--out", tmp_path) == 0
     said = capsys.readouterr().out
     assert "instead of the published sizes: video_size 8, audio_size 8" in said
-    assert "JCA" in said and "76.2" in said and "rendered test bed, 4 clips (smoke: 1 of 40 epochs)" in said
+    assert "JCA" in said and "76.2" in said and "synthetic clips, 4 in the test split (smoke: 1 of 40 epochs)" in said
 
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["smoke"] and [seed["seed"] for seed in result["seeds"]] == [3, 4]
@@ -66,13 +67,13 @@ def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, ca
 @pytest.fixture
 def small_experiment():
     """A run whose learning rate falls each second epoch, since no loss falls by 90 %."""
-    settings = train.settings_for("jca")
+    settings = train.PAPER.settings_for("jca")
     network = dataclasses.replace(settings.network, video_size=4, audio_size=4, num_layers=1, recursions=1)
     network = dataclasses.replace(network, unimodal_rnn=False, joint_rnn=False)
     schedule = {"plateau_patience": 1, "plateau_threshold": 0.9}
     training = dataclasses.replace(settings.training, epochs=5, batch_size=10, validate_every=2, **schedule)
     settings = dataclasses.replace(settings, network=network, training=training)
-    return train.experiment(settings, synthetic_splits(train=10))
+    return train.PAPER.experiment(settings, synthetic_splits(train=10))
 
 
 def test_killed_run_goes_on_with_its_learning_rate_and_its_dropped_values(small_experiment, tmp_path):
@@ -102,20 +103,20 @@ def test_killed_run_goes_on_with_its_learning_rate_and_its_dropped_values(small_
 @pytest.mark.parametrize("preset", jca.PRESETS)
 @pytest.mark.parametrize("model", jca.MODELS)
 def test_defaults_follow_model_preset_and_dataset(model, preset):
-    on_ave = train.defaults(["--model", model, "--preset", preset, "--data", "somewhere"])
+    on_ave = train.PAPER.defaults(["--model", model, "--preset", preset, "--data", "somewhere"])
     assert (on_ave.dataset, on_ave.model, on_ave.preset) == ("ave", model, preset)
     assert on_ave.training == jca.train_config(preset, model)
     assert on_ave.network == jca.model_config(model, preset)
     assert (on_ave.training.epochs, on_ave.training.validate_every, on_ave.training.batch_size) == (300, 5, 64)
-    here = train.defaults(["--model", model, "--preset", preset])
+    here = train.PAPER.defaults(["--model", model, "--preset", preset])
     assert here.dataset == "rendered"
     assert here.network.video_size == here.network.audio_size == 128
     assert here.training.loss == on_ave.training.loss
 
 
 def test_configurations_differ_by_hash(few_clips):
-    splits = train.load_splits(train.settings_for("jca"))
-    hashes = {train.experiment(train.settings_for(name), splits).hash for name in jca.MODELS}
+    splits = {name: rendered_split(name, FEW, modalities=train.MODALITIES) for name in ("train", "val", "test")}
+    hashes = {train.PAPER.experiment(train.PAPER.settings_for(name), splits).hash for name in jca.MODELS}
     assert len(hashes) == len(jca.MODELS)
 
 

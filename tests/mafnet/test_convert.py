@@ -5,13 +5,13 @@ import pytest
 import tensorflow as tf
 
 import mafnet
-from avpipeline import cli
 from avpipeline.datasets.ave import class_names, read_annotations
 from avpipeline.errors import InputError
 from avpipeline.training.saved import load_model
 from mafnet import convert
 from mafnet.author_checkpoints import load_with_config
 from mafnet.config import CLASS_NAMES
+from tests.helpers.commands import run_command
 from tests.helpers.mafnet_small import small_batch, small_model
 
 SIZES = {
@@ -113,7 +113,7 @@ def test_layers_of_one_shape_are_told_apart_by_their_order(tmp_path):
 def test_convert_command_writes_a_model_that_knows_its_classes_and_features(model, tmp_path, capsys, given):
     write_checkpoint(tmp_path / "MAFnet", author_state(model))
     out = tmp_path / "out" / "mafnet.keras"
-    assert cli.run(convert.main, prog="convert", argv=[str(tmp_path / given), str(out)]) == 0
+    assert run_command(convert, str(tmp_path / given), str(out)) == 0
     assert f"{model.count_params():,} parameters" in capsys.readouterr().out
     loaded, info = load_model(out, paper="mafnet")
     assert info.class_names == CLASS_NAMES
@@ -166,7 +166,7 @@ def test_checkpoint_of_another_model_is_refused(model, tmp_path, change, sentenc
 def test_command_leaves_nothing_behind_after_a_refusal(tmp_path, capsys):
     (tmp_path / "MAFnet.index").write_bytes(b"")
     out = tmp_path / "out.keras"
-    assert cli.run(convert.main, prog="convert", argv=[str(tmp_path / "MAFnet.index"), str(out)]) == 2
+    assert run_command(convert, str(tmp_path / "MAFnet.index"), str(out)) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not out.exists()
 
@@ -174,7 +174,7 @@ def test_command_leaves_nothing_behind_after_a_refusal(tmp_path, capsys):
 def test_classes_of_another_dataset_are_not_guessed(tmp_path, capsys):
     model = small_model("mafnet", **{**SIZES, "num_classes": 4})
     checkpoint = write_checkpoint(tmp_path / "MAFnet", author_state(model))
-    assert cli.run(convert.main, prog="convert", argv=[str(checkpoint), str(tmp_path / "out.keras")]) == 2
+    assert run_command(convert, str(checkpoint), str(tmp_path / "out.keras")) == 2
     assert "has 4 classes and AVE has 28" in capsys.readouterr().err
 
 

@@ -11,11 +11,11 @@ import pytest
 from sklearn.metrics import silhouette_score
 
 import mafnet
-from avpipeline.cli import run
 from avpipeline.datasets.base import ArraySource
 from avpipeline.errors import InputError
 from avpipeline.training.saved import ModelInfo, save_model
 from mafnet import evaluate, tsne
+from tests.helpers.commands import run_command
 from tests.helpers.mafnet_data import CLASS_NAMES, CLIPS, FEATURES, NARROW, video_split
 
 VIDEOS = 7
@@ -61,7 +61,7 @@ def write_model(path, name="mafnet", **changes):
 
 def command(tmp_path, *words, module=evaluate):
     arguments = ["--weights", str(tmp_path / "model.keras"), "--out", str(tmp_path / "out"), *words]
-    return run(module.main, prog=f"python -m {module.__name__}", argv=arguments)
+    return run_command(module, *arguments)
 
 
 def test_figures_are_those_of_the_predictions(tmp_path, split, loads, capsys):
@@ -93,8 +93,8 @@ def test_figures_are_those_of_the_predictions(tmp_path, split, loads, capsys):
 )
 def test_the_split_follows_from_flags_and_the_features_from_the_model(tmp_path, loads, monkeypatch, words, asked):
     write_model(tmp_path / "model.keras", "visual")
-    monkeypatch.setattr(evaluate.runs, "predict", lambda model, split: split.labels)
-    monkeypatch.setattr(evaluate, "report", lambda *_: None)
+    monkeypatch.setattr(evaluate, "predict", lambda model, split: split.labels)
+    monkeypatch.setattr(evaluate, "report_classes", lambda *_: None)
     assert command(tmp_path, *words) == 0
     ((dataset, name, data, fold, classes, modalities, shape),) = loads
     assert (dataset, name, data and "path", fold, classes) == asked

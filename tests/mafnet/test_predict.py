@@ -10,11 +10,11 @@ import pytest
 
 import mafnet
 from avpipeline import media
-from avpipeline.cli import run
 from avpipeline.features.registry import build_extractor, clip_features
 from avpipeline.training.saved import ModelInfo, save_model
 from mafnet import predict
 from tests.ave.test_predict import write_media, write_sound
+from tests.helpers.commands import run_command
 from tests.helpers.mafnet_data import NARROW
 
 CLASSES = ("Bark", "Church bell", "Frying (food)")
@@ -56,8 +56,7 @@ def model(folder):
     return mafnet.with_attention(model)
 
 
-def command(*words):
-    return run(predict.main, prog="python -m mafnet.predict", argv=[str(word) for word in words])
+command = functools.partial(run_command, predict)
 
 
 def document(folder, stem):

@@ -29,10 +29,10 @@ def accuracies(name):
     All seeds train in one compiled model, which takes over the weights and moments of a fresh one: compiling takes
     longer than these few epochs.
     """
-    own = train.settings_for(name)
+    own = train.PAPER.settings_for(name)
     own = dataclasses.replace(own, network=dataclasses.replace(own.network, units=32, filters=32))
     splits = train.load_splits(own)
-    experiment = train.experiment(own, splits)
+    experiment = train.PAPER.experiment(own, splits)
     inputs = {split: arrays(splits[split], own.network.modalities) for split in splits}
     unseen = np.concatenate([splits[split].labels.argmax(-1) for split in ("val", "test")])
     model, scores = None, []

@@ -1,16 +1,16 @@
 """Figure 6's sweep: each rate trains its own configuration; table and curve hold what the runs gave."""
 
 import csv
+import functools
 
 import numpy as np
 import pytest
 
-from avpipeline import cli
 from mafnet import sweep, train
+from tests.helpers.commands import run_command
+from tests.helpers.mafnet_data import video_splits
 
-
-def command(*words):
-    return cli.run(sweep.main, prog="python -m mafnet.sweep", argv=list(map(str, words)))
+command = functools.partial(run_command, sweep)
 
 
 @pytest.fixture
@@ -18,14 +18,15 @@ def recorded(monkeypatch, tmp_path):
     """Training is left out: the settings of each run are collected, its scores are made up."""
     asked = []
 
-    def pretend(settings):
+    def pretend(settings, splits=None, *, watch_test=False):
         asked.append(settings)
         rate = 1 - settings.training.prob_all
-        seeds = [{"test": 0.8 - 0.1 * rate + 0.01 * seed, "parameters": 7} for seed in range(settings.seeds)]
+        seeds = [{"seed": seed, "test": 0.8 - 0.1 * rate + 0.01 * seed, "parameters": 7} for seed in range(settings.seeds)]
         result = {"configuration": f"hash-{rate:.1f}", "seeds": seeds}
-        return train.Trained(result, (tmp_path / "predictions.npz",), tmp_path / "best.keras", [1, 2, 3])
+        experiment = train.PAPER.experiment(settings, video_splits())
+        return train.PAPER.finished(settings, experiment, result, (tmp_path,))
 
-    monkeypatch.setattr(sweep, "train", pretend)
+    monkeypatch.setattr(train.MAFnet, "train", staticmethod(pretend))
     return asked
 
 
@@ -42,7 +43,7 @@ def test_table_and_curve_hold_what_the_runs_gave(recorded, tmp_path, monkeypatch
     monkeypatch.setattr(sweep, "dropping_curve", lambda path, scores, *, title: drawn.append((path, scores, title)))
     assert command("--rates", 0.5, 0.1, "--seeds", 2, "--epochs", 3, "--out", tmp_path) == 0
     path, scores, title = drawn[-1]
-    assert path == tmp_path / "dropping_rate.png" and "smoke: 3 of" in title and "rendered test bed" in title
+    assert path == tmp_path / "dropping_rate.png" and "smoke: 3 of" in title and "synthetic clips" in title
     np.testing.assert_allclose([scores[0.1], scores[0.5]], [[79, 80], [75, 76]])
     with open(tmp_path / "dropping_rate.csv", newline="") as file:
         lines = list(csv.DictReader(file))
@@ -55,7 +56,7 @@ def test_table_and_curve_hold_what_the_runs_gave(recorded, tmp_path, monkeypatch
 
 
 def test_the_authors_rate_is_among_the_defaults():
-    assert 0.1 in sweep.Settings().rates and train.settings_for("mafnet").training.prob_all == 0.9
+    assert 0.1 in sweep.Settings().rates and train.PAPER.settings_for("mafnet").training.prob_all == 0.9
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import itertools
 import json
 
@@ -9,19 +10,20 @@ import numpy as np
 import pytest
 
 import mafnet
-from avpipeline import cli
 from avpipeline.datasets.rendered import RenderedSettings, rendered_video_split
 from avpipeline.results import papers
 from avpipeline.results.tables import Line, NotRun
-from mafnet import data, rows, tables, train
-from mafnet.rows import EXTERNAL, ROWS, SHARED, TABLES, rows_of
+from avpipeline.training.experiment import configuration_hash
+from mafnet import config, data, tables, train
+from mafnet.config import EXTERNAL, ROWS, SHARED, TABLES
+from tests.helpers.commands import run_command
+from tests.helpers.mafnet_data import video_splits
 
 FEW = RenderedSettings(train=10, val=4, test=4)
 FIGURES = papers.rows("mafnet")
 
 
-def command(*words):
-    return cli.run(tables.main, prog="python -m mafnet.tables", argv=list(map(str, words)))
+command = functools.partial(run_command, tables)
 
 
 def test_every_row_of_the_paper_is_ours_or_quoted():
@@ -29,14 +31,14 @@ def test_every_row_of_the_paper_is_ours_or_quoted():
     assert (len(FIGURES), len(ours)) == (36, 25)
     assert {(figure.table, figure.row) for figure in ours} == set(ROWS)
     assert set(ROWS.values()) == set(mafnet.MODELS)
-    assert {figure.dataset for figure in FIGURES} == set(rows.DATASET_NAMES.values())
+    assert {figure.dataset for figure in FIGURES} == set(config.DATASET_NAMES.values())
 
 
 @pytest.mark.parametrize("preset", mafnet.PRESETS)
 def test_no_two_rows_are_secretly_one_configuration(preset):
     def configuration(model):
         """Everything that decides the numbers; the name does not."""
-        own = train.settings_for(model, preset, "ave")
+        own = train.PAPER.settings_for(model, preset, "ave")
         return json.dumps([dataclasses.asdict(own.network), dataclasses.asdict(own.training)])
 
     for (first, model), (second, other) in itertools.combinations(ROWS.items(), 2):
@@ -52,9 +54,9 @@ def test_rows_that_the_paper_gives_one_system_have_one_figure():
 
 
 def test_each_model_names_its_rows():
-    assert rows_of("mafnet") == [("Table 1", "MAFnet"), ("Table 4", "FiLM in audio path")]
-    assert rows_of("concatenation") == [("Table 2", "concatenation"), ("Table 3", "modality & temporal attention")]
-    assert rows_of("dmrn_vgg") == [("Table 1", "DMRN (their feat.)")]
+    assert train.PAPER.rows_of("mafnet") == [("Table 1", "MAFnet"), ("Table 4", "FiLM in audio path")]
+    assert train.PAPER.rows_of("concatenation") == [("Table 2", "concatenation"), ("Table 3", "modality & temporal attention")]
+    assert train.PAPER.rows_of("dmrn_vgg") == [("Table 1", "DMRN (their feat.)")]
 
 
 @pytest.fixture
@@ -62,14 +64,15 @@ def recorded(monkeypatch, tmp_path):
     """Training is left out: what each row would train is collected, its result is made up."""
     asked = []
 
-    def pretend(settings, *, watch_test=False):
+    def pretend(settings, splits=None, *, watch_test=False):
         asked.append(settings)
+        experiment = train.PAPER.experiment(settings, video_splits())
         seeds = [{"seed": seed, "test": 0.5 + 0.1 * seed, "parameters": 7, "best_on_test": 0.75} for seed in (0, 1)]
         made = {"preset": "code", "dataset": "rendered", "command": "", "date": "", "commit": None}
         result = {"model": settings.model, "configuration": "c0ffee", **made, "seeds": seeds}
-        return train.Trained(result, (tmp_path / "predictions.npz",), tmp_path / "best.keras", [1, 2, 3])
+        return train.PAPER.finished(settings, experiment, result, (tmp_path,))
 
-    monkeypatch.setattr(train, "train", pretend)
+    monkeypatch.setattr(train.MAFnet, "train", staticmethod(pretend))
     return asked
 
 
@@ -87,7 +90,7 @@ def test_the_whole_table_is_walked(recorded, tmp_path, capsys):
         assert line["model"] == ROWS[line["table"], line["row"]] and line["configuration"] == "c0ffee"
         assert (float(line["ours_mean"]), line["smoke"], float(line["parameters"])) == (55.0, "True", 7.0)
         assert "smoke: 3 of" in line["our_data"] and line["predictions"].endswith("predictions.npz")
-        shares = "one rendered run for the rows of" in line["note"]
+        shares = "one synthetic run for the rows of" in line["note"]
         assert shares == (sum((line["table"], line["row"]) == (other["table"], other["row"]) for other in lines) > 1)
     quoted = [line for line in lines if not line["ours_mean"]]
     assert {(line["table"], line["note"].split(":")[0]) for line in quoted} == {(EXTERNAL, "published reference only")}
@@ -119,16 +122,16 @@ def test_figures_are_recomputed_from_the_saved_predictions(monkeypatch, tmp_path
         return rendered_video_split(name, FEW, modalities=modalities)
 
     monkeypatch.setattr(data, "load_video_split", load)
-    monkeypatch.setattr(train, "RENDERED_TRAINING", {"batch_size": 5, "epochs": 4})
+    monkeypatch.setattr(config, "RENDERED_TRAINING", {"batch_size": 5, "epochs": 4})
     words = ("--table", "Table 2", "--rows", "visual", "--epochs", 1, "--out", tmp_path)
     assert command(*words) == 0
     with open(tmp_path / "table_2.csv", newline="") as file:
         (record,) = csv.DictReader(file)
-    with np.load(record["predictions"]) as file:
+    with np.load(tmp_path / record["predictions"]) as file:
         accuracy = 100 * np.mean(file["labels"].argmax(-1) == file["predictions"].argmax(-1))
     np.testing.assert_allclose(float(record["ours_mean"]), accuracy)
     settings = json.loads((tmp_path / "visual-1-epochs" / "settings.json").read_text())
-    assert record["configuration"] == train.runs.configuration_hash(settings)
+    assert record["configuration"] == configuration_hash(settings)
     text = (tmp_path / "table_2.md").read_text()
     assert f"{accuracy:.2f} (1 seed)" in text and "75.63" in text and record["configuration"] in text
     assert "smoke: 1 of 4 epochs" in text and f"{int(record['parameters']):,}" in text

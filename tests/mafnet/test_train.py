@@ -1,25 +1,27 @@
 """The training command: settings by preset and dataset, UCF51's splits, bad input, a run on few rendered clips."""
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import mafnet
-from avpipeline import cli, metrics
+from avpipeline import metrics
 from avpipeline.datasets import rendered
 from avpipeline.datasets.rendered import RenderedSettings, rendered_video_split
 from avpipeline.training import runs
-from mafnet import data, train
+from mafnet import data, predict, train
+from tests.helpers.commands import run_command
 from tests.helpers.mafnet_data import NARROW, video_split, video_splits
 
 FEW = RenderedSettings(train=10, val=4, test=4)
 
 
-def command(*words):
-    return cli.run(train.main, prog="python -m mafnet.train", argv=list(map(str, words)), defaults=train.defaults)
+command = functools.partial(run_command, train)
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def few_clips(monkeypatch):
         return rendered_video_split(name, FEW, modalities=modalities)
 
     monkeypatch.setattr(data, "load_video_split", load)
-    monkeypatch.setattr(train, "rendered_clips", lambda: rendered.rendered_clips(FEW))
+    monkeypatch.setattr(predict, "rendered_clips", lambda: rendered.rendered_clips(FEW))
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def synthetic(monkeypatch):
 
 
 def small(model="mafnet", dataset="ave", **changes):
-    own = train.settings_for(model, dataset=dataset, **changes)
+    own = train.PAPER.settings_for(model, dataset=dataset, **changes)
     network = dataclasses.replace(own.network, **NARROW)
     return dataclasses.replace(own, network=network, training=mafnet.train_config(batch_size=4, epochs=3))
 
@@ -56,7 +58,7 @@ def small(model="mafnet", dataset="ave", **changes):
 def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, capsys):
     assert command("--epochs", 2, "--batch-size", 5, "--units", 8, "--filters", 8, "--out", tmp_path) == 0
     said = capsys.readouterr().out
-    assert "MAFnet" in said and "90.86" in said and "rendered test bed, 4 clips (smoke: 2 of 60 epochs)" in said
+    assert "MAFnet" in said and "90.86" in said and "synthetic clips, 4 in the test split (smoke: 2 of 60 epochs)" in said
     assert "instead of the published sizes: units 8, filters 8" in said
 
     result = json.loads((tmp_path / "result.json").read_text())
@@ -78,15 +80,15 @@ def recorded(monkeypatch):
     """Runs that are not trained: each leaves made-up scores, its experiments are collected."""
     experiments = []
 
-    def run(experiment, out, seeds):
-        experiments.append((experiment, out))
+    def run(experiment, out, seeds, *, watch_test):
+        experiments.append((experiment, out, watch_test))
         rng = np.random.default_rng(len(experiments))
         results = [{"seed": seed, "parameters": 7, **dict(zip(SCORES, rng.random(3), strict=True))} for seed in seeds]
         return {
             "dataset": experiment.info.dataset,
             "configuration": experiment.hash,
             "settings": dict(experiment.settings),
-            "clips": {"test": len(experiment.test)},
+            "clips": {"test": len(experiment.splits.test)},
             **runs.summary(results),
         }
 
@@ -98,17 +100,17 @@ SCORES = ("val", "test", "best_on_test")
 
 
 def test_seeds_are_counted_up(synthetic, recorded, tmp_path):
-    trained = train.train(small(out=tmp_path, seeds=2, seed=3))
+    trained = train.PAPER.train(small(out=tmp_path, seeds=2, seed=3))
     assert [seed["seed"] for seed in trained.result["seeds"]] == [3, 4]
     assert trained.predictions == tuple(tmp_path / f"seed-{seed}" / "predictions.npz" for seed in (3, 4))
-    assert trained.weights == tmp_path / "seed-3" / "best.keras" and len(trained.test) == 9
+    assert trained.weights == tmp_path / "seed-3" / "best.keras" and len(trained.experiment.splits.test) == 9
 
 
 def test_ucf51_is_the_mean_over_its_three_official_splits(synthetic, recorded, tmp_path):
-    trained = train.train(small(dataset="ucf51", out=tmp_path, data=Path("here"), seeds=2), watch_test=True)
+    trained = train.PAPER.train(small(dataset="ucf51", out=tmp_path, data=Path("here"), seeds=2), watch_test=True)
     assert {(dataset, fold) for dataset, _, _, fold, _ in synthetic} == {("ucf51", 1), ("ucf51", 2), ("ucf51", 3)}
-    assert [out for _, out in recorded] == [tmp_path / f"split-{fold}" for fold in (1, 2, 3)]
-    assert all(experiment.watch_test for experiment, _ in recorded)
+    assert [out for _, out, _ in recorded] == [tmp_path / f"split-{fold}" for fold in (1, 2, 3)]
+    assert all(watched for _, _, watched in recorded)
     result = json.loads((tmp_path / "result.json").read_text())
     assert result == json.loads(json.dumps(trained.result)) and result["dataset"] == "ucf51"
     assert [clips["test"] for clips in result["clips"].values()] == [9, 10, 11]
@@ -118,20 +120,20 @@ def test_ucf51_is_the_mean_over_its_three_official_splits(synthetic, recorded, t
     np.testing.assert_allclose(result["test_mean"], drawn[:, :, 1].mean())
     np.testing.assert_allclose(result["test_std"], drawn[:, :, 1].mean(0).std(ddof=1))
     np.testing.assert_allclose([*result["splits"].values()], drawn[:, :, 1].mean(1))
-    hashes = {result["configuration"], *(experiment.hash for experiment, _ in recorded)}
+    hashes = {result["configuration"], *(experiment.hash for experiment, _, _ in recorded)}
     assert len(hashes) == 4
     files = [f"split-{fold}/seed-{seed}/predictions.npz" for seed in (0, 1) for fold in (1, 2, 3)]
     assert trained.predictions == tuple(tmp_path / file for file in files)
 
 
 def test_a_model_of_one_modality_says_so():
-    experiment = train.experiment(small("visual"), video_splits())
+    experiment = train.PAPER.experiment(small("visual"), video_splits())
     assert list(experiment.info.features) == list(experiment.settings["features"]) == ["visual"]
     assert list(experiment.build().input) == ["visual"]
 
 
 def test_draws_follow_the_seed():
-    experiment = train.experiment(small(), video_splits())
+    experiment = train.PAPER.experiment(small(), video_splits())
     seeds = []
     for seed in (0, 0, 1):
         runs.set_seed(seed)
@@ -142,28 +144,34 @@ def test_draws_follow_the_seed():
 @pytest.mark.parametrize("preset", mafnet.PRESETS)
 @pytest.mark.parametrize("model", mafnet.MODELS)
 def test_defaults_follow_model_preset_and_dataset(model, preset):
-    on_ave = train.defaults(["--model", model, "--preset", preset, "--data", "somewhere"])
+    on_ave = train.PAPER.defaults(["--model", model, "--preset", preset, "--data", "somewhere"])
     assert (on_ave.dataset, on_ave.model, on_ave.preset) == ("ave", model, preset)
     assert on_ave.training == mafnet.train_config(preset, model)
     assert on_ave.network == mafnet.model_config(model, preset)
-    here = train.defaults(["--model", model, "--preset", preset])
+    here = train.PAPER.defaults(["--model", model, "--preset", preset])
     assert here.dataset == "rendered"
     assert here.training.batch_size == 16 and here.training.epochs <= 60
     assert here.training.left_out == on_ave.training.left_out
 
 
 def test_the_authors_recipe_is_the_default():
-    recipe = train.settings_for("mafnet", dataset="ave").training
+    recipe = train.PAPER.settings_for("mafnet", dataset="ave").training
     assert (recipe.learning_rate, recipe.batch_size, recipe.epochs) == (1e-4, 32, 300)
     assert (recipe.patience, recipe.min_improvement, recipe.shuffle) == (50, 1e-4, True)
-    experiment = train.experiment(small(), video_splits())
-    assert (experiment.patience, experiment.min_improvement, experiment.shuffle) == (50, 1e-4, True)
+    schedule = train.PAPER.experiment(small(), video_splits()).schedule
+    assert (schedule.patience, schedule.min_improvement, schedule.shuffle) == (50, 1e-4, True)
 
 
-def test_the_paper_s_figure_is_that_of_the_dataset():
-    values = {name: train.figure_of("Table 1", "MAFnet", name).value for name in data.DATASETS}
+def test_the_paper_s_result_is_that_of_the_dataset():
+    def printed(model, dataset):
+        settings = train.PAPER.settings_for(model, dataset=dataset)
+        trained = SimpleNamespace(settings=settings, scores=(50.0,), data="some clips")
+        ((published, _),) = train.compared(train.PAPER, trained)
+        return published.value
+
+    values = {name: printed("mafnet", name) for name in data.DATASETS}
     assert values == {"rendered": "90.86", "ave": "90.86", "ucf51": "86.72", "kinetics_sounds": "83.94"}
-    assert train.figure_of("Table 2", "MCB", "ucf51").value == "88.83"
+    assert printed("mcb", "ucf51") == "88.83"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from ave.match.search import exact_match
 from avpipeline import published
 from avpipeline.metrics import segment_accuracy
 from avpipeline.results import papers
-from eventlayers.rows import reading_of
+from eventlayers.readings import reading_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "results"

@@ -44,9 +44,9 @@ def joined(*arrays):
 
 
 def trained(splits, out, seeds):
-    settings = match.settings_for("avdln", out=out)
-    runs.run(match.experiment(settings, splits), out, seeds)
-    return match.direction_scores(out, seeds)
+    settings = match.PAPER.settings_for("avdln", out=out)
+    settings = dataclasses.replace(settings, out=out, seed=min(seeds), seeds=len(seeds))
+    return match.direction_scores(match.PAPER.train(settings, splits))
 
 
 def test_both_directions_beat_chance_three_times(splits, tmp_path):
@@ -76,9 +76,9 @@ def test_shuffled_features_teach_nothing_about_their_modality(splits, tmp_path, 
 
 
 def test_stored_distances_give_the_reported_scores(splits, tmp_path):
-    settings = match.settings_for("avdln", out=tmp_path)
+    settings = match.PAPER.settings_for("avdln", out=tmp_path)
     settings = dataclasses.replace(settings, training=dataclasses.replace(settings.training, epochs=1))
-    result = runs.run(match.experiment(settings, splits), tmp_path, (0,))
+    result = runs.run(match.PAPER.experiment(settings, splits), tmp_path, (0,))
     with np.load(tmp_path / "seed-0" / "predictions.npz") as file:
         assert file["predictions"].shape == (64, 10, 10)
         scores = [exact_match(file["labels"], file["predictions"], direction) for direction in DIRECTIONS]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -16,7 +17,7 @@ from ave.match import train as match
 from ave.match.config import MODELS, MatchModelConfig, match_model_config, match_train_config
 from ave.match.search import DIRECTIONS, chance, exact_match, without_looking
 from ave.match.weights import load_matcher
-from avpipeline import cli, media
+from avpipeline import media
 from avpipeline.datasets.base import ArraySource, Split
 from avpipeline.datasets.rendered import RenderedSettings, rendered_clips
 from avpipeline.errors import InputError
@@ -25,6 +26,7 @@ from avpipeline.features.registry import build_extractor
 from avpipeline.results import papers
 from avpipeline.training import saved
 from tests.helpers.ave_files import LINES, write_ave_folder, write_h5
+from tests.helpers.commands import run_command
 
 FEATURES = {
     "audio": FeatureInfo("vggish", "embedding_relu", "none", "a" * 64, (128,)),
@@ -33,8 +35,7 @@ FEATURES = {
 
 
 def command(module, *words):
-    defaults = {"defaults": module.defaults} if hasattr(module, "defaults") else {}
-    return cli.run(module.main, prog=f"python -m {module.__name__}", argv=list(map(str, words)), **defaults)
+    return run_command(module, *words)
 
 
 def videos(name, count=12):
@@ -61,7 +62,7 @@ def small_data(monkeypatch):
     for module in (match, match_evaluate):
         monkeypatch.setattr(module, "load_videos", lambda dataset, name, data_dir=None: videos(name))
     # These videos are no clips that could be drawn.
-    monkeypatch.setattr(match, "draw_example", lambda *arguments: None)
+    monkeypatch.setattr(match, "draw_example", lambda trained: None)
 
 
 # Data
@@ -148,7 +149,7 @@ def test_training_command(small_data, tmp_path, capsys, model):
     said = capsys.readouterr().out
     assert f"{model.upper()} A2V" in said and f"{model.upper()} V2A" in said
     assert "44.8" in said or "34.8" in said
-    assert "rendered test bed, 11 short events" in said and "(chance)" in said
+    assert "synthetic clips, 11 short events" in said and "(chance)" in said
 
     result = json.loads((tmp_path / "result.json").read_text())
     directions = json.loads((tmp_path / "directions.json").read_text())
@@ -164,32 +165,32 @@ def test_training_command(small_data, tmp_path, capsys, model):
 
 def test_example_is_drawn_of_a_short_event(weights, tmp_path, monkeypatch):
     settings = RenderedSettings(train=10, val=4, test=4)
-    monkeypatch.setattr(match, "rendered_clips", lambda: rendered_clips(settings))
+    monkeypatch.setattr(match_predict, "rendered_clips", lambda: rendered_clips(settings))
     boards = rendered_clips(settings).boards["test"]
     event = next(board.events[0] for board in boards if board.events[0].end - board.events[0].start < 10)
     labels = np.stack([1 - board.labels()[:, -1] for board in boards])
-    match.draw_example(dataclasses.replace(videos("test"), labels=labels), weights, tmp_path)
-    names = {path.name for path in tmp_path.glob("*.png")}
+    splits = SimpleNamespace(test=dataclasses.replace(videos("test"), labels=labels))
+    run = SimpleNamespace(folder=tmp_path)
+    match_predict.draw_example(
+        SimpleNamespace(experiment=SimpleNamespace(splits=splits), settings=run, weights=weights)
+    )
+    names = {path.name for path in (tmp_path / "example").glob("*.png")}
     assert len(names) == 2 and all(name.endswith(f"_{event.start}-{event.end}.png") for name in names)
 
 
 def test_rows_of_table_3_are_all_there_and_one_training_gives_two(small_data, tmp_path):
-    printed = [(figure.table, figure.row) for figure in papers.rows("ave", "Table 3")]
-    assert sorted(printed) == sorted(match.ROWS)
-    settings = match.settings_for("avdln", seeds=2, out=tmp_path)
+    printed = {published.row: published for published in papers.rows("ave", "Table 3")}
+    assert sorted(("Table 3", row) for row in printed) == sorted(match.ROWS)
+    settings = match.PAPER.settings_for("avdln", seeds=2, out=tmp_path)
     settings = dataclasses.replace(settings, training=match_train_config("avdln", epochs=1, batch_size=40))
-    a2v = match.train_row("AVDLN A2V", settings)
-    state = (tmp_path / "seed-1" / "result.json").stat().st_mtime_ns
-    v2a = match.train_row("AVDLN V2A", settings)
-    assert (tmp_path / "seed-1" / "result.json").stat().st_mtime_ns == state
-    assert a2v.configuration == v2a.configuration and a2v.parameters == 98_688
-    assert a2v.smoke and "short events (smoke: 1 of 20 epochs)" in a2v.measured.data
-    for row, direction in ((a2v, "a2v"), (v2a, "v2a")):
-        for path, value in zip(row.predictions, row.measured.values, strict=True):
+    trained = match.PAPER.train(settings, watch_test=True)
+    assert trained.experiment.schedule.is_smoke and "short events (smoke: 1 of 20 epochs)" in trained.data
+    for direction in DIRECTIONS:
+        row = match.PAPER.line(printed[f"AVDLN {direction.upper()}"], trained, direction)
+        assert row.record(tmp_path)["parameters"] == 98_688 and len(row.best_on_test) == 2
+        for path, value in zip(trained.predictions, row.values, strict=True):
             with np.load(path) as file:
                 assert value == 100 * exact_match(file["labels"], file["predictions"], direction)
-    with pytest.raises(ValueError, match="trained with the model dcca"):
-        match.train_row("DCCA A2V", settings)
 
 
 @pytest.mark.trained
@@ -206,7 +207,7 @@ def test_table_3_is_printed_with_what_its_rows_are_made_of(small_data, tmp_path,
         for name, mean in (("predictions.npz", line.ours_mean), ("best_on_test.npz", line.best_on_test_mean)):
             scores = []
             for path in line.predictions.replace("predictions.npz", name).split():
-                with np.load(path) as file:
+                with np.load(tmp_path / path) as file:
                     scores.append(100 * exact_match(file["labels"], file["predictions"], direction))
             assert len(scores) == 2 and mean == pytest.approx(np.mean(scores))
         assert str(line.value) in text and line.configuration in text
@@ -216,15 +217,15 @@ def test_table_3_is_printed_with_what_its_rows_are_made_of(small_data, tmp_path,
 
 
 def test_models_are_different_configurations(small_data):
-    assert len({match.experiment(match.settings_for(model)).hash for model in MODELS}) == len(MODELS)
+    assert len({match.PAPER.experiment(match.PAPER.settings_for(model)).hash for model in MODELS}) == len(MODELS)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_defaults_follow_model_and_dataset(model):
-    on_ave = match.defaults(["--model", model, "--data", "somewhere"])
+    on_ave = match.PAPER.defaults(["--model", model, "--data", "somewhere"])
     assert (on_ave.dataset, on_ave.model) == ("ave", model)
     assert on_ave.training == match_train_config(model) and on_ave.network == match_model_config(model)
-    here = match.defaults(["--model", model])
+    here = match.PAPER.defaults(["--model", model])
     assert here.dataset == "rendered" and here.training == match_train_config(model, "rendered")
 
 
@@ -253,7 +254,7 @@ def weights(tmp_path_factory):
     """A narrow network with random weights for the small seeded backbones, saved as training saves it."""
     import keras
 
-    from ave.cross_modality import build_avdln
+    from ave.match.networks import build_avdln
 
     keras.utils.set_random_seed(2)
     path = tmp_path_factory.mktemp("weights") / "avdln.keras"

@@ -19,6 +19,7 @@ from avpipeline.features.registry import build_extractor
 from avpipeline.features.shards import shard_paths
 from avpipeline.features.store import FeatureShards, read_manifest
 from avpipeline.media import read_frames, read_waveform, write_clip
+from tests.helpers.commands import run_command
 
 SMALL = "small_visual,small_audio"
 SECONDS = 2
@@ -262,10 +263,10 @@ def test_a_disk_that_fills_up(clips, finished, tmp_path):
 
 def test_command_line(clips, tmp_path, capsys):
     arguments = [str(clips / "c0.mp4"), str(tmp_path / "out"), "--features", "small_audio", "--seconds", "1"]
-    assert run(extraction.main, prog="extract", argv=arguments) == 0
+    assert run_command(extraction, *arguments) == 0
     assert "out: 1 clips of 1 s" in capsys.readouterr().out
     bad = [str(clips / "c6.mp4"), str(tmp_path / "none"), "--features", "small_audio"]
-    assert run(extraction.main, prog="extract", argv=bad) == 2
+    assert run_command(extraction, *bad) == 2
     assert "c6.mp4: is not a media file" in capsys.readouterr().out
     with pytest.raises(InputError, match="not finished"):
         FeatureShards(tmp_path / "none")

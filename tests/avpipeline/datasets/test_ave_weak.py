@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from ave import train
-from avpipeline import cli
 from avpipeline.datasets import load_weak_training
 from avpipeline.datasets.ave_weak import load_ave_weak
 from avpipeline.datasets.base import ArraySource, JoinedRows
 from avpipeline.errors import InputError
 from tests.helpers.ave_files import LINES, ORDERS, write_ave_folder, write_h5
+from tests.helpers.commands import run_command
 
 # Video labels of LINES: 0 Violin, 1 Bark, 2 Cat; also of the row without any event.
 CLASSES = np.array([0, 1, 0, 2, 1, 2])
@@ -51,7 +51,7 @@ def test_the_authors_video_labels_are_taken_where_they_are(folder):
 def test_missing_noisy_files_are_one_sentence_that_offers_to_go_without(folder, name, tmp_path, capsys):
     (folder / name).unlink()
     words = ["--model", "w_a", "--data", str(folder), "--out", str(tmp_path / "out")]
-    assert cli.run(train.main, prog="python -m ave.train", argv=words, defaults=train.defaults) == 2
+    assert run_command(train, *words) == 2
     said = capsys.readouterr().err
     assert f"{folder}: has no {name}" in said and "--no-noisy" in said and said.count("\n") == 1
     assert not (tmp_path / "out").exists()
@@ -71,17 +71,17 @@ def test_noisy_files_of_different_lengths_are_refused(folder):
 
 def test_weak_model_trains_on_the_official_files(folder, tmp_path):
     """Trained by video labels, chosen and tested by segment labels."""
-    settings = train.settings_for("w_a", "code", "ave", data=folder)
+    settings = train.PAPER.settings_for("w_a", "code", "ave", data=folder)
     training = dataclasses.replace(settings.training, batch_size=3, epochs=2, validate_every=1)
     settings = dataclasses.replace(settings, training=training)
-    experiment = train.experiment(settings)
+    experiment = train.PAPER.experiment(settings)
     assert experiment.train.labels.shape == (6, 4) and experiment.val.labels.shape == (1, 10, 4)
     result = train.runs.run(experiment, tmp_path / "run", [0])
     with np.load(tmp_path / "run" / "seed-0" / "predictions.npz") as file:
         assert file["predictions"].shape == file["labels"].shape == (2, 10, 4)
         assert result["test_mean"] == np.mean(file["predictions"].argmax(-1) == file["labels"].argmax(-1))
     assert result["settings"]["noisy"] is True
-    without = train.experiment(dataclasses.replace(settings, noisy=False))
+    without = train.PAPER.experiment(dataclasses.replace(settings, noisy=False))
     assert without.hash != experiment.hash and len(without.train) == len(ORDER)
 
 

@@ -37,6 +37,7 @@ from avpipeline.rendering.storyboards import (
     SPLITS,
     storyboards,
 )
+from tests.helpers.commands import run_command
 
 SMALL = RenderedSettings(train=10, val=2, test=2)
 
@@ -258,7 +259,7 @@ def test_a_failing_process_gives_its_sentence(tmp_path):
 def test_command_renders_into_a_folder(tmp_path, capsys):
     out = tmp_path / "look"
     argv = [str(out), "--seed", "3", "--train", "1", "--val", "0", "--test", "0"]
-    assert run(rendered.main, prog="rendered", argv=argv) == 0
+    assert run_command(rendered, *argv) == 0
     assert "1 clips" in capsys.readouterr().out
     assert [path.name for path in (out / "clips").iterdir()] == ["train_00000.mp4"]
     assert run(rendered.main, prog="rendered", argv=[*argv[:2], "4", *argv[3:]]) == 2

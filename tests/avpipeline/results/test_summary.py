@@ -1,13 +1,15 @@
 """RESULTS.md: made of result files and nothing else."""
 
+import functools
 import json
 
 import numpy as np
 import pytest
 
-from avpipeline import cli, published
+from avpipeline import published
 from avpipeline.errors import InputError
 from avpipeline.results import papers, tables
+from tests.helpers.commands import run_command
 
 RUN = {
     "model": "av_att",
@@ -41,8 +43,7 @@ def run(tmp_path):
     return write_runs(tmp_path / "run")
 
 
-def command(*words):
-    return cli.run(published.main, prog="python -m avpipeline.published", argv=list(map(str, words)))
+command = functools.partial(run_command, published)
 
 
 def test_only_the_small_files_are_taken_over(run, tmp_path):

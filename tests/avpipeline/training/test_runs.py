@@ -24,14 +24,14 @@ from tests.helpers.synthetic import synthetic_splits
 
 
 def experiment(epochs=4, **changes):
-    settings = train.settings_for("av_att")
+    settings = train.PAPER.settings_for("av_att")
     network = dataclasses.replace(settings.network, attention_units=6, lstm_units=4, hidden_units=5)
     training = dataclasses.replace(
         settings.training,
         **{"batch_size": 3, "epochs": epochs, "validate_every": 2, "shuffle": True, "learning_rate": 0.05, **changes},
     )
     settings = dataclasses.replace(settings, network=network, training=training)
-    return train.experiment(settings, synthetic_splits())
+    return train.PAPER.experiment(settings, synthetic_splits())
 
 
 def figures(result):
@@ -243,11 +243,11 @@ def test_weak_training_is_chosen_by_segments(tmp_path):
     """Trained on video labels; validation and test measure the segments' scores."""
     splits = synthetic_splits()
     videos = dataclasses.replace(splits["train"], labels=splits["train"].labels[:, 0])
-    settings = train.settings_for("w_a")
+    settings = train.PAPER.settings_for("w_a")
     network = dataclasses.replace(settings.network, lstm_units=4, hidden_units=5)
     training = dataclasses.replace(settings.training, batch_size=3, epochs=4, validate_every=2)
     settings = dataclasses.replace(settings, network=network, training=training)
-    weak = train.experiment(settings, {**splits, "train": videos})
+    weak = train.PAPER.experiment(settings, {**splits, "train": videos})
     result = runs.run(weak, tmp_path, [0])
     with np.load(tmp_path / "seed-0" / "predictions.npz") as file:
         assert result["test_mean"] == segment_accuracy(file["labels"], file["predictions"])
@@ -258,10 +258,10 @@ def test_weak_training_is_chosen_by_segments(tmp_path):
 
 
 def started(init_from, model="dmrn"):
-    settings = train.settings_for(model, init_from=init_from)
+    settings = train.PAPER.settings_for(model, init_from=init_from)
     network = dataclasses.replace(settings.network, attention_units=6, lstm_units=4, hidden_units=5)
     settings = dataclasses.replace(settings, network=network)
-    return train.experiment(settings, synthetic_splits())
+    return train.PAPER.experiment(settings, synthetic_splits())
 
 
 @pytest.mark.parametrize("from_file", [True, False])
@@ -284,8 +284,8 @@ def test_a_model_starts_from_the_layers_of_another(finished, from_file):
 def test_a_start_that_does_not_fit_is_refused(finished, tmp_path):
     with pytest.raises(InputError, match="is neither a .keras file nor the folder of a run"):
         started(tmp_path / "nothing")
-    other = train.settings_for("ed_tcn", init_from=finished[0])
-    other = train.experiment(other, synthetic_splits())
+    other = train.PAPER.settings_for("ed_tcn", init_from=finished[0])
+    other = train.PAPER.experiment(other, synthetic_splits())
     with pytest.raises(InputError, match="'av_att' and 'ed_tcn' have no layer in common"):
         other.start(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="ed_tcn"), 0)
 
