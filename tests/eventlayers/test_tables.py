@@ -53,7 +53,8 @@ def synthetic():
         return moments_splits(2 if settings.dataset == "rendered_pairs" else 1)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "splits_of", load)
+        for module in (train, tables):
+            patch.setattr(module, "splits_of", load)
         patch.setattr(train, "RENDERED_TRAINING", {"features": {"epochs": 2, "batch_size": 4}})
         yield
 

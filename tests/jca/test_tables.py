@@ -103,7 +103,8 @@ def test_the_walk_has_every_row_in_the_papers_order(walked):
         assert record["configuration"] in text and f"{int(record['parameters']):,}" in text
         assert record["predictions"] in text
         # Two epochs are the configured number here.
-        assert record["smoke"] == "True" and record["our_data"] == "synthetic clips, 4 in the test split (smoke: 1 of 2 epochs)"
+        assert record["smoke"] == "True"
+        assert record["our_data"] == "synthetic clips, 4 in the test split (smoke: 1 of 2 epochs)"
 
 
 @pytest.mark.trained

@@ -21,7 +21,9 @@ def recorded(monkeypatch, tmp_path):
     def pretend(settings, splits=None, *, watch_test=False):
         asked.append(settings)
         rate = 1 - settings.training.prob_all
-        seeds = [{"seed": seed, "test": 0.8 - 0.1 * rate + 0.01 * seed, "parameters": 7} for seed in range(settings.seeds)]
+        seeds = [
+            {"seed": seed, "test": 0.8 - 0.1 * rate + 0.01 * seed, "parameters": 7} for seed in settings.all_seeds
+        ]
         result = {"configuration": f"hash-{rate:.1f}", "seeds": seeds}
         experiment = train.PAPER.experiment(settings, video_splits())
         return train.PAPER.finished(settings, experiment, result, (tmp_path,))
