@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 import ave
-from tests.helpers.layer_checks import check_round_trip
+from ave.models import assembled, av_att, is_av_att
+from tests.helpers.layer_checks import check_round_trip, check_same_network
 from tests.reference import ave as numpy_reference
 
 SMALL = {
@@ -75,6 +76,24 @@ def test_model_equals_numpy(name, preset, batch):
             audio_added_to=config.audio_added_to,
         )
         np.testing.assert_allclose(ours[video], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("preset", ave.PRESETS)
+def test_av_att_is_written_out_as_the_general_builder_assembles_it(preset, batch):
+    config = ave.model_config("av_att", preset, **SMALL)
+    check_same_network(lambda: av_att(config, "av_att"), lambda: assembled(config, "av_att"), batch)
+
+
+@pytest.mark.parametrize("preset", ave.PRESETS)
+def test_only_av_att_is_the_written_out_network(preset):
+    assert [name for name in ave.MODELS if is_av_att(ave.model_config(name, preset, **SMALL))] == ["av_att"]
+
+
+@pytest.mark.parametrize("change", [{"visual": "mean"}, {"fusion": "gated"}, {"fused_at": "early"}, {"weak": True}])
+def test_an_override_of_the_structure_is_not_ignored(change):
+    model = ave.build_model("av_att", **SMALL, **change)
+    expected = assembled(ave.model_config("av_att", **SMALL, **change), "av_att")
+    assert [layer.name for layer in model.layers] == [layer.name for layer in expected.layers]
 
 
 @pytest.mark.parametrize("name", ave.MODELS)

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import ave
+import mafnet
 from avpipeline.results import papers
-from tests.helpers import ave, mafnet
-from tests.helpers.layer_checks import check_round_trip
+from mafnet.models import assembled, is_mafnet
+from mafnet.models import mafnet as written_out
+from tests.helpers.layer_checks import check_round_trip, check_same_network
 from tests.helpers.mafnet_small import SIZES, small_batch, small_model, small_sizes
 from tests.reference import mafnet as numpy_mafnet
 from tests.reference.ave import softmax
@@ -45,6 +48,27 @@ def test_model_equals_numpy(name, preset):
         np.testing.assert_allclose(shown["video"][video], probabilities, atol=1e-5)
         if attention is not None:
             np.testing.assert_allclose(shown["attention"][video], attention, atol=1e-5)
+
+
+@pytest.mark.parametrize("preset", mafnet.PRESETS)
+def test_mafnet_is_written_out_as_the_general_builder_assembles_it(preset):
+    config = mafnet.model_config("mafnet", preset, **small_sizes("mafnet", preset))
+    inputs, _ = small_batch(small_model("mafnet", preset))
+    check_same_network(lambda: written_out(config, "mafnet"), lambda: assembled(config, "mafnet"), inputs)
+
+
+@pytest.mark.parametrize("preset", mafnet.PRESETS)
+def test_only_mafnet_is_the_written_out_network(preset):
+    assert [name for name in mafnet.MODELS if is_mafnet(mafnet.model_config(name, preset))] == ["mafnet"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"fusion": "addition"}, {"attention": "temporal"}, {"audio_block": "none"}, {"audio_shape": (5,)}]
+)
+def test_an_override_of_the_structure_is_not_ignored(change):
+    model = small_model("mafnet", **change)
+    expected = assembled(mafnet.model_config("mafnet", **{**small_sizes(), **change}), "mafnet")
+    assert [layer.name for layer in model.layers] == [layer.name for layer in expected.layers]
 
 
 @pytest.mark.parametrize(("preset", "name"), [*(("code", name) for name in mafnet.MODELS), ("paper", "film_both")])

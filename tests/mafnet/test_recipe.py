@@ -95,13 +95,13 @@ def test_sequence_is_repeated():
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"prob_image": 0.2}, "at most 1 together"),
-        ({"prob_all": -0.1}, "at most 1 together"),
+        ({"prob_image": 0.2}, "sum to at most 1"),
+        ({"prob_all": -0.1}, "sum to at most 1"),
         ({"seed": -1}, "0 or more"),
         ({"update_sequence": ("sounds",)}, "updates are image, all, sound, not sounds"),
         ({"update_sequence": ()}, "not none at all"),
         ({"left_out": {"everything": (0,)}}, "not everything"),
-        ({"amsgrad": True}, "amsgrad is not offered"),
+        ({"amsgrad": True}, "amsgrad is not supported"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong, sentence):
