@@ -47,7 +47,7 @@ def mafnet(config: ModelConfig, name: str = "mafnet") -> keras.Model:
     x = batch_norm(config.norm_decay, name="visual_norm")(x)
     visual_features = layers.ReLU(name="visual_relu")(x)
 
-    # Section 3.5, Figure 4, Eq. 11 and 12: FiLM, by which the visual features modulate the audio maps
+    # Section 3.5, Figure 4, Eq. 11 and Eq. 12: FiLM, by which the visual features modulate the audio maps
     block = FiLMedResidualBlock(config.filters, config.film_scale, config.norm_decay, name="audio_block")
     maps, _, _ = block(audio, visual_vectors)
     x = MapMean(name="audio_block_mean")(maps)

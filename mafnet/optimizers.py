@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from mafnet.config import UPDATES
 
-_NUMBERS = 2**32
+# Number of 32-bit hashes.
+_HASHES = 2**32
 
 
 def _hashed(value):
@@ -17,9 +18,9 @@ def _hashed(value):
     operations do not.
     """
     for _ in range(2):
-        value = value % _NUMBERS
+        value = value % _HASHES
         value = (value ^ (value // 2**16)) * 0x45D9F3B
-    value = value % _NUMBERS
+    value = value % _HASHES
     return value ^ (value // 2**16)
 
 
@@ -98,7 +99,7 @@ class SeparateAdams(keras.optimizers.Adam):
             sequence = tf.constant([UPDATES.index(update) for update in self.update_sequence], "int64")
             return tf.gather(sequence, step % len(self.update_sequence))
         number = _hashed(step + _hashed(self.seed + 1))
-        thresholds = [round(share * _NUMBERS) for share in (self.prob_image, self.prob_image + self.prob_all)]
+        thresholds = [round(share * _HASHES) for share in (self.prob_image, self.prob_image + self.prob_all)]
         return tf.add_n([tf.cast(number >= threshold, "int64") for threshold in thresholds])
 
     def choose(self) -> None:

@@ -1,8 +1,12 @@
 """The attention against the paper's equations written out in NumPy."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import ave
 from ave.layers import AudioGuidedAttention, ChannelNormalizedReLU, VisualGuidedAttention
 from tests.helpers.layer_checks import check_layer
 from tests.reference.ave import attention_weights
@@ -68,3 +72,10 @@ def test_channel_normalized_relu():
     x = np.array([[[4.0, -1.0, 2.0], [-1.0, -2.0, -3.0]]], "float32")
     (ours,) = check_layer(ChannelNormalizedReLU(), x)
     np.testing.assert_allclose(ours, [[[1, 0, 0.5], [0, 0, 0]]], atol=1e-5)
+
+
+@pytest.mark.parametrize("number", range(1, 11))
+def test_every_equation_stands_at_its_code(number):
+    source = "".join(path.read_text(encoding="utf-8") for path in Path(ave.__file__).parent.rglob("*.py"))
+    # In a comment; the index and the formulas are in docstrings.
+    assert re.search(rf"# .*Eq\. {number}\b", source)

@@ -106,7 +106,7 @@ def test_model_takes_only_what_it_needs_and_round_trips(name, all_inputs, tmp_pa
 
 @pytest.mark.parametrize(("preset", "name"), [("code", name) for name in ave.MODELS] + [("paper", "av_att")])
 def test_every_weight_of_every_model_learns(name, preset, all_inputs):
-    """One gradient step's loss reaches every weight: no branch, member or projection is left hanging."""
+    """One gradient step's loss reaches every weight: no branch, member or projection is unconnected."""
     # Wide enough that not all ReLUs before a weight are dead.
     keras.utils.set_random_seed(0)
     sizes = {**SMALL, "hidden_units": 32, "attention_units": 32}

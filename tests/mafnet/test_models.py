@@ -23,7 +23,7 @@ FILMED = {"mafnet": {"audio"}, "film_both": {"audio", "visual"}, "film_visual": 
 
 
 def trained_once(model):
-    """The model with statistics and biases that are no longer those of the beginning."""
+    """The model with population statistics and biases other than the initial ones."""
     rng = np.random.default_rng(3)
     for weight in model.weights:
         if weight.path.endswith(("bias", "beta", "mean")):
@@ -73,7 +73,7 @@ def test_an_override_of_the_structure_is_not_ignored(change):
 
 @pytest.mark.parametrize(("preset", "name"), [*(("code", name) for name in mafnet.MODELS), ("paper", "film_both")])
 def test_every_weight_of_every_model_learns(name, preset):
-    """One gradient step's loss reaches every weight: no path or projection is left hanging."""
+    """One gradient step's loss reaches every weight: no path or projection is unconnected."""
     keras.utils.set_random_seed(0)
     # Wide enough that not all ReLUs before a weight are dead.
     sizes = {"units": 32, "dmrn_attention_units": 32}
@@ -102,10 +102,10 @@ def test_model_reads_its_modalities_and_round_trips(name, tmp_path):
 
 def test_every_row_of_the_paper_is_a_model():
     """The 25 rows of the paper's feature-based systems; those trained end to end on video are quoted only."""
-    rows = [figure for figure in papers.rows("mafnet") if "external" not in figure.table]
+    rows = [row for row in papers.rows("mafnet") if "external" not in row.table]
     assert len(rows) == 25
     texts = " ".join(mafnet.MODELS.values())
-    assert all(figure.table in texts for figure in rows)
+    assert all(row.table in texts for row in rows)
     configurations = {dataclasses.astuple(mafnet.model_config(name)) for name in mafnet.MODELS}
     assert len(configurations) == len(mafnet.MODELS) == 16
 
