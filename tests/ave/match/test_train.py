@@ -253,7 +253,7 @@ def weights(tmp_path_factory):
     """A narrow network with random weights for the small seeded backbones, saved as training saves it."""
     import keras
 
-    from ave.cross_modality import build_avdln
+    from ave.match.networks import build_avdln
 
     keras.utils.set_random_seed(2)
     path = tmp_path_factory.mktemp("weights") / "avdln.keras"
