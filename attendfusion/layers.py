@@ -11,7 +11,7 @@ All of them work on tokens `(batch, tokens, channels)` and, but for Attention, o
 import keras
 from keras import ops
 
-from ave.layers import linear
+from avpipeline.nn.dense import linear
 
 # torch's default; Keras's is 1e-3.
 NORM_EPSILON = 1e-5

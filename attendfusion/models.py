@@ -13,7 +13,7 @@ from attendfusion.layers import (
     ResidualBlock,
     TokenMean,
 )
-from ave.layers import linear
+from avpipeline.nn.dense import linear
 
 # "three ATT" of the parameter counts; see README.md.
 SELF_ATTENTION_BLOCKS = 3

@@ -1,6 +1,6 @@
-"""The fusion methods that the paper compares (Section 6.2): two sequences in, one out.
+"""The fusion methods that the paper compares (Section 6.2), each of which makes one sequence of two.
 
-A method is a subclass of `Fusion` and a line in `FUSIONS`; its models, rows and tests follow from that line.
+A method is a subclass of `Fusion` and an entry of `FUSIONS`; its models, rows and tests follow from that entry.
 
 With linear layers U (audio) and V (visual):
 
@@ -12,19 +12,19 @@ With linear layers U (audio) and V (visual):
     gmu       z * tanh(V v) + (1 - z) * tanh(U a) Arevalo et al. 2017, "Gated Multimodal Units for Information Fusion"
     concat    [a, v]                              the authors' code (late fusion)
     mrn       W a + tanh(U a) * tanh(V2 tanh(V v))  Kim et al. 2016, "Multimodal Residual Learning for Visual QA"
-    dmrn      Eq. 5 and 6                         the paper, the authors' code
+    dmrn      Eq. 5 and Eq. 6                     the paper, the authors' code
 
-The matrix W that Kiela et al. write in front of their formulas is the first matrix of what follows here: the
-classifier's, or in early fusion the LSTM's.
+The matrix W with which the formulas of Kiela et al. begin is left out: the next layer, the classifier or in early
+fusion the LSTM, begins with a matrix of its own.
 """
 
 import keras
 from keras import ops
 
-from ave.layers import linear
+from avpipeline.nn.dense import linear
 
 RESIDUALS = ("swapped", "own")
-# The outer product of two vectors of this size has 1024 entries; of 256 it would have 65,536.
+# The outer product of two vectors of this size has 1024 entries; with the LSTMs' 256 it would have 65,536.
 _LARGEST_FACTOR = 32
 
 
@@ -32,7 +32,7 @@ class Fusion(keras.layers.Layer):
     """Fuses audio `(batch, time, audio_channels)` and visual `(batch, time, visual_channels)`.
 
     Args:
-      units: size of the projections and, but for the outer products and the concatenation, of the output.
+      units: size of the projections and, except for the outer products and the concatenation, of the output.
 
     Output: `(batch, time, channels)`.
     """
@@ -42,7 +42,7 @@ class Fusion(keras.layers.Layer):
         self.units = units
 
     def projection(self, name: str, input_shape, units: int | None = None) -> keras.layers.Dense:
-        """A built linear layer from `input_shape` to `units`, initialised as the authors' layers are."""
+        """A built linear layer for inputs of `input_shape`, with torch's default initialisation."""
         layer = linear(units or self.units, input_shape[-1], name=name, dtype=self.dtype_policy)
         layer.build(input_shape)
         return layer
@@ -55,7 +55,7 @@ class Fusion(keras.layers.Layer):
 
 
 class _TwoProjections(Fusion):
-    """Methods that begin with U a and V v."""
+    """The methods that begin with U a and V v."""
 
     @property
     def projected(self) -> int:
@@ -76,7 +76,7 @@ class Additive(_TwoProjections):
 
 @keras.saving.register_keras_serializable(package="ave")
 class MaxPooling(_TwoProjections):
-    """max(U a, V v), entry by entry."""
+    """max(U a, V v), element-wise."""
 
     def call(self, audio, visual):
         return ops.maximum(self.U(audio), self.V(visual))
@@ -84,7 +84,7 @@ class MaxPooling(_TwoProjections):
 
 @keras.saving.register_keras_serializable(package="ave")
 class Gated(_TwoProjections):
-    """sigmoid(U a) * V v: the sound says what of the picture counts."""
+    """sigmoid(U a) * V v: audio gates the visual features."""
 
     def call(self, audio, visual):
         return ops.sigmoid(self.U(audio)) * self.V(visual)
@@ -92,7 +92,7 @@ class Gated(_TwoProjections):
 
 @keras.saving.register_keras_serializable(package="ave")
 class MultimodalBilinear(_TwoProjections):
-    """U a (x) V v: every product of an entry of one with an entry of the other, row-major.
+    """U a (x) V v: the outer product of both projections, flattened in row-major order.
 
     The projections have at most 32 entries, so the output has at most 1024.
     """
@@ -135,7 +135,7 @@ class GatedMultimodalUnit(_TwoProjections):
 
 @keras.saving.register_keras_serializable(package="ave")
 class Concat(Fusion):
-    """[a, v], in the order of the authors' code. It has no projections, so `units` changes nothing."""
+    """[a, v], in the order of the authors' code. There are no projections, so `units` has no effect."""
 
     def call(self, audio, visual):
         return ops.concatenate([audio, visual], -1)
@@ -148,7 +148,7 @@ class Concat(Fusion):
 class MRN(_TwoProjections):
     """W a + tanh(U a) * tanh(V2 tanh(V v)): one block of the multimodal residual network.
 
-    Only the sound is updated; it stands where the question stands in Kim et al.
+    Only audio is updated; it takes the place that the question has in Kim et al.
     """
 
     def build(self, audio_shape, visual_shape):
@@ -165,14 +165,20 @@ class MRN(_TwoProjections):
 class DMRNBlock(keras.layers.Layer):
     """One block of the dual multimodal residual network (Section 4.3): both modalities are updated.
 
-    f = (U_a(a) + U_v(v)) / 2, where U_a and U_v are Dense - tanh - Dense.
+    With f(a, v) = (U_a(a) + U_v(v)) / 2, where U_a and U_v are Dense - tanh - Dense:
+
+    - Eq. 5: a' = tanh(a + f(a, v)),
+    - Eq. 6: v' = tanh(v + f(a, v)).
 
     Args:
-      residuals: `"swapped"`, the authors' code: v' = tanh(a + f), a' = tanh(v + f). `"own"`, the paper's Eq. 5
-        and 6: v' = tanh(v + f), a' = tanh(a + f). One block's average is the same either way; the second block
-        tells them apart.
+      residuals: `"own"`, the paper's equations; `"swapped"`, the authors' code: a' = tanh(v + f) and
+        v' = tanh(a + f). The average of a' and v' is the same either way, so the two differ only from the second
+        block on.
 
-    Inputs: audio and visual, both `(batch, time, units)`. Outputs: the updated audio and visual.
+    Inputs: audio and visual, both `(batch, time, units)`. Outputs: the updated audio and visual, of the same shape.
+
+    Raises:
+      ValueError: unknown `residuals`.
     """
 
     def __init__(self, residuals: str = "swapped", **kwargs):
@@ -182,7 +188,7 @@ class DMRNBlock(keras.layers.Layer):
         self.residuals = residuals
 
     def build(self, audio_shape, visual_shape):
-        # Named as in the authors' checkpoint.
+        # The names of the authors' checkpoint: the number is the place in torch's Sequential.
         self.U_a = [self._dense(f"U_a_{index}", audio_shape) for index in (0, 2)]
         self.U_v = [self._dense(f"U_v_{index}", visual_shape) for index in (0, 2)]
 
@@ -197,6 +203,7 @@ class DMRNBlock(keras.layers.Layer):
         fused = (from_visual + from_audio) / 2
         if self.residuals == "swapped":
             audio, visual = visual, audio
+        # Eq. 5 and Eq. 6
         return ops.tanh(audio + fused), ops.tanh(visual + fused)
 
     def compute_output_shape(self, audio_shape, visual_shape):
@@ -208,15 +215,15 @@ class DMRNBlock(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="ave")
 class DMRN(Fusion):
-    """Dual multimodal residual network: blocks one after the other, then the average of both modalities.
+    """Dual multimodal residual network (Section 4.3): stacked blocks, then the average h* of both modalities.
 
-    A residual needs equal sizes: a modality whose size is not `units` is first projected to it (early fusion;
-    LSTM outputs have it already).
+    A residual connection needs equal sizes, so a modality whose size is not `units` is projected to it first (in
+    early fusion; LSTM outputs have it already).
 
     Args:
       units: size of both modalities within the blocks.
-      blocks: how many; one in the paper.
-      residuals: as of `DMRNBlock`.
+      blocks: number of blocks; one in the paper.
+      residuals: that of `DMRNBlock`.
     """
 
     def __init__(self, units: int, blocks: int = 1, residuals: str = "swapped", **kwargs):

@@ -1,61 +1,51 @@
-"""The layers of "Audio-Visual Event Localization in Unconstrained Videos" (ECCV 2018), by equation.
+"""The layers of "Audio-Visual Event Localization in Unconstrained Videos" (ECCV 2018), and an index of its equations.
 
-Eq. 2-4            AudioGuidedAttention
-Supplement, 3.2    VisualGuidedAttention
-Section 6.2        ChannelNormalizedReLU, of the compared ED-TCN
-
-The fusion methods (Eq. 5 and 6 among them) are in `ave.fusion`.
+Section 4.1        Eq. 1           the LSTM of each modality: `ave.models.av_att`
+Section 4.1        loss            cross-entropy (the paper) or multi-label soft margin on the softmax output (the
+                                   authors' code): `ave.recipe`
+Section 4.2        Eq. 2 to 4      AudioGuidedAttention, here
+Section 4.3        Eq. 5 and 6     DMRNBlock: `ave.fusion`, with the fusion methods that it is compared with
+Section 4.4        Eq. 7           MIL pooling of weakly supervised models: `ave.models`
+Section 5          Eq. 8           sliding-window search, window_costs: `ave.match.search`
+Section 5          Eq. 9           distance of a pair, PairDistances: `ave.match.networks`
+Section 5          Eq. 10          contrastive loss, ContrastiveLoss: `ave.match.networks`
+Supplement, 3.2                    VisualGuidedAttention, here
+Section 6.2                        ChannelNormalizedReLU, of the compared ED-TCN, here
 """
 
 import keras
 from keras import ops
 
+from avpipeline.nn.dense import linear
+
 AUDIO_ADDED_TO = ("regions", "components")
-
-
-def uniform_by_fan_in(fan_in: int) -> keras.initializers.Initializer:
-    """torch's default for the weight and the bias of a linear layer: uniform in +-1/sqrt(fan_in)."""
-    return keras.initializers.RandomUniform(-(fan_in**-0.5), fan_in**-0.5)
-
-
-def linear(
-    units: int, fan_in: int, *, xavier: bool = False, zero_bias: bool = False, **kwargs
-) -> keras.layers.Dense:
-    """Dense layer that starts as the authors' linear layers do.
-
-    Args:
-      units: output size.
-      fan_in: input size, on which torch's default initialisation depends.
-      xavier: Xavier uniform kernel (the attention's layers, L1 and L2) instead of torch's default.
-      zero_bias: bias of zeros instead of torch's default.
-    """
-    kernel = "glorot_uniform" if xavier else uniform_by_fan_in(fan_in)
-    bias = "zeros" if zero_bias else uniform_by_fan_in(fan_in)
-    return keras.layers.Dense(units, kernel_initializer=kernel, bias_initializer=bias, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="ave")
 class AudioGuidedAttention(keras.layers.Layer):
-    """Audio-guided visual attention (Section 4.2): which regions of a segment's picture belong to its sound.
+    """Audio-guided visual attention (Section 4.2): weighs the regions of a segment's visual map by its audio.
 
     With U_v, U_a = dense layers with ReLU and W_v, W_a, W_f = dense layers without bias:
 
-    - Eq. 4: x = W_f tanh(W_v U_v(v) + W_a U_a(a)), one score for each of the k regions,
+    - Eq. 2: v_att = sum_i w_i v_i, a weighted sum of the input map, not of U_v(v),
     - Eq. 3: w = softmax(x),
-    - Eq. 2: v_att = sum_i w_i v_i, a weighted sum of the raw map, not of U_v(v).
+    - Eq. 4: x = W_f tanh(W_v U_v(v) + (W_a U_a(a)) 1^T), one score for each of the k regions.
 
-    Source: the paper's equations; the authors' code for sizes, initialisation and for where audio is added.
+    Source: the paper's equations; the authors' code for the sizes, the initialisation and the axis audio is added to.
 
     Args:
       units: size d of U_v and U_a.
       audio_added_to: the sum in Eq. 4 is a k x k matrix, regions by components, and W_a U_a(a) has k entries.
         `"regions"` adds entry i to all components of region i (the authors' code); `"components"` adds entry j
         to component j of all regions (the paper's Eq. 4).
-      zero_bias: the biases of U_v and U_a start at zero instead of torch's default.
+      zero_bias: initialise the biases of U_v and U_a with zeros instead of torch's default.
 
     Inputs: audio `(batch, time, audio_channels)`, visual `(batch, time, height, width, channels)`.
-    Outputs: attended visual `(batch, time, channels)` and the attention maps `(batch, time, height, width)`,
-    which sum to 1 over each map; regions are row-major.
+    Outputs: attended visual `(batch, time, channels)` and the attention maps `(batch, time, height, width)`, each of
+    which sums to 1. Regions are numbered in row-major order.
+
+    Raises:
+      ValueError: unknown `audio_added_to`.
     """
 
     def __init__(self, units: int = 512, audio_added_to: str = "regions", zero_bias: bool = False, **kwargs):
@@ -70,7 +60,7 @@ class AudioGuidedAttention(keras.layers.Layer):
         height, width, channels = visual_shape[-3:]
         regions = height * width
         per_region = (None, None, regions)
-        # Layers are named as in the authors' checkpoints: affine_video = U_v, affine_audio = U_a,
+        # The layers have the names of the authors' checkpoints: affine_video = U_v, affine_audio = U_a,
         # affine_v = W_v, affine_g = W_a, affine_h = W_f.
         dense = {"xavier": True, "zero_bias": self.zero_bias, "activation": "relu", "dtype": self.dtype_policy}
         self.affine_video = linear(self.units, channels, name="affine_video", **dense)
@@ -93,10 +83,13 @@ class AudioGuidedAttention(keras.layers.Layer):
         shape = ops.shape(visual)
         height, width, channels = visual.shape[-3:]
         regions = ops.reshape(visual, (*shape[:2], height * width, channels))
+        # Eq. 4: x = W_f tanh(W_v U_v(v) + (W_a U_a(a)) 1^T)
         from_audio = self.affine_g(self.affine_audio(audio))
         from_audio = ops.expand_dims(from_audio, -1 if self.audio_added_to == "regions" else -2)
         scores = self.affine_h(ops.tanh(self.affine_v(self.affine_video(regions)) + from_audio))
+        # Eq. 3: w = softmax(x)
         weights = ops.softmax(ops.squeeze(scores, -1), axis=-1)
+        # Eq. 2: v_att = sum_i w_i v_i
         attended = ops.squeeze(ops.matmul(ops.expand_dims(weights, -2), regions), -2)
         return attended, ops.reshape(weights, (*shape[:2], height, width))
 
@@ -110,10 +103,10 @@ class AudioGuidedAttention(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="ave")
 class VisualGuidedAttention(AudioGuidedAttention):
-    """Visual-guided audio attention (supplement, Section 3.2): which times and frequencies belong to the picture.
+    """Visual-guided audio attention (supplement, Section 3.2): weighs the times and frequencies of an audio map.
 
-    The same function with the roles changed: a visual vector `(batch, time, visual_channels)` guides, and the
-    regions of an audio map `(batch, time, frames, bands, channels)` are weighed.
+    The same function with the roles of the modalities exchanged: a visual vector `(batch, time, visual_channels)`
+    guides, and the regions of an audio map `(batch, time, frames, bands, channels)` are weighed.
 
     Outputs: attended audio `(batch, time, channels)` and the attention maps `(batch, time, frames, bands)`.
     """
@@ -121,9 +114,9 @@ class VisualGuidedAttention(AudioGuidedAttention):
 
 @keras.saving.register_keras_serializable(package="ave")
 class ChannelNormalizedReLU(keras.layers.Layer):
-    """ReLU divided by the largest channel of the time step (Lea et al. 2017, "normalized ReLU" of ED-TCN).
+    """ReLU divided by the largest channel of the same time step (the "normalized ReLU" of ED-TCN, Lea et al. 2017).
 
-    Input and output `(batch, time, channels)`.
+    Input and output: `(batch, time, channels)`.
     """
 
     def call(self, x):

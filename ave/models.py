@@ -1,4 +1,4 @@
-"""The models of the paper, wired from its layers."""
+"""The paper's models: A+V-att written out, then its variants and the systems it is compared with."""
 
 from collections.abc import Callable
 
@@ -6,14 +6,47 @@ import keras
 import numpy as np
 
 from ave.config import ModelConfig, model_config
-from ave.fusion import FUSIONS
-from ave.layers import AudioGuidedAttention, ChannelNormalizedReLU, VisualGuidedAttention, linear
+from ave.fusion import FUSIONS, Concat
+from ave.layers import AudioGuidedAttention, ChannelNormalizedReLU, VisualGuidedAttention
+from avpipeline.nn.dense import linear
 from avpipeline.nn.recurrent import BidirectionalLSTM
 
 ATTENTION_LAYER = "attention"
 AUDIO_ATTENTION_LAYER = "audio_attention"
 # Layer -> the name of its maps among the outputs of `with_attention`.
 _MAPS = {ATTENTION_LAYER: "attention", AUDIO_ATTENTION_LAYER: "audio_attention"}
+# The settings of `ModelConfig` that decide which layers there are. A+V-att has the default of each.
+_STRUCTURE = ("audio", "visual", "motion", "temporal", "fusion", "fused_at", "ensemble", "weak")
+
+
+def av_att(config: ModelConfig, name: str = "av_att") -> keras.Model:
+    """A+V-att, the audio-visual event localization network (Section 4.1, Figure 3a).
+
+    Inputs `{"audio": (batch, segments, 128), "visual": (batch, segments, 7, 7, 512)}`; output: class probabilities
+    `(batch, segments, classes)`.
+    """
+    # Section 6.1: for each segment, VGGish's embedding and VGG-19's last feature map
+    audio = keras.Input((config.num_segments, config.audio_channels), name="audio")
+    visual = keras.Input((config.num_segments, *config.visual_shape), name="visual")
+
+    # Section 4.2, Eq. 2 to 4: audio-guided visual attention
+    attention = AudioGuidedAttention(config.attention_units, config.audio_added_to, name=ATTENTION_LAYER)
+    attended, _ = attention(audio, visual)
+
+    # Section 4.1, Eq. 1: an LSTM for each modality; the authors' code makes them bidirectional
+    audio_states = BidirectionalLSTM(config.lstm_units, name="lstm_audio")(audio)
+    visual_states = BidirectionalLSTM(config.lstm_units, name="lstm_video")(attended)
+
+    # Table 1: late fusion by concatenation, h* = [h_a, h_v]
+    fused = Concat(2 * config.lstm_units, name="fusion")(audio_states, visual_states)
+
+    # Section 4.1: fully connected layers, which all segments share, and softmax
+    x = keras.layers.ReLU(name="relu_lstm")(fused)
+    x = linear(config.hidden_units, x.shape[-1], xavier=True, activation="relu", name="L1")(x)
+    scores = linear(config.num_classes, x.shape[-1], xavier=True, name="L2")(x)
+    # float32 also under mixed precision: the loss needs the small probabilities.
+    probabilities = keras.layers.Softmax(name="segments", dtype="float32")(scores)
+    return keras.Model({"audio": audio, "visual": visual}, probabilities, name=name)
 
 
 def build_model(name: str = "av_att", preset: str = "code", **overrides) -> keras.Model:
@@ -25,10 +58,10 @@ def build_model(name: str = "av_att", preset: str = "code", **overrides) -> kera
       **overrides: fields of `ave.ModelConfig`, e.g. `num_classes=9`.
 
     Returns:
-      Functional model. Inputs, as far as the model uses them: `{"audio": (batch, segments, 128),
+      Functional model. Inputs, those of the following that the model uses: `{"audio": (batch, segments, 128),
       "visual": (batch, segments, 7, 7, 512), "audio_map": (batch, segments, 6, 4, 512),
-      "motion": (batch, segments, 512)}`. Output: class probabilities `(batch, segments, classes)`; of a weak
-      model `{"video": probabilities (batch, classes), "segments": scores (batch, segments, classes)}`.
+      "motion": (batch, segments, 512)}`. Output: class probabilities `(batch, segments, classes)`; of a weakly
+      supervised model `{"video": probabilities (batch, classes), "segments": scores (batch, segments, classes)}`.
 
     Raises:
       ValueError: unknown model, preset or setting.
@@ -37,7 +70,17 @@ def build_model(name: str = "av_att", preset: str = "code", **overrides) -> kera
 
 
 def segment_classifier(config: ModelConfig, name: str) -> keras.Model:
-    """Audio-visual event localization network (Section 4.1) or one of the systems it is compared with."""
+    """The network that `config` describes: A+V-att, one of its variants, or a system it is compared with."""
+    return av_att(config, name) if is_av_att(config) else assembled(config, name)
+
+
+def is_av_att(config: ModelConfig) -> bool:
+    """Whether `config` describes A+V-att, of any size and preset."""
+    return all(getattr(config, setting) == getattr(ModelConfig(), setting) for setting in _STRUCTURE)
+
+
+def assembled(config: ModelConfig, name: str) -> keras.Model:
+    """Any of the paper's networks, assembled from the parts that `config` names; the outputs are `build_model`'s."""
     shapes = {
         "audio": (config.audio_channels,),
         "audio_map": config.audio_map_shape,
@@ -50,7 +93,7 @@ def segment_classifier(config: ModelConfig, name: str) -> keras.Model:
 
 
 def _branches(config: ModelConfig, inputs) -> dict:
-    """One sequence `(batch, time, channels)` a branch: "audio", "video" or both."""
+    """The branches "audio" and "video", or one of them: a sequence `(batch, time, channels)` each."""
     means = {name: _mean(name)(inputs[name]) for name in ("audio_map", "visual") if _needs_mean(config, name)}
     branches = {}
     if config.audio == "vector":
@@ -63,21 +106,21 @@ def _branches(config: ModelConfig, inputs) -> dict:
         )
         branches["audio"], _ = attention(means["visual"], inputs["audio_map"])
 
-    seen = []
+    video = []
     if config.visual == "mean":
-        seen.append(means["visual"])
+        video.append(means["visual"])
     elif config.visual == "attention":
         attention = AudioGuidedAttention(config.attention_units, config.audio_added_to, name=ATTENTION_LAYER)
-        seen.append(attention(means.get("audio_map", inputs.get("audio")), inputs["visual"])[0])
+        video.append(attention(means.get("audio_map", inputs.get("audio")), inputs["visual"])[0])
     if config.motion:
-        seen.append(inputs["motion"])
-    if seen:
-        branches["video"] = seen[0] if len(seen) == 1 else keras.layers.Concatenate(name="with_motion")(seen)
+        video.append(inputs["motion"])
+    if video:
+        branches["video"] = video[0] if len(video) == 1 else keras.layers.Concatenate(name="with_motion")(video)
     return branches
 
 
 def _needs_mean(config: ModelConfig, modality: str) -> bool:
-    """Whether a map's mean over regions is used: as the branch's features or as the other map's guide."""
+    """Whether a map's mean over regions is used, as a branch's features or to guide attention over the other map."""
     if modality == "visual":
         return config.visual == "mean" or config.audio == "map_attention"
     return config.audio == "map_mean" or (config.audio == "map_attention" and config.visual == "attention")
@@ -89,7 +132,7 @@ def _mean(modality: str) -> keras.layers.Layer:
 
 
 def _segment_scores(config: ModelConfig, branches: dict) -> list:
-    """Scores before the softmax, `(batch, time, classes)`, one tensor for each member of the ensemble."""
+    """Scores before the softmax: for each member of the ensemble a tensor `(batch, time, classes)`."""
     if config.temporal == "ed_tcn":
         (branch,) = branches.values()
         return [_scores(config, _encoder_decoder(config, branch), "L2")]
@@ -117,7 +160,7 @@ def _fuse(config: ModelConfig, branches: dict, units: int, name: str):
 
 
 def _perceptron(config: ModelConfig, state, suffix: str = ""):
-    """ReLU -> Dense -> ReLU -> Dense: what follows the LSTMs in the authors' A+V-att."""
+    """ReLU -> Dense -> ReLU -> Dense, as after the LSTMs of A+V-att."""
     x = keras.layers.ReLU(name=f"relu_lstm{suffix}")(state)
     x = linear(config.hidden_units, x.shape[-1], xavier=True, activation="relu", name=f"L1{suffix}")(x)
     return _scores(config, x, f"L2{suffix}")
@@ -128,9 +171,9 @@ def _scores(config: ModelConfig, x, name: str):
 
 
 def _encoder_decoder(config: ModelConfig, x):
-    """ED-TCN (Lea et al. 2017): halves the time with every layer, then doubles it again.
+    """ED-TCN (Lea et al. 2017): every encoder layer halves the number of time steps, every decoder layer doubles it.
 
-    An odd number of steps is rounded up when halved; the step too many is cut off when doubled.
+    An odd number is rounded up when halved; the extra time step is cropped after doubling.
     """
     lengths = []
     for index, filters in enumerate(config.tcn_filters):
@@ -151,43 +194,49 @@ def _convolution(config: ModelConfig, filters: int, name: str, x):
 
 
 def _outputs(config: ModelConfig, scores: list):
-    """Probabilities, float32 also under mixed precision: the loss needs the small ones."""
+    """The model's outputs from the scores of all members; float32 also under mixed precision, as in `av_att`."""
     if config.weak:
         (scores,) = scores
-        pooling = {"max": keras.layers.GlobalMaxPooling1D, "mean": keras.layers.GlobalAveragePooling1D}
-        video = pooling[config.mil_pooling](name="mil_pooling")(scores)
-        return {
-            "video": keras.layers.Softmax(name="video", dtype="float32")(video),
-            "segments": keras.layers.Activation("linear", name="segments", dtype="float32")(scores),
-        }
+        return _weak_outputs(config, scores)
     if len(scores) == 1:
         return keras.layers.Softmax(name="segments", dtype="float32")(scores[0])
     members = [keras.layers.Softmax(name=f"member_{index}", dtype="float32")(x) for index, x in enumerate(scores)]
     return keras.layers.Average(name="segments", dtype="float32")(members)
 
 
+def _weak_outputs(config: ModelConfig, scores) -> dict:
+    """Multiple-instance learning (Section 4.4): segment scores m_t, pooled into the video's probabilities."""
+    # Eq. 7: m = (m_1 + ... + m_T) / T; the authors' code takes the maximum instead.
+    pooling = {"max": keras.layers.GlobalMaxPooling1D, "mean": keras.layers.GlobalAveragePooling1D}
+    video = pooling[config.mil_pooling](name="mil_pooling")(scores)
+    return {
+        "video": keras.layers.Softmax(name="video", dtype="float32")(video),
+        "segments": keras.layers.Activation("linear", name="segments", dtype="float32")(scores),
+    }
+
+
 def is_weak(model: keras.Model) -> bool:
-    """Whether the model gives a video's probabilities beside its segments' scores."""
+    """Whether the model is weakly supervised: its outputs are a video's probabilities and its segments' scores."""
     return isinstance(model.output, dict)
 
 
 def segment_output(model: keras.Model) -> str | None:
-    """Name of the output with the segments' scores; None where it is the only output."""
+    """Name of the output with the segments' scores; None if the model has one output only."""
     return "segments" if is_weak(model) else None
 
 
 def has_attention(model: keras.Model) -> bool:
-    """Whether the model looks with audio-guided attention."""
+    """Whether the model has audio-guided visual attention."""
     return any(layer.name == ATTENTION_LAYER for layer in model.layers)
 
 
 def with_attention(model: keras.Model) -> keras.Model:
-    """The same model, sharing its weights, that also returns where it looked and listened.
+    """A model that shares the weights of `model` and also returns its attention maps.
 
     Returns:
-      Model with the output `"segments"` (and a weak model's `"video"`), and of those that the model has:
-      `"attention": (batch, segments, 7, 7)`, over regions of the picture; `"audio_attention": (batch, segments,
-      6, 4)`, over times and frequencies of the sound.
+      Model with the output `"segments"` (and a weak model's `"video"`), and those of the following maps that the
+      model has: `"attention": (batch, segments, 7, 7)`, over regions of the visual map; `"audio_attention": (batch,
+      segments, 6, 4)`, over times and frequencies of the audio map.
 
     Raises:
       ValueError: the model has no attention.

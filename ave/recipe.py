@@ -1,4 +1,4 @@
-"""How the models of the paper are trained."""
+"""The training recipe: loss (Section 4.1), optimizer, learning-rate schedule and metric."""
 
 import keras
 
@@ -13,18 +13,19 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
     """Compiles `model` with the paper's loss, optimizer, schedule and metric, and returns it.
 
     Args:
-      model: output `(batch, segments, classes)` probabilities; a weak model is trained by its output "video",
-        `(batch, classes)`, alone.
-      config: the recipe; None is that of the authors' code.
+      model: outputs probabilities `(batch, segments, classes)`; the loss of a weakly supervised model is that of its
+        output "video", `(batch, classes)`, alone.
+      config: the recipe; None means that of the authors' code.
     """
     config = config or train_config()
     learning_rate = keras.optimizers.schedules.ExponentialDecay(
         config.learning_rate, config.decay_steps, config.decay_rate, staircase=True
     )
     optimizer = Adam(learning_rate, epsilon=config.epsilon, epsilon_form=config.epsilon_form)
+    # Section 4.1 names cross-entropy; the authors' code applies the soft margin loss to the softmax output.
     losses = {"soft_margin": MultiLabelSoftMargin, "cross_entropy": keras.losses.CategoricalCrossentropy}
     loss = losses[config.loss]()
-    # XLA is eight times slower than plain kernels on a CPU, and Keras's "auto" would choose it.
+    # Keras's "auto" would choose XLA, which is eight times slower than plain kernels on a CPU.
     if is_weak(model):
         model.compile(optimizer, {"video": loss}, jit_compile=False)
     else:

@@ -12,7 +12,7 @@ Audio-guided attention, which fuses early, is AVE's (`ave.layers.AudioGuidedAtte
 import keras
 from keras import ops
 
-from ave.layers import linear
+from avpipeline.nn.dense import linear
 from avpipeline.nn.recurrent import BidirectionalGRU, BidirectionalLSTM
 from jca.attending import attend
 from jca.config import ATTENDED_BY, CELLS, FORMS

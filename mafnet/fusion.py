@@ -1,9 +1,11 @@
-"""How the two modalities' features of a video become one (Section 4.5, Table 2).
+"""The methods that fuse the two modalities' features of a video (Section 4.5, Table 2).
 
-concatenation  [v, a]                         Eq. 6 and 10, the authors' code
+concatenation  [v, a]                                 Eq. 6 and Eq. 10, the authors' code
 addition       v + a
 mcb            count sketches of v and a, convolved   Gao et al. 2016, "Compact Bilinear Pooling"
-dmr            dual multimodal residual block, mean    Tian et al. 2018; from `ave.fusion`
+dmr            dual multimodal residual block, mean   Tian et al. 2018; `ave.fusion.DMRN`
+
+`mafnet.models` applies them; CompactBilinear is the only layer that had to be written for it.
 """
 
 import keras
@@ -13,15 +15,15 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="mafnet")
 class CompactBilinear(keras.layers.Layer):
-    """Multimodal compact bilinear pooling: the outer product of two vectors, sketched to `channels` numbers.
+    """Multimodal compact bilinear pooling: a count sketch of the outer product of two vectors.
 
-    Each vector x is projected by a count sketch, s_j = sum of sign_i x_i over the i with hash_i = j. The sketch of
-    the outer product is the circular convolution of both sketches, a product after the Fourier transform:
+    The count sketch of a vector x is s_j(x), the sum of sign_i x_i over all i with hash_i = j. The sketch of the
+    outer product is the circular convolution of both sketches, which is a product in the Fourier domain:
     ifft(fft(s(v)) * fft(s(a))).
 
     Args:
       channels: size of the output.
-      seed: of the hashes and signs. They are no weights: the same seed and sizes make them again.
+      seed: seed of the hashes and signs. These are not weights: the same seed and sizes give the same ones.
 
     Inputs: visual `(batch, visual_channels)`, audio `(batch, audio_channels)`. Output: `(batch, channels)`.
     """
@@ -45,7 +47,7 @@ class CompactBilinear(keras.layers.Layer):
         return ops.cast(ops.irfft(product, fft_length=self.channels), self.compute_dtype)
 
     def _spectrum(self, x, places, signs):
-        # Half precision has no Fourier transform.
+        # There is no Fourier transform in half precision.
         x = ops.cast(x, "float32") * signs
         sketch = ops.segment_sum(ops.transpose(x), places, num_segments=self.channels)
         return ops.rfft(ops.transpose(sketch), fft_length=self.channels)

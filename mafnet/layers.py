@@ -1,13 +1,16 @@
-"""The layers of "Multi-level Attention Fusion Network" (Brousmiche et al. 2021), by equation.
+"""The layers of "Multi-level Attention Fusion Network" (Brousmiche et al. 2021), and an index of its equations.
 
-Eq. 1-3            TemporalAttention
-Eq. 4-6            ModalityAttention
-Eq. 7-10           ModalityTemporalAttention
-Eq. 11 and 12      FiLM
-Section 3.5        ResidualBlock (Figure 4)
-Section 4.4        AttentionCluster, of the compared Long et al. 2018
-
-The fusion methods of Section 4.5 are in `mafnet.fusion`.
+Section 3.2        Eq. 1 to 3      TemporalAttention, here
+Section 3.3        Eq. 4 to 6      ModalityAttention, here
+Section 3.4        Eq. 7           X', the features of both modalities as one tensor: `mafnet.models.mafnet`
+Section 3.4        Eq. 8 to 10     ModalityTemporalAttention, here
+Section 3.5        Eq. 11 and 12   FiLM, here
+Section 3.5        Figure 4        FiLMedResidualBlock and, without FiLM (Table 4), ResidualBlock, here
+Section 3.6        no equation     update dropping: UpdateDropping and compile_model in `mafnet.recipe` draw what a step
+                                   trains, SeparateAdams in `mafnet.optimizers` trains it
+Section 4.3        loss            cross-entropy: `mafnet.recipe`
+Section 4.4                        AttentionCluster, of the compared Long et al. 2018, here
+Section 4.5                        fusion methods (Table 2): `mafnet.fusion`
 """
 
 import keras
@@ -15,25 +18,26 @@ from keras import ops
 
 SCORES = ("hidden", "relu")
 SCALES = ("one_plus", "plain")
-# Of the authors' batch normalization; it is synchronized, so that two devices with half a batch each do what one
-# does with the whole.
+# The epsilon of the authors' batch normalization.
 _NORM_EPSILON = 1e-3
 
 
 def batch_norm(decay: float, **kwargs) -> keras.layers.BatchNormalization:
-    """The authors' batch normalization: moments over all axes but the last, of every step into the statistics.
+    """The authors' batch normalization: over all axes but the last, population statistics updated at every step.
 
     The population variance is updated with the batch's biased variance.
 
     Args:
-      decay: what the population statistics keep of themselves at a step.
+      decay: weight of the old population statistics in each update.
+      **kwargs: those of `keras.layers.BatchNormalization`.
     """
+    # Synchronized, so that two devices with half a batch each compute what one computes with the whole batch.
     return keras.layers.BatchNormalization(momentum=decay, epsilon=_NORM_EPSILON, synchronized=True, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="mafnet")
 class MapMean(keras.layers.Layer):
-    """Mean over a map: `(batch, time, height, width, channels)` -> `(batch, time, channels)`."""
+    """Mean over the places of a map: `(batch, time, height, width, channels)` -> `(batch, time, channels)`."""
 
     def call(self, maps):
         return ops.mean(maps, axis=(2, 3))
@@ -43,18 +47,21 @@ class MapMean(keras.layers.Layer):
 
 
 class _Attention(keras.layers.Layer):
-    """Weighs the clips of one or more modalities by one scorer that all clips and modalities share.
+    """Weighs the clips of one or more modalities by a score, whose weights all clips and modalities share.
 
     Args:
-      score: `"hidden"`, the authors' code: z = W2 ReLU(W1 x + b1) + b2; `"relu"`, the paper's Eq. 1, 4 and 8:
+      score: `"hidden"`, the authors' code: z = W2 ReLU(W1 x + b1) + b2; `"relu"`, the paper's Eq. 1, Eq. 4 and Eq. 8:
         z = ReLU(W x + b).
       units: size of the hidden layer of `"hidden"`.
 
-    Input: X' of Eq. 7, `(batch, time, modalities, channels)`. Outputs: the video's feature of each modality,
+    Input: X' of Eq. 7, `(batch, time, modalities, channels)`. Outputs: the video's feature vector of each modality,
     `(batch, modalities, channels)`, and the weights `(batch, time, modalities)`.
+
+    Raises:
+      ValueError: unknown `score`.
     """
 
-    # Axes of the weights that sum to 1 together.
+    # The axes over which the weights sum to 1.
     over: tuple[int, ...]
 
     def __init__(self, score: str = "hidden", units: int = 512, **kwargs):
@@ -77,13 +84,15 @@ class _Attention(keras.layers.Layer):
             shape = layer.compute_output_shape(shape)
 
     def call(self, x):
+        # The score z: Eq. 1, Eq. 4 or Eq. 8
         z = x
         for layer in self.scorer:
             z = layer(z)
         z = ops.squeeze(z, -1)
-        # Keras's softmax over several axes cannot do with an unknown batch size.
+        # The softmax: Eq. 2, Eq. 5 or Eq. 9. Keras's softmax over several axes needs a known batch size.
         exponentials = ops.exp(z - ops.max(z, axis=self.over, keepdims=True))
         weights = exponentials / ops.sum(exponentials, axis=self.over, keepdims=True)
+        # The weighted features: Eq. 3, Eq. 6 or Eq. 10
         return self.pool(ops.expand_dims(weights, -1) * x), weights
 
     def pool(self, weighted):
@@ -99,7 +108,7 @@ class _Attention(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="mafnet")
 class TemporalAttention(_Attention):
-    """Temporal attention (Section 3.2): each modality's clips are weighed among themselves.
+    """Temporal attention (Section 3.2): the weights of each modality's clips sum to 1.
 
     - Eq. 1: z_t = g(x'_t),
     - Eq. 2: alpha_t = exp(z_t) / sum_j exp(z_j),
@@ -111,13 +120,13 @@ class TemporalAttention(_Attention):
 
 @keras.saving.register_keras_serializable(package="mafnet")
 class ModalityAttention(_Attention):
-    """Modality attention (Section 3.3): each clip's modalities are weighed against each other.
+    """Modality attention (Section 3.3): the weights of each clip's modalities sum to 1.
 
     - Eq. 4: z^k = h(x'^k),
     - Eq. 5: phi_k = exp(z^k) / sum_j exp(z^j),
-    - Eq. 6: phi_k x'^k, whose modalities are then concatenated.
+    - Eq. 6: o = concat(phi_1 x'^1, ..., phi_K x'^K); the concatenation is a layer of its own in `mafnet.models`.
 
-    The paper leaves open how the clips become a video; here by their mean, as without attention.
+    The paper does not say how clips are pooled into a video: here by their mean, as without attention.
     """
 
     over = (2,)
@@ -128,11 +137,12 @@ class ModalityAttention(_Attention):
 
 @keras.saving.register_keras_serializable(package="mafnet")
 class ModalityTemporalAttention(_Attention):
-    """Modality & temporal attention (Section 3.4): all cells (clip, modality) of a video are weighed together.
+    """Modality & temporal attention (Section 3.4): the weights of all clips and modalities of a video sum to 1.
 
     - Eq. 8: z_t^k = f(x'_t^k),
     - Eq. 9: lambda_t^k = exp(z_t^k) / sum_j sum_l exp(z_j^l),
-    - Eq. 10: sum_t lambda_t^k x'_t^k, whose modalities are then concatenated.
+    - Eq. 10: o = concat(sum_t lambda_t^1 x'_t^1, ..., sum_t lambda_t^K x'_t^K); the concatenation is a layer of its
+      own in `mafnet.models`.
     """
 
     over = (1, 2)
@@ -142,14 +152,17 @@ class ModalityTemporalAttention(_Attention):
 class FiLM(keras.layers.Layer):
     """Feature-wise linear modulation (Section 3.5): one modality scales and shifts the other's feature maps.
 
-    - Eq. 11: gamma_{t,c} = f_c(x_t), beta_{t,c} = h_c(x_t), both from one dense layer, gamma's half first,
+    - Eq. 11: gamma_{t,c} = f_c(x_t), beta_{t,c} = h_c(x_t): one dense layer, whose first half is gamma,
     - Eq. 12: FiLM(F_{t,c}) = gamma_{t,c} F_{t,c} + beta_{t,c}.
 
     Args:
       scale: `"one_plus"`, the authors' code: gamma is 1 + f(x); `"plain"`, the paper: gamma is f(x).
 
-    Inputs: maps `(batch, time, height, width, channels)` and what conditions them
-    `(batch, time, condition_channels)`. Output: as the maps.
+    Inputs: maps `(batch, time, height, width, channels)` and the features that modulate them,
+    `(batch, time, condition_channels)`. Output: of the shape of the maps.
+
+    Raises:
+      ValueError: unknown `scale`.
     """
 
     def __init__(self, scale: str = "one_plus", **kwargs):
@@ -163,8 +176,10 @@ class FiLM(keras.layers.Layer):
         self.generator.build(condition_shape)
 
     def call(self, maps, condition):
-        scale, shift = ops.split(self.generator(condition)[:, :, None, None], 2, axis=-1)
-        return (scale + 1 if self.scale == "one_plus" else scale) * maps + shift
+        # Eq. 11
+        gamma, beta = ops.split(self.generator(condition)[:, :, None, None], 2, axis=-1)
+        # Eq. 12
+        return (gamma + 1 if self.scale == "one_plus" else gamma) * maps + beta
 
     def compute_output_shape(self, maps_shape, condition_shape):
         return tuple(maps_shape)
@@ -174,10 +189,7 @@ class FiLM(keras.layers.Layer):
 
 
 class _Block(keras.layers.Layer):
-    """What the residual blocks with and without FiLM share (Figure 4).
-
-    r = ReLU(Conv1x1(maps)); output r + ReLU(modulated(BN(Conv3x3(r)))).
-    """
+    """What the residual blocks with and without FiLM share (Figure 4): r = ReLU(Conv1x1(maps)) and BN(Conv3x3(r))."""
 
     def __init__(self, filters: int = 512, norm_decay: float = 0.999, **kwargs):
         super().__init__(**kwargs)
@@ -212,8 +224,8 @@ class ResidualBlock(_Block):
     """The residual block without FiLM (Table 4): r + ReLU(BN(Conv3x3(r))) with r = ReLU(Conv1x1(maps)).
 
     Args:
-      filters: of both convolutions.
-      norm_decay: of the batch normalization.
+      filters: number of filters of both convolutions.
+      norm_decay: decay of the batch normalization.
 
     Input: maps `(batch, time, height, width, channels)`. Output: `(batch, time, height, width, filters)`.
     """
@@ -231,13 +243,13 @@ class FiLMedResidualBlock(_Block):
     """The residual block with FiLM (Figure 4): r + ReLU(FiLM(BN(Conv3x3(r)))) with r = ReLU(Conv1x1(maps)).
 
     Args:
-      filters: of both convolutions.
-      scale: as of `FiLM`.
-      norm_decay: of the batch normalization.
+      filters: number of filters of both convolutions.
+      scale: that of `FiLM`.
+      norm_decay: decay of the batch normalization.
 
-    Inputs: maps `(batch, time, height, width, channels)` and what conditions them
-    `(batch, time, condition_channels)`. Outputs: maps `(batch, time, height, width, filters)`, and the means over
-    the map just before and just after the FiLM layer, both `(batch, time, filters)`, which Figure 7 shows.
+    Inputs: maps `(batch, time, height, width, channels)` and the features that modulate them,
+    `(batch, time, condition_channels)`. Outputs: maps `(batch, time, height, width, filters)`, and the maps' means
+    just before and just after the FiLM layer, both `(batch, time, filters)`, which Figure 7 shows.
     """
 
     def __init__(self, filters: int = 512, scale: str = "one_plus", norm_decay: float = 0.999, **kwargs):
@@ -267,18 +279,17 @@ class FiLMedResidualBlock(_Block):
 class AttentionCluster(keras.layers.Layer):
     """N attention units with the shifting operation over one modality (Long et al. 2018, "Attention Clusters").
 
-    A unit weighs the clips X by a = softmax(X w + b) over time and gives
+    A unit weighs the clips X by a = softmax(X w + b) over time and computes
 
         psi(X) = (alpha * (a X) + beta) / (sqrt(N) * ||alpha * (a X) + beta||),
 
-    with numbers alpha and beta of its own, which let units that attend alike still differ. Alpha begins at 1, beta
-    at 0.
+    with scalars alpha and beta of its own, which let units with equal weights still differ. They are initialised
+    with 1 and 0.
 
     Args:
       units: N.
 
-    Input: `(batch, time, channels)`. Output: the units one after the other, `(batch, units * channels)`, of
-    length 1 in all.
+    Input: `(batch, time, channels)`. Output: the concatenated units, `(batch, units * channels)`, whose norm is 1.
     """
 
     def __init__(self, units: int = 64, **kwargs):
@@ -294,7 +305,7 @@ class AttentionCluster(keras.layers.Layer):
     def call(self, x):
         weights = ops.softmax(self.scores(x), axis=1)
         shifted = self.alpha * ops.matmul(ops.transpose(weights, (0, 2, 1)), x) + self.beta
-        # Silence may be a vector of zeros; Keras's l2 normalization has no gradient there but zero.
+        # Silence may give a vector of zeros, where the gradient of Keras's normalization is zero, not NaN.
         unit = ops.normalize(shifted, axis=-1, order=2) / self.units**0.5
         return ops.reshape(unit, (-1, self.units * x.shape[-1]))
 

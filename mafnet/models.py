@@ -1,4 +1,4 @@
-"""The models of the paper, wired from its layers."""
+"""The paper's models: MAFnet written out, then its ablations and the systems it is compared with."""
 
 import keras
 from keras import layers
@@ -26,6 +26,52 @@ _ATTENTIONS = {
     "modality": ModalityAttention,
     "modality_temporal": ModalityTemporalAttention,
 }
+# The settings of `ModelConfig` that decide which layers there are. MAFnet has the default of each.
+_STRUCTURE = ("system", "modalities", "visual_block", "audio_block", "attention", "fusion")
+
+
+def mafnet(config: ModelConfig, name: str = "mafnet") -> keras.Model:
+    """MAFnet, the multi-level attention fusion network (Figure 1).
+
+    Inputs `{"visual": (batch, clips, 1920) or (batch, clips, 7, 7, 1920), "audio": (batch, clips, 12, 8, 512)}`;
+    output: a video's class probabilities `(batch, classes)`.
+    """
+    # Section 4.2: for each clip, DenseNet's feature map, or its mean as in the authors' files, and VGGish's feature map
+    visual = keras.Input((config.num_segments, *config.visual_shape), name="visual")
+    audio = keras.Input((config.num_segments, *config.audio_shape), name="audio")
+    visual_vectors = visual if len(config.visual_shape) == 1 else MapMean(name="visual_mean")(visual)
+
+    # Section 3.4, last paragraph: a dense layer for each modality, so that both have the same size;
+    # Section 4.3: batch normalization after it
+    x = layers.Dense(config.units, name="visual_dense")(visual_vectors)
+    x = batch_norm(config.norm_decay, name="visual_norm")(x)
+    visual_features = layers.ReLU(name="visual_relu")(x)
+
+    # Section 3.5, Figure 4, Eq. 11 and Eq. 12: FiLM, by which the visual features modulate the audio maps
+    block = FiLMedResidualBlock(config.filters, config.film_scale, config.norm_decay, name="audio_block")
+    maps, _, _ = block(audio, visual_vectors)
+    x = MapMean(name="audio_block_mean")(maps)
+    x = layers.Dense(config.units, name="audio_dense")(x)
+    x = batch_norm(config.norm_decay, name="audio_norm")(x)
+    audio_features = layers.ReLU(name="audio_relu")(x)
+
+    # Section 3.4, Eq. 7: X' has a row for each clip and in it the modalities; the authors' code puts visual first
+    x = layers.Concatenate(name="cells")([visual_features, audio_features])
+    x = layers.Reshape((config.num_segments, 2, config.units), name="cells_by_modality")(x)
+    # Eq. 8, Eq. 9 and the sums over time of Eq. 10
+    pooled, _ = ModalityTemporalAttention(config.attention_score, config.units, name=ATTENTION_LAYER)(x)
+    # Eq. 10: o = concat(visual, audio)
+    fused = layers.Concatenate(name="fusion")([pooled[:, 0], pooled[:, 1]])
+
+    # Section 3.1: the class probabilities y; the authors' code normalizes the scores
+    scores = layers.Dense(config.num_classes, name="classifier")(fused)
+    if config.logits_norm:
+        scores = batch_norm(config.norm_decay, name="classifier_norm")(scores)
+    # float32 also under mixed precision: the loss needs the small probabilities.
+    probabilities = layers.Softmax(name="video", dtype="float32")(scores)
+
+    # Section 3.6: a model whose training step leaves out the updates of one path at random
+    return UpdateDropping({"visual": visual, "audio": audio}, probabilities, name=name)
 
 
 def build_model(name: str = "mafnet", preset: str = "code", **overrides) -> keras.Model:
@@ -37,7 +83,7 @@ def build_model(name: str = "mafnet", preset: str = "code", **overrides) -> kera
       **overrides: fields of `mafnet.ModelConfig`, e.g. `num_classes=8`.
 
     Returns:
-      Functional model. Inputs, as far as the model uses them: `{"visual": (batch, clips, 1920) or
+      Functional model. Inputs, those of the following that the model uses: `{"visual": (batch, clips, 1920) or
       (batch, clips, 7, 7, 1920), "audio": (batch, clips, 12, 8, 512)}`. Output: a video's class probabilities
       `(batch, classes)`.
 
@@ -48,7 +94,20 @@ def build_model(name: str = "mafnet", preset: str = "code", **overrides) -> kera
 
 
 def classifier(config: ModelConfig, name: str) -> keras.Model:
-    """The network of `config`: MAFnet (Figure 1), an ablation of it, or a system it is compared with."""
+    """The network that `config` describes: MAFnet, an ablation of it, or a system it is compared with."""
+    return mafnet(config, name) if is_mafnet(config) else assembled(config, name)
+
+
+def is_mafnet(config: ModelConfig) -> bool:
+    """Whether `config` describes MAFnet, of any size and preset."""
+    has_audio_map = len(config.audio_shape) == 3
+    return has_audio_map and all(
+        getattr(config, setting) == getattr(ModelConfig(), setting) for setting in _STRUCTURE
+    )
+
+
+def assembled(config: ModelConfig, name: str) -> keras.Model:
+    """Any of the paper's networks, assembled from the parts that `config` names; inputs and output are MAFnet's."""
     shapes = {"visual": config.visual_shape, "audio": config.audio_shape}
     inputs = {
         modality: keras.Input((config.num_segments, *shapes[modality]), name=modality)
@@ -58,25 +117,22 @@ def classifier(config: ModelConfig, name: str) -> keras.Model:
         return keras.Model(inputs, _dmrn(config, inputs), name=name)
     if config.system == "attention_cluster":
         return keras.Model(inputs, _attention_clusters(config, inputs), name=name)
-    # With one path there is nothing to leave out.
-    kind = UpdateDropping if len(inputs) == 2 else keras.Model
-    return kind(inputs, _mafnet(config, inputs), name=name)
-
-
-def _mafnet(config: ModelConfig, inputs: dict):
     vectors = {modality: _mean(modality, x) for modality, x in inputs.items()}
     paths = [_path(config, modality, inputs, vectors) for modality in config.modalities]
     features = _over_time(config, paths)
-    return _probabilities(config, features[0] if len(features) == 1 else _fuse(config, *features))
+    probabilities = _probabilities(config, features[0] if len(features) == 1 else _fuse(config, *features))
+    # With a single path there is none whose updates could be dropped.
+    model = UpdateDropping if len(inputs) == 2 else keras.Model
+    return model(inputs, probabilities, name=name)
 
 
 def _mean(modality: str, x):
-    """`(batch, clips, channels)`; a vector is its own mean."""
+    """`(batch, clips, channels)`: the mean of maps; vectors stay as they are."""
     return x if len(x.shape) == 3 else MapMean(name=f"{modality}_mean")(x)
 
 
 def _path(config: ModelConfig, modality: str, inputs: dict, vectors: dict):
-    """One modality's path before the attention, `(batch, clips, units)`: block, mean, Dense, BN, ReLU."""
+    """One modality's path up to the attention, `(batch, clips, units)`: block, mean, Dense, BN, ReLU."""
     x = vectors[modality]
     block = {"visual": config.visual_block, "audio": config.audio_block}[modality]
     if block != "none":
@@ -96,12 +152,12 @@ def _path(config: ModelConfig, modality: str, inputs: dict, vectors: dict):
 
 
 def _over_time(config: ModelConfig, paths: list) -> list:
-    """Each path's feature of the whole video, `(batch, units)`."""
+    """The features of the whole video from each path, `(batch, units)`."""
     if config.attention == "none":
         return [layers.GlobalAveragePooling1D(name=f"mean_{index}")(path) for index, path in enumerate(paths)]
     clips, units = paths[0].shape[1:]
     cells = layers.Concatenate(name="cells")(paths) if len(paths) > 1 else paths[0]
-    # Eq. 7; the authors' order of cells: clip by clip, visual before audio.
+    # Eq. 7: X', as in `mafnet`
     cells = layers.Reshape((clips, len(paths), units), name="cells_by_modality")(cells)
     attention = _ATTENTIONS[config.attention](config.attention_score, config.units, name=ATTENTION_LAYER)
     features, _ = attention(cells)
@@ -119,7 +175,7 @@ def _fuse(config: ModelConfig, visual, audio):
 
 
 def _probabilities(config: ModelConfig, x):
-    """Class probabilities, float32 also under mixed precision: the loss needs the small ones."""
+    """Class probabilities; float32 also under mixed precision, as in `mafnet`."""
     x = layers.Dense(config.num_classes, name="classifier")(x)
     if config.logits_norm:
         x = batch_norm(config.norm_decay, name="classifier_norm")(x)
@@ -127,7 +183,7 @@ def _probabilities(config: ModelConfig, x):
 
 
 def _attention_clusters(config: ModelConfig, inputs: dict):
-    """Attention Cluster (Long et al. 2018): one cluster a modality, concatenated, one dense layer."""
+    """Attention Cluster (Long et al. 2018): a cluster for each modality, concatenated, then a dense layer."""
     clusters = [
         AttentionCluster(config.cluster_units, name=f"{modality}_cluster")(_mean(modality, x))
         for modality, x in inputs.items()
@@ -137,9 +193,9 @@ def _attention_clusters(config: ModelConfig, inputs: dict):
 
 
 def _dmrn(config: ModelConfig, inputs: dict):
-    """AVE's DMRN, whose segments' class scores are averaged for the video.
+    """AVE's DMRN, whose class scores are averaged over the segments of the video.
 
-    Its audio-guided attention needs a map; visual vectors have none to look over.
+    Its audio-guided attention needs a visual map, so it has none where the visual features are vectors.
     """
     has_map = len(config.visual_shape) == 3
     visual, audio = inputs["visual"], _mean("audio", inputs["audio"])
@@ -164,19 +220,19 @@ def _dmrn(config: ModelConfig, inputs: dict):
 
 
 def has_attention(model: keras.Model) -> bool:
-    """Whether the model weighs clips or modalities with the paper's attention."""
+    """Whether the model has one of the paper's attention modules."""
     return any(layer.name == ATTENTION_LAYER for layer in model.layers)
 
 
 def with_attention(model: keras.Model) -> keras.Model:
-    """The same model, sharing its weights, that also returns what it paid attention to (Figure 3).
+    """A model that shares the weights of `model` and also returns its attention weights (Figure 3).
 
     Returns:
       Model with the outputs `"video": (batch, classes)` and `"attention": (batch, clips, modalities)`, the
       modalities in the order visual, audio.
 
     Raises:
-      ValueError: the model has no such attention.
+      ValueError: the model has no attention module.
     """
     if not has_attention(model):
         raise ValueError(f"{model.name} has no attention to show; mafnet has")
@@ -185,11 +241,11 @@ def with_attention(model: keras.Model) -> keras.Model:
 
 
 def with_film(model: keras.Model) -> keras.Model:
-    """The same model, sharing its weights, that also returns the embeddings around its FiLM layers (Figure 7).
+    """A model that shares the weights of `model` and also returns the embeddings around its FiLM layers (Figure 7).
 
     Returns:
-      Model with the output `"video"` and, for each path with FiLM, e.g. `"audio_before"` and `"audio_after"`:
-      means over the map just before and just after the FiLM layer, `(batch, clips, filters)`.
+      Model with the output `"video"` and two outputs for each path with FiLM, e.g. `"audio_before"` and
+      `"audio_after"`: the maps' means just before and just after the FiLM layer, `(batch, clips, filters)`.
 
     Raises:
       ValueError: the model has no FiLM layer.

@@ -1,4 +1,4 @@
-"""One Adam for each kind of update: three sets of moments and step counts, one of which takes each step."""
+"""The optimizer of update dropping (Section 3.6): an Adam for each update, one of which takes each step."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,19 +7,20 @@ import tensorflow as tf
 
 from mafnet.config import UPDATES
 
-_NUMBERS = 2**32
+# Number of 32-bit hashes.
+_HASHES = 2**32
 
 
-def mixed(value):
-    """A whole number of 0 or more, an int or an int64 tensor, mixed to another of 32 bits.
+def _hashed(value):
+    """A 32-bit hash of a nonnegative integer, which is an int or an int64 tensor.
 
-    Whole numbers alone, so that graphs, XLA and every device agree to the bit; TensorFlow's random operations do
-    not.
+    Integer arithmetic only, so that graphs, XLA and all devices agree bit for bit, which TensorFlow's random
+    operations do not.
     """
     for _ in range(2):
-        value = value % _NUMBERS
+        value = value % _HASHES
         value = (value ^ (value // 2**16)) * 0x45D9F3B
-    value = value % _NUMBERS
+    value = value % _HASHES
     return value ^ (value // 2**16)
 
 
@@ -27,27 +28,28 @@ def mixed(value):
 class SeparateAdams(keras.optimizers.Adam):
     """Three Adams in one, for the updates 'image', 'all' and 'sound': each step is taken by one of them.
 
-    Each has moments and a step count of its own, and variables that it leaves out. Setting the gradients of those
-    to zero would not do: Adam moves a variable by its momentum also where the gradient is zero. All share the
-    learning rate, so whatever sets it reaches them all.
+    Each has its own moments, its own step count, and variables that it leaves out. Setting the gradients of those to
+    zero would not suffice, since Adam's momentum moves a variable even where its gradient is zero. All three share
+    the learning rate, so a schedule or callback reaches all of them.
 
-    The moments of a variable lie in one array `(3, *shape)`, of which a step reads and writes one row: there is no
-    control flow, so a step is the same program on every replica and under XLA.
+    The first moments of a variable are one array `(3, *shape)`, and so are the second ones; a step reads and writes
+    one row of each. Without control flow, a step is the same program on every replica and under XLA.
 
-    Which one takes a step is a function of `seed` and the number of the step alone, the same on all replicas and
+    Which Adam takes a step depends only on `seed` and the number of the step, so it is the same on all replicas and
     after a reload. `choose` sets it; `mafnet.recipe.UpdateDropping` calls that at the start of each step.
 
     Args:
       learning_rate: number or schedule.
-      prob_image, prob_all: the shares of steps of 'image' and 'all'; the rest are 'sound'.
-      seed: of the draws, 0 or more.
-      update_sequence: names of updates to take one after the other, over and over, instead of drawing.
-      left_out: update -> places, among the variables that the optimizer is built with, of those it leaves out.
-      epsilon: in the place where TF1 had it, which is Keras's too: added to sqrt(v) before the bias correction.
-      **kwargs: those of `keras.optimizers.Adam` but `amsgrad` and `gradient_accumulation_steps`.
+      prob_image, prob_all: probabilities of 'image' and 'all'; the remaining steps are 'sound'.
+      seed: seed of the draws, 0 or more.
+      update_sequence: names of updates that the steps take in turn, instead of a random draw.
+      left_out: update -> indices, among the variables that the optimizer is built with, of those it leaves out.
+      epsilon: added to sqrt(v) before the bias correction, as in TF1 and Keras.
+      **kwargs: those of `keras.optimizers.Adam` except `amsgrad` and `gradient_accumulation_steps`.
 
     Raises:
-      ValueError: shares that are none, an unknown update, a negative seed, one of those two.
+      ValueError: probabilities that are negative or sum to more than 1, an unknown update or an empty sequence, a
+        negative seed, or one of the two arguments that are not supported.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class SeparateAdams(keras.optimizers.Adam):
     ):
         if min(prob_image, prob_all) < 0 or prob_image + prob_all > 1:
             raise ValueError(
-                f"prob_image {prob_image} and prob_all {prob_all} must be shares of at most 1 together"
+                f"prob_image {prob_image} and prob_all {prob_all} must be probabilities that sum to at most 1"
             )
         if seed < 0:
             raise ValueError(f"the seed must be 0 or more, not {seed}")
@@ -74,7 +76,7 @@ class SeparateAdams(keras.optimizers.Adam):
             raise ValueError(f"updates are {', '.join(UPDATES)}, not {', '.join(unknown) or 'none at all'}")
         for absent in ("amsgrad", "gradient_accumulation_steps"):
             if kwargs.get(absent):
-                raise ValueError(f"{absent} is not offered here: it would need one for each of the three Adams")
+                raise ValueError(f"{absent} is not supported: each of the three Adams would need its own")
         super().__init__(learning_rate, epsilon=epsilon, name=name, **kwargs)
         self.prob_image = prob_image
         self.prob_all = prob_all
@@ -87,13 +89,17 @@ class SeparateAdams(keras.optimizers.Adam):
         self.steps = self.add_variable((len(UPDATES),), name="steps", **counter)
 
     def drawn(self, step) -> tf.Tensor:
-        """Index in `UPDATES` of what step `step`, from 0, trains; int64 of any shape, from NumPy or TensorFlow."""
+        """Index in `UPDATES` of the update that step `step` takes.
+
+        Args:
+          step: number of the step, from 0; int64 of any shape.
+        """
         step = tf.convert_to_tensor(step, "int64")
         if self.update_sequence is not None:
             sequence = tf.constant([UPDATES.index(update) for update in self.update_sequence], "int64")
             return tf.gather(sequence, step % len(self.update_sequence))
-        number = mixed(step + mixed(self.seed + 1))
-        thresholds = [round(share * _NUMBERS) for share in (self.prob_image, self.prob_image + self.prob_all)]
+        number = _hashed(step + _hashed(self.seed + 1))
+        thresholds = [round(share * _HASHES) for share in (self.prob_image, self.prob_image + self.prob_all)]
         return tf.add_n([tf.cast(number >= threshold, "int64") for threshold in thresholds])
 
     def choose(self) -> None:
@@ -103,7 +109,7 @@ class SeparateAdams(keras.optimizers.Adam):
     def build(self, variables):
         if self.built:
             return
-        # Adam's own slots are not made: it would keep one set of moments.
+        # Not Adam's own `build`, which would create a single set of moments.
         keras.optimizers.Optimizer.build(self, variables)
         shapes = [(len(UPDATES), *variable.shape) for variable in variables]
         self._momentums = [self.add_variable(shape, name="momentums") for shape in shapes]
@@ -113,7 +119,7 @@ class SeparateAdams(keras.optimizers.Adam):
         index = self._get_variable_index(variable)
         momentums, velocities = self._momentums[index].value, self._velocities[index].value
         row = tf.convert_to_tensor(self.chosen)
-        # One row is read, never the whole: reading all would copy it before every write.
+        # Only one row is read: reading the whole array would copy it before every write.
         momentum, velocity = tf.gather(momentums, row), tf.gather(velocities, row)
         gradient = tf.cast(gradient, variable.dtype)
         new_momentum = momentum + (gradient - momentum) * (1 - self.beta_1)

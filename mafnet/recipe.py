@@ -1,4 +1,4 @@
-"""How the models of the paper are trained: update dropping (Section 3.6)."""
+"""The training recipe: update dropping (Section 3.6), loss and optimizer (Section 4.3), metric."""
 
 import keras
 
@@ -6,7 +6,7 @@ from avpipeline.nn.optimizers import Adam
 from mafnet.config import TrainConfig, train_config
 from mafnet.optimizers import SeparateAdams
 
-# The layers of each path (`mafnet.models` makes them), in the order of the signal.
+# The layers of each path in `mafnet.models`, from input to output.
 PATHS = {
     modality: tuple(f"{modality}_{layer}" for layer in ("block", "dense", "norm"))
     for modality in ("visual", "audio")
@@ -15,15 +15,15 @@ PATHS = {
 
 @keras.saving.register_keras_serializable(package="mafnet")
 class UpdateDropping(keras.Model):
-    """Functional model whose training step first draws what it trains: everything, or not one of the paths.
+    """Functional model with update dropping (Section 3.6): each training step may leave out one path's weights.
 
-    It is compiled with `SeparateAdams`, as `compile_model` does; with any other optimizer every step trains
-    everything. The population statistics of both paths are updated at every step, whatever is drawn.
+    What a step trains is drawn at random by `SeparateAdams`, with which `compile_model` compiles it; with any other
+    optimizer every step trains everything. The population statistics of both paths are updated at every step.
     """
 
     def train_step(self, data):
-        """One batch: the draw, then Keras's own step, which the drawn Adam takes."""
-        # Half precision wraps the optimizer into one that scales the loss.
+        """Draws which Adam takes the step, then runs Keras's own training step on one batch."""
+        # In half precision Keras wraps the optimizer in one that scales the loss.
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         if isinstance(optimizer, SeparateAdams):
             optimizer.choose()
@@ -34,9 +34,9 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None, seed: i
     """Compiles `model` with the paper's loss, optimizer and metric, and returns it.
 
     Args:
-      model: output `(batch, classes)` probabilities; a model with two paths is trained with update dropping.
-      config: the recipe; None is that of the authors' code.
-      seed: of the draws of update dropping.
+      model: outputs probabilities `(batch, classes)`; a model with two paths is trained with update dropping.
+      config: the recipe; None means that of the authors' code.
+      seed: seed of the random draws of update dropping.
     """
     config = config or train_config()
     if isinstance(model, UpdateDropping):
@@ -53,22 +53,26 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None, seed: i
         optimizer = Adam(config.learning_rate, epsilon=config.epsilon)
     model.compile(
         optimizer,
+        # Section 4.3
         keras.losses.CategoricalCrossentropy(),
         metrics=[keras.metrics.CategoricalAccuracy(name="video_accuracy")],
-        # XLA is eight times slower than plain kernels on a CPU, and Keras's "auto" would choose it.
+        # Keras's "auto" would choose XLA, which is eight times slower than plain kernels on a CPU.
         jit_compile=False,
     )
-    # Variables made within the first step would make TensorFlow trace it twice.
+    # If the first step created the optimizer's variables, TensorFlow would trace it twice.
     model.optimizer.build(model.trainable_variables)
     return model
 
 
 def left_out(model: keras.Model, which: str) -> dict[str, tuple[int, ...]]:
-    """Update -> places in `model.trainable_variables` of what it leaves out; 'all' leaves out nothing.
+    """Which variables each update leaves out; 'all' leaves out none.
 
     Args:
-      which: "path", the other path's layers (the paper); "accident", all of them but the hidden dense layer: the
-        authors' code picks variables by a word in their names, and that layer's name lacks it.
+      which: "path" leaves out all layers of the other path (the paper); "accident" all but its hidden dense layer:
+        the authors' code selects variables by a word in their names, which that layer's name lacks.
+
+    Returns:
+      Update -> indices in `model.trainable_variables`.
     """
     places = {id(variable): place for place, variable in enumerate(model.trainable_variables)}
     skipped = {}

@@ -1,16 +1,16 @@
-"""The numbers of cross-modality localization (Section 5 of Tian et al., ECCV 2018).
+"""The hyperparameters of cross-modality localization (Section 5 of Tian et al., ECCV 2018).
 
 Paper     https://arxiv.org/abs/1803.08842
 Command   python -m ave.match --model avdln --data DIR --seeds 3
 Expected  44.8 % (A2V) and 35.6 % (V2A) exact matches on AVE's 402 short-event test videos (Table 3, AVDLN)
 Cost      20 epochs of 4173 steps of 8 pairs: minutes on two cores; 90 MB of features in memory
 
-The authors' code of this part is Keras code, so Adam is Keras's with Keras's epsilon, 1e-7 (the segment
-classifiers of `ave.config` are torch code and use 1e-8). Paper and code agree, so there is no choice of preset;
-the code's test script mentions a margin of 1.0, which it does not use.
+The authors wrote this part in Keras, so Adam is Keras's with Keras's epsilon, 1e-7 (the segment classifiers of
+`ave.config` were written in torch and use 1e-8). Paper and code agree, so there is no choice of preset; the code's
+test script sets a margin of 1.0, but does not use it.
 
-DCCA (Andrew et al., ICML 2013) is a baseline of which the paper gives one figure a direction and no recipe. All its
-numbers below are assumptions: AVDLN's branches but for their outputs, 10 each, all of which span the shared space;
+DCCA (Andrew et al., ICML 2013) is a baseline for which the paper gives one result a direction and no recipe. All its
+hyperparameters below are assumptions: AVDLN's branches, but with 10 outputs each, all of which span the shared space;
 mini-batches large enough to estimate their correlations; regularisation 1e-4, as is common with mini-batches.
 """
 
@@ -21,8 +21,8 @@ MODELS = {
     "dcca": "deep canonical correlation analysis, the paper's baseline (Table 3, DCCA)",
 }
 
-# What is asked with -> what is searched.
-DIRECTIONS = {"a2v": "from a sound, where in the frames", "v2a": "from frames, where in the sound"}
+# Direction -> what is the query and what is searched.
+DIRECTIONS = {"a2v": "audio query, located in the video frames", "v2a": "visual query, located in the audio"}
 # Rows of the paper -> (model, direction).
 ROWS = {
     ("Table 3", f"{model.upper()} {direction.upper()}"): (model, direction)
@@ -30,22 +30,23 @@ ROWS = {
     for direction in DIRECTIONS
 }
 
-# AVDLN is the authors' code, DCCA was never published by them.
+# The authors published the code of AVDLN, but not that of DCCA.
 PRESETS = {"avdln": "code", "dcca": "paper"}
 
 
 @dataclasses.dataclass(frozen=True)
 class MatchModelConfig:
-    """Sizes of a network that measures how far apart a sound and a picture are."""
+    """Sizes of a network that measures the distance between an audio and a visual segment."""
 
     hidden_units: int = 128
     """Size of the first dense layer of each branch."""
     embedding_units: int = 64
-    """Size of the second one, which is the space in which distances are measured; DCCA turns and scales it."""
+    """Size of the second one, whose outputs are the embeddings; distances are measured between them or, in DCCA,
+    between their projections."""
     negative_slope: float = 0.3
-    """Slope of LeakyReLU below zero (Keras's default)."""
+    """Slope of LeakyReLU for negative inputs (Keras's default)."""
     regularisation: float = 1e-4
-    """DCCA: added to the diagonals of the covariances."""
+    """DCCA: added to the diagonals of the covariance matrices."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,23 +60,23 @@ class MatchTrainConfig:
     epsilon: float = 1e-7
     """Adam's epsilon, Keras's default."""
     batch_size: int = 8
-    """Pairs of one-second segments a step; the last partial batch of an epoch is left out."""
+    """Pairs of one-second segments in a batch; the last partial batch of an epoch is dropped."""
     shuffle: bool = True
-    """A new order of the pairs each epoch, as Keras's fit does by default."""
+    """Shuffle the pairs before every epoch, as Keras's fit does by default."""
     epochs: int = 20
-    """Passes over the training pairs."""
+    """Number of epochs."""
     validate_every: int = 1
-    """Epochs between validations; the weights of the most exact matches on validation are kept."""
+    """Epochs between validations; the weights with the most exact matches on validation are kept."""
 
 
-# Settings that one model alone has.
+# Settings that only one of the models has.
 ONLY_OF = {"avdln": ("margin",), "dcca": ("regularisation",)}
 
 _NETWORK = {"avdln": {}, "dcca": {"embedding_units": 10}}
 _TRAINING = {"avdln": {}, "dcca": {"batch_size": 1000}}
 
-# The rendered clips give 1280 pairs, 992 of them matching, where AVE gives 33390: batches of DCCA that fit, and more
-# passes. AVDLN is trained there as on AVE.
+# The synthetic data has 1280 pairs, 992 of them matching, where AVE has 33390, so DCCA has smaller batches and more
+# epochs there. AVDLN is trained as on AVE.
 RENDERED_TRAINING = {"avdln": {}, "dcca": {"batch_size": 256, "epochs": 40}}
 
 

@@ -1,7 +1,7 @@
-"""Deep canonical correlation analysis, DCCA (Andrew et al., ICML 2013), the paper's baseline of Table 3.
+"""Deep canonical correlation analysis, DCCA (Andrew et al., ICML 2013), the paper's baseline in Table 3.
 
-Two small networks are trained so that their outputs for matching sounds and pictures are as correlated as they can
-be; then linear CCA of the training pairs gives the shared space, in which distances are Euclidean.
+Two small networks are trained to maximise the correlation of their outputs for matching audio and visual segments;
+linear CCA of the training pairs then gives the shared space, in which distances are Euclidean.
 """
 
 import dataclasses
@@ -23,21 +23,21 @@ _PAIRS_AT_ONCE = 4096
 def correlation(first, second, regularisation: float = 1e-4):
     """Sum of all canonical correlations of two sets of outputs, with a gradient that is always finite.
 
-    With H the outputs without their mean and S = H'H / (n - 1), r added to the diagonal of S11 and S22:
+    With H the centred outputs and S = H'H / (n - 1), where r is added to the diagonals of S11 and S22:
     corr = trace norm of T = S11^(-1/2) S12 S22^(-1/2) (Andrew et al., Section 3).
 
-    Differentiating eigen-decompositions divides by differences of eigenvalues, which vanish where these are equal,
-    as with dead units or few samples. So the gradient is the paper's closed form: with T = U D V',
-    d corr / dS12 = S11^(-1/2) U V' S22^(-1/2) and d corr / dS11 = -1/2 S11^(-1/2) U D U' S11^(-1/2), in which only
-    eigenvalues of at least r are inverted. Directions in which T is zero, where the trace norm has a kink, get none.
-    In float64 whatever the outputs are.
+    Automatic differentiation of an eigendecomposition divides by differences of eigenvalues, which are zero where
+    eigenvalues are equal, as with dead units or few samples. So the gradient is computed in the closed form of Andrew
+    et al.: with T = U D V', d corr / dS12 = S11^(-1/2) U V' S22^(-1/2) and d corr / dS11 = -1/2 S11^(-1/2) U D U'
+    S11^(-1/2), where only eigenvalues of at least r are inverted. In the null directions of T, where the trace norm
+    is not differentiable, the gradient is zero. All of it is computed in float64.
 
     Args:
-      first, second: `(samples, units)`; any number of samples, at least 1, and any rank.
+      first, second: `(samples, units)`; at least one sample, any rank.
       regularisation: r > 0.
 
     Returns:
-      Scalar in [0, units], of the outputs' type.
+      Scalar in [0, units], of the outputs' dtype.
     """
     dtype = first.dtype
     first, second = (_centred(ops.cast(x, "float64")) for x in (first, second))
@@ -45,15 +45,15 @@ def correlation(first, second, regularisation: float = 1e-4):
     root1, root2 = (_inverse_root(ops.stop_gradient(s), regularisation) for s in (s11, s22))
     t = ops.matmul(ops.matmul(root1, ops.stop_gradient(s12)), root2)
     squares, v = ops.eigh(ops.matmul(ops.transpose(t), t))
-    # Squares of zero come out as rounding errors of the largest.
-    there = squares > 1e-14 * ops.maximum(ops.max(squares), 1e-300)
-    d = ops.sqrt(ops.where(there, squares, 0.0))
-    inverse = ops.where(there, 1 / ops.sqrt(ops.where(there, squares, 1.0)), 0.0)
-    uv = ops.matmul(t, _rebuilt(v, inverse))
+    # Squares that are zero come out as rounding errors relative to the largest one.
+    nonzero = squares > 1e-14 * ops.maximum(ops.max(squares), 1e-300)
+    d = ops.sqrt(ops.where(nonzero, squares, 0.0))
+    inverse = ops.where(nonzero, 1 / ops.sqrt(ops.where(nonzero, squares, 1.0)), 0.0)
+    uv = ops.matmul(t, _recomposed(v, inverse))
     of_s12 = ops.matmul(ops.matmul(root1, uv), root2)
     of_s11 = -0.5 * ops.matmul(ops.matmul(root1, ops.matmul(uv, ops.transpose(t))), root1)
-    of_s22 = -0.5 * ops.matmul(ops.matmul(root2, _rebuilt(v, d)), root2)
-    # Linear in the covariances, so automatic differentiation gives exactly the closed form; its value is not used.
+    of_s22 = -0.5 * ops.matmul(ops.matmul(root2, _recomposed(v, d)), root2)
+    # This is linear in the covariances, so automatic differentiation gives exactly the closed form; its value cancels.
     linear = sum(
         ops.sum(ops.stop_gradient(gradient) * covariance)
         for gradient, covariance in ((of_s11, s11), (of_s12, s12), (of_s22, s22))
@@ -71,23 +71,24 @@ def _covariance(first, second):
 
 
 def _inverse_root(covariance, regularisation: float):
-    """(S + r I)^(-1/2) of a symmetric matrix whose eigenvalues are not negative but for rounding."""
+    """(S + r I)^(-1/2) of a positive semidefinite matrix S, whose eigenvalues rounding may have made negative."""
     values, vectors = ops.eigh(covariance)
-    return _rebuilt(vectors, (ops.maximum(values, 0.0) + regularisation) ** -0.5)
+    return _recomposed(vectors, (ops.maximum(values, 0.0) + regularisation) ** -0.5)
 
 
-def _rebuilt(vectors, values):
+def _recomposed(vectors, values):
+    """The symmetric matrix with these eigenvectors and eigenvalues."""
     return ops.matmul(vectors * values, ops.transpose(vectors))
 
 
 @dataclasses.dataclass(frozen=True)
 class CanonicalProjections:
-    """What linear CCA finds.
+    """The result of linear CCA.
 
     Attributes:
-      means: of each side, `(units,)`.
-      projections: of each side, `(units, components)`; the projected training pairs have variance 1.
-      correlations: of the components, falling, `(components,)`.
+      means: mean of each side, `(units,)`.
+      projections: projection of each side, `(units, components)`; the projected training pairs have variance 1.
+      correlations: canonical correlations in descending order, `(components,)`.
     """
 
     means: tuple[np.ndarray, np.ndarray]
@@ -98,7 +99,11 @@ class CanonicalProjections:
 def canonical_projections(
     first: np.ndarray, second: np.ndarray, components: int, regularisation: float = 1e-4
 ) -> CanonicalProjections:
-    """Linear CCA of two sets of samples `(samples, units)`, regularised as in `correlation`."""
+    """Linear CCA of two sets of samples `(samples, units)`, regularised as in `correlation`.
+
+    Args:
+      components: number of canonical components to keep.
+    """
     sides = [np.asarray(side, np.float64) for side in (first, second)]
     means = [side.mean(0) for side in sides]
     centred = [side - mean for side, mean in zip(sides, means, strict=True)]
@@ -116,13 +121,17 @@ def canonical_projections(
 class CanonicalProjection(keras.layers.Layer):
     """Projects both networks' outputs into the shared space, and adds DCCA's objective to the model's losses.
 
-    The loss is minus the sum of canonical correlations of the batch's same-time pairs. The projections are no
-    trainable weights: `fit` sets them; before that they are zero.
+    The loss is the negative sum of canonical correlations of the batch's synchronized pairs. The projections are not
+    trainable: they are zero until `fit` sets them.
 
     Args:
-      regularisation: added to the diagonals of the covariances.
+      regularisation: added to the diagonals of the covariance matrices.
 
-    Inputs: visual and audio `(batch, segments, units)` each, of as many units. Outputs: of the same shapes.
+    Inputs: visual and audio, `(batch, segments, units)` each, with the same number of units. Outputs: of the same
+    shapes.
+
+    Raises:
+      ValueError: `regularisation` is not above 0, or the numbers of units differ.
     """
 
     def __init__(self, regularisation: float = 1e-4, **kwargs):
@@ -142,7 +151,7 @@ class CanonicalProjection(keras.layers.Layer):
             self.projections.append(self.add_weight(shape=(units, units), name=f"{name}_projection", **zeros))
 
     def call(self, visual, audio):
-        # Same-time pairs; in a search the query has fewer seconds than what is searched.
+        # The synchronized pairs; in a search the query is shorter than the sequence that is searched.
         shared = ops.minimum(ops.shape(visual)[1], ops.shape(audio)[1])
         flat = (ops.reshape(x[:, :shared], (-1, x.shape[-1])) for x in (visual, audio))
         self.add_loss(-correlation(*flat, self.regularisation))
@@ -150,7 +159,7 @@ class CanonicalProjection(keras.layers.Layer):
         return tuple(ops.matmul(x - mean, projection) for x, mean, projection in sides)
 
     def fit(self, visual: np.ndarray, audio: np.ndarray) -> CanonicalProjections:
-        """Sets the projections by linear CCA of embeddings `(pairs, units)`, and returns what was found."""
+        """Sets the projections to those of linear CCA of embeddings `(pairs, units)`, and returns its result."""
         found = canonical_projections(visual, audio, visual.shape[1], self.regularisation)
         for weights, values in ((self.means, found.means), (self.projections, found.projections)):
             for weight, value in zip(weights, values, strict=True):
@@ -165,7 +174,10 @@ class CanonicalProjection(keras.layers.Layer):
 
 
 def build_dcca(config: MatchModelConfig | None = None) -> keras.Model:
-    """DCCA: AVDLN's branches, the projection into the shared space, distances there.
+    """DCCA, freshly initialised: AVDLN's branches, the projection into the shared space, and the distances there.
+
+    Args:
+      config: sizes; None means those of `match_model_config("dcca")`.
 
     Returns:
       Functional model with the inputs and output of `ave.match.networks.build_avdln`.
@@ -179,13 +191,13 @@ def build_dcca(config: MatchModelConfig | None = None) -> keras.Model:
 
 
 def compile_dcca(model: keras.Model, config: MatchTrainConfig | None = None) -> keras.Model:
-    """Compiles DCCA, whose loss is its own layer's, and returns it. To be fit on matching pairs only."""
+    """Compiles DCCA, whose loss comes from its projection layer, and returns it; train it on matching pairs only."""
     model.compile(adam(config or match_train_config("dcca")), metrics=[ExactMatch()], jit_compile=False)
     return model
 
 
 class FitProjection(keras.callbacks.Callback):
-    """Sets DCCA's projections from the training pairs before each validation, so that they belong to its weights.
+    """Fits DCCA's projections to the training pairs before each validation, so that they match its current weights.
 
     Args:
       pairs: matching pairs, each a video of one segment.
@@ -200,7 +212,7 @@ class FitProjection(keras.callbacks.Callback):
 
 
 def fit_projection(model: keras.Model, pairs: Split) -> CanonicalProjections:
-    """Sets a DCCA model's projections by linear CCA of its embeddings of these matching pairs."""
+    """Sets the projections of a DCCA model by linear CCA of its embeddings of matching pairs, and returns them."""
     layer = model.get_layer(PROJECTION_LAYER)
     embed = keras.Model(model.input, [model.get_layer(f"{name}_2").output for name in ("visual", "audio")])
     found = [[], []]

@@ -1,4 +1,4 @@
-"""Audio-visual distance learning network, AVDLN (Section 5), and its contrastive loss."""
+"""The audio-visual distance learning network, AVDLN (Section 5), and its contrastive loss."""
 
 import keras
 from keras import ops
@@ -17,13 +17,17 @@ AUTHOR_LAYERS = {"dense_1": "visual_1", "dense_2": "visual_2", "dense_3": "audio
 
 @keras.saving.register_keras_serializable(package="ave")
 class PairDistances(keras.layers.Layer):
-    """Euclidean distance of every visual to every audio embedding of a video (Eq. 9).
+    """Euclidean distances between all visual and all audio embeddings of a video.
 
-    D = sqrt(max(sum (v - a)^2, floor)). Below the floor the gradient is zero, where that of the bare root would be
-    infinite; the floor is Keras's epsilon, as in the authors' code.
+    - Eq. 9: D(V, A) = ||R_v - R_a||, computed as sqrt(max(sum (R_v - R_a)^2, floor)).
+
+    Where the floor is taken the gradient is zero; without it that of the square root would be infinite.
+
+    Args:
+      floor: smallest square of a distance; Keras's epsilon in the authors' code.
 
     Inputs: visual `(batch, visual segments, units)`, audio `(batch, audio segments, units)`.
-    Output: `(batch, visual segments, audio segments)`; the diagonal holds the same-time pairs.
+    Output: `(batch, visual segments, audio segments)`, whose diagonal holds the synchronized pairs.
     """
 
     def __init__(self, floor: float = 1e-7, **kwargs):
@@ -31,6 +35,7 @@ class PairDistances(keras.layers.Layer):
         self.floor = floor
 
     def call(self, visual, audio):
+        # Eq. 9
         difference = ops.expand_dims(visual, 2) - ops.expand_dims(audio, 1)
         return ops.sqrt(ops.maximum(ops.sum(ops.square(difference), axis=-1), self.floor))
 
@@ -43,10 +48,15 @@ class PairDistances(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="ave")
 class ContrastiveLoss(keras.losses.Loss):
-    """Contrastive loss of same-time pairs (Eq. 10; Hadsell et al.): y D^2 + (1 - y) max(margin - D, 0)^2.
+    """Contrastive loss (Hadsell et al. 2006) of the pairs on the diagonal of a distance matrix.
 
-    Labels y `(batch, segments)`, 1 where sound and picture belong together. Distances either of the same pairs,
-    `(batch, segments)`, or of all, `(batch, segments, segments)`, whose diagonal is taken.
+    - Eq. 10: L = y D^2 + (1 - y) max(0, margin - D)^2.
+
+    Args:
+      margin: distance up to which pairs that do not match are pushed apart.
+
+    Labels y: `(batch, segments)`, 1 where audio and visual segment belong together, else 0. Predictions: distances
+    `(batch, segments, segments)`.
     """
 
     def __init__(self, margin: float = 2.0, name="contrastive_loss", **kwargs):
@@ -54,33 +64,40 @@ class ContrastiveLoss(keras.losses.Loss):
         self.margin = margin
 
     def call(self, y_true, y_pred):
-        distance = ops.diagonal(y_pred, axis1=-2, axis2=-1) if len(y_pred.shape) > len(y_true.shape) else y_pred
+        distance = ops.diagonal(y_pred, axis1=-2, axis2=-1)
         y_true = ops.cast(y_true, distance.dtype)
-        near = ops.square(distance)
-        far = ops.square(ops.maximum(self.margin - distance, 0))
-        return y_true * near + (1 - y_true) * far
+        # Eq. 10
+        matching = ops.square(distance)
+        other = ops.square(ops.maximum(self.margin - distance, 0))
+        return y_true * matching + (1 - y_true) * other
 
     def get_config(self):
         return {**super().get_config(), "margin": self.margin}
 
 
 def build_avdln(config: MatchModelConfig | None = None) -> keras.Model:
-    """AVDLN, freshly initialised (Keras's defaults, as in the authors' code).
+    """AVDLN, freshly initialised (with Keras's defaults, as in the authors' code).
 
-    Each branch: Dense -> LeakyReLU -> Dense, no final activation; the second by second distances follow.
+    Args:
+      config: sizes; None means those of the authors' code.
 
     Returns:
-      Functional model of videos of any length. Inputs `{"audio": (batch, segments, 128), "visual": (batch, segments,
-      512)}`, the visual features averaged over their regions; output `(batch, segments, segments)` distances,
-      pictures by sound. A single pair is a video of one segment.
+      Functional model for videos of any length. Inputs `{"audio": (batch, segments, 128), "visual": (batch, segments,
+      512)}`, the visual features averaged over their regions; output: distances `(batch, visual segments, audio
+      segments)`. A single pair is a video of one segment.
     """
+    # Section 5: two fully connected layers for each modality, R_v and R_a; then the distances of Eq. 9
     inputs, visual, audio = branches(config or MatchModelConfig())
-    # float32 also under mixed precision: small distances decide.
-    return keras.Model(inputs, PairDistances(name="distances", dtype="float32")(visual, audio), name="avdln")
+    # float32 also under mixed precision: small distances matter.
+    distances = PairDistances(name="distances", dtype="float32")(visual, audio)
+    return keras.Model(inputs, distances, name="avdln")
 
 
 def branches(config: MatchModelConfig):
-    """The inputs by name, and the visual and the audio embedding `(batch, segments, embedding_units)`."""
+    """The inputs by name, and the visual and the audio embeddings `(batch, segments, embedding_units)`.
+
+    Each branch is Dense -> LeakyReLU -> Dense.
+    """
     inputs = {
         "audio": keras.Input((None, AUDIO_CHANNELS), name="audio"),
         "visual": keras.Input((None, VISUAL_CHANNELS), name="visual"),
@@ -93,14 +110,8 @@ def branches(config: MatchModelConfig):
     return inputs, *embedded
 
 
-def same_time(model: keras.Model) -> keras.Model:
-    """The same network, sharing its weights, with the distances of same-time pairs `(batch, segments)` only."""
-    distances = ops.diagonal(model.output, axis1=-2, axis2=-1)
-    return keras.Model(model.input, distances, name=f"{model.name}_same_time")
-
-
 def compile_avdln(model: keras.Model, config: MatchTrainConfig | None = None) -> keras.Model:
-    """Compiles AVDLN with the authors' loss and optimizer, and the exact matches as its metric; returns it."""
+    """Compiles AVDLN with the authors' loss and optimizer and the metric `ExactMatch`, and returns it."""
     config = config or MatchTrainConfig()
     loss = ContrastiveLoss(config.margin)
     model.compile(adam(config), loss, metrics=[ExactMatch()], jit_compile=False)
@@ -108,12 +119,12 @@ def compile_avdln(model: keras.Model, config: MatchTrainConfig | None = None) ->
 
 
 def adam(config: MatchTrainConfig) -> keras.optimizers.Adam:
-    """Keras's own Adam: this part of the authors' code is Keras code."""
+    """Keras's own Adam, since the authors wrote this part of their code in Keras."""
     return keras.optimizers.Adam(config.learning_rate, epsilon=config.epsilon)
 
 
 def load_cross_modality_weights(path) -> keras.Model:
-    """The authors' `cmm_model_weights.h5` (Keras 2) as AVDLN; its sizes are read off the file.
+    """AVDLN with the weights of the authors' `cmm_model_weights.h5` (Keras 2); its sizes are read off the file.
 
     Raises:
       InputError: no such file, not Keras weights, or weights of another network.
@@ -146,12 +157,12 @@ def _require_author_layers(path, arrays) -> None:
     for what, found in (("lacks", needed - arrays.keys()), ("also has", arrays.keys() - needed)):
         if found:
             raise InputError(
-                f"{path}: is not AVDLN, it {what} {', '.join(sorted(found)[:3])}; "
+                f"{path}: these are not the weights of AVDLN, the file {what} {', '.join(sorted(found)[:3])}; "
                 "give the authors' cmm_model_weights.h5."
             )
-    odd = [name for name in sorted(needed) if arrays[name].ndim != (2 if name.endswith("kernel") else 1)]
-    if odd:
+    wrong = [name for name in sorted(needed) if arrays[name].ndim != (2 if name.endswith("kernel") else 1)]
+    if wrong:
         raise InputError(
-            f"{path}: its {odd[0]} has {arrays[odd[0]].ndim} axes, so it is not AVDLN; "
+            f"{path}: these are not the weights of AVDLN, {wrong[0]} has {arrays[wrong[0]].ndim} axes; "
             "give the authors' cmm_model_weights.h5."
         )

@@ -6,12 +6,11 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="avpipeline")
 class MultiLabelSoftMargin(keras.losses.Loss):
-    """torch's MultiLabelSoftMarginLoss, which the authors of AVE and JCA apply to softmax probabilities.
+    """torch's MultiLabelSoftMarginLoss, which some published code applies to softmax probabilities.
 
     For labels y and scores p, both `(..., classes)`: the mean over classes of
-    -[y log sigmoid(p) + (1 - y) log(1 - sigmoid(p))], then over everything else. On probabilities its floor is
-    well above zero (0.68 for 29 classes), since sigmoid(1) is only 0.73; it is what produced the published
-    numbers.
+    -[y log sigmoid(p) + (1 - y) log(1 - sigmoid(p))], then over all other axes. It was made for scores: of
+    probabilities its minimum is far above zero (0.68 for 29 classes), since sigmoid(1) is only 0.73.
     """
 
     def __init__(self, name="multi_label_soft_margin", **kwargs):

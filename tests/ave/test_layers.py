@@ -1,9 +1,13 @@
 """The attention against the paper's equations written out in NumPy."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from ave.layers import AudioGuidedAttention, ChannelNormalizedReLU, VisualGuidedAttention, linear
+import ave
+from ave.layers import AudioGuidedAttention, ChannelNormalizedReLU, VisualGuidedAttention
 from tests.helpers.layer_checks import check_layer
 from tests.reference.ave import attention_weights
 
@@ -39,7 +43,7 @@ def test_the_two_readings_of_equation_4_differ(inputs):
 
 
 def test_region_order_is_row_major(inputs):
-    """Swapping two regions of the picture swaps the attended weights where audio is added to components."""
+    """Swapping two regions of the map swaps their attention weights where audio is added to components."""
     audio, visual = inputs
     layer = AudioGuidedAttention(8, "components")
     maps = np.asarray(layer(audio, visual)[1])
@@ -52,17 +56,8 @@ def test_unknown_reading_is_refused():
         AudioGuidedAttention(8, "everything")
 
 
-def test_linear_starts_as_torch_does():
-    layer = linear(1000, 25)
-    layer.build((None, 25))
-    for values in layer.get_weights():
-        assert np.abs(values).max() <= 0.2
-        assert np.abs(values).max() > 0.19
-        np.testing.assert_allclose(values.std(), 0.2 / 3**0.5, rtol=0.05)
-
-
 def test_visual_guided_attention_changes_the_roles(inputs):
-    """An audio map is weighed as a picture's map is, and the visual vector guides."""
+    """The regions of an audio map are weighed as those of a visual map, guided by a visual vector."""
     guide, regions = inputs
     layer = VisualGuidedAttention(8, name="attention")
     attended, maps = check_layer(layer, guide, regions)
@@ -77,3 +72,10 @@ def test_channel_normalized_relu():
     x = np.array([[[4.0, -1.0, 2.0], [-1.0, -2.0, -3.0]]], "float32")
     (ours,) = check_layer(ChannelNormalizedReLU(), x)
     np.testing.assert_allclose(ours, [[[1, 0, 0.5], [0, 0, 0]]], atol=1e-5)
+
+
+@pytest.mark.parametrize("number", range(1, 11))
+def test_every_equation_stands_at_its_code(number):
+    source = "".join(path.read_text(encoding="utf-8") for path in Path(ave.__file__).parent.rglob("*.py"))
+    # In a comment; the index and the formulas are in docstrings.
+    assert re.search(rf"# .*Eq\. {number}\b", source)

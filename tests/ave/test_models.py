@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 import ave
-from tests.helpers.layer_checks import check_round_trip
+from ave.models import assembled, av_att, is_av_att
+from tests.helpers.layer_checks import check_round_trip, check_same_network
 from tests.reference import ave as numpy_reference
 
 SMALL = {
@@ -77,6 +78,24 @@ def test_model_equals_numpy(name, preset, batch):
         np.testing.assert_allclose(ours[video], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("preset", ave.PRESETS)
+def test_av_att_is_written_out_as_the_general_builder_assembles_it(preset, batch):
+    config = ave.model_config("av_att", preset, **SMALL)
+    check_same_network(lambda: av_att(config, "av_att"), lambda: assembled(config, "av_att"), batch)
+
+
+@pytest.mark.parametrize("preset", ave.PRESETS)
+def test_only_av_att_is_the_written_out_network(preset):
+    assert [name for name in ave.MODELS if is_av_att(ave.model_config(name, preset, **SMALL))] == ["av_att"]
+
+
+@pytest.mark.parametrize("change", [{"visual": "mean"}, {"fusion": "gated"}, {"fused_at": "early"}, {"weak": True}])
+def test_an_override_of_the_structure_is_not_ignored(change):
+    model = ave.build_model("av_att", **SMALL, **change)
+    expected = assembled(ave.model_config("av_att", **SMALL, **change), "av_att")
+    assert [layer.name for layer in model.layers] == [layer.name for layer in expected.layers]
+
+
 @pytest.mark.parametrize("name", ave.MODELS)
 def test_model_takes_only_what_it_needs_and_round_trips(name, all_inputs, tmp_path):
     model = ave.build_model(name, **SMALL)
@@ -87,7 +106,7 @@ def test_model_takes_only_what_it_needs_and_round_trips(name, all_inputs, tmp_pa
 
 @pytest.mark.parametrize(("preset", "name"), [("code", name) for name in ave.MODELS] + [("paper", "av_att")])
 def test_every_weight_of_every_model_learns(name, preset, all_inputs):
-    """One gradient step's loss reaches every weight: no branch, member or projection is left hanging."""
+    """One gradient step's loss reaches every weight: no branch, member or projection is unconnected."""
     # Wide enough that not all ReLUs before a weight are dead.
     keras.utils.set_random_seed(0)
     sizes = {**SMALL, "hidden_units": 32, "attention_units": 32}

@@ -1,6 +1,7 @@
 """The generic check that every layer passes."""
 
 import json
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -58,6 +59,22 @@ def check_round_trip(model: keras.Model, inputs: dict, folder) -> None:
     loaded = keras.models.load_model(path, compile=False)
     for first, second in zip(as_list(model(inputs)), as_list(loaded(inputs)), strict=True):
         np.testing.assert_allclose(first, second, rtol=0, atol=1e-6)
+
+
+def check_same_network(first: Callable, second: Callable, inputs: dict) -> None:
+    """Both functions build the same model: structure, names, initial values from one seed, outputs to the bit."""
+    models = []
+    for build in (first, second):
+        # Keras numbers operations without a name; the count starts anew.
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(0)
+        models.append(build())
+    ours, theirs = models
+    assert type(ours) is type(theirs) and ours.get_config() == theirs.get_config()
+    for ours_weight, theirs_weight in zip(ours.weights, theirs.weights, strict=True):
+        assert ours_weight.path == theirs_weight.path
+        np.testing.assert_array_equal(ours_weight, theirs_weight, err_msg=ours_weight.path)
+    np.testing.assert_array_equal(ours(inputs), theirs(inputs))
 
 
 def as_list(outputs) -> list:

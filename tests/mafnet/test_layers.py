@@ -1,9 +1,13 @@
 """MAFnet's layers against the paper's equations written out in NumPy."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import mafnet
 from mafnet.fusion import CompactBilinear
 from mafnet.layers import (
     AttentionCluster,
@@ -27,7 +31,7 @@ ATTENTIONS = {
 
 
 def values(layer):
-    """Weights by path, with numbers in the population statistics and biases that count."""
+    """Weights by path, after giving population statistics and biases random values that matter."""
     rng = np.random.default_rng(2)
     for weight in layer.weights:
         if weight.path.endswith(("bias", "beta", "mean")):
@@ -73,7 +77,7 @@ def test_attention_follows_the_equations(cells, over, score):
 
 
 def test_attention_of_equal_scores_is_even_by_hand():
-    """With no scorer weights every cell of a video counts alike: 1/4 of 2 x 2 cells."""
+    """With scorer weights of zero, all 2 x 2 clips and modalities of a video have the weight 1/4."""
     layer = ModalityTemporalAttention("relu")
     x = np.arange(8, dtype="float32").reshape(1, 2, 2, 2)
     layer(x)
@@ -207,3 +211,10 @@ def test_unknown_choices_are_refused():
         TemporalAttention("linear")
     with pytest.raises(ValueError, match="scale must be one of"):
         FiLM("one")
+
+
+@pytest.mark.parametrize("number", range(1, 13))
+def test_every_equation_stands_at_its_code(number):
+    source = "".join(path.read_text(encoding="utf-8") for path in Path(mafnet.__file__).parent.rglob("*.py"))
+    # In a comment; the index and the formulas are in docstrings.
+    assert re.search(rf"# .*Eq\. {number}\b", source)

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import ave
+import mafnet
 from avpipeline.results import papers
-from tests.helpers import ave, mafnet
-from tests.helpers.layer_checks import check_round_trip
+from mafnet.models import assembled, is_mafnet
+from mafnet.models import mafnet as written_out
+from tests.helpers.layer_checks import check_round_trip, check_same_network
 from tests.helpers.mafnet_small import SIZES, small_batch, small_model, small_sizes
 from tests.reference import mafnet as numpy_mafnet
 from tests.reference.ave import softmax
@@ -20,7 +23,7 @@ FILMED = {"mafnet": {"audio"}, "film_both": {"audio", "visual"}, "film_visual": 
 
 
 def trained_once(model):
-    """The model with statistics and biases that are no longer those of the beginning."""
+    """The model with population statistics and biases other than the initial ones."""
     rng = np.random.default_rng(3)
     for weight in model.weights:
         if weight.path.endswith(("bias", "beta", "mean")):
@@ -47,9 +50,30 @@ def test_model_equals_numpy(name, preset):
             np.testing.assert_allclose(shown["attention"][video], attention, atol=1e-5)
 
 
+@pytest.mark.parametrize("preset", mafnet.PRESETS)
+def test_mafnet_is_written_out_as_the_general_builder_assembles_it(preset):
+    config = mafnet.model_config("mafnet", preset, **small_sizes("mafnet", preset))
+    inputs, _ = small_batch(small_model("mafnet", preset))
+    check_same_network(lambda: written_out(config, "mafnet"), lambda: assembled(config, "mafnet"), inputs)
+
+
+@pytest.mark.parametrize("preset", mafnet.PRESETS)
+def test_only_mafnet_is_the_written_out_network(preset):
+    assert [name for name in mafnet.MODELS if is_mafnet(mafnet.model_config(name, preset))] == ["mafnet"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"fusion": "addition"}, {"attention": "temporal"}, {"audio_block": "none"}, {"audio_shape": (5,)}]
+)
+def test_an_override_of_the_structure_is_not_ignored(change):
+    model = small_model("mafnet", **change)
+    expected = assembled(mafnet.model_config("mafnet", **{**small_sizes(), **change}), "mafnet")
+    assert [layer.name for layer in model.layers] == [layer.name for layer in expected.layers]
+
+
 @pytest.mark.parametrize(("preset", "name"), [*(("code", name) for name in mafnet.MODELS), ("paper", "film_both")])
 def test_every_weight_of_every_model_learns(name, preset):
-    """One gradient step's loss reaches every weight: no path or projection is left hanging."""
+    """One gradient step's loss reaches every weight: no path or projection is unconnected."""
     keras.utils.set_random_seed(0)
     # Wide enough that not all ReLUs before a weight are dead.
     sizes = {"units": 32, "dmrn_attention_units": 32}
@@ -78,10 +102,10 @@ def test_model_reads_its_modalities_and_round_trips(name, tmp_path):
 
 def test_every_row_of_the_paper_is_a_model():
     """The 25 rows of the paper's feature-based systems; those trained end to end on video are quoted only."""
-    rows = [figure for figure in papers.rows("mafnet") if "external" not in figure.table]
+    rows = [row for row in papers.rows("mafnet") if "external" not in row.table]
     assert len(rows) == 25
     texts = " ".join(mafnet.MODELS.values())
-    assert all(figure.table in texts for figure in rows)
+    assert all(row.table in texts for row in rows)
     configurations = {dataclasses.astuple(mafnet.model_config(name)) for name in mafnet.MODELS}
     assert len(configurations) == len(mafnet.MODELS) == 16
 

@@ -1,4 +1,4 @@
-"""Update dropping: three Adams, their draws, what they leave out, and that a training goes on exactly."""
+"""Update dropping: three Adams, their draws, what they leave out, and that resumed training is identical."""
 
 import keras
 import numpy as np
@@ -37,7 +37,7 @@ def weights(model, *layers):
 
 
 def with_gradient(model):
-    """The weights without biases before a normalization or softmax: their gradient is round-off, enlarged by Adam."""
+    """The weights except biases before a normalization or softmax: their gradient is round-off, which Adam enlarges."""
     without = ("_dense/bias", "score/bias")
     return [np.array(weight) for weight in model.trainable_weights if not weight.path.endswith(without)]
 
@@ -95,13 +95,13 @@ def test_sequence_is_repeated():
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"prob_image": 0.2}, "at most 1 together"),
-        ({"prob_all": -0.1}, "at most 1 together"),
+        ({"prob_image": 0.2}, "sum to at most 1"),
+        ({"prob_all": -0.1}, "sum to at most 1"),
         ({"seed": -1}, "0 or more"),
         ({"update_sequence": ("sounds",)}, "updates are image, all, sound, not sounds"),
         ({"update_sequence": ()}, "not none at all"),
         ({"left_out": {"everything": (0,)}}, "not everything"),
-        ({"amsgrad": True}, "amsgrad is not offered"),
+        ({"amsgrad": True}, "amsgrad is not supported"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong, sentence):
@@ -113,7 +113,7 @@ def test_settings_that_make_no_sense_are_refused(wrong, sentence):
 
 
 def test_steps_equal_three_keras_adams():
-    """Each update's own Keras Adam, made for that update's variables, written out as a plain loop."""
+    """A Keras Adam for each update, built with that update's variables, in a plain loop."""
     ours = compiled(update_sequence=SEQUENCE, learning_rate=0.01)
     train(ours, len(SEQUENCE))
 

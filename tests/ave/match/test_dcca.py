@@ -152,7 +152,7 @@ SMALL = MatchModelConfig(hidden_units=8, embedding_units=3)
 
 
 def pairs_in_common(count=256, seed=11):
-    """Sounds and pictures of seconds that have four numbers in common, among 128 and 512 others."""
+    """Audio and visual segments that have four latent numbers in common, in 128 and 512 channels of noise."""
     rng = np.random.default_rng(seed)
     common = rng.standard_normal((count, 1, 4))
     mixing = np.random.default_rng(12)

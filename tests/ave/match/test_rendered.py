@@ -1,7 +1,7 @@
-"""AVDLN trained on the rendered data finds sounds and pictures three times as often as chance would.
+"""AVDLN trained on the synthetic data localizes events at three times the rate of chance in both directions.
 
-The recipe is that for AVE, unchanged. Half of the clips that are tested come from a generator seed that no model
-was trained or selected on; each test split has ten short events.
+The recipe is that for AVE, unchanged. Half of the test clips come from a generator seed that no model was trained or
+selected on; each test split has ten short events.
 """
 
 import dataclasses
@@ -60,9 +60,9 @@ def test_both_directions_beat_chance_three_times(splits, tmp_path):
 
 @pytest.mark.parametrize(("searched", "direction"), [("visual", "a2v"), ("audio", "v2a")])
 def test_shuffled_features_teach_nothing_about_their_modality(splits, tmp_path, searched, direction):
-    """With the searched modality of training dealt anew among its seconds, the search falls to chance.
+    """Training on randomly permuted segments of the searched modality leaves its search at chance.
 
-    The other modality's search need not: a query is a whole event, so knowing what events look like finds it.
+    The search of the other modality need not be: a query is a whole event, so knowing what events look like finds it.
     """
     train = splits["train"]
     features = train.inputs[searched].array

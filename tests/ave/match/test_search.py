@@ -32,7 +32,7 @@ def random_events(rng, videos, segments=10):
 
 
 def one_by_one(model, audio, visual, event, direction):
-    """(found start, right): the model on single pairs of one second, summed window by window, the first smallest."""
+    """(found start, correct): the model on single pairs of one second, summed window by window, the first smallest."""
     inside = np.flatnonzero(event)
     query, searched = (audio, visual) if direction == "a2v" else (visual, audio)
     costs = []
@@ -40,8 +40,8 @@ def one_by_one(model, audio, visual, event, direction):
         total = 0.0
         for step, second in enumerate(inside):
             pair = query[second], searched[start + step]
-            sound, picture = pair if direction == "a2v" else pair[::-1]
-            total += float(model({"audio": sound[None, None], "visual": picture[None, None]})[0, 0, 0])
+            heard, seen = pair if direction == "a2v" else pair[::-1]
+            total += float(model({"audio": heard[None, None], "visual": seen[None, None]})[0, 0, 0])
         costs.append(total)
     found = min(range(len(costs)), key=costs.__getitem__)
     return found, found == inside[0]
@@ -58,20 +58,20 @@ def test_equals_a_plain_loop_over_segments(direction):
     distances = model({"audio": audio, "visual": visual})
     starts, lengths = event_spans(events)
     found = np.asarray(window_costs(distances, starts, lengths, direction)).argmin(1)
-    rated, right = (np.asarray(flags) for flags in matches(distances, events, direction))
+    evaluated, correct = (np.asarray(flags) for flags in matches(distances, events, direction))
     expected = [one_by_one(model, *row, direction) for row in zip(audio, visual, events, strict=True)]
     assert found.tolist() == [start for start, _ in expected]
-    assert right.tolist() == [bool(hit) for _, hit in expected]
-    assert rated.all()
+    assert correct.tolist() == [bool(hit) for _, hit in expected]
+    assert evaluated.all()
     assert exact_match(events, np.asarray(distances), direction) == np.mean([hit for _, hit in expected])
 
 
 def test_costs_by_hand():
-    # Rows are seconds of pictures, columns of sound.
+    # Rows are visual segments, columns audio segments.
     distances = np.array([[[1.0, 2, 3], [4, 5, 6], [7, 8, 10]]])
-    # Sound 1 and 2 asked: pictures from 0 cost 2 + 6, from 1 cost 5 + 10; no window from 2.
+    # Audio query 1 to 2: the visual window from 0 costs 2 + 6, from 1 costs 5 + 10; there is none from 2.
     assert np.asarray(window_costs(distances, [1], [2], "a2v")).tolist() == [[8, 15, np.inf]]
-    # Pictures 1 and 2 asked: sound from 0 costs 4 + 8, from 1 costs 5 + 10.
+    # Visual query 1 to 2: the audio window from 0 costs 4 + 8, from 1 costs 5 + 10.
     assert np.asarray(window_costs(distances, [1], [2], "v2a")).tolist() == [[12, 15, np.inf]]
 
 
@@ -83,18 +83,18 @@ def test_directions_are_each_others_transpose():
     np.testing.assert_array_equal(window_costs(distances, starts, lengths, "a2v"), swapped)
 
 
-def test_only_events_shorter_than_the_video_are_rated_and_the_first_of_equals_wins():
+def test_only_events_shorter_than_the_video_are_evaluated_and_the_first_of_equals_wins():
     events = events_of((0, 10), (0, 3), (7, 10), (4, 4))
     equal = np.ones((4, 10, 10))
     for direction in search.DIRECTIONS:
-        rated, right = (np.asarray(flags).tolist() for flags in matches(equal, events, direction))
-        assert rated == [False, True, True, False]
-        assert right == [False, True, False, False]
+        evaluated, correct = (np.asarray(flags).tolist() for flags in matches(equal, events, direction))
+        assert evaluated == [False, True, True, False]
+        assert correct == [False, True, False, False]
         assert exact_match(events, equal, direction) == 0.5
 
 
 def test_perfect_distances_find_everything():
-    # The n-th second of sound belongs to the n-th of the pictures.
+    # The n-th audio segment belongs to the n-th visual one.
     rng = np.random.default_rng(5)
     events = random_events(rng, 20)
     distances = np.repeat(1 - np.eye(10)[None], 20, 0)
@@ -140,7 +140,7 @@ def test_metric_over_batches_equals_the_whole():
     assert np.isnan(float(metric.result()))
 
 
-def test_without_a_rated_video_there_is_no_figure():
+def test_without_an_evaluated_video_there_is_no_result():
     assert np.isnan(exact_match(events_of((0, 10)), np.ones((1, 10, 10)), "a2v"))
 
 

@@ -39,7 +39,7 @@ def command(module, *words):
 
 
 def videos(name, count=12):
-    """Videos in whose event, and nowhere else, a sound and a picture of one direction come together."""
+    """Videos in whose event, and nowhere else, audio and visual features point in the same direction."""
     rng = np.random.default_rng([3, *name.encode()])
     fixed = np.random.default_rng(4)
     directions = {"audio": fixed.standard_normal(128), "visual": fixed.standard_normal(512)}
@@ -355,9 +355,9 @@ def test_prediction_finds_the_nearest_window(weights, clip, tmp_path, capsys, qu
 
 
 def test_query_from_another_file(weights, clip, tmp_path, capsys):
-    sound = tmp_path / "query.mp4"
-    media.write_clip(sound, np.zeros((24, 32, 32, 3), np.uint8), media.read_waveform(clip, seconds=3), frame_rate=8)
-    words = ("--weights", weights, "--start", 0, "--end", 3, "--query-file", sound, "--out", tmp_path / "out")
+    query = tmp_path / "query.mp4"
+    media.write_clip(query, np.zeros((24, 32, 32, 3), np.uint8), media.read_waveform(clip, seconds=3), frame_rate=8)
+    words = ("--weights", weights, "--start", 0, "--end", 3, "--query-file", query, "--out", tmp_path / "out")
     assert command(match_predict, clip, *words) == 0
     assert "query: sound of query.mp4, 0-3 s" in capsys.readouterr().out
 
