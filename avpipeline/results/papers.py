@@ -57,7 +57,7 @@ class Measured:
 
     Attributes:
       values: one a seed, in the unit of the paper's metric.
-      data: what they were measured on, e.g. `"rendered test bed"`, `"AVE, test split"`.
+      data: what they were measured on, e.g. `"synthetic clips, 32 in the test split"`, `"AVE, test split"`.
     """
 
     values: tuple[float, ...]

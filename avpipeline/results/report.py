@@ -9,9 +9,11 @@ Compared = Iterable[tuple[papers.Published, papers.Measured]]
 
 
 def compared(paper: Paper, trained: Trained) -> Compared:
-    """The paper's result of the first row that the model reproduces, with ours."""
-    table, row = paper.rows_of(trained.settings.model)[0]
-    return [(papers.lookup(paper.name, table, row), papers.Measured(trained.scores, trained.data))]
+    """The paper's result of the first row that the model reproduces, with ours; nothing for a model of one's own."""
+    return [
+        (papers.lookup(paper.name, *place), papers.Measured(trained.scores, trained.data))
+        for place in paper.rows_of(trained.settings.model)[:1]
+    ]
 
 
 def train(paper: Paper, settings, compare: Callable[[Paper, Trained], Compared] = compared) -> Trained:
@@ -26,7 +28,11 @@ def train(paper: Paper, settings, compare: Callable[[Paper, Trained], Compared] 
     tables = ", ".join(dict.fromkeys(published.table for published, _ in lines))
     of_table = f", {tables} of the paper" if tables else ""
     print(f"\n{settings.model}, preset {settings.preset}{of_table}; ours selected on validation:\n")
-    print(papers.comparison(lines))
+    if lines:
+        print(papers.comparison(lines))
+    else:
+        metric = trained.experiment.scoring.metric.replace("_", " ")
+        print(f"{metric} {papers.mean_text(trained.scores, '0.0')} % on {trained.data}\n")
     paper.draw_example(trained)
     print(f"Result, weights, logs and pictures are in {settings.folder}")
     return trained
