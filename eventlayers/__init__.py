@@ -12,8 +12,7 @@ from eventlayers.layers import (
     OnsetEventLayer,
     VisualEventLayer,
 )
-from eventlayers.localization import sound_localization
-from eventlayers.models import build_model, moment_features
+from eventlayers.models import build_model, time_step_features
 from eventlayers.recipe import compile_model
 from eventlayers.voting import label_sets, multi_label_f1, video_accuracy, vote
 
@@ -35,7 +34,7 @@ __all__ = [
     "complementary_counts",
     "label_sets",
     "model_config",
-    "moment_features",
+    "time_step_features",
     "most_activating",
     "multi_label_f1",
     "sound_localization",

@@ -19,10 +19,9 @@ from eventlayers import pictures
 from eventlayers.clips import clip_of
 from eventlayers.config import ModelConfig, saved_config
 from eventlayers.data import FRAME_FORMATS, backbones_of
-from eventlayers.layers import InstantEventLayer, correspondence
-from eventlayers.localization import sound_localization
-from eventlayers.models import ONSET_MASK, ONSETS, moment_features
-from eventlayers.time_steps import moments_of
+from eventlayers.layers import InstantEventLayer, correspondence, sound_localization
+from eventlayers.models import ONSET_MASK, ONSETS, time_step_features
+from eventlayers.time_steps import time_steps_of
 from eventlayers.voting import vote
 
 DEFAULT_WEIGHTS = Path("runs") / "eventlayers" / "event_layers-paper" / "seed-0" / "best.keras"
@@ -48,7 +47,7 @@ class Settings:
 
 
 # What the model and its backbones make of ten seconds of a file from a start on: the arrays of
-# `eventlayers.time_steps.moments_of` as far as the model has the streams, and "scores", O `(heads, classes)`.
+# `eventlayers.time_steps.time_steps_of` as far as the model has the streams, and "scores", O `(heads, classes)`.
 Look = Callable[[Path, float], dict[str, np.ndarray]]
 
 
@@ -82,11 +81,15 @@ class Predictor:
         if config.inputs == "clips":
             return cls(_look_at_clips(model, config), info, config, weights)
         backbones = backbones_of(info.features, from_backbones, weights_dir)
-        return cls(lambda path, start: _scored(model, moments_of(path, backbones, start=start)), info, config, weights)
+
+        def look(path: Path, start: float) -> dict[str, np.ndarray]:
+            return _scored(model, time_steps_of(path, backbones, start=start))
+
+        return cls(look, info, config, weights)
 
 
 def _look_at_clips(model: keras.Model, config: ModelConfig) -> Look:
-    seen = moment_features(model)
+    seen = time_step_features(model)
 
     def look(path: Path, start: float) -> dict[str, np.ndarray]:
         clip = clip_of(path, FRAME_FORMATS[config.backbones], start=start)
@@ -197,7 +200,7 @@ def _window(path: Path, predictor: Predictor, start: int, seconds: int) -> Windo
     everything = np.arange(count)
     chosen = {
         "continuous": everything,
-        "instant": np.sort(np.asarray(InstantEventLayer(predictor.config.top_k).moments(*both))[0]),
+        "instant": np.sort(np.asarray(InstantEventLayer(predictor.config.top_k).time_steps(*both))[0]),
         "onset": onsets if len(onsets) else everything,
     }
     return dataclasses.replace(
@@ -279,7 +282,7 @@ def _write_pictures(prediction: Prediction, predictor: Predictor, stem: Path) ->
 
         pictures.multi_labels(named("labels"), [example_of(window, about, predictor)], title=title)
         if "instant" in predictor.config.heads:
-            moments = pictures.Moments(
+            moments = pictures.PooledTimeSteps(
                 frames=film(about, window.start, window.seconds),
                 waveform=_sound(about, window),
                 correspondence=window.correspondence,
@@ -288,7 +291,7 @@ def _write_pictures(prediction: Prediction, predictor: Predictor, stem: Path) ->
                 start=window.start,
                 seconds=window.seconds,
             )
-            pictures.sampled_moments(named("moments"), moments, title=title)
+            pictures.sampled_time_steps(named("moments"), moments, title=title)
         if window.localization is not None and about.has_video:
             _write_localization(named("localization"), window, about, predictor, title)
     if about.has_video and prediction.windows[0].localization is not None:

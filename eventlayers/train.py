@@ -34,7 +34,7 @@ from eventlayers.models import BACKBONES, video_classifier
 from eventlayers.predict import Predictor, write_file
 from eventlayers.recipe import compile_model, precision
 from eventlayers.rows import accuracy, figures_of, measured, reading_of, rows_of
-from eventlayers.time_steps import MomentBackbones, moment_backbones
+from eventlayers.time_steps import TimeStepBackbones, time_step_backbones
 from eventlayers.voting import video_accuracy
 
 
@@ -149,13 +149,13 @@ def splits_of(settings: Settings) -> dict[str, Split]:
     return load_splits(settings.source, settings.network, functools.partial(frozen_backbones, settings))
 
 
-def frozen_backbones(settings: Settings) -> MomentBackbones | None:
+def frozen_backbones(settings: Settings) -> TimeStepBackbones | None:
     """What makes the features of a model on features; None for one on clips."""
     if settings.network.inputs == "clips":
         return None
     if settings.from_backbones:
         return trained_backbones(settings.from_backbones)
-    return moment_backbones(settings.network.backbones, settings.video_weights)
+    return time_step_backbones(settings.network.backbones, settings.video_weights)
 
 
 def needs_backbones(network: ModelConfig) -> bool:

@@ -11,7 +11,7 @@ from avpipeline import cli
 from avpipeline.results import papers
 from eventlayers import rows, table_runs, tables, train
 from eventlayers.data import DATASETS
-from tests.helpers.synthetic_moments import moments_splits
+from tests.helpers.synthetic_time_steps import time_step_splits
 from tests.reference import eventlayers as reference
 
 ROWS = 67
@@ -48,7 +48,7 @@ def synthetic():
     """Splits in memory in the place of the rendered clips; two labels a video where those have two events."""
 
     def load(settings):
-        return moments_splits(2 if settings.dataset == "rendered_pairs" else 1)
+        return time_step_splits(2 if settings.dataset == "rendered_pairs" else 1)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "splits_of", load)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import ave
+import jca
 from benchmarks.co_attention import straightforward, training_step
 from jca.compared import EventPooling
 from jca.recipe import PlateauSchedule, callbacks
-from tests.helpers import ave, jca
 from tests.helpers.layer_checks import check_round_trip
 from tests.reference import jca as numpy_jca
 
