@@ -11,9 +11,11 @@ from eventlayers.layers import (
     InstantEventLayer,
     OnsetEventLayer,
     VisualEventLayer,
+    sound_localization,
 )
 from eventlayers.models import build_model, time_step_features
 from eventlayers.recipe import compile_model
+from eventlayers.sound import EventLogMel, onsets
 from eventlayers.voting import label_sets, multi_label_f1, video_accuracy, vote
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "PRESETS",
     "AudioEventLayer",
     "ContinuousEventLayer",
+    "EventLogMel",
     "InstantEventLayer",
     "ModelConfig",
     "OnsetEventLayer",
@@ -34,10 +37,11 @@ __all__ = [
     "complementary_counts",
     "label_sets",
     "model_config",
-    "time_step_features",
     "most_activating",
     "multi_label_f1",
+    "onsets",
     "sound_localization",
+    "time_step_features",
     "train_config",
     "video_accuracy",
     "vote",

@@ -9,10 +9,11 @@ import pytest
 
 import attendfusion
 from attendfusion import sizes
-from attendfusion.config import PINNED_DOWN
+from attendfusion.config import PINNED_DOWN, TOKENS
+from attendfusion.models import attend_fusion, network_of_blocks
 from attendfusion.rows import ROWS, row_of
 from avpipeline.results import papers
-from tests.helpers.layer_checks import check_round_trip
+from tests.helpers.layer_checks import check_round_trip, check_same_network
 from tests.reference.attendfusion import Network, forward
 
 SMALL = {"width": 8, "num_classes": 5, "audio_channels": 4, "visual_channels": 6}
@@ -47,6 +48,14 @@ def test_forward_pass_is_that_of_numpy_and_survives_a_file(name, tmp_path):
         audio, visual = (features.get(name, np.zeros((VIDEOS, 2, 1)))[video] for name in ("audio", "visual"))
         np.testing.assert_allclose(ours[video], forward(Network(model), name, audio, visual), atol=1e-5)
     check_round_trip(model, features, tmp_path)
+
+
+@pytest.mark.parametrize("tokens", TOKENS)
+def test_attend_fusion_written_out_is_the_network_of_its_blocks(tokens):
+    config = attendfusion.model_config("attend_fusion", **SMALL, tokens=tokens)
+    features = inputs(small("attend_fusion", tokens), tokens=1 if tokens == "mean" else 2)
+    features |= {"num_frames": np.array([2, 1, 2])} if tokens == "frames" else {}
+    check_same_network(lambda: attend_fusion(config), lambda: network_of_blocks(config, "attend_fusion"), features)
 
 
 @pytest.mark.parametrize("name", attendfusion.MODELS)

@@ -8,8 +8,8 @@ import tensorflow as tf
 import eventlayers
 from avpipeline.features import mc3
 from eventlayers import audio_network
-from eventlayers.models import BACKBONES
-from tests.helpers.layer_checks import check_round_trip
+from eventlayers.models import BACKBONES, event_layers, network_of_heads
+from tests.helpers.layer_checks import check_round_trip, check_same_network
 from tests.helpers.synthetic_time_steps import CHANNELS, TIME_STEPS, arrays, time_step_split
 from tests.reference import eventlayers as reference
 
@@ -56,6 +56,11 @@ def test_event_layers_equal_numpy(batch):
             weights_of(model), batch["visual"][video], batch["audio"][video], onsets_of(batch, video), k=2
         )
         np.testing.assert_allclose(ours[video], expected, atol=1e-5)
+
+
+def test_event_layers_written_out_are_the_network_of_their_heads(batch):
+    config = eventlayers.model_config("event_layers", **SMALL)
+    check_same_network(lambda: event_layers(config), lambda: network_of_heads(config, "event_layers"), batch)
 
 
 def test_baselines_are_linear_heads_on_the_means(batch):
@@ -159,6 +164,11 @@ def test_model_on_clips_is_the_heads_on_its_moments(clips, tmp_path):
     on_features = heads({**clips, **{name: np.asarray(steps[name]) for name in ("visual", "audio")}})
     np.testing.assert_allclose(model(clips), on_features, rtol=1e-4, atol=1e-4)
     check_round_trip(model, clips, tmp_path)
+
+
+def test_event_layers_on_clips_are_the_network_of_their_heads_on_clips(clips):
+    config = eventlayers.model_config("event_layers", **SMALL_CLIPS)
+    check_same_network(lambda: event_layers(config), lambda: network_of_heads(config, "event_layers"), clips)
 
 
 def test_one_stream_on_clips_has_one_backbone(clips):

@@ -1,6 +1,7 @@
 """The generic check that every layer passes."""
 
 import json
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -64,3 +65,16 @@ def as_list(outputs) -> list:
     if isinstance(outputs, dict):
         return list(outputs.values())
     return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+
+def check_same_network(first: Callable[[], keras.Model], second: Callable[[], keras.Model], inputs) -> None:
+    """Checks that two builders, with one seed, give the same weights in the same order and the same outputs."""
+    models = []
+    for build in (first, second):
+        keras.utils.set_random_seed(0)
+        models.append(build())
+    one, other = models
+    assert [weight.path for weight in one.weights] == [weight.path for weight in other.weights]
+    for ours, theirs in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(one(inputs), other(inputs))
