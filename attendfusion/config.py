@@ -169,6 +169,32 @@ PINNED_DOWN = (
 RENDERED_MODEL = {"width": 256}
 RENDERED_TRAINING = {"batch_size": 16, "learning_rate": 1e-3}
 
+# (table, row) of the paper -> the model that reproduces it.
+ROWS = {
+    ("Table 1", "FC Audio"): "fc_audio",
+    ("Table 1", "FC Visual"): "fc_visual",
+    ("Table 1", "FC Early Fusion"): "fc_early",
+    ("Table 1", "FC Late Fusion"): "fc_late",
+    ("Table 1", "FC Residual Early Fusion"): "fcrn_early",
+    ("Table 1", "FC Residual Late Fusion"): "fcrn_late",
+    ("Table 1", "FC Residual Gated Early Fusion"): "fcrgn_early",
+    ("Table 1", "FC Residual Gated Late Fusion"): "fcrgn_late",
+    ("Table 1", "FC Attention"): "fc_attention",
+    ("Table 1", "Residual Attention Early Fusion"): "residual_attention_early",
+    ("Table 1", "Residual Attention Late Fusion"): "residual_attention_late",
+    ("Table 1", "Attend-Fusion"): "attend_fusion",
+    ("Table 1", "Audio-Visual Attention Network"): "av_attention",
+    ("Table 1", "Self and Cross Modal Attention Network"): "self_cross",
+    ("Table 1", "Self-Attended Cross-Modal FCRN Network"): "self_cross_fcrn",
+    ("Table 3", "Attend-Fusion audio only"): "attend_fusion_audio",
+    ("Table 3", "Attend-Fusion visual only"): "attend_fusion_visual",
+    ("Table 3", "Attend-Fusion no attention"): "attend_fusion_no_attention",
+}
+
+TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))
+# Rows that the paper itself gives one system, and why.
+SHARED: dict = {}
+
 
 def model_config(name: str, preset: str = "paper", **overrides) -> ModelConfig:
     """Configuration of one of `MODELS`.
@@ -182,7 +208,7 @@ def model_config(name: str, preset: str = "paper", **overrides) -> ModelConfig:
     return dataclasses.replace(ModelConfig(), **{**_SYSTEMS[name][1], **overrides})
 
 
-def train_config(preset: str = "paper", **overrides) -> TrainConfig:
+def train_config(preset: str = "paper", name: str = "attend_fusion", **overrides) -> TrainConfig:
     """Training recipe, the same for all models; ValueError for an unknown preset or setting."""
     _check(preset)
     return dataclasses.replace(TrainConfig(), **overrides)

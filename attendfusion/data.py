@@ -12,7 +12,7 @@ from avpipeline.datasets.youtube8m.splits import YouTube8M, load_youtube8m
 
 
 @dataclasses.dataclass(frozen=True)
-class DataSettings:
+class RecordSettings:
     """Settings of every command that reads records."""
 
     dataset: Literal["rendered", "youtube8m"] | None = None
@@ -42,7 +42,7 @@ class Records:
     Attributes:
       source: the dataset.
       tokens, modalities: what is read of each video.
-      missing, skip_corrupt: as of `DataSettings`.
+      missing, skip_corrupt: as of `RecordSettings`.
       corrupt: takes note of what was skipped.
     """
 
@@ -75,7 +75,7 @@ class Records:
             print(self.corrupt.text())
 
 
-def load_records(settings: DataSettings, network: Mapping) -> Records:
+def load_records(settings: RecordSettings, network: Mapping) -> Records:
     """The dataset, as a network with this configuration (fields of `ModelConfig`) reads it.
 
     Raises:
@@ -85,7 +85,7 @@ def load_records(settings: DataSettings, network: Mapping) -> Records:
     return Records(_source(settings, tokens), tokens, modalities, settings.missing, settings.skip_corrupt)
 
 
-def _source(settings: DataSettings, tokens: str) -> YouTube8M:
+def _source(settings: RecordSettings, tokens: str) -> YouTube8M:
     if settings.name == "rendered":
         require_no_folder(settings.data)
         # Rendering brings decoders and networks that real features do not need.

@@ -16,11 +16,11 @@ from pathlib import Path
 import pandas as pd
 import tensorflow as tf
 
-from attendfusion.config import MODELS
+from attendfusion.config import MODELS, ROWS
 from attendfusion.export import example_inputs
 from attendfusion.models import build_model
 from attendfusion.pictures import accuracy_against_parameters
-from attendfusion.rows import ROWS, row_of
+from attendfusion.train import PAPER
 from avpipeline.cli import run
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder
@@ -130,7 +130,7 @@ def _weights(trained: Path) -> Path:
 
 
 def _described(model: str) -> dict:
-    table, row = row_of(model)
+    table, row = PAPER.rows_of(model)
     gap, f1, _ = papers.lookup("attendfusion", table, row).parts
     return {"table": table, "row": row, "model": model, "paper_gap": float(gap.value), "paper_f1": float(f1.value)}
 

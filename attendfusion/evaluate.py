@@ -7,13 +7,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from attendfusion.data import DataSettings, Records, load_records
-from attendfusion.evaluation import FIGURES, Evaluation, best_threshold, evaluate
+from attendfusion.data import Records, RecordSettings, load_records
+from attendfusion.evaluation import Evaluation, best_threshold, described, evaluate
 from avpipeline.cli import run
 from avpipeline.errors import InputError
 from avpipeline.features.info import require_same
 from avpipeline.files import atomic_path
-from avpipeline.results.evaluation import subject, write_figures
+from avpipeline.results.evaluation import subject, write_scores
 from avpipeline.training.saved import ModelInfo, load_model
 
 
@@ -30,7 +30,7 @@ class Settings:
     validation split]"""
     out: Path = Path("runs") / "attendfusion" / "evaluate"
     """Folder for the table of labels, the figures and the predictions."""
-    records: DataSettings = DataSettings()
+    records: RecordSettings = RecordSettings()
 
 
 def main(settings: Settings) -> None:
@@ -44,7 +44,7 @@ def main(settings: Settings) -> None:
         threshold = best_threshold(model, records.stream("val"))
     evaluation = evaluate(model, stream, threshold)
     outcome = evaluation.outcome()
-    write_figures(
+    write_scores(
         settings.out, settings.weights, info, stream, outcome.arrays, {"figures": dict(outcome.figures)}
     )
     with atomic_path(settings.out / "per_label.csv") as temporary:
@@ -53,14 +53,6 @@ def main(settings: Settings) -> None:
     print("\n".join(f"  {line}" for line in described(outcome.figures)))
     records.tell_skipped()
     print(f"The table of labels, the figures and the predictions are in {settings.out}")
-
-
-def described(figures: dict[str, float]) -> list[str]:
-    """A line for each figure; shares in percent."""
-    return [
-        f"{text:<44} {figures[name] if name == 'threshold' else 100 * figures[name]:.2f}"
-        for name, text in FIGURES.items()
-    ]
 
 
 def require_fit(weights: Path, info: ModelInfo, records: Records) -> None:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from avpipeline.datasets.base import Stream
 from avpipeline.errors import InputError
 from avpipeline.metrics.ranking import F1, GAP, PERR, TOP_K, BestThreshold, HitAtOne, MeanAveragePrecision
-from avpipeline.training import runs
+from avpipeline.training.experiment import Outcome
 
 # Figure's name in result.json -> what it is called in a report.
 FIGURES = {
@@ -28,6 +28,14 @@ FIGURES = {
     "mean_ap": "mean AP in %, as in the challenge's code",
     "mean_ap_uncapped": "mean AP in %, every video ranked",
 }
+
+
+def described(figures: dict[str, float]) -> list[str]:
+    """A line for each figure; shares in percent."""
+    return [
+        f"{text:<44} {figures[name] if name == 'threshold' else 100 * figures[name]:.2f}"
+        for name, text in FIGURES.items()
+    ]
 
 
 class Evaluation:
@@ -76,7 +84,7 @@ class Evaluation:
             }
         )
 
-    def outcome(self) -> runs.Outcome:
+    def outcome(self) -> Outcome:
         """GAP, all figures, and what was kept of the videos.
 
         Raises:
@@ -92,7 +100,7 @@ class Evaluation:
         figures["threshold"] = float(self.threshold)
         figures = {name: figures[name] for name in FIGURES}
         numbers = {"num_classes": np.array(self._classes), "threshold": np.array(figures["threshold"])}
-        return runs.Outcome(figures["gap"], {**kept, **numbers}, figures)
+        return Outcome(figures["gap"], {**kept, **numbers}, figures)
 
     def average_precisions(self) -> np.ndarray:
         """Of each label over all videos, `(classes,)`; NaN for a label that no video has."""

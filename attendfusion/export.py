@@ -11,8 +11,7 @@ import tensorflow as tf
 from attendfusion.models import NUM_FRAMES
 from avpipeline.cli import run
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_folder, atomic_path
-from avpipeline.training import runs
+from avpipeline.files import atomic_folder, atomic_path, write_json
 from avpipeline.training.saved import load_model
 
 SAVED_MODEL, TFLITE = "saved_model", "model.tflite"
@@ -50,7 +49,7 @@ def main(settings: Settings) -> None:
             for name, call in calls.items()
         }
         about = {"weights": str(settings.weights), "model": info.to_json(), "parameters": model.count_params()}
-        runs.write_json(out / "export.json", {**about, "files": files})
+        write_json(out / "export.json", {**about, "files": files})
     print(f"{info.model}, {model.count_params():,} parameters, float32:")
     for name, found in files.items():
         print(

@@ -1,36 +1,54 @@
-"""`python -m attendfusion.tables`: trains the rows of the paper's tables and prints ours beside the paper's figures."""
+"""`python -m attendfusion.tables`: trains the rows of the paper's tables and prints ours beside the paper's results."""
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from typing import Literal
 
-import tensorflow as tf
-
-from attendfusion.rows import ROWS
+from attendfusion.config import PRESETS, ROWS, TABLES
+from attendfusion.data import RecordSettings
 from attendfusion.sizes import count_parameters
-from attendfusion.table_runs import TABLES, Settings, train_model
+from attendfusion.train import PAPER, of_metric
 from avpipeline.cli import run
 from avpipeline.results import papers
-from avpipeline.results.table_runs import Trained
-from avpipeline.results.tables import Line, chosen_rows, measure_rows
+from avpipeline.results.tables import Line, measure_tables, row_settings
+from avpipeline.training.paper import Trained
+from avpipeline.training.settings import TableSettings
 
-# The paper's metric -> name of our figure.
+# The paper's metric -> name of our score.
 _METRICS = {"GAP %": "gap", "F1 %": "f1"}
 
 
+@dataclasses.dataclass(frozen=True)
+class Settings(TableSettings):
+    """Settings of a tables command."""
+
+    paper = "attendfusion"
+
+    params: bool = False
+    """Print the exact number of parameters of all eighteen networks beside the paper's figures, and nothing else."""
+    table: Literal[(*TABLES, "all")] = "all"
+    preset: Literal[PRESETS] = "paper"
+    """What the paper says; there is no public code."""
+    width: int | None = None
+    """Size of the fully connected layers in every row instead of the published 8000 and 2048; attention has half of it.
+    [default: the published sizes, on the rendered test bed 256]"""
+    batch_size: int | None = None
+    """Videos a step instead of the default number."""
+    records: RecordSettings = RecordSettings()
+
+    @property
+    def chosen_dataset(self) -> str:
+        return self.records.name
+
+
 def main(settings: Settings) -> int:
-    """Trains rows of the paper's tables, each over the seeds, and prints ours beside the paper's figures."""
+    """Trains rows of the paper's tables, each over the seeds, and prints ours beside the paper's results."""
     if settings.params:
         print(parameters_table())
         return 0
-    # TensorFlow warns of a loop that builds graphs; here each is another network.
-    tf.get_logger().setLevel("ERROR")
-    wanted = TABLES if settings.table == "all" else (settings.table,)
-    rows = chosen_rows("attendfusion", wanted, settings.rows)
     # GAP and F1 of a row are two readings of one run; the second finds it finished.
-    figures = [figure for row in rows for figure in row.parts[:2]]
-    complete = measure_rows(figures, functools.partial(measure, settings), settings.folder, settings.table)
-    return 0 if complete else 2
+    measured = measure_tables(settings, TABLES, functools.partial(measure, settings), parts=lambda row: row.parts[:2])
+    return 0 if measured else 2
 
 
 def parameters_table() -> str:
@@ -44,16 +62,25 @@ def parameters_table() -> str:
     return papers.markdown(lines)
 
 
-def measure(settings: Settings, figure: papers.Figure) -> Line:
-    """Trains what reproduces one figure (GAP or F1 of a row), or goes on with it, or finds it finished."""
-    trained = train_model(settings, ROWS[figure.table, figure.row])
-    of_metric = dataclasses.replace(trained, result=as_scores(trained.result, _METRICS[figure.metric]))
-    return of_metric.line(figure, _note(trained))
+def measure(settings: Settings, published: papers.Published) -> Line:
+    """Trains what reproduces one published result (GAP or F1 of a row), or goes on with it, or finds it finished."""
+    trained = train_model(settings, ROWS[published.table, published.row])
+    return Line(published, trained, of_metric(trained.result, _METRICS[published.metric]), _note(trained))
 
 
-def as_scores(result: Mapping, name: str) -> dict:
-    """A run's result whose test score is another of its figures."""
-    return {**result, "seeds": [{**seed, "test": seed["figures"][name]} for seed in result["seeds"]]}
+def train_model(settings: Settings, model: str) -> Trained:
+    """Trains one network over the seeds, or goes on with it, or finds it finished."""
+    # Runs of another width do not get in each other's way.
+    name = model if settings.width is None else f"{model}-width-{settings.width}"
+    own = row_settings(PAPER, settings, model, name=name, records=settings.records)
+    network = {} if settings.width is None else {"width": settings.width}
+    training = {} if settings.batch_size is None else {"batch_size": settings.batch_size}
+    own = dataclasses.replace(
+        own,
+        network=dataclasses.replace(own.network, **network),
+        training=dataclasses.replace(own.training, **training),
+    )
+    return PAPER.train(own)
 
 
 def _note(trained: Trained) -> str:

@@ -1,34 +1,23 @@
-"""`python -m attendfusion.train`: trains one of the paper's models and prints its figures beside the paper's."""
+"""`python -m attendfusion.train`: trains one of the paper's models and prints its results beside the paper's."""
 
 import dataclasses
-from pathlib import Path
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import keras
 
-from attendfusion.config import (
-    MODELS,
-    PRESETS,
-    RENDERED_MODEL,
-    RENDERED_TRAINING,
-    ModelConfig,
-    TrainConfig,
-    model_config,
-    train_config,
-)
-from attendfusion.data import DataSettings, Records, load_records
-from attendfusion.evaluate import described
-from attendfusion.evaluation import best_threshold, evaluate
+from attendfusion import config
+from attendfusion.config import MODELS, PRESETS, ModelConfig, TrainConfig, model_config
+from attendfusion.data import Records, RecordSettings, load_records
+from attendfusion.evaluation import best_threshold, described, evaluate
 from attendfusion.models import video_classifier
 from attendfusion.recipe import compile_model
-from attendfusion.rows import row_of
 from avpipeline.cli import run
 from avpipeline.datasets.base import Stream
-from avpipeline.results import papers
-from avpipeline.results.tables import described as described_data
-from avpipeline.training import runs
-from avpipeline.training.saved import ModelInfo
-from avpipeline.training.settings import TrainSettings, preset_defaults, tell_test_bed
+from avpipeline.results import papers, report
+from avpipeline.training.experiment import Experiment, Outcome, Scoring
+from avpipeline.training.paper import Paper, Trained
+from avpipeline.training.settings import TrainSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,71 +30,68 @@ class Settings(TrainSettings):
     """Which of the paper's models."""
     preset: Literal[PRESETS] = "paper"
     """There is no public code, so there is only what the paper says."""
-    out: Path | None = None
-    """Folder of the run; the same command goes on where it was cut off. [default: runs/attendfusion/MODEL-PRESET]"""
-    records: DataSettings = DataSettings()
+    records: RecordSettings = RecordSettings()
     network: ModelConfig = ModelConfig()
     training: TrainConfig = TrainConfig()
 
-
-def settings_for(model: str, preset: str = "paper", dataset: str = "rendered", **changes) -> Settings:
-    """Default settings of a model, preset and dataset; `changes` are fields of `Settings`."""
-    rendered = dataset == "rendered"
-    defaults = {
-        "records": DataSettings(dataset=dataset),
-        "network": model_config(model, preset, **(RENDERED_MODEL if rendered else {})),
-        "training": train_config(preset, **(RENDERED_TRAINING if rendered else {})),
-    }
-    return Settings(model=model, preset=preset, **{**defaults, **changes})
+    @property
+    def dataset(self) -> str:
+        return self.records.name
 
 
-def experiment(settings: Settings, records: Records | None = None) -> runs.Experiment:
-    """The experiment that `settings` describe.
+class AttendFusion(Paper):
+    """Attend-Fusion: Efficient Audio-Visual Fusion for Video Classification."""
 
-    Args:
-      records: to use instead of loading the dataset.
+    name = "attendfusion"
+    config = config
+    settings = Settings
+    data_names = {"youtube8m": "YouTube-8M, validate files"}
+    data_default = "youtube8m"
 
-    Raises:
-      InputError: the data is missing or does not fit.
-    """
-    records = records or load_records(settings.records, dataclasses.asdict(settings.network))
-    streams = {name: records.stream(name) for name in ("train", "val", "test")}
-    network = fitted(settings.network, streams["train"])
-    training = settings.training
+    def settings_for(self, model: str, preset: str = "paper", dataset: str = "rendered", **changes) -> Settings:
+        return super().settings_for(model, preset, dataset, **{"records": RecordSettings(dataset=dataset), **changes})
 
-    def build() -> keras.Model:
-        return compile_model(video_classifier(network, settings.model), training)
+    def experiment(self, settings: Settings, splits: Records | None = None) -> Experiment:
+        """The experiment that `settings` describe; `splits` are records to use instead of loading the dataset."""
+        records = splits or load_records(settings.records, dataclasses.asdict(settings.network))
+        streams = {name: records.stream(name) for name in ("train", "val", "test")}
+        train, training = streams["train"], settings.training
+        network = fitted(settings.network, train)
+        numbers = dataclasses.asdict(network)
 
-    def measure(model: keras.Model, stream: Stream) -> runs.Outcome:
-        threshold = training.f1_threshold
-        if threshold is None:
-            threshold = best_threshold(model, streams["val"])
-        return evaluate(model, stream, threshold).outcome()
+        def build() -> keras.Model:
+            return compile_model(video_classifier(network, settings.model), training)
 
-    info = ModelInfo(
-        paper="attendfusion",
-        model=settings.model,
-        preset=settings.preset,
-        class_names=streams["train"].class_names,
-        features=streams["train"].features,
-        dataset=settings.records.name,
-        config={**dataclasses.asdict(network), "scale": records.scale},
-    )
-    return runs.Experiment(
-        build=build,
-        info=info,
-        **streams,
-        settings=runs.settings_of(info, training, network=dataclasses.asdict(network), scale=records.scale),
-        epochs=training.epochs,
-        batch_size=training.batch_size,
-        shuffle=training.shuffle,
-        validate_every=training.validate_every,
-        score=None,
-        metric="gap",
-        reproduces=[row_of(settings.model)],
-        planned_epochs=planned_epochs(settings),
-        measure=measure,
-    )
+        def measure(model: keras.Model, stream: Stream) -> Outcome:
+            threshold = training.f1_threshold
+            if threshold is None:
+                threshold = best_threshold(model, streams["val"])
+            return evaluate(model, stream, threshold).outcome()
+
+        return self.assemble(
+            settings,
+            streams,
+            build,
+            self.info(settings, network, train, train.features, config={**numbers, "scale": records.scale}),
+            Scoring("gap", measure=measure),
+            identity={"network": numbers, "scale": records.scale},
+        )
+
+    def train(self, settings: Settings, splits: Records | None = None, *, watch_test: bool = False) -> Trained:
+        records = splits or load_records(settings.records, dataclasses.asdict(settings.network))
+        trained = super().train(settings, records, watch_test=watch_test)
+        records.tell_skipped()
+        return trained
+
+    def data_in_words(self, settings: Settings, test: Stream) -> str:
+        """Says too where the network is narrower than published."""
+        data = super().data_in_words(settings, test)
+        published = model_config(settings.model, settings.preset).width
+        width = settings.network.width
+        return data if width == published else f"{data}, width {width} of {published}"
+
+
+PAPER = AttendFusion()
 
 
 def fitted(network: ModelConfig, stream: Stream) -> ModelConfig:
@@ -114,48 +100,27 @@ def fitted(network: ModelConfig, stream: Stream) -> ModelConfig:
     return dataclasses.replace(network, num_classes=len(stream.class_names), **widths)
 
 
-def main(settings: Settings) -> None:
-    """Trains a model of the Attend-Fusion paper, selects on validation, tests once; prints ours beside its figures."""
-    if settings.records.name == "rendered":
-        tell_test_bed(settings, (*RENDERED_MODEL, *RENDERED_TRAINING))
-    records = load_records(settings.records, dataclasses.asdict(settings.network))
-    trained = experiment(settings, records)
-    result = runs.run(trained, settings.folder, settings.all_seeds)
+def compared(paper: Paper, trained: Trained) -> report.Compared:
+    """The paper's GAP and F1 of the model's row, with ours."""
+    gap, f1, _ = papers.lookup(paper.name, *paper.rows_of(trained.settings.model)[0]).parts
+    return [
+        (published, papers.Measured(of_metric(trained.result, name), trained.data))
+        for published, name in ((gap, "gap"), (f1, "f1"))
+    ]
 
-    table, row = row_of(settings.model)
-    gap, f1, _ = papers.lookup("attendfusion", table, row).parts
-    data = measured_on(settings, trained.test)
-    ours = {name: tuple(100 * seed["figures"][name] for seed in result["seeds"]) for name in ("gap", "f1")}
-    print(f"\n{settings.model}, {table} of the paper; ours selected on validation:\n")
-    print(
-        papers.comparison([(gap, papers.Measured(ours["gap"], data)), (f1, papers.Measured(ours["f1"], data))])
-    )
-    for seed in result["seeds"]:
+
+def of_metric(result: Mapping, name: str) -> tuple[float, ...]:
+    """One of the test scores of each seed, in percent."""
+    return tuple(100 * seed["figures"][name] for seed in result["seeds"])
+
+
+def main(settings: Settings) -> None:
+    """Trains a model of the Attend-Fusion paper, selects on validation, tests once; prints ours beside its results."""
+    trained = report.train(PAPER, settings, compared)
+    for seed in trained.result["seeds"]:
         print(f"seed {seed['seed']}, {seed['parameters']:,} parameters:")
         print("\n".join(f"  {line}" for line in described(seed["figures"])))
-    records.tell_skipped()
-    print(f"Result, weights, logs and predictions are in {settings.folder}")
-
-
-def planned_epochs(settings: Settings) -> int:
-    """Epochs that the configuration has; a run of fewer is a smoke run."""
-    return settings_for(settings.model, settings.preset, settings.records.name).training.epochs
-
-
-def measured_on(settings: Settings, test: Stream) -> str:
-    """The data in words, and whether the training was a smoke run or the network narrower than published."""
-    where = settings.records.name
-    data = "YouTube-8M, validate files" if where == "youtube8m" else f"rendered test bed, {len(test)} clips"
-    published_width = model_config(settings.model, settings.preset).width
-    if settings.network.width != published_width:
-        data = f"{data}, width {settings.network.width} of {published_width}"
-    return described_data(data, settings.training.epochs, planned_epochs(settings))
-
-
-def defaults(argv: list[str]) -> Settings:
-    """The settings that the rest of the command line changes."""
-    return preset_defaults(argv, settings_for, unchanged=Settings(), with_data="youtube8m")
 
 
 if __name__ == "__main__":
-    raise SystemExit(run(main, prog="python -m attendfusion.train", defaults=defaults))
+    raise SystemExit(run(main, prog="python -m attendfusion.train", defaults=PAPER.defaults))

@@ -1,6 +1,9 @@
 """The models of the paper, wired from its layers."""
 
+from collections.abc import Callable
+
 import keras
+import numpy as np
 
 from ave.config import ModelConfig, model_config
 from ave.fusion import FUSIONS
@@ -194,3 +197,23 @@ def with_attention(model: keras.Model) -> keras.Model:
     if not maps:
         raise ValueError(f"{model.name} has no attention to show; av_att and v_att have")
     return keras.Model(model.input, {**outputs, **maps}, name=f"{model.name}_maps")
+
+
+def forward_of(model: keras.Model) -> Callable:
+    """The model on one window of features: probabilities `(seconds, classes)` and attention maps `(seconds, rows,
+    columns)`, or None from a model without attention."""
+    attends = has_attention(model)
+    shown = with_attention(model) if attends else model
+
+    def forward(features):
+        output = shown(features, training=False)
+        segments = output["segments"] if isinstance(output, dict) else output
+        maps = output["attention"].numpy()[0] if attends else None
+        return probabilities(model, segments.numpy())[0], maps
+
+    return forward
+
+
+def probabilities(model: keras.Model, segments: np.ndarray) -> np.ndarray:
+    """A model's output for segments as probabilities: a weak model gives scores, of which it is the softmax."""
+    return keras.ops.convert_to_numpy(keras.ops.softmax(segments)) if is_weak(model) else segments

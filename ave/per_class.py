@@ -2,19 +2,21 @@
 
 import functools
 import importlib.resources
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ave.config import CLASS_NAMES
-from ave.table_runs import PER_CLASS, Settings, train_model
 from avpipeline import metrics
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder
 from avpipeline.plots import charts
 from avpipeline.results import papers
+from avpipeline.training.paper import Trained
 
+PER_CLASS = "Supplement Table 1"
 # The supplement's names -> models.
 MODELS = {
     "A": "a",
@@ -29,27 +31,31 @@ MODELS = {
 
 @functools.cache
 def paper_table() -> pd.DataFrame:
-    """The paper's figures in %: one row a class, one column a model."""
+    """The paper's results in %: one row a class, one column a model."""
     with importlib.resources.files("ave").joinpath("supplement_table_1.csv").open(encoding="utf-8") as file:
         return pd.read_csv(file, index_col="class")
 
 
-def write_per_class(settings: Settings) -> str:
-    """Trains the models, writes table (Markdown, CSV) and bars; returns the Markdown.
+def chosen_models(rows: Sequence[str]) -> dict[str, str]:
+    """The supplement's names -> models, of all or of the `rows` named.
 
     Raises:
-      InputError: `settings.rows` names a model that the table does not have.
+      InputError: a row that the table does not have.
     """
-    for row in settings.rows:
+    for row in rows:
         if row not in MODELS:
             raise InputError(f"row '{row}': is not in {PER_CLASS}; its models are {', '.join(MODELS)}.")
-    wanted = settings.rows or tuple(MODELS)
-    trained = {label: train_model(settings, model) for label, model in MODELS.items() if label in wanted}
+    return {label: model for label, model in MODELS.items() if not rows or label in rows}
+
+
+def write_per_class(folder: Path, trained: Mapping[str, Trained]) -> str:
+    """Writes the table (Markdown, CSV) and bars of trained models to `folder`; returns the Markdown."""
     one = next(iter(trained.values()))
-    table = pd.DataFrame({label: accuracies(own.predictions) for label, own in trained.items()}, one.class_names[:-1])
+    classes = one.experiment.info.class_names[:-1]
+    table = pd.DataFrame({label: accuracies(own.predictions) for label, own in trained.items()}, classes)
     table.index.name = "class"
     text = _markdown(table, one.data)
-    stem = make_folder(settings.folder) / "supplement_table_1"
+    stem = make_folder(folder) / "supplement_table_1"
     with atomic_path(stem.with_suffix(".md")) as temporary:
         temporary.write_text(text, encoding="utf-8")
     with atomic_path(stem.with_suffix(".csv")) as temporary:
@@ -60,7 +66,7 @@ def write_per_class(settings: Settings) -> str:
 
 
 def _markdown(table: pd.DataFrame, data: str) -> str:
-    """The table; on AVE's classes each cell is the paper's figure and ours."""
+    """The table; on AVE's classes each cell is the paper's result and ours."""
     paper = paper_table() if tuple(table.index) == CLASS_NAMES[:-1] else None
     lines = [("class", *table)]
     for name, values in table.iterrows():

@@ -1,54 +1,79 @@
-"""`python -m ave.tables`: trains the rows of the paper's tables and prints ours beside the paper's figures."""
+"""`python -m ave.tables`: trains the rows of the paper's tables and prints ours beside the paper's results."""
 
+import dataclasses
 import functools
+from pathlib import Path
+from typing import Literal
 
-import tensorflow as tf
-
-from ave.match import train as match
-from ave.per_class import write_per_class
-from ave.rows import ROWS, SHARED
-from ave.table_runs import PER_CLASS, STARTS_FROM, TABLES, Settings, train_match, train_model
+from ave import match, per_class
+from ave.config import PRESETS, ROWS
+from ave.match.train import PAPER as MATCH
+from ave.per_class import PER_CLASS
+from ave.train import PAPER
 from avpipeline.cli import run
-from avpipeline.datasets import require_no_folder
 from avpipeline.results import papers
-from avpipeline.results.tables import Line, chosen_rows, measure_rows
+from avpipeline.results.tables import Line, line_of, measure_tables, shared_note, train_row
+from avpipeline.training.paper import Trained
+from avpipeline.training.settings import DataSettings, TableSettings
+
+# Rows of cross-modality localization are trained by a command of their own.
+TABLES = tuple(dict.fromkeys(table for table, _ in (*ROWS, *match.config.ROWS)))
+# The authors started DMRN from a trained A+V-att; the row's run starts from the run of this model, seed by seed.
+STARTS_FROM = {"dmrn": "av_att", "dmrfe": "av_att"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(DataSettings, TableSettings):
+    """Settings of a tables command."""
+
+    paper = "ave"
+
+    table: Literal[(*TABLES, PER_CLASS, "all")] = "all"
+    """Which table of the paper."""
+    preset: Literal[PRESETS] = "code"
+    dataset: Literal["rendered", "ave"] | None = None
+    noisy: bool = True
+    """Weak models: the background videos without an event are joined to the training videos."""
 
 
 def main(settings: Settings) -> int:
-    """Trains rows of the paper's tables, each over the seeds, and prints ours beside the paper's figures."""
-    if settings.chosen_dataset == "rendered":
-        require_no_folder(settings.data)
-    # TensorFlow warns of a loop that builds graphs; here each is another model.
-    tf.get_logger().setLevel("ERROR")
-    complete = settings.table == PER_CLASS or _measure_table(settings)
+    """Trains rows of the paper's tables, each over the seeds, and prints ours beside the paper's results."""
+    complete = True
+    if settings.table != PER_CLASS:
+        complete = measure_tables(settings, TABLES, functools.partial(measure, settings))
     if settings.table == PER_CLASS or (settings.table == "all" and not settings.rows):
+        settings.check()
         print(f"\n{PER_CLASS}", flush=True)
-        print(f"\n{write_per_class(settings)}")
+        wanted = per_class.chosen_models(settings.rows)
+        trained = {label: train_model(settings, model) for label, model in wanted.items()}
+        print(f"\n{per_class.write_per_class(settings.folder, trained)}")
     return 0 if complete else 2
 
 
-def _measure_table(settings: Settings) -> bool:
-    wanted = TABLES if settings.table == "all" else (settings.table,)
-    figures = chosen_rows("ave", wanted, settings.rows)
-    return measure_rows(figures, functools.partial(measure, settings), settings.folder, settings.table)
+def measure(settings: Settings, published: papers.Published) -> Line:
+    """Trains what reproduces one published result, or goes on with it, or finds it finished."""
+    place = (published.table, published.row)
+    if place in match.config.ROWS:
+        model, direction = match.config.ROWS[place]
+        return MATCH.line(published, train_row(MATCH, settings, model, data=settings.data), direction)
+    return line_of(published, train_model(settings, ROWS[place]), _note(place))
 
 
-def measure(settings: Settings, figure: papers.Figure) -> Line:
-    """Trains what reproduces one figure, or goes on with it, or finds it finished."""
-    place = (figure.table, figure.row)
-    if place in match.ROWS:
-        return train_match(settings, figure.row)
-    return train_model(settings, ROWS[place]).line(figure, _note(place))
+def train_model(settings: Settings, model: str) -> Trained:
+    """Trains one model over the seeds, or goes on with it, or finds it finished; what it starts from first."""
+    where: dict[str, bool | Path | None] = {"data": settings.data, "noisy": settings.noisy}
+    if model in STARTS_FROM:
+        first = STARTS_FROM[model]
+        print(f"{model} starts from {first}", flush=True)
+        where["init_from"] = train_model(settings, first).settings.folder
+    return train_row(PAPER, settings, model, **where)
 
 
 def _note(place: tuple[str, str]) -> str:
-    notes = []
-    if place in SHARED:
-        (table, row), reason = SHARED[place]
-        notes.append(f"the same system as {table}, {row}: {reason}")
+    notes = [shared_note(PAPER, place)]
     if ROWS[place] in STARTS_FROM:
         notes.append(f"starts from {STARTS_FROM[ROWS[place]]}, trained as long before")
-    return "; ".join(notes)
+    return "; ".join(filter(None, notes))
 
 
 if __name__ == "__main__":

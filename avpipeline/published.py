@@ -64,7 +64,7 @@ class Result:
         """The files that its figure is computed from, those of a seed together."""
         return tuple(self.folder / name for name in self.content["predictions"])
 
-    def is_of(self, figure: papers.Figure) -> bool:
+    def is_of(self, figure: papers.Published) -> bool:
         """Whether it is our measurement of one of the paper's figures."""
         names = ("paper", "table", "row", "dataset", "metric")
         return all(self.content[name] == getattr(figure, name) for name in names)
@@ -159,7 +159,7 @@ stored predictions by a test.
 """
 
 
-def _table(figures: Iterable[papers.Figure], results: list[Result], runs: list[tuple]) -> str:
+def _table(figures: Iterable[papers.Published], results: list[Result], runs: list[tuple]) -> str:
     """One table of a paper; every run that it shows is appended to `runs`, once."""
     lines = [("row", "paper's data", "metric", "paper", "ours", "our data", "run")]
     for figure in (part for whole in figures for part in whole.parts):
@@ -177,7 +177,7 @@ def _table(figures: Iterable[papers.Figure], results: list[Result], runs: list[t
     return papers.markdown(lines)
 
 
-def _why_not(figure: papers.Figure) -> str:
+def _why_not(figure: papers.Published) -> str:
     """Why there is no figure of ours on the paper's data."""
     if figure.is_quoted:
         return "not run: the paper quotes it"

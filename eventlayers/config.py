@@ -118,6 +118,32 @@ RENDERED_TRAINING = {
     "clips": {"epochs": 5, "learning_rate": 1e-3, "batch_size": 8},
 }
 
+# The paper's name of a dataset -> ours. LLP is trained with one label a video; Kinetics-Sounds has 31 classes.
+DATASETS = {
+    "VGGSound": "vggsound",
+    "Kinetics-Sounds": "kinetics_sounds-31",
+    "AVE": "ave",
+    "Kinetics-400": "kinetics400",
+    "LLP": "llp-drawn",
+}
+# Synthetic clips -> the paper's datasets that it stands in for: LLP's videos have several labels.
+STANDS_FOR = {"rendered": ("VGGSound", "Kinetics-Sounds", "AVE", "Kinetics-400"), "rendered_pairs": ("LLP",)}
+TABLES = ("Table 1", "Table 2", "Table 3", "Table 4")
+
+OURS = "Event-specific layers"
+# (table, row) of the paper -> the model whose scores the row is read off; what is read is in `readings.py`.
+ROWS = {
+    ("Table 1", "Audio Only"): "audio_only",
+    ("Table 1", "Vision Only"): "vision_only",
+    ("Table 1", "Naive AV"): "naive_av",
+    ("Table 1", OURS): "event_layers",
+    ("Table 2", OURS): "event_layers",
+    **{("Table 2", f"Naive AV top-{count}"): "naive_av" for count in range(1, 6)},
+    **{("Table 3", f"{layer} only"): "event_layers" for layer in ("Continuous", "Instant", "Onset")},
+    ("Table 3", "(Instant or Onset) and not Continuous"): "event_layers",
+    **{("Table 4", layer.capitalize()): "event_layers" for layer in LAYERS},
+}
+
 
 def model_config(name: str, preset: str = "paper", **overrides) -> ModelConfig:
     """Configuration of one of `MODELS`.

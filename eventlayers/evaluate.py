@@ -10,9 +10,9 @@ import pandas as pd
 from avpipeline import media
 from avpipeline.cli import run
 from avpipeline.datasets.base import Split
-from avpipeline.files import atomic_path
-from avpipeline.results.evaluation import require_fit, stored, subject, write_classes, write_figures
-from avpipeline.training import runs
+from avpipeline.files import atomic_path, write_json
+from avpipeline.results.evaluation import require_fit, stored, subject, write_classes, write_scores
+from avpipeline.training.runs import predict
 from avpipeline.training.saved import ModelInfo, load_model
 from eventlayers import analysis, pictures, voting
 from eventlayers.config import LAYERS, saved_config
@@ -50,9 +50,9 @@ def main(settings: Settings) -> None:
     backbones = None if config.inputs == "clips" else backbones_of(info.features, settings.from_backbones)
     split = load_split(videos, config, backbones)
     require_fit(settings.weights, info, split)
-    scores = runs.predict(model, split, batch_size=4 if config.inputs == "clips" else 64)
+    scores = predict(model, split, batch_size=4 if config.inputs == "clips" else 64)
     measures = overall(split.labels, scores)
-    write_scores(settings, info, split, scores, measures)
+    write_measures(settings, info, split, scores, measures)
     print(f"{subject(info, split)}: {len(split)} videos")
     print("\n".join(f"  {name}: {value:.4f}" for name, value in measures.items()))
     if config.heads == LAYERS:
@@ -73,7 +73,7 @@ def overall(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
     }
 
 
-def write_scores(
+def write_measures(
     settings: Settings, info: ModelInfo, split: Split, scores: np.ndarray, measures: dict[str, float]
 ) -> None:
     """Writes evaluation.json, predictions.npz, per_class.csv, confusion.csv and confusion.png.
@@ -84,7 +84,7 @@ def write_scores(
     video, label = np.nonzero(split.labels > 0)
     truth, title = np.eye(len(split.class_names))[label], f"{info.paper} {subject(info, split)}"
     write_classes(settings.out, split.class_names, truth, voted[video], unit="video", title=title)
-    write_figures(settings.out, settings.weights, info, split, stored(split, scores), measures)
+    write_scores(settings.out, settings.weights, info, split, stored(split, scores), measures)
 
 
 def write_layers(out: Path, videos: Videos, scores: np.ndarray) -> str:
@@ -94,7 +94,7 @@ def write_layers(out: Path, videos: Videos, scores: np.ndarray) -> str:
     if videos.kinds:
         complementary |= analysis.complementary_by_group(labels, scores, videos.kinds)
     categories = analysis.category_counts(labels, scores)
-    runs.write_json(out / "layers.json", {"complementary": complementary, "categories": categories})
+    write_json(out / "layers.json", {"complementary": complementary, "categories": categories})
     layers = analysis.category_layers(labels, scores)
     dominant = [LAYERS[index] if index >= 0 else "" for index in layers]
     with atomic_path(out / "categories.csv") as temporary:

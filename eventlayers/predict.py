@@ -14,11 +14,12 @@ from avpipeline.errors import InputError
 from avpipeline.plots.overlays import write_overlay
 from avpipeline.predict.documents import head_json, head_lines, result_files
 from avpipeline.predict.segments import collected_warnings, for_each_file, missing_stream_notes
+from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
 from eventlayers import pictures
 from eventlayers.clips import clip_of
 from eventlayers.config import ModelConfig, saved_config
-from eventlayers.data import FRAME_FORMATS, backbones_of
+from eventlayers.data import FRAME_FORMATS, backbones_of, videos_of
 from eventlayers.layers import InstantEventLayer, correspondence, sound_localization
 from eventlayers.models import ONSET_MASK, ONSETS, time_step_features
 from eventlayers.time_steps import time_steps_of
@@ -345,6 +346,13 @@ def film(about: media.MediaInfo, start: float, seconds: float) -> np.ndarray:
 def _sound(about: media.MediaInfo, window: Window) -> np.ndarray:
     waveform = media.read_waveform(about.path, start=window.start, seconds=window.seconds)
     return np.zeros(int(window.seconds * media.SAMPLE_RATE), np.float32) if waveform is None else waveform
+
+
+def draw_example(trained: Trained) -> None:
+    """Shows the trained model on the first test video, from its file."""
+    settings = trained.settings
+    first = videos_of(settings.source, "test").paths[0]
+    write_file(first, Predictor.of(trained.weights, settings.from_backbones), settings.folder / "example")
 
 
 if __name__ == "__main__":

@@ -1,61 +1,122 @@
-"""`python -m eventlayers.tables`: trains the rows of the paper's tables and prints ours beside the paper's figures."""
+"""`python -m eventlayers.tables`: trains the rows of the paper's tables and prints ours beside the paper's results."""
 
-import tensorflow as tf
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Literal
 
 from avpipeline.cli import run
+from avpipeline.datasets.base import Split
 from avpipeline.results import papers
-from avpipeline.results.tables import Line, NotRun, chosen_rows, measure_rows
+from avpipeline.results.tables import Line, NotRun, measure_tables
+from avpipeline.training.paper import Trained
+from avpipeline.training.settings import TableSettings
+from eventlayers import data
+from eventlayers.config import DATASETS, INPUTS, PRESETS, STANDS_FOR, TABLES
 from eventlayers.data import RENDERED, Source, require_source
-from eventlayers.rows import DATASETS, STANDS_FOR, TABLES, measured, reading_of
-from eventlayers.table_runs import Settings, TableRuns
+from eventlayers.readings import measured, reading_of
+from eventlayers.stages import needs_backbones
+from eventlayers.train import PAPER, splits_of
+from eventlayers.train import Settings as TrainingSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(TableSettings):
+    """Settings of a tables command."""
+
+    paper = "eventlayers"
+
+    table: Literal[(*TABLES, "all")] = "all"
+    rows: tuple[str, ...] = ()
+    """Which of its rows, by the names printed, on each dataset that has them. [default: all]"""
+    preset: Literal[PRESETS] = "paper"
+    """There is no public code, so there is only what the paper says."""
+    dataset: Literal[tuple(name for name in data.DATASETS if name != "rendered_pairs")] = "rendered"
+    """What to train and measure on. "rendered" stands in for every dataset of the tables, with two events a clip for
+    LLP; with another one only the rows on that dataset are run."""
+    data: Path | None = None
+    """Folder with the dataset's official lists."""
+    clips: Path | None = None
+    """Folder with its video files, in it or below it. [default: --data]"""
+    inputs: Literal[INPUTS] | None = None
+    """Features of frozen backbones, or clips. [default: features on rendered data, else clips as in the paper]"""
+
+    @property
+    def chosen_inputs(self) -> str:
+        return self.inputs or ("features" if self.dataset in RENDERED else "clips")
+
+    @property
+    def chosen_dataset(self) -> str:
+        return self.dataset
+
+    def check(self) -> None:
+        require_source(Source(self.dataset, self.data, self.clips))
 
 
 def main(settings: Settings) -> int:
-    """Trains rows of the paper's tables, each over the seeds, and prints ours beside the paper's figures."""
-    require_source(Source(settings.dataset, settings.data, settings.clips))
-    # TensorFlow warns of a loop that builds graphs; here each is another model.
-    tf.get_logger().setLevel("ERROR")
-    wanted = TABLES if settings.table == "all" else (settings.table,)
-    figures = chosen_rows("eventlayers", wanted, settings.rows)
-    table_runs = TableRuns(settings)
-    complete = measure_rows(figures, lambda figure: measure(table_runs, figure), settings.folder, settings.table)
-    return 0 if complete else 2
+    """Trains rows of the paper's tables, each over the seeds, and prints ours beside the paper's results."""
+    return 0 if measure_tables(settings, TABLES, functools.partial(measure, TableRuns(settings))) else 2
 
 
-def measure(table_runs: TableRuns, figure: papers.Figure) -> Line | NotRun:
-    """Trains what reproduces one figure, or finds it trained for another one, and reads the figure off its scores."""
-    dataset = measured_on(table_runs.settings, figure)
+class TableRuns:
+    """Trains each model once on each dataset, however many rows are read off it."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self._trained: dict[tuple[str, str], Trained] = {}
+        self._splits: dict[str, dict[str, Split]] = {}
+
+    def trained(self, model: str, dataset: str) -> Trained:
+        """The finished runs of a model; InputError where data or weights are missing."""
+        if (model, dataset) not in self._trained:
+            own = self.run_settings(model, dataset)
+            require_source(own.source)
+            self._trained[model, dataset] = PAPER.train(own, self._splits_of(own), watch_test=True)
+        return self._trained[model, dataset]
+
+    def run_settings(self, model: str, dataset: str) -> TrainingSettings:
+        """The training command's settings for one model; backbones are shared by all models."""
+        settings, inputs = self.settings, self.settings.chosen_inputs
+        folder = settings.run_folder(dataset)
+        where = {"data": settings.data, "clips": settings.clips, "seeds": settings.seeds, "seed": settings.seed}
+        own = PAPER.settings_for(model, settings.preset, dataset, inputs, out=folder / model, **where)
+        if needs_backbones(own.network):
+            own = dataclasses.replace(own, from_backbones=folder)
+        return settings.shortened(own)
+
+    def _splits_of(self, own: TrainingSettings) -> dict[str, Split]:
+        if own.dataset not in self._splits:
+            self._splits[own.dataset] = splits_of(own)
+        return self._splits[own.dataset]
+
+
+def measure(runs: TableRuns, published: papers.Published) -> Line | NotRun:
+    """Trains what reproduces one published result, or finds it trained for another, and reads it off its scores."""
+    dataset = measured_on(runs.settings, published)
     if dataset is None:
-        needed = f"--dataset {DATASETS[figure.dataset]} with its --data"
-        return NotRun(figure, f"not run: needs {needed}", is_failure=False)
-    reading = reading_of(figure)
-    trained = table_runs.trained(reading.model, dataset)
+        needed = f"--dataset {DATASETS[published.dataset]} with its --data"
+        return NotRun(published, f"not run: needs {needed}", is_failure=False)
+    reading = reading_of(published)
+    trained = runs.trained(reading.model, dataset)
     seeds = trained.result["seeds"]
-    watched = tuple(100 * seed["best_on_test"] for seed in seeds) if figure.table == "Table 1" else ()
-    return Line(
-        figure=figure,
-        measured=papers.Measured(measured(reading.measure, trained.predictions), trained.data),
-        result=trained.result,
-        predictions=trained.predictions,
-        smoke=trained.smoke,
-        note=_note(figure, dataset),
-        best_on_test=watched,
-    )
+    watched = tuple(100 * seed["best_on_test"] for seed in seeds) if published.table == "Table 1" else ()
+    values = measured(reading.measure, trained.predictions)
+    return Line(published, trained, values, _note(published, dataset), watched)
 
 
-def measured_on(settings: Settings, figure: papers.Figure) -> str | None:
-    """The dataset that a figure is measured on here; None where it needs another one than `settings` name."""
+def measured_on(settings: Settings, published: papers.Published) -> str | None:
+    """The dataset that a result is measured on here; None where it needs another one than `settings` name."""
     if settings.dataset in RENDERED:
-        return next(rendered for rendered, papers in STANDS_FOR.items() if figure.dataset in papers)
-    return settings.dataset if settings.dataset == DATASETS[figure.dataset] else None
+        return next(rendered for rendered, stands_for in STANDS_FOR.items() if published.dataset in stands_for)
+    return settings.dataset if settings.dataset == DATASETS[published.dataset] else None
 
 
-def _note(figure: papers.Figure, dataset: str) -> str:
+def _note(published: papers.Published, dataset: str) -> str:
     notes = []
     if len(STANDS_FOR.get(dataset, ())) > 1:
         notes.append(f"one run for {', '.join(STANDS_FOR[dataset])}: their rows differ in the dataset alone")
-    model = reading_of(figure).model
-    if figure.table != "Table 1":
+    model = reading_of(published).model
+    if published.table != "Table 1":
         notes.append(f"read off the scores of {model} that every row of {model} on this data is read off")
     return "; ".join(notes)
 

@@ -14,6 +14,8 @@ from typing import Literal
 
 import tyro
 
+from avpipeline.errors import InputError
+
 PRESETS = ("code", "paper")
 CELLS = ("lstm", "gru")
 FORMS = ("qkv", "affinity")
@@ -114,6 +116,45 @@ _OWN_TRAINING = {"dam": {"loss": "cross_entropy"}}
 RENDERED_MODEL = {"video_size": 128, "audio_size": 128}
 RENDERED_TRAINING = {"batch_size": 16, "epochs": 40, "learning_rate": 1e-3}
 
+# (table, row) of the paper -> the model that reproduces it.
+ROWS = {
+    ("Table 1", "AVSDN"): "avsdn",
+    ("Table 1", "DAM"): "dam",
+    ("Table 1", "JCA"): "jca",
+    ("Table 2", "w/o Uni-modal Bi-LSTM"): "no_unimodal_lstm",
+    ("Table 2", "w/o Joint Bi-LSTM"): "no_joint_lstm",
+    ("Table 2", "w/o Residual Embedding"): "no_residual",
+    ("Table 2", "w/ GRU"): "gru",
+    ("Table 2", "w/ Average Pooling"): "average_pooling",
+    ("Table 2", "w/ Max Pooling"): "max_pooling",
+    ("Table 2", "w/ Co-Attention"): "co_attention",
+    ("Table 2", "w/ Joint Co-Attention"): "jca",
+}
+# Baselines that are models of the AVE paper: `ave.MODELS`, trained with that paper's recipe.
+AVE_ROWS = {
+    ("Table 1", "Audio_Only"): "a",
+    ("Table 1", "Visual_Only"): "v",
+    ("Table 1", "ED-TCN"): "ed_tcn",
+    ("Table 1", "Audio-Visual"): "av",
+    ("Table 1", "Full-Audio-Visual"): "av_att",
+}
+
+# Rows that the paper itself gives one system, and why; every other row has a configuration of its own.
+SHARED = {("Table 2", "w/ Joint Co-Attention"): (("Table 1", "JCA"), "the full model")}
+
+TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))
+
+_AT_LEAST = {
+    "epochs": 1,
+    "batch_size": 1,
+    "validate_every": 1,
+    "plateau_patience": 0,
+    "recursions": 0,
+    "num_layers": 1,
+    "affinity_units": 1,
+}
+_SHARES = ("dropout", "recurrent_dropout")
+
 
 def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
     """Configuration of one of `MODELS` under a preset.
@@ -141,3 +182,20 @@ def _check(name: str, preset: str) -> None:
         raise ValueError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; the presets are {', '.join(PRESETS)}")
+
+
+def check(network: ModelConfig, training: TrainConfig) -> None:
+    """Raises InputError for a setting that cannot be."""
+    values = {**vars(network), **vars(training)}
+    flags = {name: f"--{name.replace('_', '-')} {value}" for name, value in values.items()}
+    for name, least in _AT_LEAST.items():
+        if values[name] < least:
+            raise InputError(f"{flags[name]}: must be at least {least}.")
+    for name in _SHARES:
+        if not 0 <= values[name] < 1:
+            raise InputError(f"{flags[name]}: is no share to leave out; give at least 0 and less than 1.")
+    if not 0 < values["plateau_factor"] < 1:
+        raise InputError(f"{flags['plateau_factor']}: lowers nothing; give a factor between 0 and 1.")
+    for name in ("video_size", "audio_size"):
+        if values[name] < 2 or values[name] % 2:
+            raise InputError(f"{flags[name]}: must be even, since two directions make it up.")

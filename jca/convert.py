@@ -5,14 +5,15 @@ from pathlib import Path
 
 import tyro
 
-from ave import convert
+from ave.config import CLASS_NAMES
 from avpipeline.cli import run
-from avpipeline.training.saved import save_model
+from avpipeline.datasets.ave import RELEASED_FEATURES
+from avpipeline.training.conversion import ConvertSettings, save_converted
 from jca.author_checkpoints import load_with_config
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(convert.Settings):
+class Settings(ConvertSettings):
     """Files to read and write."""
 
     checkpoint: tyro.conf.Positional[Path]
@@ -22,8 +23,7 @@ class Settings(convert.Settings):
 def main(settings: Settings) -> None:
     """Converts a checkpoint of the authors' JCA to a .keras model for predict, evaluate and notebooks."""
     model, config = load_with_config(settings.checkpoint)
-    save_model(model, settings.out, convert.info_of("jca", settings.checkpoint, model, config))
-    print(convert.written(settings, model))
+    save_converted("jca", settings, model, config, CLASS_NAMES, RELEASED_FEATURES)
 
 
 if __name__ == "__main__":

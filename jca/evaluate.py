@@ -2,26 +2,32 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
-from ave import evaluate
 from avpipeline.cli import run
+from avpipeline.datasets import load_split
+from avpipeline.results.evaluation import EvaluationSettings, report_classes, require_fit
+from avpipeline.training.runs import predict
 from avpipeline.training.saved import load_model
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings(evaluate.Settings):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(EvaluationSettings):
     """Settings of an evaluation command."""
 
     weights: Path
     """The model: a .keras file written by python -m jca.train or python -m jca.convert."""
+    dataset: Literal["rendered", "ave"] | None = None
+    """What to measure on. [default: "ave" with --data, else "rendered"]"""
     out: Path = Path("runs") / "jca" / "evaluate"
-    """Folder for the tables, the confusion matrix and the predictions."""
 
 
 def main(settings: Settings) -> None:
     """Measures a saved model on a split: segment accuracy, accuracy of each class, confusion matrix."""
     model, info = load_model(settings.weights, paper="jca")
-    evaluate.measure(settings, model, info)
+    split = load_split(settings.chosen_dataset, settings.split, settings.data, modalities=list(model.input))
+    require_fit(settings.weights, info, split)
+    report_classes(settings.out, settings.weights, info, split, predict(model, split))
 
 
 if __name__ == "__main__":

@@ -7,31 +7,31 @@ the predicted label of every second.
 import dataclasses
 from pathlib import Path
 
-import tyro
-
-from ave import predict
+from ave.models import forward_of, has_attention, probabilities
 from avpipeline.cli import run
+from avpipeline.predict.labelling import LabelSettings, label, segment_example
+from avpipeline.training.paper import Trained
 from avpipeline.training.saved import load_model
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings(predict.Settings):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(LabelSettings):
     """Settings of a prediction command."""
 
-    files: tyro.conf.Positional[tuple[Path, ...]]
-    """Media files, folders of them, or lists (.txt, one path a line)."""
     weights: Path
     """The model: a .keras file written by python -m jca.train or python -m jca.convert."""
     out: Path = Path("runs") / "jca" / "predict"
-    """Folder for the texts, JSON files, pictures and videos."""
-    figure: bool = False
-    """Also write attention_figure.png: a row of frames with attention for each file."""
 
 
 def main(settings: Settings) -> int:
     """Labels every second of media files: text, JSON, waveform with frames, attention and labels, overlay video."""
     model, info = load_model(settings.weights, paper="jca")
-    return predict.label(settings, model, info)
+    return label(settings, forward_of(model), model, info, attends=has_attention(model))
+
+
+def draw_example(trained: Trained) -> None:
+    """Shows a trained model on a test video; see `segment_example`."""
+    segment_example(trained, forward_of, probabilities)
 
 
 if __name__ == "__main__":

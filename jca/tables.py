@@ -1,41 +1,42 @@
-"""`python -m jca.tables`: trains the rows of the paper's tables and prints ours beside the paper's figures."""
+"""`python -m jca.tables`: trains the rows of the paper's tables and prints ours beside the paper's results."""
 
+import dataclasses
 import functools
+from typing import Literal
 
-import tensorflow as tf
-
+from ave.train import PAPER as AVE
 from avpipeline.cli import run
-from avpipeline.datasets import require_no_folder
 from avpipeline.results import papers
-from avpipeline.results.tables import Line, chosen_rows, measure_rows
-from jca.rows import AVE_ROWS, ROWS, SHARED
-from jca.table_runs import Settings, train_ave_model, train_model
+from avpipeline.results.tables import Line, line_of, measure_tables, shared_note, train_row
+from avpipeline.training.settings import DataSettings, TableSettings
+from jca.config import AVE_ROWS, PRESETS, ROWS, TABLES
+from jca.train import PAPER
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(DataSettings, TableSettings):
+    """Settings of a tables command."""
+
+    paper = "jca"
+
+    preset: Literal[PRESETS] = "code"
+    dataset: Literal["rendered", "ave"] | None = None
 
 
 def main(settings: Settings) -> int:
-    """Trains rows of the paper's tables, each over the seeds, and prints ours beside the paper's figures."""
-    if settings.chosen_dataset == "rendered":
-        require_no_folder(settings.data)
-    # TensorFlow warns of a loop that builds graphs; here each is another model.
-    tf.get_logger().setLevel("ERROR")
-    figures = chosen_rows("jca", settings.tables, settings.rows)
-    complete = measure_rows(figures, functools.partial(measure, settings), settings.folder, settings.name)
-    return 0 if complete else 2
+    """Trains rows of the paper's tables, each over the seeds, and prints ours beside the paper's results."""
+    return 0 if measure_tables(settings, TABLES, functools.partial(measure, settings)) else 2
 
 
-def measure(settings: Settings, figure: papers.Figure) -> Line:
-    """Trains what reproduces one figure, or goes on with it, or finds it finished."""
-    place = (figure.table, figure.row)
+def measure(settings: Settings, published: papers.Published) -> Line:
+    """Trains what reproduces one published result, or goes on with it, or finds it finished."""
+    place = (published.table, published.row)
     if place in AVE_ROWS:
-        return train_ave_model(settings, AVE_ROWS[place]).line(figure, "a model of ave, with that paper's recipe")
-    return train_model(settings, ROWS[place]).line(figure, _note(place))
-
-
-def _note(place: tuple[str, str]) -> str:
-    if place not in SHARED:
-        return ""
-    (table, row), reason = SHARED[place]
-    return f"the same system as {table}, {row}: {reason}"
+        model = AVE_ROWS[place]
+        trained = train_row(AVE, settings, model, name=f"ave-{model}", data=settings.data)
+        return line_of(published, trained, "a model of ave, with that paper's recipe")
+    trained = train_row(PAPER, settings, ROWS[place], data=settings.data)
+    return line_of(published, trained, shared_note(PAPER, place))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Literal
 import tyro
 
 from avpipeline.datasets.mafnet_pickles import CLASS_NAMES
+from avpipeline.errors import InputError
 
 PRESETS = ("code", "paper")
 MODALITIES = ("visual", "audio")
@@ -170,6 +171,43 @@ RENDERED_MODEL = {
 }
 RENDERED_TRAINING = {"learning_rate": 1e-3, "batch_size": 16, "epochs": 60}
 
+# (table, row) of the paper -> the model that reproduces it.
+ROWS = {
+    ("Table 1", "Attention Cluster"): "attention_cluster",
+    ("Table 1", "DMRN (our feat.)"): "dmrn",
+    ("Table 1", "DMRN (their feat.)"): "dmrn_vgg",
+    ("Table 1", "MAFnet"): "mafnet",
+    ("Table 2", "visual"): "visual",
+    ("Table 2", "audio"): "audio",
+    ("Table 2", "addition"): "addition",
+    ("Table 2", "concatenation"): "concatenation",
+    ("Table 2", "MCB"): "mcb",
+    ("Table 2", "DMR"): "dmr",
+    ("Table 3", "without attention"): "no_attention",
+    ("Table 3", "temporal attention"): "temporal",
+    ("Table 3", "modality attention"): "modality",
+    ("Table 3", "modality & temporal attention"): "concatenation",
+    ("Table 4", "residual block without FiLM in both paths"): "residual_both",
+    ("Table 4", "FiLM in both paths"): "film_both",
+    ("Table 4", "FiLM in audio path"): "mafnet",
+    ("Table 4", "FiLM in visual path"): "film_visual",
+}
+TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))
+# Networks trained end to end on video, which the paper quotes to compare with; nothing here reproduces them.
+EXTERNAL = "Table 1 (external end-to-end)"
+
+# Rows that the paper itself gives one system, and why; every other row has a configuration of its own.
+SHARED = {
+    ("Table 3", "modality & temporal attention"): (
+        ("Table 2", "concatenation"),
+        "Table 2's networks have this attention",
+    ),
+    ("Table 4", "FiLM in audio path"): (("Table 1", "MAFnet"), "that is where MAFnet has FiLM"),
+}
+
+# The published tables' names of the datasets.
+DATASET_NAMES = {"ave": "AVE", "ucf51": "UCF51", "kinetics_sounds": "Kinetics-Sounds"}
+
 
 def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
     """Configuration of one of `MODELS` under a preset.
@@ -194,3 +232,17 @@ def _check(name: str, preset: str) -> None:
         raise ValueError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; the presets are {', '.join(PRESETS)}")
+
+
+def check(training: TrainConfig) -> None:
+    """Raises InputError for a setting that cannot be."""
+    shares = (training.prob_image, training.prob_all)
+    if min(shares) < 0 or sum(shares) > 1:
+        raise InputError(
+            f"--prob-image {shares[0]} and --prob-all {shares[1]}: are no shares of the steps; give numbers from 0 on "
+            "whose sum is at most 1."
+        )
+    for name in ("epochs", "validate_every", "patience"):
+        if getattr(training, name) < 1:
+            flag = name.replace("_", "-")
+            raise InputError(f"--{flag} {getattr(training, name)}: must be at least 1.")

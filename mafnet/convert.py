@@ -5,16 +5,15 @@ from pathlib import Path
 
 import tyro
 
-from ave import convert
 from avpipeline.cli import run
 from avpipeline.datasets.mafnet_pickles import FEATURES
-from avpipeline.training.saved import save_model
+from avpipeline.training.conversion import ConvertSettings, save_converted
 from mafnet.author_checkpoints import load_with_config
 from mafnet.config import CLASS_NAMES
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(convert.Settings):
+class Settings(ConvertSettings):
     """Files to read and write."""
 
     checkpoint: tyro.conf.Positional[Path]
@@ -27,9 +26,7 @@ def main(settings: Settings) -> None:
     # The checkpoint's own sizes, so that features of others are refused where it is used.
     shapes = {"visual": config.visual_shape, "audio": config.audio_shape}
     features = {name: dataclasses.replace(FEATURES[name], shape=shape) for name, shape in shapes.items()}
-    own = {"class_names": CLASS_NAMES, "features": features}
-    save_model(model, settings.out, convert.info_of("mafnet", settings.checkpoint, model, config, **own))
-    print(convert.written(settings, model))
+    save_converted("mafnet", settings, model, config, CLASS_NAMES, features)
 
 
 if __name__ == "__main__":

@@ -4,51 +4,41 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from ave.evaluate import report
 from avpipeline.cli import run
 from avpipeline.datasets.base import Split
-from avpipeline.results.evaluation import require_fit
-from avpipeline.training import runs
+from avpipeline.results.evaluation import EvaluationSettings, report_classes, require_fit
+from avpipeline.training.runs import predict
 from avpipeline.training.saved import ModelInfo, load_model
 from mafnet.config import ModelConfig
 from mafnet.data import DATASETS, KINETICS_LISTS, load_split
 
 
-@dataclasses.dataclass(frozen=True)
-class SplitSettings:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SplitSettings(EvaluationSettings):
     """A saved model and the split that it is given."""
 
     weights: Path
     """The model: a .keras file written by python -m mafnet.train or python -m mafnet.convert."""
     dataset: Literal[DATASETS] | None = None
     """What to measure on. [default: "ave" with --data, else "rendered"]"""
-    data: Path | None = None
-    """Folder with the dataset's official files and features."""
-    split: Literal["train", "val", "test"] = "test"
-    """Which split."""
     fold: Literal[1, 2, 3] = 1
     """UCF51: which of its official splits."""
     classes: Literal[KINETICS_LISTS] = 32
     """Kinetics-Sounds: which of its lists of classes."""
 
-    @property
-    def chosen_dataset(self) -> str:
-        return self.dataset or ("ave" if self.data else "rendered")
 
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(SplitSettings):
     """Settings of an evaluation command."""
 
     out: Path = Path("runs") / "mafnet" / "evaluate"
-    """Folder for the tables, the confusion matrix and the predictions."""
 
 
 def main(settings: Settings) -> None:
     """Measures a saved model on a split: video accuracy, accuracy of each class, confusion matrix."""
     model, info = load_model(settings.weights, paper="mafnet")
     split = load_split_for(settings, info)
-    report(settings.out, settings.weights, info, split, runs.predict(model, split))
+    report_classes(settings.out, settings.weights, info, split, predict(model, split))
 
 
 def load_split_for(settings: SplitSettings, info: ModelInfo) -> Split:

@@ -10,9 +10,11 @@ import tyro
 
 from avpipeline import media
 from avpipeline.cli import run
+from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.features.registry import Extractor, extractor_for
 from avpipeline.predict.documents import head_json, head_lines, result_files
 from avpipeline.predict.segments import collected_warnings, for_each_file, stream_notes, window_features
+from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
 from mafnet.models import has_attention, with_attention
 from mafnet.pictures import modality_scores
@@ -91,6 +93,27 @@ def main(settings: Settings) -> int:
         print(f"{predictor.info.model} has no attention to show, so there are no pictures.")
     print(f"Texts, JSON files and pictures are in {settings.out}")
     return status
+
+
+def draw_example(trained: Trained) -> None:
+    """Shows what a trained model attends to in the first test video (Figure 3).
+
+    A synthetic clip is predicted from its file. The other datasets' files hold features and no frames, so there the
+    scores stand alone.
+    """
+    test, weights, out = trained.experiment.splits.test, trained.weights, trained.settings.folder / "example"
+    if test.dataset == "rendered":
+        predictor = load_predictor(weights)
+        write_prediction(predict_file(rendered_clips().paths("test")[0], predictor), predictor, out)
+        return
+    model, info = load_model(weights, paper="mafnet")
+    inputs = {name: test.inputs[name].read(np.array([0])) for name in model.input}
+    probabilities, scores = forward_of(model)(inputs)
+    if scores is None:
+        return
+    name = test.ids[0]
+    title = f"{name}: {info.class_names[probabilities.argmax()]} - {info.title}"
+    modality_scores(out / f"{name}_scores.png", scores, tuple(inputs), title=title)
 
 
 def load_predictor(weights: Path, *, weights_dir: Path | None = None) -> Predictor:

@@ -12,14 +12,15 @@ from avpipeline.cli import run
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder
 from avpipeline.results.papers import markdown, mean_text
+from avpipeline.training.settings import DataSettings, SeedSettings
 from mafnet.config import PRESETS
 from mafnet.data import DATASETS, KINETICS_LISTS
 from mafnet.pictures import dropping_curve
-from mafnet.train import measured_on, settings_for, train
+from mafnet.train import PAPER
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(DataSettings, SeedSettings):
     """Settings of the sweep."""
 
     rates: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
@@ -27,23 +28,12 @@ class Settings:
     preset: Literal[PRESETS] = "code"
     """What the authors' code does, or what the paper says where they differ; "paper" drops the whole visual path."""
     dataset: Literal[DATASETS] | None = None
-    """What to train and measure on. [default: "ave" with --data, else "rendered"]"""
-    data: Path | None = None
-    """Folder with the dataset's official files and features."""
     classes: Literal[KINETICS_LISTS] = 32
     """Kinetics-Sounds: which of its lists of classes."""
-    seeds: int = 1
-    """How many seeds to train for each rate, counted up from --seed."""
-    seed: int = 0
-    """The first seed."""
     epochs: int | None = None
     """Epochs of every run instead of the configuration's; fewer are marked "smoke"."""
     out: Path | None = None
     """Folder of the runs, the table and the picture. [default: runs/mafnet/sweep/DATASET-PRESET]"""
-
-    @property
-    def chosen_dataset(self) -> str:
-        return self.dataset or ("ave" if self.data else "rendered")
 
     @property
     def folder(self) -> Path:
@@ -76,7 +66,7 @@ def _check(settings: Settings) -> None:
 
 
 def _measure(settings: Settings, rate: float) -> tuple[dict, list[float]]:
-    own = settings_for(
+    own = PAPER.settings_for(
         "mafnet",
         settings.preset,
         settings.chosen_dataset,
@@ -90,21 +80,20 @@ def _measure(settings: Settings, rate: float) -> tuple[dict, list[float]]:
     epochs = own.training.epochs if settings.epochs is None else settings.epochs
     training = dataclasses.replace(own.training, prob_image=0.0, prob_all=round(1.0 - rate, 12), epochs=epochs)
     own = dataclasses.replace(own, training=training)
-    trained = train(own)
+    trained = PAPER.train(own)
     seeds = trained.result["seeds"]
-    scores = [100 * seed["test"] for seed in seeds]
     record = {
         "dropping rate": rate,
-        "video accuracy %": mean_text(tuple(scores), "0.0"),
-        "mean": np.mean(scores),
-        "std": np.std(scores, ddof=1) if len(scores) > 1 else None,
-        "seeds": len(scores),
-        "data": measured_on(own, trained.test),
+        "video accuracy %": mean_text(trained.scores, "0.0"),
+        "mean": np.mean(trained.scores),
+        "std": np.std(trained.scores, ddof=1) if len(seeds) > 1 else None,
+        "seeds": len(seeds),
+        "data": trained.data,
         "configuration": trained.result["configuration"],
         "parameters": seeds[0]["parameters"],
         "predictions": " ".join(map(str, trained.predictions)),
     }
-    return record, scores
+    return record, list(trained.scores)
 
 
 def _write(settings: Settings, records: list[dict], scores: dict[float, list[float]]) -> None:

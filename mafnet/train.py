@@ -1,6 +1,7 @@
-"""`python -m mafnet.train`: trains one of the paper's models and prints its figure beside the paper's."""
+"""`python -m mafnet.train`: trains one of the paper's models and prints its result beside the paper's."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -9,31 +10,20 @@ import numpy as np
 from avpipeline import metrics
 from avpipeline.cli import run
 from avpipeline.datasets.base import Split
-from avpipeline.datasets.rendered import rendered_clips
-from avpipeline.errors import InputError
-from avpipeline.results import papers
-from avpipeline.results.tables import described
+from avpipeline.files import write_json
+from avpipeline.results import papers, report
 from avpipeline.training import runs
-from avpipeline.training.saved import ModelInfo, load_model
-from avpipeline.training.settings import TrainSettings, preset_defaults, tell_test_bed
-from mafnet.config import (
-    MODELS,
-    PRESETS,
-    RENDERED_MODEL,
-    RENDERED_TRAINING,
-    ModelConfig,
-    TrainConfig,
-    model_config,
-    train_config,
-)
+from avpipeline.training.experiment import Experiment, Scoring, configuration_hash
+from avpipeline.training.paper import Paper, Trained
+from avpipeline.training.settings import TrainSettings
+from mafnet import config
+from mafnet.config import DATASET_NAMES, MODELS, PRESETS, ModelConfig, TrainConfig, check
 from mafnet.data import DATASETS, KINETICS_LISTS, fitted, load_split
 from mafnet.models import classifier
-from mafnet.pictures import modality_scores
-from mafnet.predict import forward_of, load_predictor, predict_file, write_prediction
+from mafnet.predict import draw_example
 from mafnet.recipe import compile_model
-from mafnet.rows import DATASET_NAMES, rows_of
 
-# UCF51's official splits; its figure is the mean over them.
+# UCF51's official splits; its result is the mean over them.
 FOLDS = (1, 2, 3)
 
 
@@ -46,16 +36,13 @@ class Settings(TrainSettings):
     model: Literal[tuple(MODELS)] = "mafnet"
     """Which of the paper's models."""
     preset: Literal[PRESETS] = "code"
-    """What the authors' code does, or what the paper says where they differ."""
     dataset: Literal[DATASETS] = "rendered"
     """"ave" (the default with --data), "ucf51" (its three official splits one after the other, the mean reported) and
-    "kinetics_sounds" need --data; "rendered" is a small test bed made on this machine."""
+    "kinetics_sounds" need --data; "rendered" are synthetic clips made on this machine."""
     data: Path | None = None
     """Folder with the dataset's official files and features."""
     classes: Literal[KINETICS_LISTS] = 32
     """Kinetics-Sounds: which of its lists of classes."""
-    out: Path | None = None
-    """Folder of the run; the same command goes on where it was cut off. [default: runs/mafnet/MODEL-PRESET]"""
     network: ModelConfig = ModelConfig()
     training: TrainConfig = TrainConfig()
 
@@ -64,65 +51,67 @@ class Settings(TrainSettings):
         return FOLDS if self.dataset == "ucf51" else FOLDS[:1]
 
 
-def settings_for(model: str, preset: str = "code", dataset: str = "rendered", **changes) -> Settings:
-    """Default settings of a model, preset and dataset; `changes` are fields of `Settings`."""
-    rendered = dataset == "rendered"
-    return Settings(
-        model=model,
-        preset=preset,
-        dataset=dataset,
-        network=model_config(model, preset, **(RENDERED_MODEL if rendered else {})),
-        training=train_config(preset, model, **(RENDERED_TRAINING if rendered else {})),
-        **changes,
-    )
+class MAFnet(Paper):
+    """Multi-level Attention Fusion Network."""
+
+    name = "mafnet"
+    config = config
+    settings = Settings
+    data_names = {"ave": "AVE, test split", "ucf51": "UCF51, mean of the three official test splits"}
+    draw_example = staticmethod(draw_example)
+
+    def experiment(
+        self, settings: Settings, splits: Mapping[str, Split] | None = None, *, fold: int = 1
+    ) -> Experiment:
+        """The experiment that `settings` describe.
+
+        Args:
+          splits: "train", "val" and "test" as of `load_split`, to use instead of loading the dataset.
+          fold: which of UCF51's official splits.
+
+        Raises:
+          InputError: the data is missing or does not fit, or a setting cannot be.
+        """
+        training = settings.training
+        check(training)
+        splits = splits or load_splits(settings, fold)
+        train = splits["train"]
+        network = fitted(settings.network, train)
+
+        def build():
+            # The run's seed has set NumPy's generator: the draws are a function of it.
+            return compile_model(classifier(network, settings.model), training, seed=np.random.randint(2**31))
+
+        return self.assemble(
+            settings,
+            splits,
+            build,
+            self.info(settings, network, train, network.modalities, dataset=train.dataset),
+            Scoring("video_accuracy", metrics.segment_accuracy),
+            schedule={"patience": training.patience, "min_improvement": training.min_improvement},
+        )
+
+    def train(self, settings: Settings, splits=None, *, watch_test: bool = False) -> Trained:
+        """Trains over the seeds; on UCF51 over its official splits too, and each seed's scores are means over them."""
+        if len(settings.folds) == 1:
+            return super().train(settings, splits, watch_test=watch_test)
+        experiments, results, folders = [], [], []
+        for fold in settings.folds:
+            print(f"official split {fold} of {len(settings.folds)}", flush=True)
+            experiments.append(self.experiment(settings, splits, fold=fold))
+            folders.append(settings.folder / f"split-{fold}")
+            results.append(runs.run(experiments[-1], folders[-1], settings.all_seeds, watch_test=watch_test))
+        result = _mean_over_folds(settings, results)
+        write_json(settings.folder / "result.json", result)
+        return self.finished(settings, experiments[0], result, tuple(folders))
+
+    def data_in_words(self, settings: Settings, test: Split) -> str:
+        if settings.dataset == "kinetics_sounds":
+            return f"Kinetics-Sounds ({settings.classes} classes), test split"
+        return super().data_in_words(settings, test)
 
 
-def experiment(settings: Settings, splits: dict[str, Split] | None = None, *, fold: int = 1) -> runs.Experiment:
-    """The experiment that `settings` describe.
-
-    Args:
-      splits: `{"train", "val", "test"}` as of `load_split`, to use instead of loading the dataset.
-      fold: which of UCF51's official splits.
-
-    Raises:
-      InputError: the data is missing or does not fit, or a setting cannot be.
-    """
-    training = settings.training
-    _check(training)
-    if splits is None:
-        splits = load_splits(settings, fold)
-    network = fitted(settings.network, splits["train"])
-    features = {name: splits["train"].features[name] for name in network.modalities}
-
-    def build():
-        # The run's seed has set NumPy's generator: the draws are a function of it.
-        return compile_model(classifier(network, settings.model), training, seed=np.random.randint(2**31))
-
-    info = ModelInfo(
-        paper="mafnet",
-        model=settings.model,
-        preset=settings.preset,
-        class_names=splits["train"].class_names,
-        features=features,
-        dataset=splits["train"].dataset,
-        config=dataclasses.asdict(network),
-    )
-    return runs.Experiment(
-        build=build,
-        info=info,
-        **splits,
-        settings=runs.settings_of(info, training),
-        epochs=training.epochs,
-        batch_size=training.batch_size,
-        shuffle=training.shuffle,
-        validate_every=training.validate_every,
-        score=metrics.segment_accuracy,
-        metric="video_accuracy",
-        reproduces=rows_of(settings.model),
-        planned_epochs=planned_epochs(settings),
-        patience=training.patience,
-        min_improvement=training.min_improvement,
-    )
+PAPER = MAFnet()
 
 
 def load_splits(settings: Settings, fold: int = 1) -> dict[str, Split]:
@@ -132,60 +121,6 @@ def load_splits(settings: Settings, fold: int = 1) -> dict[str, Split]:
         name: load_split(settings.dataset, name, settings.network, **where)
         for name in ("train", "val", "test")
     }
-
-
-def _check(training: TrainConfig) -> None:
-    shares = (training.prob_image, training.prob_all)
-    if min(shares) < 0 or sum(shares) > 1:
-        raise InputError(
-            f"--prob-image {shares[0]} and --prob-all {shares[1]}: are no shares of the steps; give numbers from 0 on "
-            "whose sum is at most 1."
-        )
-    for name in ("epochs", "validate_every", "patience"):
-        if getattr(training, name) < 1:
-            flag = name.replace("_", "-")
-            raise InputError(f"--{flag} {getattr(training, name)}: must be at least 1.")
-
-
-@dataclasses.dataclass(frozen=True)
-class Trained:
-    """A model's finished runs.
-
-    Attributes:
-      result: what result.json holds; of UCF51 each seed's scores are means over the three splits.
-      predictions: the files that the figure is computed from.
-      weights: of the first seed, on the first split.
-      test: the split that was tested; of UCF51 the first.
-    """
-
-    result: dict
-    predictions: tuple[Path, ...]
-    weights: Path
-    test: Split
-
-
-def train(settings: Settings, *, watch_test: bool = False) -> Trained:
-    """Trains over the seeds (and UCF51's splits), or goes on, or finds it finished.
-
-    Args:
-      watch_test: also note the best that the test split reached at any validation.
-    """
-    seeds = settings.all_seeds
-    folders, results, test = [], [], None
-    for fold in settings.folds:
-        folder = settings.folder / f"split-{fold}" if len(settings.folds) > 1 else settings.folder
-        if len(settings.folds) > 1:
-            print(f"official split {fold} of {len(settings.folds)}", flush=True)
-        trained = dataclasses.replace(experiment(settings, fold=fold), watch_test=watch_test)
-        results.append(runs.run(trained, folder, seeds))
-        folders.append(folder)
-        test = test or trained.test
-    result = results[0]
-    if len(results) > 1:
-        result = _mean_over_folds(settings, results)
-        runs.write_json(settings.folder / "result.json", result)
-    predictions = tuple(folder / f"seed-{seed}" / "predictions.npz" for seed in seeds for folder in folders)
-    return Trained(result, predictions, folders[0] / f"seed-{settings.seed}" / "best.keras", test)
 
 
 def _mean_over_folds(settings: Settings, results: list[dict]) -> dict:
@@ -200,74 +135,25 @@ def _mean_over_folds(settings: Settings, results: list[dict]) -> dict:
         **results[0],
         "dataset": settings.dataset,
         "settings": together,
-        "configuration": runs.configuration_hash(together),
+        "configuration": configuration_hash(together),
         "clips": {result["dataset"]: result["clips"] for result in results},
         "splits": {result["dataset"]: result["test_mean"] for result in results},
         **runs.summary(seeds),
     }
 
 
+def compared(paper: Paper, trained: Trained) -> report.Compared:
+    """The paper's result of the model's first row on the dataset, with ours; AVE's where the paper has none on it."""
+    table, row = paper.rows_of(trained.settings.model)[0]
+    published = {one.dataset: one for one in papers.rows("mafnet", table) if one.row == row}
+    one = published.get(DATASET_NAMES.get(trained.settings.dataset), published["AVE"])
+    return [(one, papers.Measured(trained.scores, trained.data))]
+
+
 def main(settings: Settings) -> None:
-    """Trains a model of the MAFnet paper, selects on validation, tests once; prints ours beside the paper's figure."""
-    if settings.dataset == "rendered":
-        tell_test_bed(settings, (*RENDERED_MODEL, *RENDERED_TRAINING))
-    trained = train(settings)
-    table, row = rows_of(settings.model)[0]
-    figure = figure_of(table, row, settings.dataset)
-    scores = tuple(100 * seed["test"] for seed in trained.result["seeds"])
-    measured = papers.Measured(scores, measured_on(settings, trained.test))
-    print(f"\n{settings.model}, preset {settings.preset}, {table} of the paper; ours selected on validation:\n")
-    print(papers.comparison([(figure, measured)]))
-    draw_example(trained.weights, trained.test, settings.folder / "example")
-    print(f"Result, weights, logs and pictures are in {settings.folder}")
-
-
-def figure_of(table: str, row: str, dataset: str) -> papers.Figure:
-    """The paper's figure of a row on a dataset; AVE's where the paper has none on it."""
-    figures = {figure.dataset: figure for figure in papers.rows("mafnet", table) if figure.row == row}
-    return figures.get(DATASET_NAMES.get(dataset), figures["AVE"])
-
-
-def planned_epochs(settings: Settings) -> int:
-    """Epochs that the configuration has; a run of fewer is a smoke run."""
-    return settings_for(settings.model, settings.preset, settings.dataset).training.epochs
-
-
-def measured_on(settings: Settings, test: Split) -> str:
-    """The data in words, and whether the training was a smoke run."""
-    words = {
-        "rendered": f"rendered test bed, {len(test)} clips",
-        "ave": "AVE, test split",
-        "ucf51": "UCF51, mean of the three official test splits",
-        "kinetics_sounds": f"Kinetics-Sounds ({settings.classes} classes), test split",
-    }
-    return described(words[settings.dataset], settings.training.epochs, planned_epochs(settings))
-
-
-def draw_example(weights: Path, test: Split, out: Path) -> None:
-    """Shows what the trained model attends to in the first test video (Figure 3).
-
-    A rendered clip is predicted from its file. The other datasets' files hold features and no pictures, so there
-    the scores stand alone.
-    """
-    if test.dataset == "rendered":
-        predictor = load_predictor(weights)
-        write_prediction(predict_file(rendered_clips().paths("test")[0], predictor), predictor, out)
-        return
-    model, info = load_model(weights, paper="mafnet")
-    inputs = {name: test.inputs[name].read(np.array([0])) for name in model.input}
-    probabilities, scores = forward_of(model)(inputs)
-    if scores is None:
-        return
-    name = test.ids[0]
-    title = f"{name}: {info.class_names[probabilities.argmax()]} - {info.title}"
-    modality_scores(out / f"{name}_scores.png", scores, tuple(inputs), title=title)
-
-
-def defaults(argv: list[str]) -> Settings:
-    """The settings that the rest of the command line changes."""
-    return preset_defaults(argv, settings_for, unchanged=Settings(), with_data="ave")
+    """Trains a model of the MAFnet paper, selects on validation, tests once; prints ours beside the paper's result."""
+    report.train(PAPER, settings, compared)
 
 
 if __name__ == "__main__":
-    raise SystemExit(run(main, prog="python -m mafnet.train", defaults=defaults))
+    raise SystemExit(run(main, prog="python -m mafnet.train", defaults=PAPER.defaults))

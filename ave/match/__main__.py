@@ -1,7 +1,7 @@
-"""`python -m ave.match`: trains cross-modality localization and prints its figures beside the paper's."""
+"""`python -m ave.match`: trains cross-modality localization and prints its results beside the paper's."""
 
-from ave.match.train import defaults, main
+from ave.match.train import PAPER, main
 from avpipeline.cli import run
 
 if __name__ == "__main__":
-    raise SystemExit(run(main, prog="python -m ave.match", defaults=defaults))
+    raise SystemExit(run(main, prog="python -m ave.match", defaults=PAPER.defaults))

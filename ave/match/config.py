@@ -21,6 +21,15 @@ MODELS = {
     "dcca": "deep canonical correlation analysis, the paper's baseline (Table 3, DCCA)",
 }
 
+# What is asked with -> what is searched.
+DIRECTIONS = {"a2v": "from a sound, where in the frames", "v2a": "from frames, where in the sound"}
+# Rows of the paper -> (model, direction).
+ROWS = {
+    ("Table 3", f"{model.upper()} {direction.upper()}"): (model, direction)
+    for model in MODELS
+    for direction in DIRECTIONS
+}
+
 # AVDLN is the authors' code, DCCA was never published by them.
 PRESETS = {"avdln": "code", "dcca": "paper"}
 

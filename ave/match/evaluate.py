@@ -23,20 +23,18 @@ from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
 from avpipeline.features.info import require_same
 from avpipeline.files import atomic_path
-from avpipeline.results.evaluation import stored, subject, write_figures
-from avpipeline.training import runs
+from avpipeline.results.evaluation import EvaluationSettings, stored, subject, write_scores
+from avpipeline.training.runs import predict
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(EvaluationSettings):
     """Settings of an evaluation command."""
 
     weights: Path
     """The network: a .keras file of python -m ave.match, or the authors' cmm_model_weights.h5."""
     dataset: Literal["rendered", "ave"] | None = None
     """What to measure on. [default: "ave" with --data, else "rendered"]"""
-    data: Path | None = None
-    """Folder with the dataset's official files."""
     split: Literal["train", "val", "test"] = "test"
     """Which split; videos whose event fills them are left out."""
     out: Path = Path("runs") / "ave" / "match_evaluate"
@@ -44,18 +42,17 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
-    """Measures a cross-modality network: exact matches from sound to pictures (A2V) and back (V2A)."""
+    """Measures a cross-modality network: exact matches from sound to frames (A2V) and back (V2A)."""
     model, info = load_matcher(settings.weights)
-    dataset = settings.dataset or ("ave" if settings.data else "rendered")
-    split = load_videos(dataset, settings.split, settings.data)
+    split = load_videos(settings.chosen_dataset, settings.split, settings.data)
     require_same(info.features, split.features, f"{split.dataset}, {split.name}")
-    distances = runs.predict(model, split)
+    distances = predict(model, split)
     table = per_video(split, distances)
     if table.empty:
         raise InputError(f"{split.dataset}, {split.name}: no event is shorter than its video; choose another split.")
     scores = {direction: exact_match(split.labels, distances, direction) for direction in DIRECTIONS}
-    figures = {"videos": len(table), **scores, **without_looking(split.labels)}
-    write_figures(settings.out, settings.weights, info, split, stored(split, distances), figures)
+    measured = {"videos": len(table), **scores, **without_looking(split.labels)}
+    write_scores(settings.out, settings.weights, info, split, stored(split, distances), measured)
     with atomic_path(settings.out / "videos.csv") as temporary:
         table.to_csv(temporary, index=False)
     print(by_length(table).to_string(index=False, float_format="{:.1f}".format))

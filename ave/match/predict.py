@@ -8,13 +8,15 @@ import keras
 import numpy as np
 import tyro
 
-from ave.match.search import window_costs
+from ave.match.search import event_spans, window_costs
 from ave.match.weights import load_matcher
 from avpipeline import media, plots
 from avpipeline.cli import run
+from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
 from avpipeline.features.registry import Extractor, clip_features, extractor_for
 from avpipeline.predict.documents import model_json, result_files
+from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo
 
 OTHER = {"audio": "visual", "visual": "audio"}
@@ -210,6 +212,17 @@ def _shown(about: media.MediaInfo, modality: str) -> np.ndarray:
     if modality == "audio":
         return media.read_waveform(about.path, seconds=seconds)
     return media.read_frames(about.path, frame_rate=1, size=about.size_at(_THUMBNAIL), seconds=seconds)
+
+
+def draw_example(trained: Trained) -> None:
+    """Draws both searches for the event of the first short-event clip of the synthetic test split."""
+    labels, out = trained.experiment.splits.test.labels, trained.settings.folder / "example"
+    starts, lengths = (np.asarray(values) for values in event_spans(labels))
+    video = int(np.flatnonzero((lengths > 0) & (lengths < labels.shape[1]))[0])
+    start, end = int(starts[video]), int(starts[video] + lengths[video])
+    matcher, clip = Matcher.load(trained.weights), rendered_clips().paths("test")[video]
+    for query in OTHER:
+        write_search(search(matcher, clip, start, end, query=query), matcher, out)
 
 
 def main(settings: Settings) -> None:

@@ -8,8 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-# What is asked with -> what is searched.
-DIRECTIONS = {"a2v": "from a sound, where in the pictures", "v2a": "from pictures, where in the sound"}
+from ave.match.config import DIRECTIONS
 
 
 def event_spans(events):

@@ -1,7 +1,9 @@
 """What the evaluation commands share: whether a split fits a model, and the files that hold what was measured."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -10,10 +12,22 @@ from avpipeline import metrics
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.errors import InputError
 from avpipeline.features.info import require_same
-from avpipeline.files import atomic_path, make_folder
+from avpipeline.files import atomic_path, make_folder, write_json
 from avpipeline.plots import charts
-from avpipeline.training import runs
 from avpipeline.training.saved import ModelInfo
+from avpipeline.training.settings import DataSettings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationSettings(DataSettings):
+    """Settings of an evaluation command."""
+
+    weights: Path
+    """The model: a .keras file written by the paper's train or convert command."""
+    split: Literal["train", "val", "test"] = "test"
+    """Which split."""
+    out: Path
+    """Folder for the tables, the confusion matrix and the predictions."""
 
 
 def require_fit(weights: Path, info: ModelInfo, split: Split) -> None:
@@ -67,21 +81,21 @@ def write_classes(
     return table
 
 
-def write_figures(
-    out: Path, weights: Path, info: ModelInfo, split: Split | Stream, arrays: Mapping[str, np.ndarray], figures: Mapping
+def write_scores(
+    out: Path, weights: Path, info: ModelInfo, split: Split | Stream, arrays: Mapping[str, np.ndarray], scores: Mapping
 ) -> None:
-    """Writes predictions.npz and evaluation.json, the figures that were computed from it, to the folder `out`.
+    """Writes predictions.npz and evaluation.json, the scores that were computed from it, to the folder `out`.
 
     Args:
       weights, info: the model's file and what it is.
       split: what it was measured on.
       arrays: labels, predictions and more, of all videos of the split.
-      figures: JSON values by name; "videos" among them where not all videos of the split count.
+      scores: JSON values by name; "videos" among them where not all videos of the split count.
     """
     out = make_folder(out)
     with atomic_path(out / "predictions.npz") as temporary:
         np.savez_compressed(temporary, **arrays)
-    runs.write_json(
+    write_json(
         out / "evaluation.json",
         {
             "weights": str(weights),
@@ -89,11 +103,29 @@ def write_figures(
             "dataset": split.dataset,
             "split": split.name,
             "videos": len(arrays["ids"]),
-            **figures,
+            **scores,
         },
     )
 
 
 def stored(split: Split, predictions: np.ndarray) -> dict[str, np.ndarray]:
-    """The arrays from which the figures of a split can be computed again."""
+    """The arrays from which the scores of a split can be computed again."""
     return {"ids": np.array(split.ids), "labels": split.labels, "predictions": predictions}
+
+
+def report_classes(out: Path, weights: Path, info: ModelInfo, split: Split, predictions: np.ndarray) -> None:
+    """Writes and prints how many segments or videos of a split a model has right, in all and of each class.
+
+    Args:
+      out: folder for the files.
+      weights, info: the model's file and what it is.
+      predictions: its output, `(videos, segments, classes)` or `(videos, classes)` as the split's labels.
+    """
+    unit = "segment" if split.labels.ndim == 3 else "video"
+    accuracy = metrics.segment_accuracy(split.labels, predictions)
+    title = f"{info.paper} {subject(info, split)}"
+    table = write_classes(out, split.class_names, split.labels, predictions, unit=unit, title=title)
+    write_scores(out, weights, info, split, stored(split, predictions), {f"{unit}_accuracy": accuracy})
+    print(table.to_string(index=False, float_format="{:.3f}".format, na_rep="-"))
+    print(f"\n{subject(info, split)}: {100 * accuracy:.2f} % of {table[f'{unit}s'].sum()} {unit}s right")
+    print(f"Tables, confusion matrix and predictions are in {out}")

@@ -1,4 +1,4 @@
-"""The figures printed in the five papers, and tables that show ours beside them.
+"""The results printed in the five papers, and tables that show ours beside them.
 
 A measured number never stands beside a paper's without the data it was measured on: both have a column of
 their own, since a score on the rendered test bed says nothing about a score on AVE.
@@ -15,8 +15,8 @@ from avpipeline.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure:
-    """One figure of a paper.
+class Published:
+    """One result of a paper.
 
     Attributes:
       paper: package name, e.g. `"ave"`.
@@ -40,8 +40,8 @@ class Figure:
         return "external" in self.table
 
     @property
-    def parts(self) -> tuple["Figure", ...]:
-        """The figures that the paper's table has side by side, as in `"GAP % / F1 % / params M"`, one each."""
+    def parts(self) -> tuple["Published", ...]:
+        """The results that the paper's table has side by side, as in `"GAP % / F1 % / params M"`, one each."""
         metrics, values = self.metric.split(" / "), self.value.split(" / ")
         if len(metrics) == 1:
             return (self,)
@@ -53,7 +53,7 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Our runs of one figure.
+    """Our runs of one result.
 
     Attributes:
       values: one a seed, in the unit of the paper's metric.
@@ -69,61 +69,61 @@ class Measured:
 
 
 @functools.cache
-def _figures() -> tuple[Figure, ...]:
+def _published() -> tuple[Published, ...]:
     text = importlib.resources.files("avpipeline.results").joinpath("published_tables.csv").read_text(encoding="utf-8")
-    return tuple(Figure(**fields) for fields in csv.DictReader(text.splitlines()))
+    return tuple(Published(**fields) for fields in csv.DictReader(text.splitlines()))
 
 
-def rows(paper: str, table: str | None = None) -> list[Figure]:
-    """A paper's figures in the paper's order, of one table or of all.
+def rows(paper: str, table: str | None = None) -> list[Published]:
+    """A paper's results in the paper's order, of one table or of all.
 
     Raises:
       InputError: no such paper or table; the sentence lists those there are.
     """
-    of_paper = [figure for figure in _figures() if figure.paper == paper]
+    of_paper = [result for result in _published() if result.paper == paper]
     if not of_paper:
-        raise InputError(f"'{paper}' has no published figures; papers are {_names('paper', _figures())}.")
-    found = [figure for figure in of_paper if table in (None, figure.table)]
+        raise InputError(f"'{paper}' has no published results; papers are {_names('paper', _published())}.")
+    found = [result for result in of_paper if table in (None, result.table)]
     if not found:
         raise InputError(f"{paper} has no table '{table}'; its tables are {_names('table', of_paper)}.")
     return found
 
 
-def lookup(paper: str, table: str, row: str, dataset: str | None = None) -> Figure:
-    """One figure.
+def lookup(paper: str, table: str, row: str, dataset: str | None = None) -> Published:
+    """One result.
 
     Args:
-      dataset: needed where the row has figures for several datasets.
+      dataset: needed where the row has results for several datasets.
 
     Raises:
       InputError: there is no such row, or more than one; the sentence lists the choices.
     """
     of_table = rows(paper, table)
-    of_row = [figure for figure in of_table if figure.row == row]
+    of_row = [result for result in of_table if result.row == row]
     if not of_row:
         raise InputError(f"{paper}, {table} has no row '{row}'; its rows are {_names('row', of_table)}.")
-    found = [figure for figure in of_row if dataset in (None, figure.dataset)]
+    found = [result for result in of_row if dataset in (None, result.dataset)]
     if len(found) == 1:
         return found[0]
     if not found:
         there = _names("dataset", of_row)
-        raise InputError(f"{paper}, {table}, {row} has no figure for '{dataset}', only {there}.")
-    raise InputError(f"{paper}, {table}, {row} has one figure a dataset; name one of {_names('dataset', found)}.")
+        raise InputError(f"{paper}, {table}, {row} has no result for '{dataset}', only {there}.")
+    raise InputError(f"{paper}, {table}, {row} has one result a dataset; name one of {_names('dataset', found)}.")
 
 
-def comparison(lines: Iterable[tuple[Figure, Measured | str]]) -> str:
-    """A Markdown table: the paper's figures, each beside what we measured and on which data.
+def comparison(lines: Iterable[tuple[Published, Measured | str]]) -> str:
+    """A Markdown table: the paper's results, each beside what we measured and on which data.
 
     Args:
-      lines: for each figure our runs, or a text such as `"not run: needs the 7.7 GB feature files"`.
+      lines: for each result our runs, or a text such as `"not run: needs the 7.7 GB feature files"`.
 
     Returns:
       Text that ends with a line break. Ours is the mean over the seeds, +- their sample standard deviation.
     """
     table = [("row", "metric", "paper", "paper's data", "ours", "our data")]
-    for figure, ours in lines:
-        text, data = (ours, "") if isinstance(ours, str) else (mean_text(ours.values, figure.value), ours.data)
-        table.append((figure.row, figure.metric, figure.value, figure.dataset, text, data))
+    for result, ours in lines:
+        text, data = (ours, "") if isinstance(ours, str) else (mean_text(ours.values, result.value), ours.data)
+        table.append((result.row, result.metric, result.value, result.dataset, text, data))
     return markdown(table)
 
 
@@ -146,5 +146,5 @@ def mean_text(values: tuple[float, ...], like: str) -> str:
     return f"{mean} +- {statistics.stdev(values):.{decimals}f} ({len(values)} seeds)"
 
 
-def _names(field: str, figures: Iterable[Figure]) -> str:
-    return ", ".join(dict.fromkeys(getattr(figure, field) for figure in figures))
+def _names(field: str, results: Iterable[Published]) -> str:
+    return ", ".join(dict.fromkeys(getattr(result, field) for result in results))

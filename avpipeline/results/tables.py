@@ -7,14 +7,18 @@ predictions, that the other rows go on where one cannot be measured, and how it 
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+import statistics
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
+import tensorflow as tf
 
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, make_folder
+from avpipeline.files import atomic_path, make_folder, write_json
 from avpipeline.results import papers
+from avpipeline.training.paper import Paper, Trained
+from avpipeline.training.settings import TableSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,42 +27,49 @@ class Line:
 
     Attributes:
       figure: the paper's.
-      measured: our figure, selected on validation.
-      result: of the model's finished runs; what `avpipeline.training.runs.run` gave.
-      predictions: the files that `measured` is computed from.
-      smoke: trained for fewer epochs than the configuration has.
+      trained: the model's finished runs.
+      values: our result for each seed, in the metric's unit, selected on validation.
       note: what a reader must know, e.g. that the paper gives two rows one system; "" where there is nothing.
       best_on_test: for each seed the best that the test split reached at any validation, in the metric's unit;
         empty where it was not watched.
     """
 
-    figure: papers.Figure
-    measured: papers.Measured
-    result: Mapping
-    predictions: tuple[Path, ...]
-    smoke: bool
+    figure: papers.Published
+    trained: Trained
+    values: tuple[float, ...]
     note: str = ""
     best_on_test: tuple[float, ...] = ()
 
     @property
-    def model(self) -> str:
-        """Which of the package's models."""
-        return self.result["model"]
+    def measured(self) -> papers.Measured:
+        """Ours, with the data that it was measured on."""
+        return papers.Measured(self.values, self.trained.data)
 
-    @property
-    def configuration(self) -> str:
-        """Its hash."""
-        return self.result["configuration"]
-
-    @property
-    def parameters(self) -> int:
-        """How many the model has."""
-        return self.result["seeds"][0]["parameters"]
+    def record(self, folder: Path) -> dict:
+        """The row as JSON values, with paths relative to `folder`: what every file says of it."""
+        result = self.trained.result
+        made = ("model", "preset", "configuration", "command", "date", "commit")
+        return {
+            **dataclasses.asdict(self.figure),
+            "ours": list(self.values),
+            "ours_mean": statistics.fmean(self.values),
+            "ours_std": statistics.stdev(self.values) if len(self.values) > 1 else None,
+            "our_data": self.trained.data,
+            "our_dataset": result["dataset"],
+            "seeds": [seed["seed"] for seed in result["seeds"]],
+            "selected_on": "val",
+            "best_on_test": list(self.best_on_test),
+            "parameters": result["seeds"][0]["parameters"],
+            "predictions": [os.path.relpath(path, folder) for path in self.trained.predictions],
+            "smoke": self.trained.experiment.schedule.is_smoke,
+            "note": self.note,
+            **{name: result[name] for name in made},
+        }
 
 
 @dataclasses.dataclass(frozen=True)
 class NotRun:
-    """One row of a table that has no figure of ours, and why.
+    """One row of a table that has no result of ours, and why.
 
     Attributes:
       figure: the paper's.
@@ -67,42 +78,70 @@ class NotRun:
         paper's figures only.
     """
 
-    figure: papers.Figure
+    figure: papers.Published
     measured: str
     is_failure: bool = True
 
+    def record(self, folder: Path) -> dict:
+        """The row as JSON values."""
+        return {**dataclasses.asdict(self.figure), "note": self.measured}
 
-def predictions_of(result: Mapping, folder: Path) -> tuple[Path, ...]:
-    """For each seed of the runs in a folder the file that its figure is computed from."""
-    return tuple(Path(folder) / f"seed-{seed['seed']}" / "predictions.npz" for seed in result["seeds"])
+
+def line_of(figure: papers.Published, trained: Trained, note: str = "") -> Line:
+    """The line of a figure in percent from the finished runs of one model."""
+    watched = [seed["best_on_test"] for seed in trained.result["seeds"] if "best_on_test" in seed]
+    return Line(figure, trained, trained.scores, note, tuple(100 * score for score in watched))
 
 
-def line_of(figure: papers.Figure, result: Mapping, folder: Path, *, data: str, smoke: bool, note: str = "") -> Line:
-    """The line of a figure in percent from the finished runs of one model.
+def shared_note(paper: Paper, place: tuple[str, str]) -> str:
+    """What is said of a row whose system the paper gives another row too; "" for the others."""
+    if place not in paper.config.SHARED:
+        return ""
+    (table, row), reason = paper.config.SHARED[place]
+    return f"the same system as {table}, {row}: {reason}"
+
+
+def train_row(paper: Paper, settings: TableSettings, model: str, *, name: str = "", **where) -> Trained:
+    """Trains one model of a tables command over the seeds, or goes on with it, or finds it finished.
 
     Args:
-      result: what `avpipeline.training.runs.run` gave.
-      folder: of the runs.
-      data: what was measured on, in words; see `described`.
+      name: of its folder, the model's where it is left out.
+      where: further fields of the training command's settings.
     """
-    seeds = result["seeds"]
-    return Line(
-        figure=figure,
-        measured=papers.Measured(tuple(100 * seed["test"] for seed in seeds), data),
-        result=result,
-        predictions=predictions_of(result, folder),
-        smoke=smoke,
-        note=note,
-        best_on_test=tuple(100 * seed["best_on_test"] for seed in seeds if "best_on_test" in seed),
-    )
+    own = row_settings(paper, settings, model, name=name, **where)
+    return paper.train(own, watch_test=True)
 
 
-def described(data: str, epochs: int, planned: int) -> str:
-    """`data` in words, and whether what was trained on it is a smoke run."""
-    return f"{data} (smoke: {epochs} of {planned} epochs)" if epochs < planned else data
+def row_settings(paper: Paper, settings: TableSettings, model: str, *, name: str = "", **where):
+    """The training command's settings for one model of a tables command."""
+    run = {"seeds": settings.seeds, "seed": settings.seed, "out": settings.run_folder(name or model)}
+    return settings.shortened(paper.settings_for(model, settings.preset, settings.chosen_dataset, **run, **where))
 
 
-def chosen_rows(paper: str, tables: Collection[str], rows: Sequence[str] = ()) -> list[papers.Figure]:
+def measure_tables(
+    settings: TableSettings,
+    tables: Iterable[str],
+    measure: Callable[[papers.Published], Line | NotRun],
+    *,
+    further: Sequence[str] = (),
+    parts: Callable[[papers.Published], Sequence[papers.Published]] = lambda figure: [figure],
+) -> bool:
+    """Measures the rows that a tables command asks for; see `measure_rows`.
+
+    Args:
+      tables: those of the paper that it can measure.
+      further: tables that are printed with the chosen ones.
+      parts: the figures of a row that has several.
+    """
+    settings.check()
+    # TensorFlow warns of a loop that builds graphs; here each is another model.
+    tf.get_logger().setLevel("ERROR")
+    wanted = settings.chosen_tables(tables)
+    figures = [part for row in chosen_rows(settings.paper, (*wanted, *further), settings.rows) for part in parts(row)]
+    return measure_rows(figures, measure, settings.folder, wanted[0] if len(wanted) == 1 else "all")
+
+
+def chosen_rows(paper: str, tables: Collection[str], rows: Sequence[str] = ()) -> list[papers.Published]:
     """A paper's figures in the paper's order.
 
     Args:
@@ -123,8 +162,8 @@ def chosen_rows(paper: str, tables: Collection[str], rows: Sequence[str] = ()) -
 
 
 def measure_rows(
-    figures: Sequence[papers.Figure],
-    measure: Callable[[papers.Figure], Line | NotRun],
+    figures: Sequence[papers.Published],
+    measure: Callable[[papers.Published], Line | NotRun],
     folder: Path,
     name: str,
 ) -> bool:
@@ -188,16 +227,17 @@ def _how_made(lines: Sequence[Line]) -> str:
 
 
 def _how(line: Line, watched: bool) -> tuple[str, ...]:
+    made = line.record(Path())
     best = papers.mean_text(line.best_on_test, line.figure.value) if line.best_on_test else ""
     return (
         line.figure.row,
         line.figure.dataset,
-        line.model,
-        line.configuration,
-        f"{line.parameters:,}",
+        made["model"],
+        made["configuration"],
+        f"{made['parameters']:,}",
         *((best,) if watched else ()),
-        ", ".join(map(str, line.predictions)),
-        "; ".join(filter(None, ("smoke" if line.smoke else "", line.note))),
+        ", ".join(map(str, line.trained.predictions)),
+        "; ".join(filter(None, ("smoke" if made["smoke"] else "", line.note))),
     )
 
 
@@ -208,21 +248,26 @@ def write_tables(folder, name: str, lines: Sequence[Line | NotRun]) -> tuple[Pat
     paths = folder / f"{stem}.md", folder / f"{stem}.csv"
     with atomic_path(paths[0]) as temporary:
         temporary.write_text(as_markdown(lines), encoding="utf-8")
+    records = [{name: _cell(value) for name, value in line.record(folder).items()} for line in lines]
     with atomic_path(paths[1]) as temporary:
-        pd.DataFrame([_record(line) for line in lines]).to_csv(temporary, index=False)
+        pd.DataFrame(records).to_csv(temporary, index=False)
     return paths
+
+
+def _cell(value):
+    """A value of a record as one cell of a CSV file."""
+    return " ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def write_results(folder, lines: Sequence[Line]) -> None:
     """Writes the measured rows into result.json of `folder`, beside those that earlier commands measured there.
 
-    RESULTS.md is made from such files, see `avpipeline.published`.
+    RESULTS.md is made from such files by `python -m avpipeline.published`.
     """
     path = Path(folder) / "result.json"
-    measured = (_result(line, path.parent) for line in lines)
+    measured = (line.record(path.parent) for line in lines)
     rows = {_identity(row): row for row in (*_earlier_rows(path), *measured)}
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps({"rows": list(rows.values())}, indent=2) + "\n", encoding="utf-8")
+    write_json(path, {"rows": list(rows.values())})
 
 
 def _earlier_rows(path: Path) -> list[dict]:
@@ -237,44 +282,3 @@ def _earlier_rows(path: Path) -> list[dict]:
 
 def _identity(row: Mapping) -> tuple[str, ...]:
     return tuple(row[name] for name in ("paper", "table", "row", "dataset", "metric"))
-
-
-def _result(line: Line, folder: Path) -> dict:
-    """What result.json says of a row: which of the paper's figures it is, ours one a seed, and how they were made."""
-    result = line.result
-    made = {name: result[name] for name in ("model", "preset", "configuration", "command", "date", "commit")}
-    return {
-        **dataclasses.asdict(line.figure),
-        "ours": list(line.measured.values),
-        "our_data": line.measured.data,
-        "our_dataset": result["dataset"],
-        "seeds": [seed["seed"] for seed in result["seeds"]],
-        "parameters": line.parameters,
-        "predictions": [os.path.relpath(path, folder) for path in line.predictions],
-        "smoke": line.smoke,
-        "note": line.note,
-        **made,
-    }
-
-
-def _record(line: Line | NotRun) -> dict:
-    figure = dataclasses.asdict(line.figure)
-    if isinstance(line, NotRun):
-        return {**figure, "note": line.measured}
-    values = pd.Series(line.measured.values)
-    watched = {"best_on_test_mean": pd.Series(line.best_on_test).mean()} if line.best_on_test else {}
-    return {
-        **figure,
-        "model": line.model,
-        "ours_mean": values.mean(),
-        "ours_std": values.std(),
-        "seeds": len(values),
-        "our_data": line.measured.data,
-        "selected_on": "val",
-        **watched,
-        "configuration": line.configuration,
-        "parameters": line.parameters,
-        "predictions": " ".join(map(str, line.predictions)),
-        "smoke": line.smoke,
-        "note": line.note,
-    }

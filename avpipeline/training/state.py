@@ -56,7 +56,7 @@ class KeepState(keras.callbacks.Callback):
       metric: the name in the epoch's logs to select on; higher is better, the first of equals is kept.
       save_best: stores the current weights.
       others: the callbacks whose state is kept too, as far as they have one.
-      patience, min_improvement: early stopping; see `avpipeline.training.runs.Experiment`.
+      patience, min_improvement: early stopping; see `avpipeline.training.experiment.Schedule`.
     """
 
     def __init__(
@@ -110,11 +110,11 @@ class KeepState(keras.callbacks.Callback):
 
 
 class Score(keras.callbacks.Callback):
-    """Adds one figure to the logs of some epochs; stands before the callbacks that read it.
+    """Adds one score to the logs of some epochs; stands before the callbacks that read it.
 
     Args:
-      name: of the figure in the logs.
-      measure: the model -> the figure.
+      name: of the score in the logs.
+      measure: the model -> the score.
       epochs: after which epochs, from 1.
     """
 

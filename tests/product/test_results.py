@@ -20,7 +20,7 @@ FOLDER = ROOT / "results"
 RESULTS = published.read_results(FOLDER)
 
 
-def computed(figure: papers.Figure, path: Path) -> float:
+def computed(figure: papers.Published, path: Path) -> float:
     """The figure of one file of predictions."""
     if figure.paper == "attendfusion":
         return 100 * recomputed(path)[{"GAP %": "gap", "F1 %": "f1"}[figure.metric]]
@@ -34,7 +34,7 @@ def computed(figure: papers.Figure, path: Path) -> float:
     return 100 * segment_accuracy(labels, predictions)
 
 
-def figure_of(result: published.Result) -> papers.Figure:
+def figure_of(result: published.Result) -> papers.Published:
     names = ("paper", "table", "row", "dataset")
     whole = papers.lookup(*(result.content[name] for name in names))
     return next(part for part in whole.parts if part.metric == result.content["metric"])

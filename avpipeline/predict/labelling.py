@@ -1,0 +1,74 @@
+"""What the predict commands of papers that label segments share: settings, labelling, a training's example."""
+
+import dataclasses
+from pathlib import Path
+
+import keras
+import numpy as np
+import tyro
+
+from avpipeline import plots
+from avpipeline.datasets.rendered import rendered_clips
+from avpipeline.predict.segments import Forward, Predictor, predict_file, predict_files, write_prediction
+from avpipeline.training.paper import Trained
+from avpipeline.training.saved import ModelInfo, load_model
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LabelSettings:
+    """Settings of a prediction command."""
+
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """Media files, folders of them, or lists (.txt, one path a line)."""
+    weights: Path
+    """The model: a .keras file written by the paper's train or convert command."""
+    out: Path
+    """Folder for the texts, JSON files, pictures and videos."""
+    figure: bool = False
+    """Also write attention_figure.png: a row of frames with attention for each file (AVE's Figure 5)."""
+    weights_dir: Path | None = None
+    """Folder with the feature extractors' weights, looked into first."""
+
+
+def label(settings: LabelSettings, forward: Forward, model: keras.Model, info: ModelInfo, *, attends: bool) -> int:
+    """Labels the files that `settings` name with a model that labels segments; returns the exit status."""
+    predictor = Predictor.of(
+        forward, info, settings.weights, window=_window(model), weights_dir=settings.weights_dir
+    )
+    status = predict_files(settings.files, predictor, settings.out, figure=settings.figure)
+    if not attends:
+        print(f"{info.model} has no attention, so there are no attention pictures.")
+    print(f"Texts, JSON files, pictures and videos are in {settings.out}")
+    return status
+
+
+def segment_example(trained: Trained, forward_of, probabilities) -> None:
+    """Shows a trained model on the first test video that has an event and background.
+
+    A synthetic clip is predicted from its file: timeline, attention over the frames, video with sound. AVE's files
+    hold features and no frames, so there the timeline stands alone.
+
+    Args:
+      forward_of: the model -> `predict.segments.Forward`.
+      probabilities: the model and its stored output -> probabilities.
+    """
+    test, weights, out = trained.experiment.splits.test, trained.weights, trained.settings.folder / "example"
+    background = test.labels.shape[-1] - 1
+    classes = test.labels.argmax(-1)
+    mixed = [video for video, seconds in enumerate(classes) if background in seconds and len(set(seconds)) > 1]
+    video = mixed[0] if mixed else 0
+    model, info = load_model(weights)
+    if test.dataset == "rendered":
+        predictor = Predictor.of(forward_of(model), info, weights, window=_window(model))
+        write_prediction(predict_file(rendered_clips().paths("test")[video], predictor), predictor, out)
+        return
+    with np.load(weights.with_name("predictions.npz")) as file:
+        predicted = probabilities(model, file["predictions"][video])
+    name = test.ids[video]
+    title = f"{name} - {info.title}"
+    plots.timeline(out / f"{name}_timeline.png", predicted, info.class_names, truth=classes[video], title=title)
+
+
+def _window(model: keras.Model) -> int:
+    """Segments that the model looks at together."""
+    return next(iter(model.input.values())).shape[1]

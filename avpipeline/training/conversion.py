@@ -1,0 +1,57 @@
+"""What the convert commands share: an authors' checkpoint becomes a saved model that says what it is."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import keras
+import tyro
+
+from avpipeline.errors import InputError
+from avpipeline.features.info import FeatureInfo
+from avpipeline.training.saved import ModelInfo, save_model
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertSettings:
+    """Files to read and write."""
+
+    checkpoint: tyro.conf.Positional[Path]
+    """The authors' checkpoint."""
+    out: tyro.conf.Positional[Path]
+    """The .keras file to write."""
+
+
+def save_converted(
+    paper: str,
+    settings: ConvertSettings,
+    model: keras.Model,
+    config,
+    class_names: Sequence[str],
+    features: Mapping[str, FeatureInfo],
+) -> None:
+    """Writes a model from an authors' checkpoint, which was trained on AVE, and prints what it is.
+
+    Args:
+      paper: the package that read it.
+      config: the model's configuration, a dataclass.
+      class_names: AVE's, in the order of the model's outputs.
+      features: what it was trained on.
+
+    Raises:
+      InputError: it has other classes than AVE.
+    """
+    if config.num_classes != len(class_names):
+        raise InputError(
+            f"{settings.checkpoint}: has {config.num_classes} classes and AVE has {len(class_names)}, so their names "
+            f"are not known; use {paper}.load_author_checkpoint and avpipeline.training.saved.save_model with your own "
+            "names."
+        )
+    info = ModelInfo(paper, model.name, "code", class_names, features, "ave", dataclasses.asdict(config))
+    save_model(model, settings.out, info)
+    tell_converted(settings, model)
+
+
+def tell_converted(settings: ConvertSettings, model: keras.Model) -> None:
+    """Prints the sentence that ends a conversion."""
+    print(f"{settings.checkpoint}: {model.name}, {model.count_params():,} parameters, written to {settings.out}")

@@ -1,0 +1,211 @@
+"""One paper as the commands see it: what train, tables and evaluate need of it, and all that the five share of that.
+
+A paper's `train.py` has its subclass of `Paper`. It hands in the configuration (`config.py` with the rows of the
+tables), the class of its settings, its experiment and how it draws an example.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
+
+from avpipeline.cli import chosen
+from avpipeline.datasets.base import Split, Stream
+from avpipeline.training import runs
+from avpipeline.training.experiment import Experiment, Schedule, Scoring, Splits, settings_of
+from avpipeline.training.saved import ModelInfo
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A model's finished runs.
+
+    Attributes:
+      settings: the training command's.
+      experiment: what they describe.
+      result: what result.json holds.
+      data: what was measured on, in words, and whether the training was a smoke run.
+      folders: of the runs; several where a result is a mean over several official splits.
+    """
+
+    settings: Any
+    experiment: Experiment
+    result: Mapping
+    data: str
+    folders: tuple[Path, ...]
+
+    @property
+    def predictions(self) -> tuple[Path, ...]:
+        """The files that the results are computed from, seed by seed."""
+        seeds = [seed["seed"] for seed in self.result["seeds"]]
+        return tuple(folder / f"seed-{seed}" / "predictions.npz" for seed in seeds for folder in self.folders)
+
+    @property
+    def weights(self) -> Path:
+        """The first seed's model."""
+        return self.folders[0] / f"seed-{self.settings.seed}" / "best.keras"
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """Each seed's score on the test split, in percent."""
+        return tuple(100 * seed["test"] for seed in self.result["seeds"])
+
+
+class Paper(abc.ABC):
+    """A paper's models, rows and experiments.
+
+    Attributes:
+      name: of its package.
+      config: its configuration, a module with `model_config`, `train_config`, `RENDERED_MODEL`, `RENDERED_TRAINING`
+        and `ROWS`, (table, row) -> model.
+      settings: the class of its training command's settings.
+      data_names: dataset -> how it is called beside a result; of the synthetic clips "rendered" their number is said.
+      data_default: the dataset where there is --data and no --dataset; without --data it is "rendered".
+    """
+
+    name: ClassVar[str]
+    config: ClassVar[ModuleType]
+    settings: ClassVar[type]
+    data_names: ClassVar[Mapping[str, str]]
+    data_default: ClassVar[str] = "ave"
+
+    @abc.abstractmethod
+    def experiment(self, settings, splits: Mapping[str, Split | Stream] | None = None) -> Experiment:
+        """The experiment that `settings` describe, on its dataset or on given splits "train", "val" and "test".
+
+        Raises:
+          InputError: the data is missing or does not fit, or a setting cannot be.
+        """
+
+    @staticmethod  # noqa: B027
+    def draw_example(trained: Trained) -> None:
+        """Shows the first seed's model on one test video, in the folder "example" of the run; a paper may have none."""
+
+    def data_in_words(self, settings, test: Split | Stream) -> str:
+        """What a result on this test split was measured on."""
+        if settings.dataset == "rendered":
+            return f"synthetic clips, {len(test)} in the test split"
+        return self.data_names[settings.dataset]
+
+    def settings_for(self, model: str, preset: str, dataset: str = "rendered", **changes):
+        """Default settings of a model, preset and dataset; `changes` are fields of the settings.
+
+        Raises:
+          ValueError: unknown model or preset.
+        """
+        rendered = dataset == "rendered"
+        network = self.config.model_config(model, preset, **(self.config.RENDERED_MODEL if rendered else {}))
+        training = self.config.train_config(preset, model, **(self.config.RENDERED_TRAINING if rendered else {}))
+        own = {"dataset": dataset, "network": network, "training": training}
+        return self.settings(model=model, preset=preset, **{**own, **changes})
+
+    def defaults(self, argv: Sequence[str]):
+        """The settings of the model, preset and dataset that a command line names; its other words change them."""
+        unchanged = self.settings()
+        first = chosen(argv, model=unchanged.model, preset=unchanged.preset, dataset=None, data=None)
+        dataset = first["dataset"] or (self.data_default if first["data"] else "rendered")
+        try:
+            return self.settings_for(first["model"], first["preset"], dataset)
+        except ValueError:
+            # A name that does not exist is left to the parser, which lists those that do.
+            return unchanged
+
+    def rows_of(self, model: str) -> list[tuple[str, str]]:
+        """(table, row) of everything that `model` reproduces, the first in the paper first."""
+        return [place for place, name in self.config.ROWS.items() if name == model]
+
+    def planned_epochs(self, settings) -> int:
+        """Epochs that the configuration has; a run of fewer is a smoke run."""
+        return self.settings_for(settings.model, settings.preset, settings.dataset).training.epochs
+
+    def announce(self, settings) -> None:
+        """Says before a training on the rendered clips which settings are others there."""
+        if settings.dataset == "rendered":
+            self.tell_rendered(settings, (*self.config.RENDERED_MODEL, *self.config.RENDERED_TRAINING))
+
+    def tell_rendered(self, settings, changed: Sequence[str]) -> None:
+        """Prints the values of `changed`, fields of the network's and the training's settings."""
+        values = {**vars(settings.network), **vars(settings.training)}
+        sizes = ", ".join(f"{name} {values[name]}" for name in changed)
+        print(f"On synthetic clips (dataset rendered); instead of the published sizes: {sizes}")
+
+    def info(
+        self, settings, network, train: Split | Stream, modalities: Sequence[str], **changes
+    ) -> ModelInfo:
+        """What a model trained on `train` says of itself.
+
+        Args:
+          network: its configuration, a dataclass.
+          modalities: the inputs that it reads.
+          changes: fields that are others.
+        """
+        own = {
+            "paper": self.name,
+            "model": settings.model,
+            "preset": settings.preset,
+            "class_names": train.class_names,
+            "features": {name: train.features[name] for name in modalities},
+            "dataset": settings.dataset,
+            "config": dataclasses.asdict(network),
+        }
+        return ModelInfo(**{**own, **changes})
+
+    def assemble(
+        self,
+        settings,
+        splits: Mapping[str, Split | Stream],
+        build: Callable,
+        info: ModelInfo,
+        scoring: Scoring,
+        *,
+        identity: Mapping | None = None,
+        schedule: Mapping | None = None,
+        **more,
+    ) -> Experiment:
+        """The experiment with what follows from the settings.
+
+        Args:
+          build: builds the compiled model.
+          info: what a saved model says of itself.
+          identity: what decides the numbers beside `info` and the training's settings, JSON values.
+          schedule: fields of the schedule that are not those of the training's settings.
+          more: further fields of the experiment.
+        """
+        training = settings.training
+        planned = {
+            "epochs": training.epochs,
+            "batch_size": training.batch_size,
+            "shuffle": training.shuffle,
+            "validate_every": training.validate_every,
+            "planned_epochs": self.planned_epochs(settings),
+        }
+        return Experiment(
+            build=build,
+            info=info,
+            splits=Splits(**splits),
+            settings=settings_of(info, training, **(identity or {})),
+            schedule=Schedule(**{**planned, **(schedule or {})}),
+            scoring=scoring,
+            reproduces=self.rows_of(settings.model),
+            **more,
+        )
+
+    def train(self, settings, splits=None, *, watch_test: bool = False) -> Trained:
+        """Trains over the seeds, or goes on, or finds it finished.
+
+        Args:
+          splits: as of `experiment`.
+          watch_test: also note the best that the test split reached at any validation.
+        """
+        experiment = self.experiment(settings, splits)
+        result = runs.run(experiment, settings.folder, settings.all_seeds, watch_test=watch_test)
+        return self.finished(settings, experiment, result, (settings.folder,))
+
+    def finished(self, settings, experiment: Experiment, result: Mapping, folders: tuple[Path, ...]) -> Trained:
+        """The finished runs in `folders`."""
+        schedule, data = experiment.schedule, self.data_in_words(settings, experiment.splits.test)
+        if schedule.is_smoke:
+            data = f"{data} (smoke: {schedule.epochs} of {schedule.planned_epochs} epochs)"
+        return Trained(settings, experiment, result, data, folders)

@@ -1,0 +1,79 @@
+"""What is read off a model's scores for each row of the paper's tables; `config.ROWS` says which model."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from avpipeline.results import papers
+from eventlayers import analysis, voting
+from eventlayers.analysis import NEW_LAYERS, ONLY
+from eventlayers.config import DATASETS, LAYERS, OURS, ROWS, STANDS_FOR, TABLES
+
+# What a row counts, of labels `(videos, classes)` and scores `(videos, heads, classes)`, in the table's unit.
+Measure = Callable[[np.ndarray, np.ndarray], float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How a row is measured: on the test split's scores of one of `eventlayers.MODELS`."""
+
+    model: str
+    measure: Measure
+
+
+def accuracy(labels, scores) -> float:
+    """Video accuracy in percent."""
+    return 100 * voting.video_accuracy(labels, scores)
+
+
+def _f1_of_union(labels, scores) -> float:
+    return voting.multi_label_f1(labels, voting.label_sets(scores))
+
+
+def _f1_of_top(count: int) -> Measure:
+    return lambda labels, scores: voting.multi_label_f1(labels, voting.top_labels(scores, count))
+
+
+def _videos(row: str) -> Measure:
+    return lambda labels, scores: analysis.complementary_counts(labels, scores)[row]
+
+
+def _categories(row: str) -> Measure:
+    return lambda labels, scores: analysis.category_counts(labels, scores)[row]
+
+
+# (table, row) -> what is read off the scores. The rows of one name differ in their dataset alone.
+_MEASURES: dict[tuple[str, str], Measure] = {
+    **{place: accuracy for place in ROWS if place[0] == "Table 1"},
+    ("Table 2", OURS): _f1_of_union,
+    **{("Table 2", f"Naive AV top-{count}"): _f1_of_top(count) for count in range(1, 6)},
+    **{("Table 3", row): _videos(row) for row in (*ONLY, NEW_LAYERS)},
+    **{("Table 4", row): _categories(row) for row in map(str.capitalize, LAYERS)},
+}
+
+
+def reading_of(published: papers.Published) -> Reading:
+    """How one of the paper's results is measured."""
+    place = (published.table, published.row)
+    return Reading(ROWS[place], _MEASURES[place])
+
+
+def published_of(model: str, dataset: str) -> list[papers.Published]:
+    """The paper's results in Tables 1 and 2 that a model trained on `dataset` is held against; none for one's own."""
+    names = STANDS_FOR.get(dataset) or [paper for paper, ours in DATASETS.items() if ours == dataset]
+    return [
+        one
+        for one in papers.rows("eventlayers")
+        if one.table in TABLES[:2] and one.dataset in names and reading_of(one).model == model
+    ]
+
+
+def measured(measure: Measure, predictions: Sequence[Path]) -> tuple[float, ...]:
+    """A row's result for each seed, of the files of predictions that a run stores."""
+    values = []
+    for path in predictions:
+        with np.load(path) as file:
+            values.append(float(measure(file["labels"], file["predictions"])))
+    return tuple(values)

@@ -1,0 +1,65 @@
+"""The two stages of training: each backbone alone with a linear head first, then the layers on both."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import keras
+
+from avpipeline.errors import InputError
+from avpipeline.training.experiment import configuration_hash
+from avpipeline.training.saved import load_model
+from eventlayers.config import BACKBONE_MODELS, ModelConfig
+from eventlayers.data import trained_backbones
+from eventlayers.models import BACKBONES
+from eventlayers.time_steps import TimeStepBackbones, time_step_backbones
+
+
+def needs_backbones(network: ModelConfig) -> bool:
+    """Whether a model is of the second stage, whose backbones are trained alone before."""
+    return network.inputs == "clips" and len(network.modalities) > 1
+
+
+def frozen_backbones(network: ModelConfig, from_backbones: Path | None, video_weights: str) -> TimeStepBackbones | None:
+    """The networks that give a model on features its features; None for a model on clips.
+
+    Args:
+      from_backbones: folder of the runs that trained them, if any did.
+      video_weights: what MC3-18 begins with.
+    """
+    if network.inputs == "clips":
+        return None
+    if from_backbones:
+        return trained_backbones(from_backbones)
+    return time_step_backbones(network.backbones, video_weights)
+
+
+def backbone_identities(folders: Mapping[str, Path]) -> dict[str, str]:
+    """Model -> configuration of the run that gives its backbone.
+
+    Args:
+      folders: modality -> folder of that run.
+
+    Raises:
+      InputError: there is no such run.
+    """
+    identities = {}
+    for modality, model in BACKBONE_MODELS.items():
+        path = folders[modality] / "settings.json"
+        if not path.is_file():
+            raise InputError(f"{path.parent}: has no trained backbone; train {model} on clips into that folder.")
+        identities[model] = configuration_hash(json.loads(path.read_text()))
+    return identities
+
+
+def start_from_backbones(folders: Mapping[str, Path]) -> Callable[[keras.Model, int], None]:
+    """Function of (model, seed) that gives the model the backbones of that seed's first stage."""
+
+    def start(model: keras.Model, seed: int) -> None:
+        for modality, name in BACKBONES.items():
+            path = folders[modality] / f"seed-{seed}" / "best.keras"
+            trained, _ = load_model(path, paper="eventlayers")
+            model.get_layer(name).set_weights(trained.get_layer(name).get_weights())
+            print(f"seed {seed}: the {modality} backbone is taken from {path}")
+
+    return start
