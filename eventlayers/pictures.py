@@ -11,7 +11,7 @@ from avpipeline.media import SAMPLE_RATE
 from avpipeline.plots.style import PALETTE, TEXT, new_figure, save_figure, words
 from eventlayers.config import LAYERS
 
-# The audio-visual layers, which choose time steps.
+# The audio-visual layers, which pool some time steps.
 CHOOSING = ("instant", "onset", "continuous")
 COLOURS = dict(zip(LAYERS, ("#1f77b4", "#2ca02c", "#d62bb0", "#e07b00", "#7f7f7f"), strict=True))
 _ONSET = "#e83e9b"
@@ -20,14 +20,14 @@ _RIGHT, _WRONG = "#1a7f37", "#b42318"
 
 @dataclasses.dataclass(frozen=True)
 class PooledTimeSteps:
-    """What the event layers choose of ten seconds.
+    """The time steps of ten seconds that the event layers pool.
 
     Attributes:
       frames: uint8 `(frames, height, width, 3)`, evenly spread over the clip.
       waveform: `(samples,)` at 16 kHz.
       correspondence: S of Eq. 2, `(time,)`.
       chosen: layer -> indices of the time steps that it pools, sorted.
-      onsets: indices of the audio onset time steps; empty where there is none.
+      onsets: indices of the audio onset time steps; empty if there are none.
       start: second of the file at which the clip begins.
       seconds: length of the clip.
     """
@@ -171,7 +171,7 @@ def _span(steps: PooledTimeSteps) -> tuple[float, float]:
 
 
 def _shade(axis, steps: PooledTimeSteps, chosen: np.ndarray, colour: str, **style) -> None:
-    """Marks time steps; each lasts a tenth of a second where a clip of 10 s has 100."""
+    """Shades time steps; with 100 of them in a clip of 10 s each lasts a tenth of a second."""
     step = steps.seconds / len(steps.correspondence)
     for index in chosen:
         first = steps.start + index * step

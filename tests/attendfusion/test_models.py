@@ -79,7 +79,7 @@ def test_the_count_knows_other_sizes_of_attention_and_refuses_halves():
 
 
 def test_every_row_of_the_paper_has_a_network_of_its_own():
-    rows = {(figure.table, figure.row) for figure in papers.rows("attendfusion")}
+    rows = {(published.table, published.row) for published in papers.rows("attendfusion")}
     assert rows == set(ROWS) and len(rows) == 18
     assert set(ROWS.values()) == set(attendfusion.MODELS)
     assert len({attendfusion.model_config(name) for name in attendfusion.MODELS}) == 18

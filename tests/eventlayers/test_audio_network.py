@@ -132,7 +132,7 @@ def test_small_backbones_have_the_faces_of_the_real_ones(visual, audio):
     assert np.flatnonzero(heard.any(-1)).tolist() == list(range(19, 31))
 
 
-def test_small_pictures_are_seen_one_by_one(visual):
+def test_the_small_visual_network_sees_each_frame_alone(visual):
     frames = np.full((1, 100, 32, 32, 3), 90, "uint8")
     changed = frames.copy()
     changed[0, 40, :8, :8] = (250, 10, 10)

@@ -1,4 +1,4 @@
-"""Clips as rows: frames, sound and onset time steps of media files, kept in the cache and streamed through tf.data."""
+"""Clips as rows: frames, sound and onsets of media files, cached and streamed through tf.data."""
 
 import json
 
@@ -25,13 +25,13 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory):
-    """A clip of 25 grey frames, each shown for 0.4 s, with plucked notes; one without sound; one without pictures."""
+    """A clip of 25 grey frames, each shown for 0.4 s, with plucked notes; one without sound; one without video."""
     folder = tmp_path_factory.mktemp("media")
-    pictures = {"video": "mpeg4", "times": np.arange(25) * 0.4}
+    video = {"video": "mpeg4", "times": np.arange(25) * 0.4}
     sound = {"audio": "pcm_s16le", "samples": notes()[None]}
     return {
-        "both": write_media(folder / "both.mkv", **pictures, **sound),
-        "silent": write_media(folder / "silent.mkv", **pictures),
+        "both": write_media(folder / "both.mkv", **video, **sound),
+        "silent": write_media(folder / "silent.mkv", **video),
         "dark": write_media(folder / "dark.mkv", **sound),
         "short": write_media(folder / "short.wav", audio="pcm_s16le", samples=tone(2, 16_000)),
     }

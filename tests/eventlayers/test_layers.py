@@ -27,7 +27,7 @@ def features(videos=3, time=6, channels=4, seed=0):
 
 
 def onsets_of(*videos, places=None):
-    """Padded indices and mask; what stands in the unused places is a time step that no video has."""
+    """Padded indices and mask; the padding is a time step that no video has."""
     places = places or max(map(len, videos))
     onsets, mask = np.full((len(videos), places), 10_000, "int32"), np.zeros((len(videos), places), bool)
     for row, steps in enumerate(videos):
@@ -47,7 +47,7 @@ def test_instant_by_hand():
     np.testing.assert_allclose(InstantEventLayer(2)(VISUAL, AUDIO), [[1.5, 2, 3.5, 1]])
     # Time steps 1, 3 and 0.
     np.testing.assert_allclose(InstantEventLayer(3)(VISUAL, AUDIO), [[4 / 3, 4 / 3, 3, 7 / 3]], rtol=1e-6)
-    # Of two equal scores at the border the earlier time step.
+    # Of two equal scores for the last place the earlier time step.
     np.testing.assert_allclose(InstantEventLayer(1)(VISUAL, AUDIO), [[2, 1, 3, 1]])
     assert InstantEventLayer(3).time_steps(VISUAL, AUDIO).numpy().tolist() == [[1, 3, 0]]
 
@@ -60,7 +60,7 @@ def test_order_of_the_top_moments_does_not_matter():
 
 
 def test_equal_moments_give_that_moment_whatever_k():
-    """Silence and a still picture: all scores tie, and every choice has the same mean."""
+    """Silence and a still frame: all scores tie, and every choice has the same mean."""
     visual, audio = (np.repeat(feature[:, :1], 6, axis=1) for feature in features())
     for k in (1, 3, 6, 9):
         np.testing.assert_allclose(

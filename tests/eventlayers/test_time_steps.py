@@ -1,4 +1,4 @@
-"""Features of time steps from frozen backbones: made once, the same for one file, zeros for a missing stream."""
+"""Features at time steps from frozen backbones: computed once, the same for one file, zeros for a missing stream."""
 
 import dataclasses
 
@@ -28,11 +28,11 @@ def small():
 @pytest.fixture(scope="module")
 def media(tmp_path_factory):
     folder = tmp_path_factory.mktemp("media")
-    pictures = {"video": "mpeg4", "times": np.arange(25) * 0.4}
+    video = {"video": "mpeg4", "times": np.arange(25) * 0.4}
     sound = {"audio": "pcm_s16le", "samples": tone(10, 16_000)}
     return [
-        write_media(folder / "both.mkv", **pictures, **sound),
-        write_media(folder / "silent.mkv", **pictures),
+        write_media(folder / "both.mkv", **video, **sound),
+        write_media(folder / "silent.mkv", **video),
         write_media(folder / "dark.mkv", **sound),
     ]
 
@@ -110,7 +110,7 @@ def test_backbones_are_found_again_by_their_features(small):
 
 def test_features_of_other_networks_are_refused(small):
     other = {"visual": dataclasses.replace(small.features["visual"], extractor="vgg19")}
-    with pytest.raises(InputError, match="vgg19:time steps: no backbones of time steps make these features"):
+    with pytest.raises(InputError, match="vgg19:moments: no backbones of the event layers make these features"):
         time_step_backbones_for(other)
     changed = {"audio": dataclasses.replace(small.features["audio"], sha256="0" * 64)}
     with pytest.raises(InputError, match="are not those that made the features"):
@@ -136,8 +136,8 @@ def test_published_backbones_name_their_weights(monkeypatch):
     ):
         backbones = time_step_backbones("published", weights)
         info = backbones.features["visual"]
-        assert (info.label, info.weights, info.shape) == ("mc3_18:time steps", label, (512,))
-        assert backbones.features["audio"].label == "event_audio_network:time steps"
+        assert (info.label, info.weights, info.shape) == ("mc3_18:moments", label, (512,))
+        assert backbones.features["audio"].label == "event_audio_network:moments"
         assert backbones.frames.size == 112 and backbones.frames.resize == (128, 171)
     assert [str(weights) for weights in built] == ["None", "default", "/x/mc3_18-a90a0ba3.pth", "/x/mine.pth"]
     with pytest.raises(InputError, match=r"mine\.pth: MC3-18's weight file of these features is not in"):

@@ -1,4 +1,4 @@
-"""Small splits of time steps in memory for the event layers: each class has its own visual and audio direction."""
+"""Small in-memory splits for the event layers: each class has its own direction in the features of each modality."""
 
 import numpy as np
 
@@ -36,7 +36,7 @@ def time_step_split(name: str, videos: int = 8, *, labels_a_video: int = 1, nois
 
 
 def padded_onsets(rng, videos: int) -> tuple[np.ndarray, np.ndarray]:
-    """None to all time steps of each video as distinct onsets, the first video without any."""
+    """Distinct onsets of each video, from none to all of its time steps; the first video has none."""
     onsets, mask = np.zeros((videos, TIME_STEPS), "float32"), np.zeros((videos, TIME_STEPS), "float32")
     for video in range(1, videos):
         own = np.sort(rng.permutation(TIME_STEPS)[: rng.integers(0, TIME_STEPS + 1)])

@@ -9,7 +9,7 @@ LAYERS = ("continuous", "instant", "onset", "visual", "audio")
 
 
 def correlation(visual, audio):
-    """S of Eq. 2: one score a time step."""
+    """S of Eq. 2: one score for each time step."""
     return np.array([sum(v * a for v, a in zip(*pair, strict=True)) for pair in zip(visual, audio, strict=True)])
 
 
