@@ -9,9 +9,8 @@ import pytest
 
 import attendfusion
 from attendfusion import sizes
-from attendfusion.config import PINNED_DOWN, TOKENS
+from attendfusion.config import PINNED_DOWN, ROWS, TOKENS
 from attendfusion.models import attend_fusion, network_of_blocks
-from attendfusion.rows import ROWS, row_of
 from avpipeline.results import papers
 from tests.helpers.layer_checks import check_round_trip, check_same_network
 from tests.reference.attendfusion import Network, forward
@@ -83,7 +82,7 @@ def test_every_row_of_the_paper_has_a_network_of_its_own():
     assert rows == set(ROWS) and len(rows) == 18
     assert set(ROWS.values()) == set(attendfusion.MODELS)
     assert len({attendfusion.model_config(name) for name in attendfusion.MODELS}) == 18
-    assert row_of("self_cross_fcrn") == ("Table 1", "Self-Attended Cross-Modal FCRN Network")
+    assert ROWS["Table 1", "Self-Attended Cross-Modal FCRN Network"] == "self_cross_fcrn"
     others = set(attendfusion.MODELS) - set(PINNED_DOWN)
     assert others == {"fc_attention", "residual_attention_early", "residual_attention_late", "av_attention",
                       "self_cross", "self_cross_fcrn"}  # fmt: skip
