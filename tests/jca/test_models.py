@@ -220,7 +220,7 @@ def test_dam_is_told_the_events_seconds_in_training_only(batch, labels):
     call = EventPooling.call
     model.run_eagerly = True
     try:
-        EventPooling.call = lambda self, x: seen.append(self._seconds) or call(self, x)
+        EventPooling.call = lambda self, x: seen.append(self._segments) or call(self, x)
         model.train_on_batch(batch, labels)
         model.test_on_batch(batch, labels)
     finally:
