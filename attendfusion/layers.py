@@ -1,9 +1,14 @@
 """The layers of "Attend-Fusion" (Awan et al., 2024), by equation.
 
-Eq. 1         ResidualBlock
-Eq. 2, 3      GatedResidualBlock
-Eq. 4-9       Attention: self-attention (4, 5) where a modality asks itself, cross-modal attention (6-9) where it asks
-              the other
+Eq. 1                       ResidualBlock
+Eq. 2, Eq. 3                GatedResidualBlock
+Eq. 4, Eq. 5                Attention as self-attention: queries, keys and values come from one modality
+Eq. 6, Eq. 7, Eq. 8, Eq. 9  Attention as cross-modal attention: the queries come from one modality, keys and values from
+                            the other; models._cross_modal has both directions
+Eq. 10                      the loss: recipe.MultiLabelCrossEntropy
+Eq. 11                      average precision: avpipeline.metrics.ranking.MeanAveragePrecision, and GAP, which pools all
+                            classes
+Eq. 12                      F1: avpipeline.metrics.ranking.F1
 
 All of them work on tokens `(batch, tokens, channels)` and, but for Attention, on vectors `(batch, channels)` too.
 """
@@ -27,7 +32,7 @@ class FullyConnected(keras.layers.Layer):
 
     Args:
       units: output size.
-      dropout: share of outputs left out in training.
+      dropout: dropout rate in training.
     """
 
     def __init__(self, units: int, dropout: float = 0.4, **kwargs):
@@ -52,11 +57,11 @@ class FullyConnected(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="attendfusion")
 class ResidualBlock(keras.layers.Layer):
-    """Eq. 1: y = F(x) + x, F some fully connected layers of the input's width.
+    """Eq. 1: y = F(x) + x, where F is a stack of fully connected layers as wide as the input.
 
     Args:
       depth: layers in F.
-      dropout: of each.
+      dropout: dropout rate of each.
 
     Input and output `(..., channels)`.
     """
@@ -78,7 +83,7 @@ class ResidualBlock(keras.layers.Layer):
         y = x
         for layer in self.mapping:
             y = layer(y, training=training)
-        return y + x
+        return y + x  # Eq. 1
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
@@ -89,13 +94,13 @@ class ResidualBlock(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="attendfusion")
 class GatedResidualBlock(keras.layers.Layer):
-    """A residual block whose gate weighs what is new against what was there.
+    """Residual block with a gate between its input and its mapping.
 
-    - Eq. 2: g = sigmoid(W_g x + b_g), one value a channel,
-    - Eq. 3: y = g * F(x) + (1 - g) * x, F one fully connected layer of the input's width.
+    - Eq. 2: g = sigmoid(W_g x + b_g), one value for each channel,
+    - Eq. 3: y = g * F(x) + (1 - g) * x, where F is one fully connected layer as wide as the input.
 
     Args:
-      dropout: of F.
+      dropout: dropout rate of F.
 
     Input and output `(..., channels)`.
     """
@@ -112,8 +117,8 @@ class GatedResidualBlock(keras.layers.Layer):
         self.gate.build(input_shape)
 
     def call(self, x, training=None):
-        gate = self.gate(x)
-        return gate * self.mapping(x, training=training) + (1 - gate) * x
+        gate = self.gate(x)  # Eq. 2
+        return gate * self.mapping(x, training=training) + (1 - gate) * x  # Eq. 3
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
@@ -124,11 +129,11 @@ class GatedResidualBlock(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="attendfusion")
 class Attention(keras.layers.Layer):
-    """Single-head attention: the tokens of one modality ask, those of the same or of another answer.
+    """Single-head attention of the tokens of one modality to those of the same or of the other.
 
-    - Eq. 4, 6, 8: Q = X_q W_Q, K = X_c W_K, V = X_c W_V,
-    - Eq. 5, 7, 9: softmax(Q K^T / sqrt(d)) V, d the size of Q and K,
-    - then a Dense back to the width of X_q and a layer normalisation. No skip around it.
+    - Eq. 4, Eq. 6, Eq. 8: Q = X_q W_Q, K = X_c W_K, V = X_c W_V,
+    - Eq. 5, Eq. 7, Eq. 9: softmax(Q K^T / sqrt(d)) V, d the size of Q and K,
+    - then a dense layer back to the width of X_q and a layer normalisation. There is no skip connection around it.
 
     The parameter counts ask for the last two, which the equations leave out; keras.layers.MultiHeadAttention(1, units)
     with LayerNormalization has the same weights and computes the same.
@@ -138,8 +143,8 @@ class Attention(keras.layers.Layer):
     Args:
       units: size of Q, K and V.
 
-    Inputs: tokens that ask `(batch, tokens, channels)`; the context `(batch, context tokens, channels)`, for
-    self-attention the same tensor again; optionally which context tokens are real, `(batch, context tokens)` bool.
+    Inputs: the queries' tokens X_q `(batch, tokens, channels)`; the context X_c `(batch, context tokens, channels)`,
+    which for self-attention is X_q again; optionally which context tokens are real, `(batch, context tokens)` bool.
     Output `(batch, tokens, channels)`.
     """
 
@@ -161,6 +166,7 @@ class Attention(keras.layers.Layer):
         self.norm.build(queries_shape)
 
     def call(self, queries, context, real=None):
+        # query, key and value are Eq. 4, or between modalities Eq. 6 and Eq. 8; the rest Eq. 5, Eq. 7 and Eq. 9.
         scores = ops.matmul(self.query(queries), ops.swapaxes(self.key(context), -1, -2)) / self.units**0.5
         if real is not None:
             scores = ops.where(ops.expand_dims(real, 1), scores, ops.cast(_NEVER, scores.dtype))
@@ -179,7 +185,7 @@ class RealFrames(keras.layers.Layer):
     """Which frames of a padded batch are real.
 
     Inputs: features `(batch, frames, channels)` of the padded length; each video's own number of frames `(batch,)`.
-    Output: `(batch, frames)` bool. A video counts as having one frame at least, so that a mean of it exists.
+    Output: `(batch, frames)` bool. Every video counts as having at least one frame, so that it has a mean.
     """
 
     def call(self, features, num_frames):
@@ -196,7 +202,7 @@ class RealFrames(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="attendfusion")
 class TokenMean(keras.layers.Layer):
-    """Mean over a video's tokens `(batch, tokens, channels)` -> `(batch, channels)`, over the real ones where told."""
+    """Mean over a video's tokens, or over its real ones: `(batch, tokens, channels)` -> `(batch, channels)`."""
 
     def call(self, tokens, real=None):
         if real is None:

@@ -1,4 +1,4 @@
-"""The eighteen networks of the paper: one builder, and the blocks that their configurations name."""
+"""The eighteen networks of the paper: Attend-Fusion written out, then one builder and its blocks for all of them."""
 
 from collections.abc import Callable
 
@@ -17,9 +17,34 @@ from avpipeline.nn.dense import linear
 
 # "three ATT" of the parameter counts; see README.md.
 SELF_ATTENTION_BLOCKS = 3
-# Tokens of a video; None: as many as it has frames.
-_TOKENS = {"mean_std": 2, "mean": 1, "frames": None}
 NUM_FRAMES = "num_frames"
+
+
+def attend_fusion(config: ModelConfig, name: str = "attend_fusion") -> keras.Model:
+    """Attend-Fusion (Section 3.2.3, Fig. 3d); shapes in the comments are the published ones, without the batch."""
+    # A video's tokens: the mean and the standard deviation of its frames' features, (2, 128) and (2, 1024).
+    inputs = _inputs(config)
+    # With tokens="frames" the tokens are the frames themselves, padded, and `real` masks the padding; else it is None.
+    real = _real_frames(config, inputs)
+
+    # A fully connected layer on each token of each modality: (2, 2048) both.
+    audio = FullyConnected(config.width, config.dropout, name="audio_0_input")(inputs["audio"])
+    # Eq. 4, Eq. 5: the tokens of a modality attend to each other, three times in a row.
+    for index in range(SELF_ATTENTION_BLOCKS):
+        audio = Attention(config.inner, name=f"audio_1_self_attention_{index}")(audio, audio, real)
+
+    visual = FullyConnected(config.width, config.dropout, name="visual_0_input")(inputs["visual"])
+    for index in range(SELF_ATTENTION_BLOCKS):
+        visual = Attention(config.inner, name=f"visual_1_self_attention_{index}")(visual, visual, real)
+
+    # Late fusion: the mean over each modality's tokens, concatenated, (4096,).
+    audio, visual = TokenMean(name="audio_mean")(audio, real), TokenMean(name="visual_mean")(visual, real)
+    joined = keras.layers.Concatenate(name="joined_concat")([audio, visual])
+
+    # One probability for each label, (4716,); float32 also under mixed precision: the loss needs the small ones.
+    scores = linear(config.num_classes, joined.shape[-1], name="classifier")(joined)
+    labels = keras.layers.Activation("sigmoid", name="labels", dtype="float32")(scores)
+    return keras.Model(inputs, labels, name=name)
 
 
 def build_model(name: str = "attend_fusion", preset: str = "paper", **overrides) -> keras.Model:
@@ -32,8 +57,8 @@ def build_model(name: str = "attend_fusion", preset: str = "paper", **overrides)
 
     Returns:
       Functional model. Inputs, as far as the model uses them: `{"audio": (batch, tokens, 128), "visual": (batch,
-      tokens, 1024)}`, and with `tokens="frames"` also `"num_frames": (batch,)`, the frames that each video has of
-      those in the padded batch. Output: probability of each label, `(batch, classes)`.
+      tokens, 1024)}`, and with `tokens="frames"` also `"num_frames": (batch,)`, each video's number of frames in the
+      padded batch. Output: probability of each label, `(batch, classes)`.
 
     Raises:
       ValueError: unknown model, preset or setting.
@@ -42,11 +67,22 @@ def build_model(name: str = "attend_fusion", preset: str = "paper", **overrides)
 
 
 def video_classifier(config: ModelConfig, name: str) -> keras.Model:
-    """Branches, each an input layer and blocks; cross attention between them; the joined means; the classifier."""
+    """The network of a configuration: Attend-Fusion, or what its blocks say."""
+    headline = model_config("attend_fusion")
+    is_headline = all(getattr(config, part) == getattr(headline, part) for part in _STRUCTURE)
+    return (attend_fusion if is_headline else network_of_blocks)(config, name)
+
+
+# The settings that decide which layers a network has.
+_STRUCTURE = ("modalities", "early", "branch", "cross", "head", "output_gate")
+# Tokens of a video; None: as many as it has frames.
+_TOKENS = {"mean_std": 2, "mean": 1, "frames": None}
+
+
+def network_of_blocks(config: ModelConfig, name: str) -> keras.Model:
+    """Branches, each an input layer and blocks; cross-modal attention; concatenated token means; the classifier."""
     inputs = _inputs(config)
-    real = None
-    if config.tokens == "frames":
-        real = RealFrames(name="real_frames")(inputs[config.modalities[0]], inputs[NUM_FRAMES])
+    real = _real_frames(config, inputs)
     branches = {
         branch: _blocks(config, ("input", *config.branch), branch, tokens, real)
         for branch, tokens in _branch_inputs(config, inputs).items()
@@ -69,8 +105,15 @@ def _inputs(config: ModelConfig) -> dict:
     return inputs
 
 
+def _real_frames(config: ModelConfig, inputs: dict):
+    """Which frames of a padded batch are real, `(batch, frames)`; None where each video has the same tokens."""
+    if config.tokens != "frames":
+        return None
+    return RealFrames(name="real_frames")(inputs[config.modalities[0]], inputs[NUM_FRAMES])
+
+
 def _branch_inputs(config: ModelConfig, inputs: dict) -> dict:
-    """Branch -> its tokens; early fusion joins the channels of tokens that belong together."""
+    """Branch -> its tokens; early fusion concatenates the channels of corresponding tokens."""
     if config.early:
         return {"early": _joined([inputs[modality] for modality in config.modalities], "early")}
     return {modality: inputs[modality] for modality in config.modalities}
@@ -81,12 +124,15 @@ def _joined(tensors: list, name: str):
 
 
 def _cross_modal(config: ModelConfig, branches: dict, real) -> dict:
-    """Eq. 6-9: X_v|a, where audio asks the pictures, and X_a|v, where the pictures ask audio; blocks after each."""
-    asking = {"visual_given_audio": ("audio", "visual"), "audio_given_visual": ("visual", "audio")}
+    """Cross-modal attention both ways, blocks after each."""
+    asking = {
+        "visual_given_audio": ("audio", "visual"),  # Eq. 6, Eq. 7: X_v|a, the queries are audio
+        "audio_given_visual": ("visual", "audio"),  # Eq. 8, Eq. 9: X_a|v, the queries are visual
+    }
     attended = {}
-    for name, (asks, answers) in asking.items():
+    for name, (queries, context) in asking.items():
         attention = Attention(config.inner, name=f"{name}_attention")
-        x = attention(branches[asks], branches[answers], real)
+        x = attention(branches[queries], branches[context], real)
         attended[name] = _blocks(config, config.cross, name, x, real)
     return attended
 
@@ -103,18 +149,18 @@ def _fully_connected(config: ModelConfig, name: str, x, real):
 
 def _residual(depth: int) -> Callable:
     def block(config: ModelConfig, name: str, x, real):
-        return ResidualBlock(depth, config.dropout, name=name)(x)
+        return ResidualBlock(depth, config.dropout, name=name)(x)  # Eq. 1
 
     return block
 
 
 def _gated_residual(config: ModelConfig, name: str, x, real):
-    return GatedResidualBlock(config.dropout, name=name)(x)
+    return GatedResidualBlock(config.dropout, name=name)(x)  # Eq. 2, Eq. 3
 
 
 def _self_attention(config: ModelConfig, name: str, x, real):
     for index in range(SELF_ATTENTION_BLOCKS):
-        x = Attention(config.inner, name=f"{name}_{index}")(x, x, real)
+        x = Attention(config.inner, name=f"{name}_{index}")(x, x, real)  # Eq. 4, Eq. 5
     return x
 
 
@@ -130,7 +176,7 @@ BLOCKS = {
 
 
 def _probabilities(config: ModelConfig, x):
-    """Probabilities, float32 also under mixed precision: the loss needs the small ones."""
+    """Label probabilities, float32 also under mixed precision: the loss needs the small ones."""
     scores = linear(config.num_classes, x.shape[-1], name="classifier")(x)
     probabilities = keras.layers.Activation("sigmoid", name="labels", dtype="float32")(scores)
     if not config.output_gate:

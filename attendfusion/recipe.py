@@ -1,4 +1,4 @@
-"""How the networks of the paper are trained."""
+"""How the networks of the paper are trained: loss and optimizer."""
 
 import keras
 from keras import ops
@@ -10,10 +10,10 @@ from avpipeline.nn.optimizers import Adam
 
 @keras.saving.register_keras_serializable(package="attendfusion")
 class MultiLabelCrossEntropy(keras.losses.Loss):
-    """Eq. 10: binary cross-entropy of probabilities, summed over the classes, mean over the videos.
+    """Eq. 10: binary cross-entropy, summed over the classes and averaged over the videos.
 
-    Labels and probabilities `(batch, classes)`. Probabilities are clipped to [1e-7, 1 - 1e-7]: what is exactly 0 or 1
-    has no logarithm.
+    Labels and probabilities `(batch, classes)`. Probabilities are clipped to [1e-7, 1 - 1e-7], where the logarithm is
+    finite.
     """
 
     def __init__(self, name="multi_label_cross_entropy", **kwargs):
@@ -22,18 +22,19 @@ class MultiLabelCrossEntropy(keras.losses.Loss):
     def call(self, y_true, y_pred):
         y_true = ops.cast(y_true, y_pred.dtype)
         y_pred = ops.clip(y_pred, 1e-7, 1 - 1e-7)
+        # Eq. 10; Keras takes the mean over the batch.
         return -ops.sum(y_true * ops.log(y_pred) + (1 - y_true) * ops.log1p(-y_pred), axis=-1)
 
 
 def compile_model(model: keras.Model, config: TrainConfig | None = None) -> keras.Model:
     """Compiles `model` with the paper's loss, optimizer and metric, and returns it.
 
-    AdamW as torch computes it: every parameter, biases too, first shrinks by learning_rate * weight_decay, then Adam's
-    step follows with epsilon added after the bias correction.
+    AdamW as torch computes it: every parameter, biases included, is first multiplied by
+    1 - learning_rate * weight_decay; Adam's step follows, with epsilon added after the bias correction.
 
     Args:
       model: output `(batch, classes)` probabilities.
-      config: the recipe; None is the paper's.
+      config: the hyperparameters; None takes the paper's.
     """
     config = config or train_config()
     optimizer = Adam(

@@ -1,8 +1,8 @@
-"""The size of a network without building it: its weights' shapes, told by two narrow builds of it.
+"""The size of a network without building it, from the shapes of the weights of two narrow builds.
 
-Every side of every weight is a * width + b: the width itself, half of it, several joined, or a number that does not
-depend on it. Two narrow models give a and b for each side, and so the shapes at any width, exactly; the 416 million
-parameters of the largest network never take memory.
+Every dimension of every weight is a * width + b: the width itself, half of it, several concatenated, or independent of
+it. Two narrow models give a and b of each dimension, and so the exact shapes at any width; the 416 million parameters
+of the largest network never take up memory.
 """
 
 import dataclasses
@@ -17,21 +17,21 @@ _NARROW = (4, 8)
 
 
 def count_parameters(name: str, preset: str = "paper", **overrides) -> int:
-    """Parameters of `build_model(name, preset, **overrides)`, exact."""
+    """Exact number of parameters of `build_model(name, preset, **overrides)`."""
     return sum(map(math.prod, weight_shapes(model_config(name, preset, **overrides)).values()))
 
 
 def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Weight's path -> its shape in a network of this configuration; the width must be even.
+    """Path of each weight -> its shape in a network of this configuration.
 
     Raises:
-      ValueError: an odd width with attention of half its size, which has no such shape.
+      ValueError: the width is odd and the attention's size, half of it, is not given.
     """
     if config.width % 2 and config.attention_units is None:
         raise ValueError(f"the width {config.width} is odd, and attention has half of it; name attention_units")
     first, second = (_shapes(dataclasses.replace(config, width=width)) for width in _NARROW)
     return {
-        path: tuple(_side(*sides, config.width) for sides in zip(shape, second[path], strict=True))
+        path: tuple(_dimension(*dimensions, config.width) for dimensions in zip(shape, second[path], strict=True))
         for path, shape in first.items()
     }
 
@@ -41,6 +41,6 @@ def _shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     return {weight.path: tuple(weight.shape) for weight in video_classifier(config, "narrow").weights}
 
 
-def _side(at_first: int, at_second: int, width: int) -> int:
+def _dimension(at_first: int, at_second: int, width: int) -> int:
     low, high = _NARROW
     return at_first + (at_second - at_first) * (width - low) // (high - low)

@@ -11,10 +11,11 @@ from eventlayers.layers import (
     InstantEventLayer,
     OnsetEventLayer,
     VisualEventLayer,
+    sound_localization,
 )
-from eventlayers.localization import sound_localization
-from eventlayers.models import build_model, moment_features
+from eventlayers.models import build_model, time_step_features
 from eventlayers.recipe import compile_model
+from eventlayers.sound import EventLogMel, onsets
 from eventlayers.voting import label_sets, multi_label_f1, video_accuracy, vote
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "PRESETS",
     "AudioEventLayer",
     "ContinuousEventLayer",
+    "EventLogMel",
     "InstantEventLayer",
     "ModelConfig",
     "OnsetEventLayer",
@@ -35,10 +37,11 @@ __all__ = [
     "complementary_counts",
     "label_sets",
     "model_config",
-    "moment_features",
     "most_activating",
     "multi_label_f1",
+    "onsets",
     "sound_localization",
+    "time_step_features",
     "train_config",
     "video_accuracy",
     "vote",

@@ -1,9 +1,9 @@
-"""Clips of 10 s as networks take them that are trained from frames and sound, with their audio onsets.
+"""Clips of 10 s as inputs of networks that are trained from frames and sound, with their audio onsets.
 
-Files in, rows for `avpipeline.datasets.batches` out: 100 frames, the waveform, and the moments (tenths of a second) at
-which something begins to sound. Rows are read when they are asked for, so a dataset of any size streams through
-tf.data; what was decoded is kept in the cache folder, unless that is not wanted. Onsets are always kept, with the
-sample rate and the settings that they were found with.
+Files in, rows for `avpipeline.datasets.batches` out: 100 frames, the waveform, and the time steps (tenths of a second)
+at which something begins to sound. Rows are read on demand, so a dataset of any size streams through tf.data; decoded
+rows are kept in the cache folder unless that is switched off. Onsets are always kept, with the sample rate and the
+settings that found them.
 """
 
 import dataclasses
@@ -18,25 +18,25 @@ import numpy as np
 from avpipeline.datasets.base import Source
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
-from avpipeline.features.logmel import onset_settings, onsets
 from avpipeline.features.mc3 import FRAME_SIZE, RESIZE
 from avpipeline.files import atomic_path, cache_dir
 from avpipeline.media import SAMPLE_RATE, read_frames, read_waveform
+from eventlayers.sound import onset_settings, onsets
 
 SECONDS = 10
-MOMENTS_A_SECOND = 10
-MOMENTS = SECONDS * MOMENTS_A_SECOND
+TIME_STEPS_PER_SECOND = 10
+TIME_STEPS = SECONDS * TIME_STEPS_PER_SECOND
 _SOUND_SHAPE = (SECONDS * SAMPLE_RATE,)
 
 
 @dataclasses.dataclass(frozen=True)
 class FrameFormat:
-    """How a clip's frames are made from the video's, ten a second.
+    """How a clip's frames, ten a second, are made from the video's.
 
     Attributes:
-      size: height and width that they end with.
-      resize: (height, width) that they are resized to before the middle is cut out, bilinear without antialias as
-        torchvision's video weights want it; None scales them to `size` at once.
+      size: their final height and width.
+      resize: (height, width) to which they are resized before the centre is cropped, bilinear without antialiasing as
+        torchvision's video weights expect; None resizes them to `size` directly.
     """
 
     size: int = FRAME_SIZE
@@ -44,11 +44,11 @@ class FrameFormat:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of a clip's frames."""
-        return (MOMENTS, self.size, self.size, 3)
+        """Shape of a clip's frames."""
+        return (TIME_STEPS, self.size, self.size, 3)
 
     def info(self) -> dict[str, FeatureInfo]:
-        """Modality -> what the rows of `clip_inputs` are, for a model that is trained on them."""
+        """Modality -> description of the rows of `clip_inputs`, which a model trained on them stores."""
         square = f"{self.size}x{self.size}"
         made = f"{square} of {self.resize[0]}x{self.resize[1]}" if self.resize else square
         return {
@@ -63,60 +63,63 @@ def clip_inputs(
     """The inputs of a Split of clips.
 
     Args:
-      paths: one media file a clip.
+      paths: one media file for each clip.
       frames: format of the frames.
       starts: second of its file at which each clip begins; None is 0 for all.
-      cache: keep decoded frames and sound on disk (4.4 MB a clip of 112x112); False decodes anew in every epoch.
+      cache: keep decoded frames and sound on disk (4.4 MB for a clip of 112x112); False decodes them in every epoch.
 
     Returns:
-      `visual` `(100, size, size, 3)` uint8 RGB; `audio` `(160000,)` float32, 16 kHz mono in [-1, 1]; both zeros where
-      the file has no such stream. `onsets` `(100,)` float32, the distinct moments at which something begins to
-      sound, rising, then zeros; `onset_mask` `(100,)` float32, 1 where `onsets` holds one. All videos have as many
-      places as there are moments, so no batch changes a graph.
+      `visual` `(100, size, size, 3)` uint8 RGB; `audio` `(160000,)` float32, 16 kHz mono in [-1, 1]; zeros for a stream
+      that the file lacks. `onsets` `(100,)` float32, the distinct time steps at which something begins to sound, in
+      ascending order, padded with zeros; `onset_mask` `(100,)` float32, 1 where `onsets` holds one. Every video has a
+      place for each time step, so that all batches share one graph.
+
+    Raises:
+      InputError: on reading a row, if its file is missing or is no media file.
     """
     paths, starts = list(map(Path, paths)), [0.0] * len(paths) if starts is None else list(starts)
 
-    def picture(row: int) -> np.ndarray:
+    def read_visual(row: int) -> np.ndarray:
         return _or_zeros(read_clip_frames(paths[row], starts[row], frames), frames.shape, np.uint8)
 
-    def sound(row: int) -> np.ndarray:
+    def read_audio(row: int) -> np.ndarray:
         return _or_zeros(read_clip_sound(paths[row], starts[row]), _SOUND_SHAPE, np.float32)
 
-    pictures = rows_folder({"rows": "frames", "rate": MOMENTS_A_SECOND, **dataclasses.asdict(frames)})
-    sounds = rows_folder({"rows": "sound", "sample_rate": SAMPLE_RATE})
+    visual = rows_folder({"rows": "frames", "rate": TIME_STEPS_PER_SECOND, **dataclasses.asdict(frames)})
+    audio = rows_folder({"rows": "sound", "sample_rate": SAMPLE_RATE})
     return {
-        "visual": StoredRows(paths, starts, frames.shape, np.uint8, pictures if cache else None, picture),
-        "audio": StoredRows(paths, starts, _SOUND_SHAPE, np.float32, sounds if cache else None, sound),
+        "visual": StoredRows(paths, starts, frames.shape, np.uint8, visual if cache else None, read_visual),
+        "audio": StoredRows(paths, starts, _SOUND_SHAPE, np.float32, audio if cache else None, read_audio),
         **onset_inputs(paths, starts),
     }
 
 
 def onset_inputs(paths: Sequence, starts: Sequence[float]) -> dict[str, Source]:
-    """`onsets` and `onset_mask` of `clip_inputs`; found once for each clip and kept."""
+    """`onsets` and `onset_mask` of `clip_inputs`; found once for each clip and cached."""
 
     def rows(part: int) -> StoredRows:
         def read(row: int) -> np.ndarray:
-            return padded_moments(onset_moments(stored_onsets(paths[row], starts[row])))[part]
+            return padded_time_steps(onset_time_steps(stored_onsets(paths[row], starts[row])))[part]
 
-        return StoredRows(paths, starts, (MOMENTS,), np.float32, None, read)
+        return StoredRows(paths, starts, (TIME_STEPS,), np.float32, None, read)
 
     return {"onsets": rows(0), "onset_mask": rows(1)}
 
 
 def clip_of(path, frames: FrameFormat, *, start: float = 0.0) -> dict[str, np.ndarray]:
-    """The same arrays of one file, decoded now."""
+    """The arrays of `clip_inputs` for one file, decoded now."""
     sound = _or_zeros(read_clip_sound(path, start), _SOUND_SHAPE, np.float32)
-    moments, mask = padded_moments(onset_moments(onsets(sound)))
+    steps, mask = padded_time_steps(onset_time_steps(onsets(sound)))
     visual = _or_zeros(read_clip_frames(path, start, frames), frames.shape, np.uint8)
-    return {"visual": visual, "audio": sound, "onsets": moments, "onset_mask": mask}
+    return {"visual": visual, "audio": sound, "onsets": steps, "onset_mask": mask}
 
 
 def read_clip_frames(path, start: float, frames: FrameFormat) -> np.ndarray | None:
-    """A clip's frames, `frames.shape` uint8; None for a file without pictures."""
+    """A clip's frames, `frames.shape` uint8; None for a file without video."""
     transform = functools.partial(resize_and_cut, resize=frames.resize, size=frames.size) if frames.resize else None
     return read_frames(
         path,
-        frame_rate=MOMENTS_A_SECOND,
+        frame_rate=TIME_STEPS_PER_SECOND,
         size=(frames.size, frames.size),
         start=start,
         seconds=SECONDS,
@@ -125,7 +128,7 @@ def read_clip_frames(path, start: float, frames: FrameFormat) -> np.ndarray | No
 
 
 def read_clip_sound(path, start: float) -> np.ndarray | None:
-    """A clip's sound, `(160000,)` float32, zeros after its end; None for a file without sound."""
+    """A clip's waveform, `(160000,)` float32, padded with zeros; None for a file without audio."""
     return read_waveform(path, start=start, seconds=SECONDS)
 
 
@@ -133,21 +136,21 @@ def _or_zeros(found: np.ndarray | None, shape: tuple[int, ...], dtype) -> np.nda
     return np.zeros(shape, dtype) if found is None else found
 
 
-def onset_moments(seconds: np.ndarray) -> np.ndarray:
-    """Times in seconds as moments: min(floor(10 * seconds), 99), rising, each once."""
-    moments = np.floor(MOMENTS_A_SECOND * np.asarray(seconds, float)).astype(int)
-    return np.unique(np.minimum(moments, MOMENTS - 1))
+def onset_time_steps(seconds: np.ndarray) -> np.ndarray:
+    """Times in seconds as distinct time steps in ascending order: min(floor(10 * seconds), 99)."""
+    steps = np.floor(TIME_STEPS_PER_SECOND * np.asarray(seconds, float)).astype(int)
+    return np.unique(np.minimum(steps, TIME_STEPS - 1))
 
 
-def padded_moments(moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Moments filled up with zeros to `(100,)`, and 1 where one is."""
-    padded, mask = np.zeros((2, MOMENTS), np.float32)
-    padded[: len(moments)], mask[: len(moments)] = moments, 1
+def padded_time_steps(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Time steps padded with zeros to `(100,)`, and their mask."""
+    padded, mask = np.zeros((2, TIME_STEPS), np.float32)
+    padded[: len(steps)], mask[: len(steps)] = steps, 1
     return padded, mask
 
 
 def stored_onsets(path, start: float = 0.0) -> np.ndarray:
-    """Seconds of the clip at which something begins to sound, from the cache or found and put there."""
+    """Seconds of the clip at which something begins to sound, from the cache or else computed and cached."""
     settings = {"rows": "onsets", **onset_settings()}
     place = rows_folder(settings) / f"{clip_key(path, start)}.json"
     try:
@@ -161,13 +164,13 @@ def stored_onsets(path, start: float = 0.0) -> np.ndarray:
 
 
 def rows_folder(kind: Mapping) -> Path:
-    """Where in the cache rows of one kind lie; another setting in `kind` is another folder."""
+    """Cache folder for rows of one kind; any other setting in `kind` has another folder."""
     digest = hashlib.sha256(json.dumps({"seconds": SECONDS, **kind}, sort_keys=True).encode()).hexdigest()[:16]
     return cache_dir() / "clips" / f"{kind['rows']}-{digest}"
 
 
 def clip_key(path, start: float) -> str:
-    """Name of one clip in the cache: a file that is replaced by another gets a new one."""
+    """Name of one clip in the cache; a file that is replaced by another gets a new name."""
     path = Path(path).resolve()
     try:
         stat = path.stat()
@@ -178,13 +181,16 @@ def clip_key(path, start: float) -> str:
 
 
 class StoredRows:
-    """Rows that are made one at a time, and kept as one .npy file each where `folder` is given.
+    """Rows that are computed one at a time and cached as one .npy file each.
 
     Args:
-      paths, starts: what each row is made of.
-      shape, dtype: of a row.
-      folder: for the files; None keeps nothing.
+      paths, starts: file of each row and the second at which its clip begins.
+      shape, dtype: shape and dtype of a row.
+      folder: folder of the cache; None caches nothing.
       make: row number -> its array.
+
+    Raises:
+      ValueError: not as many files as starts.
     """
 
     def __init__(
@@ -212,7 +218,7 @@ class StoredRows:
         return result
 
     def place(self, row: int) -> Path:
-        """Where a row is kept."""
+        """File of a row in the cache."""
         return self._folder / f"{clip_key(self.paths[row], self.starts[row])}.npy"
 
     def _row(self, row: int) -> np.ndarray:
@@ -227,7 +233,7 @@ class StoredRows:
 
 
 def stored_array(place: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray | None:
-    """An array of the cache; None where it is not there, damaged, or another."""
+    """An array of the cache; None if it is missing, damaged, or of another shape or dtype."""
     try:
         array = np.load(place, allow_pickle=False)
     except (OSError, ValueError, EOFError):
@@ -241,15 +247,15 @@ def store_array(place: Path, array: np.ndarray) -> None:
 
 
 def resize_and_cut(image: np.ndarray, *, resize: tuple[int, int], size: int) -> np.ndarray:
-    """An RGB frame resized (bilinear, no antialias, half-pixel centres) and its middle square: as torchvision's.
+    """Resizes an RGB frame (bilinear, no antialiasing, half-pixel centres) and crops its centre, as torchvision does.
 
     Args:
       image: `(height, width, 3)` uint8.
       resize: (height, width).
-      size: of the square, at most the smaller of `resize`.
+      size: side of the square, at most the smaller of `resize`.
 
     Returns:
-      `(size, size, 3)` uint8, rounded to the nearest number, halves to the even one.
+      `(size, size, 3)` uint8, rounded to the nearest integer, halves to the even one.
     """
     y, x = (_samples(length, resized, size) for length, resized in zip(image.shape, resize, strict=False))
 
@@ -263,7 +269,7 @@ def resize_and_cut(image: np.ndarray, *, resize: tuple[int, int], size: int) -> 
 
 @functools.lru_cache(maxsize=64)
 def _samples(length: int, resized: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of the middle `size` of `resized` samples over `length` pixels: the pixels around and the second's weight."""
+    """Of the central `size` of `resized` samples over `length` pixels: the two pixels around, the second's weight."""
     first = round((resized - size) / 2)
     centres = (np.arange(first, first + size, dtype=np.float32) + np.float32(0.5)) * np.float32(length / resized)
     centres = np.maximum(centres - np.float32(0.5), 0)

@@ -42,9 +42,9 @@ class ModelConfig:
     backbones: Literal[tuple(BACKBONE_SETS)] = "published"
     """What makes the features: MC3-18 and the audio network, or small seeded networks for the rendered data."""
     top_k: int = 10
-    """Moments that the instant layer pools."""
+    """Time steps that the instant layer pools."""
     num_moments: tyro.conf.Suppress[int] = 100
-    """Moments of a clip, T."""
+    """Time steps of a clip, T."""
     visual_channels: tyro.conf.Suppress[int] = 512
     audio_channels: tyro.conf.Suppress[int] = 512
     frame_size: tyro.conf.Suppress[int] = 112
@@ -97,7 +97,7 @@ _SYSTEMS = {
     "audio_only": ("sound alone: the backbone with a linear head (Table 1, Audio Only)", ("audio",), ("audio",)),
     "vision_only": ("pictures alone (Table 1, Vision Only)", ("visual",), ("visual",)),
     "naive_av": (
-        "both concatenated and pooled over all moments (Table 1, Naive AV)",
+        "both concatenated and pooled over all time steps (Table 1, Naive AV)",
         ("continuous",),
         ("visual", "audio"),
     ),

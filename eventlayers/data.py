@@ -22,7 +22,7 @@ from avpipeline.training.saved import load_model
 from eventlayers.clips import FrameFormat, clip_inputs
 from eventlayers.config import BACKBONE_MODELS, ModelConfig
 from eventlayers.models import BACKBONES
-from eventlayers.time_steps import MomentBackbones, moment_backbones, moment_backbones_for, moment_inputs
+from eventlayers.time_steps import TimeStepBackbones, time_step_backbones, time_step_backbones_for, time_step_inputs
 
 # How the networks under the event layers take frames: MC3-18 as torchvision's weights want them.
 FRAME_FORMATS = {"published": FrameFormat(), "small": FrameFormat(32, None)}
@@ -107,7 +107,7 @@ def _rendered_videos(source: Source, name: str) -> Videos:
     return Videos(source, name, ids, CATEGORIES, labels, tuple(clips.paths(name)), kinds)
 
 
-def trained_backbones(folder) -> MomentBackbones:
+def trained_backbones(folder) -> TimeStepBackbones:
     """The backbones of the runs vision_only and audio_only on clips in `folder`, of their first seeds, as they are.
 
     Raises:
@@ -124,10 +124,10 @@ def trained_backbones(folder) -> MomentBackbones:
         sets.add(info.config["backbones"])
     if len(sets) > 1:
         raise InputError(f"{folder}: its backbones are of two sets, {' and '.join(sorted(sets))}; train them alike.")
-    return moment_backbones(sets.pop(), networks["visual"], networks["audio"])
+    return time_step_backbones(sets.pop(), networks["visual"], networks["audio"])
 
 
-def backbones_of(features: Mapping[str, FeatureInfo], from_backbones=None, weights_dir=None) -> MomentBackbones:
+def backbones_of(features: Mapping[str, FeatureInfo], from_backbones=None, weights_dir=None) -> TimeStepBackbones:
     """What makes the features that a saved model was trained on.
 
     Args:
@@ -138,14 +138,14 @@ def backbones_of(features: Mapping[str, FeatureInfo], from_backbones=None, weigh
       InputError: weights are missing or others.
     """
     if from_backbones is None:
-        return moment_backbones_for(features, weights_dir=weights_dir)
+        return time_step_backbones_for(features, weights_dir=weights_dir)
     backbones = trained_backbones(from_backbones)
     require_same(features, backbones.features, str(from_backbones))
     return backbones
 
 
 def load_splits(
-    source: Source, network: ModelConfig, backbones: Callable[[], MomentBackbones | None]
+    source: Source, network: ModelConfig, backbones: Callable[[], TimeStepBackbones | None]
 ) -> dict[str, Split]:
     """`{"train", "val", "test"}` with the inputs that a model of `network` reads.
 
@@ -161,13 +161,13 @@ def load_splits(
     return {name: load_split(own, network, found) for name, own in videos.items()}
 
 
-def load_split(videos: Videos, network: ModelConfig, backbones: MomentBackbones | None) -> Split:
+def load_split(videos: Videos, network: ModelConfig, backbones: TimeStepBackbones | None) -> Split:
     """One of them."""
     if backbones is None:
         frames = FRAME_FORMATS[network.backbones]
         inputs, features = clip_inputs(videos.paths, frames), frames.info()
     else:
-        inputs, features = moment_inputs(videos.paths, backbones), backbones.features
+        inputs, features = time_step_inputs(videos.paths, backbones), backbones.features
     return Split(
         dataset=videos.source.dataset,
         name=videos.name,

@@ -1,33 +1,49 @@
 """The layers of "Event-Specific Audio-Visual Fusion Layers" (WACV 2023, Section 3.1), by equation.
 
-Eq. 1                ContinuousEventLayer; VisualEventLayer and AudioEventLayer with one modality set to zero
-Eq. 2                InstantEventLayer
-Eq. 3                OnsetEventLayer
+Eq. 1             ContinuousEventLayer; VisualEventLayer and AudioEventLayer, where the other modality is set to zero
+Eq. 2             InstantEventLayer, with the scores S_av of `correspondence`
+Eq. 3             OnsetEventLayer; the onsets themselves are found in sound.py
+Eq. 4             O_i = FC_i(z_i): the heads in models.event_layers; the loss: recipe.MultiHeadCrossEntropy
+Section 4.2       sound_localization, the alpha of Figure 5
 
-None has weights. Each takes the backbones' features of every moment, visual z^V `(batch, time, visual channels)`
-and audio z^A `(batch, time, audio channels)` (100 moments of 512 channels in the paper), and gives one vector a
-video, `(batch, visual channels + audio channels)`: the mean of concat(z^V_t, z^A_t) over the moments t that it
-chooses. Means and scores are taken in float32 under every dtype policy.
+None of the layers has weights. Each takes the backbones' features at every time step (a tenth of a second), visual z^V
+`(batch, time, visual channels)` and audio z^A `(batch, time, audio channels)` (100 time steps of 512 channels in the
+paper), and returns one vector for each video, `(batch, visual channels + audio channels)`: the mean of
+concat(z^V_t, z^A_t) over the time steps t that it chooses. Means and scores are computed in float32 under every dtype
+policy.
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
 
 def correspondence(visual, audio):
-    """S_av of Eq. 2, the score of each moment: z^V_t . z^A_t, `(batch, time)` float32.
+    """S_av of Eq. 2, the score of each time step: z^V_t . z^A_t, `(batch, time)` float32.
 
-    float32 since the sum of 512 products leaves the range of float16, and bfloat16 makes different scores equal.
+    float32, since the sum of 512 products exceeds the range of float16, and bfloat16 makes different scores equal.
     """
     return ops.sum(ops.cast(visual, "float32") * ops.cast(audio, "float32"), axis=-1)
 
 
+def sound_localization(maps: np.ndarray, audio: np.ndarray) -> np.ndarray:
+    """alpha = V_t . z^A_t for every region and time step: `(time, height, width)` (Section 4.2, Figure 5).
+
+    Where in the frame the sound comes from, without any training for it.
+
+    Args:
+      maps: V, the last activation of the video backbone, `(time, height, width, channels)`.
+      audio: z^A, `(time, channels)`.
+    """
+    return np.einsum("thwc,tc->thw", maps, audio)
+
+
 class _EventLayer(keras.layers.Layer):
-    """What the five layers share: one vector a video, of both modalities' channels."""
+    """What the five layers share: one vector for each video, with the channels of both modalities."""
 
     def __init__(self, **kwargs):
-        # Not cast to half precision on the way in: onset moments may come as floats, and 257 is none in bfloat16.
+        # Inputs are not cast to half precision: onsets may come as floats, and bfloat16 has no 257.
         super().__init__(autocast=False, **kwargs)
 
     def _joined(self, visual, audio):
@@ -40,7 +56,7 @@ class _EventLayer(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="eventlayers")
 class ContinuousEventLayer(_EventLayer):
-    """Eq. 1: z_cont, the mean over all moments. Inputs visual, audio."""
+    """Eq. 1: z_cont, the mean over all time steps. Inputs: visual, audio."""
 
     def call(self, visual, audio):
         return self._joined(_mean(visual), _mean(audio))
@@ -48,7 +64,7 @@ class ContinuousEventLayer(_EventLayer):
 
 @keras.saving.register_keras_serializable(package="eventlayers")
 class VisualEventLayer(_EventLayer):
-    """Eq. 1 with zeros for the sound: z_visual = mean of concat(z^V_t, 0). Inputs visual, audio."""
+    """Eq. 1 with zeros for the audio: z_visual = mean of concat(z^V_t, 0). Inputs: visual, audio."""
 
     def call(self, visual, audio):
         return self._joined(_mean(visual), ops.zeros_like(audio[:, 0], dtype="float32"))
@@ -56,7 +72,7 @@ class VisualEventLayer(_EventLayer):
 
 @keras.saving.register_keras_serializable(package="eventlayers")
 class AudioEventLayer(_EventLayer):
-    """Eq. 1 with zeros for the pictures: z_audio = mean of concat(0, z^A_t). Inputs visual, audio."""
+    """Eq. 1 with zeros for the frames: z_audio = mean of concat(0, z^A_t). Inputs: visual, audio."""
 
     def call(self, visual, audio):
         return self._joined(ops.zeros_like(visual[:, 0], dtype="float32"), _mean(audio))
@@ -64,15 +80,18 @@ class AudioEventLayer(_EventLayer):
 
 @keras.saving.register_keras_serializable(package="eventlayers")
 class InstantEventLayer(_EventLayer):
-    """Eq. 2: z_inst, the mean over the k moments with the highest correspondence.
+    """Eq. 2: z_inst, the mean over the k time steps with the highest correspondence.
 
-    Of equal scores at the border the earlier moments are chosen; in which order the chosen ones come does not
-    matter to their mean. Gradients flow through the chosen moments' features; the choice itself has none.
+    Ties for the last place go to the earlier time step; the order of the chosen ones does not change their mean.
+    Gradients flow through the features at the chosen time steps; the choice itself has none.
 
-    Both modalities must have the same number of channels. Inputs visual, audio.
+    Both modalities must have the same number of channels. Inputs: visual, audio.
 
     Args:
-      k: number of moments, 10 in the paper; all of them where a video has fewer.
+      k: number of time steps, 10 in the paper; all of them if a video has fewer.
+
+    Raises:
+      ValueError: k is below 1.
     """
 
     def __init__(self, k: int = 10, **kwargs):
@@ -81,7 +100,7 @@ class InstantEventLayer(_EventLayer):
             raise ValueError(f"k must be at least 1, not {k}")
         self.k = k
 
-    def moments(self, visual, audio):
+    def time_steps(self, visual, audio):
         """The set K: indices `(batch, min(k, time))` int32, the highest score first."""
         scores = correspondence(visual, audio)
         time = scores.shape[1]
@@ -89,7 +108,7 @@ class InstantEventLayer(_EventLayer):
         return tf.math.top_k(scores, k).indices
 
     def call(self, visual, audio):
-        chosen = self.moments(visual, audio)
+        chosen = self.time_steps(visual, audio)
         pooled = (_mean(tf.gather(feature, chosen, batch_dims=1)) for feature in (visual, audio))
         return self._joined(*pooled)
 
@@ -99,18 +118,18 @@ class InstantEventLayer(_EventLayer):
 
 @keras.saving.register_keras_serializable(package="eventlayers")
 class OnsetEventLayer(_EventLayer):
-    """Eq. 3: z_onset, the mean over the moments at which something begins to sound.
+    """Eq. 3: z_onset, the mean over the time steps at which something begins to sound.
 
-    A video without any onset (silence, steady noise) is averaged over all its moments: the paper does not say,
-    and no other choice keeps the head trained on such videos.
+    A video without onsets (silence, steady noise) is averaged over all its time steps: the paper leaves this open, and
+    with any other choice the head would not be trained on such videos.
 
     Inputs:
       visual, audio: as for every layer.
-      onsets: `(batch, places)` whole numbers, each video's distinct onset moments from 0 to time - 1, and anything
-        in the places that are left.
-      onset_mask: `(batch, places)`, true or 1 where `onsets` holds a moment.
+      onsets: `(batch, places)` whole numbers, each video's distinct onset time steps from 0 to time - 1; the padding
+        may be anything.
+      onset_mask: `(batch, places)`, true or 1 where `onsets` holds a time step.
 
-    The number of places does not change the result, so it may differ from batch to batch.
+    The number of places does not affect the result, so it may differ from batch to batch.
     """
 
     def call(self, visual, audio, onsets, onset_mask):
@@ -127,12 +146,12 @@ class OnsetEventLayer(_EventLayer):
 
 
 def _mean(feature):
-    """Mean over the moments: `(batch, time, channels)` -> `(batch, channels)` float32."""
+    """Mean over the time steps: `(batch, time, channels)` -> `(batch, channels)` float32."""
     return ops.mean(ops.cast(feature, "float32"), axis=1)
 
 
 def _masked_mean(feature, mask):
-    """As `_mean`, over the moments where `mask` `(batch, time)` is true; zeros where there is none."""
+    """As `_mean`, over the time steps where `mask` `(batch, time)` is true; zeros if there is none."""
     weights = ops.cast(mask, "float32")
     total = ops.sum(ops.cast(feature, "float32") * ops.expand_dims(weights, -1), axis=1)
     return total / ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1.0)

@@ -1,9 +1,9 @@
-"""The models of the paper, wired from its layers (Figure 2)."""
+"""The networks of the paper: the event layers (Figure 2) written out, then the baselines and what goes before them."""
 
 import keras
 
 from avpipeline.features import mc3
-from avpipeline.features.logmel import SAMPLE_RATE, EventLogMel
+from avpipeline.media import SAMPLE_RATE
 from eventlayers import audio_network, small_backbones
 from eventlayers.config import ModelConfig, model_config
 from eventlayers.layers import (
@@ -13,11 +13,42 @@ from eventlayers.layers import (
     OnsetEventLayer,
     VisualEventLayer,
 )
+from eventlayers.sound import EventLogMel
 
 ONSETS, ONSET_MASK = "onsets", "onset_mask"
-# Modality -> name of its backbone in a model on clips.
-BACKBONES = {"visual": "visual_backbone", "audio": "audio_backbone"}
-_SAMPLES_A_MOMENT = SAMPLE_RATE // 10
+
+
+def event_layers(config: ModelConfig, name: str = "event_layers", video_weights=None) -> keras.Model:
+    """The event layers (Section 3, Figure 2); shapes in the comments are the published ones, without the batch.
+
+    Args:
+      config: its heads are `LAYERS` and it has both modalities.
+      video_weights: what MC3-18 starts from in a model on clips; see `video_classifier`.
+    """
+    # Clips, frames (100, 112, 112, 3) and sound (160000,), or the features that frozen backbones made of them; and the
+    # padded onsets of the audio with their mask, (100,) both.
+    inputs = _stream_inputs(config) | _onset_inputs(config)
+
+    # Section 3: z^V of MC3-18 and z^A of the audio network, a vector for each time step, (100, 512) both.
+    features = _backbone_features(config, inputs, video_weights) if config.inputs == "clips" else inputs
+    z_v, z_a = features["visual"], features["audio"]
+
+    # Section 3.1: five layers without weights, each pools other time steps into one vector, (1024,).
+    z_continuous = ContinuousEventLayer(name="continuous_event")(z_v, z_a)  # Eq. 1
+    z_instant = InstantEventLayer(config.top_k, name="instant_event")(z_v, z_a)  # Eq. 2
+    z_onset = OnsetEventLayer(name="onset_event")(z_v, z_a, inputs[ONSETS], inputs[ONSET_MASK])  # Eq. 3
+    z_visual = VisualEventLayer(name="visual_event")(z_v, z_a)  # Eq. 1 with zeros for the audio
+    z_audio = AudioEventLayer(name="audio_event")(z_v, z_a)  # Eq. 1 with zeros for the frames
+
+    # Section 3.2, Eq. 4: O_i = FC_i(z_i), (309,) each; the loss of Eq. 4 is recipe.MultiHeadCrossEntropy.
+    scores = [
+        _head(config, "continuous")(z_continuous),
+        _head(config, "instant")(z_instant),
+        _head(config, "onset")(z_onset),
+        _head(config, "visual")(z_visual),
+        _head(config, "audio")(z_audio),
+    ]
+    return keras.Model(inputs, keras.ops.stack(scores, axis=1), name=name)  # O, (5, 309)
 
 
 def build_model(name: str = "event_layers", preset: str = "paper", **overrides) -> keras.Model:
@@ -32,9 +63,9 @@ def build_model(name: str = "event_layers", preset: str = "paper", **overrides) 
       Functional model. Inputs, as far as the model uses them, on features of frozen backbones: `{"visual": z^V
       (batch, time, 512), "audio": z^A (batch, time, 512)}`; on clips: `{"visual": RGB frames from 0 to 255
       (batch, time, 112, 112, 3), "audio": 16 kHz mono in [-1, 1] (batch, 160000)}`; on both `{"onsets": indices of
-      moments (batch, time), "onset_mask": 1 where one is (batch, time)}`.
+      time steps (batch, time), "onset_mask": 1 where `onsets` holds one (batch, time)}`.
       Output: O of the paper, `(batch, heads, classes)` scores before the softmax, float32; the heads are
-      `eventlayers.LAYERS`, or one of a baseline. `eventlayers.vote` makes one label of them.
+      `eventlayers.LAYERS`, or the baseline's only one. `eventlayers.vote` makes them one label.
 
     Raises:
       ValueError: unknown model, preset or setting.
@@ -43,34 +74,28 @@ def build_model(name: str = "event_layers", preset: str = "paper", **overrides) 
 
 
 def video_classifier(config: ModelConfig, name: str, video_weights=None) -> keras.Model:
-    """The network of Figure 2 or one of the systems it is compared with.
+    """The network of a configuration: the event layers, or a system that they are compared with.
 
     Args:
-      video_weights: what a model on clips begins its MC3-18 with: None (fresh), "default" (Kinetics-400) or a
+      video_weights: what MC3-18 starts from in a model on clips: None (random), "default" (Kinetics-400) or a
         torchvision checkpoint.
     """
+    headline = model_config("event_layers")
+    is_headline = (config.heads, config.modalities) == (headline.heads, headline.modalities)
+    return (event_layers if is_headline else network_of_heads)(config, name, video_weights)
+
+
+def network_of_heads(config: ModelConfig, name: str, video_weights=None) -> keras.Model:
+    """Any heads on either modality or both; with the paper's five heads it is the network of `event_layers`."""
     inputs = _stream_inputs(config) | _onset_inputs(config)
-    features = dict(inputs)
-    if config.inputs == "clips":
-        features |= _backbone_features(config, inputs, video_weights)
-    return keras.Model(inputs, _head_scores(config, features), name=name)
+    features = _backbone_features(config, inputs, video_weights) if config.inputs == "clips" else inputs
+    scores = [_head(config, head)(_event_feature(config, head, inputs, features)) for head in config.heads]
+    return keras.Model(inputs, keras.ops.stack(scores, axis=1), name=name)
 
 
-def moment_features(model: keras.Model) -> keras.Model:
-    """What a model on clips sees and hears at every moment, sharing its weights.
-
-    Returns:
-      model of the same clips without onsets, with the outputs, as far as it has the streams: `"visual"`, z^V
-      `(batch, time, 512)`; `"maps"`, the last activation `(batch, time, height, width, 512)` that z^V is the mean
-      of; `"audio"`, z^A `(batch, time, 512)`.
-    """
-    inputs = {name: tensor for name, tensor in model.input.items() if name in BACKBONES}
-    outputs = {}
-    for modality, tensor in inputs.items():
-        prepared = model.get_layer(f"{modality}_preparation")(tensor)
-        found = model.get_layer(BACKBONES[modality])(prepared)
-        outputs |= {"visual": found["features"], "maps": found["maps"]} if modality == "visual" else {"audio": found}
-    return keras.Model(inputs, outputs, name=f"{model.name}_moments")
+# Modality -> name of its backbone in a model on clips.
+BACKBONES = {"visual": "visual_backbone", "audio": "audio_backbone"}
+_SAMPLES_PER_TIME_STEP = SAMPLE_RATE // 10
 
 
 def _stream_inputs(config: ModelConfig) -> dict:
@@ -80,12 +105,12 @@ def _stream_inputs(config: ModelConfig) -> dict:
     }
     if config.inputs == "clips":
         frames = (config.num_moments, config.frame_size, config.frame_size, 3)
-        shapes = {"visual": frames, "audio": (config.num_moments * _SAMPLES_A_MOMENT,)}
+        shapes = {"visual": frames, "audio": (config.num_moments * _SAMPLES_PER_TIME_STEP,)}
     return {modality: keras.Input(shapes[modality], name=modality) for modality in config.modalities}
 
 
 def _onset_inputs(config: ModelConfig) -> dict:
-    """Padded onset moments and their mask, where the model has the onset layer."""
+    """Padded onset time steps and their mask, if the model has the onset layer."""
     names = (ONSETS, ONSET_MASK) if "onset" in config.heads else ()
     return {name: keras.Input((config.num_moments,), name=name) for name in names}
 
@@ -103,7 +128,7 @@ def _backbone_features(config: ModelConfig, inputs: dict, video_weights) -> dict
         features["visual"] = _named(network, "visual")(prepare(inputs["visual"]))["features"]
     if "audio" in inputs:
         if config.backbones == "published":
-            network = audio_network.build_audio_network(frames=config.num_moments * audio_network.FRAMES_A_MOMENT)
+            network = audio_network.build_audio_network(frames=config.num_moments * audio_network.FRAMES_PER_TIME_STEP)
         else:
             network = small_backbones.build_small_event_audio()
         features["audio"] = _named(network, "audio")(EventLogMel(name="audio_preparation")(inputs["audio"]))
@@ -111,24 +136,17 @@ def _backbone_features(config: ModelConfig, inputs: dict, video_weights) -> dict
 
 
 def _named(network: keras.Model, modality: str) -> keras.Model:
-    """The network under the name by which `moment_features` and the two-stage training find it."""
+    """The network under the name by which `time_step_features` and the two-stage training find it."""
     return keras.Model(network.input, network.output, name=BACKBONES[modality])
 
 
-def _head_scores(config: ModelConfig, features: dict):
-    """O, `(batch, heads, classes)`: each layer's vector through a dense layer of its own (O_i = FC_i(z_i), Eq. 4).
-
-    Args:
-      features: z^V as "visual" and z^A as "audio", with "onsets" and "onset_mask" where the onset layer is used.
-    """
-    # float32 under every policy: the softmax and the loss need it.
-    heads = [keras.layers.Dense(config.num_classes, name=f"head_{head}", dtype="float32") for head in config.heads]
-    scores = [dense(_event_feature(config, head, features)) for head, dense in zip(config.heads, heads, strict=True)]
-    return keras.ops.stack(scores, axis=1)
+def _head(config: ModelConfig, name: str) -> keras.layers.Dense:
+    """FC_i of Eq. 4; float32 under every policy: the softmax and the loss need it."""
+    return keras.layers.Dense(config.num_classes, name=f"head_{name}", dtype="float32")
 
 
-def _event_feature(config: ModelConfig, head: str, features: dict):
-    """z of one event layer; of a model with one stream the mean of that stream's features, its linear head's input."""
+def _event_feature(config: ModelConfig, head: str, inputs: dict, features: dict):
+    """z of one event layer; of a model with one modality the mean of its features, the linear head's input."""
     name = f"{head}_event"
     if len(config.modalities) == 1:
         (modality,) = config.modalities
@@ -137,6 +155,23 @@ def _event_feature(config: ModelConfig, head: str, features: dict):
     if head == "instant":
         return InstantEventLayer(config.top_k, name=name)(*both)
     if head == "onset":
-        return OnsetEventLayer(name=name)(*both, features[ONSETS], features[ONSET_MASK])
+        return OnsetEventLayer(name=name)(*both, inputs[ONSETS], inputs[ONSET_MASK])
     layers = {"continuous": ContinuousEventLayer, "visual": VisualEventLayer, "audio": AudioEventLayer}
     return layers[head](name=name)(*both)
+
+
+def time_step_features(model: keras.Model) -> keras.Model:
+    """The backbones of a model on clips as a model of their own, which shares the weights.
+
+    Returns:
+      Model of the same clips without onsets; its outputs, as far as the model has the streams: `"visual"`, z^V
+      `(batch, time, 512)`; `"maps"`, the last activation `(batch, time, height, width, 512)` that z^V is the mean
+      of; `"audio"`, z^A `(batch, time, 512)`.
+    """
+    inputs = {name: tensor for name, tensor in model.input.items() if name in BACKBONES}
+    outputs = {}
+    for modality, tensor in inputs.items():
+        prepared = model.get_layer(f"{modality}_preparation")(tensor)
+        found = model.get_layer(BACKBONES[modality])(prepared)
+        outputs |= {"visual": found["features"], "maps": found["maps"]} if modality == "visual" else {"audio": found}
+    return keras.Model(inputs, outputs, name=f"{model.name}_time_steps")

@@ -11,7 +11,7 @@ from avpipeline.media import SAMPLE_RATE
 from avpipeline.plots.style import PALETTE, TEXT, new_figure, save_figure, words
 from eventlayers.config import LAYERS
 
-# The audio-visual layers, which choose moments.
+# The audio-visual layers, which pool some time steps.
 CHOOSING = ("instant", "onset", "continuous")
 COLOURS = dict(zip(LAYERS, ("#1f77b4", "#2ca02c", "#d62bb0", "#e07b00", "#7f7f7f"), strict=True))
 _ONSET = "#e83e9b"
@@ -19,15 +19,15 @@ _RIGHT, _WRONG = "#1a7f37", "#b42318"
 
 
 @dataclasses.dataclass(frozen=True)
-class Moments:
-    """What the event layers choose of ten seconds.
+class PooledTimeSteps:
+    """The time steps of ten seconds that the event layers pool.
 
     Attributes:
       frames: uint8 `(frames, height, width, 3)`, evenly spread over the clip.
       waveform: `(samples,)` at 16 kHz.
       correspondence: S of Eq. 2, `(time,)`.
-      chosen: layer -> indices of the moments that it pools, sorted.
-      onsets: indices of the audio onset moments; empty where there is none.
+      chosen: layer -> indices of the time steps that it pools, sorted.
+      onsets: indices of the audio onset time steps; empty if there are none.
       start: second of the file at which the clip begins.
       seconds: length of the clip.
     """
@@ -60,28 +60,28 @@ class Example:
     truth: tuple[str, ...] = ()
 
 
-def sampled_moments(path, moments: Moments, *, title: str = "") -> None:
-    """Figure 3: for each audio-visual layer the waveform and the frames, with the moments that it pools.
+def sampled_time_steps(path, steps: PooledTimeSteps, *, title: str = "") -> None:
+    """Figure 3: for each audio-visual layer the waveform and the frames, with the time steps that it pools.
 
-    Pooled moments are shaded on the waveform and have a bar on the frames; the strip between is the correspondence S
-    of every moment, and dots on the waveform are onsets.
+    Pooled time steps are shaded on the waveform and have a bar on the frames; the strip between is the correspondence S
+    of every time step, and dots on the waveform are onsets.
     """
     with matplotlib.rc_context(TEXT):
         figure = new_figure(11, 7.2)
         axes = figure.subplots(3 * len(CHOOSING), 1, sharex=True, height_ratios=(1.0, 0.22, 0.9) * len(CHOOSING))
         for place, layer in enumerate(CHOOSING):
             sound, strip, film = axes[3 * place : 3 * place + 3]
-            _draw_sound(sound, moments)
-            _draw_film(film, moments.frames, moments)
+            _draw_sound(sound, steps)
+            _draw_film(film, steps.frames, steps)
             image = strip.imshow(
-                moments.correspondence[None], aspect="auto", cmap="viridis", extent=(*_span(moments), 0, 1)
+                steps.correspondence[None], aspect="auto", cmap="viridis", extent=(*_span(steps), 0, 1)
             )
             strip.set(yticks=[])
-            _shade(sound, moments, moments.chosen[layer], COLOURS[layer], alpha=0.3)
-            _shade(film, moments, moments.chosen[layer], COLOURS[layer], ymax=0.12)
-            count = len(moments.chosen[layer])
-            sound.set_title(f"{layer} event layer: {count} moments", fontsize=10, loc="left", color=COLOURS[layer])
-        axes[-1].set(xlim=_span(moments), xlabel="time in seconds")
+            _shade(sound, steps, steps.chosen[layer], COLOURS[layer], alpha=0.3)
+            _shade(film, steps, steps.chosen[layer], COLOURS[layer], ymax=0.12)
+            count = len(steps.chosen[layer])
+            sound.set_title(f"{layer} event layer: {count} time steps", fontsize=10, loc="left", color=COLOURS[layer])
+        axes[-1].set(xlim=_span(steps), xlabel="time in seconds")
         figure.colorbar(image, ax=axes, label="correspondence S", aspect=40, pad=0.01, shrink=0.6)
         figure.suptitle(title, fontsize=13, fontweight="bold")
         save_figure(figure, path)
@@ -166,23 +166,23 @@ def event_characteristics(path, counts: Mapping[str, Mapping[str, int]], *, titl
         save_figure(figure, path)
 
 
-def _span(moments: Moments) -> tuple[float, float]:
-    return moments.start, moments.start + moments.seconds
+def _span(steps: PooledTimeSteps) -> tuple[float, float]:
+    return steps.start, steps.start + steps.seconds
 
 
-def _shade(axis, moments: Moments, chosen: np.ndarray, colour: str, **style) -> None:
-    """Marks moments; each lasts a tenth of a second where a clip of 10 s has 100."""
-    step = moments.seconds / len(moments.correspondence)
+def _shade(axis, steps: PooledTimeSteps, chosen: np.ndarray, colour: str, **style) -> None:
+    """Shades time steps; with 100 of them in a clip of 10 s each lasts a tenth of a second."""
+    step = steps.seconds / len(steps.correspondence)
     for index in chosen:
-        first = moments.start + index * step
+        first = steps.start + index * step
         axis.axvspan(first, first + step, color=colour, linewidth=0, zorder=3, **style)
 
 
-def _draw_sound(axis, moments: Moments) -> None:
+def _draw_sound(axis, steps: PooledTimeSteps) -> None:
     """The waveform, with a dot at every onset."""
-    plots.draw_waveform(axis, moments.waveform, SAMPLE_RATE, moments.start)
-    step = moments.seconds / len(moments.correspondence)
-    axis.plot(moments.start + (moments.onsets + 0.5) * step, np.zeros(len(moments.onsets)), ".", color=_ONSET, ms=7)
+    plots.draw_waveform(axis, steps.waveform, SAMPLE_RATE, steps.start)
+    step = steps.seconds / len(steps.correspondence)
+    axis.plot(steps.start + (steps.onsets + 0.5) * step, np.zeros(len(steps.onsets)), ".", color=_ONSET, ms=7)
     axis.set_ylabel("")
 
 
@@ -193,13 +193,13 @@ def _envelope(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return np.arange(len(blocks)) * length / SAMPLE_RATE, blocks.min(1), blocks.max(1)
 
 
-def _draw_film(axis, frames: np.ndarray, moments: Moments) -> None:
+def _draw_film(axis, frames: np.ndarray, steps: PooledTimeSteps) -> None:
     """The frames one after the other, each where it belongs in time."""
-    step = moments.seconds / len(frames)
+    step = steps.seconds / len(frames)
     for index, frame in enumerate(frames):
-        first = moments.start + index * step
+        first = steps.start + index * step
         axis.imshow(frame, extent=(first, first + 0.97 * step, 0, 1), aspect="auto")
-    axis.set(xlim=_span(moments), ylim=(0, 1), yticks=[])
+    axis.set(xlim=_span(steps), ylim=(0, 1), yticks=[])
     axis.spines[:].set_visible(False)
 
 

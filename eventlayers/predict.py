@@ -20,10 +20,9 @@ from eventlayers import pictures
 from eventlayers.clips import clip_of
 from eventlayers.config import ModelConfig, saved_config
 from eventlayers.data import FRAME_FORMATS, backbones_of, videos_of
-from eventlayers.layers import InstantEventLayer, correspondence
-from eventlayers.localization import sound_localization
-from eventlayers.models import ONSET_MASK, ONSETS, moment_features
-from eventlayers.time_steps import moments_of
+from eventlayers.layers import InstantEventLayer, correspondence, sound_localization
+from eventlayers.models import ONSET_MASK, ONSETS, time_step_features
+from eventlayers.time_steps import time_steps_of
 from eventlayers.voting import vote
 
 DEFAULT_WEIGHTS = Path("runs") / "eventlayers" / "event_layers-paper" / "seed-0" / "best.keras"
@@ -49,7 +48,7 @@ class Settings:
 
 
 # What the model and its backbones make of ten seconds of a file from a start on: the arrays of
-# `eventlayers.time_steps.moments_of` as far as the model has the streams, and "scores", O `(heads, classes)`.
+# `eventlayers.time_steps.time_steps_of` as far as the model has the streams, and "scores", O `(heads, classes)`.
 Look = Callable[[Path, float], dict[str, np.ndarray]]
 
 
@@ -83,17 +82,21 @@ class Predictor:
         if config.inputs == "clips":
             return cls(_look_at_clips(model, config), info, config, weights)
         backbones = backbones_of(info.features, from_backbones, weights_dir)
-        return cls(lambda path, start: _scored(model, moments_of(path, backbones, start=start)), info, config, weights)
+
+        def look(path: Path, start: float) -> dict[str, np.ndarray]:
+            return _scored(model, time_steps_of(path, backbones, start=start))
+
+        return cls(look, info, config, weights)
 
 
 def _look_at_clips(model: keras.Model, config: ModelConfig) -> Look:
-    seen = moment_features(model)
+    seen = time_step_features(model)
 
     def look(path: Path, start: float) -> dict[str, np.ndarray]:
         clip = clip_of(path, FRAME_FORMATS[config.backbones], start=start)
         found = seen({name: clip[name][np.newaxis] for name in seen.input}, training=False)
-        moments = {name: np.asarray(array)[0] for name, array in found.items()}
-        return {**_scored(model, clip), **moments, ONSETS: clip[ONSETS], ONSET_MASK: clip[ONSET_MASK]}
+        steps = {name: np.asarray(array)[0] for name, array in found.items()}
+        return {**_scored(model, clip), **steps, ONSETS: clip[ONSETS], ONSET_MASK: clip[ONSET_MASK]}
 
     return look
 
@@ -111,10 +114,10 @@ class Window:
     Attributes:
       start, seconds: where they lie; fewer seconds at the end of a file.
       scores: O, `(heads, classes)`.
-      correspondence: S, one value a moment; None of a model with one stream.
-      chosen: layer -> the moments of the file that it pools; empty of a model with one stream.
-      onsets: moments at which a sound begins.
-      localization: alpha, `(moments, height, width)`; None of a model with one stream.
+      correspondence: S, one value a time step; None of a model with one stream.
+      chosen: layer -> the time steps of the file that it pools; empty of a model with one stream.
+      onsets: time steps at which a sound begins.
+      localization: alpha, `(time steps, height, width)`; None of a model with one stream.
     """
 
     start: float
@@ -136,11 +139,11 @@ class Prediction:
 
 
 def main(settings: Settings) -> int:
-    """Names what happens in media files: vote, all labels, the moments that each layer pools, the sound's source."""
+    """Names what happens in media files: vote, all labels, the time steps that each layer pools, the sound's source."""
     predictor = Predictor.of(settings.weights, settings.from_backbones, settings.weights_dir)
     status = for_each_file(settings.files, lambda path: write_file(path, predictor, settings.out))
     if len(predictor.config.modalities) == 1:
-        print(f"{predictor.info.model} has one stream: there are no moments and no sound source to show.")
+        print(f"{predictor.info.model} has one stream: there are no time steps and no sound source to show.")
     print(f"Texts, JSON files, pictures and videos are in {settings.out}")
     return status
 
@@ -198,13 +201,13 @@ def _window(path: Path, predictor: Predictor, start: int, seconds: int) -> Windo
     everything = np.arange(count)
     chosen = {
         "continuous": everything,
-        "instant": np.sort(np.asarray(InstantEventLayer(predictor.config.top_k).moments(*both))[0]),
+        "instant": np.sort(np.asarray(InstantEventLayer(predictor.config.top_k).time_steps(*both))[0]),
         "onset": onsets if len(onsets) else everything,
     }
     return dataclasses.replace(
         window,
         correspondence=np.asarray(correspondence(*both))[0, :own],
-        chosen={layer: moments[moments < own] for layer, moments in chosen.items()},
+        chosen={layer: steps[steps < own] for layer, steps in chosen.items()},
         localization=sound_localization(found["maps"], found["audio"])[:own],
     )
 
@@ -229,10 +232,10 @@ def _window_json(window: Window, predictor: Predictor) -> dict:
     names, heads = predictor.info.class_names, predictor.config.heads
     probabilities = softmax(window.scores)
     given = [names[index] for index in window.scores.argmax(-1)]
-    moment = SECONDS / predictor.config.num_moments
+    step = SECONDS / predictor.config.num_moments
 
-    def times(moments: np.ndarray) -> list[float]:
-        return [round(window.start + float(index) * moment, 3) for index in moments]
+    def times(steps: np.ndarray) -> list[float]:
+        return [round(window.start + float(index) * step, 3) for index in steps]
 
     return {
         "start": window.start,
@@ -280,7 +283,7 @@ def _write_pictures(prediction: Prediction, predictor: Predictor, stem: Path) ->
 
         pictures.multi_labels(named("labels"), [example_of(window, about, predictor)], title=title)
         if "instant" in predictor.config.heads:
-            moments = pictures.Moments(
+            steps = pictures.PooledTimeSteps(
                 frames=film(about, window.start, window.seconds),
                 waveform=_sound(about, window),
                 correspondence=window.correspondence,
@@ -289,7 +292,7 @@ def _write_pictures(prediction: Prediction, predictor: Predictor, stem: Path) ->
                 start=window.start,
                 seconds=window.seconds,
             )
-            pictures.sampled_moments(named("moments"), moments, title=title)
+            pictures.sampled_time_steps(named("moments"), steps, title=title)
         if window.localization is not None and about.has_video:
             _write_localization(named("localization"), window, about, predictor, title)
     if about.has_video and prediction.windows[0].localization is not None:

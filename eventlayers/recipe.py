@@ -1,4 +1,4 @@
-"""How the models of the paper are trained."""
+"""How the networks of the paper are trained: loss, optimizer and precision."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,15 +14,16 @@ from eventlayers.voting import VideoAccuracy
 
 @keras.saving.register_keras_serializable(package="eventlayers")
 class MultiHeadCrossEntropy(keras.losses.Loss):
-    """Eq. 4: the sum over the heads of each one's cross-entropy with the video's one label, equally weighted.
+    """Eq. 4: cross-entropy of each head with the video's single label, summed over the heads with equal weights.
 
-    Labels `(batch, classes)` one-hot, scores `(batch, heads, classes)` before the softmax; the mean over the batch.
+    Labels `(batch, classes)` one-hot, scores `(batch, heads, classes)` before the softmax; averaged over the batch.
     """
 
     def __init__(self, name="multi_head_cross_entropy", **kwargs):
         super().__init__(name=name, **kwargs)
 
     def call(self, y_true, y_pred):
+        # Eq. 4; Keras takes the mean over the batch.
         labels = ops.cast(y_true, y_pred.dtype)[:, None]
         return -ops.sum(labels * ops.log_softmax(y_pred, axis=-1), axis=(1, 2))
 
@@ -31,9 +32,12 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
     """Compiles `model` with the paper's loss, the configured optimizer and the accuracy of the vote; returns it.
 
     Args:
-      config: the recipe; None is that of models on features. The gradients of `config.steps_an_update` batches are
-        averaged before the weights change, which Keras's optimizers do themselves: give `fit` batches of
+      config: the hyperparameters; None takes those of models on features. The gradients of `config.steps_an_update`
+        batches are averaged before the weights change, which Keras's optimizers do themselves: give `fit` batches of
         `config.clips_a_step` videos.
+
+    Raises:
+      InputError: `config.clips_at_once` does not divide `config.batch_size`.
     """
     config = config or train_config()
     steps = config.steps_an_update
@@ -45,7 +49,7 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
 
 @contextlib.contextmanager
 def precision(name: str) -> Iterator[None]:
-    """Layers built inside compute in the precision `name`; "auto" is mixed_float16 on a GPU, else float32."""
+    """Sets the precision of the layers built inside; "auto" is mixed_float16 on a GPU, else float32."""
     if name == "auto":
         name = "mixed_float16" if tf.config.list_physical_devices("GPU") else "float32"
     before = keras.config.dtype_policy()

@@ -12,7 +12,7 @@ from avpipeline.training.saved import load_model
 from eventlayers.config import BACKBONE_MODELS, ModelConfig
 from eventlayers.data import trained_backbones
 from eventlayers.models import BACKBONES
-from eventlayers.time_steps import MomentBackbones, moment_backbones
+from eventlayers.time_steps import TimeStepBackbones, time_step_backbones
 
 
 def needs_backbones(network: ModelConfig) -> bool:
@@ -20,7 +20,7 @@ def needs_backbones(network: ModelConfig) -> bool:
     return network.inputs == "clips" and len(network.modalities) > 1
 
 
-def frozen_backbones(network: ModelConfig, from_backbones: Path | None, video_weights: str) -> MomentBackbones | None:
+def frozen_backbones(network: ModelConfig, from_backbones: Path | None, video_weights: str) -> TimeStepBackbones | None:
     """The networks that give a model on features its features; None for a model on clips.
 
     Args:
@@ -31,7 +31,7 @@ def frozen_backbones(network: ModelConfig, from_backbones: Path | None, video_we
         return None
     if from_backbones:
         return trained_backbones(from_backbones)
-    return moment_backbones(network.backbones, video_weights)
+    return time_step_backbones(network.backbones, video_weights)
 
 
 def backbone_identities(folders: Mapping[str, Path]) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""Features of every moment (tenth of a second) of 10 s clips, from frozen backbones: the event layers' fast mode.
+"""Features at every time step (tenth of a second) of 10 s clips, from frozen backbones: the event layers' fast mode.
 
-`moment_backbones` gives the networks, `moment_inputs` the inputs of a Split, made once and kept in the cache, and
-`moments_of` the features of one file with the maps.
+`time_step_backbones` builds the networks, `time_step_inputs` the inputs of a Split, computed once and cached, and
+`time_steps_of` the features of one file with the maps.
 """
 
 import concurrent.futures
@@ -18,25 +18,25 @@ from avpipeline.datasets.base import Source
 from avpipeline.errors import InputError
 from avpipeline.features import mc3
 from avpipeline.features.info import FeatureInfo
-from avpipeline.features.logmel import EventLogMel
 from avpipeline.features.weights import fill_seeded, find_weights, search_folders, weights_hash
 from avpipeline.media import SAMPLE_RATE
 from eventlayers import small_backbones
 from eventlayers.audio_network import CHANNELS, build_audio_network
 from eventlayers.clips import (
-    MOMENTS,
     SECONDS,
+    TIME_STEPS,
     FrameFormat,
     StoredRows,
     onset_inputs,
-    onset_moments,
-    padded_moments,
+    onset_time_steps,
+    padded_time_steps,
     read_clip_frames,
     read_clip_sound,
     rows_folder,
     store_array,
     stored_onsets,
 )
+from eventlayers.sound import EventLogMel
 
 Name = Literal["published", "small"]
 # Name of a backbone's features, by set and modality.
@@ -45,22 +45,22 @@ _EXTRACTORS = {
     "small": {"visual": "small_event_visual", "audio": "small_event_audio"},
 }
 _VARIANT = "moments"
-# Names under which weights are recorded.
+# Names under which weights are recorded in stored features.
 _RANDOM, _GIVEN = "none", "trained"
 # Clips decoded ahead of the networks; 4.4 MB each.
 _READY_CLIPS = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class MomentBackbones:
-    """Two frozen networks and the format of the frames they take.
+class TimeStepBackbones:
+    """Two frozen networks and the format of the frames that they take.
 
     Attributes:
       frames: format of the frames.
       visual: RGB frames from 0 to 255 `(batch, 100, size, size, 3)` -> "features" z^V `(batch, 100, 512)` and "maps",
         the last activation `(batch, 100, height, width, 512)` that z^V is the mean of.
-      audio: sound `(batch, 160000)` -> z^A `(batch, 100, 512)`.
-      features: modality -> what z is.
+      audio: waveform `(batch, 160000)` -> z^A `(batch, 100, 512)`.
+      features: modality -> description of its features z.
     """
 
     frames: FrameFormat
@@ -69,28 +69,28 @@ class MomentBackbones:
     features: Mapping[str, FeatureInfo]
 
 
-def moment_backbones(
+def time_step_backbones(
     name: Name = "published", visual_weights="default", audio_weights=None, *, weights_dir=None
-) -> MomentBackbones:
-    """A set of backbones.
+) -> TimeStepBackbones:
+    """Builds a pair of backbones.
 
     Args:
       name: "published", MC3-18 and the paper's audio network, or "small", the small seeded networks.
-      visual_weights: of MC3-18: "default" (Kinetics-400, looked for and then fetched), "none" (seeded random), a
-        torchvision checkpoint, or a trained network: a model from normalised frames to "features" and "maps".
-        Of the small network only a trained one makes a difference.
-      audio_weights: None (seeded random: the paper's audio network is trained on the target data, nobody publishes
-        weights for it) or a trained network: a model from log-mel spectrograms to z^A.
-      weights_dir: folder in which the default weights are looked for first.
+      visual_weights: weights of MC3-18: "default" (Kinetics-400, downloaded if not found), "none" (seeded random), a
+        torchvision checkpoint, or a trained network: a model from normalised frames to "features" and "maps". For the
+        small backbones only a trained network has an effect.
+      audio_weights: None (seeded random: the paper trains its audio network on the target data, and no weights are
+        published) or a trained network: a model from log-mel spectrograms to z^A.
+      weights_dir: folder that is searched first for the default weights.
 
     Raises:
-      InputError: weights are missing, damaged or another network's.
+      InputError: weights are missing, damaged or of another network.
     """
     visual_network, visual_label = _visual(name, visual_weights, weights_dir)
     audio_network, audio_label = _audio(name, audio_weights)
     frames = FrameFormat() if name == "published" else FrameFormat(small_backbones.FRAME_SIZE, None)
 
-    clip = keras.Input((MOMENTS, frames.size, frames.size, 3), name="visual")
+    clip = keras.Input((TIME_STEPS, frames.size, frames.size, 3), name="visual")
     scaled = mc3.frame_scaling()(clip) if name == "published" else clip
     visual = keras.Model(clip, visual_network(scaled), name="visual")
     waveform = keras.Input((SECONDS * SAMPLE_RATE,), name="audio")
@@ -100,14 +100,14 @@ def moment_backbones(
         modality: FeatureInfo(_EXTRACTORS[name][modality], _VARIANT, label, weights_hash(network), (CHANNELS,))
         for modality, (label, network) in labels.items()
     }
-    return MomentBackbones(frames, visual, audio, features)
+    return TimeStepBackbones(frames, visual, audio, features)
 
 
-def moment_backbones_for(features: Mapping[str, FeatureInfo], *, weights_dir=None) -> MomentBackbones:
-    """The backbones that made exactly `features` (of one modality or both).
+def time_step_backbones_for(features: Mapping[str, FeatureInfo], *, weights_dir=None) -> TimeStepBackbones:
+    """The backbones that made exactly these features, of one modality or both.
 
     Raises:
-      InputError: features of no set of backbones, or of weights that are not found.
+      InputError: no backbones make such features, or their weights are not found.
     """
     name = _set_of(features)
     if any(info.weights == _GIVEN for info in features.values()):
@@ -116,7 +116,7 @@ def moment_backbones_for(features: Mapping[str, FeatureInfo], *, weights_dir=Non
             "predict with that model."
         )
     weights = features["visual"].weights if "visual" in features else "none"
-    backbones = moment_backbones(name, _findable(weights, weights_dir), weights_dir=weights_dir)
+    backbones = time_step_backbones(name, _findable(weights, weights_dir), weights_dir=weights_dir)
     for modality, info in features.items():
         difference = info.difference(backbones.features[modality])
         if difference:
@@ -127,16 +127,16 @@ def moment_backbones_for(features: Mapping[str, FeatureInfo], *, weights_dir=Non
     return backbones
 
 
-def moment_inputs(
-    paths: Sequence, backbones: MomentBackbones, *, starts: Sequence[float] | None = None
+def time_step_inputs(
+    paths: Sequence, backbones: TimeStepBackbones, *, starts: Sequence[float] | None = None
 ) -> dict[str, Source]:
-    """The inputs of a Split: `visual` and `audio` `(100, 512)`, zeros where a file has no such stream; onsets.
+    """The inputs of a Split: `visual` and `audio` `(100, 512)`, zeros for a stream that a file lacks; and the onsets.
 
-    What is not in the cache yet is made now, a clip at a time. `onsets` and `onset_mask` are those of
-    `eventlayers.clips.clip_inputs`; the other arguments too.
+    Features that are not cached yet are computed now, a clip at a time. `onsets`, `onset_mask` and the other arguments
+    are as in `eventlayers.clips.clip_inputs`.
 
     Raises:
-      InputError: a file is missing or no media file.
+      InputError: a file is missing or is no media file.
     """
     paths, starts = list(map(Path, paths)), [0.0] * len(paths) if starts is None else list(starts)
     rows = {modality: _stored(modality, paths, starts, backbones) for modality in ("visual", "audio")}
@@ -144,19 +144,19 @@ def moment_inputs(
     return {**rows, **onset_inputs(paths, starts)}
 
 
-def moments_of(path, backbones: MomentBackbones, *, start: float = 0.0) -> dict[str, np.ndarray]:
+def time_steps_of(path, backbones: TimeStepBackbones, *, start: float = 0.0) -> dict[str, np.ndarray]:
     """One file's `visual`, `audio` `(100, 512)`, `maps` `(100, height, width, 512)`, `onsets` and `onset_mask`.
 
-    Of a stream that the file has not, all is zero.
+    The features of a stream that the file lacks are zeros.
     """
     streams = _Streams.read(path, start, backbones.frames)
-    moments, mask = padded_moments(onset_moments(stored_onsets(path, start)))
-    return {**streams.seen(backbones), **streams.heard(backbones), "onsets": moments, "onset_mask": mask}
+    steps, mask = padded_time_steps(onset_time_steps(stored_onsets(path, start)))
+    return {**streams.seen(backbones), **streams.heard(backbones), "onsets": steps, "onset_mask": mask}
 
 
 @dataclasses.dataclass(frozen=True)
 class _Streams:
-    """A decoded clip; None for a stream that its file has not."""
+    """A decoded clip; None for a stream that its file lacks."""
 
     frames: np.ndarray | None
     sound: np.ndarray | None
@@ -165,20 +165,20 @@ class _Streams:
     def read(cls, path, start: float, frames: FrameFormat) -> "_Streams":
         return cls(read_clip_frames(path, start, frames), read_clip_sound(path, start))
 
-    def seen(self, backbones: MomentBackbones) -> dict[str, np.ndarray]:
+    def seen(self, backbones: TimeStepBackbones) -> dict[str, np.ndarray]:
         if self.frames is None:
             shapes = {name: output.shape[1:] for name, output in backbones.visual.output.items()}
             return {"visual": np.zeros(shapes["features"], np.float32), "maps": np.zeros(shapes["maps"], np.float32)}
         seen = backbones.visual(self.frames[np.newaxis], training=False)
         return {"visual": np.asarray(seen["features"][0]), "maps": np.asarray(seen["maps"][0])}
 
-    def heard(self, backbones: MomentBackbones) -> dict[str, np.ndarray]:
+    def heard(self, backbones: TimeStepBackbones) -> dict[str, np.ndarray]:
         if self.sound is None:
             return {"audio": np.zeros(backbones.audio.output.shape[1:], np.float32)}
         return {"audio": np.asarray(backbones.audio(self.sound[np.newaxis], training=False)[0])}
 
 
-def _stored(modality: str, paths, starts, backbones: MomentBackbones) -> StoredRows:
+def _stored(modality: str, paths, starts, backbones: TimeStepBackbones) -> StoredRows:
     kind = {"rows": f"moments-{modality}", "features": backbones.features[modality].to_json()}
     if modality == "visual":
         kind |= {"frames": dataclasses.asdict(backbones.frames)}
@@ -187,11 +187,11 @@ def _stored(modality: str, paths, starts, backbones: MomentBackbones) -> StoredR
         streams = _Streams.read(paths[row], starts[row], backbones.frames)
         return (streams.seen(backbones) | streams.heard(backbones))[modality]
 
-    return StoredRows(paths, starts, (MOMENTS, CHANNELS), np.float32, rows_folder(kind), make)
+    return StoredRows(paths, starts, (TIME_STEPS, CHANNELS), np.float32, rows_folder(kind), make)
 
 
-def _make_missing(stored: Mapping[str, StoredRows], backbones: MomentBackbones) -> None:
-    """Makes the rows that are not there, a clip at a time, while the next ones are decoded."""
+def _make_missing(stored: Mapping[str, StoredRows], backbones: TimeStepBackbones) -> None:
+    """Computes the rows that are not cached, a clip at a time, while the next ones are decoded."""
     source = stored["visual"]
     missing = [row for row in range(len(source)) if not all(rows.place(row).exists() for rows in stored.values())]
     if not missing:
@@ -202,7 +202,7 @@ def _make_missing(stored: Mapping[str, StoredRows], backbones: MomentBackbones) 
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(decode, row) for row in missing[:_READY_CLIPS]]
-        for index, row in enumerate(tqdm(missing, desc="features of moments", unit="clip")):
+        for index, row in enumerate(tqdm(missing, desc="features of time steps", unit="clip")):
             if index + _READY_CLIPS < len(missing):
                 waiting.append(pool.submit(decode, missing[index + _READY_CLIPS]))
             streams = waiting.pop(0).result()
@@ -212,7 +212,7 @@ def _make_missing(stored: Mapping[str, StoredRows], backbones: MomentBackbones) 
 
 
 def _findable(weights: str, weights_dir):
-    """What `moment_backbones` takes for the name under which MC3-18's weights are recorded."""
+    """The argument of `time_step_backbones` for the name under which MC3-18's weights are recorded."""
     if weights in (_RANDOM, mc3.PRETRAINED):
         return {_RANDOM: "none", mc3.PRETRAINED: "default"}[weights]
     path = find_weights([weights], weights_dir)
@@ -227,7 +227,7 @@ def _set_of(features: Mapping[str, FeatureInfo]) -> Name:
         if all(info.extractor == extractors.get(modality) for modality, info in features.items()):
             return name
     labels = " and ".join(info.label for info in features.values())
-    raise InputError(f"{labels}: no backbones of moments make these features; take those of {__name__}.")
+    raise InputError(f"{labels}: no backbones of the event layers make these features; take those of {__name__}.")
 
 
 def _visual(name: Name, weights, weights_dir) -> tuple[keras.Model, str]:

@@ -1,6 +1,6 @@
 """From the five heads' scores to one label, or to several (Section 4.2).
 
-Everywhere `scores` is O of the paper: `(videos, heads, classes)`, what the heads' dense layers give, before the
+Everywhere `scores` is O of the paper, `(videos, heads, classes)`: the output of the heads' dense layers before the
 softmax. A baseline has one head, and its vote is that head's label.
 """
 
@@ -10,10 +10,10 @@ from keras import ops
 
 
 def vote(scores):
-    """One label a video by majority: `(videos,)`.
+    """One label for each video by majority: `(videos,)`.
 
-    The label that most heads give. Where several labels are given equally often no majority exists, and the label
-    of the most confident head is taken, the one with the highest softmax probability among all heads.
+    The label that most heads predict. If several labels are predicted equally often there is no majority, and the label
+    of the most confident head is taken, the one with the highest softmax probability of all heads.
     """
     given = ops.argmax(scores, axis=-1)
     counts = ops.sum(ops.one_hot(given, scores.shape[-1], dtype="int32"), axis=1)
@@ -33,8 +33,7 @@ def label_sets(scores: np.ndarray) -> np.ndarray:
 def top_labels(scores: np.ndarray, count: int) -> np.ndarray:
     """The `count` labels with the highest scores of the first head, `(videos, classes)` bool.
 
-    What Table 2 compares the label sets with; the head of Naive AV is its only one. Of equal scores the first
-    classes are taken.
+    Table 2 compares the label sets with it; Naive AV has only one head. Of equal scores the first classes are taken.
     """
     first = np.asarray(scores)[:, 0]
     best = np.argsort(-first, axis=-1, kind="stable")[:, :count]
@@ -48,8 +47,8 @@ def multi_label_f1(labels: np.ndarray, predicted: np.ndarray, average: str = "vi
 
     Args:
       labels, predicted: `(videos, classes)`, true where a video has a label.
-      average: "videos", the mean over videos of each one's F1, or "labels", the F1 of all labels of all videos
-        counted together. The paper does not say which; LLP's own measure is the mean over videos.
+      average: "videos", the mean over videos of each one's F1, or "labels", the F1 of all labels of all videos pooled.
+        The paper does not say which; LLP's own metric is the mean over videos.
     """
     labels, predicted = np.asarray(labels) > 0, np.asarray(predicted) > 0
     axis = {"videos": 1, "labels": None}[average]
@@ -66,7 +65,7 @@ def video_accuracy(labels: np.ndarray, scores: np.ndarray) -> float:
 
 @keras.saving.register_keras_serializable(package="eventlayers")
 class VideoAccuracy(keras.metrics.Mean):
-    """As `video_accuracy`, batch by batch."""
+    """`video_accuracy` as a metric that is updated batch by batch."""
 
     def __init__(self, name="video_accuracy", **kwargs):
         super().__init__(name=name, **kwargs)

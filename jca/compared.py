@@ -1,7 +1,7 @@
 """The two systems of Table 1 that are neither JCA nor AVE's: AVSDN and DAM.
 
-Neither's authors' code is known here. The shapes are those that the papers' texts and this paper's say; what they
-leave open is in the README's assumptions.
+The authors' code of neither is known here. The shapes follow the texts of their papers and of this one; what these
+leave open is listed under the README's assumptions.
 """
 
 import contextlib
@@ -20,22 +20,31 @@ EVENTS_LAYER = "events"
 
 
 def _attended(config: ModelConfig, inputs: Mapping):
-    """Visual vectors `(batch, time, channels)` under the sound's guidance, as in AVE."""
+    """Audio-guided visual attention as in AVE: visual vectors `(batch, time, channels)`."""
     layer = AudioGuidedAttention(config.video_size, name=ATTENTION_LAYER)
     return layer(inputs["audio"], inputs["visual"])[0]
 
 
-def _avsdn(config: ModelConfig, inputs: Mapping, name: str) -> keras.Model:
-    """AVSDN (Lin et al. 2019): one LSTM a modality reads the video, a third writes its labels.
+def segment_probabilities(config: ModelConfig, x):
+    """The MLP at the end of JCA: `(batch, time, video_size)` -> probabilities `(batch, time, classes)`."""
+    x = xavier(max(1, config.video_size // 4), config.video_size, activation="relu", name="hidden")(x)
+    x = keras.layers.Dropout(config.dropout, name="drop_hidden")(x)
+    x = xavier(config.num_classes, x.shape[-1], name="classifier")(x)
+    # float32 also under mixed precision: the loss needs the small probabilities.
+    return keras.layers.Softmax(name="segments", dtype="float32")(x)
 
-    The encoders' last hidden and cell states, fused, are the state that the decoder begins with: global knowledge.
-    At each second it reads both modalities' features of that second: local knowledge.
+
+def _avsdn(config: ModelConfig, inputs: Mapping, name: str) -> keras.Model:
+    """AVSDN (Lin et al. 2019): an LSTM for each modality encodes the video, a third decodes its labels.
+
+    The encoders' last hidden and cell states, fused, are the decoder's initial state: global information. At each
+    segment it reads both modalities' features of that segment: local information.
     """
     features = {"audio": inputs["audio"], "video": _attended(config, inputs)}
     sizes = {"audio": config.audio_size, "video": config.video_size}
     hidden, cell = [], []
     for modality, sequence in features.items():
-        # Unrolled, since a while loop of ten steps costs more than the steps.
+        # Unrolled: a while loop of ten steps costs more than the steps.
         encoder = keras.layers.LSTM(sizes[modality], return_state=True, unroll=True, name=f"encoder_{modality}")
         _, last_hidden, last_cell = encoder(sequence)
         hidden.append(last_hidden)
@@ -48,40 +57,36 @@ def _avsdn(config: ModelConfig, inputs: Mapping, name: str) -> keras.Model:
     ]
     local = keras.layers.Concatenate(name="local")(list(features.values()))
     decoder = keras.layers.LSTM(config.video_size, return_sequences=True, unroll=True, name="decoder")
-    x = decoder(local, initial_state=start)
-    x = xavier(max(1, config.video_size // 4), config.video_size, activation="relu", name="hidden")(x)
-    x = keras.layers.Dropout(config.dropout, name="drop_hidden")(x)
-    x = xavier(config.num_classes, x.shape[-1], name="classifier")(x)
-    return keras.Model(inputs, keras.layers.Softmax(name="segments", dtype="float32")(x), name=name)
+    return keras.Model(inputs, segment_probabilities(config, decoder(local, initial_state=start)), name=name)
 
 
 @keras.saving.register_keras_serializable(package="jca")
 class EventPooling(keras.layers.Layer):
-    """The mean over the seconds of an event, `(batch, time, channels)` to `(batch, channels)`.
+    """Mean over the segments of an event: `(batch, time, channels)` -> `(batch, channels)`.
 
-    Which seconds belong to the event is known in training alone: `restricted_to` says so for the calls inside it;
-    else all seconds count.
+    Only training knows which segments belong to the event: calls inside `restricted_to` use them, all others average
+    over all segments.
     """
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self._seconds = None
+        self._segments = None
 
     @contextlib.contextmanager
-    def restricted_to(self, seconds):
-        """Within, only seconds count for which `seconds`, `(batch, time)` of 0 and 1, is 1; of none, all do."""
-        self._seconds = seconds
+    def restricted_to(self, segments):
+        """Inside, only segments count whose value in `segments`, `(batch, time)` of 0 and 1, is 1; if none, all do."""
+        self._segments = segments
         try:
             yield
         finally:
-            self._seconds = None
+            self._segments = None
 
     def call(self, sequence):
-        if self._seconds is None:
+        if self._segments is None:
             return ops.mean(sequence, axis=1)
-        seconds = ops.cast(self._seconds, sequence.dtype)
-        some = ops.any(seconds > 0, axis=1, keepdims=True)
-        weights = ops.expand_dims(ops.where(some, seconds, ops.ones_like(seconds)), -1)
+        segments = ops.cast(self._segments, sequence.dtype)
+        some = ops.any(segments > 0, axis=1, keepdims=True)
+        weights = ops.expand_dims(ops.where(some, segments, ops.ones_like(segments)), -1)
         return ops.sum(weights * sequence, axis=1) / ops.sum(weights, axis=1)
 
     def compute_output_shape(self, input_shape):
@@ -90,7 +95,7 @@ class EventPooling(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="jca")
 class CrossModalMatch(keras.layers.Layer):
-    """How well each second of one modality fits the other's event: sigmoid of their scaled product.
+    """How well each segment of one modality matches the other's event: sigmoid of their scaled dot product.
 
     Inputs: local features `(batch, time, channels)` and the other modality's event `(batch, channels)`; output
     `(batch, time)`.
@@ -106,9 +111,9 @@ class CrossModalMatch(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="jca")
 class EventAndRelevance(keras.layers.Layer):
-    """Probabilities of each second's classes from an event's category and each second's relevance.
+    """Class probabilities of each segment from the event's category and each segment's relevance.
 
-    p(event class c at second t) = relevance_t * category_c, p(background at t) = 1 - relevance_t.
+    p(event class c in segment t) = relevance_t * category_c, p(background in t) = 1 - relevance_t.
 
     Inputs: category `(batch, events)`, which sums to 1, and relevance `(batch, time)`; output
     `(batch, time, events + 1)`, background last.
@@ -124,25 +129,25 @@ class EventAndRelevance(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="jca")
 class DualAttentionMatching(keras.Model):
-    """DAM's functional model, which in training is told which seconds belong to the event."""
+    """DAM's functional model; in training it knows which segments belong to the event."""
 
     def train_step(self, data):
         _, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
         # Everything but background, the last class.
-        seconds = 1 - tf.cast(labels[..., -1], "float32")
+        segments = 1 - tf.cast(labels[..., -1], "float32")
         with contextlib.ExitStack() as stack:
             for layer in self.layers:
                 if isinstance(layer, EventPooling):
-                    stack.enter_context(layer.restricted_to(seconds))
+                    stack.enter_context(layer.restricted_to(segments))
             return super().train_step(data)
 
 
 def _dam(config: ModelConfig, inputs: Mapping, name: str) -> keras.Model:
-    """DAM (Wu et al. 2019): each modality's event, pooled over the video, is looked for in the other's seconds.
+    """DAM (Wu et al. 2019): each modality's event, pooled over the video, is matched with the other's segments.
 
-    Self-attention lets each modality see the whole video; its mean over the event is its global feature. Both
-    together tell the category. A second is relevant as far as its sound fits the visual event and its picture the
-    audible one.
+    Self-attention lets each modality see the whole video; its mean over the event is its global feature. The category
+    is predicted from both. A segment's relevance is how well its audio matches the visual event and its frame the
+    auditory one.
     """
     size = config.video_size
     local = {}

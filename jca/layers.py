@@ -1,12 +1,15 @@
-"""The layers of "Audio-Visual Event Localization via Recursive Fusion by Joint Co-Attention"
-(WACV 2021).
+"""The layers of "Audio-Visual Event Localization via Recursive Fusion by Joint Co-Attention" (WACV 2021).
 
 Section 2, Fig. 2          Rerepresentation, the sequence feature re-representation layer
-Section 2, Eq. 1-3         JointCoAttention: one recursion, whose two halves are
-                           QueryAttended (the authors' code) or AffinityAttended (the paper's formulas)
+Section 2, J = [A; V]      JointCoAttention: one joint co-attention layer, which holds one of these for each modality:
+Section 2, C and H         AffinityAttended, the paper's formulas; QueryAttended, the authors' code
+Eq. 1                      _Attended.call, the last step of both
+Eq. 2, Eq. 3               Eq. 1 repeated for audio and for video: the loop in models.joint_co_attention
 authors' code              L2Normalization
+loss                       the paper gives none; the authors' code takes the multi-label soft margin
+                           (avpipeline.nn.losses.MultiLabelSoftMargin), chosen in recipe.compile_model
 
-Audio-guided attention, which fuses early, is AVE's (`ave.layers.AudioGuidedAttention`).
+Audio-guided attention, the early fusion of Fig. 2, is AVE's (`ave.layers.AudioGuidedAttention`).
 """
 
 import keras
@@ -18,12 +21,12 @@ from jca.attending import attend
 from jca.config import ATTENDED_BY, CELLS, FORMS
 
 _CELLS = {"lstm": BidirectionalLSTM, "gru": BidirectionalGRU}
-# Length below which a row counts as zero.
+# Rows shorter than this count as zero.
 _SHORTEST = 1e-12
 
 
 def xavier(units: int, fan_in: int, **kwargs) -> keras.layers.Dense:
-    """Dense layer that starts as the authors' do: Xavier uniform kernel, bias of zeros."""
+    """Dense layer with the authors' initialisation: Xavier uniform kernel, zero bias."""
     return linear(units, fan_in, xavier=True, zero_bias=True, **kwargs)
 
 
@@ -45,8 +48,8 @@ def _unit_rows(x):
 class L2Normalization(keras.layers.Layer):
     """x / max(||x||, 1e-12) over the last axis.
 
-    A row of zeros (silence, a black picture) stays one and hands back no gradient; that of the formula would be
-    1e12 times the upstream one. Computed in float32 also under mixed precision, where squares overflow.
+    A row of zeros (silence, a black frame) stays zero and passes no gradient back; the formula's would be 1e12 times
+    the upstream gradient. Computed in float32 also under mixed precision, where squares overflow.
     """
 
     def call(self, x):
@@ -60,15 +63,15 @@ class L2Normalization(keras.layers.Layer):
 class Rerepresentation(keras.layers.Layer):
     """Sequence feature re-representation: bidirectional recurrent layers with trainable initial states.
 
-    y = L2-normalised Dense(dropout([x; RNN(x)])): the input stands beside what the recurrent layers make of it
-    (residual embedding). Source: Section 2 and Fig. 2; the authors' code for initial states and dropout.
+    y = L2-normalised Dense(dropout([x; RNN(x)])): the input is concatenated with the recurrent layers' output (residual
+    embedding). Source: Section 2 and Fig. 2; the authors' code for initial states and dropout.
 
     Args:
       units: size of the output; each direction has half of it.
-      num_layers: recurrent layers on top of each other; 0 has none, so that y = L2-normalised Dense(dropout(x)).
+      num_layers: stacked recurrent layers; with 0, y = L2-normalised Dense(dropout(x)).
       cell: "lstm" or "gru".
-      residual: False leaves out the input beside the recurrent layers' output.
-      dropout: share left out between the recurrent layers and before the dense layer, in training.
+      residual: False leaves the input out of the concatenation.
+      dropout: rate between the recurrent layers and before the dense layer, in training.
 
     Input `(batch, time, channels)` with a static number of time steps; output `(batch, time, units)`.
     """
@@ -129,7 +132,7 @@ class Rerepresentation(keras.layers.Layer):
 
 
 class _Attended(keras.layers.Layer):
-    """What both forms of an attended modality share: X' = X + dropout(update), the g of Eq. 1."""
+    """What both forms of an attended modality share: Eq. 1, whose g is a sum."""
 
     def __init__(self, dropout: float = 0.0, seed: int | None = None, **kwargs):
         super().__init__(**kwargs)
@@ -137,21 +140,22 @@ class _Attended(keras.layers.Layer):
             raise ValueError(f"dropout must be at least 0 and below 1, not {dropout}")
         self.dropout = dropout
         self.seed = seed
-        # A variable of the layer: what is dropped goes on where a resumed run stopped.
+        # A variable of the layer, so that a resumed run continues the sequence of dropout masks.
         self.seed_generator = keras.random.SeedGenerator(seed) if dropout else None
 
     def build(self, x_shape, query_shape):
         self.drop = keras.layers.Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy)
 
     def call(self, x, query, training=False):
+        # Eq. 1: X' = g(X, update) = X + update; the dropout is the authors' code's.
         return x + self.drop(self._update(x, query, training), training=training)
 
     def _update(self, x, query, training):
-        """What is added to x, `(batch, time, channels)`."""
+        """The second argument of g in Eq. 1, `(batch, time, channels)`."""
         raise NotImplementedError
 
     def product(self, value, key, query, scale: float, training):
-        """value @ dropout(tanh(scale * key @ query)), where the time goes."""
+        """value @ dropout(tanh(scale * key @ query)), which takes most of the network's time."""
         seed = self.seed_generator.next() if training and self.dropout else None
         return attend(value, key * scale, query, rate=self.dropout, seed=seed)
 
@@ -168,11 +172,11 @@ class QueryAttended(_Attended):
 
     - K = Dense(X^T), along time, `(d_i, time)`; V = Dense(X), `(time, d_i)`,
     - scores S = dropout(tanh(K J / sqrt(d))), `(d_i, d)`,
-    - X' = X + dropout(ReLU(Dense(ReLU(tanh(V S))))).
+    - Eq. 1: X' = X + dropout(ReLU(Dense(ReLU(tanh(V S))))).
 
     Args:
-      dropout: share left out of the scores and of the update, in training.
-      seed: of the dropped values; None takes one from Keras's global seed.
+      dropout: rate for the scores and for the update, in training.
+      seed: seed of the dropout; None draws one from Keras's global seed.
 
     Inputs: X `(batch, time, d_i)` and J `(batch, time, d)`, with a static number of time steps; output as X.
     """
@@ -201,8 +205,8 @@ class AffinityAttended(_Attended):
     - attention map H = ReLU(W X + W_c C^T), `(k, d_i)`,
     - Eq. 1: X' = X + dropout(W_h^T H).
 
-    W_j is `(time, time)`, W and W_h are `(k, time)`, W_c is `(k, d)`; none has a bias. Dropout, which the paper does
-    not mention, stands where the authors' code has it.
+    W_j is `(time, time)`, W and W_h are `(k, time)`, W_c is `(k, d)`; none has a bias. The paper does not mention
+    dropout; it is applied where the authors' code applies it.
 
     Args:
       units: rows k of the attention map.
@@ -226,12 +230,13 @@ class AffinityAttended(_Attended):
         self.W_h = matrix("W_h", self.units, steps)
 
     def _update(self, x, query, training):
-        # W_c C^T = W_c tanh(J^T (W_j^T X) / sqrt(d)): the same product with the roles exchanged.
+        # W_c C^T = W_c tanh(J^T (W_j^T X) / sqrt(d)): QueryAttended's product with the roles of X and J exchanged.
         from_x = ops.matmul(ops.transpose(self.W_j), x)
         value = ops.broadcast_to(self.W_c, (ops.shape(x)[0], *self.W_c.shape))
         key = ops.transpose(query, (0, 2, 1))
         weighted = self.product(value, key, from_x, query.shape[-1] ** -0.5, training)
-        return ops.matmul(ops.transpose(self.W_h), ops.relu(ops.matmul(self.W, x) + weighted))
+        attention_map = ops.relu(ops.matmul(self.W, x) + weighted)
+        return ops.matmul(ops.transpose(self.W_h), attention_map)
 
     def get_config(self):
         return {**super().get_config(), "units": self.units}
@@ -239,9 +244,9 @@ class AffinityAttended(_Attended):
 
 @keras.saving.register_keras_serializable(package="jca")
 class JointCoAttention(keras.layers.Layer):
-    """One recursion of joint co-attention: both modalities attended by J = [video; audio] (Section 2).
+    """One joint co-attention layer (Section 2): both modalities attended by J = [video; audio], each by Eq. 1.
 
-    In the authors' code J goes through a dense layer of its own size first.
+    In the authors' code J first passes through a dense layer that keeps its size.
 
     Args:
       form: "qkv", the authors' code (`QueryAttended`), or "affinity", the paper (`AffinityAttended`).
@@ -290,7 +295,7 @@ class JointCoAttention(keras.layers.Layer):
 
     def _half(self, name: str, index: int) -> _Attended:
         options = {"units": self.affinity_units} if self.form == "affinity" else {}
-        # Two seeds, since equal ones would drop the same values of both modalities.
+        # Two seeds: with one, both modalities would drop the same values.
         seed = None if self.seed is None else 2 * self.seed + index
         return self.halves[self.form](dropout=self.dropout, seed=seed, name=name, dtype=self.dtype_policy, **options)
 

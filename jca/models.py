@@ -1,12 +1,58 @@
-"""The models of the paper, wired from its layers."""
+"""The networks of the paper: JCA written out from its inputs to its output, then those it is compared with."""
 
 import keras
 
 from ave.layers import AudioGuidedAttention
 from ave.models import ATTENTION_LAYER
-from jca.compared import SYSTEMS
+from jca.compared import SYSTEMS, segment_probabilities
 from jca.config import ModelConfig, model_config
 from jca.layers import JointCoAttention, L2Normalization, Rerepresentation, xavier
+
+
+def joint_co_attention(config: ModelConfig, name: str = "jca") -> keras.Model:
+    """JCA (Section 2, Fig. 2); shapes in the comments are the published ones, without the batch."""
+    inputs = {
+        "audio": keras.Input((config.num_segments, config.audio_channels), name="audio"),  # (10, 128)
+        "visual": keras.Input((config.num_segments, *config.visual_shape), name="visual"),  # (10, 7, 7, 512)
+    }
+    layers, dropout = config.num_layers, config.recurrent_dropout
+
+    # Sequence feature re-representation of the audio: A^0, (10, 512).
+    audio = L2Normalization(name="audio_unit")(inputs["audio"])
+    audio = Rerepresentation(config.audio_size, layers, dropout=dropout, name="audio_extract")(audio)
+
+    # Early fusion: the audio decides which regions of a segment count. The dense layer is created before the attention
+    # builds its weights; the order of creation decides the initial values.
+    regions = L2Normalization(name="visual_unit")(inputs["visual"])
+    affine = xavier(config.video_size, config.visual_shape[-1], name="affine_feat")
+    attention = AudioGuidedAttention(config.video_size, zero_bias=True, name=ATTENTION_LAYER)
+    video = affine(attention(audio, regions)[0])
+
+    # Sequence feature re-representation of the video: V^0, (10, 512).
+    video = Rerepresentation(config.video_size, layers, dropout=dropout, name="video_extract")(video)
+
+    # Each layer is Eq. 1, both modalities attended by J = [V; A]; repeated, they are Eq. 2 (audio) and Eq. 3 (video).
+    for index in range(config.recursions):
+        co_attention = JointCoAttention(
+            config.co_attention,
+            affinity_units=config.affinity_units,
+            dropout=config.dropout,
+            name=f"coattn_{index}",
+        )
+        video, audio = co_attention(video, audio)
+
+    # Category prediction: a joint Bi-LSTM, then an MLP on each segment, (10, 1024) to (10, 29).
+    x = keras.layers.Concatenate(name="both")([video, audio])
+    x = Rerepresentation(config.video_size, layers, name="joint")(x)
+    x = xavier(max(1, config.video_size // 4), config.video_size, activation="relu", name="hidden")(x)
+    x = keras.layers.Dropout(config.dropout, name="drop_hidden")(x)
+    x = xavier(config.num_classes, x.shape[-1], name="classifier")(x)
+    # float32 also under mixed precision: the loss needs the small probabilities.
+    return keras.Model(inputs, keras.layers.Softmax(name="segments", dtype="float32")(x), name=name)
+
+
+# What the ablations of Table 2 change.
+_SWITCHES = ("unimodal_rnn", "joint_rnn", "residual_embedding", "cell", "visual", "attended_by")
 
 
 def build_model(name: str = "jca", preset: str = "code", **overrides) -> keras.Model:
@@ -22,62 +68,57 @@ def build_model(name: str = "jca", preset: str = "code", **overrides) -> keras.M
       class probabilities `(batch, segments, classes)`.
 
     Raises:
-      ValueError: unknown model, preset or setting, or a size that cannot be.
+      ValueError: unknown model, preset or setting, or an impossible size.
     """
     return segment_classifier(model_config(name, preset, **overrides), name=name)
 
 
 def segment_classifier(config: ModelConfig, name: str) -> keras.Model:
-    """Recursive joint co-attention (Fig. 2), one of its ablations, or one of the systems it is compared with."""
-    inputs = {
-        "audio": keras.Input((config.num_segments, config.audio_channels), name="audio"),
-        "visual": keras.Input((config.num_segments, *config.visual_shape), name="visual"),
-    }
+    """The network of a configuration: JCA, one of its ablations, or one of the systems it is compared with."""
     if config.system != "jca":
-        return SYSTEMS[config.system](config, inputs, name)
+        return SYSTEMS[config.system](config, _inputs(config), name)
+    headline = model_config("jca")
+    is_headline = all(getattr(config, switch) == getattr(headline, switch) for switch in _SWITCHES)
+    return (joint_co_attention if is_headline else ablation)(config, name)
+
+
+def ablation(config: ModelConfig, name: str) -> keras.Model:
+    """JCA with the switches of Table 2; with all of them as in JCA it is the network of `joint_co_attention`."""
+    inputs = _inputs(config)
+    unimodal = {"num_layers": config.num_layers if config.unimodal_rnn else 0, "dropout": config.recurrent_dropout}
+    joint = {"num_layers": config.num_layers if config.joint_rnn else 0}
+    kind = {"cell": config.cell, "residual": config.residual_embedding}
     audio = L2Normalization(name="audio_unit")(inputs["audio"])
-    audio = _rerepresentation(config, config.audio_size, "audio_extract")(audio)
+    audio = Rerepresentation(config.audio_size, **unimodal, **kind, name="audio_extract")(audio)
     regions = L2Normalization(name="visual_unit")(inputs["visual"])
-    video = xavier(config.video_size, regions.shape[-1], name="affine_feat")(_one_vector(config, audio, regions))
-    video = _rerepresentation(config, config.video_size, "video_extract")(video)
+    affine = xavier(config.video_size, regions.shape[-1], name="affine_feat")
+    video = affine(_region_vector(config, audio, regions))
+    video = Rerepresentation(config.video_size, **unimodal, **kind, name="video_extract")(video)
     for index in range(config.recursions):
-        layer = JointCoAttention(
+        co_attention = JointCoAttention(
             config.co_attention,
             config.attended_by,
             affinity_units=config.affinity_units,
             dropout=config.dropout,
             name=f"coattn_{index}",
         )
-        video, audio = layer(video, audio)
-    return keras.Model(inputs, _prediction(config, video, audio), name=name)
+        video, audio = co_attention(video, audio)
+    x = keras.layers.Concatenate(name="both")([video, audio])
+    x = Rerepresentation(config.video_size, **joint, **kind, name="joint")(x)
+    return keras.Model(inputs, segment_probabilities(config, x), name=name)
 
 
-def _rerepresentation(config: ModelConfig, units: int, name: str) -> keras.layers.Layer:
-    return Rerepresentation(
-        units,
-        config.num_layers if config.unimodal_rnn else 0,
-        config.cell,
-        config.residual_embedding,
-        config.recurrent_dropout,
-        name=name,
-    )
+def _inputs(config: ModelConfig) -> dict:
+    return {
+        "audio": keras.Input((config.num_segments, config.audio_channels), name="audio"),
+        "visual": keras.Input((config.num_segments, *config.visual_shape), name="visual"),
+    }
 
 
-def _one_vector(config: ModelConfig, audio, regions):
-    """Early fusion: the regions of each segment's picture as one vector, `(batch, time, channels)`."""
+def _region_vector(config: ModelConfig, audio, regions):
+    """The regions of each segment's frame as one vector, `(batch, time, channels)`."""
     if config.visual == "attention":
         return AudioGuidedAttention(config.video_size, zero_bias=True, name=ATTENTION_LAYER)(audio, regions)[0]
     pools = {"average": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
     pool = pools[config.visual](name=f"{config.visual}_over_regions")
     return keras.layers.TimeDistributed(pool, name=f"visual_{config.visual}")(regions)
-
-
-def _prediction(config: ModelConfig, video, audio):
-    """Probabilities, float32 also under mixed precision: the loss needs the small ones."""
-    x = keras.layers.Concatenate(name="both")([video, audio])
-    layers = config.num_layers if config.joint_rnn else 0
-    x = Rerepresentation(config.video_size, layers, config.cell, config.residual_embedding, name="joint")(x)
-    x = xavier(max(1, config.video_size // 4), config.video_size, activation="relu", name="hidden")(x)
-    x = keras.layers.Dropout(config.dropout, name="drop_hidden")(x)
-    x = xavier(config.num_classes, x.shape[-1], name="classifier")(x)
-    return keras.layers.Softmax(name="segments", dtype="float32")(x)

@@ -1,4 +1,4 @@
-"""How the models of the paper are trained."""
+"""How the models of the paper are trained: loss, optimizer and learning rate schedule."""
 
 import keras
 
@@ -8,38 +8,39 @@ from avpipeline.nn.optimizers import Adam
 from jca.config import TrainConfig, train_config
 
 _LOSSES = {"soft_margin": MultiLabelSoftMargin, "cross_entropy": keras.losses.CategoricalCrossentropy}
-# Changes of the learning rate smaller than this are left out, as torch does.
+# Smaller changes of the learning rate are not made, as in torch.
 _SMALLEST_CHANGE = 1e-8
 
 
 def compile_model(model: keras.Model, config: TrainConfig | None = None) -> keras.Model:
     """Compiles `model` with the paper's loss, optimizer and metric, and returns it.
 
-    The schedule of the learning rate is a callback, `PlateauSchedule`.
+    The paper gives no loss; the authors' code takes the multi-label soft margin. The learning rate schedule is a
+    callback, `PlateauSchedule`.
 
     Args:
       model: output `(batch, segments, classes)` probabilities.
-      config: the recipe; None is that of the authors' code for JCA.
+      config: the hyperparameters; None takes those of the authors' code for JCA.
     """
     config = config or train_config()
     optimizer = Adam(config.learning_rate, epsilon=config.epsilon, epsilon_form=config.epsilon_form)
     # XLA does not help on a CPU, and Keras's "auto" would choose it.
     model.compile(optimizer, _LOSSES[config.loss](), metrics=[SegmentAccuracy()], jit_compile=False)
-    # Here and not in the first step, whose graph would hold the creation of each of its variables.
+    # Here and not in the first step, whose graph would otherwise contain the creation of each of its variables.
     optimizer.build(model.trainable_variables)
     return model
 
 
 def callbacks(config: TrainConfig) -> list[keras.callbacks.Callback]:
-    """A training run's own callbacks, with their state at the start."""
+    """New callbacks for one training run."""
     return [PlateauSchedule(config.plateau_factor, config.plateau_patience, config.plateau_threshold)]
 
 
 class PlateauSchedule(keras.callbacks.Callback):
-    """Multiplies the learning rate by `factor` where the mean training loss has stopped to fall.
+    """Multiplies the learning rate by `factor` when the mean training loss has stopped falling.
 
     torch's ReduceLROnPlateau: an epoch is better if its loss is below best * (1 - threshold); after more than
-    `patience` epochs in a row that are not better, the rate is reduced and the count begins anew.
+    `patience` consecutive epochs that are not better, the rate is reduced and the count starts again.
 
     Args:
       factor, patience, threshold: see `TrainConfig`.
@@ -64,9 +65,9 @@ class PlateauSchedule(keras.callbacks.Callback):
                 self.model.optimizer.learning_rate = rate * self.factor
 
     def get_state(self) -> dict:
-        """What decides the next epochs; the learning rate itself is a variable of the optimizer."""
+        """State for a resumed run; the learning rate itself is a variable of the optimizer."""
         return {"best": self.best, "waited": self.waited}
 
     def set_state(self, values: dict) -> None:
-        """The reverse of `get_state`."""
+        """Restores what `get_state` returned."""
         self.best, self.waited = values["best"], values["waited"]

@@ -9,10 +9,11 @@ import pytest
 
 import attendfusion
 from attendfusion import sizes
-from attendfusion.config import PINNED_DOWN, ROWS
+from attendfusion.config import PINNED_DOWN, ROWS, TOKENS
+from attendfusion.models import attend_fusion, network_of_blocks
 from attendfusion.train import PAPER
 from avpipeline.results import papers
-from tests.helpers.layer_checks import check_round_trip
+from tests.helpers.layer_checks import check_round_trip, check_same_network
 from tests.reference.attendfusion import Network, forward
 
 SMALL = {"width": 8, "num_classes": 5, "audio_channels": 4, "visual_channels": 6}
@@ -49,6 +50,14 @@ def test_forward_pass_is_that_of_numpy_and_survives_a_file(name, tmp_path):
     check_round_trip(model, features, tmp_path)
 
 
+@pytest.mark.parametrize("tokens", TOKENS)
+def test_attend_fusion_written_out_is_the_network_of_its_blocks(tokens):
+    config = attendfusion.model_config("attend_fusion", **SMALL, tokens=tokens)
+    features = inputs(small("attend_fusion", tokens), tokens=1 if tokens == "mean" else 2)
+    features |= {"num_frames": np.array([2, 1, 2])} if tokens == "frames" else {}
+    check_same_network(lambda: attend_fusion(config), lambda: network_of_blocks(config, "attend_fusion"), features)
+
+
 @pytest.mark.parametrize("name", attendfusion.MODELS)
 def test_count_from_shapes_is_that_of_the_built_model(name):
     model = small(name)
@@ -70,7 +79,7 @@ def test_the_count_knows_other_sizes_of_attention_and_refuses_halves():
 
 
 def test_every_row_of_the_paper_has_a_network_of_its_own():
-    rows = {(figure.table, figure.row) for figure in papers.rows("attendfusion")}
+    rows = {(published.table, published.row) for published in papers.rows("attendfusion")}
     assert rows == set(ROWS) and len(rows) == 18
     assert set(ROWS.values()) == set(attendfusion.MODELS)
     assert len({attendfusion.model_config(name) for name in attendfusion.MODELS}) == 18

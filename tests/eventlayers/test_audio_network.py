@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from avpipeline.features.logmel import EventLogMel
 from eventlayers.audio_network import build_audio_network
 from eventlayers.small_backbones import build_small_event_audio, build_small_event_visual
+from eventlayers.sound import EventLogMel
 
 
 @pytest.fixture(scope="module")
@@ -128,11 +128,11 @@ def test_small_backbones_have_the_faces_of_the_real_ones(visual, audio):
     waveform[0, 32_000:48_000] = np.sin(np.arange(16_000) * 0.3)
     heard = np.asarray(audio(EventLogMel()(waveform)))[0]
     assert heard.shape == (100, 512)
-    # A tone from 2 to 3 s: nothing before and after, but for the half moment that a window reaches over.
+    # A tone from 2 to 3 s: nothing before and after, but for the half time step that a window reaches over.
     assert np.flatnonzero(heard.any(-1)).tolist() == list(range(19, 31))
 
 
-def test_small_pictures_are_seen_one_by_one(visual):
+def test_the_small_visual_network_sees_each_frame_alone(visual):
     frames = np.full((1, 100, 32, 32, 3), 90, "uint8")
     changed = frames.copy()
     changed[0, 40, :8, :8] = (250, 10, 10)

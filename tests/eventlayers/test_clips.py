@@ -1,4 +1,4 @@
-"""Clips as rows: frames, sound and onset moments of media files, kept in the cache and streamed through tf.data."""
+"""Clips as rows: frames, sound and onsets of media files, cached and streamed through tf.data."""
 
 import json
 
@@ -10,7 +10,7 @@ from avpipeline.datasets.base import Split
 from avpipeline.datasets.batches import batches
 from avpipeline.errors import InputError
 from eventlayers import clips
-from eventlayers.clips import FrameFormat, clip_inputs, clip_of, onset_moments, padded_moments, resize_and_cut
+from eventlayers.clips import FrameFormat, clip_inputs, clip_of, onset_time_steps, padded_time_steps, resize_and_cut
 from tests.helpers.media_files import shown_index, tone, write_media
 
 SMALL = FrameFormat(32, None)
@@ -25,13 +25,13 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory):
-    """A clip of 25 grey frames, each shown for 0.4 s, with plucked notes; one without sound; one without pictures."""
+    """A clip of 25 grey frames, each shown for 0.4 s, with plucked notes; one without sound; one without video."""
     folder = tmp_path_factory.mktemp("media")
-    pictures = {"video": "mpeg4", "times": np.arange(25) * 0.4}
+    video = {"video": "mpeg4", "times": np.arange(25) * 0.4}
     sound = {"audio": "pcm_s16le", "samples": notes()[None]}
     return {
-        "both": write_media(folder / "both.mkv", **pictures, **sound),
-        "silent": write_media(folder / "silent.mkv", **pictures),
+        "both": write_media(folder / "both.mkv", **video, **sound),
+        "silent": write_media(folder / "silent.mkv", **video),
         "dark": write_media(folder / "dark.mkv", **sound),
         "short": write_media(folder / "short.wav", audio="pcm_s16le", samples=tone(2, 16_000)),
     }
@@ -51,20 +51,20 @@ def read(inputs, rows=(0,)):
 
 
 def test_onset_moments_by_hand():
-    assert onset_moments([0.0, 0.05, 0.0999, 0.1, 3.96, 9.99, 10.0, 12.3]).tolist() == [0, 1, 39, 99]
-    assert onset_moments([7.5, 0.31, 0.39]).tolist() == [3, 75]
-    assert onset_moments([]).tolist() == []
-    # A tenth is its own moment, however it is rounded in binary.
-    assert onset_moments(np.arange(100) / 10).tolist() == list(range(100))
+    assert onset_time_steps([0.0, 0.05, 0.0999, 0.1, 3.96, 9.99, 10.0, 12.3]).tolist() == [0, 1, 39, 99]
+    assert onset_time_steps([7.5, 0.31, 0.39]).tolist() == [3, 75]
+    assert onset_time_steps([]).tolist() == []
+    # A tenth is its own time step, however it is rounded in binary.
+    assert onset_time_steps(np.arange(100) / 10).tolist() == list(range(100))
 
 
 def test_moments_are_padded_and_masked():
-    padded, mask = padded_moments(np.array([3, 75]))
+    padded, mask = padded_time_steps(np.array([3, 75]))
     assert padded.shape == mask.shape == (100,)
     assert padded[:3].tolist() == [3, 75, 0] and mask[:3].tolist() == [1, 1, 0] and mask.sum() == 2
-    full = padded_moments(np.arange(100))
+    full = padded_time_steps(np.arange(100))
     assert full[0].tolist() == list(range(100)) and full[1].all()
-    assert not padded_moments(np.array([], int))[1].any()
+    assert not padded_time_steps(np.array([], int))[1].any()
 
 
 @pytest.mark.parametrize("shape", [(24, 32), (240, 320), (97, 113), (270, 480), (40, 20)])
@@ -139,7 +139,7 @@ def test_onsets_are_found_once_and_kept_with_their_settings(media, monkeypatch, 
         "n_fft": 1024,
         "n_mels": 64,
     }
-    assert onset_moments(record["onsets"]).tolist() == inputs["onsets"].read(np.array([0]))[0, :3].tolist()
+    assert onset_time_steps(record["onsets"]).tolist() == inputs["onsets"].read(np.array([0]))[0, :3].tolist()
     monkeypatch.setattr(clips, "onsets", lambda *_: pytest.fail("found again"))
     read(inputs)
     # Another way to find them is another place.

@@ -15,7 +15,7 @@ from eventlayers.layers import (
 )
 from tests.helpers.layer_checks import check_layer, check_round_trip
 
-# One video of four moments, two channels a modality. S = z^V . z^A = 2, 7, -1, 7.
+# One video of four time steps, two channels a modality. S = z^V . z^A = 2, 7, -1, 7.
 VISUAL = np.array([[[1, 0], [2, 1], [0, 1], [1, 3]]], "float32")
 AUDIO = np.array([[[2, 5], [3, 1], [4, -1], [4, 1]]], "float32")
 NO_ONSETS = (np.zeros((1, 3), "int32"), np.zeros((1, 3), bool))
@@ -27,11 +27,11 @@ def features(videos=3, time=6, channels=4, seed=0):
 
 
 def onsets_of(*videos, places=None):
-    """Padded indices and mask; what stands in the unused places is a moment that no video has."""
+    """Padded indices and mask; the padding is a time step that no video has."""
     places = places or max(map(len, videos))
     onsets, mask = np.full((len(videos), places), 10_000, "int32"), np.zeros((len(videos), places), bool)
-    for row, moments in enumerate(videos):
-        onsets[row, : len(moments)], mask[row, : len(moments)] = moments, True
+    for row, steps in enumerate(videos):
+        onsets[row, : len(steps)], mask[row, : len(steps)] = steps, True
     return onsets, mask
 
 
@@ -43,13 +43,13 @@ def test_continuous_visual_and_audio_by_hand():
 
 def test_instant_by_hand():
     np.testing.assert_allclose(correspondence(VISUAL, AUDIO), [[2, 7, -1, 7]])
-    # Moments 1 and 3; their equal scores do not matter.
+    # Time steps 1 and 3; their equal scores do not matter.
     np.testing.assert_allclose(InstantEventLayer(2)(VISUAL, AUDIO), [[1.5, 2, 3.5, 1]])
-    # Moments 1, 3 and 0.
+    # Time steps 1, 3 and 0.
     np.testing.assert_allclose(InstantEventLayer(3)(VISUAL, AUDIO), [[4 / 3, 4 / 3, 3, 7 / 3]], rtol=1e-6)
-    # Of two equal scores at the border the earlier moment.
+    # Of two equal scores for the last place the earlier time step.
     np.testing.assert_allclose(InstantEventLayer(1)(VISUAL, AUDIO), [[2, 1, 3, 1]])
-    assert InstantEventLayer(3).moments(VISUAL, AUDIO).numpy().tolist() == [[1, 3, 0]]
+    assert InstantEventLayer(3).time_steps(VISUAL, AUDIO).numpy().tolist() == [[1, 3, 0]]
 
 
 def test_order_of_the_top_moments_does_not_matter():
@@ -60,7 +60,7 @@ def test_order_of_the_top_moments_does_not_matter():
 
 
 def test_equal_moments_give_that_moment_whatever_k():
-    """Silence and a still picture: all scores tie, and every choice has the same mean."""
+    """Silence and a still frame: all scores tie, and every choice has the same mean."""
     visual, audio = (np.repeat(feature[:, :1], 6, axis=1) for feature in features())
     for k in (1, 3, 6, 9):
         np.testing.assert_allclose(
@@ -91,9 +91,9 @@ def test_all_onsets_and_no_onset_are_the_continuous_layer():
 
 def test_a_video_does_not_depend_on_its_batch_mates():
     visual, audio = features()
-    moments = [[4], [0, 1, 2, 5], []]
-    together = np.asarray(OnsetEventLayer()(visual, audio, *onsets_of(*moments, places=7)))
-    for video, own in enumerate(moments):
+    steps = [[4], [0, 1, 2, 5], []]
+    together = np.asarray(OnsetEventLayer()(visual, audio, *onsets_of(*steps, places=7)))
+    for video, own in enumerate(steps):
         alone = OnsetEventLayer()(visual[[video]], audio[[video]], *onsets_of(own, places=max(len(own), 1)))
         np.testing.assert_allclose(together[[video]], alone, rtol=0, atol=1e-6)
     for layer in (ContinuousEventLayer(), InstantEventLayer(2), VisualEventLayer(), AudioEventLayer()):
@@ -167,11 +167,11 @@ def two_heads(onset_layer, places=None):
     return keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Concatenate()(fused)))
 
 
-def ragged_batches(visual, audio, moments):
+def ragged_batches(visual, audio, steps):
     """Batches of two videos, each padded to its own number of onsets."""
 
     def clips():
-        for video, own in enumerate(moments):
+        for video, own in enumerate(steps):
             onsets, mask = onsets_of(own)
             inputs = {"visual": visual[video], "audio": audio[video], "onsets": onsets[0], "onset_mask": mask[0]}
             yield inputs, np.zeros(1, "float32")
@@ -180,7 +180,7 @@ def ragged_batches(visual, audio, moments):
     signature = {"visual": features_spec, "audio": features_spec}
     signature |= {"onsets": tf.TensorSpec(places, tf.int32), "onset_mask": tf.TensorSpec(places, tf.bool)}
     dataset = tf.data.Dataset.from_generator(clips, output_signature=(signature, tf.TensorSpec((1,))))
-    return dataset.padded_batch(2).apply(tf.data.experimental.assert_cardinality(len(moments) // 2))
+    return dataset.padded_batch(2).apply(tf.data.experimental.assert_cardinality(len(steps) // 2))
 
 
 def test_ragged_onsets_do_not_retrace():
@@ -189,8 +189,8 @@ def test_ragged_onsets_do_not_retrace():
     model = two_heads(layer)
     model.compile("sgd", "mse", jit_compile=False)
     visual, audio = features(videos=6)
-    moments = [[4], [0], [1, 2, 3], [5], [], [0, 1, 2, 3, 4, 5]]
-    dataset = ragged_batches(visual, audio, moments)
+    steps = [[4], [0], [1, 2, 3], [5], [], [0, 1, 2, 3, 4, 5]]
+    dataset = ragged_batches(visual, audio, steps)
     assert [batch["onsets"].shape[1] for batch, _ in dataset] == [1, 3, 6]
     for function, quiet in ((model.fit, {"shuffle": False, "verbose": 0}), (model.evaluate, {"verbose": 0})):
         function(dataset.take(1), **quiet)
@@ -198,7 +198,7 @@ def test_ragged_onsets_do_not_retrace():
         function(dataset, **quiet)
         assert layer.traces == traces > 0
     batched = np.concatenate([model(inputs) for inputs, _ in dataset])
-    onsets, mask = onsets_of(*moments, places=6)
+    onsets, mask = onsets_of(*steps, places=6)
     everything = {"visual": visual, "audio": audio, "onsets": onsets, "onset_mask": mask}
     np.testing.assert_allclose(model(everything), batched, rtol=0, atol=1e-5)
 

@@ -8,14 +8,14 @@ import tensorflow as tf
 import eventlayers
 from avpipeline.features import mc3
 from eventlayers import audio_network
-from eventlayers.models import BACKBONES
-from tests.helpers.layer_checks import check_round_trip
-from tests.helpers.synthetic_moments import CHANNELS, MOMENTS, arrays, moments_split
+from eventlayers.models import BACKBONES, event_layers, network_of_heads
+from tests.helpers.layer_checks import check_round_trip, check_same_network
+from tests.helpers.synthetic_time_steps import CHANNELS, TIME_STEPS, arrays, time_step_split
 from tests.reference import eventlayers as reference
 
 SMALL = {
     "num_classes": 3,
-    "num_moments": MOMENTS,
+    "num_moments": TIME_STEPS,
     "visual_channels": CHANNELS,
     "audio_channels": CHANNELS,
     "top_k": 2,
@@ -31,7 +31,7 @@ INPUTS = {
 
 @pytest.fixture
 def batch():
-    return arrays(moments_split("test", 4))
+    return arrays(time_step_split("test", 4))
 
 
 def inputs_of(model, batch):
@@ -56,6 +56,11 @@ def test_event_layers_equal_numpy(batch):
             weights_of(model), batch["visual"][video], batch["audio"][video], onsets_of(batch, video), k=2
         )
         np.testing.assert_allclose(ours[video], expected, atol=1e-5)
+
+
+def test_event_layers_written_out_are_the_network_of_their_heads(batch):
+    config = eventlayers.model_config("event_layers", **SMALL)
+    check_same_network(lambda: event_layers(config), lambda: network_of_heads(config, "event_layers"), batch)
 
 
 def test_baselines_are_linear_heads_on_the_means(batch):
@@ -147,18 +152,23 @@ SMALL_CLIPS = {"num_classes": 3, "inputs": "clips", "backbones": "small", "frame
 
 
 def test_model_on_clips_is_the_heads_on_its_moments(clips, tmp_path):
-    """What `moment_features` gives is what the event layers pool; z^V is the mean of the maps."""
+    """What `time_step_features` gives is what the event layers pool; z^V is the mean of the maps."""
     model = eventlayers.build_model(**SMALL_CLIPS)
-    seen = eventlayers.moment_features(model)
-    moments = seen(inputs_of(seen, clips))
-    assert moments["maps"].shape[:2] == (2, 100) and moments["maps"].shape[-1] == 512
-    np.testing.assert_allclose(np.mean(moments["maps"], (2, 3)), moments["visual"], atol=1e-4)
+    seen = eventlayers.time_step_features(model)
+    steps = seen(inputs_of(seen, clips))
+    assert steps["maps"].shape[:2] == (2, 100) and steps["maps"].shape[-1] == 512
+    np.testing.assert_allclose(np.mean(steps["maps"], (2, 3)), steps["visual"], atol=1e-4)
     heads = eventlayers.build_model(num_classes=3)
     heads.set_weights([weight for layer in heads.layers for weight in model.get_layer(layer.name).get_weights()
                        if layer.name.startswith("head_")])  # fmt: skip
-    on_features = heads({**clips, **{name: np.asarray(moments[name]) for name in ("visual", "audio")}})
+    on_features = heads({**clips, **{name: np.asarray(steps[name]) for name in ("visual", "audio")}})
     np.testing.assert_allclose(model(clips), on_features, rtol=1e-4, atol=1e-4)
     check_round_trip(model, clips, tmp_path)
+
+
+def test_event_layers_on_clips_are_the_network_of_their_heads_on_clips(clips):
+    config = eventlayers.model_config("event_layers", **SMALL_CLIPS)
+    check_same_network(lambda: event_layers(config), lambda: network_of_heads(config, "event_layers"), clips)
 
 
 def test_one_stream_on_clips_has_one_backbone(clips):
@@ -168,7 +178,7 @@ def test_one_stream_on_clips_has_one_backbone(clips):
         assert [name for name in BACKBONES.values() if name in {layer.name for layer in model.layers}] == [
             BACKBONES[stream]
         ]
-        assert stream in eventlayers.moment_features(model).output
+        assert stream in eventlayers.time_step_features(model).output
 
 
 def test_the_published_networks_train_end_to_end(clips):

@@ -14,8 +14,8 @@ import eventlayers
 from avpipeline import media
 from avpipeline.training.saved import ModelInfo, save_model
 from eventlayers import pictures, predict
-from eventlayers.localization import sound_localization
-from eventlayers.time_steps import moment_backbones, moments_of
+from eventlayers.layers import sound_localization
+from eventlayers.time_steps import time_step_backbones, time_steps_of
 from tests.helpers.commands import run_command
 from tests.reference import eventlayers as reference
 
@@ -25,7 +25,7 @@ RATE = 10
 
 @pytest.fixture(scope="module")
 def backbones():
-    return moment_backbones("small")
+    return time_step_backbones("small")
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_every_file_is_there(done):
 
 def test_json_holds_what_the_model_says_of_the_clip(done, weights, backbones):
     clip, out = done
-    seen = moments_of(clip, backbones)
+    seen = time_steps_of(clip, backbones)
     model = keras.models.load_model(weights, compile=False)
     scores = np.asarray(model({name: seen[name][np.newaxis] for name in model.input}))[0]
     window = document(out, "clip")["windows"][0]
@@ -96,7 +96,7 @@ def test_json_holds_what_the_model_says_of_the_clip(done, weights, backbones):
     assert [head["label"] for head in window["heads"]] == [CLASSES[index] for index in scores.argmax(-1)]
     assert window["label"] == CLASSES[reference.vote(scores)]
     assert set(window["labels"]) == {CLASSES[index] for index in scores.argmax(-1)}
-    instants = reference.moments("instant", seen["visual"], seen["audio"], [], 10)
+    instants = reference.time_steps("instant", seen["visual"], seen["audio"], [], 10)
     assert window["instants"] == [moment / 10 for moment in instants]
     onsets = seen["onsets"][seen["onset_mask"] > 0].astype(int)
     assert window["onsets"] == [moment / 10 for moment in onsets]
@@ -150,7 +150,7 @@ def test_localization_by_hand():
 
 def test_moments_that_are_drawn_are_those_of_the_layers(folder, weights, monkeypatch):
     drawn = []
-    monkeypatch.setattr(pictures, "sampled_moments", lambda path, moments, **_: drawn.append(moments))
+    monkeypatch.setattr(pictures, "sampled_time_steps", lambda path, moments, **_: drawn.append(moments))
     monkeypatch.setattr(predict, "write_overlay", lambda *_, **__: None)
     clip = write_media(folder / "short.mp4", 3)
     assert command(clip, "--weights", weights, "--out", folder / "short") == 0
@@ -189,7 +189,7 @@ def test_a_model_on_clips_runs_its_own_backbones(folder, backbones, monkeypatch)
     features = backbones.frames.info()
     path = write_weights(folder / "clips.keras", "event_layers", features, inputs="clips", frame_size=32)
     look = predict.Predictor.of(path).look
-    seen, expected = look(folder / "short.mp4", 0), moments_of(folder / "short.mp4", backbones)
+    seen, expected = look(folder / "short.mp4", 0), time_steps_of(folder / "short.mp4", backbones)
     for name in ("visual", "audio", "maps", "onsets", "onset_mask"):
         # Its networks begin as the frozen ones are.
         np.testing.assert_allclose(seen[name], expected[name], rtol=1e-4, atol=1e-4)

@@ -8,10 +8,10 @@ import tensorflow as tf
 import eventlayers
 from avpipeline.errors import InputError
 from eventlayers.recipe import MultiHeadCrossEntropy, precision
-from tests.helpers.synthetic_moments import CHANNELS, MOMENTS, arrays, moments_split
+from tests.helpers.synthetic_time_steps import CHANNELS, TIME_STEPS, arrays, time_step_split
 from tests.reference import eventlayers as reference
 
-SMALL = {"num_classes": 3, "num_moments": MOMENTS, "visual_channels": CHANNELS, "audio_channels": CHANNELS}
+SMALL = {"num_classes": 3, "num_moments": TIME_STEPS, "visual_channels": CHANNELS, "audio_channels": CHANNELS}
 
 
 def test_loss_by_hand():
@@ -36,7 +36,7 @@ def test_loss_of_sure_and_wrong_heads_stays_finite():
 
 def test_a_batch_a_few_clips_at_a_time_is_the_whole_batch():
     """Equal weights after the same updates: the gradients of the parts are averaged."""
-    split = moments_split("train", 8)
+    split = time_step_split("train", 8)
     inputs, trained = arrays(split), []
     for clips_at_once in (None, 2):
         keras.utils.set_random_seed(2)
@@ -71,7 +71,7 @@ def test_precision_is_that_of_the_layers_built_inside():
 
 def test_half_precision_trains_with_a_scaled_loss():
     """float16: small gradients survive since Keras scales the loss, also where updates are put together."""
-    split = moments_split("train", 8)
+    split = time_step_split("train", 8)
     with precision("mixed_float16"):
         model = eventlayers.build_model(**SMALL)
     config = eventlayers.train_config(batch_size=4, clips_at_once=2, learning_rate=0.05)
@@ -82,7 +82,7 @@ def test_half_precision_trains_with_a_scaled_loss():
 
 
 def test_metric_in_fit_is_the_accuracy_of_the_votes():
-    split = moments_split("val", 8)
+    split = time_step_split("val", 8)
     model = eventlayers.compile_model(eventlayers.build_model(**SMALL))
     measured = model.evaluate(arrays(split), split.labels, batch_size=3, verbose=0, return_dict=True)
     scores = model.predict(arrays(split), verbose=0)

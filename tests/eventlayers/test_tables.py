@@ -12,7 +12,7 @@ from avpipeline.results import papers
 from eventlayers import config, readings, tables, train
 from eventlayers.data import DATASETS
 from tests.helpers.commands import run_command
-from tests.helpers.synthetic_moments import moments_splits
+from tests.helpers.synthetic_time_steps import time_step_splits
 from tests.reference import eventlayers as reference
 
 ROWS = 67
@@ -50,7 +50,7 @@ def synthetic():
     """Splits in memory in the place of the rendered clips; two labels a video where those have two events."""
 
     def load(settings):
-        return moments_splits(2 if settings.dataset == "rendered_pairs" else 1)
+        return time_step_splits(2 if settings.dataset == "rendered_pairs" else 1)
 
     with pytest.MonkeyPatch.context() as patch:
         for module in (train, tables):

@@ -1,4 +1,4 @@
-"""Features of moments from frozen backbones: made once, the same for one file, zeros for a missing stream."""
+"""Features at time steps from frozen backbones: computed once, the same for one file, zeros for a missing stream."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from avpipeline.errors import InputError
 from avpipeline.features import mc3
 from eventlayers import time_steps
 from eventlayers.small_backbones import build_small_event_audio, build_small_event_visual
-from eventlayers.time_steps import moment_backbones, moment_backbones_for, moment_inputs, moments_of
+from eventlayers.time_steps import time_step_backbones, time_step_backbones_for, time_step_inputs, time_steps_of
 from tests.helpers.media_files import tone, write_media
 
 
@@ -22,17 +22,17 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def small():
-    return moment_backbones("small")
+    return time_step_backbones("small")
 
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory):
     folder = tmp_path_factory.mktemp("media")
-    pictures = {"video": "mpeg4", "times": np.arange(25) * 0.4}
+    video = {"video": "mpeg4", "times": np.arange(25) * 0.4}
     sound = {"audio": "pcm_s16le", "samples": tone(10, 16_000)}
     return [
-        write_media(folder / "both.mkv", **pictures, **sound),
-        write_media(folder / "silent.mkv", **pictures),
+        write_media(folder / "both.mkv", **video, **sound),
+        write_media(folder / "silent.mkv", **video),
         write_media(folder / "dark.mkv", **sound),
     ]
 
@@ -42,7 +42,7 @@ def read(inputs, row):
 
 
 def test_features_of_files_and_of_one_file_agree(media, small):
-    inputs = moment_inputs(media, small)
+    inputs = time_step_inputs(media, small)
     assert {name: source.shape for name, source in inputs.items()} == {
         "visual": (100, 512),
         "audio": (100, 512),
@@ -50,7 +50,7 @@ def test_features_of_files_and_of_one_file_agree(media, small):
         "onset_mask": (100,),
     }
     for row, path in enumerate(media):
-        one = moments_of(path, small)
+        one = time_steps_of(path, small)
         assert one["maps"].shape == (100, 4, 4, 512)
         np.testing.assert_allclose(one["visual"], one["maps"].mean((1, 2)), rtol=0, atol=1e-5)
         for name, array in read(inputs, row).items():
@@ -59,7 +59,7 @@ def test_features_of_files_and_of_one_file_agree(media, small):
 
 
 def test_a_missing_stream_has_zero_features(media, small):
-    inputs = moment_inputs(media, small)
+    inputs = time_step_inputs(media, small)
     both, silent, dark = (read(inputs, row) for row in range(3))
     assert both["visual"].any() and both["audio"].any()
     assert silent["visual"].any() and not silent["audio"].any() and not silent["onset_mask"].any()
@@ -67,12 +67,12 @@ def test_a_missing_stream_has_zero_features(media, small):
 
 
 def test_features_are_made_once(media, small, monkeypatch):
-    first = moment_inputs(media[:2], small)
+    first = time_step_inputs(media[:2], small)
     decoded = []
     original = time_steps.read_clip_frames
     spy = lambda path, *more: decoded.append(path) or original(path, *more)  # noqa: E731
     monkeypatch.setattr(time_steps, "read_clip_frames", spy)
-    again = moment_inputs(media, small)
+    again = time_step_inputs(media, small)
     assert decoded == [media[2]]
     np.testing.assert_array_equal(read(again, 0)["visual"], read(first, 0)["visual"])
     # A feature that was damaged on the disk is made again when it is read.
@@ -82,20 +82,20 @@ def test_features_are_made_once(media, small, monkeypatch):
 
 def test_other_weights_are_other_features(media, small):
     louder = build_small_event_audio(seed=1)
-    other = moment_backbones("small", audio_weights=louder)
+    other = time_step_backbones("small", audio_weights=louder)
     assert other.features["visual"] == small.features["visual"]
     assert "weights" in other.features["audio"].difference(small.features["audio"])
-    paths = [source["audio"].place(0) for source in (moment_inputs(media[:1], each) for each in (small, other))]
+    paths = [source["audio"].place(0) for source in (time_step_inputs(media[:1], each) for each in (small, other))]
     assert paths[0] != paths[1]
 
 
 def test_trained_networks_take_the_place_of_the_seeded_ones(media):
     visual, audio = build_small_event_visual(seed=2), build_small_event_audio(seed=3)
-    backbones = moment_backbones("small", visual, audio)
-    one = moments_of(media[0], backbones)
+    backbones = time_step_backbones("small", visual, audio)
+    one = time_steps_of(media[0], backbones)
     np.testing.assert_allclose(one["maps"][:2], visual(np.asarray(clip_frames(media[0])))["maps"][0, :2], atol=1e-4)
     with pytest.raises(InputError, match="only in the model that they were trained in"):
-        moment_backbones_for(backbones.features)
+        time_step_backbones_for(backbones.features)
 
 
 def clip_frames(path):
@@ -103,18 +103,18 @@ def clip_frames(path):
 
 
 def test_backbones_are_found_again_by_their_features(small):
-    assert moment_backbones_for(small.features).features == small.features
+    assert time_step_backbones_for(small.features).features == small.features
     only_sound = {"audio": small.features["audio"]}
-    assert moment_backbones_for(only_sound).features["audio"] == small.features["audio"]
+    assert time_step_backbones_for(only_sound).features["audio"] == small.features["audio"]
 
 
 def test_features_of_other_networks_are_refused(small):
     other = {"visual": dataclasses.replace(small.features["visual"], extractor="vgg19")}
-    with pytest.raises(InputError, match="vgg19:moments: no backbones of moments make these features"):
-        moment_backbones_for(other)
+    with pytest.raises(InputError, match="vgg19:moments: no backbones of the event layers make these features"):
+        time_step_backbones_for(other)
     changed = {"audio": dataclasses.replace(small.features["audio"], sha256="0" * 64)}
     with pytest.raises(InputError, match="are not those that made the features"):
-        moment_backbones_for(changed)
+        time_step_backbones_for(changed)
 
 
 def test_published_backbones_name_their_weights(monkeypatch):
@@ -134,11 +134,11 @@ def test_published_backbones_name_their_weights(monkeypatch):
         ("/x/mc3_18-a90a0ba3.pth", "kinetics-400"),
         ("/x/mine.pth", "mine.pth"),
     ):
-        backbones = moment_backbones("published", weights)
+        backbones = time_step_backbones("published", weights)
         info = backbones.features["visual"]
         assert (info.label, info.weights, info.shape) == ("mc3_18:moments", label, (512,))
         assert backbones.features["audio"].label == "event_audio_network:moments"
         assert backbones.frames.size == 112 and backbones.frames.resize == (128, 171)
     assert [str(weights) for weights in built] == ["None", "default", "/x/mc3_18-a90a0ba3.pth", "/x/mine.pth"]
     with pytest.raises(InputError, match=r"mine\.pth: MC3-18's weight file of these features is not in"):
-        moment_backbones_for(backbones.features)
+        time_step_backbones_for(backbones.features)

@@ -20,7 +20,7 @@ from avpipeline.training.saved import ModelInfo, load_model
 from eventlayers import data, evaluate, train
 from eventlayers.data import Source, videos_of
 from tests.helpers.commands import run_command
-from tests.helpers.synthetic_moments import CHANNELS, MOMENTS, moments_splits
+from tests.helpers.synthetic_time_steps import CHANNELS, TIME_STEPS, time_step_splits
 
 command = functools.partial(run_command, train)
 
@@ -96,7 +96,7 @@ def test_evaluation_agrees_with_the_training_and_writes_its_tables(trained, few_
 
 
 def test_a_model_is_measured_on_its_own_classes_and_features_only():
-    split = moments_splits()["test"]
+    split = time_step_splits()["test"]
     info = ModelInfo("eventlayers", "naive_av", "paper", split.class_names, split.features, "synthetic")
     evaluate.require_fit(Path("w.keras"), info, split)
     for other, sentence in (
@@ -139,7 +139,7 @@ def test_two_stages_on_clips(few_clips, tmp_path, capsys):
     backbones = data.trained_backbones(tmp_path / "backbones")
     assert {feature.weights for feature in backbones.features.values()} == {"trained"}
     sound = splits["test"].inputs["audio"].read(np.arange(1))
-    seen = eventlayers.moment_features(alone)({"audio": sound})["audio"]
+    seen = eventlayers.time_step_features(alone)({"audio": sound})["audio"]
     np.testing.assert_allclose(backbones.audio(sound), seen, atol=1e-4)
 
 
@@ -152,7 +152,7 @@ def narrow(model, **training):
 
 def test_a_cut_off_run_goes_on_to_the_numbers_of_a_whole_one(tmp_path):
     """Also where the gradients of several steps make an update."""
-    splits = moments_splits()
+    splits = time_step_splits()
     for out, lengths in ((tmp_path / "whole", [2]), (tmp_path / "cut", [1, 2])):
         for epochs in lengths:
             experiment = train.PAPER.experiment(narrow("naive_av", epochs=2), splits)
@@ -166,8 +166,8 @@ def test_a_cut_off_run_goes_on_to_the_numbers_of_a_whole_one(tmp_path):
 
 
 def test_configuration_follows_the_data():
-    fitted = train.fitted(train.PAPER.settings_for("event_layers").network, moments_splits()["val"])
-    assert (fitted.num_classes, fitted.num_moments) == (3, MOMENTS)
+    fitted = train.fitted(train.PAPER.settings_for("event_layers").network, time_step_splits()["val"])
+    assert (fitted.num_classes, fitted.num_moments) == (3, TIME_STEPS)
     assert (fitted.visual_channels, fitted.audio_channels) == (CHANNELS, CHANNELS)
 
 

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
+import ave
+import jca
 from benchmarks.co_attention import straightforward
 from jca.author_checkpoints import load_with_config
-from tests.helpers import ave, jca
 from tests.reference.jca import segment_classifier
 
 pytestmark = pytest.mark.golden

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import ave
+import jca
 from benchmarks.co_attention import straightforward, training_step
 from jca.compared import EventPooling
+from jca.models import ablation, joint_co_attention
 from jca.recipe import PlateauSchedule, callbacks
-from tests.helpers import ave, jca
-from tests.helpers.layer_checks import check_round_trip
+from tests.helpers.layer_checks import check_round_trip, check_same_network
 from tests.reference import jca as numpy_jca
 
 SMALL = {
@@ -60,6 +62,12 @@ def test_model_equals_numpy(name, preset, batch):
             weights, config, audio=batch["audio"][video], visual=batch["visual"][video]
         )
         np.testing.assert_allclose(ours[video], theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("preset", jca.PRESETS)
+def test_jca_written_out_is_the_ablations_network_with_nothing_taken_away(preset, batch):
+    config = jca.model_config("jca", preset, **SMALL)
+    check_same_network(lambda: joint_co_attention(config), lambda: ablation(config, "jca"), batch)
 
 
 # What costs time here is each operation, not its size.
@@ -212,7 +220,7 @@ def test_dam_is_told_the_events_seconds_in_training_only(batch, labels):
     call = EventPooling.call
     model.run_eagerly = True
     try:
-        EventPooling.call = lambda self, x: seen.append(self._seconds) or call(self, x)
+        EventPooling.call = lambda self, x: seen.append(self._segments) or call(self, x)
         model.train_on_batch(batch, labels)
         model.test_on_batch(batch, labels)
     finally:

@@ -14,7 +14,8 @@ from tests.helpers.imports import PACKAGES, ROOT, levels, room_arrows
 from tests.helpers.video_files import write_shards
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"<!-- (?P<file>\S+?)(?: (?P<how>before|after|append)(?: \"(?P<mark>.+)\")?)? -->\n```\w+\n(?P<code>.*?)```", re.S)  # fmt: skip
+WHERE = r'<!-- (?P<file>\S+?)(?: (?P<how>before|after|append)(?: "(?P<mark>.+?)")?)? -->'
+BLOCK = re.compile(WHERE + r"\n```\w+\n(?P<code>.*?)```", re.S)
 RUN = """
 import sys
 import ave, mypaper.train

@@ -15,7 +15,7 @@ SHARED = {
     "avpipeline.datasets": ("load_split", "load_video_split", "load_weak_training"),
     "avpipeline.datasets.batches": ("batches", "steps_per_epoch"),
     "avpipeline.media": ("probe", "read_clip", "read_frames", "read_waveform", "write_clip"),
-    "avpipeline.features.logmel": ("LogMel", "EventLogMel", "onsets", "split_seconds"),
+    "avpipeline.features.logmel": ("LogMel", "split_seconds"),
     "avpipeline.features.registry": ("build_extractor",),
     "avpipeline.extract": ("extract",),
     "avpipeline.nn.recurrent": ("TorchLSTM", "TorchGRU", "BidirectionalLSTM", "BidirectionalGRU"),

@@ -9,12 +9,12 @@ LAYERS = ("continuous", "instant", "onset", "visual", "audio")
 
 
 def correlation(visual, audio):
-    """S of Eq. 2: one score a moment."""
+    """S of Eq. 2: one score for each time step."""
     return np.array([sum(v * a for v, a in zip(*pair, strict=True)) for pair in zip(visual, audio, strict=True)])
 
 
-def moments(layer, visual, audio, onsets, k):
-    """The set of moments that a layer pools, as sorted indices."""
+def time_steps(layer, visual, audio, onsets, k):
+    """The set of time steps that a layer pools, as sorted indices."""
     everything = list(range(len(visual)))
     if layer == "instant":
         scores = correlation(visual, audio)
@@ -25,10 +25,10 @@ def moments(layer, visual, audio, onsets, k):
 
 
 def event_feature(layer, visual, audio, onsets, k):
-    """z of one layer: the mean over its moments of the concatenation, zeros for the modality left out."""
+    """z of one layer: the mean over its time steps of the concatenation, zeros for the modality left out."""
     visual = np.zeros_like(visual) if layer == "audio" else visual
     audio_heard = np.zeros_like(audio) if layer == "visual" else audio
-    chosen = moments(layer, visual, audio, onsets, k)
+    chosen = time_steps(layer, visual, audio, onsets, k)
     return np.mean([np.concatenate([visual[t], audio_heard[t]]) for t in chosen], axis=0)
 
 

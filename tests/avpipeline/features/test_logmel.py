@@ -1,13 +1,11 @@
-"""LogMel against an independent NumPy computation and the recorded values; onsets of known clicks."""
-
-import warnings
+"""LogMel against an independent NumPy computation and the recorded values."""
 
 import keras
 import numpy as np
 import pytest
 
 from avpipeline.errors import InputError
-from avpipeline.features.logmel import LogMel, onsets, split_seconds
+from avpipeline.features.logmel import LogMel, split_seconds
 
 RATE = 16000
 
@@ -91,29 +89,3 @@ def test_the_tail_after_the_last_whole_second_is_dropped():
     seconds = split_seconds(waveform)
     assert seconds.shape == (2, RATE) and seconds[1, 0] == RATE and seconds[1, -1] == 2 * RATE - 1
     assert split_seconds(waveform[:100]).shape == (0, RATE)
-
-
-@pytest.mark.parametrize("rate", [16000, 44100])
-def test_onsets_are_where_plucked_notes_begin(rate):
-    times, time = [0.4, 1.1, 1.75, 2.6], np.arange(round(3.5 * rate)) / rate
-    sound = 1e-3 * np.random.default_rng(0).normal(size=len(time))
-    for note, start in enumerate(times):
-        after = np.maximum(time - start, 0)
-        sound += (time >= start) * np.exp(-8 * after) * np.sin(2 * np.pi * (400 + 150 * note) * after)
-    assert onsets(sound, rate) == pytest.approx(times, abs=0.04)
-
-
-@pytest.mark.parametrize("samples", [0, 1, 500, 16000])
-def test_silence_has_no_onsets_and_no_warning(samples):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        found = onsets(np.zeros(samples))
-    assert found.shape == (0,)
-
-
-@pytest.mark.parametrize("samples", [1, 100, 2000])
-def test_short_sounds_give_no_warning(samples):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        found = onsets(np.random.default_rng(0).normal(0, 0.1, samples))
-    assert (found >= 0).all() and (found <= max(samples, 1024) / RATE).all()

@@ -1,4 +1,6 @@
-"""The event layers' log-mel spectrogram against librosa."""
+"""The event layers' log-mel spectrogram against librosa; onsets of known notes."""
+
+import warnings
 
 import keras
 import librosa
@@ -6,7 +8,7 @@ import numpy as np
 import pytest
 
 from avpipeline.errors import InputError
-from avpipeline.features.logmel import EventLogMel
+from eventlayers.sound import EventLogMel, onsets
 
 RATE = 16000
 
@@ -93,3 +95,29 @@ def test_it_stays_in_float32_under_mixed_precision_and_in_a_saved_model(tmp_path
 def test_other_shapes_are_refused(shape):
     with pytest.raises(InputError, match="whole hops of 160 samples"):
         EventLogMel()(np.zeros(shape, "float32"))
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_onsets_are_where_plucked_notes_begin(rate):
+    times, time = [0.4, 1.1, 1.75, 2.6], np.arange(round(3.5 * rate)) / rate
+    sound = 1e-3 * np.random.default_rng(0).normal(size=len(time))
+    for note, start in enumerate(times):
+        after = np.maximum(time - start, 0)
+        sound += (time >= start) * np.exp(-8 * after) * np.sin(2 * np.pi * (400 + 150 * note) * after)
+    assert onsets(sound, rate) == pytest.approx(times, abs=0.04)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 500, 16000])
+def test_silence_has_no_onsets_and_no_warning(samples):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = onsets(np.zeros(samples))
+    assert found.shape == (0,)
+
+
+@pytest.mark.parametrize("samples", [1, 100, 2000])
+def test_short_sounds_give_no_warning(samples):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = onsets(np.random.default_rng(0).normal(0, 0.1, samples))
+    assert (found >= 0).all() and (found <= max(samples, 1024) / RATE).all()
