@@ -48,8 +48,8 @@ class AttendFusion(Paper):
     data_names = {"youtube8m": "YouTube-8M, validate files"}
     data_default = "youtube8m"
 
-    def settings_for(self, model: str, preset: str = "paper", dataset: str = "rendered", **changes) -> Settings:
-        return super().settings_for(model, preset, dataset, **{"records": RecordSettings(dataset=dataset), **changes})
+    def read_from(self, dataset: str) -> dict:
+        return {"records": RecordSettings(dataset=dataset)}
 
     def experiment(self, settings: Settings, splits: Records | None = None) -> Experiment:
         """The experiment that `settings` describe; `splits` are records to use instead of loading the dataset."""

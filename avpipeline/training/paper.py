@@ -58,8 +58,8 @@ class Paper(abc.ABC):
 
     Attributes:
       name: of its package.
-      config: its configuration, a module with `model_config`, `train_config`, `RENDERED_MODEL`, `RENDERED_TRAINING`
-        and `ROWS`, (table, row) -> model.
+      config: its configuration, a module with `model_config`, `train_config`, `PRESETS`, `RENDERED_MODEL`,
+        `RENDERED_TRAINING` and `ROWS`, (table, row) -> model.
       settings: the class of its training command's settings.
       data_names: dataset -> how it is called beside a result; of the synthetic clips "rendered" their number is said.
       data_default: the dataset where there is --data and no --dataset; without --data it is "rendered".
@@ -89,17 +89,22 @@ class Paper(abc.ABC):
             return f"synthetic clips, {len(test)} in the test split"
         return self.data_names[settings.dataset]
 
-    def settings_for(self, model: str, preset: str = "code", dataset: str = "rendered", **changes):
-        """Default settings of a model, preset and dataset; `changes` are fields of the settings.
+    def settings_for(self, model: str, preset: str | None = None, dataset: str = "rendered", **changes):
+        """Default settings of a model, preset (None is the paper's first) and dataset; `changes` are their fields.
 
         Raises:
           ValueError: unknown model or preset.
         """
+        preset = preset or self.config.PRESETS[0]
         rendered = dataset == "rendered"
         network = self.config.model_config(model, preset, **(self.config.RENDERED_MODEL if rendered else {}))
         training = self.config.train_config(preset, model, **(self.config.RENDERED_TRAINING if rendered else {}))
-        own = {"dataset": dataset, "network": network, "training": training}
+        own = {**self.read_from(dataset), "network": network, "training": training}
         return self.settings(model=model, preset=preset, **{**own, **changes})
+
+    def read_from(self, dataset: str) -> dict:
+        """The fields of the settings that name a dataset."""
+        return {"dataset": dataset}
 
     def defaults(self, argv: Sequence[str]):
         """The settings of the model, preset and dataset that a command line names; its other words change them."""

@@ -108,7 +108,7 @@ def attendfusion_hash(published, preset, tmp_path):
     infos = features("attendfusion", modalities)
 
     def stream(name):
-        return Stream("rendered", name, CATEGORIES, infos, 1, None)
+        return Stream("rendered", name, tuple(map(str, range(RECORDED["labels"]))), infos, 1, None)
 
     scale = {name: RECORDED["scale"][name] for name in modalities}
     return model, hash_of(settings, attendfusion.train.PAPER, SimpleNamespace(stream=stream, scale=scale))[0]
