@@ -1,6 +1,7 @@
 """Pickles of arrays in every protocol, and pickles that try to run code: all refused, and nothing ran."""
 
 import copyreg
+import functools
 import pickle
 import struct
 
@@ -25,6 +26,8 @@ from tests.helpers.torch_writing import (
     write_legacy,
     write_zip,
 )
+
+read_network = functools.partial(read_torch, classes=("models.att_Net",))
 
 ARRAYS = {
     "features": np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32),
@@ -235,7 +238,7 @@ def test_attack_in_any_pickle_of_a_legacy_file(target, tmp_path, kind, part):
     values = np.arange(6, dtype=np.float32)
     parts = legacy_parts(state_dict({"w": tensor(storage("7", values), (6,))}), {"7": values})
     parts[part] = attacks(str(target))[kind] + b"0" + parts[part]
-    refused(read_torch, write(tmp_path / "net.pt", b"".join(parts)), NAMED.get(kind, f"{kind}|os.mkdir"))
+    refused(read_network, write(tmp_path / "net.pt", b"".join(parts)), NAMED.get(kind, f"{kind}|os.mkdir"))
     assert not target.exists()
 
 
@@ -243,14 +246,14 @@ def test_attack_in_any_pickle_of_a_legacy_file(target, tmp_path, kind, part):
 def test_attack_nested_in_a_zip_file(target, tmp_path, kind):
     values = np.arange(6, dtype=np.float32)
     entries = {"w": tensor(storage("7", values), (6,)), "hook": attacks(str(target))[kind]}
-    refused(read_torch, write_zip(tmp_path / "net.pt", state_dict(entries), {"7": values}), "refused")
+    refused(read_network, write_zip(tmp_path / "net.pt", state_dict(entries), {"7": values}), "refused")
     assert not target.exists()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_attack_inside_a_network(target, tmp_path, kind):
     root = network("models.att_Net", hook=attacks(str(target))[kind])
-    refused(read_torch, write_legacy(tmp_path / "net.pt", root, {}), "refused")
+    refused(read_network, write_legacy(tmp_path / "net.pt", root, {}), "refused")
     assert not target.exists()
 
 
@@ -287,11 +290,11 @@ MISUSES = {
 @pytest.mark.parametrize("writer", [write_legacy, write_zip])
 def test_misuse_of_what_is_known(tmp_path, kind, writer):
     root = network("models.att_Net", hook=MISUSES[kind])
-    refused(read_torch, writer(tmp_path / "net.pt", root, {}))
+    refused(read_network, writer(tmp_path / "net.pt", root, {}))
 
 
 def test_attributes_that_mean_something_to_python_stay_data(tmp_path):
     inner = linear(__class__=name("models.att_Net"), __reduce__=text("x"), __setstate__=text("y"))
     root = network("models.att_Net", **{"__dict__": mapping({"a": number(1)}), "__del__": inner, "size": number(4)})
-    file = read_torch(write_zip(tmp_path / "net.pt", root, {}))
+    file = read_network(write_zip(tmp_path / "net.pt", root, {}))
     assert file.root_class == "models.att_Net" and dict(file.extras) == {"size": 4}
