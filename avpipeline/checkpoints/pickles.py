@@ -14,6 +14,7 @@ import os
 import pickle
 import pickletools
 import re
+import types
 from collections.abc import Callable, Iterator, Mapping
 
 from avpipeline.errors import InputError
@@ -86,7 +87,7 @@ def require_counts(numbers: tuple) -> None:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Named:
+class Global:
     """Stand-in for a `module.name` of a file.
 
     Attributes:
@@ -102,7 +103,7 @@ class Named:
 def _apply(machine, kind: str) -> None:
     """REDUCE and NEWOBJ: the `kind`, "call" or "instance", of the name that lies below its arguments."""
     arguments, target = machine.stack.pop(), machine.stack.pop()
-    if not isinstance(target, Named) or type(arguments) is not tuple:
+    if not isinstance(target, Global) or type(arguments) is not tuple:
         raise BadPickle(f"refused, because its pickle calls a {type(target).__name__}; nothing was run.")
     function = getattr(target, kind)
     if function is None or (kind == "instance" and arguments):
@@ -128,6 +129,13 @@ def _proto(machine) -> None:
         raise BadPickle(f"is a pickle of the unknown protocol {number}; get the file again.")
 
 
+def _line(file) -> bytes:
+    line = file.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError("line cut short")
+    return line
+
+
 def _counted(machine, width: int) -> bytes:
     return machine.read(int.from_bytes(machine.read(width), "little"))
 
@@ -138,7 +146,7 @@ def _text(raw: bytes, codec: str, wide: bytes) -> str:
     One `wide` character (a regular expression) would make all of them take up to four bytes.
     """
     if len(raw) > LONG_TEXT and re.search(wide, raw):
-        raise BadPickle("refused, because it holds very long text where arrays are needed; pickle NumPy arrays.")
+        raise BadPickle("holds very long text, or is damaged; get the file again.")
     return raw.decode(codec, "surrogatepass")
 
 
@@ -172,7 +180,7 @@ _CHECKS = {
 }
 # ... and those that no file of data has.
 _REFUSED = frozenset(
-    ("EXT1", "EXT2", "EXT4", "INST", "OBJ", "NEWOBJ_EX", "FROZENSET", "PERSID", "NEXT_BUFFER", "READONLY_BUFFER")
+    ("EXT1", "EXT2", "EXT4", "OBJ", "NEWOBJ_EX", "FROZENSET", "PERSID", "NEXT_BUFFER", "READONLY_BUFFER")
 )
 
 
@@ -209,7 +217,7 @@ class DataUnpickler(pickle._Unpickler):
     dispatch = {code: _instruction(code, stock) for code, stock in pickle._Unpickler.dispatch.items()}
 
     def __init__(self, file, size: int):
-        super().__init__(file, encoding="latin1")
+        super().__init__(types.SimpleNamespace(read=file.read, readline=lambda: _line(file)), encoding="latin1")
         self.size = size
         self.budget = MEMORY + size
 
@@ -229,11 +237,11 @@ class DataUnpickler(pickle._Unpickler):
         if self.budget < 0:
             raise BadPickle("refused, because its pickle would unfold to far more than the file's size.")
 
-    def find_class(self, module: str, name: str) -> Named:
+    def find_class(self, module: str, name: str) -> Global:
         full = f"{module}.{name}"
         if full not in self.functions:
             raise refusal(full)
-        return Named(full, functools.partial(self.functions[full], self))
+        return Global(full, functools.partial(self.functions[full], self))
 
     def persistent_load(self, identity: object) -> object:
         raise BadPickle("refused, because its pickle names objects outside of itself in an unknown way.")

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import tensorflow as tf
 
-from avpipeline.checkpoints.pickles import BadPickle, DataUnpickler, Named, mapped, reading, refusal, require_counts
+from avpipeline.checkpoints.pickles import BadPickle, DataUnpickler, Global, mapped, reading, refusal, require_counts
 from avpipeline.errors import InputError
 
 _NDARRAY = "numpy.ndarray"
@@ -56,7 +56,7 @@ class _ArrayUnpickler(DataUnpickler):
     """What NumPy writes for arrays of numbers, under its module names of all versions."""
 
     def find_class(self, module, name):
-        return Named(_NDARRAY) if f"{module}.{name}" == _NDARRAY else super().find_class(module, name)
+        return Global(_NDARRAY) if f"{module}.{name}" == _NDARRAY else super().find_class(module, name)
 
     def fill(self, target, state):
         if isinstance(target, _Dtype):
@@ -81,7 +81,7 @@ class _ArrayUnpickler(DataUnpickler):
         return b""
 
     def _empty(self, kind, _shape, _type_code) -> np.ndarray:
-        if not isinstance(kind, Named) or kind.name != _NDARRAY:
+        if not isinstance(kind, Global) or kind.name != _NDARRAY:
             raise refusal("a subclass of numpy.ndarray")
         return np.empty(0, np.uint8)
 

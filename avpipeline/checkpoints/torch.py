@@ -21,7 +21,7 @@ from avpipeline.checkpoints.pickles import (
     ENTRY,
     BadPickle,
     DataUnpickler,
-    Named,
+    Global,
     mapped,
     plain_key,
     reading,
@@ -152,18 +152,18 @@ class _TorchUnpickler(DataUnpickler):
     def find_class(self, module, name):
         full = f"{module}.{name}"
         if full in STORAGES:
-            return Named(full)
+            return Global(full)
         if full in _IGNORED:
-            return Named(full, call=_Ignored, instance=_Ignored)
+            return Global(full, call=_Ignored, instance=_Ignored)
         if self._is_class(full):
-            return Named(full, instance=lambda: _Module(full))
+            return Global(full, instance=lambda: _Module(full))
         return super().find_class(module, name)
 
     def persistent_load(self, identity):
         kind, *fields = identity if isinstance(identity, tuple) else (None,)
         if kind == "module":
             target, _file_name, _source = fields
-            if not isinstance(target, Named) or not self._is_class(target.name):
+            if not isinstance(target, Global) or not self._is_class(target.name):
                 raise BadPickle("refused, because its pickle names a module that is no class.")
             return target
         if kind == "storage":
