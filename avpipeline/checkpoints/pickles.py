@@ -14,13 +14,15 @@ import os
 import pickle
 import pickletools
 import re
+import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 
 from avpipeline.errors import InputError
 
 HIGHEST_PROTOCOL = 5
-# What a pickle may make beside its values as they stand in the file, in bytes: this and the file's size.
+# What a pickle may make beside its values as they stand in the file, in bytes: this and twice the file's size, since
+# honest ones copy text to bytes and bytes to arrays of this machine's byte order, each once.
 MEMORY = 10**8
 # The most that one instruction, or one entry of a container, makes: an empty set.
 ENTRY = 250
@@ -140,18 +142,20 @@ def _counted(machine, width: int) -> bytes:
     return machine.read(int.from_bytes(machine.read(width), "little"))
 
 
-def _text(raw: bytes, codec: str, wide: bytes) -> str:
+def _text(machine, raw: bytes, codec: str, wide: bytes) -> None:
     """Text, whose characters must all fit a byte where it is long: so do those of bytes that NumPy wrote as text.
 
-    One `wide` character (a regular expression) would make all of them take up to four bytes.
+    One `wide` character (a regular expression) makes all of them take up to four bytes.
     """
     if len(raw) > LONG_TEXT and re.search(wide, raw):
         raise BadPickle("holds very long text, or is damaged; get the file again.")
-    return raw.decode(codec, "surrogatepass")
+    text = raw.decode(codec, "surrogatepass")
+    machine.spend(max(0, sys.getsizeof(text) - len(raw)))
+    machine.append(text)
 
 
 def _utf8(machine, width: int) -> None:
-    machine.append(_text(_counted(machine, width), "utf-8", b"[\xc4-\xff]"))
+    _text(machine, _counted(machine, width), "utf-8", b"[\xc4-\xff]")
 
 
 # Instructions that are carried out here rather than by the standard library, ...
@@ -165,7 +169,8 @@ _OWN = {
     # No float is longer; Python's error would repeat the line, whatever its length.
     "FLOAT": lambda machine: machine.append(float(machine.readline()[:100])),
     "BYTEARRAY8": lambda machine: machine.append(bytearray(_counted(machine, 8))),
-    "UNICODE": lambda machine: machine.append(_text(machine.readline()[:-1], "raw-unicode-escape", rb"\\u(?!00)|\\U")),
+    "UNICODE": lambda machine: _text(machine, machine.readline()[:-1], "raw-unicode-escape", rb"\\u(?!00)|\\U"),
+    "SHORT_BINUNICODE": lambda machine: _utf8(machine, 1),
     "BINUNICODE": lambda machine: _utf8(machine, 4),
     "BINUNICODE8": lambda machine: _utf8(machine, 8),
 }
@@ -219,7 +224,7 @@ class DataUnpickler(pickle._Unpickler):
     def __init__(self, file, size: int):
         super().__init__(types.SimpleNamespace(read=file.read, readline=lambda: _line(file)), encoding="latin1")
         self.size = size
-        self.budget = MEMORY + size
+        self.budget = MEMORY + 2 * size
 
     def load(self) -> object:
         try:
@@ -235,7 +240,10 @@ class DataUnpickler(pickle._Unpickler):
         """Called before anything is made or copied, with its bytes."""
         self.budget -= amount
         if self.budget < 0:
-            raise BadPickle("refused, because its pickle would unfold to far more than the file's size.")
+            raise BadPickle(
+                "refused, because its pickle would unfold to far more than the file's size; keep numbers in arrays, "
+                "not in lists."
+            )
 
     def find_class(self, module: str, name: str) -> Global:
         full = f"{module}.{name}"
