@@ -38,7 +38,7 @@ def load_author_checkpoint(path) -> keras.Model:
 
 def load_with_config(path) -> tuple[keras.Model, ModelConfig]:
     """As `load_author_checkpoint`, with the configuration that the tensors told."""
-    file = read_torch(path)
+    file = read_torch(path, classes=AUTHOR_CLASSES)
     if file.root_class is not None and file.root_class not in AUTHOR_CLASSES:
         known = ", ".join(AUTHOR_CLASSES)
         raise InputError(f"{path}: holds the network {file.root_class}, known are {known}; give {_FILES}.")

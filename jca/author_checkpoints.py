@@ -10,8 +10,18 @@ from avpipeline.errors import InputError
 from jca.config import ModelConfig, model_config
 from jca.models import segment_classifier
 
-# Network class of the authors' code.
+# Network class of the authors' code, and the classes of its layers.
 AUTHOR_CLASS = "models.DCNWithRCNN"
+AUTHOR_LAYERS = (
+    "layer.audio_extract_layer.LSTM",
+    "layer.normalize_layer.Normalization",
+    "layer.video_extract_layer.BottomUpExtract",
+    "layer.video_extract_layer.PositionAttn",
+    "layer.ave_coattn_layer.DCNLayer",
+    "layer.ave_coattn_layer.NormalSubLayer",
+    "layer.dense_coattn.DenseCoAttn",
+    "layer.predict_layer.PredictLayer",
+)
 _FILES = "a checkpoint that the authors' JCA code wrote"
 
 # Blocks of the authors' network -> layers here; attention and pooling of regions are one module there.
@@ -41,7 +51,7 @@ def load_author_checkpoint(path, **overrides) -> keras.Model:
 
 def load_with_config(path, **overrides) -> tuple[keras.Model, ModelConfig]:
     """As `load_author_checkpoint`, with the configuration that the tensors told."""
-    file = read_torch(path)
+    file = read_torch(path, classes=(AUTHOR_CLASS, *AUTHOR_LAYERS))
     if file.root_class not in (None, AUTHOR_CLASS):
         raise InputError(f"{path}: holds the network {file.root_class}, not {AUTHOR_CLASS}; give {_FILES}.")
     config = _config(path, file, overrides)

@@ -1,80 +1,44 @@
-"""Pickles read as data: an interpreter of pickle instructions that calls nothing a file asks for.
+"""Pickles read as data: Python's own unpickler, with stand-ins for everything that a file may name.
 
-`pickle.load` runs whatever callable a file names. Here the instructions that build plain data are carried
-out, and everything that names, calls, creates or fills an object goes through a `Vocabulary`, which answers
-from an exact list with inert records of its own. No module is imported and no class of the file exists.
+No module is imported, and no class or function of the file exists: names are answered from an exact list, and what
+they are called with goes to functions of ours. The unpickler is the standard library's in Python. The one in C cannot
+be held back: it takes memory for as many memo entries as a file declares, answers registered extension codes without
+asking `find_class`, and hashes a tuple that nests itself 60 times as a key for years.
 """
 
-import codecs
 import contextlib
 import dataclasses
+import functools
 import mmap
 import os
+import pickle
 import pickletools
-from collections.abc import Iterator
+import re
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping
 
 from avpipeline.errors import InputError
 
 HIGHEST_PROTOCOL = 5
+# What a pickle may make beside its values as they stand in the file, in bytes: this and twice the file's size, since
+# honest ones copy text to bytes and bytes to arrays of this machine's byte order, each once.
+MEMORY = 10**8
+# The most that one instruction, or one entry of a container, makes: an empty set.
+ENTRY = 250
+LONG_TEXT = 10**6
+MAX_AXES = 32
 
 
 class BadPickle(Exception):
     """Why a pickle is refused, to follow the file's name in a sentence."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Global:
-    """A `module.name` that a pickle mentions and its vocabulary knows; never the thing itself."""
-
-    name: str
-
-
-class Vocabulary:
-    """What a pickle may name, and what comes of it; this base knows nothing, so only plain data passes.
-
-    Make one for every file: records made for one file are then never seen by the next.
-    """
-
-    def __init__(self):
-        self.size = self.budget = 0
-
-    def begin(self, size: int) -> None:
-        """Told the size of the file in bytes before its pickle is read."""
-        self.size = size
-        # Honest files copy text to bytes and bytes to arrays, each once.
-        self.budget = 4 * size
-
-    def spend(self, amount: int) -> None:
-        """Called before anything is copied: all copies together may not outgrow the file by far."""
-        self.budget -= amount
-        if self.budget < 0:
-            raise BadPickle("refused, because its pickle would unfold to far more than the file's size.")
-
-    def knows(self, name: str) -> bool:
-        return False
-
-    def call(self, name: str, arguments: tuple) -> object:
-        """What calling the known global `name` gives (instruction REDUCE)."""
-        raise refusal(name)
-
-    def create(self, name: str) -> object:
-        """An empty object of the known class `name` (instruction NEWOBJ)."""
-        raise refusal(name)
-
-    def fill(self, target: object, state: object) -> None:
-        """Gives `target`, which came from this vocabulary, its state (instruction BUILD)."""
-        raise BadPickle(f"refused, because its pickle sets the state of a {type(target).__name__}.")
-
-    def persistent(self, identity: object) -> object:
-        """The object that lies outside the pickle under `identity`."""
-        raise BadPickle("refused, because its pickle names objects outside of itself in an unknown way.")
-
-
 def refusal(name: str) -> BadPickle:
-    """The refusal of one global or instruction, named so that a user can judge the file."""
+    """The refusal of one name or instruction, named so that a user can judge the file."""
     return BadPickle(
         f"refused, because its pickle asks for {name[:100]!r}, which no file of this kind needs; nothing of it "
-        "was run, get the file from its authors."
+        "was run, give a file of this kind as its authors wrote it."
     )
 
 
@@ -110,23 +74,6 @@ def mapped(path) -> Iterator[mmap.mmap]:
             yield content
 
 
-def load(file, vocabulary: Vocabulary, size: int) -> object:
-    """Reads one pickle from the position of `file` and leaves it after the pickle's last byte.
-
-    Python 2's byte strings come as latin-1 text. Keys of dicts and members of sets are plain values only.
-
-    Args:
-      file: `read`, `readline`; must not allocate for reads past its end (a map, or bytes in memory).
-      size: number of bytes in the file, the limit of what its pickle may unfold to.
-
-    Raises:
-      BadPickle: something outside the vocabulary, with its reason.
-      Exception: of any other kind for a damaged pickle; call inside `reading`.
-    """
-    vocabulary.begin(size)
-    return _Interpreter(file, vocabulary).run()
-
-
 def plain_key(value: object) -> object:
     """`value` where it is a plain value; hashing nested tuples of a hostile pickle could take for ever."""
     if not isinstance(value, (str, int, float, type(None))):
@@ -134,206 +81,179 @@ def plain_key(value: object) -> object:
     return value
 
 
-class _Interpreter:
-    """A stack machine; the methods `op_...` are all the instructions it has."""
+def require_counts(numbers: tuple) -> None:
+    """Raises ValueError unless `numbers` can be the sizes or strides of an array's axes."""
+    is_short = type(numbers) is tuple and len(numbers) <= MAX_AXES
+    if not is_short or any(type(number) is not int or not 0 <= number < 2**63 for number in numbers):
+        raise ValueError("no counts where counts are needed")
 
-    def __init__(self, file, vocabulary: Vocabulary):
-        self.file = file
-        self.vocabulary = vocabulary
-        self.stack: list = []
-        self.outer: list[list] = []  # the stacks below each open mark
-        self.memo: dict[int, object] = {}
 
-    def run(self) -> object:
-        while True:
-            code = self.file.read(1).decode("latin-1")
-            instruction = pickletools.code2op[code]
-            if instruction.name == "STOP":
-                (result,) = self.stack
-                return result
-            perform = getattr(self, f"op_{instruction.name.lower()}", None)
-            if perform is None:
-                raise refusal(self._unsupported(instruction))
-            if instruction.name == "STRING":
-                argument = self._quoted_line()
-            else:
-                argument = instruction.arg.reader(self.file) if instruction.arg else None
-            perform(argument)
+@dataclasses.dataclass(frozen=True, eq=False)
+class Global:
+    """Stand-in for a `module.name` of a file.
 
-    def _unsupported(self, instruction) -> str:
-        if instruction.name == "INST":
-            return instruction.arg.reader(self.file).replace(" ", ".")
-        return f"instruction {instruction.name}"
+    Attributes:
+      call: what calling it gives, None where it must not be called.
+      instance: an empty instance of the class that it names, None where it is no class.
+    """
 
-    def _quoted_line(self) -> str:
-        # pickletools reads STRING as ASCII only, but Python 2 wrote array data this way.
-        line = self.file.readline().strip()
-        if len(line) < 2 or line[:1] not in (b"'", b'"') or line[-1:] != line[:1]:
-            raise ValueError("STRING without quotes")
-        return codecs.escape_decode(line[1:-1])[0].decode("latin-1")
+    name: str
+    call: Callable | None = None
+    instance: Callable | None = None
 
-    def _to_mark(self) -> list:
-        items = self.stack
-        self.stack = self.outer.pop()
-        return items
 
-    # Plain values
-    def op_proto(self, number):
-        if number > HIGHEST_PROTOCOL:
-            raise BadPickle(f"is a pickle of the unknown protocol {number}; get the file again.")
+def _apply(machine, kind: str) -> None:
+    """REDUCE and NEWOBJ: the `kind`, "call" or "instance", of the name that lies below its arguments."""
+    arguments, target = machine.stack.pop(), machine.stack.pop()
+    if not isinstance(target, Global) or type(arguments) is not tuple:
+        raise BadPickle(f"refused, because its pickle calls a {type(target).__name__}; nothing was run.")
+    function = getattr(target, kind)
+    if function is None or (kind == "instance" and arguments):
+        raise refusal(f"{kind} of {target.name}")
+    machine.append(function(*arguments))
 
-    def op_frame(self, _):
-        pass
 
-    def _push(self, value):
-        self.stack.append(value)
+def _require_items(target: object, kind: type, keys=()) -> None:
+    if type(target) is not kind:
+        raise BadPickle(f"refused, because its pickle adds items to a {type(target).__name__}.")
+    for key in keys:
+        plain_key(key)
 
-    op_int = op_long = op_long1 = op_long4 = op_binint = op_binint1 = op_binint2 = op_float = op_binfloat = _push
-    op_string = op_binstring = op_short_binstring = op_binbytes = op_short_binbytes = op_binbytes8 = _push
-    op_bytearray8 = op_unicode = op_binunicode = op_short_binunicode = op_binunicode8 = _push
 
-    def op_none(self, _):
-        self.stack.append(None)
+def _build(machine) -> None:
+    state = machine.stack.pop()
+    machine.fill(machine.stack[-1], state)
 
-    def op_newtrue(self, _):
-        self.stack.append(True)
 
-    def op_newfalse(self, _):
-        self.stack.append(False)
+def _proto(machine) -> None:
+    (number,) = machine.read(1)
+    if number > HIGHEST_PROTOCOL:
+        raise BadPickle(f"is a pickle of the unknown protocol {number}; get the file again.")
 
-    # Containers
-    def op_mark(self, _):
-        self.outer.append(self.stack)
-        self.stack = []
 
-    def op_pop(self, _):
-        if self.stack:
-            self.stack.pop()
-        else:
-            self._to_mark()
+def _line(file) -> bytes:
+    line = file.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError("line cut short")
+    return line
 
-    def op_pop_mark(self, _):
-        self._to_mark()
 
-    def op_dup(self, _):
-        self.stack.append(self.stack[-1])
+def _counted(machine, width: int) -> bytes:
+    return machine.read(int.from_bytes(machine.read(width), "little"))
 
-    def op_empty_tuple(self, _):
-        self.stack.append(())
 
-    def op_tuple(self, _):
-        items = self._to_mark()
-        self.stack.append(tuple(items))
+def _text(machine, raw: bytes, codec: str, wide: bytes) -> None:
+    """Text, whose characters must all fit a byte where it is long: so do those of bytes that NumPy wrote as text.
 
-    def _last_as_tuple(self, count: int):
-        if len(self.stack) < count:
-            raise IndexError("stack too short")
-        self.stack[-count:] = [tuple(self.stack[-count:])]
+    One `wide` character (a regular expression) makes all of them take up to four bytes.
+    """
+    if len(raw) > LONG_TEXT and re.search(wide, raw):
+        raise BadPickle("holds very long text, or is damaged; get the file again.")
+    text = raw.decode(codec, "surrogatepass")
+    machine.spend(max(0, sys.getsizeof(text) - len(raw)))
+    machine.append(text)
 
-    def op_tuple1(self, _):
-        self._last_as_tuple(1)
 
-    def op_tuple2(self, _):
-        self._last_as_tuple(2)
+def _utf8(machine, width: int) -> None:
+    _text(machine, _counted(machine, width), "utf-8", b"[\xc4-\xff]")
 
-    def op_tuple3(self, _):
-        self._last_as_tuple(3)
 
-    def op_empty_list(self, _):
-        self.stack.append([])
+# Instructions that are carried out here rather than by the standard library, ...
+_OWN = {
+    "REDUCE": lambda machine: _apply(machine, "call"),
+    "NEWOBJ": lambda machine: _apply(machine, "instance"),
+    "BUILD": _build,
+    "PROTO": _proto,
+    # Frames are there for reading ahead; each would be one more copy of what it holds.
+    "FRAME": lambda machine: machine.read(8),
+    # No float is longer; Python's error would repeat the line, whatever its length.
+    "FLOAT": lambda machine: machine.append(float(machine.readline()[:100])),
+    "BYTEARRAY8": lambda machine: machine.append(bytearray(_counted(machine, 8))),
+    "UNICODE": lambda machine: _text(machine, machine.readline()[:-1], "raw-unicode-escape", rb"\\u(?!00)|\\U"),
+    "SHORT_BINUNICODE": lambda machine: _utf8(machine, 1),
+    "BINUNICODE": lambda machine: _utf8(machine, 4),
+    "BINUNICODE8": lambda machine: _utf8(machine, 8),
+}
+# ... those that are looked at before, ...
+_CHECKS = {
+    "APPEND": lambda machine: _require_items(machine.stack[-2], list),
+    "APPENDS": lambda machine: _require_items(machine.metastack[-1][-1], list),
+    "SETITEM": lambda machine: _require_items(machine.stack[-3], dict, machine.stack[-2:-1]),
+    "SETITEMS": lambda machine: _require_items(machine.metastack[-1][-1], dict, machine.stack[::2]),
+    "DICT": lambda machine: _require_items({}, dict, machine.stack[::2]),
+    "ADDITEMS": lambda machine: _require_items(machine.metastack[-1][-1], set, machine.stack),
+}
+# ... and those that no file of data has.
+_REFUSED = frozenset(
+    ("EXT1", "EXT2", "EXT4", "OBJ", "NEWOBJ_EX", "FROZENSET", "PERSID", "NEXT_BUFFER", "READONLY_BUFFER")
+)
 
-    def op_list(self, _):
-        items = self._to_mark()
-        self.stack.append(items)
 
-    def op_append(self, _):
-        item = self.stack.pop()
-        self._last(list).append(item)
+def _instruction(code: int, stock: Callable) -> Callable:
+    """The standard library's instruction, paid for, and checked or replaced where it has to be."""
+    name = pickletools.code2op[chr(code)].name
+    perform, check = _OWN.get(name, stock), _CHECKS.get(name)
 
-    def op_appends(self, _):
-        items = self._to_mark()
-        self._last(list).extend(items)
+    def instruction(machine) -> None:
+        machine.spend(ENTRY)
+        if name in _REFUSED:
+            raise refusal(f"instruction {name}")
+        if check is not None:
+            check(machine)
+        perform(machine)
 
-    def op_empty_dict(self, _):
-        self.stack.append({})
+    return instruction
 
-    def op_dict(self, _):
-        items = self._to_mark()
-        self.stack.append({})
-        self._set_items(items)
 
-    def op_setitem(self, _):
-        value, key = self.stack.pop(), self.stack.pop()
-        self._set_items([key, value])
+class DataUnpickler(pickle._Unpickler):
+    """Unpickles plain data and what a subclass knows; Python 2's byte strings come as latin-1 text.
 
-    def op_setitems(self, _):
-        self._set_items(self._to_mark())
+    `load` leaves the file after the pickle's last byte. It raises BadPickle with its reason, or any other exception
+    for a damaged pickle: call inside `reading`. Make one for every file, so that stand-ins made for one are never seen
+    by the next.
 
-    def _set_items(self, items: list):
-        target = self._last(dict)
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            target[plain_key(key)] = value
+    Args:
+      file: `read`, `readline`; must not allocate for reads past its end (a map, or bytes in memory).
+      size: number of bytes in the file.
+    """
 
-    def op_empty_set(self, _):
-        self.stack.append(set())
+    # "module.name" -> method that gives what a call of it gives.
+    functions: Mapping[str, Callable] = {}
+    dispatch = {code: _instruction(code, stock) for code, stock in pickle._Unpickler.dispatch.items()}
 
-    def op_additems(self, _):
-        items = self._to_mark()
-        self._last(set).update(plain_key(item) for item in items)
+    def __init__(self, file, size: int):
+        super().__init__(types.SimpleNamespace(read=file.read, readline=lambda: _line(file)), encoding="latin1")
+        self.size = size
+        self.budget = MEMORY + 2 * size
 
-    def _last(self, kind: type):
-        if type(self.stack[-1]) is not kind:
-            raise BadPickle(f"refused, because its pickle adds items to a {type(self.stack[-1]).__name__}.")
-        return self.stack[-1]
+    def load(self) -> object:
+        try:
+            value = super().load()
+            if self.stack:
+                raise ValueError("more than one value")
+            return value
+        finally:
+            # Stand-ins that are remembered hold this unpickler, and it them.
+            self.memo = {}
 
-    # Memory
-    def op_put(self, index):
-        self.memo[index] = self.stack[-1]
+    def spend(self, amount: int) -> None:
+        """Called before anything is made or copied, with its bytes."""
+        self.budget -= amount
+        if self.budget < 0:
+            raise BadPickle(
+                "refused, because its pickle would unfold to far more than the file's size; keep numbers in arrays, "
+                "not in lists."
+            )
 
-    op_binput = op_long_binput = op_put
+    def find_class(self, module: str, name: str) -> Global:
+        full = f"{module}.{name}"
+        if full not in self.functions:
+            raise refusal(full)
+        return Global(full, functools.partial(self.functions[full], self))
 
-    def op_memoize(self, _):
-        self.memo[len(self.memo)] = self.stack[-1]
+    def persistent_load(self, identity: object) -> object:
+        raise BadPickle("refused, because its pickle names objects outside of itself in an unknown way.")
 
-    def op_get(self, index):
-        self.stack.append(self.memo[index])
-
-    op_binget = op_long_binget = op_get
-
-    # Everything that could reach outside goes through the vocabulary
-    def op_global(self, module_and_name):
-        self._name(module_and_name.replace(" ", "."))
-
-    def op_stack_global(self, _):
-        name, module = self.stack.pop(), self.stack.pop()
-        if not isinstance(name, str) or not isinstance(module, str):
-            raise TypeError("STACK_GLOBAL without names")
-        self._name(f"{module}.{name}")
-
-    def _name(self, name: str):
-        if not self.vocabulary.knows(name):
-            raise refusal(name)
-        self.stack.append(Global(name))
-
-    def _pop_global_and_arguments(self) -> tuple[str, tuple]:
-        arguments, target = self.stack.pop(), self.stack.pop()
-        if not isinstance(target, Global) or not isinstance(arguments, tuple):
-            raise BadPickle(f"refused, because its pickle calls a {type(target).__name__}; nothing was run.")
-        return target.name, arguments
-
-    def op_reduce(self, _):
-        name, arguments = self._pop_global_and_arguments()
-        self.stack.append(self.vocabulary.call(name, arguments))
-
-    def op_newobj(self, _):
-        name, arguments = self._pop_global_and_arguments()
-        if arguments:
-            raise refusal(f"{name} with arguments")
-        self.stack.append(self.vocabulary.create(name))
-
-    def op_build(self, _):
-        state = self.stack.pop()
-        self.vocabulary.fill(self.stack[-1], state)
-
-    def op_binpersid(self, _):
-        self.stack.append(self.vocabulary.persistent(self.stack.pop()))
+    def fill(self, target: object, state: object) -> None:
+        """Gives `target`, a stand-in of this unpickler, its state."""
+        raise BadPickle(f"refused, because its pickle sets the state of a {type(target).__name__}.")

@@ -11,9 +11,10 @@ import h5py
 import numpy as np
 import tensorflow as tf
 
-from avpipeline.checkpoints.pickles import BadPickle, Global, Vocabulary, load, mapped, reading, refusal
+from avpipeline.checkpoints.pickles import BadPickle, DataUnpickler, Global, mapped, reading, refusal, require_counts
 from avpipeline.errors import InputError
 
+_NDARRAY = "numpy.ndarray"
 # What TF1's optimisers call the slots they keep beside a variable, and the counters of Adam.
 _OPTIMIZER_STATE = re.compile(r"(^|.+/)((Adam|Momentum|RMSProp|Adagrad|Adadelta|Ftrl)(_\d+)?|beta[12]_power(_\d+)?)")
 
@@ -29,7 +30,7 @@ def read_pickle_arrays(path) -> object:
       InputError: no such file, damaged, arrays of objects or text, or a pickle that names anything else.
     """
     with reading(path, "a pickle of arrays"), mapped(path) as content:
-        value = load(content, _ArrayVocabulary(), content.size())
+        value = _ArrayUnpickler(content, content.size()).load()
         if content.tell() != content.size():
             raise ValueError("bytes after the pickle")
         if not isinstance(value, (np.ndarray, list, tuple, dict)):
@@ -45,35 +46,21 @@ class _Dtype:
             raise BadPickle(f"refused, because it holds arrays of type {name[:20]!r}; only numbers can be read.")
         self.dtype = np.dtype(name)
 
-    def fill(self, state: tuple) -> None:
-        _version, order, subtype, names, fields = state[:5]
+    def fill(self, _version, order, subtype, names, fields, *_sizes) -> None:
         if subtype is not None or names is not None or fields is not None:
             raise BadPickle("refused, because it holds structured arrays; only numbers can be read.")
         self.dtype = self.dtype.newbyteorder(order)
 
 
-class _ArrayVocabulary(Vocabulary):
+class _ArrayUnpickler(DataUnpickler):
     """What NumPy writes for arrays of numbers, under its module names of all versions."""
 
-    def __init__(self):
-        super().__init__()
-        self._calls = {"numpy.dtype": self._dtype, "_codecs.encode": self._encode}
-        self._calls |= {"__builtin__.bytes": self._no_bytes, "builtins.bytes": self._no_bytes}
-        for core in ("numpy.core", "numpy._core"):
-            self._calls[f"{core}.multiarray._reconstruct"] = self._empty
-            self._calls[f"{core}.numeric._frombuffer"] = self._from_buffer
-
-    def knows(self, name):
-        return name in self._calls or name == "numpy.ndarray"
-
-    def call(self, name, arguments):
-        if name not in self._calls:
-            raise refusal(f"a call of {name}")
-        return self._calls[name](*arguments)
+    def find_class(self, module, name):
+        return Global(_NDARRAY) if f"{module}.{name}" == _NDARRAY else super().find_class(module, name)
 
     def fill(self, target, state):
         if isinstance(target, _Dtype):
-            target.fill(state)
+            target.fill(*state)
         elif isinstance(target, np.ndarray):
             self._fill_array(target, *state)
         else:
@@ -94,27 +81,33 @@ class _ArrayVocabulary(Vocabulary):
         return b""
 
     def _empty(self, kind, _shape, _type_code) -> np.ndarray:
-        if kind != Global("numpy.ndarray"):
+        if not isinstance(kind, Global) or kind.name != _NDARRAY:
             raise refusal("a subclass of numpy.ndarray")
         return np.empty(0, np.uint8)
 
     def _fill_array(self, target: np.ndarray, _version, shape, dtype: _Dtype, fortran_order, raw) -> None:
-        self.spend(len(raw))
+        if isinstance(raw, str) or not dtype.dtype.isnative:
+            self.spend(len(raw))
         if isinstance(raw, str):
             raw = raw.encode("latin-1")
         _require_extent(shape, dtype, raw)
         target.__setstate__((1, shape, dtype.dtype, bool(fortran_order), raw))
 
     def _from_buffer(self, raw, dtype: _Dtype, shape, order) -> np.ndarray:
-        self.spend(len(raw))
+        if not dtype.dtype.isnative:
+            self.spend(len(raw))
         _require_extent(shape, dtype, raw)
         native = dtype.dtype.newbyteorder("=")
         return np.frombuffer(raw, dtype.dtype).astype(native, copy=False).reshape(shape, order=order)
 
+    functions = {"numpy.dtype": _dtype, "_codecs.encode": _encode}
+    functions |= {"__builtin__.bytes": _no_bytes, "builtins.bytes": _no_bytes}
+    functions |= dict.fromkeys(("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"), _empty)
+    functions |= dict.fromkeys(("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer"), _from_buffer)
+
 
 def _require_extent(shape, dtype: _Dtype, raw) -> None:
-    if not isinstance(shape, tuple) or any(type(size) is not int or size < 0 for size in shape):
-        raise TypeError("shape that is none")
+    require_counts(shape)
     if not isinstance(raw, (bytes, bytearray)) or math.prod(shape) * dtype.dtype.itemsize != len(raw):
         raise ValueError("values do not fill the shape")
 

@@ -10,49 +10,35 @@ import dataclasses
 import io
 import math
 import re
+import reprlib
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
-from avpipeline.checkpoints.pickles import BadPickle, Global, Vocabulary, load, mapped, plain_key, reading, refusal
-
-# Networks and layers of the authors' code, of which people have whole-module files.
-AUTHOR_CLASSES = frozenset(
-    {
-        "models.att_Net",
-        "models_fusion.TBMRF_Net",
-        "models_weakly.att_Net",
-        "models.DCNWithRCNN",
-        "layer.audio_extract_layer.LSTM",
-        "layer.normalize_layer.Normalization",
-        "layer.video_extract_layer.BottomUpExtract",
-        "layer.video_extract_layer.PositionAttn",
-        "layer.ave_coattn_layer.DCNLayer",
-        "layer.ave_coattn_layer.NormalSubLayer",
-        "layer.dense_coattn.DenseCoAttn",
-        "layer.predict_layer.PredictLayer",
-    }
+from avpipeline.checkpoints.pickles import (
+    ENTRY,
+    BadPickle,
+    DataUnpickler,
+    Global,
+    mapped,
+    plain_key,
+    reading,
+    require_counts,
 )
-TORCH_MODULE = re.compile(r"torch\.nn\.modules\.[a-z_]+\.[A-Za-z0-9_]+")
 
+TORCH_MODULE = re.compile(r"torch\.nn\.modules\.[a-z_]+\.[A-Za-z0-9_]+")
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
-_KINDS = {
-    "Float": "f4",
-    "Double": "f8",
-    "Half": "f2",
-    "Long": "i8",
-    "Int": "i4",
-    "Short": "i2",
-    "Char": "i1",
-    "Byte": "u1",
-    "Bool": "?",
-}
+_KINDS = {"Float": "f4", "Double": "f8", "Half": "f2", "Long": "i8", "Int": "i4", "Short": "i2", "Char": "i1"}
+_KINDS |= {"Byte": "u1", "Bool": "?"}
 STORAGES = {
     f"{module}.{kind}Storage": np.dtype(code) for module in ("torch", "torch.cuda") for kind, code in _KINDS.items()
 }
+
+# Helper objects of old torch that hold no weights.
+_IGNORED = ("torch.nn.backends.thnn._get_thnn_function_backend", "torch.backends.cudnn.rnn.Unserializable")
 
 # Attributes, parameters and children of all modules, each counted wherever its module is used. Real networks
 # stay far below; a file can name one module twice at each of many levels to exhaust the reader.
@@ -78,27 +64,22 @@ class TorchFile:
     extras: Mapping[str, bool | int | float | str]
 
 
-def read_torch(path, *, classes=AUTHOR_CLASSES) -> TorchFile:
+def read_torch(path, *, classes: Collection[str] = ()) -> TorchFile:
     """Reads a file written by `torch.save(network)` or `torch.save(network.state_dict())`, of any torch version.
 
     Args:
       path: the file, in torch's legacy or zip container.
-      classes: `"module.Class"` names of networks and layers that the file may hold beside torch.nn.modules.
+      classes: `"module.Class"` names of networks and layers that a whole pickled network may hold beside
+        torch.nn.modules.
 
     Raises:
       InputError: no such file, neither container, damaged, inconsistent, or a pickle that names anything that
         no such file needs; nothing of it was run then.
     """
-    with reading(path, "a torch checkpoint"):
-        with mapped(path) as content:
-            is_zip = content[:4] == b"PK\x03\x04"
-            if not is_zip:
-                vocabulary = _TorchVocabulary(classes)
-                root = _read_legacy(content, vocabulary)
-        if is_zip:
-            vocabulary = _TorchVocabulary(classes)
-            root = _read_zip(path, vocabulary)
-        return _contents(root)
+    with reading(path, "a torch checkpoint"), mapped(path) as content:
+        if content[:4] == b"PK\x03\x04":
+            return _contents(_read_zip(path, content, frozenset(classes)))
+        return _contents(_read_legacy(content, frozenset(classes)))
 
 
 # What the object pickle may name
@@ -112,31 +93,37 @@ class _Storage:
     count: int
     values: np.ndarray | None = None
 
+    def fill(self, raw: bytes, order: str) -> None:
+        if len(raw) != self.count * self.dtype.itemsize:
+            raise ValueError("storage cut short")
+        if self.dtype == bool:
+            self.values = np.frombuffer(raw, np.uint8) != 0
+        else:
+            self.values = np.frombuffer(raw, self.dtype.newbyteorder(order)).astype(self.dtype, copy=False)
 
-@dataclasses.dataclass(eq=False)
-class _Tensor:
-    """A tensor as offset and strides into the part [start, stop) of a storage, all counted in elements."""
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _View:
+    """A torch storage as a tensor refers to it: the part [start, stop) of a file's storage."""
 
     storage: _Storage
     start: int
     stop: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Tensor:
+    """A tensor as a part of a storage, and strides in elements."""
+
+    view: _View
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
     def array(self) -> np.ndarray:
-        part = self.storage.values[self.start : self.stop]
+        part = self.view.storage.values[self.view.start : self.view.stop]
         # The stride of an axis of one element (or none) means nothing and may be any number.
         steps = [step * part.itemsize if size > 1 else 0 for size, step in zip(self.shape, self.strides, strict=True)]
         return np.lib.stride_tricks.as_strided(part, self.shape, steps, writeable=False)
-
-
-@dataclasses.dataclass(frozen=True)
-class _View:
-    """A torch storage as a tensor refers to it: all of a file's storage, or a part of it."""
-
-    storage: _Storage
-    start: int
-    stop: int
 
 
 @dataclasses.dataclass(eq=False)
@@ -148,48 +135,44 @@ class _Module:
 
 
 class _Ignored:
-    """Stand-in for helper objects of old torch that hold no weights."""
+    """Stand-in for the objects of `_IGNORED`, with whatever state."""
 
 
-class _TorchVocabulary(Vocabulary):
+class _TorchUnpickler(DataUnpickler):
     """The exact list of what a torch object pickle may name, and the storages it referred to."""
 
-    def __init__(self, classes):
-        super().__init__()
-        self.classes = frozenset(classes)
+    def __init__(self, file, size: int, classes: frozenset[str]):
+        super().__init__(file, size)
+        self.classes = classes
         self.storages: dict[str, _Storage] = {}
-        self._calls = {
-            "collections.OrderedDict": self._ordered_dict,
-            "builtins.set": self._set,
-            "__builtin__.set": self._set,
-            "torch._utils._rebuild_tensor": self._tensor,
-            "torch._utils._rebuild_tensor_v2": self._tensor,
-            "torch._utils._rebuild_parameter": self._parameter,
-            "torch.nn.parameter.Parameter": self._parameter,
-            "torch.nn.backends.thnn._get_thnn_function_backend": _Ignored,
-            "torch.backends.cudnn.rnn.Unserializable": _Ignored,
-        }
 
     def _is_class(self, name: str) -> bool:
         return name in self.classes or TORCH_MODULE.fullmatch(name) is not None
 
-    def knows(self, name):
-        return name in self._calls or name in STORAGES or self._is_class(name)
+    def find_class(self, module, name):
+        full = f"{module}.{name}"
+        if full in STORAGES:
+            return Global(full)
+        if full in _IGNORED:
+            return Global(full, call=_Ignored, instance=_Ignored)
+        if self._is_class(full):
+            return Global(full, instance=lambda: _Module(full))
+        return super().find_class(module, name)
 
-    def call(self, name, arguments):
-        if name not in self._calls:
-            raise refusal(f"a call of {name}")
-        return self._calls[name](*arguments)
-
-    def create(self, name):
-        if name == "torch.backends.cudnn.rnn.Unserializable":
-            return _Ignored()
-        if not self._is_class(name):
-            raise refusal(f"an instance of {name}")
-        return _Module(name)
+    def persistent_load(self, identity):
+        kind, *fields = identity if isinstance(identity, tuple) else (None,)
+        if kind == "module":
+            target, _file_name, _source = fields
+            if not isinstance(target, Global) or not self._is_class(target.name):
+                raise BadPickle("refused, because its pickle names a module that is no class.")
+            return target
+        if kind == "storage":
+            return self._storage(*fields)
+        return super().persistent_load(identity)
 
     def fill(self, target, state):
         if isinstance(target, _Module) and isinstance(state, dict):
+            self.spend(ENTRY * len(state))
             target.state.update(state)
         elif isinstance(target, _Tensor) and isinstance(state, tuple):
             pass  # flags and hooks of torch 0.3; the values came with the call
@@ -198,139 +181,118 @@ class _TorchVocabulary(Vocabulary):
         elif not isinstance(target, _Ignored):
             super().fill(target, state)
 
-    def persistent(self, identity):
-        kind, *fields = identity
-        if kind == "module":
-            target, _file_name, _source = fields
-            if not isinstance(target, Global) or not self._is_class(target.name):
-                raise BadPickle("refused, because its pickle names a module that is no class.")
-            return target
-        if kind == "storage":
-            return self._storage(*fields)
-        return super().persistent(identity)
-
     def _storage(self, kind, key, _location, count, view=None) -> _View:
         dtype = STORAGES[kind.name]
         if not isinstance(key, str):
             raise TypeError("storage key is no text")
-        _require_counts(count)
+        require_counts((count,))
         storage = self.storages.setdefault(key, _Storage(dtype, count))
         if (storage.dtype, storage.count) != (dtype, count):
             raise ValueError("one storage with two sizes or types")
-        if view is None:
-            return _View(storage, 0, count)
-        _view_key, start, length = view
-        _require_counts(start, length)
+        _view_key, start, length = view or (None, 0, count)
+        require_counts((start, length))
         if start + length > count:
             raise ValueError("view outside of its storage")
         return _View(storage, start, start + length)
 
     def _tensor(self, view, offset, shape, strides, *_flags_and_hooks) -> _Tensor:
-        if not isinstance(view, _View) or not isinstance(shape, tuple) or not isinstance(strides, tuple):
-            raise TypeError("tensor without storage, shape or strides")
-        _require_counts(offset, *shape, *strides)
+        if not isinstance(view, _View):
+            raise TypeError("tensor without storage")
+        for counts in ((offset,), shape, strides):
+            require_counts(counts)
         last = sum((size - 1) * step for size, step in zip(shape, strides, strict=True) if size > 1)
         start = view.start + offset
         stop = start + last + 1 if 0 not in shape else start
         if stop > view.stop or math.prod(shape) > self.size:
             raise ValueError("tensor outside of its storage")
-        return _Tensor(view.storage, start, stop, shape, strides)
+        return _Tensor(_View(view.storage, start, stop), shape, strides)
 
     def _parameter(self, data, *_flags_and_hooks) -> _Tensor:
         if not isinstance(data, _Tensor):
             raise TypeError("parameter without tensor")
-        return dataclasses.replace(data)
+        return data
 
     def _ordered_dict(self, pairs=()) -> dict:
-        self.spend(len(pairs))
+        self.spend(ENTRY * len(pairs))
         return {plain_key(key): value for key, value in pairs}
 
     def _set(self, members=()) -> set:
-        self.spend(len(members))
+        self.spend(ENTRY * len(members))
         return {plain_key(member) for member in members}
 
-
-def _require_counts(*numbers) -> None:
-    for number in numbers:
-        if type(number) is not int or number < 0:
-            raise ValueError(f"{type(number).__name__} where a count is needed")
+    functions = {
+        "collections.OrderedDict": _ordered_dict,
+        "builtins.set": _set,
+        "__builtin__.set": _set,
+        "torch._utils._rebuild_tensor": _tensor,
+        "torch._utils._rebuild_tensor_v2": _tensor,
+        "torch._utils._rebuild_parameter": _parameter,
+        "torch.nn.parameter.Parameter": _parameter,
+    }
 
 
 # Containers
 
 
-def _read_legacy(content, vocabulary: _TorchVocabulary) -> object:
+def _read_legacy(content, classes: frozenset[str]) -> object:
     size = content.size()
-    if load(content, Vocabulary(), size) != LEGACY_MAGIC:
+    if DataUnpickler(content, size).load() != LEGACY_MAGIC:
         raise BadPickle("is a pickle, but no torch checkpoint; give a file written by torch.save.")
-    protocol = load(content, Vocabulary(), size)
+    protocol = DataUnpickler(content, size).load()
     if protocol != LEGACY_PROTOCOL:
-        raise BadPickle(f"is of torch's unknown legacy protocol {protocol!r:.20}; save it with a newer torch.")
-    if load(content, Vocabulary(), size)["little_endian"] is not True:
+        raise BadPickle(f"is of torch's unknown legacy protocol {reprlib.repr(protocol)}; save it with a newer torch.")
+    if DataUnpickler(content, size).load()["little_endian"] is not True:
         raise BadPickle("was written on a big-endian machine, whose legacy format is ambiguous; save it anew.")
-    root = load(content, vocabulary, size)
-    keys = load(content, Vocabulary(), size)
-    _require_same_keys(keys, vocabulary)
+    unpickler = _TorchUnpickler(content, size, classes)
+    root = unpickler.load()
+    keys = DataUnpickler(content, size).load()
+    _require_same_keys(keys, unpickler.storages)
     for key in keys:
-        storage = vocabulary.storages[key]
+        storage = unpickler.storages[key]
         (count,) = struct.unpack("<q", content.read(8))
         if count != storage.count:
             raise ValueError("storage of another size than its tensors say")
-        _fill_storage(storage, content.read(count * storage.dtype.itemsize), "<")
+        storage.fill(content.read(count * storage.dtype.itemsize), "<")
     if content.tell() != size:
         raise ValueError("bytes after the last storage")
     return root
 
 
-def _read_zip(path, vocabulary: _TorchVocabulary) -> object:
+def _read_zip(path, content, classes: frozenset[str]) -> object:
     with zipfile.ZipFile(path) as archive:
-        size = _require_plain_archive(archive)
-        names = {entry.filename: entry.file_size for entry in archive.infolist()}
+        _require_plain_archive(archive, content)
+        names = archive.namelist()
         (pickle_name,) = [name for name in names if re.fullmatch(r"[^/]+/data\.pkl", name)]
         folder = pickle_name.removesuffix("data.pkl")
-        order = {b"little": "<", b"big": ">"}[_optional(archive, f"{folder}byteorder", b"little")]
+        byteorder = archive.read(f"{folder}byteorder").strip() if f"{folder}byteorder" in names else b"little"
+        order = {b"little": "<", b"big": ">"}[byteorder]
         file = io.BytesIO(archive.read(pickle_name))
-        root = load(file, vocabulary, size)
+        unpickler = _TorchUnpickler(file, content.size(), classes)
+        root = unpickler.load()
         if file.read(1):
             raise ValueError("bytes after the pickle")
         data = f"{folder}data/"
-        _require_same_keys([name.removeprefix(data) for name in names if name.startswith(data)], vocabulary)
-        for key, storage in vocabulary.storages.items():
-            _fill_storage(storage, archive.read(data + key), order)
+        _require_same_keys([name.removeprefix(data) for name in names if name.startswith(data)], unpickler.storages)
+        for key, storage in unpickler.storages.items():
+            storage.fill(archive.read(data + key), order)
     return root
 
 
-def _require_plain_archive(archive: zipfile.ZipFile) -> int:
-    """Size of the archive's file, once it is sure that its entries unpack to no more than that."""
+def _require_plain_archive(archive: zipfile.ZipFile, content) -> None:
+    """Raises unless it is sure that the archive's entries unpack to no more than its file."""
     entries = archive.infolist()
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise BadPickle("is a compressed archive, which torch never writes; give the file as torch saved it.")
-    archive.fp.seek(-22, io.SEEK_END)
-    if archive.fp.read(4) != b"PK\x05\x06":
+    if content[-22:-18] != b"PK\x05\x06":
         raise ValueError("bytes after the archive's directory")
-    size = archive.fp.seek(0, io.SEEK_END)
-    if sum(entry.file_size for entry in entries) > size or len({entry.filename for entry in entries}) < len(entries):
+    is_larger = sum(entry.file_size for entry in entries) > content.size()
+    if is_larger or len({entry.filename for entry in entries}) < len(entries):
         raise ValueError("entries overlap")
-    return size
 
 
-def _optional(archive: zipfile.ZipFile, name: str, default: bytes) -> bytes:
-    return archive.read(name).strip() if name in archive.namelist() else default
-
-
-def _require_same_keys(keys, vocabulary: _TorchVocabulary) -> None:
-    if not isinstance(keys, list) or sorted(keys) != sorted(vocabulary.storages):
+def _require_same_keys(keys, storages: Mapping[str, _Storage]) -> None:
+    if not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(storages):
         raise ValueError("storages and their tensors do not match")
-
-
-def _fill_storage(storage: _Storage, raw: bytes, order: str) -> None:
-    if len(raw) != storage.count * storage.dtype.itemsize:
-        raise ValueError("storage cut short")
-    if storage.dtype == bool:
-        storage.values = np.frombuffer(raw, np.uint8) != 0
-    else:
-        stored = storage.dtype.newbyteorder(order)
-        storage.values = np.frombuffer(raw, stored).astype(storage.dtype, copy=False)
 
 
 # From the object to named arrays

@@ -12,7 +12,6 @@ import keras
 
 from avpipeline.checkpoints import TorchFile, read_torch
 from avpipeline.checkpoints.assign import assign
-from avpipeline.checkpoints.torch import AUTHOR_CLASSES
 from avpipeline.errors import InputError
 from avpipeline.features.weights import fetch, fill_seeded, find_weights
 
@@ -113,7 +112,7 @@ def build_video_classifier(
     network = NETWORKS[name]
     if weights == "default":
         weights = find_weights([network.file], weights_dir) or fetch(network.file, _URL + network.file, weights_dir)
-    file = None if weights is None else read_torch(weights, classes=_CLASSES | AUTHOR_CLASSES)
+    file = None if weights is None else read_torch(weights, classes=_CLASSES)
     if file is not None:
         num_classes = _class_count(file, weights, name)
     model = _classifier(name, network, frames, size, num_classes)

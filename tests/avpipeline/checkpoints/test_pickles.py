@@ -1,13 +1,17 @@
 """Pickles of arrays in every protocol, and pickles that try to run code: all refused, and nothing ran."""
 
+import contextlib
 import copyreg
+import functools
 import pickle
+import random
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from avpipeline.checkpoints import read_pickle_arrays, read_torch
+from avpipeline.checkpoints import pickles, read_pickle_arrays, read_torch
 from avpipeline.errors import InputError
 from tests.helpers.torch_writing import (
     call,
@@ -25,6 +29,8 @@ from tests.helpers.torch_writing import (
     write_legacy,
     write_zip,
 )
+
+read_network = functools.partial(read_torch, classes=("models.att_Net",))
 
 ARRAYS = {
     "features": np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32),
@@ -161,13 +167,82 @@ def test_changed_bytes_never_give_another_exception(tmp_path, protocol):
             assert str(tmp_path) in str(error)
 
 
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_edits_of_several_bytes_give_the_arrays_or_a_sentence(tmp_path, protocol):
+    """Bytes put in, taken out, repeated and replaced by instructions, from a seed."""
+    rng, content = random.Random(protocol), pickle.dumps([ARRAYS["features"][0, 0], {"a": (1, "b")}], protocol)
+    instructions = b"()t0].bRQ\x81\x85\x87q\x01h\x01Nuaes\x94\x8f\x93\x82"
+    decisions = set()
+    for _ in range(100):
+        start, length = rng.randrange(len(content)), rng.randrange(1, 8)
+        new = rng.choice((b"", 2 * content[start : start + length], bytes(rng.choices(instructions, k=length))))
+        path = write(tmp_path / "a.p", content[:start] + new + content[start + length * (rng.random() < 0.5) :])
+        try:
+            decisions.add(type(read_pickle_arrays(path)))
+        except InputError as error:
+            decisions.add(InputError)
+            assert str(path) in str(error)
+    assert decisions >= {list, InputError}
+
+
 def test_sizes_that_the_file_does_not_have(tmp_path):
     """2**40 values claimed in a few bytes: refused before anything of that size is made."""
     dtype = call("numpy.dtype", text("f4"), b"\x89", b"\x88")
     empty = call("numpy.core.multiarray._reconstruct", name("numpy.ndarray"), sequence(number(0)), text("b"))
     state = sequence(number(1), sequence(number(2**40)), dtype, b"\x89", b"C\x040123")
-    for content in (empty + state + b"b.", b"\x8e" + struct.pack("<Q", 2**60) + b".", b"\x96" + b"\xff" * 8 + b"."):
-        refused(read_pickle_arrays, write(tmp_path / "a.p", content), "damaged")
+    sized = [
+        code + struct.pack("<Q", size) + b"x." for code in (b"\x8d", b"\x8e", b"\x96") for size in (2**36, 2**64 - 1)
+    ]
+    with peak_below(1_000_000):
+        for content in (empty + state + b"b.", *sized):
+            refused(read_pickle_arrays, write(tmp_path / "a.p", content), "damaged")
+
+
+@contextlib.contextmanager
+def peak_below(limit: int):
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < limit
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_index_of_the_memory_is_no_size(tmp_path):
+    content = b"]r" + struct.pack("<I", 2**32 - 1) + b"0j" + struct.pack("<I", 2**32 - 1) + b"."
+    with peak_below(1_000_000):
+        assert read_pickle_arrays(write(tmp_path / "a.p", content)) == []
+
+
+@pytest.mark.parametrize("instruction", [b"\x8f", b"(", b"\x94", b"]"], ids=["sets", "marks", "memory", "lists"])
+def test_what_single_bytes_make_is_bounded(tmp_path, monkeypatch, instruction):
+    """Two million bytes that would make 100 to 200 bytes each; with a hundredth of the memory that files may take."""
+    monkeypatch.setattr(pickles, "MEMORY", 10**6)
+    path = write(tmp_path / "a.p", b"N" + instruction * 2_000_000 + b".")
+    with peak_below(8_000_000):
+        refused(read_pickle_arrays, path, "unfold")
+
+
+def test_long_text_of_wide_characters(tmp_path, monkeypatch):
+    """One of them makes every character take four bytes."""
+    monkeypatch.setattr(pickles, "MEMORY", 10**6)
+    wide = "x" * 2_000_000 + "\N{GRINNING FACE}"
+    for protocol in (0, 2, 4):
+        path = write(tmp_path / "a.p", pickle.dumps([wide], protocol))
+        with peak_below(7_000_000):
+            refused(read_pickle_arrays, path, "very long text")
+    several = b"](" + b"".join(text(wide[-900_000:]) for _ in range(20)) + b"e."
+    with peak_below(60_000_000):
+        refused(read_pickle_arrays, write(tmp_path / "a.p", several), "unfold")
+
+
+def test_a_key_that_would_be_hashed_for_ever(tmp_path):
+    refused(read_pickle_arrays, write(tmp_path / "a.p", b"})" + b"2\x86" * 60 + b"Ns."), "a tuple as a key")
+
+
+def test_deep_nesting_is_data(tmp_path):
+    value = read_pickle_arrays(write(tmp_path / "a.p", b"]" * 100_000 + b"a" * 99_999 + b"."))
+    assert len(value) == 1
 
 
 def test_one_text_copied_many_times(tmp_path):
@@ -235,7 +310,7 @@ def test_attack_in_any_pickle_of_a_legacy_file(target, tmp_path, kind, part):
     values = np.arange(6, dtype=np.float32)
     parts = legacy_parts(state_dict({"w": tensor(storage("7", values), (6,))}), {"7": values})
     parts[part] = attacks(str(target))[kind] + b"0" + parts[part]
-    refused(read_torch, write(tmp_path / "net.pt", b"".join(parts)), NAMED.get(kind, f"{kind}|os.mkdir"))
+    refused(read_network, write(tmp_path / "net.pt", b"".join(parts)), NAMED.get(kind, f"{kind}|os.mkdir"))
     assert not target.exists()
 
 
@@ -243,14 +318,14 @@ def test_attack_in_any_pickle_of_a_legacy_file(target, tmp_path, kind, part):
 def test_attack_nested_in_a_zip_file(target, tmp_path, kind):
     values = np.arange(6, dtype=np.float32)
     entries = {"w": tensor(storage("7", values), (6,)), "hook": attacks(str(target))[kind]}
-    refused(read_torch, write_zip(tmp_path / "net.pt", state_dict(entries), {"7": values}), "refused")
+    refused(read_network, write_zip(tmp_path / "net.pt", state_dict(entries), {"7": values}), "refused")
     assert not target.exists()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_attack_inside_a_network(target, tmp_path, kind):
     root = network("models.att_Net", hook=attacks(str(target))[kind])
-    refused(read_torch, write_legacy(tmp_path / "net.pt", root, {}), "refused")
+    refused(read_network, write_legacy(tmp_path / "net.pt", root, {}), "refused")
     assert not target.exists()
 
 
@@ -287,11 +362,11 @@ MISUSES = {
 @pytest.mark.parametrize("writer", [write_legacy, write_zip])
 def test_misuse_of_what_is_known(tmp_path, kind, writer):
     root = network("models.att_Net", hook=MISUSES[kind])
-    refused(read_torch, writer(tmp_path / "net.pt", root, {}))
+    refused(read_network, writer(tmp_path / "net.pt", root, {}))
 
 
 def test_attributes_that_mean_something_to_python_stay_data(tmp_path):
     inner = linear(__class__=name("models.att_Net"), __reduce__=text("x"), __setstate__=text("y"))
     root = network("models.att_Net", **{"__dict__": mapping({"a": number(1)}), "__del__": inner, "size": number(4)})
-    file = read_torch(write_zip(tmp_path / "net.pt", root, {}))
+    file = read_network(write_zip(tmp_path / "net.pt", root, {}))
     assert file.root_class == "models.att_Net" and dict(file.extras) == {"size": 4}

@@ -1,13 +1,17 @@
 """Torch files in both containers, whole or damaged."""
 
+import functools
 import struct
 import zipfile
 
 import numpy as np
 import pytest
 
-from avpipeline.checkpoints import read_torch
+from ave.author_checkpoints import AUTHOR_CLASSES as ave_classes
+from avpipeline import checkpoints
 from avpipeline.errors import InputError
+from jca.author_checkpoints import AUTHOR_CLASS as jca_class
+from jca.author_checkpoints import AUTHOR_LAYERS as jca_layers
 from tests.helpers.torch_writing import (
     call,
     instance,
@@ -26,6 +30,8 @@ from tests.helpers.torch_writing import (
     write_legacy,
     write_zip,
 )
+
+read_torch = functools.partial(checkpoints.read_torch, classes=("models.att_Net",))
 
 WRITERS = {"legacy": write_legacy, "zip": write_zip}
 VALUES = np.arange(6, dtype=np.float32)
@@ -326,7 +332,8 @@ def test_both_forms_of_the_authors_file_hold_the_same(golden):
 def test_the_other_systems_files(golden):
     classes = {"dmrn.pt": "models_fusion.TBMRF_Net", "av_att_weak.pt": "models_weakly.att_Net"}
     classes |= {"jca.pt": "models.DCNWithRCNN", "mc3_18.pth": None}
-    files = {name: read_torch(golden.path(name)) for name in classes}
+    named = (*ave_classes, jca_class, *jca_layers)
+    files = {name: checkpoints.read_torch(golden.path(name), classes=named) for name in classes}
     assert {name: file.root_class for name, file in files.items()} == classes
     assert sum(array.size for array in files["dmrn.pt"].state.values()) == 1_571_150
     assert files["dmrn.pt"].state["U_v.0.weight"].ndim == 2

@@ -99,7 +99,8 @@ def test_other_files_are_refused_with_one_sentence(classifier, tmp_path, monkeyp
     ("network", "sentence"),
     [
         ("torchvision.models.video.resnet.VideoResNet", "is no checkpoint of mc3_18, it lacks layer1"),
-        ("models.att_Net", "holds the network models.att_Net where mc3_18 is needed"),
+        ("torchvision.models.video.resnet.BasicStem", "resnet.BasicStem where mc3_18 is needed"),
+        ("models.Net", "asks for 'models.Net', which no file of this kind needs"),
     ],
 )
 def test_a_whole_pickled_network_is_read_without_its_source(network, sentence, classifier, tmp_path):
