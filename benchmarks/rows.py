@@ -20,7 +20,6 @@ NETWORKS = {
 }
 VIDEO_METRICS = (
     "gap",
-    "gap-histogram",
     "mean-ap",
     "mean-ap-uncapped",
     "best-threshold",
