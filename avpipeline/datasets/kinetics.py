@@ -10,8 +10,6 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from avpipeline.datasets.listings import Row, class_number, numbered, read_names, read_table, require_unique
 from avpipeline.datasets.video_lists import VideoList, hold_out, one_hot, unshared
 from avpipeline.errors import InputError
@@ -195,8 +193,6 @@ def _video_list(
         class_names=tuple(names),
         labels=one_hot([numbers[own_name(row["label"])] for row in rows], len(names)),
         files=tuple(f"{row['label']}/{clip}.mp4" for row, clip in zip(rows, ids, strict=True)),
-        starts=np.array([row.number("time_start") for row in rows]),
-        ends=np.array([row.number("time_end") for row in rows]),
         aliases=unshared(ids, aliases),
     )
 
@@ -218,8 +214,6 @@ def _read_numbered(folder: Path, name: str) -> VideoList:
         class_names=names,
         labels=one_hot(classes, len(names)),
         files=tuple(f"{clip}.mp4" for clip in ids),
-        starts=np.array([start for _, start, _ in spans]),
-        ends=np.array([end for _, _, end in spans]),
         aliases=unshared(ids, [(_clip_name(*span), f"{span[0]}_{span[1]:.0f}", span[0]) for span in spans]),
     )
     if name == "test":

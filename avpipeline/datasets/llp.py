@@ -95,7 +95,6 @@ def read_llp(data_dir, name: str, training_labels: TrainingLabels = "all") -> Vi
         Path(data_dir) / LIST_FILES[name], ("filename", "event_labels"), heading=True, delimiter="\t"
     )
     require_unique(rows, lambda row: row["filename"])
-    spans = [_span(row) for row in rows]
     ids = tuple(row["filename"] for row in rows)
     labels = np.zeros((len(rows), len(CLASS_NAMES)), np.float32)
     for video, row in zip(labels, rows, strict=True):
@@ -107,9 +106,7 @@ def read_llp(data_dir, name: str, training_labels: TrainingLabels = "all") -> Vi
         class_names=CLASS_NAMES,
         labels=labels,
         files=tuple(f"{clip}.mp4" for clip in ids),
-        starts=np.array([start for _, start, _ in spans]),
-        ends=np.array([end for _, _, end in spans]),
-        aliases=unshared(ids, [(video,) for video, _, _ in spans]),
+        aliases=unshared(ids, [(_youtube_id(row),) for row in rows]),
     )
     if name != "train" or training_labels == "all":
         return videos
@@ -140,14 +137,13 @@ def read_llp_events(data_dir, modality: str) -> tuple[Event, ...]:
     return tuple(events)
 
 
-def _span(row: Row) -> tuple[str, float, float]:
-    """YouTube id, start and end in seconds."""
+def _youtube_id(row: Row) -> str:
     match = _CLIP.fullmatch(row["filename"])
     if not match or float(match["start"]) >= float(match["end"]):
         raise row.error(
             f"has the filename '{row['filename']}', which is not a YouTube id, start and end joined by '_'"
         )
-    return match["video"], float(match["start"]), float(match["end"])
+    return match["video"]
 
 
 def _classes(row: Row) -> list[int]:

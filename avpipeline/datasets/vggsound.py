@@ -12,7 +12,6 @@ from avpipeline.errors import InputError
 
 SPLITS = ("train", "val", "test")
 CLASSES = 309
-SECONDS = 10
 FULL_LIST, TEST_LIST, STATISTICS = "vggsound.csv", "test.csv", "stat.csv"
 
 _YOUTUBE = re.compile(r"[\w-]{11}", re.ASCII)
@@ -43,7 +42,6 @@ def read_vggsound(data_dir, name: str) -> VideoList:
     numbers = numbered(names)
     classes = np.array([class_number(row, row["label"], numbers, "VGGSound") for row in rows])
     ids = [clip_name(row) for row in rows]
-    starts = np.array([row.number("start") for row in rows])
     everything = VideoList(
         dataset="vggsound",
         name=name,
@@ -51,8 +49,6 @@ def read_vggsound(data_dir, name: str) -> VideoList:
         class_names=names,
         labels=one_hot(classes, len(names)),
         files=tuple(f"{clip}.mp4" for clip in ids),
-        starts=starts,
-        ends=starts + SECONDS,
         aliases=tuple((f"{row['video']}_{int(row.number('start'))}",) for row in rows),
     )
     chosen = np.flatnonzero([row["split"] == ("test" if name == "test" else "train") for row in rows])
