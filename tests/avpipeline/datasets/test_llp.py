@@ -69,7 +69,7 @@ def test_events_are_as_published(folder):
             spoil_line("AVVP_train.csv", 1, "filename,event_labels"),
             "line 1 must name the columns filename, event_labels, separated by tabs",
         ),
-        (spoil_line("AVVP_train.csv", 3, f"{clip(1)},Dog"), "line 3 has 1 fields where 2 belong"),
+        (spoil_line("AVVP_train.csv", 3, f"{clip(1)},Dog"), "line 3 has 1 fields instead of 2"),
         (
             spoil_line("AVVP_train.csv", 3, f"{clip(1)}\tDogs"),
             "line 3 has the class 'Dogs', which is not among the 25 of LLP",

@@ -63,7 +63,7 @@ def test_only_the_classes_of_the_statistics_are_known(folder):
     ("split", "spoil", "words"),
     [
         ("train", spoil_line("vggsound.csv", None, ""), "vggsound.csv: no such file"),
-        ("train", spoil_line("vggsound.csv", 2, f"{video(1)},3,{BIRD}"), "line 2 has 3 fields where 4 belong"),
+        ("train", spoil_line("vggsound.csv", 2, f"{video(1)},3,{BIRD}"), "line 2 has 3 fields instead of 4"),
         ("train", spoil_line("vggsound.csv", 2, f"{video(1)},3,bird, tweeting,train"), "line 2 has 5 fields"),
         ("train", spoil_line("vggsound.csv", 2, f"tiny,3,{BIRD},train"), "line 2 has the YouTube id 'tiny'"),
         ("train", spoil_line("vggsound.csv", 2, f"{video(1)},-3,{BIRD},train"), "line 2 has '-3' as start"),
@@ -89,7 +89,7 @@ def test_bad_lists_are_one_sentence(folder, split, spoil, words):
     [
         (f"{video(21)}_21.mp4,{BIRD}", "line 2 has the file 'v-_00000021_21.mp4', which is not of the form"),
         (f"{video(20)}_000020.mp4,{BIRD}", "line 2 lists .* again"),
-        (f"{video(21)}_000021.mp4", "line 2 has 1 fields where 2 belong"),
+        (f"{video(21)}_000021.mp4", "line 2 has 1 fields instead of 2"),
     ],
 )
 def test_bad_test_lists_are_one_sentence(folder, text, words):

@@ -1,5 +1,7 @@
 """Lists of videos joined with features and files, and what is held out for validation."""
 
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -190,3 +192,8 @@ def test_the_list_of_a_datasets_clips(tmp_path, capsys):
     assert len((tmp_path / "test.txt").read_text().splitlines()) == 3
     assert run(clip_list.main, argv=[*arguments, str(tmp_path / "all.csv")], **command) == 2
     assert "must end in .txt" in capsys.readouterr().err
+
+
+def test_lists_are_read_without_tensorflow():
+    code = "import sys, avpipeline.clip_list; assert 'tensorflow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
