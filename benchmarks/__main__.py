@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: how fast and how large everything is on this machine, as Markdown tables and JSON."""
+"""`python -m benchmarks`: speed and memory of everything on this machine, as Markdown tables and JSON."""
 
 import concurrent.futures
 import dataclasses
@@ -25,19 +25,19 @@ class Settings:
     """Settings of the benchmark."""
 
     rows: tuple[str, ...] = ()
-    """Names of the rows to measure, with * for any text, e.g. "train/ave/*" "*/av_att". [default: all]"""
+    """Names of the rows to measure, where * matches any text, e.g. "train/ave/*" "*/av_att". [default: all]"""
     seconds: float = 5.0
-    """How long each thing is measured."""
+    """Duration of each measurement."""
     quick: bool = False
-    """A second each, for a first impression."""
+    """One second each, for a first impression."""
     list: bool = False
-    """Print the names of the rows and stop."""
+    """Print the names of the rows and exit."""
     out: Path = Path("runs") / "benchmarks" / "benchmarks.json"
-    """JSON file of the figures."""
+    """JSON file for the results."""
 
 
 def main(settings: Settings) -> None:
-    """Measures speed and peak memory of networks, extraction and input pipeline, each in a process of its own."""
+    """Measures speed and peak memory of networks, extraction and input pipelines, each in its own process."""
     rows = _chosen(settings.rows)
     if settings.list:
         print("\n".join(row.name for row in rows))
@@ -50,10 +50,10 @@ def main(settings: Settings) -> None:
     for number, row in enumerate(rows, 1):
         print(f"[{number}/{len(rows)}] {row.name}", flush=True)
         results[row.name] = in_own_process(row, QUICK_SECONDS if settings.quick else settings.seconds)
-        # After every row, so that what was measured is kept if a later row fails.
+        # After every row, so that results are kept if a later row fails.
         with atomic_path(settings.out) as temporary:
             temporary.write_text(json.dumps({"machine": facts, "rows": results}, indent=2) + "\n")
-    print(f"\n{tables(rows, results)}\n\nFigures are in {settings.out}")
+    print(f"\n{tables(rows, results)}\n\nResults are in {settings.out}")
 
 
 def _chosen(patterns: Sequence[str]) -> list[Row]:
@@ -64,7 +64,7 @@ def _chosen(patterns: Sequence[str]) -> list[Row]:
 
 
 def machine() -> dict[str, str | int | float]:
-    """What the figures were measured on; the load says how much else was running."""
+    """What the results were measured on; the load says how much else was running."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
@@ -89,7 +89,7 @@ def in_own_process(row: Row, seconds: float) -> dict[str, float]:
     """Measures a row in a fresh process.
 
     Raises:
-      InputError: the process was ended from outside, as the system does when memory runs out.
+      InputError: the process was killed, as the system does when memory runs out.
     """
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
@@ -97,12 +97,12 @@ def in_own_process(row: Row, seconds: float) -> dict[str, float]:
             return pool.submit(measure, row, seconds).result()
         except BrokenProcessPool as error:
             raise InputError(
-                f"{row.name}: its process was ended from outside, probably for lack of memory; choose other --rows."
+                f"{row.name}: its process was killed, probably for lack of memory; choose other --rows."
             ) from error
 
 
 def tables(rows: Sequence[Row], results: dict[str, dict[str, float]]) -> str:
-    """The figures as Markdown, one table a heading; rows of a table may have different columns."""
+    """The results as Markdown, one table per heading; rows of a table may have different columns."""
     texts = []
     for table in dict.fromkeys(row.table for row in rows):
         names = [row.name for row in rows if row.table == table]
@@ -118,7 +118,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _number(value: float | None) -> str:
-    """Three digits that count."""
+    """Three significant digits, or all digits before the point."""
     if value is None:
         return ""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

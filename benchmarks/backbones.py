@@ -1,4 +1,4 @@
-"""Speed of the networks that see and hear a whole clip of 10 s, moment by moment: the event layers' backbones."""
+"""Speed of the event layers' backbones, which take a whole clip of 10 s and give features of each time step."""
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ _BUILD = {
 
 
 def training_step(seconds: float, *, name: str) -> dict[str, float]:
-    """Forward, backward and update of one clip that is already in memory, towards features of zero."""
+    """Forward pass, backward pass and update for one clip in memory, with zeros as target features."""
     network, clip = _network(name)
     network.compile("adam", "mse", jit_compile=False)
     target = tf.zeros((1, *network.output.shape[1:]))
@@ -27,14 +27,14 @@ def training_step(seconds: float, *, name: str) -> dict[str, float]:
 
 
 def forward(seconds: float, *, name: str) -> dict[str, float]:
-    """The forward pass of one clip that is already in memory, as in prediction."""
+    """The forward pass for one clip in memory, as in prediction."""
     network, clip = _network(name)
     whole = tf.function(lambda: tf.reduce_sum(network(clip, training=False)), jit_compile=False)
     return speed(whole, seconds, batch=1)
 
 
 def _network(name: str) -> tuple[keras.Model, tf.Tensor]:
-    """From a clip's frames or spectrogram to its features `(1, 100, 512)`, and a random clip."""
+    """The network from a clip's frames or spectrogram to its features `(1, 100, 512)`, and a random clip."""
     network = _BUILD[name]()
     features = network.output["features"] if isinstance(network.output, dict) else network.output
     network = keras.Model(network.input, features)

@@ -1,4 +1,4 @@
-"""JCA's training step beside one that is written as its formulas read."""
+"""JCA's training step compared with a literal implementation of its equations."""
 
 import keras
 import numpy as np
@@ -16,14 +16,14 @@ BATCH = 64
 
 @keras.saving.register_keras_serializable(package="benchmarks")
 class PlainNormalization(L2Normalization):
-    """x / max(||x||, 1e-12); the norm's gradient at a row of zeros is left as it is."""
+    """x / max(||x||, 1e-12), without the safe gradient at rows of zeros."""
 
     def call(self, x):
         return x / ops.maximum(ops.sqrt(ops.sum(ops.square(x), axis=-1, keepdims=True)), 1e-12)
 
 
 class PlainCell(keras.layers.Layer):
-    """One step of the LSTM in torch's documentation, as a cell of `keras.layers.RNN`; the weights are another's."""
+    """One step of torch's LSTM as a cell of `keras.layers.RNN`, with the weights of another layer."""
 
     def __init__(self, weights_of: TorchLSTM, **kwargs):
         super().__init__(**kwargs)
@@ -43,7 +43,7 @@ class PlainCell(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="benchmarks")
 class PlainRerepresentation(Rerepresentation):
-    """Each direction of each LSTM walks on its own, as Keras walks through cells of one's own."""
+    """Each direction of each LSTM runs on its own, in the loop that Keras has for custom cells."""
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -72,7 +72,7 @@ class PlainRerepresentation(Rerepresentation):
 
 @keras.saving.register_keras_serializable(package="benchmarks")
 class PlainQueryAttended(QueryAttended):
-    """The scores one step after the other: product, scaling, tanh and Keras's dropout."""
+    """The scores step by step: product, scaling, tanh and Keras's dropout."""
 
     def build(self, x_shape, query_shape):
         super().build(x_shape, query_shape)
@@ -85,7 +85,7 @@ class PlainQueryAttended(QueryAttended):
 
 @keras.saving.register_keras_serializable(package="benchmarks")
 class PlainJointCoAttention(JointCoAttention):
-    """Joint co-attention of `PlainQueryAttended`."""
+    """Joint co-attention with `PlainQueryAttended`."""
 
     halves = {"qkv": PlainQueryAttended}
 
@@ -98,10 +98,10 @@ _PLAIN = {
 
 
 def straightforward(model: keras.Model, **recipe) -> keras.Model:
-    """A copy of a JCA model, with the same weights, written plainly and compiled with Keras's own Adam.
+    """A copy of a JCA model with the same weights, built from the plain layers and compiled with Keras's own Adam.
 
     Args:
-      **recipe: of `keras.optimizers.Adam`.
+      **recipe: arguments of `keras.optimizers.Adam`.
     """
 
     def copied(layer):
@@ -116,10 +116,11 @@ def straightforward(model: keras.Model, **recipe) -> keras.Model:
 
 
 def training_step(seconds: float, *, batch: int = BATCH, **sizes) -> dict[str, float]:
-    """One training step of JCA in both forms, measured in turn.
+    """One training step of JCA in both versions, measured alternately.
 
     Args:
-      batch, **sizes: fields of `jca.ModelConfig`; without them the published ones.
+      batch: number of videos.
+      **sizes: fields of `jca.ModelConfig`; the published ones by default.
     """
     ours = jca.build_model("jca", **sizes)
     models = [jca.compile_model(ours), straightforward(ours)]

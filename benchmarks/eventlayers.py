@@ -1,4 +1,4 @@
-"""Speed of the event layers as the paper trains them: all five heads and both published backbones, from clips."""
+"""Speed of the event layers trained as in the paper: all five heads and both published backbones, on clips."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ CLIPS = 2
 
 
 def joint_step(seconds: float) -> dict[str, float]:
-    """Forward, backward and update of two clips of 100 frames of 112x112 and 10 s of sound that are in memory."""
+    """Forward pass, backward pass and update for two clips in memory, of 100 frames of 112x112 and 10 s of sound."""
     keras.utils.set_random_seed(0)
     model = eventlayers.build_model(num_classes=309, inputs="clips")
     eventlayers.compile_model(model, eventlayers.train_config(inputs="clips", batch_size=CLIPS, clips_at_once=None))

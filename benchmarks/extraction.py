@@ -1,4 +1,4 @@
-"""Speed of feature extraction as multiples of real time: piece by piece, and as it runs."""
+"""Speed of feature extraction as multiples of real time: of each part, and of a complete run."""
 
 import shutil
 import tempfile
@@ -15,14 +15,14 @@ from benchmarks.measuring import seconds_per_call
 CLIP_SECONDS = 10
 CLIP_SIZE = (240, 320)
 CLIP_FRAME_RATE = 25
-# Clips of a whole run, for each second of measuring; two cores extract some four with the small networks.
+# Clips of a complete run for each second of measuring; two cores process about four with the small networks.
 _CLIPS_A_SECOND, _FEWEST_CLIPS = 4, 4
 
 
 def extractor(seconds: float, *, name: str) -> dict[str, float]:
-    """Decoding of a clip, what comes before the network (log-mel, or scaling of pixels), and the network.
+    """Decoding of a clip, preprocessing (log-mel spectrogram, or scaling of pixels), and the network.
 
-    Random weights: they are as fast as the pretrained ones. One thread decodes; "all" is one after the other.
+    Weights are random, which are as fast as pretrained ones. One thread decodes; "all" is one part after the other.
     """
     made = build_extractor(name, "none")
     with tempfile.TemporaryDirectory() as folder:
@@ -45,10 +45,10 @@ def extractor(seconds: float, *, name: str) -> dict[str, float]:
 
 
 def whole_run(seconds: float, *, features: str) -> dict[str, float]:
-    """`python -m avpipeline.extract` on several clips: decoding in threads beside the networks, shards written.
+    """`python -m avpipeline.extract` on several clips: threads decode while the networks run and features are written.
 
-    "decode" is one thread's speed, "audio" and "visual" the networks' with what comes before them, "all" that of
-    the whole run.
+    "decode" is the speed of one thread, "audio" and "visual" that of the networks with preprocessing, "all" that of the
+    complete run.
     """
     with tempfile.TemporaryDirectory() as folder:
         clips = Path(folder) / "clips"
@@ -59,7 +59,7 @@ def whole_run(seconds: float, *, features: str) -> dict[str, float]:
 
 
 def _decode(path: Path, made: Extractor) -> np.ndarray:
-    """Second by second, `(seconds, ...)`, what the extractor takes of the clip."""
+    """The extractor's input from a clip, second by second: `(seconds, ...)`."""
     if made.modality == "audio":
         return read_waveform(path, seconds=CLIP_SECONDS).reshape(CLIP_SECONDS, SAMPLE_RATE)
     frames = read_frames(path, frame_rate=made.frame_rate, size=made.frame_size, seconds=CLIP_SECONDS)
@@ -67,7 +67,7 @@ def _decode(path: Path, made: Extractor) -> np.ndarray:
 
 
 def _write_example(path: Path) -> None:
-    """A clip of the size of AVE's: drifting texture with some noise, and a chord."""
+    """Writes a clip as large as AVE's: drifting texture with some noise, and a chord."""
     random = np.random.default_rng(0)
     height, width = CLIP_SIZE
     texture = random.integers(40, 216, size=(height // 8, width // 8 + CLIP_SECONDS * CLIP_FRAME_RATE, 3))
@@ -75,8 +75,8 @@ def _write_example(path: Path) -> None:
 
     def frames():
         for index in range(CLIP_SECONDS * CLIP_FRAME_RATE):
-            picture = texture[:, 2 * index : 2 * index + width]
-            yield (picture + random.integers(-8, 9, size=picture.shape)).astype(np.uint8)[None]
+            frame = texture[:, 2 * index : 2 * index + width]
+            yield (frame + random.integers(-8, 9, size=frame.shape)).astype(np.uint8)[None]
 
     time = np.arange(CLIP_SECONDS * SAMPLE_RATE) / SAMPLE_RATE
     sound = sum(np.sin(2 * np.pi * pitch * time) for pitch in (220, 277, 330)) / 6

@@ -10,7 +10,7 @@ VIDEOS = 402
 
 
 def evaluation(seconds: float) -> dict[str, float]:
-    """Distances of AVE's 402 test videos from features in memory, and the search in both directions."""
+    """Distances for AVE's 402 test videos from features in memory, and the search in both directions."""
     random = np.random.default_rng(0)
     lengths = random.integers(2, 10, VIDEOS)
     starts = [random.integers(0, 11 - length) for length in lengths]

@@ -1,4 +1,4 @@
-"""What every benchmark measures with: time a call, arithmetic in a graph, the machine's best rate, memory."""
+"""What the benchmarks measure with: time per call, arithmetic in a graph, the machine's best rate, memory."""
 
 import resource
 import sys
@@ -18,12 +18,12 @@ def matrix_product() -> tuple[Callable, int]:
     """A large float32 matrix product on the machine's best device, and its floating-point operations."""
     size = _MATRIX_SIZE["gpu" if tf.config.list_physical_devices("GPU") else "cpu"]
     left, right = tf.random.normal((size, size)), tf.random.normal((size, size))
-    # Only one number is taken back from the device, and it needs the whole product.
+    # Only one number is copied back from the device, and it depends on the whole product.
     return tf.function(lambda: tf.reduce_max(tf.matmul(left, right)), jit_compile=False), 2 * size**3
 
 
 def peak_memory() -> dict[str, float]:
-    """The most memory that this process has held so far, in MB; with a GPU, the most of its memory too."""
+    """Peak memory of this process so far, in MB; with a GPU, that of its memory too."""
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes on Linux
     peak = {"peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6}
     if tf.config.list_physical_devices("GPU"):

@@ -1,4 +1,4 @@
-"""Speed of a paper's networks: one training step, and the forward pass."""
+"""Speed of the papers' networks: one training step, and the forward pass."""
 
 import importlib
 
@@ -12,18 +12,18 @@ BATCH = 64
 
 
 def training_step(seconds: float, *, paper: str, model: str) -> dict[str, float]:
-    """Forward, backward and update of one batch that is already in memory."""
+    """Forward pass, backward pass and update for one batch in memory."""
     network, inputs, labels = _network(paper, model)
     step = tf.function(lambda: network.train_step((inputs, labels))["loss"], jit_compile=False)
     return speed(step, seconds)
 
 
 def forward(seconds: float, *, paper: str, model: str) -> dict[str, float]:
-    """The forward pass of one batch that is already in memory, as in prediction."""
+    """The forward pass for one batch in memory, as in prediction."""
     network, inputs, _ = _network(paper, model)
 
     def whole():
-        # One number that needs every output, so that nothing is left out and little is taken back.
+        # One number that depends on all outputs, so that nothing is pruned and little is copied back.
         return tf.add_n([tf.reduce_sum(output) for output in tf.nest.flatten(network(inputs, training=False))])
 
     return speed(tf.function(whole, jit_compile=False), seconds)
@@ -36,7 +36,7 @@ def _network(paper: str, model: str) -> tuple[keras.Model, dict, object]:
     random = np.random.default_rng(0)
 
     def features(tensor):
-        # Features come from a ReLU: never negative, about half zeros.
+        # Features come from a ReLU: non-negative, about half of them zero.
         return tf.constant(np.maximum(random.normal(size=(BATCH, *tensor.shape[1:])), 0), tf.float32)
 
     def one_hot(tensor):
@@ -47,7 +47,7 @@ def _network(paper: str, model: str) -> tuple[keras.Model, dict, object]:
 
 
 def speed(function, seconds: float, batch: int = BATCH) -> dict[str, float]:
-    """Time and arithmetic of a graph that works on `batch` videos, beside the machine's best rate."""
+    """Time and arithmetic of a graph that processes `batch` videos, compared with the machine's best rate."""
     product, product_count = matrix_product()
     taken, product_taken = seconds_per_call_in_turn([function, product], 2 * seconds)
     best = product_count / product_taken

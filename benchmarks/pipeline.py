@@ -1,4 +1,4 @@
-"""Speed of what feeds the networks: batches of features read from disk, with no network behind them."""
+"""Speed of the input pipeline alone: batches of features read from disk, without a network."""
 
 import tempfile
 from collections.abc import Callable
@@ -21,14 +21,14 @@ FEATURES = {
     "audio": FeatureInfo("vggish", "embedding_relu", "none", "", (128,)),
     "visual": FeatureInfo("vgg19", "pool5", "none", "", (7, 7, 512)),
 }
-# Rows written for each second of measuring: a reader of 1 GB/s then goes through the files a few times.
+# Rows written for each second of measuring, so that at 1 GB/s the files are read a few times.
 _ROWS_A_SECOND = 128
 # Batches are read ahead and come in bursts: several are timed together.
 _BATCHES_A_CALL = 8
 
 
 def from_hdf5(seconds: float) -> dict[str, float]:
-    """AVE's features as its authors share them, in a fresh random order each epoch."""
+    """AVE's features as its authors distribute them, in a new random order each epoch."""
 
     def write(folder: Path, rows: dict[str, Source], ids: list[str]) -> dict[str, Source]:
         write_ave_h5(folder, rows, FEATURES, ids)
@@ -53,7 +53,7 @@ def from_shards(seconds: float) -> dict[str, float]:
 
 
 class _RandomRows:
-    """Rows that are made when they are read, so that writing a large file takes no memory."""
+    """Random rows generated when read, so that writing a large file takes no memory."""
 
     def __init__(self, count: int, shape: tuple[int, ...]):
         self.count, self.shape = count, shape

@@ -1,26 +1,25 @@
 """The rows of the benchmark.
 
-A row names a function of `(seconds, **arguments)` that returns `{column: number}`. It is named by text and
-imported only in the process that measures it, so that the memory seen is that row's own. A new paper needs a
-line in `NETWORKS`; anything else a `Row`.
+A row names a function of `(seconds, **arguments)` that returns `{column: number}`. It is named as text and imported
+only in the process that measures it, so that the measured memory is that row's own. A new paper needs a line in
+`NETWORKS`; anything else a `Row`.
 """
 
 import dataclasses
 import importlib
 from collections.abc import Mapping
 
-# Paper -> its models (`<paper>.MODELS`; the package is not imported here for the reason above).
-# The others differ from one of these by a layer that costs nothing beside the attention, LSTMs and co-attention.
+# Paper -> its models (of `<paper>.MODELS`, which is not imported here for the reason above).
+# The other models differ from one of these by a layer of negligible cost.
 NETWORKS = {
     "ave": ("a", "v", "v_att", "av", "av_att", "w_av_att", "dmrn", "dmrfe", "ed_tcn", "av_s_c3d", "amap_v_co_att"),
     "mafnet": ("mafnet", "concatenation", "mcb", "attention_cluster", "dmrn_vgg"),
-    # The paper's comparison: its own network, the baseline that it equals at a fifth of the size, its largest one.
+    # The paper's comparison: its own network, the baseline that it matches at a fifth of the size, its largest one.
     "attendfusion": ("attend_fusion", "fc_late", "self_cross_fcrn"),
     "jca": ("jca", "gru", "average_pooling", "co_attention", "avsdn", "dam"),
 }
 VIDEO_METRICS = (
     "gap",
-    "gap-histogram",
     "mean-ap",
     "mean-ap-uncapped",
     "best-threshold",
@@ -29,7 +28,7 @@ VIDEO_METRICS = (
     "hit-at-one",
     "perr",
 )
-# Networks that take a whole clip of 10 s: of the event layers, and the small ones for the rendered data.
+# The event layers' backbones, which take a whole clip of 10 s, and the small ones for the rendered data.
 BACKBONES = ("mc3_18", "event_audio_network", "small_event_visual", "small_event_audio")
 EXTRACTORS = ("vggish", "vgg19", "densenet201", "small_audio", "small_visual")
 
@@ -39,10 +38,10 @@ class Row:
     """One line of a table.
 
     Attributes:
-      table: heading that it stands under.
+      table: heading of its table.
       name: unique in the benchmark.
       measure: `"module:function"`.
-      arguments: of that function, beside the seconds to measure for.
+      arguments: of that function, besides the seconds to measure for.
     """
 
     table: str
@@ -56,12 +55,12 @@ INFERENCE = "Inference, batch 64, published sizes"
 CLIP_TRAINING = "Training step of a backbone, one clip of 10 s"
 CLIP_INFERENCE = "Inference of a backbone, one clip of 10 s"
 JOINT_TRAINING = "Joint training step of the event layers and both backbones, two clips of 10 s"
-EXTRACTION = "Extraction piece by piece, as multiples of real time"
-RUN = "Extraction as it runs, decoding beside the networks, as multiples of real time"
+EXTRACTION = "Parts of extraction, as multiples of real time"
+RUN = "Complete extraction, decoding in parallel with the networks, as multiples of real time"
 INPUT = "Input pipeline alone, batch 64 of AVE's features, files in the page cache"
 RECORDS = "Input pipeline alone, shuffled batches of YouTube-8M's records, files in the page cache"
 METRICS = "Metrics of YouTube-8M, 100,000 videos of 4716 classes"
-CO_ATTENTION = "Training step of JCA, batch 64, published sizes, beside one written as its formulas read"
+CO_ATTENTION = "Training step of JCA, batch 64, published sizes, compared with a literal implementation"
 LOCALIZATION = "Cross-modality localization, AVE's 402 test videos in both directions"
 
 ROWS = (
@@ -95,7 +94,7 @@ ROWS = (
 
 
 def measure(row: Row, seconds: float) -> dict[str, float]:
-    """Measures a row in this process, which should be one of its own: peak memory is the process's."""
+    """Measures a row in this process, which should measure nothing else: peak memory is the whole process's."""
     module, _, function = row.measure.partition(":")
     columns = getattr(importlib.import_module(module), function)(seconds, **row.arguments)
     from benchmarks.measuring import peak_memory

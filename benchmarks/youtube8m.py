@@ -1,4 +1,4 @@
-"""YouTube-8M: records a second of its input pipeline alone, and the memory of its metrics."""
+"""YouTube-8M: speed of its input pipeline alone, and memory of its metrics."""
 
 import tempfile
 import time
@@ -19,15 +19,14 @@ CLASSES = 4716
 FRAMES, LABELS = 230, 3
 BATCH = {"video": 512, "frame": 128}
 _SHARDS = 8
-# Different records that a shard repeats.
+# Distinct records that a shard repeats.
 _DRAWN = 16
-# Records written for each second of measuring, so that the files are gone through a few times.
+# Records written for each second of measuring, so that the files are read a few times.
 _RECORDS_A_SECOND = {"video": 4096, "frame": 128}
 _BATCHES_A_CALL = 4
 
 METRICS = {
     "gap": GAP,
-    "gap-histogram": lambda: GAP(histogram=True),
     "mean-ap": MeanAveragePrecision,
     "mean-ap-uncapped": lambda: MeanAveragePrecision(capped=False),
     "best-threshold": BestThreshold,
@@ -41,7 +40,7 @@ _METRIC_BATCH = 1024
 
 
 def input_pipeline(seconds: float, level: str) -> dict[str, float]:
-    """Shuffled batches of mean and standard deviation with 4716 labels; from frames these are computed."""
+    """Shuffled batches of means and standard deviations with 4716 labels; at frame level they are computed."""
     count = _SHARDS * max(_DRAWN, round(seconds * _RECORDS_A_SECOND[level] / _SHARDS))
     with tempfile.TemporaryDirectory() as folder:
         size = _write(Path(folder), level, count // _SHARDS)
@@ -71,7 +70,7 @@ def input_pipeline(seconds: float, level: str) -> dict[str, float]:
 
 
 def _write(folder: Path, level: str, videos: int) -> int:
-    """Writes shards of so many videos each; returns their bytes."""
+    """Writes shards of that many videos each; returns their size in bytes."""
     rng = np.random.default_rng(0)
     records = []
     for number in range(_DRAWN):
@@ -93,14 +92,14 @@ def _write(folder: Path, level: str, videos: int) -> int:
 
 
 def metric_memory(seconds: float, name: str, videos: int = VIDEOS) -> dict[str, float]:
-    """A metric given that many videos of 4716 classes, however few the seconds: what it holds, and its speed.
+    """Memory and speed of a metric over that many videos of 4716 classes, whatever the seconds.
 
-    The row's peak memory is that of the process with TensorFlow and one batch of 1024 (39 MB with its labels).
+    The row's peak memory includes TensorFlow and one batch of 1024 (39 MB with its labels).
     """
     rng = np.random.default_rng(0)
     labels = np.zeros((_METRIC_BATCH, CLASSES), np.float32)
     np.put_along_axis(labels, rng.integers(0, CLASSES, (_METRIC_BATCH, LABELS)), 1, axis=1)
-    # Most probabilities are near 0, as a trained network's.
+    # Most probabilities are near 0, as a trained network's are.
     scores = rng.random((_METRIC_BATCH, CLASSES), np.float32) ** 8
     metric = METRICS[name]()
     batches = tf.data.Dataset.from_tensors((labels, scores)).cache().repeat(-(-videos // _METRIC_BATCH))
@@ -110,12 +109,12 @@ def metric_memory(seconds: float, name: str, videos: int = VIDEOS) -> dict[str, 
         update(batch_labels[: videos - given], batch_scores[: videos - given])
         given += min(_METRIC_BATCH, videos - given)
     updated = time.perf_counter()
-    figure = float(metric.result())
+    score = float(metric.result())
     return {
         "MB held": _bytes(metric) / 1e6,
         "videos/s": videos / (updated - started),
-        "s for the figure": time.perf_counter() - updated,
-        "figure": figure,
+        "s for the result": time.perf_counter() - updated,
+        "result": score,
     }
 
 

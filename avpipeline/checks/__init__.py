@@ -1,1 +1,1 @@
-"""What of a dataset's folder is there, missing or wrong; `python -m avpipeline.validate` prints it."""
+"""Checks of a dataset's folder: what is there, missing or wrong; `python -m avpipeline.validate` prints it."""

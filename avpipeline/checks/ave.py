@@ -1,4 +1,4 @@
-"""What can be said about a folder of AVE's files: what is there, what is missing, what is wrong."""
+"""Checks of a folder of AVE's files: what is there, what is missing, what is wrong."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -38,10 +38,10 @@ NOISY_VIDEOS = 178
 
 
 def check_ave(folder: Path, *, values: bool = True) -> Iterator[Finding]:
-    """Findings about a folder of AVE's files, in the order in which they are found out.
+    """Findings about a folder of AVE's files, as they are made.
 
     Args:
-      values: read every feature file through and look at its numbers; False looks at shapes only.
+      values: read all feature files completely and check their values; False checks shapes only.
 
     Raises:
       InputError: the folder is not there, or holds none of AVE's files.
@@ -144,7 +144,7 @@ def _compare_listing(path: Path, ordered: Sequence[Annotation]) -> Finding:
 def _overlap_findings(
     orders: dict[str, np.ndarray], annotations: Sequence[Annotation], task: str
 ) -> Iterator[Finding]:
-    """Rows in two splits are wrong; ids in two splits are a known weakness of the published splits."""
+    """Rows in two splits are an error; ids in two splits are a known weakness of the published ones."""
     for split, order in orders.items():
         repeated = len(order) - len(set(order))
         if repeated:
@@ -232,7 +232,7 @@ def _table_findings(
 
 
 def _label_findings(name: str, source: H5Source, annotations: Sequence[Annotation]) -> Iterator[Finding]:
-    """Compares a label file with what Annotations.txt says."""
+    """Compares a label file with Annotations.txt."""
     rebuilt = {
         "labels.h5": segment_labels,
         "mil_labels.h5": video_labels,

@@ -1,4 +1,4 @@
-"""What a check of a dataset's files found out."""
+"""What a check of a dataset's files has found."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -20,8 +20,8 @@ class Finding:
     """One line of a report.
 
     Attributes:
-      kind: "ok" (as it should be), "note" (odd, but so published), "missing", "wrong" (must be repaired).
-      about: the file, or what of the dataset.
+      kind: "ok" (as expected), "note" (odd, but published so), "missing", "wrong" (must be fixed).
+      about: the file or the part of the dataset.
       text: what was found.
     """
 
@@ -48,17 +48,17 @@ def wrong(about: str, text: str) -> Finding:
 
 
 def expect(about: str, right: bool, text: str, expected: str) -> Finding:
-    """Ok where it is `right`, else wrong, with what was expected."""
+    """Ok if `right`, else wrong, with what was expected."""
     return ok(about, text) if right else wrong(about, f"{text}, {expected} expected")
 
 
 def failed(path: Path, error: InputError) -> Finding:
-    """Wrong, in the words of the error about that file."""
+    """Wrong, with the message of an error about that file."""
     return wrong(path.name, str(error).removeprefix(f"{path}: "))
 
 
 def value_findings(name: str, source: Source, *, non_negative: bool) -> Iterator[Finding]:
-    """Reads all rows, a few at a time; `non_negative`: as labels are, and the released features (after a ReLU)."""
+    """Reads all rows, a few at a time; labels and the released features (after a ReLU) are `non_negative`."""
     bad, lowest, highest, zeros = [], np.inf, -np.inf, 0
     for start in tqdm(range(0, len(source), _ROWS_AT_ONCE), desc=name, unit="block", leave=False, disable=None):
         for block in _good_blocks(source, np.arange(start, min(start + _ROWS_AT_ONCE, len(source))), bad):
@@ -70,11 +70,11 @@ def value_findings(name: str, source: Source, *, non_negative: bool) -> Iterator
         numbers = (len(source) - len(bad)) * int(np.prod(source.shape))
         yield ok(name, f"numbers from {lowest:.4g} to {highest:.4g}, {zeros / numbers:.1%} of them zero")
     if non_negative and lowest < 0:
-        yield wrong(name, "holds negative numbers, the published file has none; it is something else")
+        yield wrong(name, "holds negative numbers, but the published file has none; this is another file")
 
 
 def _good_blocks(source: Source, rows: np.ndarray, bad: list[int]) -> Iterator[np.ndarray]:
-    """The rows at once, or one by one where one of them is bad; the bad ones are added to `bad`."""
+    """The rows together, or one by one if one of them is bad; bad ones are appended to `bad`."""
     try:
         yield source.read(rows)
     except InputError:

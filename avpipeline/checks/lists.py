@@ -1,4 +1,4 @@
-"""What can be said about a folder of a dataset of whole videos: its lists, and the features of its clips."""
+"""Checks shared by the datasets of whole videos: their lists, and the features of their clips."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
@@ -14,7 +14,7 @@ from avpipeline.features.store import MANIFEST, FeatureShards
 
 
 def require_folder(folder: Path, files: Sequence[str], whose: str) -> None:
-    """Raises InputError where the folder is not there or holds none of the dataset's files."""
+    """Raises InputError if the folder does not exist or holds none of the dataset's files."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give the folder that holds {whose} files.")
     if not any((folder / name).exists() for name in files):
@@ -24,12 +24,12 @@ def require_folder(folder: Path, files: Sequence[str], whose: str) -> None:
 def split_findings(
     read: Callable[[str], VideoList], files: Mapping[str, Path], sizes: Mapping[str, int] | None = None
 ) -> Iterator[Finding | VideoList]:
-    """Reads each split whose list is there; yields findings and, between them, the splits that could be read.
+    """Reads each split that has a list; yields findings and, among them, the splits that could be read.
 
     Args:
       read: split -> its videos.
       files: split -> its list.
-      sizes: split -> how many videos the published one has; None where that varies.
+      sizes: split -> number of videos in the published one; None if that varies.
     """
     said = set()
     for name, path in files.items():
@@ -39,7 +39,7 @@ def split_findings(
         try:
             videos = read(name)
         except InputError as error:
-            # Several splits may be in one file.
+            # Several splits may share a file.
             if str(error) not in said:
                 yield failed(path, error)
             said.add(str(error))
@@ -56,7 +56,7 @@ def split_findings(
 
 
 def gathered(found: Iterator[Finding | VideoList], lists: list[VideoList]) -> Iterator[Finding]:
-    """The findings of `split_findings`; the splits between them are appended to `lists`."""
+    """The findings among the results of `split_findings`; the splits are appended to `lists`."""
     for item in found:
         if isinstance(item, VideoList):
             lists.append(item)
@@ -65,7 +65,7 @@ def gathered(found: Iterator[Finding | VideoList], lists: list[VideoList]) -> It
 
 
 def overlap_findings(groups: Mapping[str, Sequence[str]], what: str) -> Iterator[Finding]:
-    """Whether two splits share something: split -> its items; `what` they are, in the plural."""
+    """Whether splits overlap: `groups` has the items of each split, `what` is their name in the plural."""
     for first, second in combinations(groups, 2):
         shared = sorted(set(groups[first]) & set(groups[second]))
         about = f"{first} and {second}"
@@ -77,10 +77,10 @@ def overlap_findings(groups: Mapping[str, Sequence[str]], what: str) -> Iterator
 
 
 def feature_findings(folder: Path, lists: Sequence[VideoList], values: bool) -> Iterator[Finding]:
-    """The shards of features in the folder, and how many of the listed videos they hold.
+    """The features stored in the folder, and how many of the listed videos they cover.
 
     Args:
-      values: read them through, to find damaged ones, NaN and infinite numbers.
+      values: read them completely, to find damaged ones, NaN and infinite numbers.
     """
     if not (folder / MANIFEST).exists():
         yield missing(MANIFEST, "features of the clips (python -m avpipeline.extract); training")

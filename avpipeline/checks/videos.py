@@ -1,4 +1,4 @@
-"""What can be said about folders of UCF51, Kinetics, VGGSound, LLP and one's own clips."""
+"""Checks of folders of UCF51, Kinetics, VGGSound, LLP and your own clips."""
 
 import json
 from collections.abc import Iterator
@@ -26,10 +26,10 @@ def check_ucf51(folder: Path, *, values: bool = True) -> Iterator[Finding]:
     """Findings about the three official splits of UCF51.
 
     Args:
-      values: read the features through.
+      values: read the features completely.
 
     Raises:
-      InputError: the folder is not there, or holds none of the dataset's files. (So do the other checks.)
+      InputError: the folder does not exist, or holds none of the dataset's files. (Likewise in the other checks.)
     """
     names = [f"{kind}list0{split}.txt" for split in ucf51.OFFICIAL_SPLITS for kind in ("train", "test")]
     require_folder(folder, [ucf51.CLASS_INDEX, *names], "UCF51's")
@@ -68,7 +68,7 @@ def check_ucf51(folder: Path, *, values: bool = True) -> Iterator[Finding]:
 
 
 def _annotation_findings(folder: Path, listed: dict[str, str]) -> Iterator[Finding]:
-    """Compares the lists, id -> class, with the annotation that counts the dataset's videos."""
+    """Compares the lists, id -> class, with the annotation of the dataset's videos."""
     yield ok("lists", f"{len(listed)} videos in all")
     known = [clip for clip in ucf51.NOT_ANNOTATED if clip in listed]
     if known:
@@ -81,20 +81,20 @@ def _annotation_findings(folder: Path, listed: dict[str, str]) -> Iterator[Findi
         content = json.loads(path.read_text(encoding="utf-8"))
         annotated = {clip: entry["label"] for clip, entry in content["database"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        yield wrong(path.name, f"cannot be understood ({error!r}); remove it, it is not needed")
+        yield wrong(path.name, f"cannot be parsed ({error!r}); remove it, it is not needed")
         return
     expected = listed.keys() - set(ucf51.NOT_ANNOTATED)
     different = sorted(annotated.keys() ^ expected)
     same = f"{len(annotated)} annotated videos"
     yield expect(path.name, not different, same, f"the {len(expected)} of the lists ({some(different)} differ)")
-    # Here and in the lists one class is written in two ways.
+    # Both here and in the lists, one class is spelled in two ways.
     others = [clip for clip, name in annotated.items() if listed.get(clip, name).lower() != name.lower()]
     if others:
         yield wrong(path.name, f"{len(others)} videos have another class than in the lists ({some(others)})")
 
 
 def check_kinetics_sounds(folder: Path, *, values: bool = True) -> Iterator[Finding]:
-    """Findings about the lists of Kinetics-Sounds that the folder has: of 31 classes, and of 32 and 34."""
+    """Findings about the lists of Kinetics-Sounds in the folder: of 31 classes, and of 32 and 34."""
     numbered_files = list(kinetics.NUMBERED_FILES.values())
     files = [
         kinetics.LABEL_MAP,
@@ -205,7 +205,7 @@ def check_vggsound(folder: Path, *, values: bool = True) -> Iterator[Finding]:
 
 
 def _vggsound_comparisons(full: Path, test: Path, statistics: Path) -> Iterator[Finding]:
-    """The full list beside the test list and the counts that its authors give, where they are there."""
+    """Compares the full list with the test list and with the authors' counts, where present."""
     try:
         rows = vggsound.read_full_list(full) if full.exists() else []
         if test.exists():
@@ -281,7 +281,7 @@ def _event_findings(path: Path, modality: str, known: set[str]) -> Iterator[Find
 
 
 def check_csv(folder: Path, *, values: bool = True) -> Iterator[Finding]:
-    """Findings about one's own clips.csv."""
+    """Findings about your own clips.csv."""
     require_folder(folder, [own_clips.CLIPS], "your own dataset's")
     lists: list[VideoList] = []
     path = folder / own_clips.CLIPS

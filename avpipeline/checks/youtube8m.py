@@ -1,4 +1,4 @@
-"""Whether shards in YouTube-8M's form are usable: every file and record looked at, faults named."""
+"""Checks of shards in YouTube-8M's format: all files and records are inspected, faults are named."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -16,15 +16,15 @@ from avpipeline.datasets.youtube8m.splits import VOCABULARY_FILE, split_files, v
 from avpipeline.datasets.youtube8m.writing import read_description
 from avpipeline.errors import InputError
 
-# So many faulty records of a group of files are told one by one.
+# Faulty records of a group of files that are listed one by one.
 _TOLD = 3
 
 
 def check_youtube8m(folder, values: bool = True) -> Iterator[Finding]:
-    """Looks at a folder with the files of all splits; `values` reads every record, else they are counted.
+    """Checks a folder with the files of all splits; `values` reads every record, otherwise they are counted.
 
     Raises:
-      InputError: the folder is not there, or holds none of these files.
+      InputError: the folder does not exist, or holds none of these files.
     """
     folder = Path(folder)
     splits = split_files(folder)
@@ -54,12 +54,12 @@ def check_youtube8m(folder, values: bool = True) -> Iterator[Finding]:
 def check_shards(
     about: str, paths: Sequence[str], *, num_classes: int | None = None, values: bool = True
 ) -> Iterator[Finding]:
-    """Looks at the records of a group of files, which have to be alike.
+    """Checks the records of a group of files, which must all have the same form.
 
     Args:
-      about: what the findings are said to be about.
-      num_classes: labels have to be below it; None takes any, and the highest is told.
-      values: read every record; False counts them and looks at the first.
+      about: the subject of the findings.
+      num_classes: labels must be below it; None accepts any, and the highest is reported.
+      values: read every record; False counts them and checks the first.
     """
     try:
         survey = _Survey(paths[0], first_record(paths[0]), num_classes)
@@ -89,7 +89,7 @@ def check_shards(
 
 
 def _records(path: str, damage: Damage) -> Iterator[bytes]:
-    """All intact records of a file: by TensorFlow up to the first damaged one, by our own reader after it."""
+    """All intact records of a file, read by TensorFlow up to the first damaged one and by our own reader from there."""
     position = 0
     for record in tf.data.TFRecordDataset(path, buffer_size=1 << 20).ignore_errors().as_numpy_iterator():
         position += len(record) + FRAMING
@@ -98,11 +98,11 @@ def _records(path: str, damage: Damage) -> Iterator[bytes]:
 
 
 class _Survey:
-    """What a group of files holds.
+    """What a group of files contains.
 
     Attributes:
-      videos: usable ones; unlabelled: those of them without labels.
-      problems: a sentence for each that is not usable.
+      videos: number of usable ones; unlabelled: number of those without labels.
+      problems: a sentence for each video that is not usable.
     """
 
     def __init__(self, path: str, first: bytes, num_classes: int | None):
@@ -136,7 +136,7 @@ class _Survey:
             self._segments += len(record.integers("segment_labels"))
 
     def _learn_widths(self, data: bytes) -> None:
-        """The first video that has a modality says how wide it is; the very first one may lack one."""
+        """Takes the width of a modality from the first video that has it; the very first video may lack one."""
         if len(self._widths) < len(MODALITIES):
             with contextlib.suppress(DecodeError):
                 record = Record(data)
@@ -145,7 +145,7 @@ class _Survey:
                         self._widths[name] = record.width(name)
 
     def without(self) -> dict[str, int]:
-        """Modality -> usable videos that lack it, of the modalities that some have and some lack."""
+        """Modality -> number of usable videos that lack it, for modalities that only some have."""
         lacking = {name: self.videos - self._having[name] for name in self._widths}
         return {name: count for name, count in lacking.items() if count}
 

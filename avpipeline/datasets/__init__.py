@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from types import ModuleType
 
+from avpipeline.datasets.ave import load_ave
+from avpipeline.datasets.ave_weak import load_ave_weak
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.kinetics import read_kinetics400, read_kinetics_sounds
 from avpipeline.datasets.llp import read_llp
@@ -11,10 +14,11 @@ from avpipeline.datasets.ucf51 import read_ucf51
 from avpipeline.datasets.vggsound import read_vggsound
 from avpipeline.datasets.video_lists import VideoList, join_features
 from avpipeline.errors import InputError
+from avpipeline.rendering.storyboards import RenderedSettings
 
 DATASETS = {
     "ave": "AVE: 4143 real videos, one event each, from its official files (needs --data)",
-    "rendered": "made-up clips of moving objects and synthesised sounds, rendered on first use (a test bed)",
+    "rendered": "synthetic clips of moving objects and synthesised sounds, rendered on first use",
 }
 # Datasets with labels of whole videos.
 VIDEO_DATASETS = {
@@ -33,7 +37,7 @@ VIDEO_DATASETS = {
     "llp-single": "LLP, training on the videos that have one label only",
     "csv": "your own clips, from clips.csv",
 }
-# Dataset -> reader (folder, split) of its official lists.
+# Dataset -> reader of its official lists, a function of (folder, split).
 _LISTS: dict[str, Callable[..., VideoList]] = {
     **{f"ucf51-{split}": partial(read_ucf51, split=split) for split in (1, 2, 3)},
     **{f"kinetics_sounds-{classes}": partial(read_kinetics_sounds, classes=classes) for classes in (31, 32, 34)},
@@ -46,12 +50,7 @@ _LISTS: dict[str, Callable[..., VideoList]] = {
 
 
 def load_split(
-    dataset: str,
-    name: str,
-    data_dir=None,
-    *,
-    seed: int = 0,
-    modalities: Iterable[str] | None = None,
+    dataset: str, name: str, data_dir=None, *, seed: int = 0, modalities: Iterable[str] | None = None
 ) -> Split:
     """One split of a dataset by name.
 
@@ -60,60 +59,42 @@ def load_split(
       name: `"train"`, `"val"` or `"test"`.
       data_dir: folder of the dataset's files; None for the rendered dataset, which has none.
       seed: the rendered dataset's generator seed; others ignore it.
-      modalities: the inputs that are needed, None for all that are there.
+      modalities: the inputs needed; None for all that the files hold.
 
     Raises:
-      InputError: unknown dataset or split, files missing or wrong.
+      InputError: unknown dataset or split, files missing or malformed.
     """
     if dataset not in DATASETS:
-        reason = (
-            "has labels of whole videos only, those of seconds have"
-            if dataset in _LISTS
-            else "unknown, the names are"
-        )
+        reason = "labels whole videos only; segments are labelled in" if dataset in _LISTS else "unknown; choose one of"
         raise InputError(f"dataset '{dataset}': {reason} {', '.join(DATASETS)}.")
     if dataset == "rendered":
-        return _load_rendered(name, data_dir, seed, modalities)
+        return _rendered(data_dir).rendered_split(name, RenderedSettings(seed=seed), modalities=modalities)
     require_folder(dataset, data_dir)
-
-    from avpipeline.datasets.ave import load_ave
-
     return load_ave(data_dir, name, modalities=modalities)
 
 
 def load_video_split(
-    dataset: str,
-    name: str,
-    data_dir=None,
-    *,
-    seed: int = 0,
-    modalities: Iterable[str] | None = None,
+    dataset: str, name: str, data_dir=None, *, seed: int = 0, modalities: Iterable[str] | None = None
 ) -> Split:
     """One split of a dataset with labels of whole videos, `(videos, classes)`, without background.
 
     Args:
       dataset: one of `VIDEO_DATASETS`.
-      name: `"train"`, `"val"` or `"test"`.
-      data_dir: folder of the dataset's lists and of the shards of features extracted from its clips (AVE's may be
-        other files); None for the rendered dataset, which has none.
-      seed: the rendered dataset's generator seed; others ignore it.
-      modalities: the inputs that are needed, None for all that are there; from shards also "mask", see
+      name, seed: as for `load_split`.
+      data_dir: folder of the dataset's lists and of the features extracted from its clips (for AVE other files will
+        do, see `load_ave_videos`); None for the rendered dataset, which has none.
+      modalities: the inputs needed; None for all that the files hold. Extracted features also have "mask", see
         `video_lists.join_features`.
 
     Raises:
-      InputError: unknown dataset or split, files missing or wrong.
+      InputError: as `load_split`.
     """
     _require_videos(dataset)
     if dataset == "rendered":
-        require_no_folder(data_dir)
-        from avpipeline.datasets.rendered import RenderedSettings, rendered_video_split
-
-        return rendered_video_split(name, RenderedSettings(seed=seed), modalities=modalities)
+        return _rendered(data_dir).rendered_video_split(name, RenderedSettings(seed=seed), modalities=modalities)
     require_folder(dataset, data_dir)
     if dataset == "ave":
-        from avpipeline.datasets.ave_videos import load_ave_videos
-
-        return load_ave_videos(data_dir, name, modalities=modalities)
+        return _ave_videos().load_ave_videos(data_dir, name, modalities=modalities)
     return join_features(_LISTS[dataset](data_dir, name), data_dir, modalities=modalities)
 
 
@@ -121,7 +102,7 @@ def read_video_list(dataset: str, name: str, data_dir) -> VideoList:
     """The videos of one split and their labels, from the dataset's official lists alone.
 
     Args:
-      dataset: one of `VIDEO_DATASETS` but the rendered one, whose clips come from `rendered.rendered_clips`.
+      dataset: one of `VIDEO_DATASETS` except the rendered one, whose clips come from `rendered.rendered_clips`.
       name: `"train"`, `"val"` or `"test"`.
       data_dir: folder of the lists.
 
@@ -130,12 +111,10 @@ def read_video_list(dataset: str, name: str, data_dir) -> VideoList:
     """
     _require_videos(dataset)
     if dataset == "rendered":
-        raise InputError("dataset 'rendered': has no lists; its clips are made by the program.")
+        raise InputError("dataset 'rendered': has no lists; its clips are rendered by the program.")
     require_folder(dataset, data_dir)
     if dataset == "ave":
-        from avpipeline.datasets.ave_videos import read_ave_videos
-
-        return read_ave_videos(data_dir, name)
+        return _ave_videos().read_ave_videos(data_dir, name)
     return _LISTS[dataset](data_dir, name)
 
 
@@ -150,45 +129,49 @@ def load_weak_training(
     """The training split with one label a video, `(videos, classes)`, for weakly-supervised training.
 
     Args:
-      dataset, data_dir, seed, modalities: as of `load_split`.
-      noisy: join the videos without an event that the dataset has for this.
+      dataset, data_dir, seed, modalities: as for `load_split`.
+      noisy: add the dataset's extra videos without an event, which serve this purpose.
 
     Raises:
-      InputError: as of `load_split`, or the noisy videos' files are missing.
+      InputError: as `load_split`, or the noisy videos' files are missing.
     """
     if dataset == "rendered":
-        require_no_folder(data_dir)
-        from avpipeline.datasets.rendered import RenderedSettings, rendered_weak_training
-
-        return rendered_weak_training(RenderedSettings(seed=seed), modalities=modalities, noisy=noisy)
+        settings = RenderedSettings(seed=seed)
+        return _rendered(data_dir).rendered_weak_training(settings, modalities=modalities, noisy=noisy)
     require_folder(dataset, data_dir)
-
-    from avpipeline.datasets.ave_weak import load_ave_weak
-
     return load_ave_weak(data_dir, modalities=modalities, noisy=noisy)
+
+
+def _ave_videos() -> ModuleType:
+    """The module of AVE with one label a video."""
+    # Imported only here: the reader of pickles brings TensorFlow.
+    from avpipeline.datasets import ave_videos
+
+    return ave_videos
 
 
 def _require_videos(dataset: str) -> None:
     if dataset not in VIDEO_DATASETS:
         known = ", ".join(VIDEO_DATASETS)
-        raise InputError(f"dataset '{dataset}': has no labels of whole videos here, those that have are {known}.")
+        raise InputError(f"dataset '{dataset}': has no labels of whole videos here; those that have are {known}.")
 
 
 def require_folder(dataset: str, data_dir) -> None:
-    """Raises InputError where a dataset that has files is given no folder of them."""
+    """Raises InputError if a dataset that is read from files is given no folder."""
     if data_dir is None:
         raise InputError(f"dataset '{dataset}': needs the folder of its files (--data); see docs/datasets.md.")
 
 
 def require_no_folder(data_dir) -> None:
-    """Raises InputError where the rendered dataset, which has no files, is given a folder."""
+    """Raises InputError if the rendered dataset, which is read from no files, is given a folder."""
     if data_dir is not None:
         raise InputError(f"{data_dir}: the rendered data is made here; leave out --data or --dataset.")
 
 
-def _load_rendered(name: str, data_dir, seed: int, modalities: Iterable[str] | None) -> Split:
+def _rendered(data_dir) -> ModuleType:
+    """The module of the rendered dataset."""
     require_no_folder(data_dir)
-    # Rendering brings decoders and networks that real features do not need.
-    from avpipeline.datasets.rendered import RenderedSettings, rendered_split
+    # Imported only here: its extractors bring TensorFlow, which reading lists does not need.
+    from avpipeline.datasets import rendered
 
-    return rendered_split(name, RenderedSettings(seed=seed), modalities=modalities)
+    return rendered

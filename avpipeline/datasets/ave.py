@@ -1,7 +1,7 @@
 """AVE: 4143 ten-second videos, one audio-visual event each (Tian et al., "Audio-Visual Event Localization in
 Unconstrained Videos", ECCV 2018), read from the files that its authors publish.
 
-The files speak of a video by its row: the number of its line in Annotations.txt, from 0, headings not counted.
+The files refer to a video by its row: its line in Annotations.txt, counted from 0 without the heading.
 """
 
 import dataclasses
@@ -12,6 +12,7 @@ import numpy as np
 
 from avpipeline.datasets.ave_h5 import DATA_KEY, FEATURE_FILES, H5Source, read_h5_array
 from avpipeline.datasets.base import SelectedRows, Source, Split
+from avpipeline.datasets.listings import read_lines
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 
@@ -22,14 +23,14 @@ ANNOTATIONS = "Annotations.txt"
 SHARDS_MANIFEST = "features.json"
 GUIDE = "docs/datasets.md says where AVE's files come from"
 
-# What the authors' released feature files hold: VGGish after its last ReLU, not whitened and not quantised.
+# The authors' released feature files: VGGish after its last ReLU, neither whitened nor quantised.
 RELEASED_FEATURES = {
     "audio": FeatureInfo("vggish", "embedding_relu", "audioset", "", (128,)),
     "visual": FeatureInfo("vgg19", "pool5", "imagenet", "", (7, 7, 512)),
 }
 
-# Features that only the models of the paper's supplement read. The authors did not release them: they are
-# extracted by users, so a file that does not say what it holds is taken as these.
+# Features that only the models of the paper's supplement read. The authors did not release them; users extract
+# them, so a file that does not describe its features is assumed to hold these.
 SUPPLEMENT_FILES = {"audio_map": "audio_map_feature.h5", "motion": "c3d_feature.h5"}
 SUPPLEMENT_FEATURES = {
     "audio_map": FeatureInfo("vggish", "pool4", "audioset", "", (6, 4, 512)),
@@ -39,11 +40,11 @@ SUPPLEMENT_FEATURES = {
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """One of the authors' HDF5 files of the key "avadataset".
+    """One of the authors' HDF5 files with the key "avadataset".
 
     Attributes:
-      shape: shape of one row; None stands for the number of classes, background among them.
-      of: what its rows are: "annotations" (one a line of Annotations.txt) or "noisy" (the extra videos).
+      shape: shape of one row; None stands for the number of classes including background.
+      of: what its rows are: "annotations" (one for each line of Annotations.txt) or "noisy" (the extra videos).
       purpose: what it is for.
     """
 
@@ -67,7 +68,7 @@ TABLES = {
 
 @dataclasses.dataclass(frozen=True)
 class Annotation:
-    """One line of Annotations.txt: the event fills the seconds from `start` up to, not including, `end`."""
+    """One line of Annotations.txt: the event lasts from second `start` up to, not including, second `end`."""
 
     category: str
     video_id: str
@@ -79,13 +80,13 @@ class Annotation:
 def load_ave(data_dir, split: str, *, modalities: Iterable[str] | None = None) -> Split:
     """One split of AVE with segment labels `(videos, 10, classes)`, in the order of the authors' order file.
 
-    Features are not read yet: `Split.inputs` reads them by row. Labels come from labels.h5 where it is there,
-    else from Annotations.txt.
+    Features are not read yet: `Split.inputs` reads them by row. Labels come from labels.h5 if present, else from
+    Annotations.txt.
 
     Args:
       data_dir: folder with Annotations.txt, the order or Set files, and features (see `open_features`).
       split: `"train"`, `"val"` or `"test"`.
-      modalities: the inputs needed, None for those that are there.
+      modalities: the inputs needed; None for all that the folder holds.
 
     Raises:
       InputError: a file is missing, malformed or disagrees with another.
@@ -116,56 +117,48 @@ def load_ave(data_dir, split: str, *, modalities: Iterable[str] | None = None) -
 def read_annotations(path) -> tuple[Annotation, ...]:
     """The lines of Annotations.txt (or trainSet.txt, ...), in order.
 
-    A line is `Category&VideoID&good&start&end`. A heading, empty lines at the end and either kind of line end
-    are accepted.
+    A line is `Category&VideoID&good&start&end`. A heading, empty lines at the end and any kind of line ending are
+    accepted.
 
     Raises:
-      InputError: no such file, not text, no lines, a malformed line (its number is named).
+      InputError: no such file, not text, no lines, a malformed line (the sentence names its number).
     """
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; {GUIDE}.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error}); download it again.") from error
-    while lines and not lines[-1].strip():
-        lines.pop()
-    first = 1 if lines and _is_heading(lines[0]) else 0
+    lines = read_lines(path)
+    first = 1 if _is_heading(lines[0]) else 0
     if len(lines) == first:
         raise InputError(f"{path}: holds no annotations; download it again.")
-    return tuple(_annotation(path, number, line) for number, line in enumerate(lines[first:], first + 1))
+    return tuple(_annotation(Path(path), number, line) for number, line in enumerate(lines[first:], first + 1))
 
 
 def class_names(annotations: Sequence[Annotation]) -> tuple[str, ...]:
-    """Names in label order: the authors' numbering is the order of first appearance, then background."""
+    """Names in label order: as the authors number them, by first appearance, then background."""
     return (*dict.fromkeys(annotation.category for annotation in annotations), BACKGROUND)
 
 
 def event_segments(annotations: Sequence[Annotation]) -> np.ndarray:
-    """`(videos, 10)` float32, 1 where the segment lies in the event: what labels_closs.h5 holds."""
+    """`(videos, 10)` float32, 1 for segments inside the event: the content of labels_closs.h5."""
     seconds = np.arange(SEGMENTS)
     return np.stack([(item.start <= seconds) & (seconds < item.end) for item in annotations]).astype(np.float32)
 
 
 def video_labels(annotations: Sequence[Annotation]) -> np.ndarray:
-    """`(videos, classes)` float32 one-hot of each video's category: what mil_labels.h5 holds."""
+    """`(videos, classes)` float32 one-hot category of each video: the content of mil_labels.h5."""
     names = class_names(annotations)
     return np.eye(len(names), dtype=np.float32)[[names.index(item.category) for item in annotations]]
 
 
 def segment_labels(annotations: Sequence[Annotation]) -> np.ndarray:
-    """`(videos, 10, classes)` float32 one-hot, background outside of the event: what labels.h5 holds."""
+    """`(videos, 10, classes)` float32 one-hot, background outside the event: the content of labels.h5."""
     event = event_segments(annotations)[..., np.newaxis]
     background = np.eye(len(class_names(annotations)), dtype=np.float32)[-1]
     return event * video_labels(annotations)[:, np.newaxis] + (1 - event) * background
 
 
 def read_segment_labels(folder, annotations: Sequence[Annotation]) -> np.ndarray:
-    """Labels of labels.h5, or rebuilt ones where it is missing: `(videos, 10, classes)` float32 one-hot.
+    """The labels of labels.h5, rebuilt where it is missing: `(videos, 10, classes)` float32 one-hot.
 
     Raises:
-      InputError: labels.h5 is not one-hot, of another shape, or numbers the classes otherwise.
+      InputError: labels.h5 is not one-hot, has another shape or another numbering of the classes.
     """
     path = Path(folder) / "labels.h5"
     rebuilt = segment_labels(annotations)
@@ -174,13 +167,13 @@ def read_segment_labels(folder, annotations: Sequence[Annotation]) -> np.ndarray
     source = open_table(folder, path.name, annotations)
     labels = source.read(np.arange(len(source)))
     if not (np.isin(labels, (0, 1)).all() and (labels.sum(-1) == 1).all()):
-        raise InputError(f"{path}: its labels are not one-hot; remove the file, labels are then rebuilt.")
+        raise InputError(f"{path}: its labels are not one-hot; remove the file, so that they are rebuilt.")
     given, own = labels.argmax(-1), rebuilt.argmax(-1)
     background = rebuilt.shape[-1] - 1
     if ((given != own) & (given != background) & (own != background)).any():
         raise InputError(
-            f"{path}: numbers the classes otherwise than {ANNOTATIONS}, where they are counted in order of first "
-            "appearance; remove the file, labels are then rebuilt."
+            f"{path}: numbers the classes differently from {ANNOTATIONS}, which numbers them by first appearance; "
+            "remove the file, so that its labels are rebuilt."
         )
     return labels
 
@@ -188,9 +181,9 @@ def read_segment_labels(folder, annotations: Sequence[Annotation]) -> np.ndarray
 def read_order(folder, split: str, annotations: Sequence[Annotation], *, matched: bool = False) -> np.ndarray:
     """Rows of one split, int64, in the authors' order.
 
-    From `<split>_order.h5`, else from `<split>Set.txt`, which lists the same videos in the same order. With
-    `matched`, from `<split>_order_match.h5`: the split of cross-modality localization, whose test videos all
-    have events shorter than the video.
+    Read from `<split>_order.h5`, else from `<split>Set.txt`, which lists the same videos in the same order; with
+    `matched`, from `<split>_order_match.h5`: the split of cross-modality localization, whose test videos all have
+    events shorter than the video.
 
     Raises:
       InputError: neither file is there, a row is out of range, a listed line is not in Annotations.txt.
@@ -207,13 +200,13 @@ def read_order(folder, split: str, annotations: Sequence[Annotation], *, matched
 
 
 def open_table(folder, name: str, annotations: Sequence[Annotation] | None) -> H5Source:
-    """One of `TABLES`, with the shape and number of rows that belong to these annotations.
+    """One of `TABLES`, its shape and number of rows checked against the annotations.
 
     Args:
-      annotations: None where they are not known; then any number of rows and classes is accepted.
+      annotations: None if they are not known; any number of rows and classes is accepted then.
 
     Raises:
-      InputError: the file is missing, broken, of another shape or of another number of rows.
+      InputError: the file is missing or damaged, or has another shape or number of rows.
     """
     classes = len(class_names(annotations)) if annotations else None
     table = TABLES[name]
@@ -231,10 +224,10 @@ class Features:
 
     Attributes:
       place: the file or folder that holds them.
-      source: their rows, `(10, *info.shape)` each.
-      info: what they are.
-      ids: the video of each row; None for the authors' files, one row a line of Annotations.txt.
-      seconds: length of each row's video, float32; None where it is not known.
+      source: the rows, `(10, *info.shape)` each.
+      info: their identity.
+      ids: the video of each row; None for the authors' files, which have one row for each line of Annotations.txt.
+      seconds: length of each row's video, float32; None if not known.
     """
 
     place: Path
@@ -245,20 +238,20 @@ class Features:
 
 
 def available_features(folder) -> tuple[str, ...]:
-    """The modalities that `open_features` finds in a folder."""
+    """The modalities that `open_features` can open in a folder."""
     folder = Path(folder)
     extracted = _shards(folder).features if (folder / SHARDS_MANIFEST).exists() else ()
     return tuple(name for name, file in FEATURE_FILES.items() if (folder / file).exists() or name in extracted)
 
 
 def open_features(folder, modality: str) -> Features:
-    """One modality's features: audio_feature.h5 or visual_feature.h5, else shards of `avpipeline.extract`.
+    """One modality's features: audio_feature.h5 or visual_feature.h5, else what `avpipeline.extract` stored.
 
-    Features that `avpipeline.extract` made say what they are and which video each row is; an HDF5 file that
-    does not is taken as the authors' released one (`RELEASED_FEATURES`).
+    Features from `avpipeline.extract` come with their identity and the video of each row; an HDF5 file without them
+    is assumed to be the authors' release (`RELEASED_FEATURES`).
 
     Raises:
-      InputError: the features are missing or broken, or do not have the shape that they should have.
+      InputError: the features are missing or damaged, or have an unexpected shape.
     """
     files = {**FEATURE_FILES, **SUPPLEMENT_FILES}
     if modality not in files:
@@ -272,10 +265,10 @@ def open_features(folder, modality: str) -> Features:
 
 
 def feature_rows(features: Features, annotations: Sequence[Annotation]) -> np.ndarray:
-    """The row of each annotation's features, int64.
+    """For each annotation the row of its features, int64.
 
     Raises:
-      InputError: another number of rows than annotations, or an annotated video without features.
+      InputError: the numbers of rows and annotations differ, or an annotated video has no features.
     """
     if features.ids is None:
         _check_count(features.place, features.source, annotations)

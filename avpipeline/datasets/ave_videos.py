@@ -1,4 +1,4 @@
-"""AVE with one label a video, for models that name a whole video: 28 classes in alphabetical order, no background."""
+"""AVE with one label a video, for models that classify whole videos: 28 sorted classes, no background."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,15 +23,15 @@ from avpipeline.errors import InputError
 def load_ave_videos(data_dir, split: str, *, modalities: Iterable[str] | None = None, pickles: bool = True) -> Split:
     """One split of AVE with labels `(videos, classes)`, one-hot, the classes in alphabetical order.
 
-    Features come from the pickles of MAFnet's authors where those are in the folder, else from where `load_ave`
-    takes them: the HDF5 files of AVE's authors or the shards of `avpipeline.extract`. In shards the segments after
-    the end of a shorter video are set to zero (`padding.segment_mask` gives the mask).
+    Features come from the pickles of MAFnet's authors if the folder has them, else from the same files as for
+    `load_ave`: the HDF5 files of AVE's authors or the output of `avpipeline.extract`. In the latter, segments after the
+    end of a short video are set to zero (`padding.segment_mask` gives the mask).
 
     Args:
       data_dir: folder of the files.
       split: "train", "val" or "test".
-      modalities: the inputs needed, None for those that are there.
-      pickles: False leaves pickles unread.
+      modalities: the inputs needed; None for all that the folder holds.
+      pickles: whether to use the pickles.
 
     Raises:
       InputError: a file is missing, malformed or disagrees with another.
@@ -66,7 +66,7 @@ def load_ave_videos(data_dir, split: str, *, modalities: Iterable[str] | None = 
 def read_ave_videos(data_dir, split: str) -> VideoList:
     """The videos of one split of AVE, each with the category of its event, the classes in alphabetical order.
 
-    A few videos are there twice or more, with other categories: each of their rows is a video of its own here.
+    A few videos are annotated more than once, with different categories: each annotation counts as a video here.
 
     Raises:
       InputError: a file is missing or malformed.

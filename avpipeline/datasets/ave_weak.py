@@ -1,4 +1,4 @@
-"""AVE with one label a video: what weakly-supervised training reads (Section 4.4 of the paper)."""
+"""AVE with one label a video, for weakly-supervised training (Section 4.4 of the paper)."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -25,18 +25,18 @@ NOISY_LABELS = "labels_noisy.h5"
 
 
 def load_ave_weak(data_dir, *, noisy: bool = True, modalities: Iterable[str] | None = None) -> Split:
-    """AVE's training split with video labels `(videos, classes)`, the noisy background videos after the others.
+    """AVE's training split with video labels `(videos, classes)`, followed by the noisy background videos.
 
-    Video labels come from mil_labels.h5 where it is there, else from Annotations.txt. The authors add 178 videos
-    without any event, so that the model sees what background is; their labels come from labels_noisy.h5.
+    Video labels come from mil_labels.h5 if present, else from Annotations.txt. The authors add 178 videos without any
+    event, so that the model sees what background is; their labels come from labels_noisy.h5.
 
     Args:
-      data_dir: as of `load_ave`.
-      noisy: whether the noisy videos are joined.
-      modalities: the inputs needed, None for those that are there.
+      data_dir: as for `load_ave`.
+      noisy: whether to add the noisy videos.
+      modalities: the inputs needed; None for all that the folder holds.
 
     Raises:
-      InputError: as `load_ave`; or a file of the noisy videos is missing, or its features are others.
+      InputError: as `load_ave`; or a file of the noisy videos is missing, or holds different features.
     """
     folder = Path(data_dir)
     split = load_ave(folder, "train", modalities=modalities)
@@ -55,7 +55,7 @@ def _with_noisy_videos(folder: Path, split: Split, annotations) -> Split:
     missing = [name for name in (*files.values(), NOISY_LABELS) if not (folder / name).exists()]
     if missing:
         raise InputError(
-            f"{folder}: has no {' and no '.join(missing)}, which hold the background videos that weak training adds; "
+            f"{folder}: has no {' and no '.join(missing)}, with the background videos of weakly-supervised training; "
             "put them there or train without those videos (--no-noisy)."
         )
     extra = {modality: open_table(folder, name, annotations) for modality, name in files.items()}

@@ -1,14 +1,16 @@
-"""The form in which every dataset hands its splits to batches, runs and evaluation."""
+"""Splits: the form in which every dataset is handed to batches, training and evaluation."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import tensorflow as tf
 
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 class Source(Protocol):
@@ -16,7 +18,7 @@ class Source(Protocol):
 
     Attributes:
       shape: shape of one row, e.g. `(10, 7, 7, 512)`.
-      dtype: of the rows, only where it is not float32 (a clip's frames are uint8); see `row_dtype`.
+      dtype: of the rows, where it is not float32 (a clip's frames are uint8); see `row_dtype`.
     """
 
     shape: tuple[int, ...]
@@ -24,11 +26,12 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """Rows by index, in the order asked for: `(len(rows), *shape)`; InputError on NaN."""
+        """Rows by index, in the order given: `(len(rows), *shape)`; InputError on NaN."""
         ...
 
 
 def row_dtype(source: Source) -> np.dtype:
+    """The type of a source's rows: float32 unless it says otherwise."""
     return np.dtype(getattr(source, "dtype", np.float32))
 
 
@@ -47,12 +50,12 @@ class ArraySource:
         finite = np.isfinite(values).reshape(len(values), -1).all(1)
         if not finite.all():
             row = np.asarray(rows)[~finite][0]
-            raise InputError(f"array in memory, row {row}: holds NaN or infinite values; repair or leave out that row.")
+            raise InputError(f"array in memory, row {row}: holds NaN or infinite values; correct or remove it.")
         return values
 
 
 class SelectedRows:
-    """Some rows of another source, in an order of their own."""
+    """A selection of another source's rows, in an order of its own."""
 
     def __init__(self, source: Source, rows: np.ndarray):
         self.source = source
@@ -68,7 +71,7 @@ class SelectedRows:
 
 
 class JoinedRows:
-    """The rows of several sources, one source after the other."""
+    """The concatenated rows of several sources."""
 
     def __init__(self, *sources: Source):
         self.sources = sources
@@ -95,11 +98,11 @@ class Split:
     Attributes:
       dataset: name as in `--dataset`, e.g. `"ave"`, `"rendered"`.
       name: `"train"`, `"val"` or `"test"`.
-      ids: one id a video.
+      ids: one for each video.
       class_names: in label order; for segment labels the last is "background".
-      inputs: modality (`"audio"`, `"visual"`; some models' `"audio_map"`, `"motion"`) -> rows.
-      labels: float32 one-hot, `(videos, segments, classes)` for segment labels, `(videos, classes)` for labels of
-        whole videos.
+      inputs: modality (`"audio"`, `"visual"`; for some models `"audio_map"`, `"motion"`) -> rows.
+      labels: float32, one-hot `(videos, segments, classes)` for segments; `(videos, classes)` for whole videos, which
+        may have several.
       features: modality -> what those features are.
     """
 
@@ -117,13 +120,13 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
-    """One split of a dataset that is read file by file, since it has more videos than can be read by index.
+    """One split of a dataset that is read file by file, as it has too many videos to be read by index.
 
     Attributes:
-      dataset, name, class_names, features: as of `Split`.
-      videos: how many there are.
-      read: gives the batches: a function of the batch size and the keywords of `datasets.batches.batches`, with the
-        same promises; `details=True` adds the input "id", the videos' names.
+      dataset, name, class_names, features: as in `Split`.
+      videos: number of videos.
+      read: returns the batches, given the batch size and the keywords of `datasets.batches.batches`, with the same
+        guarantees; `details=True` adds the input "id", the names of the videos.
     """
 
     dataset: str
@@ -131,7 +134,7 @@ class Stream:
     class_names: tuple[str, ...]
     features: Mapping[str, FeatureInfo]
     videos: int
-    read: Callable[..., tf.data.Dataset]
+    read: "Callable[..., tf.data.Dataset]"
 
     def __len__(self) -> int:
         return self.videos

@@ -1,7 +1,7 @@
 """From a split to the batches that a model trains on: a tf.data pipeline that reads rows by index.
 
-Only indices are shuffled. Rows are read where they lie, a batch at a time, so that features of many gigabytes
-stream at the memory of a few batches.
+Only indices are shuffled. Rows are read in place, a batch at a time, so that many gigabytes of features can be streamed
+with the memory of a few batches.
 """
 
 import itertools
@@ -13,8 +13,8 @@ import tensorflow as tf
 from avpipeline.datasets.base import ArraySource, Source, Split, Stream, row_dtype
 from avpipeline.errors import InputError
 
-# Batches that are read ahead of the model. Two readers keep the disk busy while one result is handed over;
-# fixed and not tuned at run time, so that memory stays that of at most PARALLEL_READS + READY_BATCHES batches.
+# Batches read ahead of the model. Two readers keep the disk busy while one hands over its result. The numbers are
+# fixed, not tuned at run time, so that at most PARALLEL_READS + READY_BATCHES batches are in memory.
 PARALLEL_READS = 2
 READY_BATCHES = 2
 
@@ -35,24 +35,24 @@ def batches(
 
     For AVE the elements are `({"audio": (B, 10, 128), "visual": (B, 10, 7, 7, 512)}, (B, 10, 29))`.
 
-    The order of epoch `e` depends on `(seed, e)` alone. Two ways to go through epochs:
-    - `repeat=True`: endless, for `fit(steps_per_epoch=steps_per_epoch(...))`. It starts at `first_epoch`; a run
-      that is resumed with `first_epoch=e` sees the batches that the uninterrupted run saw from epoch `e` on.
-    - `repeat=False`: one epoch an iteration; each new iterator takes the next epoch's order, beginning with
-      `first_epoch`. (Keras may draw one extra iterator to build a model, so use `repeat=True` to resume.)
+    The order of epoch `e` depends on `(seed, e)` alone. There are two ways to iterate over epochs:
+    - `repeat=True`: endlessly, for `fit(steps_per_epoch=steps_per_epoch(...))`, starting at `first_epoch`. A run
+      resumed with `first_epoch=e` sees the batches that the uninterrupted run saw from epoch `e` on.
+    - `repeat=False`: one epoch per iterator; each new iterator takes the order of the next epoch, beginning with
+      `first_epoch`. (Keras may create an extra iterator to build a model, so use `repeat=True` to resume.)
 
-    An error while a row is read (InputError) ends the iteration; `avpipeline.cli.sentence_of` finds its sentence.
+    An error while reading a row (InputError) ends the iteration; `avpipeline.cli.sentence_of` extracts its sentence.
 
     Args:
-      modalities: the inputs to read, None for all that the split has; what is left out is never read.
-      shuffle: a fresh order each epoch; False keeps the split's order.
-      drop_remainder: leave out the last batch of an epoch when it is not full.
-      cache: keep every row that was read in memory, so that later epochs do not read again.
+      modalities: the inputs to read, None for all of the split; others are never read.
+      shuffle: use a new order in each epoch; False keeps the split's order.
+      drop_remainder: drop the last batch of an epoch if it is not full.
+      cache: keep all rows in memory once they have been read, so that later epochs do not read them again.
       repeat: see above.
-      first_epoch: number of the epoch to begin with.
+      first_epoch: number of the first epoch.
 
     Raises:
-      InputError: no batch can be made of the split, or a modality is not in it.
+      InputError: the split yields no batch, or lacks a modality.
     """
     steps = steps_per_epoch(split, batch_size, drop_remainder=drop_remainder)
     if isinstance(split, Stream):
@@ -84,7 +84,7 @@ def batches(
 
 
 def steps_per_epoch(split: Split | Stream, batch_size: int, *, drop_remainder: bool = False) -> int:
-    """Number of batches in one epoch of `split`; InputError where there is none."""
+    """Number of batches in one epoch of `split`; InputError if there are none."""
     if batch_size < 1:
         raise InputError(f"batch size {batch_size}: must be at least 1.")
     if not len(split):
@@ -98,13 +98,13 @@ def steps_per_epoch(split: Split | Stream, batch_size: int, *, drop_remainder: b
 
 
 class CachedSource:
-    """Rows of another source, each kept in memory once it was read."""
+    """Rows of another source, kept in memory once they have been read."""
 
     def __init__(self, source: Source):
         self.source = source
         self.shape = tuple(source.shape)
         self.dtype = row_dtype(source)
-        # np.empty takes memory only as rows are filled in.
+        # np.empty takes up memory only as rows are filled in.
         self._rows = np.empty((len(source), *self.shape), self.dtype)
         self._known = np.zeros(len(source), bool)
 
@@ -130,14 +130,14 @@ def _sources(split: Split, modalities: Iterable[str] | None, cache: bool) -> dic
 
 
 def epoch_numbers(*, repeat: bool, shuffle: bool, first_epoch: int) -> tf.data.Dataset:
-    """The epochs to go through, as `batches` says: endless, or one an iteration."""
+    """The numbers of the epochs, as described in `batches`: endless, or one per iterator."""
     if repeat:
         return tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
     return _epoch_of_each_iteration(first_epoch) if shuffle else tf.data.Dataset.range(1)
 
 
 def _epoch_of_each_iteration(first_epoch: int) -> tf.data.Dataset:
-    """One number, which is `first_epoch` for the first iterator made of the dataset, then one more for each."""
+    """A single number: `first_epoch` for the first iterator over the dataset, one more for each further one."""
     counter = itertools.count(first_epoch)
 
     def following(_):
@@ -147,7 +147,7 @@ def _epoch_of_each_iteration(first_epoch: int) -> tf.data.Dataset:
 
 
 def _epoch_rows(count: int, epoch: tf.Tensor, seed: int, shuffle: bool) -> tf.data.Dataset:
-    """Row numbers of one epoch; the generator is named, so that every device and version draws the same."""
+    """Row numbers of one epoch; the generator is specified, so that all devices and versions draw the same."""
     rows = tf.range(count, dtype=tf.int64)
     if shuffle:
         key = tf.stack([tf.constant(seed, tf.int64), epoch])
@@ -164,8 +164,8 @@ def _reader(sources: dict[str, Source], labels: Source, batch_size: int | None):
         return [np.asarray(source.read(rows), dtype) for source, dtype in zip(everything, dtypes, strict=True)]
 
     def element(rows: tf.Tensor):
-        # What is read depends on the row numbers alone: stateful=False says so, and lets TensorFlow's
-        # deterministic mode, too, read two batches at a time.
+        # stateful=False, as the result depends on the row numbers alone: it allows parallel reads in TensorFlow's
+        # deterministic mode too.
         arrays = tf.numpy_function(read, [rows], list(map(tf.as_dtype, dtypes)), stateful=False)
         for array, source in zip(arrays, everything, strict=True):
             array.set_shape((batch_size, *source.shape))
@@ -175,7 +175,7 @@ def _reader(sources: dict[str, Source], labels: Source, batch_size: int | None):
 
 
 def data_options() -> tf.data.Options:
-    """Elements in one order, whatever finishes first; workers share the elements and not the files."""
+    """Elements in a fixed order, whichever is ready first; several workers share elements, not files."""
     options = tf.data.Options()
     options.deterministic = True
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA

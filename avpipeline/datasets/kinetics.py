@@ -1,16 +1,14 @@
-"""Kinetics-400 and Kinetics-Sounds, its classes that can be both seen and heard (Kay et al., "The Kinetics human
-action video dataset", 2017; Arandjelovic and Zisserman, "Look, listen and learn", 2017).
+"""Kinetics-400 and Kinetics-Sounds, those of its classes that can be both seen and heard (Kay et al., "The Kinetics
+human action video dataset", 2017; Arandjelovic and Zisserman, "Look, listen and learn", 2017).
 
-Three lists of Kinetics-Sounds' classes circulate. 34 names are the original ones, of before Kinetics-400 was
-published; there four of them have other names and three do not exist. 32 names are Kinetics-400's own. The third
-numbers 31 classes and does not name them.
+Three class lists of Kinetics-Sounds are in circulation. The original one has 34 names and predates Kinetics-400, in
+which four of these classes have other names and three do not exist. The second has 32 names, those of Kinetics-400. The
+third numbers 31 classes without naming them.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import numpy as np
 
 from avpipeline.datasets.listings import Row, class_number, numbered, read_names, read_table, require_unique
 from avpipeline.datasets.video_lists import VideoList, hold_out, one_hot, unshared
@@ -67,7 +65,7 @@ RENAMED = {
     "mowing the lawn by pushing lawnmower": "mowing lawn",
     "stomping": "stomping grapes",
 }
-# Original names of which Kinetics-400 has no class.
+# Original classes that Kinetics-400 does not have.
 NOT_IN_KINETICS_400 = ("fingerpicking", "patting", "typing")
 
 SOUNDS_CLASSES = {
@@ -83,9 +81,9 @@ def read_kinetics400(data_dir, name: str) -> VideoList:
     """One split of Kinetics-400 from its official lists: 400 classes, one label a video.
 
     Args:
-      data_dir: folder with train.csv, val.csv (or validate.csv) and test.csv, whose headings name at least the
-        columns label, youtube_id, time_start and time_end, and with label_map_k400.txt; without that the classes
-        are the names in train.csv, sorted, which is the same order.
+      data_dir: folder with train.csv, val.csv (or validate.csv) and test.csv, which have at least the columns label,
+        youtube_id, time_start and time_end, and with label_map_k400.txt; without the latter, the classes are the
+        sorted names in train.csv, which gives the same order.
       name: "train", "val" or "test", the official splits.
 
     Raises:
@@ -96,16 +94,15 @@ def read_kinetics400(data_dir, name: str) -> VideoList:
 
 
 def read_kinetics_sounds(data_dir, name: str, classes: int = 32) -> VideoList:
-    """One split of Kinetics-Sounds, whose classes are one of the three lists.
+    """One split of Kinetics-Sounds with the classes of one of the three lists.
 
-    32 and 34 classes are taken out of Kinetics-400's official lists, with its splits. A class of the 34 is found
-    by the original name or by Kinetics-400's; the three of `NOT_IN_KINETICS_400` stay without videos where the
-    lists do not have them.
+    The 32 or 34 classes are selected from Kinetics-400's official lists, with its splits. A class of the 34 is found
+    under its original name or Kinetics-400's; the three of `NOT_IN_KINETICS_400` have no videos unless the lists
+    contain them.
 
-    31 classes are read from ks_my_train.txt and ks_my_test.txt, whose lines are `clip,seconds,number`. The classes
-    are called "class 0" to "class 30" unless kinetics_sounds_31_names.txt, which users must supply, names them,
-    one a line in the order of the numbers. There is no validation list: a tenth of each class's training videos is
-    held out.
+    The 31 classes are read from ks_my_train.txt and ks_my_test.txt, whose lines are `clip,seconds,number`. They are
+    called "class 0" to "class 30" unless kinetics_sounds_31_names.txt, which users must supply, names them, one a line
+    in numerical order. There is no validation list: a tenth of each class's training videos is held out.
 
     Args:
       data_dir: folder with the lists.
@@ -113,7 +110,7 @@ def read_kinetics_sounds(data_dir, name: str, classes: int = 32) -> VideoList:
       classes: 31, 32 or 34.
 
     Raises:
-      InputError: as of `read_kinetics400`; or another number of classes.
+      InputError: as `read_kinetics400`; or there is no list of that many classes.
     """
     if classes == NUMBERED_CLASSES:
         return _read_numbered(Path(data_dir), name)
@@ -137,7 +134,7 @@ def kinetics_classes(data_dir) -> tuple[str, ...]:
 
 
 def numbered_classes(data_dir) -> tuple[str, ...]:
-    """Names of the 31 classes, or "class 0" to "class 30" where nobody names them."""
+    """Names of the 31 classes, "class 0" to "class 30" if there is no file of names."""
     path = Path(data_dir) / NUMBERED_NAMES
     if path.exists():
         return read_names(path, NUMBERED_CLASSES)
@@ -174,7 +171,7 @@ def _clip(row: Row) -> str:
 
 
 def _clip_name(video: str, start: float, end: float) -> str:
-    """The name of a clip as the common tools download it."""
+    """The name that the common download tools give to a clip."""
     return f"{video}_{start:06.0f}_{end:06.0f}"
 
 
@@ -195,8 +192,6 @@ def _video_list(
         class_names=tuple(names),
         labels=one_hot([numbers[own_name(row["label"])] for row in rows], len(names)),
         files=tuple(f"{row['label']}/{clip}.mp4" for row, clip in zip(rows, ids, strict=True)),
-        starts=np.array([row.number("time_start") for row in rows]),
-        ends=np.array([row.number("time_end") for row in rows]),
         aliases=unshared(ids, aliases),
     )
 
@@ -218,8 +213,6 @@ def _read_numbered(folder: Path, name: str) -> VideoList:
         class_names=names,
         labels=one_hot(classes, len(names)),
         files=tuple(f"{clip}.mp4" for clip in ids),
-        starts=np.array([start for _, start, _ in spans]),
-        ends=np.array([end for _, _, end in spans]),
         aliases=unshared(ids, [(_clip_name(*span), f"{span[0]}_{span[1]:.0f}", span[0]) for span in spans]),
     )
     if name == "test":

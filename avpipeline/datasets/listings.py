@@ -1,4 +1,4 @@
-"""Official lists as text: lines and tables, each malformed line refused by its number."""
+"""Official lists in text files: lines and tables; a malformed line is an error that names its number."""
 
 import csv
 import dataclasses
@@ -18,7 +18,7 @@ class Row:
     Attributes:
       path: of the list.
       line: its number, from 1, a heading counted.
-      fields: column -> text, without spaces at the ends.
+      fields: column -> text, without surrounding spaces.
     """
 
     path: Path
@@ -29,22 +29,22 @@ class Row:
         return self.fields[column]
 
     def error(self, problem: str) -> InputError:
-        """The sentence for a line that cannot be used."""
+        """The error for a line that cannot be used."""
         return InputError(f"{self.path}: line {self.line} {problem}; correct it or download the file again.")
 
     def number(self, column: str) -> float:
-        """A column as a number that is not negative; InputError where it is none."""
+        """A column as a non-negative number; InputError if it is not one."""
         text = self[column]
         if not text.replace(".", "", 1).isdecimal():
-            raise self.error(f"has {text!r} as {column} where a number from 0 on belongs")
+            raise self.error(f"has {text!r} as {column}, which must be a number of 0 or more")
         return float(text)
 
 
 def read_lines(path) -> list[str]:
-    """The lines of a text file, without line ends and without empty lines at its end.
+    """The lines of a text file, without line endings and trailing empty lines.
 
     Raises:
-      InputError: no such file, not text, nothing in it.
+      InputError: the file does not exist, is not text, or is empty.
     """
     path = Path(path)
     try:
@@ -61,28 +61,28 @@ def read_lines(path) -> list[str]:
 
 
 def read_names(path, count: int) -> tuple[str, ...]:
-    """A list of class names in label order, one a line; InputError unless there are `count` different ones."""
+    """A list of class names in label order, one a line; InputError unless there are `count` distinct ones."""
     names = tuple(line.strip() for line in read_lines(path))
     for line, name in enumerate(names, 1):
         if not name or name in names[: line - 1]:
             problem = f"repeats '{name}'" if name else "is empty"
             raise InputError(f"{path}: line {line} {problem}; write one class name a line, each once.")
     if len(names) != count:
-        raise InputError(f"{path}: has {len(names)} class names, {count} belong there; download it again.")
+        raise InputError(f"{path}: has {len(names)} class names instead of {count}; download it again.")
     return names
 
 
 def read_table(path, columns: Sequence[str], *, heading: bool, delimiter: str = ",") -> list[Row]:
-    """The rows of a CSV or tab-separated file; quotes, either line end and a byte order mark are understood.
+    """The rows of a CSV or tab-separated file, which may have quotes, any line endings and a byte order mark.
 
     Args:
-      columns: their names. With a heading these must be among its names, in any order; others are read too.
-        Without one each row has exactly these.
+      columns: names of the columns. A heading must contain them, in any order, and may contain others, which are read
+        too. Without a heading, each row has exactly these.
       heading: whether the first line names the columns.
 
     Raises:
-      InputError: as of `read_lines`; a column is missing, a row has another number of fields, an empty field in
-        one of `columns`, broken quotes.
+      InputError: as `read_lines`; a column is missing, a row has a different number of fields or an empty field in one
+        of `columns`, quotes are not closed.
     """
     path = Path(path)
     reader = csv.reader(read_lines(path), delimiter=delimiter, strict=True)
@@ -94,7 +94,7 @@ def read_table(path, columns: Sequence[str], *, heading: bool, delimiter: str = 
                 names = _heading(path, fields, columns, delimiter)
                 continue
             if len(fields) != len(names):
-                problem = f"has {len(fields)} fields where {len(names)} belong ({', '.join(names)})"
+                problem = f"has {len(fields)} fields instead of {len(names)} ({', '.join(names)})"
                 raise Row(path, reader.line_num, {}).error(problem)
             row = Row(path, reader.line_num, dict(zip(names, fields, strict=True)))
             for column in columns:
@@ -120,7 +120,7 @@ def _heading(path: Path, fields: Sequence[str], columns: Sequence[str], delimite
 
 
 def require_unique(rows: Iterable[Row], name_of: Callable[[Row], str]) -> None:
-    """Raises InputError where two rows name the same video."""
+    """Raises InputError if two rows name the same video."""
     seen: dict[str, Row] = {}
     for row in rows:
         name = name_of(row)
@@ -131,11 +131,11 @@ def require_unique(rows: Iterable[Row], name_of: Callable[[Row], str]) -> None:
 
 
 def class_number(row: Row, name: str, numbers: Mapping[str, int], of: str) -> int:
-    """The label of a class name; InputError where it is none of the dataset's.
+    """The label of a class name; InputError if the dataset has no such class.
 
     Args:
       numbers: class name -> label.
-      of: where the names come from, for the sentence.
+      of: where the names come from, for the error.
     """
     if name not in numbers:
         raise row.error(f"has the class '{name}', which is not among the {len(numbers)} of {of}")
@@ -148,5 +148,5 @@ def numbered(names: Iterable[str]) -> dict[str, int]:
 
 
 def some(items: Sequence) -> str:
-    """The first few of `items` for a sentence."""
+    """The first few of `items`, as text."""
     return ", ".join(str(item) for item in items[:_NAMED]) + (", ..." if len(items) > _NAMED else "")

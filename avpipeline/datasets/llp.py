@@ -18,7 +18,7 @@ LIST_FILES = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP
 EVENT_FILES = {"audio": "AVVP_eval_audio.csv", "visual": "AVVP_eval_visual.csv"}
 SECONDS = 10
 
-# In the order in which the authors number them.
+# In the authors' numbering.
 CLASS_NAMES = (
     "Speech",
     "Car",
@@ -58,8 +58,8 @@ class Event:
     """One line of AVVP_eval_audio.csv or AVVP_eval_visual.csv.
 
     Attributes:
-      clip: the video, as in the lists; a few are written otherwise there and belong to no listed video.
-      onset, offset: seconds of the clip. Published rows with `onset >= offset` exist: such an event fills nothing.
+      clip: the video, as in the lists; a few are spelled differently and match no listed video.
+      onset, offset: seconds of the clip. Some published rows have `onset >= offset`: such an event has no length.
       label: class number.
     """
 
@@ -72,14 +72,14 @@ class Event:
 def read_llp(data_dir, name: str, training_labels: TrainingLabels = "all") -> VideoList:
     """One split of LLP, with all labels of every video or, for training, with one label a video.
 
-    The event layers' paper trains "with the restriction of a single label per video" and tests on all labels; how
-    that label is chosen it does not say. "drawn" keeps every training video and one of its labels, which follows
-    from the video's name (its SHA-256), whatever the seed. "single" keeps the training videos that have one label
-    only. Validation and test videos have all their labels in either case.
+    The paper of the event layers trains "with the restriction of a single label per video" and tests on all labels; it
+    does not say how that label is chosen. "drawn" keeps all training videos with one of their labels, chosen by the
+    SHA-256 of the video's name, whatever the seed. "single" keeps only the training videos that have one label.
+    Validation and test videos have all their labels in either case.
 
     Args:
-      data_dir: folder with AVVP_train.csv, AVVP_val_pd.csv and AVVP_test_pd.csv, tab-separated with the heading
-        filename, event_labels.
+      data_dir: folder with AVVP_train.csv, AVVP_val_pd.csv and AVVP_test_pd.csv, tab-separated with the columns
+        filename and event_labels.
       name: "train", "val" or "test".
       training_labels: "all", "drawn" or "single".
 
@@ -95,7 +95,6 @@ def read_llp(data_dir, name: str, training_labels: TrainingLabels = "all") -> Vi
         Path(data_dir) / LIST_FILES[name], ("filename", "event_labels"), heading=True, delimiter="\t"
     )
     require_unique(rows, lambda row: row["filename"])
-    spans = [_span(row) for row in rows]
     ids = tuple(row["filename"] for row in rows)
     labels = np.zeros((len(rows), len(CLASS_NAMES)), np.float32)
     for video, row in zip(labels, rows, strict=True):
@@ -107,9 +106,7 @@ def read_llp(data_dir, name: str, training_labels: TrainingLabels = "all") -> Vi
         class_names=CLASS_NAMES,
         labels=labels,
         files=tuple(f"{clip}.mp4" for clip in ids),
-        starts=np.array([start for _, start, _ in spans]),
-        ends=np.array([end for _, _, end in spans]),
-        aliases=unshared(ids, [(video,) for video, _, _ in spans]),
+        aliases=unshared(ids, [(_youtube_id(row),) for row in rows]),
     )
     if name != "train" or training_labels == "all":
         return videos
@@ -119,13 +116,13 @@ def read_llp(data_dir, name: str, training_labels: TrainingLabels = "all") -> Vi
 
 
 def read_llp_events(data_dir, modality: str) -> tuple[Event, ...]:
-    """The timed events of validation and test videos, as they are published.
+    """The timed events of validation and test videos, as published.
 
     Args:
       modality: "audio" or "visual".
 
     Raises:
-      InputError: the file is missing or malformed, a class is unknown, a time lies outside of the clip.
+      InputError: the file is missing or malformed, a class is unknown, a time lies outside the clip.
     """
     columns = ("filename", "onset", "offset", "event_labels")
     rows = read_table(Path(data_dir) / EVENT_FILES[modality], columns, heading=True, delimiter="\t")
@@ -140,14 +137,13 @@ def read_llp_events(data_dir, modality: str) -> tuple[Event, ...]:
     return tuple(events)
 
 
-def _span(row: Row) -> tuple[str, float, float]:
-    """YouTube id, start and end in seconds."""
+def _youtube_id(row: Row) -> str:
     match = _CLIP.fullmatch(row["filename"])
     if not match or float(match["start"]) >= float(match["end"]):
         raise row.error(
             f"has the filename '{row['filename']}', which is not a YouTube id, start and end joined by '_'"
         )
-    return match["video"], float(match["start"]), float(match["end"])
+    return match["video"]
 
 
 def _classes(row: Row) -> list[int]:
@@ -155,7 +151,7 @@ def _classes(row: Row) -> list[int]:
 
 
 def one_of_each(labels: np.ndarray, ids: tuple[str, ...]) -> np.ndarray:
-    """One of each video's labels, `(videos, classes)` one-hot."""
+    """One label of each video, chosen by its name: `(videos, classes)` one-hot."""
     drawn = np.zeros_like(labels)
     for row, clip in enumerate(ids):
         classes = np.flatnonzero(labels[row])

@@ -1,7 +1,7 @@
-"""AVE as the authors of MAFnet share it: features and labels of whole videos, three pickles for each split.
+"""AVE as MAFnet's authors distribute it: features and labels of whole videos, three pickles for each split.
 
 `{train,val,test}Set_visual.p` (videos, 10, 1920), `..._audio.p` (videos, 10, 12, 8, 512) and `..._target.p`
-(videos, 28). A pickle can ask for any code to be run: these are read by an allow-list, arrays of numbers only.
+(videos, 28). A pickle can execute arbitrary code, so these are read with an allow-list: arrays of numbers only.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from avpipeline.datasets.base import ArraySource, Split
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 
-# What the authors' files hold: DenseNet-201's last activation averaged over space and over a second's 16 frames,
+# The features in the authors' files: DenseNet-201's last activation, averaged over space and the 16 frames of a second,
 # and VGGish's maps before its last pooling.
 FEATURES = {
     "audio": FeatureInfo("vggish", "conv4_2", "audioset", "", (12, 8, 512)),
@@ -61,7 +61,7 @@ def pickle_path(folder, split: str, content: str) -> Path:
 
 
 def has_pickles(folder, split: str) -> bool:
-    """Whether a folder holds the authors' labels of a split."""
+    """Whether a folder has the authors' labels of a split."""
     return pickle_path(folder, split, "target").exists()
 
 
@@ -71,13 +71,13 @@ def load_mafnet_pickles(data_dir, split: str, *, modalities: Iterable[str] | Non
     A pickle is read whole: the training split's audio features take 6.1 GiB of memory, its visual ones 0.24 GiB.
 
     Args:
-      data_dir: folder with the pickles; Annotations.txt and the split files are compared with where they are there.
+      data_dir: folder with the pickles, which are checked against Annotations.txt and the split files if present.
       split: "train", "val" or "test".
-      modalities: of "audio" and "visual"; None is both.
+      modalities: "audio", "visual" or both; None for both.
 
     Raises:
-      InputError: a file is missing, damaged, holds anything but an array of the right shape, labels that are not
-        one-hot, another class order, or other videos than Annotations.txt lists.
+      InputError: a file is missing or damaged, holds anything but an array of the right shape, labels that are not
+        one-hot, a different class order, or videos other than those in Annotations.txt.
     """
     folder = Path(data_dir)
     wanted = tuple(FEATURES) if modalities is None else tuple(modalities)
@@ -119,10 +119,10 @@ def _labels(folder: Path, split: str) -> np.ndarray:
 
 
 def _check_classes(folder: Path, split: str, counts: np.ndarray) -> None:
-    """Compares how many videos each class has with Annotations.txt, where it lies beside the pickles.
+    """Compares the number of videos of each class with Annotations.txt, if that is in the folder too.
 
-    Nothing in a pickle says which number stands for which class; AVE's classes are of different sizes, so a file
-    in another order is found out by its counts.
+    Nothing in a pickle says which number stands for which class; as AVE's classes differ in size, the counts reveal a
+    file in another order.
     """
     if not (folder / ANNOTATIONS).exists():
         return
@@ -134,7 +134,7 @@ def _check_classes(folder: Path, split: str, counts: np.ndarray) -> None:
     appearance = list(dict.fromkeys(item.category for item in annotations))
     if np.array_equal(counts, [listed.count(name) for name in appearance]):
         raise InputError(
-            f"{path}: numbers the classes in the order of {ANNOTATIONS}, the authors' labels are in alphabetical "
+            f"{path}: numbers the classes in the order of {ANNOTATIONS}, but the authors' labels are in alphabetical "
             "order; write it with sorted class names."
         )
     raise InputError(

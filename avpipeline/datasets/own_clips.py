@@ -1,4 +1,4 @@
-"""One's own dataset: a table of clips and labels, clips.csv."""
+"""Your own dataset: clips.csv, a table of clips and labels."""
 
 from pathlib import Path
 
@@ -22,18 +22,17 @@ BETWEEN_LABELS = ";"
 
 
 def read_clips_csv(data_dir, name: str) -> VideoList:
-    """One split of one's own clips.
+    """One split of your own clips.
 
     Args:
-      data_dir: folder with clips.csv, whose heading names the columns id (the clip's file without folder and
-        ending), labels (one class or several, joined by ";") and split (train, val or test); further columns are
-        ignored. classes.txt gives the classes in label order, one a line; without it they are the names in
-        clips.csv, sorted.
+      data_dir: folder with clips.csv, which has the columns id (the clip's file name without folder and extension),
+        labels (one or more classes, separated by ";") and split (train, val or test); further columns are ignored.
+        classes.txt lists the classes in label order, one a line; without it they are the sorted names in clips.csv.
       name: "train", "val" or "test".
 
     Raises:
-      InputError: the file is missing or malformed, a class is not in classes.txt, an id is there twice, the split
-        is empty.
+      InputError: the file is missing or malformed, a class is not in classes.txt, an id occurs twice, the split is
+        empty.
     """
     if name not in SPLITS:
         raise InputError(f"csv: has no split '{name}', only {', '.join(SPLITS)}.")
@@ -45,13 +44,13 @@ def read_clips_csv(data_dir, name: str) -> VideoList:
             raise row.error(f"has the split '{row['split']}', which is none of {', '.join(SPLITS)}")
     names = own_classes(data_dir, rows)
     numbers = numbered(names)
-    # All rows, so that a mistake in one split is found whichever is read.
+    # Of all rows, so that a mistake is found whichever split is read.
     labels = np.zeros((len(rows), len(names)), np.float32)
     for video, row in zip(labels, rows, strict=True):
         video[[class_number(row, label, numbers, CLASSES) for label in _labels(row)]] = 1
     chosen = [number for number, row in enumerate(rows) if row["split"] == name]
     if not chosen:
-        raise InputError(f"{path}: has no clip of split '{name}'; give some rows that split.")
+        raise InputError(f"{path}: has no clip in split '{name}'; assign some rows to that split.")
     everything = VideoList("csv", name, tuple(row["id"] for row in rows), names, labels)
     return everything.select(chosen)
 

@@ -1,4 +1,4 @@
-"""Videos shorter than a model's length: segments of zeros at their end, and masks that say which those are."""
+"""Videos shorter than a model's input: padding with segments of zeros, and masks that mark them."""
 
 import numpy as np
 
@@ -8,19 +8,19 @@ _ROWS_AT_ONCE = 16
 
 
 def whole_segments(seconds: np.ndarray, most: int) -> np.ndarray:
-    """How many segments of one second a length has, int64: rounded, at least 1, at most `most`."""
+    """Number of one-second segments in a length, int64: rounded, at least 1, at most `most`."""
     return np.clip(np.floor(np.asarray(seconds, np.float64) + 0.5), 1, most).astype(np.int64)
 
 
 class ZeroPadded:
-    """Rows of another source in which the segments after each video's end are zeros.
+    """Rows of another source with zeros in the segments after the end of each video.
 
-    An extractor that is given a short video fills it up with silence and black frames, whose features are not
-    zeros; papers that pad feature vectors mean zeros.
+    Extraction pads a short video with silence and black frames, whose features are not zero; papers that pad features
+    mean zeros.
 
     Args:
       source: rows `(segments, ...)`.
-      segments: how many segments each row has of its own, `(rows,)` whole numbers.
+      segments: number of segments before the end of each video, `(rows,)` integers.
     """
 
     def __init__(self, source: Source, segments: np.ndarray):

@@ -1,8 +1,8 @@
-"""The rendered dataset: small real .mp4 clips made from a seed, with AVE's structure, and their features.
+"""The rendered dataset: small synthetic .mp4 clips made from a seed, with AVE's structure, and their features.
 
-It stands in for real data wherever none is given, so that every command runs at once and downloads nothing.
-It is a test bed: no number from it stands beside a paper's number without saying which data it is. What the
-clips hold, and why neither pictures nor sound alone suffice, is said in `avpipeline.rendering.storyboards`.
+It is the default wherever no data is given, so that every command runs at once and downloads nothing. A result on it
+never stands beside a paper's without saying that the data is synthetic. `avpipeline.rendering.storyboards` describes
+the clips, and why neither frames nor sound alone suffice.
 
     python -m avpipeline.datasets.rendered OUT --seed 1      renders the clips into a folder, to look at
 """
@@ -47,17 +47,17 @@ __all__ = [
     "rendered_weak_training",
 ]
 
-# Features that are made together, from one decoding of the clips; the first pair is what most models read.
+# Features that are computed together, decoding the clips once; most models read the first pair.
 _EXTRACTORS = (
     {"audio": "small_audio", "visual": "small_visual"},
     {"audio_map": "small_audio_map"},
     {"motion": "small_motion"},
 )
 _USUAL = ("audio", "visual")
-# One video without an event for so many training clips (AVE has 178 for 3339).
+# Training clips for each video without an event (AVE has 3339 and 178).
 _CLIPS_A_NOISY_VIDEO = 16
 _DEFAULTS = RenderedSettings()
-# Clips decoded at once and held in memory; about 1 MB each.
+# Decoded clips in memory at a time; about 1 MB each.
 _BLOCK = 16
 
 
@@ -66,8 +66,8 @@ class RenderedClips:
     """Clips on disk and what happens in them.
 
     Attributes:
-      folder: holds `clips/`, the annotations in AVE's form and `storyboards.json`.
-      boards: split -> one storyboard a clip.
+      folder: holds `clips/`, the annotations in AVE's format and `storyboards.json`.
+      boards: split -> one storyboard for each clip.
     """
 
     folder: Path
@@ -78,7 +78,7 @@ class RenderedClips:
 
 
 def rendered_clips(settings: RenderedSettings = _DEFAULTS) -> RenderedClips:
-    """Renders all clips of `settings` into the cache, or finds them there."""
+    """Renders all clips of `settings` into the cache unless they are there."""
     folder = cache_dir() / "rendered" / _digest(identity(settings))
     render_folder(folder, settings)
     return RenderedClips(folder, {split: storyboards(settings, split) for split in SPLITS})
@@ -87,16 +87,16 @@ def rendered_clips(settings: RenderedSettings = _DEFAULTS) -> RenderedClips:
 def rendered_split(
     name: str, settings: RenderedSettings = _DEFAULTS, *, modalities: Iterable[str] | None = None
 ) -> Split:
-    """One split with the features of the small seeded backbones, both kept in the cache.
+    """One split with features from the small seeded backbones; clips and features are cached.
 
     Args:
-      name: "train", "val" or "test"; InputError for another, or where `settings` gives it no clips.
-      modalities: of "audio", "visual", "audio_map" and "motion"; None is the first two.
+      name: "train", "val" or "test"; InputError for any other, or if `settings` gives the split no clips.
+      modalities: of "audio", "visual", "audio_map" and "motion"; None for the first two.
 
     Returns:
       a Split with inputs `audio` `(clips, 10, 128)`, `visual` `(clips, 10, 7, 7, 512)`, `audio_map`
-      `(clips, 10, 6, 4, 512)` and `motion` `(clips, 10, 512)`, as far as asked for, mapped from disk, and labels
-      `(clips, 10, 9)`: one of eight classes or background, the last.
+      `(clips, 10, 6, 4, 512)` and `motion` `(clips, 10, 512)`, as requested, memory-mapped from disk, and labels
+      `(clips, 10, 9)`: eight classes, then background.
     """
     if settings.count(name) == 0:
         raise InputError(f"rendered: the settings give split '{name}' no clips; ask for one or more.")
@@ -123,9 +123,9 @@ def rendered_split(
 def rendered_video_split(
     name: str, settings: RenderedSettings = _DEFAULTS, *, modalities: Iterable[str] | None = None
 ) -> Split:
-    """As `rendered_split`, with labels of whole clips `(clips, 8)`: 1 for each class that has an event there.
+    """As `rendered_split`, with labels of whole clips `(clips, 8)`: 1 for each class that has an event in the clip.
 
-    There is no background; with one event a clip the labels are one-hot.
+    There is no background; with one event a clip, the labels are one-hot.
     """
     split = rendered_split(name, settings, modalities=modalities)
     videos = split.labels[..., :-1].max(1)
@@ -135,10 +135,10 @@ def rendered_video_split(
 def rendered_weak_training(
     settings: RenderedSettings = _DEFAULTS, *, modalities: Iterable[str] | None = None, noisy: bool = True
 ) -> Split:
-    """The training split with one label a clip, `(clips, 9)`, and videos without an event after the others.
+    """The training split with one label a clip, `(clips, 9)`, followed by videos without an event.
 
-    A video without an event is put together from the features of two clips: the pictures of one, the sound of
-    another whose sound that object never makes. (The modalities of a stream stay together.)
+    A video without an event combines the features of two clips: the frames of one with the sound of another that the
+    object never makes. (All visual modalities come from the first, all of sound from the second.)
     """
     split = rendered_split("train", settings, modalities=modalities)
     background = len(CLASS_NAMES) - 1
@@ -158,7 +158,7 @@ def rendered_weak_training(
 
 
 def _mismatched(categories: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of clips to see and of clips to hear, whose look and sound together are no class."""
+    """Rows of clips to be seen and of clips to be heard, whose look and sound do not form a class."""
     pairs = [
         (seen, heard)
         for seen, look in enumerate(categories)
@@ -173,14 +173,14 @@ def _mismatched(categories: np.ndarray, rng: np.random.Generator) -> tuple[np.nd
 def _features(
     clips: RenderedClips, name: str, names: Mapping[str, str]
 ) -> tuple[dict[str, Path], dict[str, FeatureInfo]]:
-    """The files of one split's features, made where they are not there, and what they are."""
+    """The files of one split's features, computed unless present, and the identity of the features."""
     extractors = {modality: build_extractor(extractor) for modality, extractor in names.items()}
     features = {modality: extractor.info for modality, extractor in extractors.items()}
     folder = clips.folder / "features" / _digest({modality: info.to_json() for modality, info in features.items()})
     stored = {modality: folder / f"{name}_{modality}.npy" for modality in features}
     if not _all_there(stored):
         with locked(folder / name):
-            # Another process may have made them while this one waited.
+            # Another process may have written them while this one waited.
             if not _all_there(stored):
                 _store_features(clips.paths(name), extractors, stored)
     return stored, features
@@ -212,14 +212,14 @@ def _write_header(file, shape: tuple[int, ...]) -> None:
 
 
 def _decoded(paths: list[Path], visual: Extractor | None) -> Iterator[Clip]:
-    """The clips in order, decoded by two threads while the networks work on those before.
+    """The clips in order, decoded by two threads while the networks process earlier ones.
 
-    Pictures are decoded as `visual` needs them, or not at all.
+    Frames are decoded at the rate and size that `visual` needs, or not at all.
     """
-    pictures = {"frame_rate": visual.frame_rate, "size": visual.frame_size} if visual else {"video": False}
+    frames = {"frame_rate": visual.frame_rate, "size": visual.frame_size} if visual else {"video": False}
 
     def decode(path: Path) -> Clip:
-        return read_clip(path, seconds=SECONDS, **pictures)
+        return read_clip(path, seconds=SECONDS, **frames)
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(decode, path) for path in paths[:_BLOCK]]
@@ -237,10 +237,10 @@ class RenderCommand:
 
 
 def main(command: RenderCommand) -> None:
-    """Renders clips of the rendered dataset into a folder, to look at and listen to."""
+    """Renders the clips of the rendered dataset into a folder, to watch and listen to."""
     render_folder(command.out, command.settings)
     clips = sum(command.settings.count(split) for split in SPLITS)
-    print(f"{clips} clips in {command.out / 'clips'}; what happens in them: {command.out / 'storyboards.json'}")
+    print(f"{clips} clips in {command.out / 'clips'}, described in {command.out / 'storyboards.json'}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """UCF51: the 51 classes of UCF101 whose videos have sound, 6836 videos, three official splits (Soomro et al.,
 "UCF101: A dataset of 101 human action classes from videos in the wild", 2012).
 
-The official lists are those of UCF101 with its 101 classes; the rows of the 51 are taken. They write one class in
-two ways, HandstandPushups and HandStandPushups: both mean the same videos here.
+The official lists are those of UCF101 with its 101 classes, of which the rows of the 51 are read. They spell one class
+in two ways, HandstandPushups and HandStandPushups, which are the same here.
 """
 
 import re
@@ -28,14 +28,14 @@ _NAMES = (
 )
 CLASS_NAMES = tuple(_NAMES.split())
 
-# In the lists, but in no annotation of UCF51: with them they have 6845 videos, the paper counts 6836.
+# In the lists, but not in UCF51's annotation: the lists have 6845 videos with them, the paper counts 6836.
 NOT_ANNOTATED = (
     *(f"v_BasketballDunk_g15_c{clip:02d}" for clip in range(4, 8)),
     *(f"v_HandStandPushups_g14_c{clip:02d}" for clip in range(1, 5)),
     "v_PlayingCello_g19_c06",
 )
 
-# The clips' files are named so, while their folder and the class are HandstandPushups.
+# The second is the spelling of the clips' files, the first that of their folder and class.
 _SPELLING = ("v_HandstandPushups", "v_HandStandPushups")
 _CLIP = re.compile(r"(?P<folder>[A-Za-z]+)/(?P<id>v_(?P<label>[A-Za-z]+)_(?P<group>g\d\d)_c\d\d)\.avi")
 
@@ -43,8 +43,8 @@ _CLIP = re.compile(r"(?P<folder>[A-Za-z]+)/(?P<id>v_(?P<label>[A-Za-z]+)_(?P<gro
 def read_ucf51(data_dir, name: str, split: int = 1) -> VideoList:
     """One split of UCF51, without the nine videos that have no annotation.
 
-    There is no official validation split. A tenth of each class's groups of the training list is held out; a
-    group is one recording, of which several clips were cut, and stays together.
+    There is no official validation split: a tenth of each class's groups in the training list is held out. A group is
+    one recording, from which several clips were cut, and is never split.
 
     Args:
       data_dir: folder with classInd.txt, trainlist01.txt, testlist01.txt, ...
@@ -52,8 +52,7 @@ def read_ucf51(data_dir, name: str, split: int = 1) -> VideoList:
       split: which of the three official splits, 1 to 3.
 
     Raises:
-      InputError: a file is missing or malformed, a label number does not belong to its class, a video is listed
-        twice.
+      InputError: a file is missing or malformed, a label number does not match its class, a video is listed twice.
     """
     if name not in SPLITS:
         raise InputError(f"ucf51: has no split '{name}', only {', '.join(SPLITS)}.")
@@ -76,7 +75,7 @@ def read_ucf51(data_dir, name: str, split: int = 1) -> VideoList:
 
 
 def read_ucf51_list(data_dir, kind: str, split: int) -> list[Row]:
-    """The rows of the 51 classes in trainlist0N.txt or testlist0N.txt, all of them.
+    """All rows of the 51 classes in trainlist0N.txt or testlist0N.txt.
 
     Args:
       kind: "train" or "test".
@@ -85,7 +84,7 @@ def read_ucf51_list(data_dir, kind: str, split: int) -> list[Row]:
       rows with the columns "id", "class" (as in `CLASS_NAMES`) and "group" (class and number of the recording).
 
     Raises:
-      InputError: as of `read_ucf51`.
+      InputError: as `read_ucf51`.
     """
     if split not in OFFICIAL_SPLITS:
         raise InputError(f"ucf51: has no official split {split}, only 1, 2 and 3.")
@@ -100,7 +99,7 @@ def read_class_index(path) -> dict[str, int]:
     """Class name -> its number, 1 to 101, from classInd.txt.
 
     Raises:
-      InputError: a malformed line, classes that are not UCF101's.
+      InputError: a line is malformed, the classes are not UCF101's.
     """
     path = Path(path)
     numbers: dict[str, int] = {}

@@ -12,7 +12,6 @@ from avpipeline.errors import InputError
 
 SPLITS = ("train", "val", "test")
 CLASSES = 309
-SECONDS = 10
 FULL_LIST, TEST_LIST, STATISTICS = "vggsound.csv", "test.csv", "stat.csv"
 
 _YOUTUBE = re.compile(r"[\w-]{11}", re.ASCII)
@@ -20,13 +19,13 @@ _TEST_FILE = re.compile(r"(?P<video>[\w-]{11})_(?P<start>\d{6})\.mp4", re.ASCII)
 
 
 def read_vggsound(data_dir, name: str) -> VideoList:
-    """One split of VGGSound; a class's label is its place among the sorted names.
+    """One split of VGGSound; classes are numbered in the order of their sorted names.
 
     There is no official validation split: a tenth of each class's training videos is held out.
 
     Args:
       data_dir: folder with vggsound.csv (YouTube id, start, label, train/test; no heading). For the test split
-        alone test.csv is enough (`id_%06d.mp4,label`). Where stat.csv is there, only its classes are accepted.
+        alone test.csv is enough (`id_%06d.mp4,label`). If stat.csv is present, only its classes are accepted.
       name: "train", "val" or "test".
 
     Raises:
@@ -43,7 +42,6 @@ def read_vggsound(data_dir, name: str) -> VideoList:
     numbers = numbered(names)
     classes = np.array([class_number(row, row["label"], numbers, "VGGSound") for row in rows])
     ids = [clip_name(row) for row in rows]
-    starts = np.array([row.number("start") for row in rows])
     everything = VideoList(
         dataset="vggsound",
         name=name,
@@ -51,8 +49,6 @@ def read_vggsound(data_dir, name: str) -> VideoList:
         class_names=names,
         labels=one_hot(classes, len(names)),
         files=tuple(f"{clip}.mp4" for clip in ids),
-        starts=starts,
-        ends=starts + SECONDS,
         aliases=tuple((f"{row['video']}_{int(row.number('start'))}",) for row in rows),
     )
     chosen = np.flatnonzero([row["split"] == ("test" if name == "test" else "train") for row in rows])
@@ -89,19 +85,19 @@ def read_test_list(path) -> list[Row]:
 
 
 def read_statistics(path) -> list[Row]:
-    """The rows of stat.csv, one a class, with the columns "label", "videos" and "group"."""
+    """The rows of stat.csv, one for each class, with the columns "label", "videos" and "group"."""
     rows = read_table(path, ("label", "videos", "group"), heading=False)
     require_unique(rows, lambda row: row["label"])
     return rows
 
 
 def vggsound_classes(folder: Path, rows: list[Row]) -> tuple[str, ...]:
-    """The sorted class names: of stat.csv where it is there, else of the list that was read."""
+    """The sorted class names: those of stat.csv if present, else those of the list that was read."""
     if (folder / STATISTICS).exists():
         rows = read_statistics(folder / STATISTICS)
     return tuple(sorted({row["label"] for row in rows}))
 
 
 def clip_name(row: Row) -> str:
-    """The name of a clip as the official test list writes it: `id_%06d`."""
+    """The name of a clip as in the official test list: `id_%06d`."""
     return f"{row['video']}_{int(row.number('start')):06d}"

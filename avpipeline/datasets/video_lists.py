@@ -1,7 +1,7 @@
-"""Annotated clips: what a dataset's lists say of each video, and the features or files that belong to them.
+"""Annotated videos: what a dataset's lists say about each of them, and their features or clips.
 
-The datasets of whole videos differ in their official files only. Each has a reader that gives a `VideoList`;
-`join_features` finds the features that `python -m avpipeline.extract` made of the clips, `find_clips` the clips
+The datasets of whole videos differ in their official files only. Each has a reader that returns a `VideoList`;
+`join_features` finds the features that `python -m avpipeline.extract` computed from the clips, `find_clips` the clips
 themselves.
 """
 
@@ -20,10 +20,10 @@ from avpipeline.datasets.listings import some
 from avpipeline.datasets.padding import ZeroPadded, whole_segments
 from avpipeline.errors import InputError
 
-# Input of `join_features` beside the modalities: which seconds of a clip are really there.
+# Input of `join_features` besides the modalities: which seconds a clip really has.
 MASK = "mask"
-# None of UCF51, Kinetics-Sounds and VGGSound has an official validation split: this share of the training
-# videos is held out. It does not depend on a run's seed, so that all runs are compared on the same videos.
+# None of UCF51, Kinetics-Sounds and VGGSound has an official validation split: this share of the training videos is
+# held out, whatever a run's seed, so that all runs are compared on the same videos.
 VALIDATION_SHARE = 0.1
 
 _Place = TypeVar("_Place")
@@ -36,14 +36,11 @@ class VideoList:
     Attributes:
       dataset: name as in `--dataset`, e.g. `"ucf51-1"`.
       name: `"train"`, `"val"` or `"test"`.
-      ids: one a video: the name of its clip without folder and ending, which is the id that extraction gives.
+      ids: for each video the name of its clip without folder and extension, which is its id in extraction too.
       class_names: in label order.
       labels: `(videos, classes)` float32, 1 for each class of the video (several where the dataset has them).
-      files: the clips' paths relative to the folder of clips, as the dataset hands them out; None where it has
-        no rule for them.
-      starts, ends: `(videos,)` float64, seconds in the video that the clip was cut from; None where the lists do
-        not say.
-      aliases: other names, without ending, that a video's clip goes by (e.g. the YouTube id alone); None for none.
+      files: the clips' paths within the folder of clips, as the dataset distributes them; None if it has no rule.
+      aliases: other names of a video's clip, without extension (e.g. the YouTube id alone); None for none.
     """
 
     dataset: str
@@ -52,15 +49,13 @@ class VideoList:
     class_names: tuple[str, ...]
     labels: np.ndarray
     files: tuple[str, ...] | None = None
-    starts: np.ndarray | None = None
-    ends: np.ndarray | None = None
     aliases: tuple[tuple[str, ...], ...] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def select(self, rows: Iterable[int], name: str | None = None) -> "VideoList":
-        """Some of the videos, in the order of `rows`; with `name`, as the split of that name."""
+    def select(self, rows: Iterable[int]) -> "VideoList":
+        """Some of the videos, in the order of `rows`."""
         rows = np.asarray(list(rows), np.int64)
 
         def of_rows(column):
@@ -69,26 +64,26 @@ class VideoList:
             return column[rows] if isinstance(column, np.ndarray) else tuple(column[row] for row in rows)
 
         columns = {field: of_rows(getattr(self, field)) for field in _COLUMNS}
-        return dataclasses.replace(self, name=name or self.name, **columns)
+        return dataclasses.replace(self, **columns)
 
 
-_COLUMNS = ("ids", "labels", "files", "starts", "ends", "aliases")
+_COLUMNS = ("ids", "labels", "files", "aliases")
 
 
 def join_features(videos: VideoList, folder, *, modalities: Iterable[str] | None = None) -> Split:
-    """The features of `videos` in a folder of shards, as a split with labels `(videos, classes)`.
+    """The stored features of `videos`, as a split with labels `(videos, classes)`.
 
-    Videos without features are left out and a warning counts and names them. The features of a shorter video are
-    zeros after its end (`padding.ZeroPadded`); the input `"mask"`, `(seconds,)`, is 0 there and 1 before.
+    Videos without features are left out, with a warning that counts and names them. After the end of a short video
+    its features are zeros (`padding.ZeroPadded`); the input `"mask"`, `(seconds,)`, is 0 there and 1 before.
 
     Args:
       folder: written by `python -m avpipeline.extract`.
-      modalities: the inputs needed, `"mask"` if it is; None for all modalities in the shards, without mask.
+      modalities: the inputs needed, which may include `"mask"`; None for all stored modalities, without the mask.
 
     Raises:
-      InputError: no shards, a modality that they do not hold, none of the videos in them.
+      InputError: no features, a modality that is not stored, none of the videos in the folder.
     """
-    # Imported only here: their module brings TensorFlow, which reading lists does not need.
+    # Imported only here: the store brings TensorFlow, which reading lists does not need.
     from avpipeline.features.store import FeatureShards
 
     shards = FeatureShards(folder)
@@ -122,13 +117,13 @@ def join_features(videos: VideoList, folder, *, modalities: Iterable[str] | None
 def find_clips(videos: VideoList, folder) -> tuple[VideoList, tuple[Path, ...]]:
     """The videos whose media files are in `folder` or below it, and these files.
 
-    A file is recognised by its name without ending. Videos without a file are left out and a warning counts and
-    names them.
+    A file is recognised by its name without extension. Videos without a file are left out, with a warning that counts
+    and names them.
 
     Raises:
-      InputError: no such folder, no media in it, two files of one name, none of the videos in it.
+      InputError: no such folder, no media in it, two files of the same name, none of the videos in it.
     """
-    # Imported only here: their module brings the decoders.
+    # Imported only here: the module brings the decoders.
     from avpipeline.media import by_id, list_media
 
     videos, found = _with_places(videos, by_id(list_media(folder)), folder, "clips", "add them")
@@ -138,7 +133,7 @@ def find_clips(videos: VideoList, folder) -> tuple[VideoList, tuple[Path, ...]]:
 def _with_places(
     videos: VideoList, places: Mapping[str, _Place], folder, what: str, remedy: str
 ) -> tuple[VideoList, list[_Place]]:
-    """The videos that have a place by one of their names, and those places; a warning names the others."""
+    """The videos found in `places` under one of their names, and where; a warning names the others."""
     found = [_place(names, places) for names in names_of(videos)]
     rows = [row for row, place in enumerate(found) if place is not None]
     missing = [videos.ids[row] for row, place in enumerate(found) if place is None]
@@ -156,7 +151,7 @@ def _with_places(
 
 
 def names_of(videos: VideoList) -> list[tuple[str, ...]]:
-    """All names that each video's clip may go by, the usual one first."""
+    """All names that each video's clip may have, the usual one first."""
     stems = [()] * len(videos) if videos.files is None else [(Path(file).stem,) for file in videos.files]
     aliases = videos.aliases or [()] * len(videos)
     return [(name, *stem, *others) for name, stem, others in zip(videos.ids, stems, aliases, strict=True)]
@@ -167,7 +162,7 @@ def _place(names: Sequence[str], places: Mapping[str, _Place]) -> _Place | None:
 
 
 def unshared(ids: Sequence[str], aliases: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
-    """The aliases without those that name two videos: a YouTube id of which two clips were cut says not which."""
+    """The aliases without ambiguous ones, such as the YouTube id of a video from which two clips were cut."""
     owners = defaultdict(set)
     for name, others in zip(ids, aliases, strict=True):
         for other in {name, *others}:
@@ -176,22 +171,20 @@ def unshared(ids: Sequence[str], aliases: Sequence[Sequence[str]]) -> tuple[tupl
 
 
 def one_hot(classes: Sequence[int], count: int) -> np.ndarray:
-    """`(videos, count)` float32 labels of one class a video."""
+    """`(videos, count)` float32 labels of videos with one class each."""
     return np.eye(count, dtype=np.float32)[np.asarray(classes, np.int64)]
 
 
-def hold_out(
-    classes: Sequence[int], groups: Sequence[str], share: float = VALIDATION_SHARE
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to train on and rows held out for validation: the same share of each class's groups.
+def hold_out(classes: Sequence[int], groups: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train on and rows held out for validation: `VALIDATION_SHARE` of each class's groups.
 
-    Which groups are held out follows from their names alone (the smallest SHA-256), neither from the order of the
-    lists nor from a seed. A group is never divided: clips cut from one recording stay together. A class of one
-    group is not held out.
+    Which groups are held out depends on their names alone (the smallest SHA-256), neither on the order of the lists
+    nor on a seed. A group is never split: clips cut from one recording stay together. A class with a single group
+    is not held out.
 
     Args:
       classes: class of each video.
-      groups: what each video belongs to, e.g. the recording it was cut from; its own id where it stands alone.
+      groups: group of each video, e.g. the recording it was cut from; its own id if it has none.
 
     Returns:
       int64 rows in the order given, for training and for validation.
@@ -202,7 +195,7 @@ def hold_out(
     held = set()
     for number, names in members.items():
         by_hash = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-        count = min(max(1, round(share * len(names))), len(names) - 1)
+        count = min(max(1, round(VALIDATION_SHARE * len(names))), len(names) - 1)
         held.update((number, name) for name in by_hash[:count])
     validation = np.array([pair in held for pair in zip(classes, groups, strict=True)], bool)
     return np.flatnonzero(~validation), np.flatnonzero(validation)

@@ -1,4 +1,4 @@
-"""Media files in and out: what is inside, mono sound at 16 kHz, frames by timestamp, clips written as .mp4."""
+"""Media files: what they contain, mono sound at 16 kHz, frames by timestamp, clips written as .mp4."""
 
 from avpipeline.media.decoding import SAMPLE_RATE
 from avpipeline.media.reading import (

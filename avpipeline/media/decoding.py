@@ -1,4 +1,4 @@
-"""Decoding of one media file: its sound and the frames at wanted seconds, in one pass, by timestamp."""
+"""Decoding of one media file in a single pass: its sound, and the frames shown at given times, by timestamp."""
 
 import contextlib
 import dataclasses
@@ -17,18 +17,17 @@ from avpipeline.errors import InputError
 
 SAMPLE_RATE = 16000
 
-_HOLD = 0.5  # seconds that the first and the last frame stand in for pictures that are not there
-_SOUND_GAP = 0.05  # seconds; a jump of the sound's timestamps beyond it is a gap, below it rounding
-_SEEK_MARGIN = 1.0  # seconds decoded ahead of the wanted start, so that the decoders have settled
-_BROKEN_OFF = 0.5  # seconds that a file may end before its header says without a warning
-# Containers whose header states each stream's length; of others FFmpeg guesses it. See also `_shortfall`.
+_HOLD = 0.5  # seconds for which the first and the last frame stand in for missing ones
+_SOUND_GAP = 0.05  # seconds; a larger jump of the sound's timestamps is a gap, a smaller one is rounding
+_SEEK_MARGIN = 1.0  # seconds decoded before the requested start, so that the decoders have settled
+_BROKEN_OFF = 0.5  # seconds by which a file may end before its stated length without a warning
+# Containers whose header states the length of each stream; for others FFmpeg estimates it. See also `_shortfall`.
 _LENGTH_STATED = frozenset({"mov", "flac"})
-
 
 
 @contextlib.contextmanager
 def opened(path) -> Iterator[av.container.InputContainer]:
-    """The opened file; InputError where there is none, or none with sound or pictures."""
+    """The opened file; InputError if there is none, or it has neither sound nor video."""
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path}: is a folder; name a media file in it.")
@@ -45,7 +44,7 @@ def opened(path) -> Iterator[av.container.InputContainer]:
         ) from error
     with container:
         if audio_stream(container) is None and video_stream(container) is None:
-            raise InputError(f"{path}: holds neither sound nor pictures; name a media file.")
+            raise InputError(f"{path}: holds neither sound nor video; name a media file.")
         yield container
 
 
@@ -54,20 +53,21 @@ def audio_stream(container):
 
 
 def video_stream(container):
-    """The first video stream that is not the cover picture of a song."""
+    """The first video stream that is not a cover image."""
     moving = (stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic)
     return next(moving, None)
 
 
 def _origin(container) -> float:
-    """The container's start in seconds of its streams' clock: second 0 of a clip."""
+    """The start of the container on its streams' clock, in seconds: second 0 of a clip."""
     return (container.start_time or 0) / av.time_base
 
 
 def length(container) -> float:
+    """Length of an opened file in seconds."""
     if container.duration is not None:
         return container.duration / av.time_base
-    # Recorders that write as they go (browsers' .webm) state no length: the packets tell.
+    # Recorders that write as they go (.webm from browsers) state no length: it follows from the packets.
     ends = [
         float((packet.pts + (packet.duration or 0)) * packet.time_base)
         for packet in container.demux()
@@ -78,12 +78,12 @@ def length(container) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class FrameRequest:
-    """Which frames are wanted, and how.
+    """Which frames are requested, and in which form.
 
     Attributes:
-      frame_rate: frames a second.
-      size: (height, width) that they get; None keeps the video's own.
-      transform: what makes them so from upright RGB pictures of the video's own size; None scales them.
+      frame_rate: frames per second.
+      size: their (height, width); None keeps the video's own.
+      transform: a function from an upright RGB frame of the video's own size to one of `size`; None scales it.
     """
 
     frame_rate: float
@@ -96,14 +96,16 @@ class FrameRequest:
 
 @dataclasses.dataclass(frozen=True)
 class Decoded:
+    """What a file has, and what was decoded of it."""
+
     has_audio: bool
     has_video: bool
     sound: "Sound | None"
-    pictures: "Pictures | None"
+    frames: "Frames | None"
 
 
 def decode(path, *, start: float, seconds: float | None, audio: bool, request: FrameRequest | None) -> Decoded:
-    """Decodes what is asked for and there; with a late start after a seek, if that works for this file."""
+    """Decodes what is requested and present; seeks to a late start if that works for this file."""
     if start < 0 or (seconds is not None and seconds <= 0):
         raise InputError(f"{path}: start must be 0 or more and seconds above 0, not {start} and {seconds}.")
     decoded = _attempt(path, start, seconds, audio, request, seek=True) if start > _SEEK_MARGIN else None
@@ -111,20 +113,20 @@ def decode(path, *, start: float, seconds: float | None, audio: bool, request: F
 
 
 def _attempt(path, start, seconds, audio, request, *, seek: bool) -> Decoded | None:
-    """One pass over the file; None where a seek did not lead to the wanted start."""
+    """One pass over the file; None if the seek did not reach the requested start."""
     path = Path(path)
     with opened(path) as container:
         heard, seen = audio_stream(container), video_stream(container)
         origin = _origin(container)
         sound = Sound(heard, origin, start, seconds) if audio and heard else None
-        pictures = Pictures(seen, origin, start, seconds, request) if request and seen else None
-        decoded = Decoded(heard is not None, seen is not None, sound, pictures)
-        sinks = [sink for sink in (sound, pictures) if sink]
+        frames = Frames(seen, origin, start, seconds, request) if request and seen else None
+        decoded = Decoded(heard is not None, seen is not None, sound, frames)
+        sinks = [sink for sink in (sound, frames) if sink]
         if not sinks:
             return decoded
         if container.duration is not None and start >= length(container) > 0:
             raise InputError(
-                f"{path}: ends at {length(container):.2f} s, before the start asked for ({start:.2f} s); "
+                f"{path}: ends at {length(container):.2f} s, before the requested start ({start:.2f} s); "
                 "choose an earlier start."
             )
         if seek and not (_seekable(container) and _sought(container, origin + start - _SEEK_MARGIN)):
@@ -145,8 +147,8 @@ def _attempt(path, start, seconds, audio, request, *, seek: bool) -> Decoded | N
 def _seekable(container) -> bool:
     """Whether timestamps after a seek can be relied on.
 
-    Sound alone is decoded from its beginning: that is fast, and .mp3 seeks inexactly. In .avi the frames'
-    times come from their order.
+    Sound alone is decoded from its beginning: that is fast, and seeking in .mp3 is inexact. In .avi the times of frames
+    follow from their order.
     """
     return video_stream(container) is not None and container.format.name != "avi"
 
@@ -160,7 +162,7 @@ def _sought(container, seconds: float) -> bool:
 
 
 def _feed(container, sinks) -> str | None:
-    """Feeds the sinks until they have enough or the file ends; returns what went wrong on the way, if anything."""
+    """Feeds the sinks until they have enough or the file ends; returns the first problem on the way, if any."""
     by_stream = {sink.stream.index: sink for sink in sinks}
     problem = None
     packets = container.demux([sink.stream for sink in sinks])
@@ -183,7 +185,7 @@ def _feed(container, sinks) -> str | None:
 
 
 def _shortfall(path, container, sinks) -> str | None:
-    """Says where the file breaks off, if its header promised more and the whole file was wanted."""
+    """Says where the file breaks off, if its header states more and all of it was requested."""
     if any(sink.done for sink in sinks):
         return None
     names = set(container.format.name.split(","))
@@ -203,14 +205,14 @@ def _shortfall(path, container, sinks) -> str | None:
 
 
 def _time(sink, stamp: int | None, unit: Fraction) -> float:
-    """When a frame begins; one without a timestamp follows the one before it."""
+    """The time at which a frame begins; one without a timestamp follows the frame before it."""
     if stamp is not None:
         return float(stamp * unit)
     return sink.origin if sink.end is None else sink.end
 
 
 def _riff_size(path: Path) -> int:
-    """The size that an .avi or .wav file states for itself, 0 where it states none."""
+    """The size that the header of an .avi or .wav file states, 0 if it states none."""
     with open(path, "rb") as file:
         header = file.read(8)
     size = int.from_bytes(header[4:], "little")
@@ -218,11 +220,11 @@ def _riff_size(path: Path) -> int:
 
 
 class Sound:
-    """Collects an audio stream's frames as mono 16 kHz sound. Its times are seconds of the stream's clock."""
+    """Collects an audio stream as mono sound at 16 kHz. Times are in seconds of the stream's clock."""
 
     def __init__(self, stream, origin: float, start: float, seconds: float | None):
         self.stream, self.origin, self.start, self.seconds = stream, origin, origin + start, seconds
-        self.begin: float | None = None  # of what has been decoded
+        self.begin: float | None = None  # of what has been decoded so far
         self.end: float | None = None
         self.done = False
         self._pieces: list[tuple[float, list[np.ndarray]]] = []
@@ -232,7 +234,7 @@ class Sound:
     def take(self, frame) -> None:
         time = _time(self, frame.pts, frame.time_base)
         if self._alone and self.begin is None:
-            # A file of sound alone begins with its sound; FFmpeg dates Vorbis 3 ms late.
+            # A file without video begins with its sound; FFmpeg timestamps Vorbis 3 ms late.
             self.origin, self.start = time, time + self.start - self.origin
         setup = (frame.format.name, frame.layout.name, frame.sample_rate)
         gap = self.end is None or abs(time - self.end) > _SOUND_GAP
@@ -243,8 +245,8 @@ class Sound:
             return
         if gap or setup != self._setup:
             self._flush()
-            # The layout is kept and the channels averaged below: FFmpeg's own float downmix to mono adds
-            # stereo channels with weight 0.707, which leaves [-1, 1].
+            # The layout is kept and the channels are averaged below: FFmpeg's own downmix to mono adds float stereo
+            # channels with weight 0.707, which exceeds [-1, 1].
             self._resampler = AudioResampler(format="fltp", layout=frame.layout, rate=SAMPLE_RATE)
             self._setup = setup
             self._pieces.append((self.end - frame.samples / frame.sample_rate, []))
@@ -264,7 +266,7 @@ class Sound:
         return np.clip(whole, -1.0, 1.0)  # lossy codecs overshoot
 
     def covered(self) -> float:
-        """Seconds of the waveform that were in the file."""
+        """Seconds of the waveform that come from the file."""
         total = round(self.seconds * SAMPLE_RATE)
         inside = (min(first + len(piece), total) - max(first, 0) for first, piece in self._placed())
         return min(sum(max(samples, 0) for samples in inside), total) / SAMPLE_RATE
@@ -286,8 +288,8 @@ class Sound:
         self._pieces[-1][1].extend(frame.to_ndarray().mean(axis=0) for frame in frames if frame is not None)
 
 
-class Pictures:
-    """Collects the frames of a video stream that are shown at the wanted times, in seconds of its clock."""
+class Frames:
+    """Collects the frames of a video stream shown at the requested times. Times are in seconds of its clock."""
 
     def __init__(self, stream, origin: float, start: float, seconds: float, request: FrameRequest):
         self.stream, self.origin, self.start, self.seconds = stream, origin, origin + start, seconds
@@ -301,7 +303,7 @@ class Pictures:
         self._decode_order = stream.container.format.name == "avi"
         self._delay: int | None = None
         self._reformatter = VideoReformatter()
-        self.frames = np.zeros((len(self._times), *(request.size or (stream.height, stream.width)), 3), np.uint8)
+        self.array = np.zeros((len(self._times), *(request.size or (stream.height, stream.width)), 3), np.uint8)
 
     def take(self, frame) -> None:
         time = _time(self, self._stamp(frame), frame.time_base)
@@ -319,20 +321,20 @@ class Pictures:
             self._fill(self.end + _HOLD)
 
     def covered(self) -> float:
-        """Seconds of the frames that were in the file."""
+        """Seconds of the frames that come from the file."""
         if self.begin is None:
             return 0.0
         return max(min(self.end, self.start + self.seconds) - max(self.begin, self.start), 0.0)
 
     def _fill(self, until: float) -> None:
-        """Gives the current frame to the wanted seconds before `until` that have none yet."""
+        """Assigns the current frame to the requested times before `until` that have none yet."""
         stop = int(np.searchsorted(self._times, until - 1e-6))
         if stop > self._next:
             image = self._converted(self._current)
             if self._size is None:
                 self._size = image.shape[:2]
-                self.frames = np.zeros((len(self._times), *image.shape), np.uint8)
-            self.frames[self._next : stop] = image
+                self.array = np.zeros((len(self._times), *image.shape), np.uint8)
+            self.array[self._next : stop] = image
             self._next = stop
 
     def _converted(self, frame) -> np.ndarray:
@@ -348,9 +350,8 @@ class Pictures:
     def _stamp(self, frame) -> int | None:
         """The frame's timestamp in units of its time base.
 
-        An .avi stores the order of decoding only. With B-frames (UCF101 is such: XviD) FFmpeg passes that on
-        as out-of-order presentation times; the frames come out in order, one decoding slot after the other,
-        later by the decoder's delay.
+        An .avi stores only the decoding order. With B-frames (as in UCF101: XviD), FFmpeg passes it on as out-of-order
+        presentation times; the frames themselves come in order, one per decoding slot, later by the decoder's delay.
         """
         if not self._decode_order or frame.dts is None:
             return None if self._decode_order else frame.pts

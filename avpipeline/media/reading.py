@@ -1,8 +1,8 @@
-"""Media files in and out: what is inside, mono sound at 16 kHz, frames by timestamp, clips written as .mp4.
+"""Media files: what they contain, mono sound at 16 kHz, frames by timestamp, clips written as .mp4.
 
-Everything is decoded by PyAV (FFmpeg is bundled with it). Second 0 is the container's start, for both
-streams: sound or pictures that begin later are placed where they belong. Frames are chosen by their
-timestamps, never by index / frame rate, so a variable frame rate is right.
+Everything is decoded by PyAV, which bundles FFmpeg. Second 0 is the start of the container, for both streams: sound or
+video that begins later is placed where it belongs. Frames are chosen by their timestamps, never by index / frame rate,
+so that variable frame rates are handled correctly.
 """
 
 import dataclasses
@@ -26,12 +26,12 @@ SUFFIXES = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class MediaInfo:
-    """What a media file holds; `None` where the stream is missing.
+    """What a media file contains; values of a missing stream are `None`.
 
     Attributes:
       seconds: length of the longest stream.
-      frame_rate: average frames per second.
-      width, height: pixels as stored; frames of a phone's turned video are read upright, sides exchanged.
+      frame_rate: average number of frames per second.
+      width, height: pixels as stored; frames of a rotated phone video are read upright, with the sides swapped.
       sample_rate, channels: of the sound as stored.
     """
 
@@ -47,11 +47,11 @@ class MediaInfo:
 
     @property
     def whole_seconds(self) -> int:
-        """The length rounded to seconds, at least 1: what is predicted of the file."""
+        """The length rounded to seconds, at least 1: as many segments are predicted."""
         return max(1, int(self.seconds + 0.5))
 
     def size_at(self, height: int) -> tuple[int, int]:
-        """`(height, width)` of its pictures when they are made that high."""
+        """`(height, width)` of its frames when scaled to that height."""
         return height, max(1, round(height * self.width / self.height))
 
 
@@ -63,10 +63,10 @@ class Clip:
       path: the file.
       seconds: length of the stretch.
       waveform: mono float32 in [-1, 1], `(seconds * 16000,)`; zeros where there is no sound.
-      frames: RGB uint8, `(seconds * frame_rate, height, width, 3)`; zeros where there is no picture.
+      frames: RGB uint8, `(seconds * frame_rate, height, width, 3)`; zeros where there is no video.
       frame_rate: frames per second of `frames`.
       has_audio, has_video: whether the file has such a stream at all.
-      audio_seconds, video_seconds: how much of `waveform` and `frames` is really from the file.
+      audio_seconds, video_seconds: how much of `waveform` and `frames` comes from the file.
     """
 
     path: Path
@@ -81,7 +81,7 @@ class Clip:
 
 
 def probe(path) -> MediaInfo:
-    """Says what `path` holds; InputError where it is not a media file."""
+    """Describes what `path` contains; InputError if it is not a media file."""
     with opened(path) as container:
         audio, video = audio_stream(container), video_stream(container)
         rate = video and (video.average_rate or video.guessed_rate)
@@ -99,10 +99,10 @@ def probe(path) -> MediaInfo:
 
 
 def read_waveform(path, *, start: float = 0.0, seconds: float | None = None) -> np.ndarray | None:
-    """Sound of `path` as mono float32 in [-1, 1] at 16 kHz; None where it has no audio stream.
+    """Sound of `path` as mono float32 in [-1, 1] at 16 kHz; None if it has no audio stream.
 
-    Channels are averaged. With `seconds` the result has exactly `seconds * 16000` samples, zero padded;
-    without, it ends with the sound.
+    Channels are averaged. With `seconds` the result has exactly `seconds * 16000` samples, zero-padded; without, it
+    ends where the sound ends.
     """
     sound = decode(path, start=start, seconds=seconds, audio=True, request=None).sound
     return sound.waveform() if sound else None
@@ -117,19 +117,19 @@ def read_frames(
     seconds: float,
     transform: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray | None:
-    """Frames of `path`, `(seconds * frame_rate, height, width, 3)` RGB uint8; None without a video stream.
+    """Frames of `path`, `(seconds * frame_rate, height, width, 3)` RGB uint8; None if it has no video stream.
 
-    Frame i is the one shown at second `start + (i + 0.5) / frame_rate`. After the video's last frame that
-    frame is repeated for up to half a second (and the first for as long before a video that begins late);
-    beyond that the frames are zeros.
+    Frame i is the one shown at second `start + (i + 0.5) / frame_rate`. The last frame is repeated for up to half a
+    second after the end of the video (and the first one before a video that begins late); beyond that, frames are
+    zeros.
 
     Args:
       size: (height, width) to resize to (bilinear); None keeps the video's own.
-      transform: takes the place of that resizing: from an upright RGB frame of the video's own size to one of `size`.
+      transform: replaces that resizing: a function from an upright RGB frame of the video's own size to one of `size`.
     """
     request = FrameRequest(frame_rate, size, transform)
-    pictures = decode(path, start=start, seconds=seconds, audio=False, request=request).pictures
-    return pictures.frames if pictures else None
+    frames = decode(path, start=start, seconds=seconds, audio=False, request=request).frames
+    return frames.array if frames else None
 
 
 def read_clip(
@@ -144,35 +144,35 @@ def read_clip(
 ) -> Clip:
     """Decodes both streams of `path` in one pass; see `read_waveform` and `read_frames` for the rules.
 
-    A file without one of the streams gives zeros and a False flag. A stream that is not asked for
-    (`audio=False`, `video=False`) is not decoded and comes back empty, with 0 samples or frames.
+    A missing stream gives zeros and a False flag. A stream that is not requested (`audio=False`, `video=False`) is not
+    decoded and comes back empty, with 0 samples or frames.
     """
     request = FrameRequest(frame_rate, size)
     decoded = decode(path, start=start, seconds=seconds, audio=audio, request=request if video else None)
-    sound, pictures = decoded.sound, decoded.pictures
+    sound, frames = decoded.sound, decoded.frames
     blank = np.zeros((request.count(seconds) if video else 0, *(size or (0, 0)), 3), np.uint8)
     silence = np.zeros(round(seconds * SAMPLE_RATE) if audio else 0, np.float32)
     return Clip(
         path=Path(path),
         seconds=seconds,
         waveform=sound.waveform() if sound else silence,
-        frames=pictures.frames if pictures else blank,
+        frames=frames.array if frames else blank,
         frame_rate=frame_rate,
         has_audio=decoded.has_audio,
         has_video=decoded.has_video,
         audio_seconds=sound.covered() if sound else 0.0,
-        video_seconds=pictures.covered() if pictures else 0.0,
+        video_seconds=frames.covered() if frames else 0.0,
     )
 
 
 def list_media(source) -> list[Path]:
     """The media files that `source` names, which is one of
 
-    - a folder: the files in it and below it that have a media file's ending, sorted; hidden ones are left out,
-    - a list, `.txt`: one path a line, relative to the list; files are not looked at here,
+    - a folder: the files in it and below it with the extension of a media file, sorted, without hidden ones,
+    - a list, `.txt`: one path a line, relative to the list; the files are not checked here,
     - one media file.
 
-    Raises InputError where `source` does not exist or names no file.
+    Raises InputError if `source` does not exist or names no file.
     """
     source = Path(source)
     if source.is_dir():
@@ -195,7 +195,7 @@ def list_media(source) -> list[Path]:
 
 
 def by_id(paths: Iterable[Path]) -> dict[str, Path]:
-    """Id, which is a file's name without ending, -> file; InputError where two files would get one id."""
+    """Id (a file's name without extension) -> file; InputError if two files would get the same id."""
     files: dict[str, Path] = {}
     for path in paths:
         other = files.setdefault(path.stem, path)
@@ -217,13 +217,13 @@ def write_clip(
 ) -> None:
     """Writes an .mp4 (H.264 yuv420p, AAC) that lasts as long as its frames, `count / frame_rate` seconds.
 
-    The file appears under `path` only when it is whole. It does not depend on the number of cores.
+    The file appears at `path` only once it is complete. Its content does not depend on the number of cores.
 
     Args:
-      frames: `(count, height, width, 3)` RGB uint8, or an iterable of such arrays of one size, written piece by
-        piece (a long video need not fit into memory); an odd height or width is filled up by its last row or
-        column, since H.264 needs even ones.
-      waveform: mono float in [-1, 1], cut or zero padded to the frames' length; None for no sound.
+      frames: `(count, height, width, 3)` RGB uint8, or an iterable of such arrays of one size, written one by one (a
+        long video need not fit into memory); an odd height or width is padded by repeating the last row or column,
+        since H.264 needs even ones.
+      waveform: mono float in [-1, 1], cut or zero-padded to the length of the frames; None for no sound.
     """
     pieces = (_even_sized(path, piece) for piece in ([frames] if isinstance(frames, np.ndarray) else frames))
     first = next(pieces, None)
@@ -241,7 +241,7 @@ def write_clip(
 
 
 def _even_sized(path, frames: np.ndarray) -> np.ndarray:
-    """The frames with even height and width; InputError unless they are pictures."""
+    """The frames with even height and width; InputError unless they are RGB images."""
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:
         raise InputError(
             f"{path}: frames must be a uint8 array (count, height, width, 3), not {frames.dtype} {frames.shape}."
@@ -257,7 +257,7 @@ def _is_media(path: Path) -> bool:
 
 
 def _fitted(waveform, samples: int) -> np.ndarray:
-    """The waveform cut or zero padded to `samples`, clipped to what can be stored."""
+    """The waveform cut or zero-padded to `samples`, clipped to [-1, 1]."""
     fitted = np.zeros(samples, np.float32)
     waveform = np.asarray(waveform, np.float32).reshape(-1)[:samples]
     fitted[: len(waveform)] = np.clip(waveform, -1.0, 1.0)

@@ -1,4 +1,4 @@
-"""Metrics, each computed from real predictions: of segments (`segments`) and of ranked labels (`ranking`)."""
+"""Metrics: accuracy of segments and videos (`segments`), multi-label ranking of videos (`ranking`)."""
 
 from avpipeline.metrics.segments import SegmentAccuracy, confusion_matrix, per_class_accuracy, segment_accuracy
 

@@ -1,20 +1,20 @@
 """Metrics of multi-label video classification, as the YouTube-8M challenge computes them, batch by batch.
 
 All are Keras metrics of labels `(batch, classes)`, 0 or 1, and probabilities `(batch, classes)`, for `compile`,
-`fit` and `evaluate`, or on their own. None keeps the predictions: each class says how much memory it takes, also
-for the 1.1 million videos and 4716 classes of YouTube-8M's validation split, whose predictions would take 21 GB.
+`fit` and `evaluate`, or on their own. None stores the predictions, which would take 21 GB for the 1.1 million videos
+and 4716 classes of YouTube-8M's validation split: each docstring says how much memory its metric takes there.
 
 Conventions, the same everywhere:
-- Of equal scores the class with the lower number counts as the higher one within a video. In a ranking over videos
-  tied entries count as they do on average over all their orders.
-- A video without labels is a video: nothing can be right about it, and its entries are negatives.
-- A class that no video has is left out of averages over classes.
+- Within a video, the lower class number wins a tie. In a ranking over videos, tied entries count as the average over
+  all their orders.
+- A video without labels still counts: no prediction for it is right, and its entries are negatives.
+- A class without positive videos is left out of averages over classes.
 
 `GAP`, `MeanAveragePrecision` and `BestThreshold` keep their counts in NumPy on the host: they need
-`compile(jit_compile=False)`, as everywhere in this project, and one process. Their figure over everything takes
-seconds for millions of videos, too long for every step: while `fit` or `evaluate` runs, the progress bar shows the
-figure as it was when it was last brought up to date, each time the number of videos has doubled; what comes
-out at the end (history, `evaluate`'s result, `result()`) is that of all videos.
+`compile(jit_compile=False)`, as everywhere in this project, and a single process. For millions of videos their
+result takes seconds to compute, too long for every step: while `fit` or `evaluate` runs, the progress bar shows a
+result that is updated whenever the number of videos has doubled; the final one (the history's, `evaluate`'s,
+`result()`'s) covers all videos.
 """
 
 import keras
@@ -22,12 +22,14 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from avpipeline.metrics.average_precision import average_precision, average_precision_bounds
+from avpipeline.metrics.average_precision import average_precision
 from avpipeline.metrics.score_counts import ClassHistograms, Entries, Histogram
 
 TOP_K = 20
-# Growth of the number of videos between two computations of the figure that is shown on the way.
+# The result shown during an epoch is computed again once there are so many times the videos.
 _GROWTH = 2
+# Bits of the histograms' bins (`ScoreBins`): of one for all classes, and of one for each class.
+_POOLED_BITS, _CLASS_BITS = 12, 6
 
 _serializable = keras.saving.register_keras_serializable(package="avpipeline")
 
@@ -45,7 +47,7 @@ class HitAtOne(keras.metrics.MeanMetricWrapper):
 
 @_serializable
 class PERR(keras.metrics.MeanMetricWrapper):
-    """Precision at equal recall rate: of a video with n labels, the share of right ones among its n most probable.
+    """Precision at equal recall rate: of a video's n most probable classes, the share that are among its n labels.
 
     As in the challenge, a class of probability 0 is never right, and a video without labels counts as 0. Memory:
     two numbers.
@@ -66,7 +68,7 @@ def _hits(labels, probabilities):
 def _precisions_at_equal_recall(labels, probabilities):
     labels = tf.cast(labels, tf.float32)
     counts = tf.reduce_sum(labels, -1)
-    # As many as the video with the most labels needs; never none, for which top_k has no place.
+    # As many as the video with the most labels needs, and at least one for `top_k`.
     most = tf.cast(tf.maximum(tf.reduce_max(counts), 1), tf.int32)
     scores, classes = tf.math.top_k(tf.cast(probabilities, tf.float32), most)
     asked = tf.sequence_mask(tf.cast(counts, tf.int32), most, tf.float32)
@@ -76,12 +78,15 @@ def _precisions_at_equal_recall(labels, probabilities):
 
 @_serializable
 class F1(keras.metrics.Metric):
-    """2 TP / (2 TP + FP + FN) of the labels whose probability is at least the threshold.
+    """2 TP / (2 TP + FP + FN), a label being predicted where its probability is at least the threshold.
+
+    Keras's `F1Score` predicts above the threshold only, counts in float32, which is exact up to 16.7 million, and
+    averages over classes without positives too.
 
     Args:
-      threshold: the least probability of a label that counts as predicted.
-      average: "micro" counts over all videos and classes; "macro" is the mean of the classes' own F1 over the
-        classes that a video has.
+      threshold: the lowest probability of a label that counts as predicted.
+      average: "micro" pools the counts of all videos and classes; "macro" is the mean F1 of the classes that have
+        positive videos.
 
     Memory: 3 numbers, or 3 for each class (113 kB for 4716 classes).
     """
@@ -96,7 +101,6 @@ class F1(keras.metrics.Metric):
         labels, predicted = tf.cast(y_true, tf.bool), tf.cast(y_pred, tf.float32) >= self.threshold
         axis = 0 if self.average == "macro" else None
         if self._counts is None:
-            # Integers: a float stops counting at 16.7 million.
             shape = (3, labels.shape[-1]) if self.average == "macro" else (3,)
             self._counts = self.add_variable(shape, "zeros", "int64", name="counts")
         found = [labels & predicted, ~labels & predicted, labels & ~predicted]
@@ -117,9 +121,9 @@ class F1(keras.metrics.Metric):
 
 
 class HostMetric(keras.metrics.Metric):
-    """A metric whose counts live in NumPy arrays; see the module for what that means in `fit`.
+    """A metric whose counts are kept in NumPy arrays; the module's docstring says what that means in `fit`.
 
-    A subclass gives `_gather`, which runs in the graph and makes a batch small, `_add`, `_figure` and `_clear`.
+    A subclass implements `_gather`, which reduces a batch inside the graph, `_add`, `_computed` and `_clear`.
     """
 
     def __init__(self, name, dtype=None):
@@ -128,14 +132,14 @@ class HostMetric(keras.metrics.Metric):
         self.reset_state()
 
     def _gather(self, labels: tf.Tensor, probabilities: tf.Tensor) -> list[tf.Tensor]:
-        """What of a batch is handed to `_add`."""
+        """What `_add` gets of a batch."""
         raise NotImplementedError
 
     def _add(self, *arrays: np.ndarray) -> None:
         raise NotImplementedError
 
-    def _figure(self) -> float:
-        """The metric over everything that was added."""
+    def _computed(self) -> float:
+        """The metric over all that has been added."""
         raise NotImplementedError
 
     def _clear(self) -> None:
@@ -157,18 +161,18 @@ class HostMetric(keras.metrics.Metric):
         self._add(*arrays)
         self._videos += int(videos)
         if self._videos >= self._next:
-            self._latest, self._next = self._figure(), _GROWTH * self._videos
+            self._latest, self._next = self._computed(), _GROWTH * self._videos
         return np.float32(self._latest)
 
     def result(self):
-        """The figure of all videos; inside a graph the latest one that was computed."""
+        """The metric over all videos; inside a graph, the latest that was computed."""
         if not tf.executing_eagerly():
             return tf.convert_to_tensor(self._shown)
-        return ops.convert_to_tensor(self._figure() if self._videos else 0.0, "float32")
+        return ops.convert_to_tensor(self._computed() if self._videos else 0.0, "float32")
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the counts take now."""
+        """Bytes that the counts take at present."""
         return self._counts.nbytes
 
     def reset_state(self):
@@ -181,20 +185,17 @@ class HostMetric(keras.metrics.Metric):
 class GAP(HostMetric):
     """Global average precision: each video's `top_k` classes, all videos pooled, ranked by probability.
 
-    The average precision over that ranking; positives outside their video's `top_k` are never found, but counted.
+    The average precision over that ranking; positives outside their video's `top_k` count as not found.
 
     Args:
       top_k: entries of a video, 20 in the challenge.
-      histogram: count the entries in 188,418 bins (see `ScoreBins`) and not keep them. `bounds` says between which
-        figures the exact one lies; 1e-5 from it is usual.
 
-    Memory: 4 bytes an entry, 88 MB for 1.1 million videos, and 0.4 GB while the figure is computed; 3 MB with
-    `histogram`, whatever the number of videos.
+    Memory: 4 bytes an entry, 88 MB for 1.1 million videos, and 0.4 GB while the result is computed.
     """
 
-    def __init__(self, top_k=TOP_K, histogram=False, name="gap", dtype=None):
-        self.top_k, self.histogram = top_k, histogram
-        self._counts = Histogram() if histogram else Entries(np.uint32)
+    def __init__(self, top_k=TOP_K, name="gap", dtype=None):
+        self.top_k = top_k
+        self._counts = Entries(np.uint32)
         super().__init__(name, dtype)
 
     def _gather(self, labels, probabilities):
@@ -205,19 +206,15 @@ class GAP(HostMetric):
         self._counts.add(scores.ravel(), positive.ravel())
         self._positives += int(positives)
 
-    def _figure(self):
+    def _computed(self):
         return average_precision(*self._counts.levels(), self._positives) if self._positives else 0.0
-
-    def bounds(self) -> tuple[float, float]:
-        """Between which figures the exact one lies, whatever the order of entries that cannot be told apart."""
-        return average_precision_bounds(*self._counts.levels(), self._positives)
 
     def _clear(self):
         self._positives = 0
         self._counts.clear()
 
     def get_config(self):
-        return {"top_k": self.top_k, "histogram": self.histogram, "name": self.name, "dtype": self.dtype}
+        return {"top_k": self.top_k, "name": self.name, "dtype": self.dtype}
 
 
 @_serializable
@@ -225,21 +222,20 @@ class MeanAveragePrecision(HostMetric):
     """Mean over classes of the average precision of their videos, ranked by the probability of the class.
 
     Args:
-      capped: as the challenge's code computes it, a video is ranked only in its `top_k` classes, and positives
-        elsewhere are never found, but counted. False ranks every video in every class, by a histogram a class.
+      capped: as the challenge's code computes it: a video is ranked only in its `top_k` classes, and positives
+        elsewhere count as not found. False ranks every video in every class, by a histogram for each class: scores
+        in one bin differ by at most 1/64 of their distance from 0 or 1 and count as tied, which usually changes the
+        result by about 2e-4.
       top_k: entries of a video.
-      bits: of the histograms' bins (`ScoreBins`): scores in a bin differ by less than `2 ** -bits` of their
-        distance from 0 or 1, and their order counts as any. 2e-4 from the exact figure is usual; `bounds` says
-        between which figures it lies.
 
-    Memory: capped, 8 bytes an entry: 176 MB for 1.1 million videos, and twice that while the figure is computed.
-    Uncapped, 24 kB a class at 6 bits: 111 MB for 4716 classes, whatever the number of videos; a batch of 1024
-    takes 0.2 GB for a moment.
+    Memory: capped, 8 bytes an entry: 176 MB for 1.1 million videos, and twice that while the result is computed.
+    Uncapped, 24 kB a class: 111 MB for 4716 classes, whatever the number of videos, and another 0.2 GB while a batch
+    of 1024 is added.
     """
 
-    def __init__(self, capped=True, top_k=TOP_K, bits=6, name="mean_ap", dtype=None):
-        self.capped, self.top_k, self.bits = capped, top_k, bits
-        self._counts = Entries(np.uint64) if capped else ClassHistograms(bits)
+    def __init__(self, capped=True, top_k=TOP_K, name="mean_ap", dtype=None):
+        self.capped, self.top_k = capped, top_k
+        self._counts = Entries(np.uint64) if capped else ClassHistograms(_CLASS_BITS)
         super().__init__(name, dtype)
 
     def _gather(self, labels, probabilities):
@@ -256,24 +252,19 @@ class MeanAveragePrecision(HostMetric):
             self._counts.add(scores, positive)
         self._positives = self._positives + positives
 
-    def _figure(self):
+    def _computed(self):
         found = [average_precision(*levels, total) for levels, total in self._classes()]
         return float(np.mean(found)) if found else 0.0
 
-    def bounds(self) -> tuple[float, float]:
-        """Between which figures the exact one lies, whatever the order of entries that cannot be told apart."""
-        found = [average_precision_bounds(*levels, total) for levels, total in self._classes()]
-        return tuple(np.mean(found, 0).tolist()) if found else (0.0, 0.0)
-
     def per_class(self) -> np.ndarray:
-        """Average precision of each class, `(classes,)`; NaN for a class that no video has."""
+        """Average precision of each class, `(classes,)`; NaN for a class without positive videos."""
         result = np.full(np.shape(self._positives), np.nan)
         for number, (levels, total) in zip(np.flatnonzero(self._positives), self._classes(), strict=True):
             result[number] = average_precision(*levels, total)
         return result
 
     def _classes(self):
-        """(levels, positives) of each class that a video has."""
+        """(levels, positives) of each class with positive videos."""
         numbers = np.flatnonzero(self._positives)
         levels = self._counts.levels_of(numbers)
         return zip(levels, np.asarray(self._positives)[numbers], strict=True)
@@ -283,30 +274,26 @@ class MeanAveragePrecision(HostMetric):
         self._counts.clear()
 
     def get_config(self):
-        sizes = {"capped": self.capped, "top_k": self.top_k, "bits": self.bits}
-        return {**sizes, "name": self.name, "dtype": self.dtype}
+        return {"capped": self.capped, "top_k": self.top_k, "name": self.name, "dtype": self.dtype}
 
 
 @_serializable
 class BestThreshold(HostMetric):
-    """The threshold of probability, one for all classes, with the highest F1; `best` also gives that F1.
+    """The probability threshold, one for all classes, with the highest F1; `best` also gives that F1.
 
-    Candidates are the edges of histogram bins (`ScoreBins`), where F1 is exact. Another threshold can be better only
-    by telling entries of one bin apart: `bound` says how high F1 can get at most. Of equals the highest threshold
-    counts.
+    Candidates are the edges of histogram bins (`ScoreBins`), where F1 is exact; they lie within 1/4096 ("micro") or
+    1/64 ("macro") of their distance from 0 or 1. The highest of equally good thresholds is taken.
 
     Args:
-      average: "micro" or "macro", as of `F1`.
-      bits: of the bins; None takes 12 (a threshold to 1/4096 of its distance from 0 or 1) for "micro", 6 (1/64)
-        for "macro".
+      average: "micro" or "macro", as in `F1`.
 
-    Memory: 3 MB for "micro", 24 kB a class for "macro" (111 MB for 4716 classes), whatever the number of
-    videos; a batch of 1024 takes 0.2 GB for a moment.
+    Memory: 3 MB for "micro", 24 kB a class for "macro" (111 MB for 4716 classes), whatever the number of videos, and
+    another 0.2 GB while a batch of 1024 is added.
     """
 
-    def __init__(self, average="micro", bits=None, name="best_threshold", dtype=None):
-        self.average, self.bits = _known_average(average), bits
-        self._counts = Histogram(bits or 12) if average == "micro" else ClassHistograms(bits or 6)
+    def __init__(self, average="micro", name="best_threshold", dtype=None):
+        self.average = _known_average(average)
+        self._counts = Histogram(_POOLED_BITS) if average == "micro" else ClassHistograms(_CLASS_BITS)
         super().__init__(name, dtype)
 
     def _gather(self, labels, probabilities):
@@ -315,42 +302,35 @@ class BestThreshold(HostMetric):
     def _add(self, scores, positive):
         self._counts.add(scores, positive)
 
-    def _figure(self):
+    def _computed(self):
         return self.best()[0]
 
     def best(self) -> tuple[float, float]:
         """(threshold, F1 at it); the threshold is a float32 number."""
-        f1, _ = self._curves()
+        f1 = self._f1()
         place = int(f1.argmax())
         return _float32_at_least(self._counts.bins.edges[::-1][place]), float(f1[place])
 
-    def bound(self) -> float:
-        """An F1 that no threshold exceeds."""
-        return float(self._curves()[1].max())
-
-    def _curves(self) -> tuple[np.ndarray, np.ndarray]:
-        """F1 at the edges from the highest down, and the most it can be at any threshold inside each bin."""
-        f1, most, count = 0.0, 0.0, 0
+    def _f1(self) -> np.ndarray:
+        """F1 at the edges of the bins, from the highest down."""
+        f1, count = 0.0, 0
         for entries, positives in self._counts.all_levels():
             total = positives.sum()
             if total:
                 predicted, right = np.cumsum(entries, dtype=np.float64), np.cumsum(positives, dtype=np.float64)
                 f1 = f1 + 2 * right / (predicted + total)
-                most = most + 2 * right / (predicted - entries + positives + total)
                 count += 1
-        if not count:
-            return np.zeros(1), np.zeros(1)
-        return f1 / count, most / count
+        return f1 / count if count else np.zeros(1)
 
     def _clear(self):
         self._counts.clear()
 
     def get_config(self):
-        return {"average": self.average, "bits": self.bits, "name": self.name, "dtype": self.dtype}
+        return {"average": self.average, "name": self.name, "dtype": self.dtype}
 
 
 def measure(metric: keras.metrics.Metric, labels: np.ndarray, probabilities: np.ndarray, batch_size=1024) -> float:
-    """The figure of a metric for whole arrays `(videos, classes)`, given to it a batch at a time."""
+    """A metric's result for whole arrays `(videos, classes)`, added a batch at a time."""
     metric.reset_state()
     for start in range(0, len(labels), batch_size):
         metric.update_state(labels[start : start + batch_size], probabilities[start : start + batch_size])

@@ -1,29 +1,29 @@
-"""Entries of a ranking, kept or counted in bins, for `video_metrics`: what stays of millions of videos.
+"""Entries of a ranking, kept or counted in bins: what the metrics of `ranking` store of millions of videos.
 
-All give levels as `average_precision` takes them: entries and positives of each group of scores that are not told
-apart, highest score first.
+All give levels as `average_precision` takes them: entries and positives of each group of equal or binned scores,
+highest score first.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
 
-# Scores below 2 to this power share the lowest bin, and those nearer to 1 than that the highest.
+# Scores below 2 to this power share the lowest bin, and those closer to 1 than that the highest.
 _LOWEST_EXPONENT = -24
 
 Levels = tuple[np.ndarray, np.ndarray]
 
 
 class ScoreBins:
-    """Bins for probabilities, narrow where probabilities crowd: near 0, and near 1.
+    """Bins for probabilities, narrow where probabilities cluster: near 0 and near 1.
 
-    Each power of two from 2^-24 up to 1/2 is cut into `2 ** bits` equal bins, and so are the distances from 1 on
-    the other side. A bin is at most `2 ** -bits` of its distance from 0 or 1 wide. A float32 score is in bin b or a
-    higher one if and only if it is at least `edges[b]`.
+    Each octave from 2^-24 up to 1/2 is divided into `2 ** bits` equal bins, and so are the distances from 1 on the
+    other side. A bin's width is at most `2 ** -bits` of its distance from 0 or 1. A float32 score lies in bin b or
+    above if and only if it is at least `edges[b]`.
 
     Attributes:
       count: number of bins.
-      edges: `(count,)` float64, the least score of each bin; the first is 0.
+      edges: `(count,)` float64, the lowest score of each bin; the first is 0.
     """
 
     def __init__(self, bits: int):
@@ -31,25 +31,25 @@ class ScoreBins:
         self._base = np.int32((127 + _LOWEST_EXPONENT) << bits)
         self._half = (-1 - _LOWEST_EXPONENT << bits) + 1
         self.count = 2 * self._half
-        # Least bits of bins 1... of the lower half; all of them exact as float32.
+        # The lowest scores of bins 1, 2, ... of the lower half, by their bits; all are exact as float32.
         steps = (np.arange(self._half, dtype=np.int32) + self._base) << self._shift
         lower = steps.view(np.float32).astype(np.float64)
-        # A distance q from 1 belongs to the bin (lower, upper], so that scores have their least edge inside.
+        # A distance from 1 belongs to the bin (lower, upper], so that each bin of scores includes its lower edge.
         self.edges = np.concatenate([[0.0], lower[:-1], 1 - lower[::-1]])
 
     def of(self, scores: np.ndarray) -> np.ndarray:
-        """Bin numbers of float32 scores in [0, 1], int32, from the lowest score up."""
+        """Bin numbers of float32 scores in [0, 1], int32, counted from the lowest score up."""
         low = scores < 0.5
         distance = np.where(low, scores, np.float32(1) - scores)
         bits = distance.view(np.int32)
-        # The distance's own edge counts to the side of the score above it.
+        # A distance on an edge belongs to the bin of the higher score.
         bits -= ~low
         number = np.clip((bits >> self._shift) - self._base + 1, 0, self._half - 1)
         return np.where(low, number, self.count - 1 - number)
 
 
 class Entries:
-    """Entries of a ranking, each kept as one integer: class, score and whether it is positive."""
+    """Entries of a ranking, each packed into one integer: class, score and whether it is positive."""
 
     def __init__(self, dtype):
         self._dtype = dtype
@@ -80,7 +80,7 @@ class Entries:
             yield ranked_levels(packed[start:end])
 
     def _sorted(self) -> np.ndarray:
-        # Kept sorted, so that entries are not held twice and the next time is faster.
+        # The sorted array replaces the chunks: entries are not held twice, and the next sort is faster.
         packed = np.concatenate(self._chunks)
         packed.sort()
         self._chunks = [packed]
@@ -90,7 +90,7 @@ class Entries:
 class Histogram:
     """Entries counted by score, all classes together."""
 
-    def __init__(self, bits=12):
+    def __init__(self, bits: int):
         self.bins = ScoreBins(bits)
         self.clear()
 
@@ -106,17 +106,14 @@ class Histogram:
         self._entries += np.bincount(numbers.ravel(), minlength=self.bins.count)
         self._positives += np.bincount(numbers[positive], minlength=self.bins.count)
 
-    def levels(self) -> Levels:
-        return self._entries[::-1], self._positives[::-1]
-
     def all_levels(self) -> Iterator[Levels]:
-        yield self.levels()
+        yield self._entries[::-1], self._positives[::-1]
 
 
 class ClassHistograms:
     """Entries counted by class and score."""
 
-    def __init__(self, bits):
+    def __init__(self, bits: int):
         self.bins = ScoreBins(bits)
         self.clear()
 
@@ -145,9 +142,9 @@ class ClassHistograms:
 
 
 def pack(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """One uint32 for a score, not negative, and whether it is positive; they sort as the scores do.
+    """Packs a non-negative score and whether it is positive into one uint32; they sort as the scores do.
 
-    The bits of a float that is not negative grow with it, and its sign is always 0, which leaves room for a bit.
+    The bits of a non-negative float, read as an integer, grow with it; its sign bit is always 0 and leaves room.
     """
     bits = np.ascontiguousarray(scores, np.float32).view(np.uint32)
     return bits << np.uint32(1) | positive.astype(np.uint32)
@@ -156,8 +153,8 @@ def pack(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
 def ranked_levels(packed: np.ndarray) -> Levels:
     """(entries, positives) of the levels of sorted `packed` entries, highest score first.
 
-    There is a level for each score that a positive has, and between these one without positives for all entries
-    whose scores lie between: how they are ordered changes nothing. Entries below the last positive are left out.
+    There is a level for each score that a positive has, and between two of these one level for all negatives in
+    between, whose order changes nothing. Entries below the last positive are left out.
     """
     one = np.asarray(1, packed.dtype)
     scores, positives = np.unique(packed[(packed & one) == 1], return_counts=True)

@@ -1,7 +1,8 @@
-"""Metrics of segment-level event localization; each is computed from real predictions."""
+"""Metrics of segment-level event localization and of single-label video classification."""
 
 import keras
 import numpy as np
+from sklearn import metrics
 
 
 @keras.saving.register_keras_serializable(package="avpipeline")
@@ -17,19 +18,23 @@ class SegmentAccuracy(keras.metrics.CategoricalAccuracy):
 
 
 def segment_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """As `SegmentAccuracy`, of whole arrays `(videos, segments, classes)`, or of videos, `(videos, classes)`."""
+    """`SegmentAccuracy` of whole arrays: segments `(videos, segments, classes)`, or videos `(videos, classes)`."""
     return float(np.mean(labels.argmax(-1) == probabilities.argmax(-1)))
 
 
 def confusion_matrix(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Counts `(classes, classes)` of segments or videos: row = labelled class, column = predicted class."""
-    classes = labels.shape[-1]
-    pairs = labels.argmax(-1).ravel() * classes + probabilities.argmax(-1).ravel()
-    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+    return metrics.confusion_matrix(*_class_numbers(labels, probabilities), labels=np.arange(labels.shape[-1]))
 
 
 def per_class_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Share of each class's segments or videos that are right, `(classes,)`; NaN for a class without any."""
-    counts = confusion_matrix(labels, probabilities)
-    totals = counts.sum(1)
-    return np.divide(np.diag(counts), totals, out=np.full(len(counts), np.nan), where=totals > 0)
+    classes = np.arange(labels.shape[-1])
+    return metrics.recall_score(
+        *_class_numbers(labels, probabilities), labels=classes, average=None, zero_division=np.nan
+    )
+
+
+def _class_numbers(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labelled and predicted class of every segment or video, both flat."""
+    return labels.argmax(-1).ravel(), probabilities.argmax(-1).ravel()

@@ -1,4 +1,4 @@
-"""Pictures: timelines, attention over frames, training curves, confusion matrices, overlays on video."""
+"""Pictures: timelines, attention over frames, training curves, confusion matrices, overlays on videos."""
 
 from avpipeline.plots.predictions import (
     BACKGROUND,

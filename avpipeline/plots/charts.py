@@ -1,21 +1,24 @@
-"""Charts of training and evaluation: curves, bars of classes, confusion matrices. Each writes one .png."""
+"""Charts of training and evaluation: curves, bars for each class, confusion matrices. Each writes one .png."""
 
 from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
 from matplotlib.ticker import MaxNLocator
+from sklearn.metrics import ConfusionMatrixDisplay
 
 from avpipeline.plots.style import INK, PALETTE, TEXT, new_figure, save_figure, words
 
+_PERCENT = {"vmin": 0, "vmax": 100}
+
 
 def curves(path, history: Mapping[str, Sequence[float]]) -> None:
-    """Loss and metrics over epochs, one panel each with training and validation; the best validation is marked.
+    """Loss and metrics over epochs, a panel each with training and validation; the best validation value is marked.
 
     Args:
       path: the .png to write.
-      history: name -> one value an epoch, NaN where it was not measured; `"val_x"` belongs to `"x"`, and
-        `"epoch"`, where it is there, numbers them.
+      history: name -> one value an epoch, NaN where it was not measured; `"val_x"` belongs to `"x"`; `"epoch"`, if
+        present, numbers the epochs.
     """
     names = list(dict.fromkeys(name.removeprefix("val_") for name in history if name != "epoch"))
     first = next(iter(history.values()))
@@ -38,7 +41,7 @@ def curves(path, history: Mapping[str, Sequence[float]]) -> None:
 
 
 def class_bars(path, values: Mapping[str, np.ndarray], class_names: Sequence[str], *, title: str = "") -> None:
-    """One group of bars a class, one bar of it a model.
+    """One group of bars for each class, with one bar for each model.
 
     Args:
       path: the .png to write.
@@ -66,7 +69,7 @@ def class_bars(path, values: Mapping[str, np.ndarray], class_names: Sequence[str
 def confusion_matrix(
     path, counts: np.ndarray, class_names: Sequence[str], *, title: str = "", unit: str = "segment"
 ) -> None:
-    """Confusion matrix: coloured and numbered by the share of the true class, in percent.
+    """Confusion matrix, coloured and labelled with the share of the true class in percent.
 
     Args:
       path: the .png to write.
@@ -80,21 +83,21 @@ def confusion_matrix(
     with matplotlib.rc_context(TEXT):
         figure = new_figure(size + 3.2, size + 2.4)
         axis = figure.subplots()
-        image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-        named = [f"{name}  ({total})" for name, total in zip(class_names, totals[:, 0], strict=True)]
-        axis.set_yticks(range(len(class_names)), named)
-        axis.set_xticks(range(len(class_names)), class_names, rotation=45, ha="right", rotation_mode="anchor")
+        shown = ConfusionMatrixDisplay(shares, display_labels=class_names)
+        shown.plot(
+            ax=axis, cmap="Blues", values_format=".0f", colorbar=False, im_kw=_PERCENT, text_kw={"fontsize": 8}
+        )
+        # The library's ink suits colours that end at the largest share; these end at 100 %.
+        for text, count, share in zip(shown.text_.flat, counts.flat, shares.flat, strict=True):
+            text.set(visible=count > 0, color="white" if share > 55 else INK)
+        axis.set_xticklabels(class_names, rotation=45, ha="right", rotation_mode="anchor")
+        axis.set_yticklabels([f"{name}  ({total})" for name, total in zip(class_names, totals[:, 0], strict=True)])
         axis.set(xlabel="predicted", ylabel=f"true (number of {unit}s)")
-        axis.tick_params(length=0)
         axis.set_xticks(np.arange(-0.5, len(class_names)), minor=True)
         axis.set_yticks(np.arange(-0.5, len(class_names)), minor=True)
         axis.grid(which="minor", color="#dddddd", linewidth=0.5)
-        axis.tick_params(which="minor", length=0)
-        for row, column in zip(*np.nonzero(counts), strict=True):
-            share = shares[row, column]
-            colour = "white" if share > 55 else INK
-            axis.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=8, color=colour)
-        figure.colorbar(image, label="% of the true class", shrink=0.6, pad=0.02)
+        axis.tick_params(which="both", length=0)
+        figure.colorbar(shown.im_, label="% of the true class", shrink=0.6, pad=0.02)
         axis.set_title(title, fontsize=13, fontweight="bold", pad=12)
         save_figure(figure, path)
 
@@ -107,7 +110,7 @@ def _draw_line(axis, epochs: np.ndarray, values: Sequence[float], label: str, co
 
 
 def _mark_best(axis, epochs: np.ndarray, values: Sequence[float], *, lowest: bool) -> str:
-    """Rings the best value; returns it in words for the legend, nothing where none was measured."""
+    """Circles the best value; returns it as text for the legend, empty where none was measured."""
     values = np.asarray(values, float)
     if not np.isfinite(values).any():
         return ""

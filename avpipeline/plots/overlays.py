@@ -1,4 +1,4 @@
-"""Attention maps and captions laid over frames, and a clip with its sound that shows them."""
+"""Attention maps and captions overlaid on frames, and a clip with sound that shows them."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,7 +11,7 @@ from avpipeline import media
 
 ATTENTION_COLOURS = matplotlib.colormaps["turbo"]
 
-# Comes with matplotlib, so it is there on every machine.
+# Ships with matplotlib, so every machine has it.
 _FONT = matplotlib.font_manager.findfont("DejaVu Sans")
 _WIDTH = 640
 _RATE = 60.0
@@ -19,21 +19,21 @@ _PIECE = 5  # seconds in memory at a time
 
 
 def attention_limits(attention: np.ndarray) -> tuple[float, float]:
-    """Smallest and largest weight of a clip's maps, the scale on which its frames are coloured."""
+    """Smallest and largest weight of a clip's maps: the range of its colour scale."""
     return float(attention.min()), float(attention.max())
 
 
 def overlay_attention(
     frame: np.ndarray, attention: np.ndarray, limits: tuple[float, float] | None = None
 ) -> np.ndarray:
-    """A frame with one attention map laid over it, blue (little) to red (much).
+    """A frame overlaid with one attention map, from blue (low) to red (high).
 
-    The map is enlarged bicubically, each weight at the centre of the region it belongs to.
+    The map is upsampled bicubically, with each weight at the centre of its region.
 
     Args:
       frame: uint8 `(height, width, 3)`.
       attention: `(rows, columns)`.
-      limits: weights drawn blue and red; None takes the map's own smallest and largest.
+      limits: the weights drawn blue and red; None takes the map's own minimum and maximum.
 
     Returns:
       uint8 `(height, width, 3)`.
@@ -43,7 +43,7 @@ def overlay_attention(
     height, width = frame.shape[:2]
     large = np.asarray(Image.fromarray(scaled).resize((width, height), Image.Resampling.BICUBIC)).clip(0, 1)
     colours = ATTENTION_COLOURS(large)[..., :3] * 255
-    # A paler picture below keeps the colours of the scale readable; where attention is low the picture shows.
+    # A paler frame below keeps the colour scale readable; where attention is low, the frame shows through.
     base = 0.4 * frame + 0.6 * frame.mean(-1, keepdims=True)
     alpha = 0.6 * np.sqrt(large)[..., None]
     return ((1 - alpha) * base + alpha * colours).round().astype(np.uint8)
@@ -69,14 +69,14 @@ def caption(frame: np.ndarray, text: str) -> np.ndarray:
 def write_overlay(
     path, about: media.MediaInfo, attention: np.ndarray, labels: Sequence[str], *, maps_a_second: float = 1.0
 ) -> None:
-    """The clip with its sound, its frame rate and its size (at most 640 wide), and maps and labels laid over.
+    """The clip with its sound, frame rate and size (at most 640 pixels wide), overlaid with maps and labels.
 
     Args:
       path: the .mp4 to write.
       about: the clip.
-      attention: `(maps, rows, columns)`, from the clip's beginning on.
-      labels: one a map.
-      maps_a_second: how many of them a second has.
+      attention: `(maps, rows, columns)`, from the beginning of the clip.
+      labels: one for each map.
+      maps_a_second: how many maps there are for each second.
     """
     rate = min(about.frame_rate or 25.0, _RATE)
     waveform = media.read_waveform(about.path, seconds=about.seconds)
@@ -87,7 +87,7 @@ def write_overlay(
 def _overlaid_frames(
     about: media.MediaInfo, attention: np.ndarray, labels: Sequence[str], rate: float, maps_a_second: float
 ) -> Iterator[np.ndarray]:
-    """The overlay's frames, some seconds at a time, so that a long video needs no memory."""
+    """The overlaid frames, a few seconds at a time, so that memory does not grow with the video."""
     scale = min(1.0, _WIDTH / about.width)
     # H.264 needs even sizes.
     size = tuple(max(2, 2 * round(scale * side / 2)) for side in (about.height, about.width))
@@ -97,7 +97,7 @@ def _overlaid_frames(
         count = min(piece, total - first)
         frames = media.read_frames(about.path, frame_rate=rate, size=size, start=first / rate, seconds=count / rate)
         for index, frame in enumerate(frames):
-            # After the last predicted moment (a file of 10.3 s has 10 predicted seconds) its map stays.
-            moment = min(int(maps_a_second * (first + index + 0.5) / rate), len(attention) - 1)
-            frames[index] = caption(overlay_attention(frame, attention[moment], limits), labels[moment])
+            # The last map stays to the end: a file of 10.3 s has 10 predicted seconds.
+            step = min(int(maps_a_second * (first + index + 0.5) / rate), len(attention) - 1)
+            frames[index] = caption(overlay_attention(frame, attention[step], limits), labels[step])
         yield frames

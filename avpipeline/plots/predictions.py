@@ -21,12 +21,12 @@ BACKGROUND = "background"
 _BACKGROUND_COLOUR = "#e4e4e4"
 _FRAMES_A_ROW = 5
 _FRAMES_A_STRIP = 20
-_STRIP_WIDTH = 8.1  # inches that a timeline has between its names and its scale
+_STRIP_WIDTH = 8.1  # inches of a timeline between its row names and its colour bar
 _SPANS = {"asked": "#1f77b4", "found": "#e07b00"}
 
 
 def class_colour(name: str, class_names: Sequence[str]) -> tuple | str:
-    """The colour of a class in every picture of one dataset; background is light grey."""
+    """The colour of a class, the same in all pictures of a dataset; background is light grey."""
     if name == BACKGROUND:
         return _BACKGROUND_COLOUR
     return PALETTE[list(class_names).index(name) % len(PALETTE)]
@@ -55,9 +55,9 @@ def timeline(
     title: str = "",
     shown_classes: int = 6,
 ) -> None:
-    """Predicted class over time as coloured stretches, with the sound above and the probabilities below.
+    """Predicted class over time as coloured stretches, with the waveform above and the probabilities below.
 
-    With `frames` and `attention` it is the form of JCA's Figure 3: sound, frames, frames with attention, labels.
+    With `frames` and `attention` it has the layout of JCA's Figure 3: waveform, frames, frames with attention, labels.
 
     Args:
       path: the .png to write.
@@ -65,8 +65,8 @@ def timeline(
       class_names: in the order of the probabilities.
       truth: class index of each second, drawn above the prediction.
       waveform: `(samples,)` in [-1, 1].
-      frames: uint8 `(pictures, height, width, 3)`, evenly spread over the seconds, in a row below the sound.
-      attention: `(pictures, rows, columns)` weights, laid over the frames in a second row.
+      frames: uint8 `(frames, height, width, 3)`, evenly spaced in time, in a row below the waveform.
+      attention: `(frames, rows, columns)` weights, overlaid on the frames in a second row.
       shown_classes: rows of the heat map, the classes with the highest probability anywhere in the clip.
     """
     predicted = probabilities.argmax(1)
@@ -84,8 +84,8 @@ def timeline(
         if waveform is not None:
             draw_waveform(next(below), waveform, sample_rate)
         names = []
-        for strip, pictures in strips.items():
-            _draw_strip(next(below), strip, pictures, len(probabilities))
+        for strip, images in strips.items():
+            _draw_strip(next(below), strip, images, len(probabilities))
         for band, labels in bands.items():
             names += _draw_band(next(below), band, labels, class_names)
         image = _draw_probabilities(axes[-1], probabilities[:, rows], [class_names[row] for row in rows])
@@ -108,18 +108,18 @@ def attention_frames(
     scale_label: str | None = None,
     title: str = "",
 ) -> None:
-    """A grid: each second's frame, below it the same frame with the attention laid over, and the prediction.
+    """A grid: each second's frame, below it the same frame overlaid with the attention, and the prediction.
 
-    Colours are scaled over the whole clip, so that seconds can be compared; the bar gives the weights.
+    One colour scale serves the whole clip, so that seconds can be compared; the colour bar gives the weights.
 
     Args:
       path: the .png to write.
       frames: uint8 `(seconds, height, width, 3)`, one frame a second.
-      attention: `(seconds, rows, columns)` weights, which sum to 1 over each map.
+      attention: `(seconds, rows, columns)` weights; each map sums to 1.
       labels: the predicted class of each second.
       class_names: in the order of the model's outputs, for the colours.
       start: second of the first frame.
-      scale_label: what the colours mean where `attention` holds other values than weights.
+      scale_label: what the colours mean if `attention` holds anything but weights.
     """
     limits = attention_limits(attention)
     columns = min(len(frames), _FRAMES_A_ROW)
@@ -162,9 +162,9 @@ class AttentionRow:
 
 
 def attention_figure(path, rows: Sequence[AttentionRow], *, class_names: Sequence[str], title: str = "") -> None:
-    """Many videos in one picture, a row each: frames with the attention laid over (AVE's Figure 5).
+    """Several videos in one picture, a row each: frames overlaid with the attention (AVE's Figure 5).
 
-    Colours are scaled over the shown seconds of each video.
+    Each video has a colour scale of its own, over the seconds shown.
     """
     columns = max(len(row.frames) for row in rows)
     high = max(2.3 * row.frames.shape[1] / row.frames.shape[2] for row in rows)
@@ -193,14 +193,14 @@ def found_window(
     sample_rate: int = 16_000,
     title: str = "",
 ) -> None:
-    """A query and where it was found: both streams over time, and below what each place costs.
+    """A query and where it was found: both streams over time, and below them the distance at each position.
 
     Args:
       path: the .png to write.
       asked, searched: each either a waveform `(samples,)` in [-1, 1] or frames `(seconds, height, width, 3)` uint8,
         one a second.
-      query: first and last second (not included) of the query in `asked`.
-      costs: `(places,)`, one a second from 0 on; the smallest is where the query was found.
+      query: the query in `asked`, from its first second up to, not including, its last.
+      costs: `(positions,)`, one for each second from 0; the query was found where it is smallest.
     """
     length, best = query[1] - query[0], int(costs.argmin())
     with matplotlib.rc_context(TEXT):
@@ -216,14 +216,14 @@ def found_window(
         colours = [_SPANS["found"] if place == best else "#b8c0cc" for place in range(len(costs))]
         axes[2].bar(np.arange(len(costs)) + length / 2, costs, width=0.8, color=colours)
         axes[2].sharex(axes[1])
-        axes[2].set(xlabel=f"time in seconds (each bar: the middle of a place of {length} s)", ylabel="distance")
+        axes[2].set(xlabel=f"time in seconds (each bar: the middle of a window of {length} s)", ylabel="distance")
         axes[2].spines[["top", "right"]].set_visible(False)
         figure.suptitle(title, fontsize=13, fontweight="bold")
         save_figure(figure, path)
 
 
 def draw_waveform(axis, waveform: np.ndarray, sample_rate: int, start: float = 0.0) -> None:
-    """The envelope from the second `start` on: lowest and highest sample of each of some 2000 stretches."""
+    """Draws the envelope from second `start`: lowest and highest sample of each of about 2000 blocks."""
     length = max(1, len(waveform) // 2000)
     blocks = waveform[: len(waveform) // length * length].reshape(-1, length)
     seconds = start + np.arange(len(blocks)) * length / sample_rate
@@ -235,7 +235,7 @@ def draw_waveform(axis, waveform: np.ndarray, sample_rate: int, start: float = 0
 
 
 def _draw_stream(axis, stream: np.ndarray, sample_rate: int) -> float:
-    """A waveform's envelope, or frames in a row, at most `_FRAMES_A_STRIP` of them; returns its seconds."""
+    """Draws a waveform's envelope, or at most `_FRAMES_A_STRIP` frames in a row; returns its length in seconds."""
     if stream.ndim == 1:
         draw_waveform(axis, stream, sample_rate)
         return len(stream) / sample_rate
@@ -247,7 +247,7 @@ def _draw_stream(axis, stream: np.ndarray, sample_rate: int) -> float:
 
 
 def _strips(frames: np.ndarray | None, attention: np.ndarray | None) -> dict[str, np.ndarray]:
-    """The rows of pictures that a timeline has: name -> `(pictures, height, width, 3)`."""
+    """The rows of frames in a timeline: name -> `(frames, height, width, 3)`."""
     if frames is None:
         return {}
     if attention is None:
@@ -257,20 +257,20 @@ def _strips(frames: np.ndarray | None, attention: np.ndarray | None) -> dict[str
     return {"frames": frames, "attention": np.stack(overlaid)}
 
 
-def _strip_height(pictures: np.ndarray) -> float:
-    """Inches at which pictures side by side keep their shape, as far as they are not too large or small then."""
-    count, height, width = pictures.shape[:3]
+def _strip_height(frames: np.ndarray) -> float:
+    """Inches at which frames side by side keep their aspect ratio, within limits."""
+    count, height, width = frames.shape[:3]
     return float(np.clip(_STRIP_WIDTH / count * height / width, 0.4, 1.6))
 
 
-def _draw_strip(axis, name: str, pictures: np.ndarray, seconds: float) -> None:
-    """Pictures in a row over the time, each in the middle of its share of it and in its own shape."""
-    count, height, width = pictures.shape[:3]
+def _draw_strip(axis, name: str, frames: np.ndarray, seconds: float) -> None:
+    """Draws frames in a row along the time axis, each centred in its share of it, aspect ratio kept."""
+    count, height, width = frames.shape[:3]
     share = seconds / count
-    wide = min(0.97, _strip_height(pictures) * width / height / (_STRIP_WIDTH / count)) * share
-    for index, picture in enumerate(pictures):
+    wide = min(0.97, _strip_height(frames) * width / height / (_STRIP_WIDTH / count)) * share
+    for index, frame in enumerate(frames):
         middle = (index + 0.5) * share
-        axis.imshow(picture, extent=(middle - wide / 2, middle + wide / 2, 0, 1), aspect="auto")
+        axis.imshow(frame, extent=(middle - wide / 2, middle + wide / 2, 0, 1), aspect="auto")
     axis.set(ylim=(0, 1), yticks=[])
     axis.set_ylabel(name, rotation=0, ha="right", va="center")
     axis.spines[:].set_visible(False)
@@ -278,7 +278,7 @@ def _draw_strip(axis, name: str, pictures: np.ndarray, seconds: float) -> None:
 
 
 def _draw_band(axis, name: str, labels: Sequence[str], class_names: Sequence[str]) -> list:
-    """One coloured stretch for each run of a class; returns (axis, the name's text, seconds it may take)."""
+    """Draws a coloured stretch for each run of a class; returns (axis, the name's text, seconds it may span)."""
     texts = []
     for start, end, label in stretches(labels):
         colour = class_colour(label, class_names)
@@ -295,7 +295,7 @@ def _draw_band(axis, name: str, labels: Sequence[str], class_names: Sequence[str
 
 
 def _legend_of_what_does_not_fit(figure: Figure, names: list, class_names: Sequence[str]) -> None:
-    """Makes names that are too large for their stretch smaller, or moves them to a legend below the picture."""
+    """Shrinks names that do not fit into their stretch, or moves them to a legend below the picture."""
     figure.draw_without_rendering()
     moved = {}
     for axis, text, seconds in names:
@@ -315,7 +315,7 @@ def _legend_of_what_does_not_fit(figure: Figure, names: list, class_names: Seque
 
 
 def _shown_rows(probabilities: np.ndarray, count: int) -> np.ndarray:
-    """Classes of the heat map: every predicted one, then the most probable anywhere, `count` at least."""
+    """Classes of the heat map: every predicted one, then the most probable anywhere; at least `count`."""
     predicted = np.unique(probabilities.argmax(1))
     rank = probabilities.max(0)
     rank[predicted] += 1
@@ -343,8 +343,6 @@ def _label_below(axis, label: str, class_names: Sequence[str]) -> None:
 
 
 def _ink_on(colour) -> str:
-    """Black or white, whichever is easier to read on `colour`."""
+    """Dark or white, whichever is easier to read on `colour`."""
     red, green, blue = matplotlib.colors.to_rgb(colour)
     return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else INK
-
-

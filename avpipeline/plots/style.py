@@ -1,7 +1,7 @@
 """What all pictures have in common: size, text, colours, and how a file is written.
 
-Figures are made without pyplot, so nothing here opens a window, keeps state between calls or depends on the
-backend that a notebook has chosen.
+Matplotlib's figures are made without pyplot, so nothing here opens a window, keeps state between calls or depends on
+a notebook's backend.
 """
 
 import io
@@ -14,7 +14,7 @@ from PIL import Image
 from avpipeline.files import atomic_path
 
 DPI = 150
-# 28 colours that can be told apart, as many as AVE has events; without the greys, which mean background.
+# 28 distinguishable colours, as many as AVE has events; no greys, which mean background.
 PALETTE = [
     *(matplotlib.colormaps["tab20"](index) for index in (*range(0, 14, 2), 16, 18, *range(1, 15, 2), 17, 19)),
     *(matplotlib.colormaps["tab20b"](index) for index in range(0, 20, 2)),
@@ -24,7 +24,7 @@ TEXT = {"font.family": "DejaVu Sans", "font.size": 10, "text.color": INK, "axes.
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure of `width` x `height` inches whose parts do not overlap."""
+    """An empty matplotlib figure of `width` x `height` inches, laid out so that its parts do not overlap."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -37,12 +37,12 @@ def save_figure(figure: Figure, path) -> None:
 
 
 def words(name: str) -> str:
-    """A name as it is written in a picture."""
+    """A name as it appears in a picture."""
     return name.replace("_", " ")
 
 
 def as_jpeg(path, width: int = 900) -> bytes:
-    """A picture file made small enough to be kept in a notebook: at most `width` pixels wide, JPEG."""
+    """A picture file reduced for storing in a notebook: JPEG, at most `width` pixels wide."""
     with Image.open(path) as picture:
         small = picture.convert("RGB")
     small.thumbnail((width, 4 * width))

@@ -1,4 +1,4 @@
-"""Renders a folder of clips with annotations, by several processes, each clip whole or not at all."""
+"""Renders a folder of clips with annotations, in several processes, each clip whole or not at all."""
 
 import concurrent.futures
 import dataclasses
@@ -26,7 +26,7 @@ from avpipeline.rendering.storyboards import (
 )
 
 PROCESSES = 2
-# How a rendering process ends when its last line is an InputError's sentence.
+# Exit status of a rendering process whose last line is an InputError's sentence.
 INPUT_ERROR_STATUS = 2
 _SETTINGS = "settings.json"
 # What a rendering process prints after each clip, before the clip's id.
@@ -34,7 +34,7 @@ _DONE = "rendered "
 
 
 def identity(settings: RenderedSettings) -> dict:
-    """All that the clips follow from."""
+    """Everything that determines the clips."""
     return {"generator": GENERATOR_VERSION, **dataclasses.asdict(settings)}
 
 
@@ -42,12 +42,12 @@ def clip_path(folder, board: Storyboard) -> Path:
     return Path(folder) / "clips" / f"{board.id}.mp4"
 
 
-def render_folder(folder, settings: RenderedSettings, processes: int = PROCESSES) -> None:
-    """Makes `folder` hold every clip of `settings` and its annotations; clips already there are kept.
+def render_folder(folder, settings: RenderedSettings) -> None:
+    """Renders all clips of `settings` and their annotations into `folder`; clips already there are kept.
 
-    Safe against a kill (a clip has its name when it is whole) and against other processes that do the same
-    (they wait, then find everything there). Files: `clips/<id>.mp4`; `Annotations.txt`, `trainSet.txt`,
-    `valSet.txt`, `testSet.txt` in AVE's form; `storyboards.json` with all details; `settings.json`.
+    Safe against a kill (a clip gets its name once it is complete) and against other processes that do the same (they
+    wait, then find everything there). Files: `clips/<id>.mp4`; `Annotations.txt`, `trainSet.txt`, `valSet.txt`,
+    `testSet.txt` in AVE's format; `storyboards.json` with all details; `settings.json`.
 
     Raises:
       InputError: the folder holds clips of other settings, or cannot be written.
@@ -60,16 +60,16 @@ def render_folder(folder, settings: RenderedSettings, processes: int = PROCESSES
         _claim(folder, settings)
         _annotate(folder, boards)
         for leftover in (folder / "clips").glob(".*"):
-            # Half a clip, of a process that was killed.
+            # An incomplete clip, left by a process that was killed.
             leftover.unlink(missing_ok=True)
         missing = sum(not clip_path(folder, board).exists() for board in boards)
         if missing:
             with tqdm(total=missing, desc="rendering clips", unit="clip") as progress:
-                _render_by_processes(folder, processes, progress.update)
+                _render_in_processes(folder, progress.update)
 
 
 def render_part(folder, part: int, parts: int) -> None:
-    """The work of one process: every `parts`-th clip of the folder, where it is not there yet."""
+    """The share of one process: every `parts`-th clip of the folder, from number `part`, unless it is there."""
     fields = _stored_identity(folder)
     fields.pop("generator")
     for board in _all_boards(RenderedSettings(**fields))[part::parts]:
@@ -96,7 +96,7 @@ def _is_complete(folder: Path, settings: RenderedSettings, boards: list[Storyboa
 
 
 def _claim(folder: Path, settings: RenderedSettings) -> None:
-    """Writes down what the folder is for, or checks that it is for that."""
+    """Records the settings that the folder belongs to, or checks them."""
     stored = _stored_identity(folder)
     if stored is None:
         _write(folder / _SETTINGS, json.dumps(identity(settings), indent=1))
@@ -107,7 +107,7 @@ def _claim(folder: Path, settings: RenderedSettings) -> None:
 def _annotate(folder: Path, boards: list[Storyboard]) -> None:
     """Writes the annotations.
 
-    Annotations.txt is sorted by class, as AVE's is: readers number the classes by their first appearance.
+    Annotations.txt is sorted by class, like AVE's: readers number the classes by first appearance.
     """
     rows = [
         (event.category, f"{CATEGORIES[event.category]}&{board.id}&good&{event.start}&{event.end}", board.split)
@@ -129,14 +129,14 @@ def _write(path: Path, text: str) -> None:
         temporary.write_text(text)
 
 
-def _render_by_processes(folder: Path, processes: int, progress: Callable[[], object]) -> None:
-    workers = [_start_worker(folder, part, processes) for part in range(processes)]
-    with concurrent.futures.ThreadPoolExecutor(processes) as pool:
+def _render_in_processes(folder: Path, progress: Callable[[], object]) -> None:
+    workers = [_start_worker(folder, part, PROCESSES) for part in range(PROCESSES)]
+    with concurrent.futures.ThreadPoolExecutor(PROCESSES) as pool:
         try:
             for following in concurrent.futures.as_completed([pool.submit(_follow, w, progress) for w in workers]):
                 following.result()
         finally:
-            # Those still at work when another failed, or when the user interrupts.
+            # Ends those still running if another fails or the user interrupts.
             for worker in workers:
                 worker.terminate()
 
@@ -144,8 +144,8 @@ def _render_by_processes(folder: Path, processes: int, progress: Callable[[], ob
 def _start_worker(folder: Path, part: int, parts: int) -> subprocess.Popen:
     """Starts one rendering process.
 
-    A program of its own, not a `multiprocessing` child: that would import the main script again, and
-    TensorFlow with it.
+    It is a separate program, since a `multiprocessing` child would import the main script again, and TensorFlow with
+    it.
     """
     search = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]
     return subprocess.Popen(
@@ -158,7 +158,7 @@ def _start_worker(folder: Path, part: int, parts: int) -> subprocess.Popen:
 
 
 def _follow(worker: subprocess.Popen, progress: Callable[[], object]) -> None:
-    """Counts the clips that the process reports until it ends; raises what went wrong in it."""
+    """Counts the clips that a process reports until it ends; raises an error if it failed."""
     said = []
     for line in worker.stdout:
         if line.startswith(_DONE):

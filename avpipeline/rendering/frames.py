@@ -1,4 +1,4 @@
-"""The frames of a rendered clip: textured objects that move over a drifting textured background."""
+"""The frames of a rendered clip: textured objects moving over a drifting textured background."""
 
 import colorsys
 import dataclasses
@@ -10,20 +10,20 @@ from avpipeline.rendering.storyboards import LOOKS, SECONDS, Storyboard
 SIZE = 128
 FRAME_RATE = 12
 _STREAM = 1
-# How long an object stays swollen after a strike, in seconds.
+# Decay time of the swelling after a strike, in seconds.
 _PULSE = 0.12
 
 
 @dataclasses.dataclass(frozen=True)
 class Thing:
-    """One object of one clip: what varies within a look.
+    """One object of one clip: what varies between objects of the same look.
 
     Attributes:
       radius: in pixels.
       colours: dark and bright RGB, `(2, 3)`, 0 to 255; the hues of different looks overlap.
-      repeats: of the texture per radius.
-      path: amplitude, frequency (Hz) and phase of each coordinate, `(2, 3)`; the middle is the frame's.
-      turn: angle at the start and turning per second, in radians.
+      repeats: periods of the texture per radius.
+      path: amplitude, frequency (Hz) and phase of each coordinate, `(2, 3)`, about the centre of the frame.
+      turn: initial angle and angular velocity, in radians and radians per second.
     """
 
     radius: float
@@ -33,13 +33,13 @@ class Thing:
     turn: tuple[float, float]
 
     def place(self, time: float) -> np.ndarray:
-        """Centre (x, y) in pixels at a moment of the clip."""
+        """Centre (x, y) in pixels at a time of the clip, in seconds."""
         amplitude, frequency, phase = self.path.T
         return SIZE / 2 + amplitude * np.sin(2 * np.pi * (frequency * time + phase))
 
 
 def thing(board: Storyboard, look: int) -> Thing:
-    """The object of that look in this clip: the same in its event and where it is a distractor."""
+    """The object of that look in this clip, the same in events and as a distractor."""
     rng = board.generator(_STREAM, 0, look)
     radius = rng.uniform(18, 29)
     hue = (look / len(LOOKS) + rng.uniform(-0.2, 0.2)) % 1.0
@@ -69,24 +69,24 @@ def _rgb(hue: float, saturation: float, value: float) -> np.ndarray:
 
 
 def _background(rng: np.random.Generator) -> np.ndarray:
-    """Cloudy noise between two pale colours, drifting slowly: float32 frames."""
+    """Slowly drifting cloudy noise between two pale colours: float32 frames."""
     size = SIZE + 32
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None]) + 1 / size
     spectrum = np.fft.rfft2(rng.standard_normal((size, size))) / frequency ** rng.uniform(0.8, 1.6)
     cloud = np.fft.irfft2(spectrum, s=(size, size))
     cloud = np.clip(0.5 + 0.25 * (cloud - cloud.mean()) / cloud.std(), 0, 1)[..., None].astype(np.float32)
     dark, bright = (_rgb(rng.uniform(), rng.uniform(0.1, 0.5), value) for value in rng.uniform([0.2, 0.5], [0.5, 0.8]))
-    picture = (dark + cloud * (bright - dark)).astype(np.float32)
+    clouds = (dark + cloud * (bright - dark)).astype(np.float32)
     drift = rng.uniform(-5, 5, size=2)
     frames = np.empty((SECONDS * FRAME_RATE, SIZE, SIZE, 3), np.float32)
     for index in range(len(frames)):
         y, x = np.rint(drift * index / FRAME_RATE).astype(int)
-        frames[index] = np.roll(picture, (y, x), axis=(0, 1))[:SIZE, :SIZE]
+        frames[index] = np.roll(clouds, (y, x), axis=(0, 1))[:SIZE, :SIZE]
     return frames
 
 
 def _draw(frame: np.ndarray, item: Thing, look: int, time: float, strikes: tuple[float, ...]) -> None:
-    """Draws the object into one frame, in place; a strike makes it swell and light up for a moment."""
+    """Draws the object into a frame, in place; a strike makes it swell and light up briefly."""
     since = min((time - strike for strike in strikes if strike <= time), default=np.inf)
     pulse = np.exp(-since / _PULSE)
     radius = item.radius * (1 + 0.25 * pulse)
@@ -109,8 +109,8 @@ def _draw(frame: np.ndarray, item: Thing, look: int, time: float, strikes: tuple
     patch += cover * (colour - patch)
 
 
-# Each shape takes coordinates in radii and the texture's angular frequency; it gives the distance to the
-# shape's edge in radii (negative inside) and the texture's wave (positive: bright).
+# Each shape is a function of coordinates in radii and of the texture's angular frequency. It returns the distance to
+# the shape's edge in radii (negative inside) and the texture's wave (positive: bright).
 
 
 def _striped_disc(u, v, frequency):

@@ -1,12 +1,10 @@
-"""The sound of a rendered clip: synthesised tones and noises over background noise."""
+"""The sound of a rendered clip: synthesised tones and noise over background noise."""
 
 import numpy as np
 
 from avpipeline.media import SAMPLE_RATE
 from avpipeline.rendering.storyboards import CONTINUOUS, INSTANT, SECONDS, SOUNDS, Storyboard, Stretch
 
-# Hertz between which most of a sound's energy lies, in the order of SOUNDS.
-BANDS = ((70.0, 1200.0), (550.0, 4200.0), (3000.0, 8000.0), (800.0, 3200.0))
 _STREAM = 2
 
 
@@ -19,19 +17,19 @@ def render_waveform(board: Storyboard) -> np.ndarray:
     for stretch in board.stretches:
         if stretch.sound is None:
             continue
-        tone = _SYNTHESISERS[stretch.sound](board.generator(_STREAM, stretch.sound), _moments(stretch))
+        tone = _SYNTHESISERS[stretch.sound](board.generator(_STREAM, stretch.sound), _times(stretch))
         tone /= np.sqrt(np.mean(tone**2))
         waveform[stretch.start * SAMPLE_RATE : stretch.end * SAMPLE_RATE] += tone * _envelope(stretch, board.kind)
     return np.clip(loudness * waveform, -1, 1).astype(np.float32)
 
 
-def _moments(stretch: Stretch) -> np.ndarray:
-    """Seconds since the stretch began, one a sample."""
+def _times(stretch: Stretch) -> np.ndarray:
+    """Seconds since the beginning of the stretch, for each sample."""
     return np.arange((stretch.end - stretch.start) * SAMPLE_RATE) / SAMPLE_RATE
 
 
 def _noise(rng: np.random.Generator, samples: int) -> np.ndarray:
-    """Noise between white and a little redder than pink, of power 1."""
+    """Noise of power 1, from white to a little redder than pink."""
     frequency = np.fft.rfftfreq(samples, 1 / SAMPLE_RATE)
     spectrum = np.fft.rfft(rng.standard_normal(samples)) / np.maximum(frequency, 60.0) ** rng.uniform(0, 0.7)
     noise = np.fft.irfft(spectrum, samples)
@@ -39,19 +37,19 @@ def _noise(rng: np.random.Generator, samples: int) -> np.ndarray:
 
 
 def _envelope(stretch: Stretch, kind: str) -> np.ndarray:
-    """Loudness over the stretch: level, or a sharp attack and a decay for each strike."""
-    time = _moments(stretch)
+    """Loudness over the stretch: constant, or a sharp attack and a decay at each strike."""
+    time = _times(stretch)
     if kind == CONTINUOUS:
         envelope = np.ones_like(time)
     else:
-        # A single strike rings through its short event; repeated ones leave gaps between them.
+        # A single strike rings through its short event; repeated ones are separated by gaps.
         decay = 0.6 * (stretch.end - stretch.start) if kind == INSTANT else 0.12
         envelope = np.zeros_like(time)
         for strike in stretch.strikes:
             since = time - (strike - stretch.start)
             hit = np.exp(-np.maximum(since, 0) / decay) * np.clip(since / 0.003, 0, 1)
             envelope = np.maximum(envelope, 1.5 * hit)
-    # 10 ms at both ends, against clicks.
+    # Faded over 10 ms at both ends, to avoid clicks.
     return envelope * np.clip(np.minimum(time, time[-1] - time) / 0.01, 0, 1)
 
 
@@ -63,7 +61,7 @@ def _hum(rng: np.random.Generator, time: np.ndarray) -> np.ndarray:
 
 def _bell(rng: np.random.Generator, time: np.ndarray) -> np.ndarray:
     pitch = rng.uniform(600, 900)
-    # Partials of a bar, as of a chime: not multiples of one pitch.
+    # Partials of a bar, as in a chime: not harmonics of one pitch.
     partials = ((1.0, 1.0), (1.52, 0.5), (2.76, 0.7), (4.07, 0.3))
     return sum(level * np.sin(2 * np.pi * ratio * pitch * time + rng.uniform(0, 6)) for ratio, level in partials)
 
@@ -77,7 +75,7 @@ def _hiss(rng: np.random.Generator, time: np.ndarray) -> np.ndarray:
 
 def _chirp(rng: np.random.Generator, time: np.ndarray) -> np.ndarray:
     low, high, rate = rng.uniform(900, 1300), rng.uniform(2000, 2900), rng.uniform(4, 8)
-    # The pitch swings between both; the phase is its integral.
+    # The pitch swings between the two; the phase is its integral.
     swing = -(high - low) / 2 * np.cos(2 * np.pi * rate * time) / (2 * np.pi * rate)
     return np.sin(2 * np.pi * ((low + high) / 2 * time + swing))
 

@@ -1,13 +1,13 @@
 """What happens in each clip of the rendered dataset, before a pixel or a sample of it is made.
 
-The structure is AVE's: an event is a stretch of whole seconds in which an object is visible AND its sound
-audible; every other second is background. Four looks and four sounds make eight classes, each look and each
-sound in two of them: whoever only sees, or only hears, can at best choose between two classes. Where a clip
-has background it may hold distractors: an object without its sound, or a sound without its object.
+The structure is AVE's: an event is a stretch of whole seconds in which an object is visible AND its sound is audible;
+every other second is background. Four looks and four sounds make eight classes, with each look and each sound in two
+of them: from one modality alone, a model can at best choose between two classes. Background may contain distractors:
+an object without its sound, or a sound without its object.
 
-The amounts below (variation, noise, distractors, share of background) were fixed before any model was trained
-on the data. They are never tuned to a model: change them only together with GENERATOR_VERSION, for a reason
-that has nothing to do with a score.
+The difficulty (variation, noise, distractors, share of background) was fixed before any model was trained on the data
+and is never tuned to a model: change it only together with GENERATOR_VERSION, for a reason that has nothing to do with
+a score.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ SPLITS = ("train", "val", "test")
 
 LOOKS = ("striped disc", "chequered square", "ringed triangle", "dotted cross")
 SOUNDS = ("hum", "bell", "hiss", "chirp")
-# Look i sounds like i or like its successor; label order.
+# Look i goes with sound i or the next one; in label order.
 PAIRS = tuple((look, sound % len(SOUNDS)) for look in range(len(LOOKS)) for sound in (look, look + 1))
 CATEGORIES = tuple(f"{LOOKS[look]} with {SOUNDS[sound]}" for look, sound in PAIRS)
 BACKGROUND = "background"
@@ -31,24 +31,25 @@ CLASS_NAMES = (*CATEGORIES, BACKGROUND)
 
 CONTINUOUS, RHYTHMIC, INSTANT = "continuous", "rhythmic", "instant"
 
-# Two thirds of the events fill the clip. Lengths in seconds of the others are dealt, not drawn, so that the
-# share of background is the same in every split: 22.5 %, and never above 25 % in a split of 30 clips or more.
+# Two thirds of the events fill the clip. The lengths of the others, in seconds, are dealt like cards, not drawn
+# independently, so that the share of background is the same in every split: 22.5 %, and at most 25 % in any split of
+# 30 clips or more.
 _FULL, _PART, _SHORT = "full", "part", "short"
 _PART_LENGTHS = (3, 4, 5, 6, 7)
 _SHORT_LENGTHS = (1, 2)
-# What happens in each stretch of background: only the object, only the sound, nothing.
+# What happens in a stretch of background: an object alone, a sound alone, nothing.
 _DISTRACTORS = ("look", "sound", None)
 _DISTRACTOR_SHARES = (0.4, 0.4, 0.2)
-# How often a distractor is the clip's own object or sound and not another class's.
+# How often a distractor is the clip's own object or sound instead of another class's.
 _SAME_CLASS_SHARE = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class RenderedSettings:
-    """What to render. Clips are equal wherever the seed, the split and the number of the clip are."""
+    """What to render. Seed, split and number of a clip determine it completely."""
 
     seed: int = 0
-    """Seed of every clip; another seed gives clips of the same classes that no model has seen."""
+    """Seed of all clips; another seed gives unseen clips of the same classes."""
     train: int = 128
     """Number of training clips."""
     val: int = 32
@@ -56,7 +57,7 @@ class RenderedSettings:
     test: int = 32
     """Number of test clips."""
     events_per_clip: int = 1
-    """1 as in AVE, or 2: two events of different classes one after the other (multi-label clips)."""
+    """1 as in AVE, or 2: two consecutive events of different classes (multi-label clips)."""
 
     def __post_init__(self):
         if self.seed < 0:
@@ -67,7 +68,7 @@ class RenderedSettings:
             raise InputError(f"rendered: {self.events_per_clip} events a clip is not possible; give 1 or 2.")
 
     def count(self, split: str) -> int:
-        """Number of clips of a split; raises InputError for a name that is none."""
+        """Number of clips of a split; raises InputError for an unknown name."""
         if split not in SPLITS:
             raise InputError(f"rendered: there is no split '{split}'; choose one of {', '.join(SPLITS)}.")
         return getattr(self, split)
@@ -75,13 +76,13 @@ class RenderedSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Stretch:
-    """Whole seconds `[start, end)` in which an object, a sound or both are there.
+    """Whole seconds `[start, end)` in which an object is visible, a sound is audible, or both.
 
     Attributes:
-      look: index into LOOKS, None where nothing is visible.
-      sound: index into SOUNDS, None where nothing is audible.
-      strikes: moments in seconds of the clip at which the object strikes (and sounds); empty where the
-        motion and sound are continuous.
+      look: index into LOOKS, None if nothing is visible.
+      sound: index into SOUNDS, None if nothing is audible.
+      strikes: times at which the object strikes (and sounds), in seconds of the clip; empty if motion and sound are
+        continuous.
     """
 
     start: int
@@ -98,13 +99,13 @@ class Stretch:
 
 @dataclasses.dataclass(frozen=True)
 class Storyboard:
-    """One clip: its events and distractors in the order of time.
+    """One clip: its events and distractors in chronological order.
 
     Attributes:
-      id: 11 characters, as video ids of YouTube have.
-      kind: "continuous", "rhythmic" (repeated strikes) or "instant" (one strike, a short event). A class has
+      id: 11 characters, like a YouTube id.
+      kind: "continuous", "rhythmic" (repeated strikes) or "instant" (one strike, a short event). Every class occurs in
         all three kinds: the kind says nothing about the class.
-      seed: of its generators; every stream of random numbers appends its own words.
+      seed: of its generators; each stream of random numbers appends words of its own.
     """
 
     id: str
@@ -129,7 +130,7 @@ class Storyboard:
         return np.eye(len(CLASS_NAMES), dtype=np.float32)[classes]
 
     def generator(self, *words: int) -> np.random.Generator:
-        """A stream of random numbers of its own for each purpose."""
+        """A separate stream of random numbers for each purpose."""
         return np.random.default_rng([*self.seed, *words])
 
     def to_json(self) -> dict:
@@ -155,7 +156,7 @@ class Storyboard:
 
 
 def storyboards(settings: RenderedSettings, split: str) -> tuple[Storyboard, ...]:
-    """The clips of one split. The first n are the same whatever the number of clips.
+    """The clips of one split; the first n are the same however many there are.
 
     Raises:
       InputError: there is no such split.
@@ -177,7 +178,7 @@ def storyboards(settings: RenderedSettings, split: str) -> tuple[Storyboard, ...
 
 
 def _deal(rng: np.random.Generator, cards) -> Iterator:
-    """The cards shuffled, again and again: each equally often."""
+    """Deals the cards from a deck that is shuffled again whenever it is used up: each comes equally often."""
     (own,) = rng.spawn(1)
     while True:
         for index in own.permutation(len(cards)):
@@ -185,7 +186,7 @@ def _deal(rng: np.random.Generator, cards) -> Iterator:
 
 
 def _forms(rng: np.random.Generator) -> Iterator[str]:
-    """Two thirds full. Each six begin with two full ones, so that any number of clips has enough of them."""
+    """Two thirds of the forms are full; every six begin with two full ones, so that any number of clips has enough."""
     rest = _deal(rng, (_FULL, _FULL, _PART, _SHORT))
     while True:
         yield _FULL
@@ -221,7 +222,7 @@ def _board(name, split, seed, kind, length, category, settings) -> Storyboard:
 
 
 def _distractor(rng: np.random.Generator, gap: tuple[int, int], pair: tuple[int, int], longest: int):
-    """(start, end, look, sound) of the object or sound alone in this stretch of background, or None."""
+    """(start, end, look, sound) of an object alone or a sound alone in this stretch of background, or None."""
     first, last = gap
     what = rng.choice(np.array(_DISTRACTORS, dtype=object), p=_DISTRACTOR_SHARES)
     if what is None or first == last:
@@ -235,11 +236,11 @@ def _distractor(rng: np.random.Generator, gap: tuple[int, int], pair: tuple[int,
 
 
 def _strikes(kind: str, start: int, end: int, rhythm: tuple[float, float]) -> tuple[float, ...]:
-    """Moments of the strikes in seconds; the rhythm goes on through the clip, an instant strikes early."""
+    """Times of the strikes in seconds: on one rhythm for the whole clip, or once, early in an instant event."""
     period, phase = rhythm
     if kind == CONTINUOUS:
         return ()
     if kind == INSTANT:
         return (round(start + 0.05 + 0.25 * phase, 3),)
-    moments = np.arange(0, SECONDS / period + 1) * period + (phase - 1) * period
-    return tuple(round(float(moment), 3) for moment in moments if start <= moment < end - 0.1)
+    times = np.arange(0, SECONDS / period + 1) * period + (phase - 1) * period
+    return tuple(round(float(time), 3) for time in times if start <= time < end - 0.1)

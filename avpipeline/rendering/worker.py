@@ -13,7 +13,7 @@ def main(folder: str, part: str, parts: str) -> int:
         print(error)
         return INPUT_ERROR_STATUS
     except KeyboardInterrupt:
-        # Ctrl-C reaches all processes of a terminal; the one that started this says so.
+        # Ctrl-C reaches all processes of a terminal; the one that started this reports it.
         return 130
     return 0
 

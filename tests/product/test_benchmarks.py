@@ -86,7 +86,7 @@ def test_row_of_a_metric(name, held):
     row = ROW[f"metrics/{name}"]
     columns = youtube8m.metric_memory(0.01, **row.arguments, videos=1500)
     assert columns["MB held"] == pytest.approx(held / 1e6, rel=1e-3)
-    assert 0 < columns["figure"] < 0.05
+    assert 0 < columns["result"] < 0.05
 
 
 def test_rows_of_metrics_are_all():

@@ -1,4 +1,4 @@
-"""YouTube-8M's record files: batches of them for training, shards written from any features.
+"""YouTube-8M's record files: read as batches for training, written from any features.
 
 `python -m avpipeline.youtube8m` checks shards, stores standard-deviation features and writes new shards.
 """

@@ -1,7 +1,7 @@
-"""TFRecord files of YouTube-8M: which there are, how many records they hold, and what is left of a damaged one.
+"""TFRecord files of YouTube-8M: finding them, counting their records, and reading what is intact in a damaged one.
 
-A TFRecord is the length of its data (8 bytes), a checksum of the length (4), the data, a checksum of the data (4).
-tf.data reads it fast, but stops at the first damaged record of a file and does not say which file it was.
+A TFRecord consists of the length of its data (8 bytes), a checksum of the length (4), the data, and a checksum of the
+data (4). tf.data reads it fast, but stops at the first damaged record without naming the file.
 """
 
 import contextlib
@@ -17,39 +17,39 @@ from avpipeline.errors import InputError
 
 _HEADER = struct.Struct("<QI")
 _CHECKSUM = struct.Struct("<I")
-# Bytes of a record beside its data.
+# Bytes of a record besides its data.
 FRAMING = _HEADER.size + _CHECKSUM.size
 
 Paths = str | Path | Iterable[str | Path]
 
 
 def list_shards(paths: Paths) -> list[str]:
-    """The files that patterns (`"yt8m/train*.tfrecord"`) or paths name, sorted, each once; also `gs://` paths.
+    """The files that match patterns (`"yt8m/train*.tfrecord"`) or paths, sorted and unique; also `gs://` paths.
 
     Raises:
-      InputError: a pattern that fits no file.
+      InputError: a pattern that matches no file.
     """
     patterns = [paths] if isinstance(paths, str | Path) else list(paths)
     if not patterns:
-        raise InputError("shards: none are named; give a path or a pattern as 'yt8m/train*.tfrecord'.")
+        raise InputError("shards: none are named; give a path or a pattern such as 'yt8m/train*.tfrecord'.")
     found: set[str] = set()
     for pattern in patterns:
         matches = tf.io.gfile.glob(str(pattern))
-        # A path may hold characters that mean something in a pattern.
+        # A path may contain characters that are special in patterns.
         if not matches and tf.io.gfile.exists(str(pattern)):
             matches = [str(pattern)]
         matches = [match for match in matches if not tf.io.gfile.isdir(match)]
         if not matches:
-            raise InputError(f"{pattern}: no file fits this; give a path or a pattern as 'yt8m/train*.tfrecord'.")
+            raise InputError(f"{pattern}: no file matches; give a path or a pattern such as 'yt8m/train*.tfrecord'.")
         found.update(matches)
     return sorted(found)
 
 
 def count_records(paths: Paths, *, skip_corrupt: bool = False) -> int:
-    """Number of records of all shards, by their lengths alone: no record is read.
+    """Number of records of all shards, from the lengths in their headers: no record is read.
 
     Args:
-      skip_corrupt: count a file that is cut off or damaged as far as it goes; otherwise it is an error.
+      skip_corrupt: count a file that is cut off or damaged up to that point; otherwise it is an error.
 
     Raises:
       InputError: no file, or one that is cut off.
@@ -58,7 +58,7 @@ def count_records(paths: Paths, *, skip_corrupt: bool = False) -> int:
 
 
 def first_record(path: str) -> bytes:
-    """The first intact record of a shard; InputError where there is none."""
+    """The first intact record of a shard; InputError if there is none."""
     data = next(intact_records(path, 0, Damage()), None)
     if data is None:
         what = "is damaged at its first record" if file_size(path) else "is empty"
@@ -67,7 +67,7 @@ def first_record(path: str) -> bytes:
 
 
 def first_usable(paths: Sequence[str], *, skip_corrupt: bool) -> tuple[str, bytes]:
-    """The first of the shards and its first record; with `skip_corrupt`, of those that have one.
+    """The first shard and its first record; with `skip_corrupt`, the first shard that has an intact one.
 
     Raises:
       InputError: there is none.
@@ -88,11 +88,11 @@ def file_size(path: str) -> int:
 
 @dataclasses.dataclass
 class Damage:
-    """What was damaged in one file.
+    """What is damaged in one file.
 
     Attributes:
-      records: damaged records that were left out one by one.
-      lost_bytes: of the end of the file, from where it could not be told any more where a record begins.
+      records: number of damaged records that were skipped.
+      lost_bytes: bytes at the end of the file in which the beginning of a record cannot be found any more.
     """
 
     records: int = 0
@@ -108,10 +108,10 @@ class Damage:
 
 
 class CorruptRecords:
-    """Collects what was skipped while shards were read; each file counts once, however often it is read.
+    """Collects what was skipped while reading shards; each file counts once, however often it is read.
 
     Attributes:
-      shards: path -> what was damaged in it.
+      shards: path -> what is damaged in it.
     """
 
     def __init__(self):
@@ -124,18 +124,18 @@ class CorruptRecords:
 
     @property
     def records(self) -> int:
-        """Damaged records, a file's lost end as one."""
+        """Number of damaged records; the lost end of a file counts as one."""
         return sum(damage.records + bool(damage.lost_bytes) for damage in self.shards.values())
 
     def text(self) -> str:
-        """One line a damaged file, or that there was none."""
+        """One line for each damaged file, or that there was none."""
         if not self.shards:
             return "no damaged records"
         return "\n".join(f"{path}: skipped {damage.text()}" for path, damage in sorted(self.shards.items()))
 
 
 def rest_of(path: str, position: int, *, skip: bool, corrupt: CorruptRecords) -> list[bytes]:
-    """What is left of a shard after tf.data stopped at byte `position`: nothing where that is the end.
+    """The intact records of a shard after byte `position`, where tf.data stopped: none if that is the end.
 
     Raises:
       InputError: the record there is damaged, and damaged records are not skipped.
@@ -154,10 +154,10 @@ def rest_of(path: str, position: int, *, skip: bool, corrupt: CorruptRecords) ->
 
 
 def intact_records(path: str, position: int, damage: Damage) -> Iterator[bytes]:
-    """The records from byte `position` on whose checksums are right; `damage` takes note of the others.
+    """The records from byte `position` on whose checksums are right; the others are noted in `damage`.
 
-    Where the length of a record is damaged nothing after it can be found, and the rest of the file is lost. The
-    checksums are computed in Python, 10 MB a second: this is for what is left of a damaged file.
+    If the length of a record is damaged, no later record can be found, and the rest of the file is lost. The checksums
+    are computed in Python at 10 MB/s, which suffices for the rest of a damaged file.
     """
     size = file_size(path)
     with tf.io.gfile.GFile(path, "rb") as file:
@@ -195,7 +195,7 @@ def _count(path: str, skip_corrupt: bool) -> int:
 
 
 def _length(header: bytes) -> int | None:
-    """Length of a record's data by its header, None where the header is damaged."""
+    """Length of a record's data according to its header, None if the header is damaged."""
     if len(header) < _HEADER.size:
         return None
     length, checksum = _HEADER.unpack(header)

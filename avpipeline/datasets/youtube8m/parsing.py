@@ -1,8 +1,8 @@
 """Serialised records of YouTube-8M to tensors, a batch at a time, inside the graph.
 
-Each of `videos`, `frames` and `segments` takes the records of a batch and returns a function of `details` that
-gives `(inputs, labels)`, and a boolean scalar: whether every record is as it should be. Only then may the function
-be used. The labels are `Places`: for each label the row in the batch and the class.
+Each of `videos`, `frames` and `segments` takes the records of a batch and returns two values: a function of `details`
+that gives `(inputs, labels)`, and a boolean scalar that says whether all records are valid. Only then may the function
+be called. The labels are `Places`: for each label the row in the batch and the class.
 """
 
 import dataclasses
@@ -14,14 +14,14 @@ from avpipeline.datasets.youtube8m.records import FILE_NAMES, SEGMENT_FIELDS, SE
 
 @dataclasses.dataclass(frozen=True)
 class Places:
-    """Labels as places of ones in a `(count, classes)` array: `rows` and `classes`, both int64, `(labels,)`."""
+    """Labels as the places of ones in a `(count, classes)` array: `rows` and `classes`, both int64, `(labels,)`."""
 
     rows: tf.Tensor
     classes: tf.Tensor
     count: tf.Tensor
 
     def multi_hot(self, num_classes: int) -> tf.Tensor:
-        """`(count, num_classes)` float32; a label that is named twice is there once."""
+        """`(count, num_classes)` float32; a repeated label counts once."""
         places = tf.stack([tf.cast(self.rows, tf.int64), self.classes], 1)
         shape = tf.stack([tf.cast(self.count, tf.int64), tf.constant(num_classes, tf.int64)])
         labels = tf.minimum(tf.scatter_nd(places, tf.ones(tf.shape(self.classes)), shape), 1.0)
@@ -35,7 +35,7 @@ _CONTEXT = {
 
 
 def videos(records: tf.Tensor, expected: Expected, tokens: str, max_frames: int):
-    """Video-level records; see the module."""
+    """Video-level records; see the module's docstring."""
     kinds = ("mean", "std") if tokens == "mean_std" else ("mean",)
     fields = {name: [f"{kind}_{FILE_NAMES[name]}" for kind in kinds] for name in expected.widths}
     spec = {field: tf.io.RaggedFeature(tf.float32) for names in fields.values() for field in names}
@@ -62,7 +62,7 @@ def videos(records: tf.Tensor, expected: Expected, tokens: str, max_frames: int)
 
 
 def frames(records: tf.Tensor, expected: Expected, tokens: str, max_frames: int):
-    """Frame-level records; see the module."""
+    """Frame-level records; see the module's docstring."""
     context, strings, lengths = _sequence(records, expected, _CONTEXT)
     num_frames = tf.reduce_max(tf.stack(list(lengths.values())), 0)
     fits = _labels_fit(context["labels"], expected) & _frames_fit(strings, lengths, num_frames, expected)
@@ -90,15 +90,15 @@ def segments(records: tf.Tensor, expected: Expected, tokens: str, max_frames: in
 
     def parsed(details: bool):
         rows = starts.value_rowids()
-        # One number a segment; a video has far fewer frames than that.
+        # One number identifies a segment, as a video has far fewer frames than 2^20.
         keys, segment = tf.unique(rows * (1 << 20) + starts.values)
         row, start = keys // (1 << 20), tf.cast(keys % (1 << 20), tf.int32)
-        moments = start[:, None] + tf.range(SEGMENT_FRAMES)
+        positions = start[:, None] + tf.range(SEGMENT_FRAMES)
         stretches, counts = {}, {}
         for name, frames_of_all in strings.items():
             counts[name] = tf.clip_by_value(tf.gather(lengths[name], row) - start, 0, SEGMENT_FRAMES)
             last = tf.maximum(tf.shape(frames_of_all)[1] - 1, 0)
-            stretches[name] = tf.gather(tf.gather(frames_of_all, row), tf.minimum(moments, last), batch_dims=1)
+            stretches[name] = tf.gather(tf.gather(frames_of_all, row), tf.minimum(positions, last), batch_dims=1)
         inputs = _inputs(stretches, counts, expected, tokens, min(max_frames, SEGMENT_FRAMES))
         count = tf.size(keys)
         there = scores.values > 0
@@ -142,7 +142,7 @@ def _inputs(strings, lengths, expected: Expected, tokens: str, max_frames: int) 
         length = tf.minimum(lengths[name], max_frames)
         present = tf.sequence_mask(length, tf.shape(kept)[1], tf.float32)[..., None]
         values = tf.cast(tf.io.decode_raw(kept, tf.uint8, fixed_length=width), tf.float32)
-        # Zeros after dequantising: no byte stands for 0.
+        # Zeros are set after dequantising, as no byte represents 0.
         values = tf.ensure_shape(dequantise(values) * present, [None, None, width])
         if tokens == "frames":
             missing = max_frames - tf.shape(values)[1]
@@ -157,7 +157,7 @@ def _inputs(strings, lengths, expected: Expected, tokens: str, max_frames: int) 
 
 
 def _summary(values: tf.Tensor, present: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-    """Mean and standard deviation over the frames that are there, `(batch, 2, width)`; zeros where none is."""
+    """Mean and standard deviation over the frames present, `(batch, 2, width)`; zeros if there are none."""
     count = tf.cast(tf.maximum(length, 1), tf.float32)[:, None]
     mean = tf.reduce_sum(values, 1) / count
     squares = tf.reduce_sum(tf.square((values - mean[:, None]) * present), 1)

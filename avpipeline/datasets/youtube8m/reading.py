@@ -1,13 +1,13 @@
 """From YouTube-8M shards to batches: a tf.data pipeline over any number of files.
 
-Shards are read in parallel, records are parsed a batch at a time by TensorFlow's own parser, labels stay lists of
-numbers until the batch. What is wrong with a record is found out by a few comparisons of whole batches; only then
-is it looked at in Python (`records.require_fit`), so that the message can name file, video and fault.
+Shards are read in parallel, records are parsed a batch at a time by TensorFlow's own parser, and labels stay lists of
+class numbers until the batch is built. A few comparisons on whole batches detect faulty records; only these are
+examined in Python (`records.require_fit`), so that the message can name file, video and fault.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -38,7 +38,7 @@ from avpipeline.errors import InputError
 
 TOKENS = ("mean_std", "mean", "frames")
 
-# Shards that are read side by side where the order is shuffled.
+# Shards that are read in parallel when shuffling.
 _OPEN_SHARDS = 8
 _PARALLEL_PARSES = 2
 _READ_BUFFER = 1 << 20
@@ -46,7 +46,7 @@ _READ_BUFFER = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class _Sizes:
-    """How many records are handled together: read from one shard at a time, and shuffled among themselves."""
+    """Numbers of records: read from one shard at a time, and shuffled together."""
 
     block: int
     window: int
@@ -64,7 +64,6 @@ def dataset(
     level: Literal["video", "frame", "segment"] = "video",
     tokens: Literal["mean_std", "mean", "frames"] = "mean_std",
     modalities: Iterable[str] = MODALITIES,
-    widths: Mapping[str, int] | None = None,
     max_frames: int = MAX_FRAMES,
     shuffle: bool = False,
     seed: int = 0,
@@ -83,39 +82,38 @@ def dataset(
     - `tokens="mean_std"`: `{"audio": (batch, 2, 128), "visual": (batch, 2, 1024)}`, mean and standard deviation
       over the frames (population form, divided by the number of frames). Frame-level records give both;
       video-level records only where `std_rgb` and `std_audio` were stored.
-    - `tokens="mean"`: the first of these alone, `(batch, 1, width)`.
-    - `tokens="frames"`, not at video level: `(batch, max_frames, width)`, dequantised, then padded with zeros, and
+    - `tokens="mean"`: the mean alone, `(batch, 1, width)`.
+    - `tokens="frames"`, not at video level: `(batch, max_frames, width)`, dequantised, then zero-padded, and
       `"num_frames"` `(batch,)` int32.
 
-    At level "segment" an example is not a video but one of its labelled stretches of five frames; its labels are
-    those that people confirmed.
+    At level "segment" an example is not a video but one of its labelled segments of five frames; its labels are those
+    confirmed by raters.
 
     The order depends on `(seed, epoch)` alone; `repeat` and `first_epoch` are those of `batches.batches`. Without
-    `shuffle` it is that of the files by name and of the records in them. With it, shards come in random order,
-    eight are read side by side, and records are shuffled within windows of `window`.
+    `shuffle`, files are sorted by name and records keep their order. With it, shards come in random order, eight are
+    read in parallel, and records are shuffled within windows of `window`.
 
-    An error while records are read (InputError) ends the iteration; `avpipeline.cli.sentence_of` finds the
-    sentence.
+    An error while reading records (InputError) ends the iteration; `avpipeline.cli.sentence_of` extracts its sentence.
 
     Args:
       paths: files or patterns, e.g. `"yt8m/train*.tfrecord"`.
-      num_classes: 3862 for the 2018 form of YouTube-8M, 4716 for that of 2017.
-      modalities: of "audio" and "visual"; what is left out is not read.
-      widths: modality -> numbers a frame; None looks at the first record.
-      window: None takes 8192 records at video level, else 512 (180 MB of YouTube-8M's).
-      missing: what becomes of a video without one of the modalities: an error, or zeros (its dequantised frames).
-      skip_corrupt: leave out records whose checksum is wrong; otherwise the first of them is an error.
-      corrupt: takes note of what was left out; each damaged file is also told as a warning.
-      details: adds to the inputs `"id"` `(batch,)` strings and, at level "segment", `"start_time"` `(batch,)`
-        int32 and `"rated"` `(batch, num_classes)`: 1 where somebody judged whether the label is there.
+      num_classes: 3862 for the 2018 version of YouTube-8M, 4716 for that of 2017.
+      modalities: "audio", "visual" or both; others are not read.
+      max_frames: frames of a video that are read; the rest is dropped.
+      window: None takes 8192 records at video level, else 512 (180 MB of YouTube-8M).
+      missing: how a video that lacks a modality is treated: as an error, or with zeros (as dequantised frames).
+      skip_corrupt: skip records whose checksum is wrong; otherwise the first of them is an error.
+      corrupt: collects what was skipped; each damaged file also gives a warning.
+      details: adds to the inputs `"id"` `(batch,)` strings and, at level "segment", `"start_time"` `(batch,)` int32 and
+        `"rated"` `(batch, num_classes)`: 1 where raters judged whether the label is right.
 
     Raises:
-      InputError: no such files, settings that do not go together, a first record that does not fit them.
+      InputError: no such files, incompatible settings, a first record that does not match them.
     """
     modalities = _checked(level, tokens, missing, modalities, num_classes, batch_size, max_frames)
     shards = list_shards(paths)
     shard, first = first_usable(shards, skip_corrupt=skip_corrupt)
-    widths = dict(widths) if widths else _widths(shard, first, modalities, missing)
+    widths = _widths(shard, first, modalities, missing)
     expected = Expected(level, widths, tokens == "mean_std" and level == "video", num_classes, missing == "zeros")
     require_fit(expected, shard, first)
 
@@ -133,7 +131,7 @@ def dataset(
         records = order.records(number, after).rebatch(batch_size, drop_remainder=drop_remainder)
         if level != "segment":
             return records
-        # A record holds any number of segments.
+        # A record has any number of segments.
         return records.map(parse, _PARALLEL_PARSES, deterministic=True).rebatch(batch_size, drop_remainder)
 
     examples = epoch_numbers(repeat=repeat, shuffle=shuffle, first_epoch=first_epoch).flat_map(epoch)
@@ -145,13 +143,13 @@ def dataset(
 def summaries(
     paths: Sequence[str], *, skip_corrupt: bool, corrupt: CorruptRecords
 ) -> Iterator[tuple[str, str, list[int], dict[str, np.ndarray]]]:
-    """Of each video of frame-level shards, in order: path, id, labels, modality -> `(2, width)`.
+    """For each video of frame-level shards, in order: path, id, labels, modality -> `(2, width)`.
 
-    The numbers are mean and standard deviation as `dataset(tokens="mean_std")` makes them of the same frames. A
-    video without one of the modalities has no entry for it.
+    The last are mean and standard deviation, as `dataset(tokens="mean_std")` computes them from the same frames. A
+    modality that the video lacks has no entry.
 
     Raises:
-      InputError: a file is damaged (unless that is skipped) or holds something else.
+      InputError: a file is damaged (unless that is skipped) or holds other records.
     """
     shard, first = first_usable(paths, skip_corrupt=skip_corrupt)
     widths = _widths(shard, first, MODALITIES, "zeros")
@@ -173,31 +171,31 @@ def summaries(
         names, classes = inputs.pop("id").numpy(), labels.to_list()
         arrays = {modality: values.numpy() for modality, values in inputs.items()}
         for row, (name, number) in enumerate(zip(names, numbers.numpy(), strict=True)):
-            # Dequantised frames are never exactly 0: zeros stand for a modality that is not there.
+            # Dequantised frames are never exactly 0: zeros mean a missing modality.
             summary = {modality: values[row] for modality, values in arrays.items() if values[row].any()}
             yield paths[number], name.decode(errors="replace"), classes[row], summary
 
 
 def _checked(level, tokens, missing, modalities, num_classes, batch_size, max_frames) -> tuple[str, ...]:
-    """The modalities in order; InputError where a setting is none or does not go with another."""
+    """The modalities in order; InputError if a setting is invalid or incompatible with another."""
     if level not in LEVELS:
-        raise InputError(f"level '{level}': is none of {', '.join(LEVELS)}.")
+        raise InputError(f"level '{level}': unknown, choose one of {', '.join(LEVELS)}.")
     if tokens not in TOKENS:
-        raise InputError(f"tokens '{tokens}': are none of {', '.join(TOKENS)}.")
+        raise InputError(f"tokens '{tokens}': unknown, choose one of {', '.join(TOKENS)}.")
     if missing not in ("error", "zeros"):
         raise InputError(f"missing '{missing}': is neither 'error' nor 'zeros'.")
     if level == "video" and tokens == "frames":
         raise InputError("tokens 'frames': video-level records hold no frames; read frame-level files.")
     if min(num_classes, batch_size, max_frames) < 1:
-        raise InputError("number of classes, batch size and most frames: each must be at least 1.")
+        raise InputError("number of classes, batch size and maximum of frames: each must be at least 1.")
     modalities = [modalities] if isinstance(modalities, str) else list(modalities)
     if not modalities or not set(modalities) <= set(MODALITIES):
-        raise InputError(f"modalities {', '.join(modalities) or 'none'}: choose of {', '.join(MODALITIES)}.")
+        raise InputError(f"modalities {', '.join(modalities) or 'none'}: choose from {', '.join(MODALITIES)}.")
     return tuple(name for name in MODALITIES if name in modalities)
 
 
 def _widths(shard: str, first: bytes, modalities: Iterable[str], missing: str) -> dict[str, int]:
-    """Modality -> numbers a frame, by the first record; where one may be missing, by the first that has it."""
+    """Modality -> width of its features, from the first record; if it may be missing, from the first that has it."""
     known: dict[str, int] = {}
     for data in intact_records(shard, 0, Damage()) if missing == "zeros" else (first,):
         record = decoded(shard, data)
@@ -212,15 +210,14 @@ def _widths(shard: str, first: bytes, modalities: Iterable[str], missing: str) -
         if missing == "error":
             raise InputError(f"{shard}: its first video '{record.id}' {without(absent[0])}")
         raise InputError(
-            f"{shard}: none of its videos has {absent[0]} features, so their width is not known; give the widths, or "
-            "leave out that modality."
+            f"{shard}: none of its videos has {absent[0]} features, so their width is unknown; leave out that modality."
         )
     return {name: known[name] for name in modalities}
 
 
 @dataclasses.dataclass(frozen=True)
 class _Order:
-    """Which record comes when."""
+    """The order of the records."""
 
     shards: list[str]
     shuffle: bool
@@ -229,7 +226,7 @@ class _Order:
     block: int
 
     def records(self, epoch: tf.Tensor, after: Callable[[str, int], list[bytes]]) -> tf.data.Dataset:
-        """Blocks of one epoch: (records `(n,)` as strings, number of the shard of each `(n,)`)."""
+        """Blocks of one epoch: (records `(n,)` as strings, the number of each record's shard `(n,)`)."""
         key = tf.stack([tf.constant(self.seed, tf.int64), epoch])
         numbers = tf.range(len(self.shards), dtype=tf.int64)
         if self.shuffle:
@@ -244,16 +241,15 @@ class _Order:
         )
         if not self.shuffle:
             return blocks
-        # Windows and not a shuffle buffer, whose order would also depend on TensorFlow's global seed.
+        # Windows instead of a shuffle buffer, whose order would also depend on TensorFlow's global seed.
         return blocks.rebatch(self.window).enumerate().map(functools.partial(_shuffled, key))
 
 
 def _blocks(path: tf.Tensor, number: tf.Tensor, size: int, after) -> tf.data.Dataset:
     """The records of one shard, `size` at a time, each with the shard's number.
 
-    tf.data leaves a file at the first damaged record, and without `ignore_errors` it would not say which file it
-    was. So errors are ignored there, the bytes that were read are counted, and at the end `after` looks at what is
-    left of the file: nothing, where everything was read.
+    tf.data stops at the first damaged record of a file without naming the file. So its errors are ignored, the bytes
+    read are counted, and at the end `after` handles the rest of the file: nothing, if all of it was read.
     """
     records = tf.data.TFRecordDataset(path, buffer_size=_READ_BUFFER).ignore_errors().batch(size)
     end = tf.data.Dataset.from_tensors(tf.zeros([0], tf.string))
@@ -278,13 +274,13 @@ def _blocks(path: tf.Tensor, number: tf.Tensor, size: int, after) -> tf.data.Dat
 
 
 def _permutation(count, key: tf.Tensor) -> tf.Tensor:
-    """A random order of `count` things; the generator is named, so that every device draws the same."""
+    """A random order of `count` items; the generator is specified, so that all devices draw the same."""
     return tf.argsort(tf.random.stateless_uniform([count], key, alg="philox"), stable=True)
 
 
 def _shuffled(key: tf.Tensor, index: tf.Tensor, window: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
     records, shards = window
-    # Each window has a key of its own, drawn from that of the epoch.
+    # Each window has its own key, drawn from that of the epoch.
     own = tf.random.stateless_uniform(
         [2], tf.stack([key[0], key[1] + (index + 1) * (1 << 32)]), None, None, tf.int64, alg="philox"
     )
@@ -293,7 +289,7 @@ def _shuffled(key: tf.Tensor, index: tf.Tensor, window: tuple[tf.Tensor, tf.Tens
 
 
 def _parser(expected: Expected, shards: list[str], tokens: str, max_frames: int, details: bool):
-    """A function in the graph: (records, numbers of their shards) -> (inputs, labels as `parsing.Places`)."""
+    """A graph function: (records, numbers of their shards) -> (inputs, labels as `parsing.Places`)."""
     parse = {"video": parsing.videos, "frame": parsing.frames, "segment": parsing.segments}[expected.level]
 
     def complain(records: np.ndarray, numbers: np.ndarray) -> np.int64:
@@ -302,7 +298,7 @@ def _parser(expected: Expected, shards: list[str], tokens: str, max_frames: int,
         raise AssertionError("a batch was refused, but none of its records is wrong")
 
     def element(records: tf.Tensor, numbers: tf.Tensor):
-        # Every Example begins with the mark of its first field; TensorFlow's parser would end with what does not.
+        # Every Example begins with the tag of its first field; anything else would crash TensorFlow's parser.
         begins = tf.strings.substr(records, 0, 1) == "\n"
         examples = tf.cond(tf.reduce_all(begins), lambda: records, lambda: tf.where(begins, records, ""))
         parsed, fits = parse(examples, expected, tokens, max_frames)

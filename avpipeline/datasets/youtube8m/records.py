@@ -1,13 +1,13 @@
-"""One record of YouTube-8M: how it is written, and what is wrong with one that cannot be used.
+"""One record of YouTube-8M: how it is written, and what is wrong with an unusable one.
 
 The schemas are the dataset's own (https://research.google.com/youtube8m/download.html):
 
 - video level, `tf.train.Example`: `id` (bytes), `labels` (int64, any number), `mean_rgb` (1024 floats),
-  `mean_audio` (128 floats). `std_rgb` and `std_audio`, of the same sizes, are there where somebody stored them.
+  `mean_audio` (128 floats). `std_rgb` and `std_audio`, of the same sizes, are an optional addition.
 - frame level, `tf.train.SequenceExample`: context `id` and `labels`; lists `rgb` and `audio` with one string of
   1024 or 128 bytes a second, up to 300. A byte q stands for q * 4/255 + (4/512 - 2).
-- segments, the same with `segment_start_times` (int64, seconds), `segment_labels` (int64) and `segment_scores`
-  (float; above 0 the label is there, else it is not) in the context: what people said of stretches of 5 frames.
+- segments, the same with `segment_start_times` (int64, seconds), `segment_labels` (int64) and `segment_scores` (float;
+  the label is right if above 0) in the context: human ratings of segments of 5 frames.
 
 The visual features are called `rgb` in the files and "visual" everywhere in this project.
 """
@@ -27,7 +27,7 @@ MODALITIES = tuple(FILE_NAMES)
 LEVELS = ("video", "frame", "segment")
 MAX_FRAMES = 300
 SEGMENT_FRAMES = 5
-# A byte stands for a number in [-2, 2], by the formula of the dataset's authors.
+# A byte stands for a number in [-2, 2]; the formula is the dataset authors'.
 HIGHEST = 2.0
 _STEP = 2 * HIGHEST / 255
 _OFFSET = 2 * HIGHEST / 512 - HIGHEST
@@ -41,8 +41,8 @@ class Video:
     Attributes:
       id: its name.
       labels: class numbers.
-      frames: modality -> `(frames, width)` numbers in [-2, 2], one row a second; a modality that the video does
-        not have is left out. At most 300 rows, equally many of both.
+      frames: modality -> `(frames, width)` numbers in [-2, 2], one row a second, at most 300 and as many in both
+        modalities; a modality that the video lacks is left out.
     """
 
     id: str
@@ -51,7 +51,7 @@ class Video:
 
 
 def quantise(values: np.ndarray) -> np.ndarray:
-    """Bytes that stand for numbers in [-2, 2]; what is outside becomes the nearest that can be said."""
+    """Bytes that stand for numbers in [-2, 2]; numbers outside are clipped."""
     return np.clip(np.rint((np.asarray(values, np.float64) - _OFFSET) / _STEP), 0, 255).astype(np.uint8)
 
 
@@ -89,13 +89,13 @@ def encode_video(name: str, labels: Sequence[int], summary: Mapping[str, np.ndar
 
 @dataclasses.dataclass(frozen=True)
 class Expected:
-    """What every record has to have.
+    """What every record must contain.
 
     Attributes:
       level: "video", "frame" or "segment".
-      widths: modality -> numbers a frame, of the modalities that are read.
+      widths: modality -> width of its features, for the modalities that are read.
       std: whether a video-level record needs std_rgb and std_audio.
-      num_classes: labels are below it.
+      num_classes: labels must be below it.
       zeros: whether a modality may be missing.
     """
 
@@ -106,14 +106,14 @@ class Expected:
     zeros: bool
 
     def problem(self, data: bytes) -> str | None:
-        """What is wrong with a record, in words that go on from "video 'x' ", or None."""
+        """What is wrong with a record, as a continuation of "video 'x' ", or None."""
         try:
             record = Record(data)
         except DecodeError:
-            return "cannot be decoded; leave it out, or give files of YouTube-8M's form."
+            return "cannot be decoded; leave it out, or give files in YouTube-8M's format."
         found = record.level
         if found is None:
-            return "has neither mean_rgb, mean_audio nor frames; give files of YouTube-8M's form."
+            return "has neither mean_rgb, mean_audio nor frames; give files in YouTube-8M's format."
         if (found == "video") != (self.level == "video"):
             return f"is a {found}-level record where {self.level}-level ones are read; say level '{found}'."
         return (
@@ -175,10 +175,10 @@ class Expected:
 
 
 class Record:
-    """One record, decoded in Python to look at it; DecodeError where it is something else altogether."""
+    """One record, decoded in Python for inspection; DecodeError if it is not of this format."""
 
     def __init__(self, data: bytes):
-        # Field 1 of both kinds holds features: the context of the one, all of the other.
+        # Field 1 holds features in both kinds: the context of the one, all features of the other.
         sequence = tf.train.SequenceExample.FromString(data)
         self._features = sequence.context.feature
         self._lists = sequence.feature_lists.feature_list
@@ -190,7 +190,7 @@ class Record:
 
     @property
     def level(self) -> str | None:
-        """ "video" or "frame", None where it is neither."""
+        """ "video" or "frame", None if it is neither."""
         names = FILE_NAMES.values()
         if any(name in self._lists for name in names):
             return "frame"
@@ -207,13 +207,13 @@ class Record:
         return list(self._features[field].float_list.value) if field in self._features else []
 
     def frames(self, modality: str) -> list[bytes]:
-        """One string a second; a frame without a string is empty."""
+        """One string a second, empty for a frame without one."""
         name = FILE_NAMES[modality]
         features = self._lists[name].feature if name in self._lists else ()
         return [feature.bytes_list.value[0] if feature.bytes_list.value else b"" for feature in features]
 
     def width(self, modality: str) -> int | None:
-        """Numbers a frame, None where the record does not have the modality."""
+        """Width of a modality's features, None if the record lacks it."""
         if self.level == "frame":
             frames = self.frames(modality)
             return len(frames[0]) if frames else None
@@ -221,15 +221,15 @@ class Record:
 
 
 def decoded(shard: str, data: bytes) -> Record:
-    """A record of `shard`, decoded; InputError where it is something else."""
+    """A record of `shard`, decoded; InputError if it is not of this format."""
     try:
         return Record(data)
     except DecodeError as error:
-        raise InputError(f"{shard}: holds records of something else; give files of YouTube-8M's form.") from error
+        raise InputError(f"{shard}: holds records of another kind; give files in YouTube-8M's format.") from error
 
 
 def require_fit(expected: Expected, shard: str, data: bytes) -> None:
-    """Raises the InputError that names what is wrong with a record of `shard`, if anything is."""
+    """Raises an InputError that says what is wrong with a record of `shard`, if anything is."""
     problem = expected.problem(data)
     if problem:
         try:
@@ -240,7 +240,7 @@ def require_fit(expected: Expected, shard: str, data: bytes) -> None:
 
 
 def without(modality: str) -> str:
-    """The end of the sentence for a video that lacks a modality."""
+    """The end of the sentence about a video that lacks a modality."""
     other = next(name for name in MODALITIES if name != modality)
     field = FILE_NAMES[modality]
     return (
@@ -259,7 +259,7 @@ def _out_of_range(labels: Sequence[int], num_classes: int) -> str | None:
         return None
     return (
         f"has the label {wrong[0]} where {num_classes} classes end at {num_classes - 1}; YouTube-8M has 3862 classes "
-        "in its 2018 form and 4716 in that of 2017: set the number of classes to fit the files."
+        "in its 2018 version and 4716 in that of 2017: set the number of classes to match the files."
     )
 
 

@@ -1,9 +1,8 @@
-"""The rendered clips in YouTube-8M's form: a test bed for whatever reads YouTube-8M.
+"""The rendered clips in YouTube-8M's format: synthetic data for everything that reads YouTube-8M.
 
-Each clip is a video of ten frames, one a second, with the labels of what happens in it: its object, its sound and
-which of the eight pairs of both it is. Of these 16 labels a picture alone can tell the objects and a sound alone
-the sounds; the pairs need both. As everywhere on rendered data, no figure measured here says anything about the
-real YouTube-8M.
+Each clip is a video of ten frames, one a second, labelled with its objects, its sounds and which of the eight pairs
+they form. Of these 16 labels, frames alone reveal the objects and sound alone the sounds; the pairs need both. As
+always with synthetic data, results on it say nothing about the real YouTube-8M.
 """
 
 import hashlib
@@ -23,7 +22,7 @@ from avpipeline.files import atomic_folder, locked
 from avpipeline.rendering.storyboards import CATEGORIES, LOOKS, SOUNDS, SPLITS, Storyboard
 
 CLASS_NAMES = (*LOOKS, *SOUNDS, *CATEGORIES)
-# Of the form of the shards; another number makes them anew.
+# Of the format of the shards; a new number has them written again.
 _VERSION = 1
 _SHARDS = {"train": 4, "val": 2, "test": 2}
 # YouTube-8M's names of the splits' files.
@@ -33,10 +32,10 @@ _FILE_NAMES = {"train": "train", "val": "validate", "test": "test"}
 def rendered_youtube8m(
     settings: RenderedSettings | None = None, *, level: Literal["video", "frame"] = "video"
 ) -> YouTube8M:
-    """Shards of the rendered clips, made in the cache where they are not there yet.
+    """Shards of the rendered clips, written into the cache unless they are there.
 
     Args:
-      settings: of the clips; None renders the usual ones.
+      settings: of the clips; None takes the defaults.
       level: "video" for mean and standard deviation of each video, "frame" for its ten frames.
 
     Raises:
@@ -53,7 +52,7 @@ def rendered_youtube8m(
     folder = rendered_clips(settings).folder / f"youtube8m-{digest}"
     if not folder.exists():
         with locked(folder):
-            # Another process may have made them while this one waited.
+            # Another process may have written them while this one waited.
             if not folder.exists():
                 _write(folder, splits, rendered_clips(settings).boards)
     return load_youtube8m(folder / level, name="rendered")

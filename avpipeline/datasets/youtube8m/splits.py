@@ -1,7 +1,7 @@
-"""YouTube-8M, or any folder of shards in its form: splits by file name, class names, features.
+"""YouTube-8M, or any folder of shards in its format: splits by file name, class names, features.
 
-The dataset's authors publish TFRecord shards `train*.tfrecord`, `validate*.tfrecord` and `test*.tfrecord`, the
-last without labels, and `vocabulary.csv`; `avpipeline.datasets.youtube8m` reads the records.
+The dataset's authors publish TFRecord shards `train*.tfrecord`, `validate*.tfrecord` and `test*.tfrecord`, the last
+without labels, and `vocabulary.csv`; `avpipeline.datasets.youtube8m` reads the records.
 """
 
 import csv
@@ -35,7 +35,7 @@ VOCABULARY_COLUMNS = (
 )
 # Year -> classes of the vocabulary.
 NUM_CLASSES = {2017: 4716, 2018: 3862}
-# Split -> beginnings of its files' names; the shards may also lie in a folder of that name.
+# Split -> prefixes of its file names; the shards may also be in a folder of that name.
 _FILE_NAMES = {"train": ("train",), "val": ("validate", "val"), "test": ("test",)}
 
 
@@ -44,8 +44,8 @@ class YouTube8M:
     """A folder of shards.
 
     Attributes:
-      name: "youtube8m" or "rendered", shown beside every result.
-      folder: where they are.
+      name: "youtube8m" or "rendered", shown with every result.
+      folder: the folder itself.
       level: "video", "frame" or "segment".
       class_names: in label order.
       description: what the features are.
@@ -78,8 +78,8 @@ class YouTube8M:
 
         Args:
           split: "train", "val" or "test".
-          tokens, missing, skip_corrupt, corrupt, options: of `youtube8m.dataset`.
-          modalities: the inputs that batches have unless they are asked for fewer.
+          tokens, missing, skip_corrupt, corrupt, options: as for `youtube8m.dataset`.
+          modalities: the inputs of the batches unless fewer are requested.
 
         Raises:
           InputError: no such split, or a file of it is damaged.
@@ -91,9 +91,9 @@ class YouTube8M:
         ) -> tf.data.Dataset:
             if cache:
                 raise InputError(
-                    f"{self.folder}: records that are read as a stream are not kept; leave out the cache."
+                    f"{self.folder}: records read as a stream cannot be cached; leave out the cache."
                 )
-            # A model may name inputs that come with the frames, as num_frames.
+            # A model may also name inputs that come with the frames, such as num_frames.
             chosen = everything if modalities is None else [name for name in modalities if name in MODALITIES]
             settings = {"tokens": tokens, "missing": missing, "skip_corrupt": skip_corrupt, "corrupt": corrupt}
             return self._dataset(split, batch_size, modalities=chosen, **settings, **options, **order)
@@ -102,7 +102,7 @@ class YouTube8M:
         return Stream(self.name, split, self.class_names, features, self.videos(split, skip_corrupt), read)
 
     def paths(self, split: str) -> tuple[str, ...]:
-        """The files of a split; InputError where there are none."""
+        """The files of a split; InputError if there are none."""
         if split not in self.shards:
             known = ", ".join(self.shards)
             raise InputError(f"{self.folder}: has no files of the split '{split}', only of {known}; add them.")
@@ -129,18 +129,18 @@ def load_youtube8m(
     level: Literal["video", "frame", "segment"] | None = None,
     name: str = "youtube8m",
 ) -> YouTube8M:
-    """A folder of shards in YouTube-8M's form.
+    """A folder of shards in YouTube-8M's format.
 
-    Where the test files have no labels, as YouTube-8M's, the validation files are divided by turns: the first,
-    third... are "val", the others "test".
+    If the test files have no labels, as in YouTube-8M, the validation files are divided alternately: the first, third,
+    ... are "val", the others "test".
 
     Args:
-      num_classes: None takes the vocabulary's, where that has no gaps.
-      vocabulary: CSV file with class names; None takes `vocabulary.csv` in the folder, where there is one.
-      level: None looks at the first record; segments must be asked for.
+      num_classes: None takes the vocabulary's, if that has no gaps.
+      vocabulary: CSV file of class names; None takes `vocabulary.csv` in the folder, if present.
+      level: None takes that of the first record; segments must be requested.
 
     Raises:
-      InputError: no training files, no number of classes, a damaged file.
+      InputError: no files, an unknown number of classes, a damaged file.
     """
     folder = Path(folder)
     shards = split_files(folder)
@@ -166,7 +166,7 @@ def load_youtube8m(
 
 
 def split_files(folder) -> dict[str, tuple[str, ...]]:
-    """ "train", "val", "test" -> the files of that split by their names, of the splits that have any."""
+    """ "train", "val", "test" -> the files of that split by their names, for splits that have any."""
     found = {}
     for split, names in _FILE_NAMES.items():
         for name in names:
@@ -189,16 +189,16 @@ def _class_names(folder: Path, vocabulary: Path | None, num_classes: int | None)
 
 
 def read_vocabulary(path, num_classes: int | None = None) -> tuple[str, ...]:
-    """Class names in label order from a CSV file with the columns `Index` and `Name`, as YouTube-8M's.
+    """Class names in label order from a CSV file with the columns `Index` and `Name`, like YouTube-8M's.
 
-    An entry without a name (YouTube-8M has some) is called by its KnowledgeGraphId; a class without an entry, as
-    most in the vocabulary of the segments, "class 17".
+    An entry without a name (YouTube-8M has some) is called by its KnowledgeGraphId, a class without an entry (most
+    classes in the vocabulary of the segments) "class 17" etc.
 
     Args:
-      num_classes: None takes as many as there are entries; then each number must be there.
+      num_classes: None takes the number of entries; every number must have one then.
 
     Raises:
-      InputError: no such file, no such columns, a number that is none, twice, too large or missing.
+      InputError: no such file or columns, an index that is malformed, repeated, too large or missing.
     """
     path = Path(path)
     names = vocabulary_entries(path)
@@ -207,27 +207,27 @@ def read_vocabulary(path, num_classes: int | None = None) -> tuple[str, ...]:
     if outside:
         raise InputError(
             f"{path}: has the class {outside[0]} where {count} classes end at {count - 1}; give the number of classes "
-            f"that the labels have (--num-classes {NUM_CLASSES[2018]} for YouTube-8M of 2018, {NUM_CLASSES[2017]} for "
+            f"of the labels (--num-classes {NUM_CLASSES[2018]} for YouTube-8M of 2018, {NUM_CLASSES[2017]} for "
             "that of 2017)."
         )
     return tuple(names.get(number, f"class {number}") for number in range(count))
 
 
 def vocabulary_entries(path) -> dict[int, str]:
-    """Class number -> name, of the classes that a vocabulary lists; see `read_vocabulary`."""
+    """Class number -> name, for the classes that a vocabulary lists; see `read_vocabulary`."""
     names: dict[int, str] = {}
     for row in read_table(path, ("Index",), heading=True):
         number = int(row.number("Index"))
         if number in names:
             raise row.error(f"has the class {number} again")
         if "Name" not in row.fields:
-            raise row.error("has no Name: a vocabulary has the columns Index and Name")
+            raise row.error("has no Name: a vocabulary needs the columns Index and Name")
         names[number] = row["Name"] or row.fields.get("KnowledgeGraphId") or f"class {number}"
     return names
 
 
 def write_vocabulary(path, names: Sequence[str], video_counts: Sequence[int]) -> None:
-    """A vocabulary with YouTube-8M's columns, of which those that are not known stay empty.
+    """Writes a vocabulary with YouTube-8M's columns; unknown ones stay empty.
 
     Args:
       names: in label order.

@@ -77,7 +77,7 @@ def write_annotation(folder, database):
             lambda folder: write_annotation(folder, {}),
             r"the 41 of the lists \(v_Archery_g01_c01, .* differ\) expected",
         ),
-        (lambda folder: write_annotation(folder, []), "ucf51_annotation.json: cannot be understood"),
+        (lambda folder: write_annotation(folder, []), "ucf51_annotation.json: cannot be parsed"),
         (spoil_line("features.json", 1, "["), "features.json: .* damaged"),
     ],
 )

@@ -206,7 +206,7 @@ def test_std_stores_what_the_pipeline_computes(tmp_path, capsys):
     assert command("std", pattern, "--out", out) == 0
     assert "20 videos in 2 files" in capsys.readouterr().out
     assert read_description(out).features == FEATURES
-    settings = {"num_classes": 6, "batch_size": 30, "missing": "zeros", "widths": {"audio": 2, "visual": 3}}
+    settings = {"num_classes": 6, "batch_size": 30, "missing": "zeros"}
     ((computed, labels),) = youtube8m.dataset(pattern, level="frame", **settings)
     ((stored, stored_labels),) = youtube8m.dataset(out / "train*.tfrecord", **settings)
     for name in computed:

@@ -96,9 +96,9 @@ def test_a_malformed_line_is_named(tmp_path, line, words):
     ("content", "words"),
     [
         (None, "no such file"),
-        (b"", "holds no annotations"),
+        (b"", "is empty"),
         (b"Category&VideoID&Quality&StartTime&EndTime\n", "holds no annotations"),
-        (b"\xff\xfe\x00", "cannot be read as text"),
+        (b"\xff\xfe\x00", "cannot be read as UTF-8 text"),
     ],
 )
 def test_annotations_that_are_none_are_refused(tmp_path, content, words):
@@ -173,7 +173,7 @@ def test_labels_h5_is_used_and_its_numbering_checked(folder, annotations):
     assert load_ave(folder, "train").labels[1, 9].argmax() == 3
 
     write_h5(folder / "labels.h5", labels[..., [1, 0, 2, 3]])
-    with pytest.raises(InputError, match=r"labels\.h5: numbers the classes otherwise than Annotations\.txt"):
+    with pytest.raises(InputError, match=r"labels\.h5: numbers the classes differently from Annotations\.txt"):
         load_ave(folder, "train")
     write_h5(folder / "labels.h5", labels * 0.5)
     with pytest.raises(InputError, match=r"labels\.h5: its labels are not one-hot"):
@@ -292,7 +292,7 @@ def test_a_nan_is_found_when_its_row_is_read(folder):
 def test_datasets_are_loaded_by_name(folder):
     assert load_split("ave", "val", folder).ids == ("v2",)
     assert list(load_split("ave", "val", folder, modalities=["visual"]).inputs) == ["visual"]
-    with pytest.raises(InputError, match="dataset 'avee': unknown, the names are ave, rendered"):
+    with pytest.raises(InputError, match="dataset 'avee': unknown; choose one of ave, rendered"):
         load_split("avee", "val", folder)
     with pytest.raises(InputError, match=r"needs the folder of its files \(--data\)"):
         load_split("ave", "val")

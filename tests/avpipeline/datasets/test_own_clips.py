@@ -62,7 +62,7 @@ def test_joined_with_features(folder):
         (spoil_line("clips.csv", 3, "rain,rain;,train,"), "line 3 has an empty label in 'rain;'"),
         (spoil_line("clips.csv", 3, "rain,rain,training,"), "line 3 has the split 'training'"),
         (spoil_line("clips.csv", 3, "walk,rain,val,"), r"line 3 lists 'walk' again \(first in line 2\)"),
-        (spoil_line("clips.csv", 4, "bark,dog,test,"), "clips.csv: has no clip of split 'val'"),
+        (spoil_line("clips.csv", 4, "bark,dog,test,"), "clips.csv: has no clip in split 'val'"),
     ],
 )
 def test_bad_tables_are_one_sentence(folder, spoil, words):

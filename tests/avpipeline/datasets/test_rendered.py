@@ -27,7 +27,7 @@ from avpipeline.features.small import FRAME_SIZE, build_small_audio, build_small
 from avpipeline.media import SAMPLE_RATE, read_clip
 from avpipeline.rendering.clips import clip_path, render_folder
 from avpipeline.rendering.frames import FRAME_RATE, render_frames, thing
-from avpipeline.rendering.sounds import BANDS, render_waveform
+from avpipeline.rendering.sounds import render_waveform
 from avpipeline.rendering.storyboards import (
     CATEGORIES,
     CLASS_NAMES,
@@ -72,6 +72,10 @@ def visible_share(frames, board, look) -> np.ndarray:
         share[index] = np.mean(np.linalg.norm(pixels - dark - along[:, None] * axis, axis=1) < 40)
     # The quarter of the frames with the lowest share may be lit up by a strike.
     return np.quantile(share.reshape(10, FRAME_RATE), 0.75, axis=1)
+
+
+# Hertz between which most of a sound's energy lies, in the order of SOUNDS.
+BANDS = ((70.0, 1200.0), (550.0, 4200.0), (3000.0, 8000.0), (800.0, 3200.0))
 
 
 def band_power(waveform, sound) -> np.ndarray:

@@ -40,9 +40,9 @@ def test_vocabulary(tmp_path):
     "text, expected",
     [
         ("Number,Name\n0,Car\n", "must name the columns Index"),
-        ("Index,Title\n0,Car\n", "line 2 has no Name: a vocabulary has the columns Index and Name"),
+        ("Index,Title\n0,Car\n", "line 2 has no Name: a vocabulary needs the columns Index and Name"),
         ("Index,Name\nzero,Car\n", "line 2 has 'zero' as Index"),
-        ("Index,Name\n0\n", "line 2 has 1 fields where 2 belong"),
+        ("Index,Name\n0\n", "line 2 has 1 fields instead of 2"),
         ("Index,Name\n0,Car\n0,Dog\n", "line 3 has the class 0 again"),
         ("Index,Name\n", "has a heading and no rows"),
     ],
@@ -77,7 +77,7 @@ def test_folder(tmp_path):
     assert len(list(batches(train, 2, shuffle=True, drop_remainder=True, repeat=True).take(3))) == 3
     with pytest.raises(InputError, match="has no files of the split 'test', only of train, val"):
         data.stream("test")
-    with pytest.raises(InputError, match="are not kept; leave out the cache"):
+    with pytest.raises(InputError, match="cannot be cached; leave out the cache"):
         batches(train, 2, cache=True)
     # Test files without labels, as the published ones: validation files serve for both.
     write(tmp_path / "test0.tfrecord", video_record("t", [], **VECTORS))

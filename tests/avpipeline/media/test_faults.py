@@ -92,12 +92,12 @@ def test_an_mp4_with_an_index_and_no_data_is_refused(tmp_path):
     assert "nothing in it can be decoded" in one_sentence(error, path)
 
 
-def test_subtitles_alone_are_neither_sound_nor_pictures(tmp_path):
+def test_subtitles_alone_are_neither_sound_nor_video(tmp_path):
     path = tmp_path / "a.srt"
     path.write_text("1\n00:00:01,000 --> 00:00:02,000\nHello\n")
     with pytest.raises(InputError) as error:
         probe(path)
-    assert "neither sound nor pictures" in one_sentence(error, path)
+    assert "neither sound nor video" in one_sentence(error, path)
 
 
 def test_a_start_after_the_end_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""Pictures of media files: the right frame at known seconds, whatever the container does."""
+"""Frames of media files: the right one at known seconds, whatever the container does."""
 
 
 import numpy as np
@@ -96,7 +96,7 @@ def test_resizing_averages_instead_of_picking_pixels(tmp_path):
     assert abs(small.astype(int) - 127).max() < 25
 
 
-def test_pictures_of_a_turned_phone_come_upright(tmp_path):
+def test_frames_of_a_rotated_phone_come_upright(tmp_path):
     stored = np.zeros((4, 48, 64, 3), np.uint8)
     stored[:, :, :32] = 200  # the left half is bright
     path = tmp_path / "a.mp4"

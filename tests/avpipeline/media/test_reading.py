@@ -20,7 +20,7 @@ def test_a_file_without_sound_has_a_flag_and_silence(tmp_path):
     assert read_waveform(path) is None
 
 
-def test_a_file_without_pictures_has_a_flag_and_zeros(tmp_path):
+def test_a_file_without_video_has_a_flag_and_zeros(tmp_path):
     path = write_media(tmp_path / "a.wav", audio="pcm_s16le", samples=tone(1, SAMPLE_RATE))
     clip = read_clip(path, seconds=2, frame_rate=4, size=SIZE)
     assert (clip.has_audio, clip.has_video) == (True, False)
@@ -30,7 +30,7 @@ def test_a_file_without_pictures_has_a_flag_and_zeros(tmp_path):
     assert read_frames(path, frame_rate=4, size=SIZE, seconds=1) is None
 
 
-def test_the_cover_picture_of_a_song_is_not_a_video(tmp_path):
+def test_the_cover_image_of_a_song_is_not_a_video(tmp_path):
     path = tmp_path / "a.mp3"
     with av.open(str(path), "w") as container:
         cover = container.add_stream("png", rate=1)
@@ -51,8 +51,8 @@ def test_a_stream_that_is_not_asked_for_comes_back_empty(tmp_path):
     path = write_media(
         tmp_path / "a.mp4", video="libx264", times=constant(25), audio="aac", samples=tone(1, SAMPLE_RATE)
     )
-    pictures = read_clip(path, seconds=1, frame_rate=4, size=SIZE, audio=False)
-    assert len(pictures.waveform) == 0 and pictures.has_audio and pictures.frames.any()
+    silent = read_clip(path, seconds=1, frame_rate=4, size=SIZE, audio=False)
+    assert len(silent.waveform) == 0 and silent.has_audio and silent.frames.any()
     sound = read_clip(path, seconds=1, frame_rate=4, size=SIZE, video=False)
     assert len(sound.frames) == 0 and sound.has_video and sound.waveform.any()
 

@@ -124,7 +124,7 @@ def test_seconds_none_gives_the_whole_sound_and_a_later_start_the_rest(tmp_path)
 
 
 @pytest.mark.parametrize("name, codec", [("a.mp4", "aac"), ("a.mkv", "libopus"), ("a.avi", "libmp3lame")])
-def test_a_later_start_of_a_video_keeps_sound_and_pictures_together(tmp_path, name, codec):
+def test_a_later_start_of_a_video_keeps_sound_and_frames_together(tmp_path, name, codec):
     video = "mpeg4" if name == "a.avi" else "libx264"
     path = write_media(
         tmp_path / name,

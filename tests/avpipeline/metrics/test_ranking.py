@@ -43,9 +43,6 @@ def test_golden(golden, array):
 def test_error_of_histograms_on_golden_data(golden):
     file = "youtube8m_metrics.npz"
     labels, probabilities = golden[file, "labels"], golden[file, "probs"]
-    assert measure(GAP(histogram=True), labels, probabilities) == pytest.approx(
-        float(golden[file, "gap"]), abs=1e-5
-    )
     exact = reference.mean_average_precision(labels, probabilities, top_k=None)
     assert exact == pytest.approx(float(golden[file, "map"]) + 0.017, abs=1e-3)
     assert measure(MeanAveragePrecision(capped=False), labels, probabilities) == pytest.approx(exact, abs=2e-4)
@@ -120,7 +117,7 @@ def test_class_that_no_video_has_is_left_out_of_means():
 
 def test_ties_between_videos_count_as_over_all_orders():
     labels, probabilities = np.array([[1.0], [0.0]]), np.array([[0.5], [0.5]])
-    for metric in (GAP(), GAP(histogram=True), MeanAveragePrecision(), MeanAveragePrecision(capped=False)):
+    for metric in (GAP(), MeanAveragePrecision(), MeanAveragePrecision(capped=False)):
         assert measure(metric, labels, probabilities) == pytest.approx(0.75)
         assert measure(metric, labels[::-1], probabilities) == pytest.approx(0.75)
 
@@ -159,11 +156,11 @@ def test_best_threshold(average):
     measure(metric, labels, probabilities)
     threshold, f1 = metric.best()
     assert threshold == np.float32(threshold) == float(metric.result())
-    # Exact where it is; nowhere is there a better one than the bound says.
+    # Exact at that threshold; no other one is better by more than a bin's width explains.
     assert f1 == pytest.approx(measure(F1(threshold, average), labels, probabilities), abs=1e-6)
     every = [reference.f1(labels, probabilities, score, average) for score in np.unique(probabilities)]
-    assert f1 <= max(every) + 1e-9 <= metric.bound() + 2e-9
-    assert metric.bound() - f1 < (1e-3 if average == "micro" else 0.05)
+    assert f1 <= max(every) + 1e-9
+    assert max(every) - f1 < (1e-3 if average == "micro" else 0.05)
 
 
 def test_best_threshold_by_hand():
@@ -174,32 +171,15 @@ def test_best_threshold_by_hand():
     assert metric.best() == (0.75, 1.0)
 
 
-def test_histograms_bracket_the_exact_figure():
+def test_histograms_come_close_to_the_exact_result():
     labels, probabilities = random_videos()
-    for metric, exact in (
-        (GAP(histogram=True), reference.gap(labels, probabilities)),
-        (
-            MeanAveragePrecision(capped=False, bits=3),
-            reference.mean_average_precision(labels, probabilities, None),
-        ),
-        (MeanAveragePrecision(capped=False), reference.mean_average_precision(labels, probabilities, None)),
-    ):
-        found = fed_unevenly(metric, labels, probabilities)
-        low, high = metric.bounds()
-        assert low - 1e-12 <= exact <= high + 1e-12 and low - 1e-6 <= found <= high + 1e-6
-        assert high - low < 0.05
-
-
-def test_exact_figures_have_no_room():
-    labels, probabilities = random_videos()
-    for metric in (GAP(), MeanAveragePrecision()):
-        found = fed_unevenly(metric, labels, probabilities)
-        assert metric.bounds() == pytest.approx((found, found), abs=1e-6)
+    exact = reference.mean_average_precision(labels, probabilities, None)
+    assert fed_unevenly(MeanAveragePrecision(capped=False), labels, probabilities) == pytest.approx(exact, abs=0.005)
 
 
 def test_memory_is_as_the_docstrings_say():
     labels, probabilities = random_videos(videos=50)
-    metrics = [GAP(), MeanAveragePrecision(), GAP(histogram=True), MeanAveragePrecision(False), BestThreshold()]
+    metrics = [GAP(), MeanAveragePrecision(), MeanAveragePrecision(False), BestThreshold()]
     sizes = []
     for metric in metrics:
         measure(metric, labels, probabilities)
@@ -209,8 +189,8 @@ def test_memory_is_as_the_docstrings_say():
     assert sizes[0] == (50 * 20 * 4, 100 * 20 * 4)
     assert sizes[1] == (50 * 20 * 8, 100 * 20 * 8)
     assert all(once == twice for once, twice in sizes[2:])
-    assert sizes[2][0] == sizes[4][0] == 188_418 * 2 * 8
-    assert sizes[3][0] / 30 * 4716 == pytest.approx(111e6, rel=0.01)
+    assert sizes[3][0] == 188_418 * 2 * 8
+    assert sizes[2][0] / 30 * 4716 == pytest.approx(111e6, rel=0.01)
 
 
 def a_model(metrics, dtype=None):
@@ -224,7 +204,6 @@ def a_model(metrics, dtype=None):
 def all_metrics():
     return [
         GAP(),
-        GAP(histogram=True, name="gap_histogram"),
         HitAtOne(),
         PERR(),
         MeanAveragePrecision(),
@@ -263,7 +242,7 @@ def test_in_fit_and_evaluate(tmp_path):
         assert after[metric.name] == pytest.approx(expected, abs=1e-6)
 
 
-def test_figure_on_the_way_is_of_the_videos_so_far():
+def test_result_on_the_way_is_of_the_videos_so_far():
     labels, probabilities = random_videos()
     metric = GAP()
 
@@ -301,7 +280,7 @@ def test_saved_with_the_model(tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
     assert again.evaluate(features, labels, return_dict=True, verbose=0) == pytest.approx(expected)
-    for metric in (*all_metrics(), GAP(top_k=5), MeanAveragePrecision(True, 7, 4), F1(0.2, "macro", "x")):
+    for metric in (*all_metrics(), GAP(top_k=5), MeanAveragePrecision(True, 7), F1(0.2, "macro", "x")):
         config = json.loads(json.dumps(keras.saving.serialize_keras_object(metric)))
         assert keras.saving.deserialize_keras_object(config).get_config() == metric.get_config()
 
