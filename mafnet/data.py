@@ -3,10 +3,9 @@
 import dataclasses
 from pathlib import Path
 
-from ave.match.pairs import averaged
 from avpipeline.datasets import load_video_split, mafnet_pickles
 from avpipeline.datasets.ave_videos import load_ave_videos
-from avpipeline.datasets.base import ArraySource, Split
+from avpipeline.datasets.base import ArraySource, Split, mean_over_regions
 from avpipeline.errors import InputError
 from avpipeline.features.registry import VARIANTS
 from mafnet.config import ModelConfig
@@ -104,6 +103,6 @@ def _with_visual_means(split: Split) -> Split:
     means = dataclasses.replace(info, variant="avg_pool", shape=info.shape[-1:])
     return dataclasses.replace(
         split,
-        inputs={**split.inputs, "visual": ArraySource(averaged(split.inputs["visual"]))},
+        inputs={**split.inputs, "visual": ArraySource(mean_over_regions(split.inputs["visual"]))},
         features={**split.features, "visual": means},
     )

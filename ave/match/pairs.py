@@ -17,13 +17,12 @@ from avpipeline.datasets.ave import (
     read_annotations,
     read_order,
 )
-from avpipeline.datasets.base import ArraySource, SelectedRows, Source, Split
+from avpipeline.datasets.base import ArraySource, SelectedRows, Source, Split, mean_over_regions
 from avpipeline.features.info import FeatureInfo
 
 # Label 1: sound and pictures of that second belong together, since it lies in the event.
 CLASS_NAMES = ("no match", "match")
 
-_ROWS_AT_ONCE = 16
 _VECTORS = "visual_feature_vec.h5"
 _LABELS = "labels_closs.h5"
 
@@ -45,7 +44,7 @@ def load_videos(dataset: str, name: str, data_dir=None) -> Split:
     if dataset == "ave" and data_dir is not None:
         return _load_ave(Path(data_dir), name)
     split = load_split(dataset, name, data_dir)
-    return _split_of(split, _all(split.inputs["audio"]), averaged(split.inputs["visual"]), 1 - split.labels[..., -1])
+    return _split_of(split, _all(split.inputs["audio"]), mean_over_regions(split.inputs["visual"]), 1 - split.labels[..., -1])
 
 
 def segment_pairs(split: Split, *, matching_only: bool = False) -> Split:
@@ -69,12 +68,6 @@ def segment_pairs(split: Split, *, matching_only: bool = False) -> Split:
         labels[kept],
         ids=tuple(f"{split.ids[row // segments]}:{row % segments}" for row in kept),
     )
-
-
-def averaged(source: Source) -> np.ndarray:
-    """Maps `(segments, 7, 7, channels)` a row, averaged over their regions: `(rows, segments, channels)`."""
-    blocks = np.array_split(np.arange(len(source)), max(1, -(-len(source) // _ROWS_AT_ONCE)))
-    return np.concatenate([source.read(rows).mean(axis=(2, 3)) for rows in blocks])
 
 
 def _load_ave(folder: Path, name: str) -> Split:
@@ -105,7 +98,7 @@ def _visual(folder: Path, annotations: Sequence[Annotation], order: np.ndarray) 
     if (folder / _VECTORS).exists():
         return open_table(folder, _VECTORS, annotations).read(order), RELEASED_FEATURES["visual"]
     maps = open_features(folder, "visual")
-    return averaged(SelectedRows(maps.source, feature_rows(maps, annotations)[order])), maps.info
+    return mean_over_regions(SelectedRows(maps.source, feature_rows(maps, annotations)[order])), maps.info
 
 
 def _all(source: Source) -> np.ndarray:

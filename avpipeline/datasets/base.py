@@ -90,6 +90,9 @@ class JoinedRows:
                 result[mine] = source.read(rows[mine] - (end - len(source)))
         return result
 
+# Rows of maps in memory at a time.
+_ROWS_AT_ONCE = 16
+
 
 @dataclasses.dataclass(frozen=True)
 class Split:
@@ -138,3 +141,9 @@ class Stream:
 
     def __len__(self) -> int:
         return self.videos
+
+
+def mean_over_regions(source: Source) -> np.ndarray:
+    """Maps `(segments, height, width, channels)` a row, averaged over their regions: `(rows, segments, channels)`."""
+    blocks = np.array_split(np.arange(len(source)), max(1, -(-len(source) // _ROWS_AT_ONCE)))
+    return np.concatenate([source.read(rows).mean(axis=(2, 3)) for rows in blocks])
