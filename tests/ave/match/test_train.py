@@ -18,7 +18,7 @@ from ave.match.config import MODELS, MatchModelConfig, match_model_config, match
 from ave.match.search import DIRECTIONS, chance, exact_match, without_looking
 from ave.match.weights import load_matcher
 from avpipeline import media
-from avpipeline.datasets.base import ArraySource, Split
+from avpipeline.datasets.base import ArraySource, Split, mean_over_regions
 from avpipeline.datasets.rendered import RenderedSettings, rendered_clips
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
@@ -83,7 +83,7 @@ def test_segment_pairs_are_the_same_seconds():
 
 def test_averaged_maps():
     maps = np.random.default_rng(5).random((20, 2, 7, 7, 3), "float32")
-    np.testing.assert_allclose(pairs.averaged(ArraySource(maps)), maps.mean((2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(mean_over_regions(ArraySource(maps)), maps.mean((2, 3)), rtol=1e-6)
 
 
 @pytest.fixture
