@@ -26,9 +26,9 @@ from avpipeline.datasets.ave_h5 import write_ave_h5
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.registry import EXTRACTORS, Extractor, build_extractor, clip_features
-from avpipeline.features.shards import ClipRecord, Entry, ShardWriter, salvage, shard_paths, write_json
+from avpipeline.features.shards import ClipRecord, ShardWriter, shard_paths
 from avpipeline.features.store import MANIFEST, FeatureShards, Manifest, read_manifest, write_manifest
-from avpipeline.files import locked, make_folder
+from avpipeline.files import locked, make_folder, write_json
 from avpipeline.media import Clip, by_id, list_media, read_clip
 
 FAILED_FILE = "failed.json"
@@ -110,23 +110,24 @@ def extract(
     weights: str | Path = "default",
     weights_dir=None,
     seconds: int = 10,
-    format: Literal["tfrecord", "h5"] = "tfrecord",
+    format: Literal["shards", "h5"] = "shards",
     shard_size: int = 256,
     workers: int | None = None,
 ) -> ExtractSummary:
     """Extracts features of every media file of `source` into the folder `out`.
 
-    The shards and `features.json` are read by `records.FeatureShards`; ids are the files' names without
+    The shards and `features.json` are read by `features.store.FeatureShards`; ids are the files' names without
     ending. A missing stream gives features of zeros and a flag. A file that cannot be used is left out and
     listed in `failed.json`; the next run tries it again.
 
     Args:
       source: folder, list of files (.txt) or one media file.
       features: one extractor a modality, e.g. `["vgg19", "vggish:embedding"]`, or these joined by commas.
-      weights: "default", "none" or, for a single extractor, a file; see `backbones.build_extractor`.
+      weights: "default", "none" or, for a single extractor, a file; see `features.registry.build_extractor`.
       weights_dir: folder in which pretrained weights are looked for first.
       seconds: taken from the start of each file, filled up where it is shorter.
-      format: "h5" also writes `audio_feature.h5` and `visual_feature.h5` as AVE's authors share them.
+      format: "shards", HDF5 files of `shard_size` clips each; "h5" also writes `audio_feature.h5` and
+        `visual_feature.h5` as AVE's authors share them.
       shard_size: clips a shard.
       workers: decoding threads; None takes one a core, at most 8.
 
@@ -141,25 +142,22 @@ def extract(
     out = make_folder(out)
     with locked(out / "extraction", wait=False):
         before = _agreed(out, manifest)
-        entries = salvage(out, manifest.shapes)
-        reused = len(entries)
-        todo = _without_finished(out, clips, entries)
         job = _Job(extractors, seconds, workers or min(os.cpu_count() or 1, _MOST_WORKERS))
-        with (
-            ShardWriter(out, manifest.shapes, shard_size) as writer,
-            tqdm(desc="extracting", total=len(clips), initial=len(clips) - len(todo), unit="clip") as progress,
-        ):
-            job.run(todo, writer, progress)
-        entries += writer.entries
-        _finish(out, dataclasses.replace(before, ids=_ordered(before.ids, clips, entries)), job.failed)
-        if format == "h5" and entries:
+        with ShardWriter(out, manifest.shapes, shard_size) as writer:
+            reused = len(writer.records)
+            todo = _without_finished(out, clips, writer.records)
+            with tqdm(desc="extracting", total=len(clips), initial=len(clips) - len(todo), unit="clip") as progress:
+                job.run(todo, writer, progress)
+        present = [record.id for record in writer.records]
+        _finish(out, dataclasses.replace(before, ids=_ordered(before.ids, clips, present)), job.failed)
+        if format == "h5" and present:
             shards = FeatureShards(out)
             write_ave_h5(out, shards.sources, shards.features, shards.ids)
     return ExtractSummary(
         out=out,
         features=manifest.features,
         seconds=seconds,
-        extracted=len(entries) - reused,
+        extracted=len(present) - reused,
         reused=reused,
         failed=job.failed,
         notes=tuple(job.notes),
@@ -331,9 +329,9 @@ def _difference(there: FeatureInfo | None, asked: FeatureInfo | None) -> str | N
     return asked.difference(there)
 
 
-def _without_finished(out: Path, clips: Mapping[str, Path], entries: Sequence[Entry]) -> dict[str, Path]:
+def _without_finished(out: Path, clips: Mapping[str, Path], records: Sequence[ClipRecord]) -> dict[str, Path]:
     """The clips still to do; InputError where a finished one was made from another file of that name."""
-    finished = {entry.record.id: entry.record for entry in entries}
+    finished = {record.id: record for record in records}
     for name, path in clips.items():
         if name in finished and path.exists() and path.stat().st_size != finished[name].file_size:
             raise InputError(
@@ -343,12 +341,10 @@ def _without_finished(out: Path, clips: Mapping[str, Path], entries: Sequence[En
     return {name: path for name, path in clips.items() if name not in finished}
 
 
-def _ordered(before: Sequence[str], clips: Mapping[str, Path], entries: Sequence[Entry]) -> tuple[str, ...]:
+def _ordered(before: Sequence[str], clips: Mapping[str, Path], present: list[str]) -> tuple[str, ...]:
     """Ids in the order of the source; where the folder has clips of others too, those there before come first."""
-    present = [entry.record.id for entry in entries]
     if clips.keys() >= set(present):
-        present.sort(key={name: position for position, name in enumerate(clips)}.get)
-        return tuple(present)
+        return tuple(sorted(present, key={name: position for position, name in enumerate(clips)}.get))
     return tuple(dict.fromkeys([*(name for name in before if name in present), *present]))
 
 
@@ -375,12 +371,13 @@ class Settings:
     """default: the pretrained ones; none: seeded random; or, for a single extractor, a weight file."""
     weights_dir: Path | None = None
     """Folder in which pretrained weights are looked for first; then $AVPIPELINE_WEIGHTS and the cache folder."""
-    format: Literal["tfrecord", "h5"] = "tfrecord"
-    """h5 also writes audio_feature.h5 and visual_feature.h5 as the authors of AVE share them."""
+    format: Literal["shards", "h5"] = "shards"
+    """shards: HDF5 files of many clips each and features.json; h5 writes audio_feature.h5 and visual_feature.h5, as the
+    authors of AVE share them, too."""
     seconds: int = 10
     """Taken from the start of each file, one feature a second."""
     shard_size: int = 256
-    """Clips a TFRecord file."""
+    """Clips a shard, which is one file."""
     workers: int | None = None
     """Decoding threads; as many as there are cores, at most 8, when not given."""
 

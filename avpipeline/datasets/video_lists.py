@@ -19,6 +19,7 @@ from avpipeline.datasets.base import ArraySource, SelectedRows, Split
 from avpipeline.datasets.listings import some
 from avpipeline.datasets.padding import ZeroPadded, whole_segments
 from avpipeline.errors import InputError
+from avpipeline.features.store import FeatureShards
 
 # Input of `join_features` beside the modalities: which seconds of a clip are really there.
 MASK = "mask"
@@ -88,9 +89,6 @@ def join_features(videos: VideoList, folder, *, modalities: Iterable[str] | None
     Raises:
       InputError: no shards, a modality that they do not hold, none of the videos in them.
     """
-    # Imported only here: their module brings TensorFlow, which reading lists does not need.
-    from avpipeline.features.store import FeatureShards
-
     shards = FeatureShards(folder)
     wanted = tuple(shards.features if modalities is None else modalities)
     for modality in wanted:

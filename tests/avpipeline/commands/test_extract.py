@@ -1,5 +1,6 @@
 """Extraction: features of real files, kill and resume, bad clips, full disks, other settings, HDF5."""
 
+import contextlib
 import json
 import os
 import signal
@@ -104,13 +105,17 @@ extraction.extract(sys.argv[1], sys.argv[2], features="small_visual,small_audio"
 
 
 def stored_clips(out) -> int:
-    """Records that are whole on disk, by the ids in the shards."""
-    return sum(path.read_bytes().count(b"audio/shape") for path in shard_paths(out))
+    """Clips that are whole on disk, in shards or still outside; at the end of a shard they are in both."""
+    ids = set()
+    for path in (*(out / "unfinished").glob("[0-9]*.h5"), *shard_paths(out)):
+        with contextlib.suppress(FileNotFoundError), h5py.File(path) as file:
+            ids |= {record["id"] for record in json.loads(file["clips"][()].tobytes())}
+    return len(ids)
 
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_kill_and_resume(clips, finished, tmp_path, monkeypatch, count):
-    """Killed with a partial shard (2 clips), and with a finished one and a partial one (4 clips)."""
+    """Killed with two clips outside of shards, and with a finished shard and at least one clip outside."""
     process = subprocess.Popen([sys.executable, "-c", SLOW, clips, tmp_path], stderr=subprocess.DEVNULL)
     try:
         until = time.monotonic() + 120
@@ -224,7 +229,7 @@ def test_requests_that_cannot_be_met_are_refused(clips, tmp_path):
 
 
 def test_shards_of_unknown_features_are_refused(clips, tmp_path):
-    (tmp_path / "shard-00000.tfrecord").touch()
+    (tmp_path / "shard-00000.h5").touch()
     with pytest.raises(InputError, match="holds shards but no features.json"):
         extract(clips, tmp_path, features=SMALL)
 
@@ -253,7 +258,7 @@ def test_a_disk_that_fills_up(clips, finished, tmp_path):
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2
     last = result.stderr.strip().splitlines()[-1]
-    assert last.startswith(f"extract: error: {tmp_path}/shard-00000.tfrecord.partial: cannot be written")
+    assert last.startswith(f"extract: error: {tmp_path}/shard-00000.h5: cannot be written")
     assert "Traceback" not in result.stderr
     summary = extract(clips, tmp_path, features=SMALL, seconds=SECONDS)
     assert summary.reused >= 1 and summary.reused + summary.extracted == 7
