@@ -6,59 +6,30 @@ Files are decoded by threads while the networks work on those before. A run that
 was: what is in the shards is neither lost nor made again.
 """
 
-import concurrent.futures
 import dataclasses
-import itertools
 import os
-import time
-import warnings
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import tyro
 from tqdm import tqdm
 
 from avpipeline.cli import run
 from avpipeline.datasets.ave_h5 import write_ave_h5
 from avpipeline.errors import InputError
+from avpipeline.features.extraction import AudioReader, Job, Timing
 from avpipeline.features.info import FeatureInfo
-from avpipeline.features.registry import EXTRACTORS, Extractor, build_extractor, clip_features
+from avpipeline.features.registry import EXTRACTORS, Extractor, build_extractor
 from avpipeline.features.shards import ClipRecord, ShardWriter, shard_paths
 from avpipeline.features.store import MANIFEST, FeatureShards, Manifest, read_manifest, write_manifest
 from avpipeline.files import locked, make_folder, write_json
-from avpipeline.media import Clip, by_id, list_media, read_clip
+from avpipeline.media import by_id, list_media
+from avpipeline.media.tfio import tensorflow_io
 
 FAILED_FILE = "failed.json"
 
-# Clips that wait for the networks, beside one being decoded by each thread; VGG-19's take 24 MB each.
-_READY_CLIPS = 2
 _MOST_WORKERS = 8
-
-
-@dataclasses.dataclass
-class Timing:
-    """Where the time of a run went: "decode" (summed over its threads), each modality's network, and "all".
-
-    The audio network's time includes the log-mel. Decoding and networks work at the same time.
-
-    Attributes:
-      media: part -> seconds of sound or pictures that it worked on.
-      spent: part -> seconds that it took.
-    """
-
-    media: dict[str, float] = dataclasses.field(default_factory=dict)
-    spent: dict[str, float] = dataclasses.field(default_factory=dict)
-
-    def add(self, part: str, media: float, spent: float) -> None:
-        self.media[part] = self.media.get(part, 0.0) + media
-        self.spent[part] = self.spent.get(part, 0.0) + spent
-
-    def speeds(self) -> dict[str, float]:
-        """Part -> its speed as a multiple of real time."""
-        return {part: self.media[part] / spent for part, spent in self.spent.items() if spent}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +84,7 @@ def extract(
     format: Literal["shards", "h5"] = "shards",
     shard_size: int = 256,
     workers: int | None = None,
+    audio_reader: AudioReader = "pyav",
 ) -> ExtractSummary:
     """Extracts features of every media file of `source` into the folder `out`.
 
@@ -130,6 +102,7 @@ def extract(
         `visual_feature.h5` as AVE's authors share them.
       shard_size: clips a shard.
       workers: decoding threads; None takes one a core, at most 8.
+      audio_reader: "tfio" decodes audio files by tensorflow-io inside tf.data, for audio features only.
 
     Raises:
       InputError: bad settings, nothing to read, another process or other features in `out`, a full disk.
@@ -138,11 +111,15 @@ def extract(
         raise InputError(f"{out}: seconds, shard size and workers must be at least 1; correct them.")
     clips = by_id(list_media(source))
     extractors = _extractors(features, weights, weights_dir)
+    if audio_reader == "tfio":
+        if "visual" in extractors:
+            raise InputError("audio reader tfio: decodes sound only; name audio features only, or take 'pyav'.")
+        tensorflow_io()
     manifest = Manifest({modality: extractor.info for modality, extractor in extractors.items()}, seconds)
     out = make_folder(out)
     with locked(out / "extraction", wait=False):
         before = _agreed(out, manifest)
-        job = _Job(extractors, seconds, workers or min(os.cpu_count() or 1, _MOST_WORKERS))
+        job = Job(extractors, seconds, workers or min(os.cpu_count() or 1, _MOST_WORKERS), audio_reader)
         with ShardWriter(out, manifest.shapes, shard_size) as writer:
             reused = len(writer.records)
             todo = _without_finished(out, clips, writer.records)
@@ -163,115 +140,6 @@ def extract(
         notes=tuple(job.notes),
         timing=job.timing,
     )
-
-
-class _Job:
-    """The clips of one run on their way from files to shards.
-
-    Attributes:
-      failed: file -> why it could not be used.
-      notes: about files that were used as far as they go.
-      timing: where the time went.
-    """
-
-    def __init__(self, extractors: Mapping[str, Extractor], seconds: int, workers: int):
-        self.failed: dict[str, str] = {}
-        self.notes: list[str] = []
-        self.timing = Timing()
-        self._extractors = extractors
-        self._seconds = seconds
-        self._workers = workers
-
-    def run(self, todo: Mapping[str, Path], writer: ShardWriter, progress: tqdm) -> None:
-        if todo:
-            for extractor in self._extractors.values():
-                extractor.compile()
-        media, started = 0.0, time.perf_counter()
-        with warnings.catch_warnings(record=True) as caught:
-            # What the decoder says about damaged files is told at the end, not in the middle of the progress bar.
-            warnings.simplefilter("always", UserWarning)
-            for record, clip in self._decoded(todo):
-                features = clip and self._features(clip)
-                if features:
-                    writer.add(record, features)
-                    media += _length(clip)
-                progress.update()
-        self.timing.add("all", media, time.perf_counter() - started)
-        self.notes = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
-
-    def _decoded(self, todo: Mapping[str, Path]) -> Iterator[tuple[ClipRecord, Clip] | tuple[None, None]]:
-        """The clips in order, decoded ahead by threads; None for a file that cannot be used."""
-        waiting: deque[tuple[Path, concurrent.futures.Future]] = deque()
-        rest = iter(todo.items())
-        pool = concurrent.futures.ThreadPoolExecutor(self._workers)
-        try:
-            while True:
-                for name, path in itertools.islice(rest, self._workers + _READY_CLIPS - len(waiting)):
-                    waiting.append((path, pool.submit(_timed, self._read, name, path)))
-                if not waiting:
-                    return
-                yield self._result(*waiting.popleft())
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def _read(self, name: str, path: Path) -> tuple[ClipRecord, Clip]:
-        visual = self._extractors.get("visual")
-        frames = {"frame_rate": visual.frame_rate, "size": visual.frame_size} if visual else {}
-        wanted = {"audio": "audio" in self._extractors, "video": visual is not None}
-        # Looked at first: a file that is still being copied has another size the next time.
-        file_size = path.stat().st_size if path.exists() else 0
-        clip = read_clip(path, seconds=self._seconds, **wanted, **frames)
-        record = ClipRecord(
-            id=name,
-            path=str(path),
-            file_size=file_size,
-            has_audio=clip.has_audio,
-            has_video=clip.has_video,
-            audio_seconds=round(clip.audio_seconds, 3),
-            video_seconds=round(clip.video_seconds, 3),
-        )
-        return record, clip
-
-    def _result(
-        self, path: Path, future: concurrent.futures.Future
-    ) -> tuple[ClipRecord, Clip] | tuple[None, None]:
-        try:
-            (record, clip), spent = future.result()
-        except InputError as error:
-            self.failed[str(path)] = str(error)
-            return None, None
-        except Exception as error:
-            # Thousands of files and a night of work must not end at one that the decoder cannot bear.
-            self.failed[str(path)] = f"{path}: cannot be decoded ({type(error).__name__}: {error}); leave it out."
-            return None, None
-        self.timing.add("decode", _length(clip), spent)
-        return record, clip
-
-    def _features(self, clip: Clip) -> dict[str, np.ndarray] | None:
-        features = {}
-        for modality, extractor in self._extractors.items():
-            made, spent = _timed(clip_features, {modality: extractor}, clip)
-            if clip.has_audio if modality == "audio" else clip.has_video:
-                self.timing.add(modality, clip.seconds, spent)
-            features.update(made)
-        for modality, array in features.items():
-            if not np.isfinite(array).all():
-                self.failed[str(clip.path)] = (
-                    f"{clip.path}: its {modality} features hold NaN or infinite numbers; leave it out or use "
-                    "other weights."
-                )
-                return None
-        return features
-
-
-def _timed(function: Callable, *arguments) -> tuple[object, float]:
-    started = time.perf_counter()
-    result = function(*arguments)
-    return result, time.perf_counter() - started
-
-
-def _length(clip: Clip) -> float:
-    return max(clip.audio_seconds, clip.video_seconds)
 
 
 def _extractors(features: Sequence[str] | str, weights: str | Path, weights_dir) -> dict[str, Extractor]:
@@ -380,6 +248,9 @@ class Settings:
     """Clips a shard, which is one file."""
     workers: int | None = None
     """Decoding threads; as many as there are cores, at most 8, when not given."""
+    audio_reader: AudioReader = "pyav"
+    """pyav decodes every media file; tfio only .wav, .flac, .mp3 and Ogg Vorbis, for audio features, by tensorflow-io
+    inside tf.data."""
 
 
 def main(settings: Settings) -> int:

@@ -1,6 +1,7 @@
 """Extraction: features of real files, kill and resume, bad clips, full disks, other settings, HDF5."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -11,15 +12,16 @@ import time
 import h5py
 import numpy as np
 import pytest
+import soundfile
 
-from avpipeline import extract as extraction
 from avpipeline.cli import run
 from avpipeline.errors import InputError
-from avpipeline.extract import extract
+from avpipeline.extract import extract, main
+from avpipeline.features import extraction
 from avpipeline.features.registry import build_extractor
 from avpipeline.features.shards import shard_paths
 from avpipeline.features.store import FeatureShards, read_manifest
-from avpipeline.media import read_frames, read_waveform, write_clip
+from avpipeline.media import read_frames, read_waveform, tfio, write_clip
 
 SMALL = "small_visual,small_audio"
 SECONDS = 2
@@ -94,13 +96,14 @@ def test_a_bad_clip_is_reported_and_does_not_stop_the_run(clips, finished):
 # A network that takes long enough for a kill between two clips.
 SLOW = """
 import sys, time
-from avpipeline import extract as extraction
+from avpipeline.extract import extract
+from avpipeline.features import extraction
 quick = extraction.clip_features
 def slow(extractors, clip):
     time.sleep(0.2)
     return quick(extractors, clip)
 extraction.clip_features = slow
-extraction.extract(sys.argv[1], sys.argv[2], features="small_visual,small_audio", seconds=2, shard_size=3)
+extract(sys.argv[1], sys.argv[2], features="small_visual,small_audio", seconds=2, shard_size=3)
 """
 
 
@@ -267,17 +270,45 @@ def test_a_disk_that_fills_up(clips, finished, tmp_path):
 
 def test_command_line(clips, tmp_path, capsys):
     arguments = [str(clips / "c0.mp4"), str(tmp_path / "out"), "--features", "small_audio", "--seconds", "1"]
-    assert run(extraction.main, prog="extract", argv=arguments) == 0
+    assert run(main, prog="extract", argv=arguments) == 0
     assert "out: 1 clips of 1 s" in capsys.readouterr().out
     bad = [str(clips / "c6.mp4"), str(tmp_path / "none"), "--features", "small_audio"]
-    assert run(extraction.main, prog="extract", argv=bad) == 2
+    assert run(main, prog="extract", argv=bad) == 2
     assert "c6.mp4: is not a media file" in capsys.readouterr().out
     with pytest.raises(InputError, match="not finished"):
         FeatureShards(tmp_path / "none")
     if os.geteuid() != 0:
         return
-    assert run(extraction.main, prog="extract", argv=[str(clips), "/proc/out", "--features", "small_audio"]) == 2
+    assert run(main, prog="extract", argv=[str(clips), "/proc/out", "--features", "small_audio"]) == 2
     assert "/proc/out: cannot be written" in capsys.readouterr().err
+
+
+def test_audio_files_decoded_inside_tf_data(tmp_path, capsys):
+    """`--audio-reader tfio` gives the features of the default reader; files it cannot take are reported."""
+    try:
+        tfio.tensorflow_io()
+    except InputError:
+        pytest.skip("tensorflow-io does not work with this TensorFlow")
+    (tmp_path / "sounds").mkdir()
+    rng = np.random.default_rng(0)
+    for name, rate in (("a.wav", 16000), ("b.flac", 44100), ("d.wav", 22050)):
+        soundfile.write(tmp_path / "sounds" / name, rng.normal(0, 0.1, (rate, 2)), rate)
+    (tmp_path / "sounds" / "c.wav").write_bytes(b"this was a download that failed" * 9)
+    arguments = [str(tmp_path / "sounds"), "--features", "small_audio", "--seconds", "2"]
+    assert run(main, prog="extract", argv=[*arguments, str(tmp_path / "pyav")]) == 0
+    assert run(main, prog="extract", argv=[*arguments, str(tmp_path / "tfio"), "--audio-reader", "tfio"]) == 0
+    assert FeatureShards(tmp_path / "tfio").ids == ("a", "b", "d")
+    for expected, record in zip(
+        FeatureShards(tmp_path / "pyav").records, FeatureShards(tmp_path / "tfio").records, strict=True
+    ):
+        assert dataclasses.replace(record, audio_seconds=expected.audio_seconds) == expected
+        assert record.audio_seconds == pytest.approx(1, abs=0.01)
+    np.testing.assert_allclose(rows(tmp_path / "tfio")["audio"], rows(tmp_path / "pyav")["audio"], atol=1e-3)
+    assert "c.wav: is not a media file" in capsys.readouterr().out
+    (failed,) = json.loads((tmp_path / "tfio" / "failed.json").read_text())
+    assert failed.endswith("c.wav")
+    with pytest.raises(InputError, match="audio reader tfio: decodes sound only"):
+        extract(tmp_path / "sounds", tmp_path / "out", features=SMALL, audio_reader="tfio")
 
 
 def test_features_that_are_no_numbers_fail_the_clip(clips, tmp_path, monkeypatch):
