@@ -1,8 +1,8 @@
 """Shards of features: HDF5 files with a dataset a modality, in which each clip is one checksummed chunk.
 
-A shard also holds its clips' records, as JSON in the dataset "clips". HDF5, since it reads random clips as fast as
-plain files do and twice as fast as one .npz a clip, and keeps 200,000 clips in 782 files; ArrayRecord is as fast, but
-loses a whole file to a kill and would be one more thing to install.
+A shard also holds its clips' records, as JSON in the dataset "clips". HDF5, since it checks every chunk, keeps 200,000
+clips in 782 files and is needed for AVE's own files anyway. One .npz a clip is slower in one thread and makes 200,000
+files; ArrayRecord reads faster in several threads, but loses a whole file to a kill and would be one more dependency.
 
 A clip is first written as a shard of its own in the folder `unfinished`; full shards are put together from these and
 renamed, so that a kill loses only the clip that is being written.
