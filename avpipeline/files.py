@@ -68,6 +68,13 @@ def atomic_path(path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_json(path, value) -> None:
+    """Writes readable JSON, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "
+", encoding="utf-8")
+
+
 @contextlib.contextmanager
 def atomic_folder(path) -> Iterator[Path]:
     """As `atomic_path`, for a whole folder that must not exist yet."""
@@ -131,9 +138,3 @@ def sha256_file(path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def write_json(path, value) -> None:
-    """Writes readable JSON, whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
