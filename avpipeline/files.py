@@ -71,8 +71,7 @@ def atomic_path(path) -> Iterator[Path]:
 def write_json(path, value) -> None:
     """Writes readable JSON, whole or not at all."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "
-", encoding="utf-8")
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 @contextlib.contextmanager
