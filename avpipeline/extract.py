@@ -6,59 +6,30 @@ Files are decoded by threads while the networks work on those before. A run that
 was: what is in the shards is neither lost nor made again.
 """
 
-import concurrent.futures
 import dataclasses
-import itertools
 import os
-import time
-import warnings
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import tyro
 from tqdm import tqdm
 
 from avpipeline.cli import run
 from avpipeline.datasets.ave_h5 import write_ave_h5
 from avpipeline.errors import InputError
+from avpipeline.features.extraction import AudioReader, Job, Timing
 from avpipeline.features.info import FeatureInfo
-from avpipeline.features.registry import EXTRACTORS, Extractor, build_extractor, clip_features
-from avpipeline.features.shards import ClipRecord, Entry, ShardWriter, salvage, shard_paths, write_json
+from avpipeline.features.registry import EXTRACTORS, Extractor, build_extractor
+from avpipeline.features.shards import ClipRecord, ShardWriter, shard_paths
 from avpipeline.features.store import MANIFEST, FeatureShards, Manifest, read_manifest, write_manifest
-from avpipeline.files import locked, make_folder
-from avpipeline.media import Clip, by_id, list_media, read_clip
+from avpipeline.files import locked, make_folder, write_json
+from avpipeline.media import by_id, list_media
+from avpipeline.media.tfio import tensorflow_io
 
 FAILED_FILE = "failed.json"
 
-# Clips that wait for the networks, beside one being decoded by each thread; VGG-19's take 24 MB each.
-_READY_CLIPS = 2
 _MOST_WORKERS = 8
-
-
-@dataclasses.dataclass
-class Timing:
-    """Where the time of a run went: "decode" (summed over its threads), each modality's network, and "all".
-
-    The audio network's time includes the log-mel. Decoding and networks work at the same time.
-
-    Attributes:
-      media: part -> seconds of sound or pictures that it worked on.
-      spent: part -> seconds that it took.
-    """
-
-    media: dict[str, float] = dataclasses.field(default_factory=dict)
-    spent: dict[str, float] = dataclasses.field(default_factory=dict)
-
-    def add(self, part: str, media: float, spent: float) -> None:
-        self.media[part] = self.media.get(part, 0.0) + media
-        self.spent[part] = self.spent.get(part, 0.0) + spent
-
-    def speeds(self) -> dict[str, float]:
-        """Part -> its speed as a multiple of real time."""
-        return {part: self.media[part] / spent for part, spent in self.spent.items() if spent}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,25 +81,28 @@ def extract(
     weights: str | Path = "default",
     weights_dir=None,
     seconds: int = 10,
-    format: Literal["tfrecord", "h5"] = "tfrecord",
+    format: Literal["shards", "h5"] = "shards",
     shard_size: int = 256,
     workers: int | None = None,
+    audio_reader: AudioReader = "pyav",
 ) -> ExtractSummary:
     """Extracts features of every media file of `source` into the folder `out`.
 
-    The shards and `features.json` are read by `records.FeatureShards`; ids are the files' names without
+    The shards and `features.json` are read by `features.store.FeatureShards`; ids are the files' names without
     ending. A missing stream gives features of zeros and a flag. A file that cannot be used is left out and
     listed in `failed.json`; the next run tries it again.
 
     Args:
       source: folder, list of files (.txt) or one media file.
       features: one extractor a modality, e.g. `["vgg19", "vggish:embedding"]`, or these joined by commas.
-      weights: "default", "none" or, for a single extractor, a file; see `backbones.build_extractor`.
+      weights: "default", "none" or, for a single extractor, a file; see `features.registry.build_extractor`.
       weights_dir: folder in which pretrained weights are looked for first.
       seconds: taken from the start of each file, filled up where it is shorter.
-      format: "h5" also writes `audio_feature.h5` and `visual_feature.h5` as AVE's authors share them.
+      format: "shards", HDF5 files of `shard_size` clips each; "h5" also writes `audio_feature.h5` and
+        `visual_feature.h5` as AVE's authors share them.
       shard_size: clips a shard.
       workers: decoding threads; None takes one a core, at most 8.
+      audio_reader: "tfio" decodes audio files by tensorflow-io inside tf.data, for audio features only.
 
     Raises:
       InputError: bad settings, nothing to read, another process or other features in `out`, a full disk.
@@ -137,143 +111,35 @@ def extract(
         raise InputError(f"{out}: seconds, shard size and workers must be at least 1; correct them.")
     clips = by_id(list_media(source))
     extractors = _extractors(features, weights, weights_dir)
+    if audio_reader == "tfio":
+        if "visual" in extractors:
+            raise InputError("audio reader tfio: decodes sound only; name audio features only, or take 'pyav'.")
+        tensorflow_io()
     manifest = Manifest({modality: extractor.info for modality, extractor in extractors.items()}, seconds)
     out = make_folder(out)
     with locked(out / "extraction", wait=False):
         before = _agreed(out, manifest)
-        entries = salvage(out, manifest.shapes)
-        reused = len(entries)
-        todo = _without_finished(out, clips, entries)
-        job = _Job(extractors, seconds, workers or min(os.cpu_count() or 1, _MOST_WORKERS))
-        with (
-            ShardWriter(out, manifest.shapes, shard_size) as writer,
-            tqdm(desc="extracting", total=len(clips), initial=len(clips) - len(todo), unit="clip") as progress,
-        ):
-            job.run(todo, writer, progress)
-        entries += writer.entries
-        _finish(out, dataclasses.replace(before, ids=_ordered(before.ids, clips, entries)), job.failed)
-        if format == "h5" and entries:
+        job = Job(extractors, seconds, workers or min(os.cpu_count() or 1, _MOST_WORKERS), audio_reader)
+        with ShardWriter(out, manifest.shapes, shard_size) as writer:
+            reused = len(writer.records)
+            todo = _without_finished(out, clips, writer.records)
+            with tqdm(desc="extracting", total=len(clips), initial=len(clips) - len(todo), unit="clip") as progress:
+                job.run(todo, writer, progress)
+        present = [record.id for record in writer.records]
+        _finish(out, dataclasses.replace(before, ids=_ordered(before.ids, clips, present)), job.failed)
+        if format == "h5" and present:
             shards = FeatureShards(out)
             write_ave_h5(out, shards.sources, shards.features, shards.ids)
     return ExtractSummary(
         out=out,
         features=manifest.features,
         seconds=seconds,
-        extracted=len(entries) - reused,
+        extracted=len(present) - reused,
         reused=reused,
         failed=job.failed,
         notes=tuple(job.notes),
         timing=job.timing,
     )
-
-
-class _Job:
-    """The clips of one run on their way from files to shards.
-
-    Attributes:
-      failed: file -> why it could not be used.
-      notes: about files that were used as far as they go.
-      timing: where the time went.
-    """
-
-    def __init__(self, extractors: Mapping[str, Extractor], seconds: int, workers: int):
-        self.failed: dict[str, str] = {}
-        self.notes: list[str] = []
-        self.timing = Timing()
-        self._extractors = extractors
-        self._seconds = seconds
-        self._workers = workers
-
-    def run(self, todo: Mapping[str, Path], writer: ShardWriter, progress: tqdm) -> None:
-        if todo:
-            for extractor in self._extractors.values():
-                extractor.compile()
-        media, started = 0.0, time.perf_counter()
-        with warnings.catch_warnings(record=True) as caught:
-            # What the decoder says about damaged files is told at the end, not in the middle of the progress bar.
-            warnings.simplefilter("always", UserWarning)
-            for record, clip in self._decoded(todo):
-                features = clip and self._features(clip)
-                if features:
-                    writer.add(record, features)
-                    media += _length(clip)
-                progress.update()
-        self.timing.add("all", media, time.perf_counter() - started)
-        self.notes = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
-
-    def _decoded(self, todo: Mapping[str, Path]) -> Iterator[tuple[ClipRecord, Clip] | tuple[None, None]]:
-        """The clips in order, decoded ahead by threads; None for a file that cannot be used."""
-        waiting: deque[tuple[Path, concurrent.futures.Future]] = deque()
-        rest = iter(todo.items())
-        pool = concurrent.futures.ThreadPoolExecutor(self._workers)
-        try:
-            while True:
-                for name, path in itertools.islice(rest, self._workers + _READY_CLIPS - len(waiting)):
-                    waiting.append((path, pool.submit(_timed, self._read, name, path)))
-                if not waiting:
-                    return
-                yield self._result(*waiting.popleft())
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def _read(self, name: str, path: Path) -> tuple[ClipRecord, Clip]:
-        visual = self._extractors.get("visual")
-        frames = {"frame_rate": visual.frame_rate, "size": visual.frame_size} if visual else {}
-        wanted = {"audio": "audio" in self._extractors, "video": visual is not None}
-        # Looked at first: a file that is still being copied has another size the next time.
-        file_size = path.stat().st_size if path.exists() else 0
-        clip = read_clip(path, seconds=self._seconds, **wanted, **frames)
-        record = ClipRecord(
-            id=name,
-            path=str(path),
-            file_size=file_size,
-            has_audio=clip.has_audio,
-            has_video=clip.has_video,
-            audio_seconds=round(clip.audio_seconds, 3),
-            video_seconds=round(clip.video_seconds, 3),
-        )
-        return record, clip
-
-    def _result(
-        self, path: Path, future: concurrent.futures.Future
-    ) -> tuple[ClipRecord, Clip] | tuple[None, None]:
-        try:
-            (record, clip), spent = future.result()
-        except InputError as error:
-            self.failed[str(path)] = str(error)
-            return None, None
-        except Exception as error:
-            # Thousands of files and a night of work must not end at one that the decoder cannot bear.
-            self.failed[str(path)] = f"{path}: cannot be decoded ({type(error).__name__}: {error}); leave it out."
-            return None, None
-        self.timing.add("decode", _length(clip), spent)
-        return record, clip
-
-    def _features(self, clip: Clip) -> dict[str, np.ndarray] | None:
-        features = {}
-        for modality, extractor in self._extractors.items():
-            made, spent = _timed(clip_features, {modality: extractor}, clip)
-            if clip.has_audio if modality == "audio" else clip.has_video:
-                self.timing.add(modality, clip.seconds, spent)
-            features.update(made)
-        for modality, array in features.items():
-            if not np.isfinite(array).all():
-                self.failed[str(clip.path)] = (
-                    f"{clip.path}: its {modality} features hold NaN or infinite numbers; leave it out or use "
-                    "other weights."
-                )
-                return None
-        return features
-
-
-def _timed(function: Callable, *arguments) -> tuple[object, float]:
-    started = time.perf_counter()
-    result = function(*arguments)
-    return result, time.perf_counter() - started
-
-
-def _length(clip: Clip) -> float:
-    return max(clip.audio_seconds, clip.video_seconds)
 
 
 def _extractors(features: Sequence[str] | str, weights: str | Path, weights_dir) -> dict[str, Extractor]:
@@ -331,9 +197,9 @@ def _difference(there: FeatureInfo | None, asked: FeatureInfo | None) -> str | N
     return asked.difference(there)
 
 
-def _without_finished(out: Path, clips: Mapping[str, Path], entries: Sequence[Entry]) -> dict[str, Path]:
+def _without_finished(out: Path, clips: Mapping[str, Path], records: Sequence[ClipRecord]) -> dict[str, Path]:
     """The clips still to do; InputError where a finished one was made from another file of that name."""
-    finished = {entry.record.id: entry.record for entry in entries}
+    finished = {record.id: record for record in records}
     for name, path in clips.items():
         if name in finished and path.exists() and path.stat().st_size != finished[name].file_size:
             raise InputError(
@@ -343,12 +209,10 @@ def _without_finished(out: Path, clips: Mapping[str, Path], entries: Sequence[En
     return {name: path for name, path in clips.items() if name not in finished}
 
 
-def _ordered(before: Sequence[str], clips: Mapping[str, Path], entries: Sequence[Entry]) -> tuple[str, ...]:
+def _ordered(before: Sequence[str], clips: Mapping[str, Path], present: list[str]) -> tuple[str, ...]:
     """Ids in the order of the source; where the folder has clips of others too, those there before come first."""
-    present = [entry.record.id for entry in entries]
     if clips.keys() >= set(present):
-        present.sort(key={name: position for position, name in enumerate(clips)}.get)
-        return tuple(present)
+        return tuple(sorted(present, key={name: position for position, name in enumerate(clips)}.get))
     return tuple(dict.fromkeys([*(name for name in before if name in present), *present]))
 
 
@@ -375,14 +239,18 @@ class Settings:
     """default: the pretrained ones; none: seeded random; or, for a single extractor, a weight file."""
     weights_dir: Path | None = None
     """Folder in which pretrained weights are looked for first; then $AVPIPELINE_WEIGHTS and the cache folder."""
-    format: Literal["tfrecord", "h5"] = "tfrecord"
-    """h5 also writes audio_feature.h5 and visual_feature.h5 as the authors of AVE share them."""
+    format: Literal["shards", "h5"] = "shards"
+    """shards: HDF5 files of many clips each and features.json; h5 writes audio_feature.h5 and visual_feature.h5, as the
+    authors of AVE share them, too."""
     seconds: int = 10
     """Taken from the start of each file, one feature a second."""
     shard_size: int = 256
-    """Clips a TFRecord file."""
+    """Clips a shard, which is one file."""
     workers: int | None = None
     """Decoding threads; as many as there are cores, at most 8, when not given."""
+    audio_reader: AudioReader = "pyav"
+    """pyav decodes every media file; tfio only .wav, .flac, .mp3 and Ogg Vorbis, for audio features, by tensorflow-io
+    inside tf.data."""
 
 
 def main(settings: Settings) -> int:

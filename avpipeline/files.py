@@ -68,6 +68,12 @@ def atomic_path(path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_json(path, value) -> None:
+    """Writes indented JSON atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
 @contextlib.contextmanager
 def atomic_folder(path) -> Iterator[Path]:
     """Like `atomic_path`, for a whole folder that must not exist yet."""
@@ -131,9 +137,3 @@ def sha256_file(path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def write_json(path, value) -> None:
-    """Writes indented JSON atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from ave import model_config as dmrn_config
+from ave.config import model_config as dmrn_config
 from ave.fusion import DMRN
 from ave.models import segment_classifier
 from mafnet.config import MODALITIES, ModelConfig, model_config

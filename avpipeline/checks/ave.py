@@ -11,7 +11,6 @@ from avpipeline.checks.findings import Finding, expect, failed, missing, note, o
 from avpipeline.datasets.ave import (
     ANNOTATIONS,
     SEGMENTS,
-    SHARDS_MANIFEST,
     SPLITS,
     TABLES,
     Annotation,
@@ -29,6 +28,7 @@ from avpipeline.datasets.ave import (
 from avpipeline.datasets.ave_h5 import FEATURE_FILES, H5Source
 from avpipeline.datasets.listings import some
 from avpipeline.errors import InputError
+from avpipeline.features.store import MANIFEST
 
 # The published dataset.
 VIDEOS = 4143
@@ -72,7 +72,7 @@ def check_ave(folder: Path, *, values: bool = True) -> Iterator[Finding]:
 
 def _all_files() -> list[str]:
     splits = [name for split in SPLITS for name in _split_files(split)]
-    return [ANNOTATIONS, *splits, *TABLES, SHARDS_MANIFEST]
+    return [ANNOTATIONS, *splits, *TABLES, MANIFEST]
 
 
 def _split_files(split: str) -> tuple[str, str, str]:
@@ -199,7 +199,7 @@ def _feature_findings(
     except InputError as error:
         yield failed(folder / name, error)
         return
-    name = SHARDS_MANIFEST if features.place.is_dir() else name
+    name = MANIFEST if features.place.is_dir() else name
     source = features.source
     form = f", key '{source.key}', {source.number_type}" if isinstance(source, H5Source) else ""
     yield ok(name, f"{modality} features, {len(source)} rows of shape {source.shape}{form}")

@@ -15,12 +15,12 @@ from avpipeline.datasets.base import SelectedRows, Source, Split
 from avpipeline.datasets.listings import read_lines
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
+from avpipeline.features.store import MANIFEST, FeatureShards
 
 SEGMENTS = 10  # of one second each
 BACKGROUND = "background"
 SPLITS = ("train", "val", "test")
 ANNOTATIONS = "Annotations.txt"
-SHARDS_MANIFEST = "features.json"
 GUIDE = "docs/datasets.md says where AVE's files come from"
 
 # The authors' released feature files: VGGish after its last ReLU, neither whitened nor quantised.
@@ -240,7 +240,7 @@ class Features:
 def available_features(folder) -> tuple[str, ...]:
     """The modalities that `open_features` can open in a folder."""
     folder = Path(folder)
-    extracted = _shards(folder).features if (folder / SHARDS_MANIFEST).exists() else ()
+    extracted = FeatureShards(folder).features if (folder / MANIFEST).exists() else ()
     return tuple(name for name, file in FEATURE_FILES.items() if (folder / file).exists() or name in extracted)
 
 
@@ -257,7 +257,7 @@ def open_features(folder, modality: str) -> Features:
     if modality not in files:
         raise InputError(f"ave: has no {modality} features, only {' and '.join(files)}.")
     path = Path(folder) / files[modality]
-    if not path.exists() and (path.parent / SHARDS_MANIFEST).exists():
+    if not path.exists() and (path.parent / MANIFEST).exists():
         return _features_in_shards(path.parent, modality)
     source = H5Source(path)
     info = source.feature_info() or {**RELEASED_FEATURES, **SUPPLEMENT_FEATURES}[modality]
@@ -283,15 +283,8 @@ def feature_rows(features: Features, annotations: Sequence[Annotation]) -> np.nd
     return np.array([row_of[item.video_id] for item in annotations], np.int64)
 
 
-def _shards(folder: Path):
-    # Imported only where there are shards: their module brings TensorFlow, which reading labels does not need.
-    from avpipeline.features.store import FeatureShards
-
-    return FeatureShards(folder)
-
-
 def _features_in_shards(folder: Path, modality: str) -> Features:
-    shards = _shards(folder)
+    shards = FeatureShards(folder)
     if modality not in shards.features:
         raise InputError(f"{folder}: its shards hold no {modality} features; extract them too.")
     source = shards.sources[modality]

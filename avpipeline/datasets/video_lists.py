@@ -19,6 +19,7 @@ from avpipeline.datasets.base import ArraySource, SelectedRows, Split
 from avpipeline.datasets.listings import some
 from avpipeline.datasets.padding import ZeroPadded, whole_segments
 from avpipeline.errors import InputError
+from avpipeline.features.store import FeatureShards
 
 # Input of `join_features` besides the modalities: which seconds a clip really has.
 MASK = "mask"
@@ -83,9 +84,6 @@ def join_features(videos: VideoList, folder, *, modalities: Iterable[str] | None
     Raises:
       InputError: no features, a modality that is not stored, none of the videos in the folder.
     """
-    # Imported only here: the store brings TensorFlow, which reading lists does not need.
-    from avpipeline.features.store import FeatureShards
-
     shards = FeatureShards(folder)
     wanted = tuple(shards.features if modalities is None else modalities)
     for modality in wanted:

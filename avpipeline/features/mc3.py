@@ -54,6 +54,11 @@ class VideoResNet:
     file: str
 
     @property
+    def hash_start(self) -> str:
+        """The first digits of the file's SHA-256, which torchvision puts into its name."""
+        return Path(self.file).stem.rpartition("-")[2]
+
+    @property
     def factored_stem(self) -> bool:
         return self.stages[0] == _FACTORED
 
@@ -111,7 +116,9 @@ def build_video_classifier(
     """
     network = NETWORKS[name]
     if weights == "default":
-        weights = find_weights([network.file], weights_dir) or fetch(network.file, _URL + network.file, weights_dir)
+        weights = find_weights([network.file], weights_dir) or fetch(
+            network.file, _URL + network.file, weights_dir, sha256=network.hash_start
+        )
     file = None if weights is None else read_torch(weights, classes=_CLASSES)
     if file is not None:
         num_classes = _class_count(file, weights, name)

@@ -1,37 +1,38 @@
-"""The files of a folder of feature shards: TFRecords of clips, and beside each the list of its clips.
+"""Shards of features: HDF5 files with a dataset a modality, in which each clip is one checksummed chunk.
 
-`records` is what the rest of the project uses; here is how a shard looks on disk, and how it survives a kill.
+A shard also holds its clips' records, as JSON in the dataset "clips". HDF5, since it checks every chunk, keeps 200,000
+clips in 782 files and is needed for AVE's own files anyway. One .npz a clip is slower in one thread and makes 200,000
+files; ArrayRecord reads faster in several threads, but loses a whole file to a kill and would be one more dependency.
 
-- `shard-00000.tfrecord`: one `tf.train.Example` a clip (see `encode`),
-- `shard-00000.json`: its clips and where in it each one's numbers lie, so that rows are read in any order
-  without going through the shard; made again from the shard where it is missing.
-
-A shard is written as `.tfrecord.partial` and renamed when it is full. Every record is flushed and carries
-checksums, so after a kill all whole records of the partial shard are kept (`salvage`).
+A clip is first written as a shard of its own in the folder `unfinished`; full shards are put together from these and
+renamed, so that a kill loses only the clip that is being written.
 """
 
 import contextlib
 import dataclasses
-import errno
+import io
 import json
+import math
 import os
-import zlib
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import h5py
 import numpy as np
-import tensorflow as tf
-from google.protobuf.message import DecodeError
 
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, write_failure
+from avpipeline.files import make_folder, write_failure
 
 # Modality -> shape of one clip's features, `(seconds, *feature shape)`.
 Shapes = Mapping[str, tuple[int, ...]]
 
-_PARTIAL = ".partial"
-# A TFRecord is 8 bytes of length and 4 of checksum, the data, 4 bytes of checksum.
-_BEFORE_DATA, _AFTER_DATA = 12, 4
+_CLIPS = "clips"
+_UNFINISHED = "unfinished"
+# The oldest form of HDF5 that has checksums over all of its own tables too.
+_HDF5_FORM = "v110"
+# What HDF5 adds to the numbers, at most: its own tables, and for each chunk a checksum and an entry in an index.
+_FILE_OVERHEAD, _CHUNK_OVERHEAD = 1 << 16, 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,67 +56,41 @@ class ClipRecord:
     video_seconds: float
 
 
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """A clip and where its numbers lie: `data` is modality -> (first byte in the shard, CRC-32)."""
-
-    record: ClipRecord
-    shard: Path
-    data: Mapping[str, tuple[int, int]]
-
-    def read_into(self, values: np.ndarray, modality: str) -> None:
-        """Fills `values`, little-endian float32 of the clip's shape, with one modality's numbers.
-
-        Raises:
-          InputError: the shard cannot be read or is damaged, or the numbers are not finite.
-        """
-        offset, checksum = self.data[modality]
-        buffer = memoryview(values.reshape(-1)).cast("B")
-        try:
-            with open(self.shard, "rb", buffering=0) as file:
-                file.seek(offset)
-                count = file.readinto(buffer)
-        except OSError as error:
-            raise InputError(f"{self.shard}: cannot be read ({error.strerror}); check the file.") from error
-        clip = f"the {modality} features of clip '{self.record.id}'"
-        if count != len(buffer) or zlib.crc32(buffer) != checksum:
-            raise InputError(f"{self.shard}: {clip} are damaged; delete this shard and extract again.")
-        if not np.isfinite(values).all():
-            raise InputError(f"{self.shard}: {clip} hold NaN or infinite numbers; delete it and extract again.")
+def shard_paths(folder) -> list[Path]:
+    """The finished shards of a folder in order."""
+    return sorted(Path(folder).glob("shard-[0-9]*.h5"))
 
 
 class ShardWriter:
-    """Writes clips into new shards of a folder; a context manager.
+    """Writes clips into new shards of a folder; a context manager, for one process at a time.
 
-    Leaving it normally finishes the last shard. Leaving it by an exception, or by a kill, leaves a partial
-    shard, which `salvage` finishes.
+    Leaving it normally finishes the last shard. Leaving it by an exception, or by a kill, leaves clips outside of
+    shards, with which the next writer goes on.
 
     Attributes:
-      entries: the clips of finished shards.
+      records: of all clips in the folder, those that were there before first.
     """
 
     def __init__(self, folder, shapes: Shapes, shard_size: int):
-        self.entries: list[Entry] = []
+        """Raises InputError where a finished shard is damaged or does not fit `shapes`."""
         self._folder = Path(folder)
+        self._unfinished = self._folder / _UNFINISHED
         self._shapes = shapes
         self._shard_size = shard_size
-        taken = [int(path.name.split(".")[0].removeprefix("shard-")) for path in shard_paths(self._folder)]
-        self._next = max(taken, default=-1) + 1
-        self._writer: tf.io.TFRecordWriter | None = None
-        self._path = Path()
-        self._size = 0
-        self._waiting: list[Entry] = []
+        finished = shard_paths(self._folder)
+        self._next_shard = max((int(path.stem.removeprefix("shard-")) for path in finished), default=-1) + 1
+        self.records = [record for path in finished for record in read_records(path, shapes)]
+        self._waiting: list[tuple[Path, ClipRecord]] = []
+        self._next_clip = 0
+        self._salvage()
 
     def __enter__(self) -> "ShardWriter":
         return self
 
     def __exit__(self, kind, value, trace) -> None:
-        if kind is None and self._writer is not None:
-            self._finish()
-        elif self._writer is not None:
-            # The exception on its way says what is wrong.
-            with contextlib.suppress(tf.errors.OpError):
-                self._writer.close()
+        if kind is None:
+            self._finish_shard()
+            shutil.rmtree(self._unfinished, ignore_errors=True)
 
     def add(self, record: ClipRecord, features: Mapping[str, np.ndarray]) -> None:
         """Writes one clip, `features` being modality -> `(seconds, *shape)`; a kill after this does not lose it.
@@ -126,220 +101,178 @@ class ShardWriter:
         for modality, shape in self._shapes.items():
             if features[modality].shape != shape:
                 raise ValueError(f"{modality}: {features[modality].shape} where {shape} was agreed")
-        data = encode(record, features)
-        try:
-            if self._writer is None:
-                self._path = self._folder / f"shard-{self._next:05d}.tfrecord{_PARTIAL}"
-                self._next, self._size = self._next + 1, 0
-                self._writer = tf.io.TFRecordWriter(str(self._path))
-            self._writer.write(data)
-            self._writer.flush()
-        except tf.errors.OpError as error:
-            raise tensorflow_write_failure(self._path, error) from error
-        self._waiting.append(_located(self._path, self._size, data, record, features))
-        self._size += _BEFORE_DATA + len(data) + _AFTER_DATA
-        if len(self._waiting) == self._shard_size:
-            self._finish()
+        make_folder(self._unfinished)
+        path = self._unfinished / f"{self._next_clip:06d}.h5"
+        self._next_clip += 1
+        self._write(path, [record], [features])
+        self._waiting.append((path, record))
+        self.records.append(record)
+        if len(self._waiting) >= self._shard_size:
+            self._finish_shard()
 
-    def _finish(self) -> None:
-        try:
-            self._writer.close()
-        except tf.errors.OpError as error:
-            raise tensorflow_write_failure(self._path, error) from error
-        self.entries += _commit(self._path, self._waiting, self._shapes)
-        self._writer, self._waiting = None, []
-
-
-def salvage(folder, shapes: Shapes) -> list[Entry]:
-    """The clips that are already in the shards of `folder`, after finishing what a kill left half-written.
-
-    A shard that is cut off loses its incomplete record only. For one process at a time.
-
-    Raises:
-      InputError: a record that does not fit `shapes`; a folder that cannot be written.
-    """
-    entries = []
-    for path in shard_paths(folder):
-        found = None if path.suffix == _PARTIAL else _listed(path, shapes)
-        if found is None:
-            found, size = _scanned(path, shapes)
+    def _salvage(self) -> None:
+        """Takes over the clips that were written before a kill; one that is damaged is extracted again."""
+        known = {record.id for record in self.records}
+        for path in sorted(self._unfinished.glob("[0-9]*.h5")):
             try:
-                if found:
-                    os.truncate(path, size)
-                    found = _commit(path, found, shapes)
-                else:
-                    path.unlink()
-            except OSError as error:
-                raise write_failure(path, error) from error
-        entries += found
-    return entries
+                (record,) = read_records(path, self._shapes)
+                _read_clip(path, self._shapes)
+            except ValueError:  # an InputError, or another number of clips
+                continue
+            self._next_clip = int(path.stem) + 1
+            # A kill after a shard was finished leaves its clips here too.
+            if record.id not in known:
+                self._waiting.append((path, record))
+                self.records.append(record)
 
-
-def read_entries(folder, shapes: Shapes) -> list[Entry]:
-    """The clips of the finished shards; InputError where one is cut off, damaged or has other shapes."""
-    entries = []
-    for path in shard_paths(folder):
-        if path.suffix == _PARTIAL:
-            continue
-        found = _listed(path, shapes)
-        if found is None:
-            found, size = _scanned(path, shapes)
-            if size != path.stat().st_size:
-                where = f"after clip '{found[-1].record.id}'" if found else "at its first clip"
-                raise InputError(f"{path}: is cut off or damaged {where}; run the extraction again.")
-        entries += found
-    return entries
-
-
-def shard_paths(folder) -> list[Path]:
-    """All shards of a folder in order, finished and partial."""
-    found = Path(folder).glob("shard-[0-9]*.tfrecord*")
-    return sorted(path for path in found if path.suffix in (".tfrecord", _PARTIAL))
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Writes a .json file whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def encode(record: ClipRecord, features: Mapping[str, np.ndarray]) -> bytes:
-    """One clip as a serialised `tf.train.Example`.
-
-    Its features: `id`, `path` (bytes), `file_size`, `has_audio`, `has_video` (int64), `audio_seconds`,
-    `video_seconds` (float), and for each modality `MODALITY` (the numbers, little-endian float32, last axis
-    fastest) and `MODALITY/shape` (int64).
-    """
-    fields = {
-        "id": _bytes(os.fsencode(record.id)),
-        "path": _bytes(os.fsencode(record.path)),
-        "file_size": _integers([record.file_size]),
-        "has_audio": _integers([record.has_audio]),
-        "has_video": _integers([record.has_video]),
-        "audio_seconds": _floats([record.audio_seconds]),
-        "video_seconds": _floats([record.video_seconds]),
-    }
-    for modality, array in features.items():
-        fields[modality] = _bytes(_raw(array))
-        fields[f"{modality}/shape"] = _integers(array.shape)
-    return tf.train.Example(features=tf.train.Features(feature=fields)).SerializeToString(deterministic=True)
-
-
-def decode(data: bytes) -> tuple[ClipRecord, dict[str, np.ndarray]]:
-    """The clip and its features, as `encode` wrote them; ValueError or IndexError for another kind of Example."""
-    fields = tf.train.Example.FromString(data).features.feature
-    record = ClipRecord(
-        id=os.fsdecode(fields["id"].bytes_list.value[0]),
-        path=os.fsdecode(fields["path"].bytes_list.value[0]),
-        file_size=fields["file_size"].int64_list.value[0],
-        has_audio=bool(fields["has_audio"].int64_list.value[0]),
-        has_video=bool(fields["has_video"].int64_list.value[0]),
-        audio_seconds=round(fields["audio_seconds"].float_list.value[0], 3),
-        video_seconds=round(fields["video_seconds"].float_list.value[0], 3),
-    )
-    modalities = [name.removesuffix("/shape") for name in fields if name.endswith("/shape")]
-    features = {}
-    for modality in modalities:
-        values = np.frombuffer(fields[modality].bytes_list.value[0], "<f4")
-        features[modality] = values.reshape(tuple(fields[f"{modality}/shape"].int64_list.value))
-    return record, features
-
-
-def _scanned(path: Path, shapes: Shapes) -> tuple[list[Entry], int]:
-    """The whole records at the start of a shard, and how many bytes they take."""
-    entries, position = [], 0
-    for data in _intact(path):
-        try:
-            record, features = decode(data)
-        except (DecodeError, IndexError, ValueError) as error:
-            raise InputError(f"{path}: holds a record of something else; choose another folder.") from error
-        _require_shapes(path, record.id, {modality: array.shape for modality, array in features.items()}, shapes)
-        entries.append(_located(path, position, data, record, features))
-        position += _BEFORE_DATA + len(data) + _AFTER_DATA
-    return entries, position
-
-
-def _intact(path: Path) -> Iterator[bytes]:
-    """Records up to the first one whose length or checksum is wrong."""
-    records = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
-    while True:
-        try:
-            yield next(records)
-        except (StopIteration, tf.errors.DataLossError, tf.errors.OutOfRangeError):
+    def _finish_shard(self) -> None:
+        if not self._waiting:
             return
-        except tf.errors.OpError as error:
-            raise InputError(f"{path}: cannot be read ({error.message}); check the file.") from error
+        paths, records = zip(*self._waiting, strict=True)
+        final = self._folder / f"shard-{self._next_shard:05d}.h5"
+        self._write(final, records, (_read_clip(path, self._shapes) for path in paths))
+        self._next_shard += 1
+        self._waiting = []
+        for path in paths:
+            path.unlink()
+
+    def _write(self, path: Path, records: Sequence[ClipRecord], clips: Iterable[Mapping[str, np.ndarray]]) -> None:
+        """Writes a shard whole or not at all."""
+        temporary = self._unfinished / "partial"
+        try:
+            _write_shard(temporary, self._shapes, records, clips)
+            os.replace(temporary, path)
+        except OSError as error:
+            raise write_failure(path, error) from error
 
 
-def _located(path: Path, position: int, data: bytes, record: ClipRecord, features) -> Entry:
-    """Where the record `data`, which begins at byte `position` of the shard, holds each modality's numbers."""
-    places = {}
-    for modality, array in features.items():
-        raw = _raw(array)
-        places[modality] = (position + _BEFORE_DATA + data.index(raw), zlib.crc32(raw))
-    return Entry(record, path, places)
-
-
-def _commit(path: Path, entries: list[Entry], shapes: Shapes) -> list[Entry]:
-    """Writes the list of a closed shard's clips and gives the shard its final name."""
-    final = path.with_name(path.name.removesuffix(_PARTIAL))
-    content = {
-        "bytes": path.stat().st_size,
-        "shapes": shapes,
-        "clips": [{**dataclasses.asdict(entry.record), "data": entry.data} for entry in entries],
-    }
-    try:
-        write_json(final.with_suffix(".json"), content)
-        os.replace(path, final)
-    except OSError as error:
-        raise write_failure(final, error) from error
-    return [dataclasses.replace(entry, shard=final) for entry in entries]
-
-
-def _listed(path: Path, shapes: Shapes) -> list[Entry] | None:
-    """The clips of a finished shard by its list; None where there is no list that fits the shard."""
-    try:
-        content = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        if content["bytes"] != path.stat().st_size:
-            return None
-        stored = {modality: tuple(shape) for modality, shape in content["shapes"].items()}
-        entries = []
-        for clip in content["clips"]:
-            data = {modality: tuple(place) for modality, place in clip.pop("data").items()}
-            entries.append(Entry(ClipRecord(**clip), path, data))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    if entries:
-        _require_shapes(path, entries[0].record.id, stored, shapes)
-    return entries
-
-
-def _require_shapes(path: Path, clip: str, given: Shapes, shapes: Shapes) -> None:
-    for modality, shape in shapes.items():
-        if given.get(modality) != shape:
-            raise InputError(
-                f"{path}: the {modality} features of clip '{clip}' have the shape {given.get(modality)} where "
-                f"{shape} is needed; extract into another folder."
+def _write_shard(path: Path, shapes: Shapes, records: Sequence[ClipRecord], clips: Iterable) -> None:
+    text = np.frombuffer(json.dumps([dataclasses.asdict(record) for record in records]).encode(), np.uint8)
+    clip_size = sum(4 * math.prod(shape) + _CHUNK_OVERHEAD for shape in shapes.values())
+    _reserve(path, _FILE_OVERHEAD + len(text) + len(records) * clip_size)
+    with h5py.File(path, "r+", libver=_HDF5_FORM) as file:
+        file.create_dataset(_CLIPS, data=text, chunks=text.shape, fletcher32=True)
+        tables = {
+            modality: file.create_dataset(
+                modality, (len(records), *shape), "<f4", chunks=(1, *shape), fletcher32=True
             )
+            for modality, shape in shapes.items()
+        }
+        for row, features in enumerate(clips):
+            for modality, table in tables.items():
+                table[row] = features[modality]
 
 
-def tensorflow_write_failure(path: Path, error: tf.errors.OpError) -> InputError:
-    """The sentence for a write that failed inside TensorFlow."""
-    codes = {tf.errors.ResourceExhaustedError: errno.ENOSPC, tf.errors.PermissionDeniedError: errno.EACCES}
-    return write_failure(path, OSError(codes.get(type(error)), error.message))
+def _reserve(path: Path, size: int) -> None:
+    """Makes an empty HDF5 file with room for `size` bytes, which HDF5 gives back when it closes the file.
+
+    HDF5 ends the whole process (segmentation fault) where a disk fills up under it; this raises OSError.
+    """
+    empty = io.BytesIO()
+    h5py.File(empty, "w", libver=_HDF5_FORM).close()
+    with open(path, "wb") as file:
+        file.write(empty.getvalue())
+        file.flush()
+        os.posix_fallocate(file.fileno(), 0, size)
 
 
-def _raw(array: np.ndarray) -> bytes:
-    return np.ascontiguousarray(array, "<f4").tobytes()
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """A shard, opened; what HDF5 cannot read in it becomes an InputError."""
+    try:
+        # The chunks of a shuffled epoch never come twice: no cache.
+        with h5py.File(path, "r", rdcc_nbytes=0) as file:
+            yield file
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error.__cause__
+    except (FileNotFoundError, PermissionError) as error:
+        raise InputError(f"{path}: cannot be read ({os.strerror(error.errno)}); check the file.") from error
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: is cut off or damaged ({_told(error)}); delete it and extract again.") from error
 
 
-def _bytes(value: bytes) -> tf.train.Feature:
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+def read_records(path: Path, shapes: Shapes) -> list[ClipRecord]:
+    """The clips of a shard; InputError where it is damaged or its datasets do not fit `shapes`."""
+    with opened(path) as file:
+        text = table_of(file, _CLIPS, None)[()].tobytes()
+        try:
+            records = [_record(fields) for fields in json.loads(text)]
+        except (ValueError, TypeError, RecursionError) as error:
+            raise InputError("its list of clips cannot be understood; delete it and extract again.") from error
+        for modality, shape in shapes.items():
+            table = table_of(file, modality, shape)
+            if len(table) != len(records) or table.id.get_num_chunks() != len(records):
+                raise InputError(
+                    f"holds {table.id.get_num_chunks()} clips' {modality} features of {len(records)} clips; delete it "
+                    "and extract again."
+                )
+    return records
 
 
-def _integers(values) -> tf.train.Feature:
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(value) for value in values]))
+def _record(fields: dict) -> ClipRecord:
+    """A record from JSON; TypeError or ValueError for anything else."""
+    record = ClipRecord(**fields)
+    for field in dataclasses.fields(ClipRecord):
+        if not isinstance(getattr(record, field.name), (int, float) if field.type is float else field.type):
+            raise TypeError(f"{field.name} is no {field.type}")
+    if not (0 <= record.audio_seconds < math.inf and 0 <= record.video_seconds < math.inf):
+        raise ValueError("a clip's length is no number of seconds")
+    return record
 
 
-def _floats(values) -> tf.train.Feature:
-    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+def _read_clip(path: Path, shapes: Shapes) -> dict[str, np.ndarray]:
+    """The features of the only clip of an unfinished shard."""
+    features = {modality: np.empty(shape, np.float32) for modality, shape in shapes.items()}
+    with opened(path) as file:
+        for modality, values in features.items():
+            read_row(table_of(file, modality, values.shape), 0, values, f"its {modality} features")
+    return features
+
+
+def table_of(file: h5py.File, name: str, row_shape: tuple[int, ...] | None) -> h5py.Dataset:
+    """A dataset of a shard, exactly of the form that `_write_shard` gives it; `row_shape` None is for the clips.
+
+    A file may ask for much: for another file (links, external and virtual storage), for a plugin (filters), for
+    more memory than there is. None of it is followed.
+    """
+    links = file.id.links
+    if not links.exists(name.encode()) or links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
+        raise InputError(f"has no dataset '{name}' of its own; extract into another folder.")
+    table = file[name]
+    if row_shape is not None and isinstance(table, h5py.Dataset) and table.shape[1:] != row_shape:
+        raise InputError(
+            f"its {name} features have the shape {table.shape[1:]} where {row_shape} is needed; extract into another "
+            "folder."
+        )
+    if not _is_ours(table, file, row_shape):
+        raise InputError(f"its dataset '{name}' is not as an extraction writes it; extract into another folder.")
+    return table
+
+
+def _is_ours(table, file: h5py.File, row_shape: tuple[int, ...] | None) -> bool:
+    if not isinstance(table, h5py.Dataset):
+        return False
+    created = table.id.get_create_plist()
+    chunk = table.shape if row_shape is None else (1, *row_shape)
+    return (
+        table.dtype == np.dtype(np.uint8 if row_shape is None else "<f4")
+        and (row_shape is not None or table.ndim == 1)
+        and created.get_layout() == h5py.h5d.CHUNKED
+        and table.chunks == chunk
+        and created.get_nfilters() == 1
+        and created.get_filter(0)[0] == h5py.h5z.FILTER_FLETCHER32
+        and table.nbytes <= file.id.get_filesize()
+    )
+
+
+def read_row(table: h5py.Dataset, row: int, values: np.ndarray, what: str) -> None:
+    try:
+        table.read_direct(values, np.s_[row])
+    except OSError as error:
+        raise InputError(f"{what} are damaged ({_told(error)}); delete this shard and extract again.") from error
+    if not np.isfinite(values).all():
+        raise InputError(f"{what} hold NaN or infinite numbers; delete this shard and extract again.")
+
+
+def _told(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""Extracted features in TFRecord shards: what a folder holds, and its rows read lazily in any order.
+"""Extracted features: what a folder of shards holds, and its rows read lazily in any order.
 
 A folder holds `features.json` (each modality's `FeatureInfo`, the seconds of a clip, the ids in order, whether
 the extraction was finished) and the shards, whose form `shards` describes.
@@ -13,10 +13,12 @@ import numpy as np
 
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
-from avpipeline.features.shards import Entry, Shapes, read_entries, write_json
+from avpipeline.features.shards import ClipRecord, Shapes, opened, read_records, read_row, shard_paths, table_of
+from avpipeline.files import write_json
 
 MANIFEST = "features.json"
-_SCHEMA = 1
+_SCHEMA = 2
+_TFRECORD_SCHEMA = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +57,11 @@ def read_manifest(folder) -> Manifest:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the folder.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: is damaged and cannot be understood; extract into another folder.") from error
+    if schema == _TFRECORD_SCHEMA:
+        raise InputError(
+            f"{path}: is of an earlier version, which kept features in TFRecord files; extract again into another "
+            "folder."
+        )
     if schema != _SCHEMA:
         raise InputError(f"{path}: has version {schema} where {_SCHEMA} is known; extract into another folder.")
     return manifest
@@ -72,6 +79,15 @@ def write_manifest(folder, manifest: Manifest) -> None:
     write_json(Path(folder) / MANIFEST, fields)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Entry:
+    """A clip and its place: a row of the datasets of a shard."""
+
+    record: ClipRecord
+    shard: Path
+    row: int
+
+
 class FeatureShards:
     """The features of a finished extraction, read lazily.
 
@@ -86,7 +102,7 @@ class FeatureShards:
     """
 
     def __init__(self, folder):
-        """Reads the manifest and the shards' lists of clips, no features.
+        """Reads the manifest and the shards' records of clips, no features.
 
         Raises:
           InputError: no manifest, an unfinished extraction, a shard that is missing, cut off or of other shapes.
@@ -95,7 +111,11 @@ class FeatureShards:
         manifest = read_manifest(self.folder)
         if not manifest.complete:
             raise InputError(f"{self.folder}: its extraction was not finished; run the same command again.")
-        entries = {entry.record.id: entry for entry in read_entries(self.folder, manifest.shapes)}
+        entries = {
+            record.id: _Entry(record, path, row)
+            for path in shard_paths(self.folder)
+            for row, record in enumerate(read_records(path, manifest.shapes))
+        }
         missing = [clip for clip in manifest.ids if clip not in entries]
         if missing:
             raise InputError(f"{self.folder}: the shard with clip '{missing[0]}' is missing; extract again.")
@@ -117,13 +137,15 @@ class FeatureShards:
 
 
 class ShardSource:
-    """Rows of one modality of a folder of shards; only the bytes asked for are read, by any number of threads.
+    """Rows of one modality of a folder of shards; only the chunks asked for are read, by any number of threads.
+
+    Each call opens the shards that it needs, so that neither the number of shards nor a fork matters.
 
     Attributes:
       shape: of one row, `(seconds, *feature shape)`.
     """
 
-    def __init__(self, entries: Sequence[Entry], modality: str, shape: tuple[int, ...]):
+    def __init__(self, entries: Sequence[_Entry], modality: str, shape: tuple[int, ...]):
         self._entries = entries
         self._modality = modality
         self.shape = shape
@@ -137,7 +159,15 @@ class ShardSource:
         Raises:
           InputError: naming shard and clip: a damaged shard, NaN.
         """
-        result = np.empty((len(rows), *self.shape), "<f4")
+        result = np.empty((len(rows), *self.shape), np.float32)
+        wanted: dict[Path, list[tuple[int, int]]] = {}
         for position, row in enumerate(rows):
-            self._entries[row].read_into(result[position], self._modality)
-        return result.astype(np.float32, copy=False)
+            entry = self._entries[row]
+            wanted.setdefault(entry.shard, []).append((entry.row, position))
+        for path, places in wanted.items():
+            with opened(path) as file:
+                table = table_of(file, self._modality, self.shape)
+                for place, position in sorted(places):
+                    clip = self._entries[rows[position]].record.id
+                    read_row(table, place, result[position], f"the {self._modality} features of clip '{clip}'")
+        return result

@@ -2,22 +2,17 @@
 
 import hashlib
 import os
-import shutil
-import urllib.error
-import urllib.request
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, cache_dir, locked
+from avpipeline.files import cache_dir, locked, sha256_file
 
 WEIGHTS_VARIABLE = "AVPIPELINE_WEIGHTS"
-
-_TIMEOUT = 30.0
 
 
 def search_folders(weights_dir=None) -> list[Path]:
@@ -59,27 +54,31 @@ def not_found(name: str, url: str, reason: Exception, weights_dir=None) -> Input
     )
 
 
-def fetch(name: str, url: str, weights_dir=None) -> Path:
-    """Downloads a weight file into the cache folder; InputError, naming the places, where that fails."""
+def fetch(name: str, url: str, weights_dir=None, *, sha256: str = "") -> Path:
+    """Downloads a weight file into the cache folder, whole or not at all.
+
+    Args:
+      sha256: how the file's SHA-256 begins, where that is known.
+
+    Raises:
+      InputError: naming the places, where that fails or another file came.
+    """
     path = cache_dir() / "weights" / name
     with locked(path):
         if path.exists():
             return path
-        with atomic_path(path) as temporary:
+        # Keras writes into the place that it is given, where a kill would leave a part that looks whole.
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=path.parent) as folder:
             try:
-                _download(url, temporary, name)
-            except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+                file = keras.utils.get_file(name, url, cache_dir=folder, cache_subdir="")
+            except Exception as error:  # Keras raises a bare Exception where a download fails
                 raise not_found(name, url, error, weights_dir) from error
+            found = sha256_file(file)
+            if not found.startswith(sha256):
+                reason = ValueError(f"a file with the hash {found[:12]} came where {sha256} is needed")
+                raise not_found(name, url, reason, weights_dir)
+            os.replace(file, path)
     return path
-
-
-def _download(url: str, path: Path, name: str) -> None:
-    with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:
-        size = int(answer.headers.get("Content-Length") or 0)
-        with open(path, "wb") as file, tqdm.wrapattr(answer, "read", total=size or None, desc=name) as body:
-            shutil.copyfileobj(body, file, 1 << 20)
-    if size and path.stat().st_size != size:
-        raise urllib.error.ContentTooShortError(f"{path.stat().st_size} of {size} bytes came", b"")
 
 
 def fill_seeded(model: keras.Model, seed: int) -> None:

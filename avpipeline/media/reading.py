@@ -33,6 +33,7 @@ class MediaInfo:
       frame_rate: average number of frames per second.
       width, height: pixels as stored; frames of a rotated phone video are read upright, with the sides swapped.
       sample_rate, channels: of the sound as stored.
+      sound_format: its codec and number type in FFmpeg's words, e.g. `"flac s16"`.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class MediaInfo:
     height: int | None
     sample_rate: int | None
     channels: int | None
+    sound_format: str | None
 
     @property
     def whole_seconds(self) -> int:
@@ -95,6 +97,7 @@ def probe(path) -> MediaInfo:
             height=video.height if video else None,
             sample_rate=audio.sample_rate if audio else None,
             channels=audio.channels if audio else None,
+            sound_format=f"{audio.codec_context.name} {audio.format.name}" if audio and audio.format else None,
         )
 
 
@@ -256,8 +259,8 @@ def _is_media(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.parts)
 
 
-def _fitted(waveform, samples: int) -> np.ndarray:
-    """The waveform cut or zero-padded to `samples`, clipped to [-1, 1]."""
+def fitted(waveform, samples: int) -> np.ndarray:
+    """The waveform cut or zero padded to `samples`, clipped to what can be stored."""
     fitted = np.zeros(samples, np.float32)
     waveform = np.asarray(waveform, np.float32).reshape(-1)[:samples]
     fitted[: len(waveform)] = np.clip(waveform, -1.0, 1.0)
@@ -281,8 +284,8 @@ def _encode(container, pieces: Iterator[np.ndarray], waveform, frame_rate, sampl
     container.mux(video.encode(None))
     if audio is None:
         return
-    fitted = _fitted(waveform, round(count / frame_rate * sample_rate))
-    sound = av.AudioFrame.from_ndarray(fitted[np.newaxis], format="fltp", layout="mono")
+    samples = fitted(waveform, round(count / frame_rate * sample_rate))
+    sound = av.AudioFrame.from_ndarray(samples[np.newaxis], format="fltp", layout="mono")
     sound.sample_rate, sound.pts, sound.time_base = sample_rate, 0, Fraction(1, sample_rate)
     container.mux(audio.encode(sound))
     container.mux(audio.encode(None))

@@ -1,243 +1,142 @@
-"""Audio files decoded inside TensorFlow's graph, by tensorflow-io: no Python in the input pipeline.
+"""Audio files decoded by tensorflow-io inside tf.data: `python -m avpipeline.extract --audio-reader tfio`.
 
-For .wav, .mp3, .flac and Ogg Vorbis. The only module that needs tensorflow-io, which runs on TensorFlow 2.16
-and 2.17 only; `avpipeline.media` decodes the same files, and videos, everywhere. Sound is returned at the
-file's own sample rate: tensorflow-io's resampling is inaccurate (a 1 kHz tone from 44.1 to 16 kHz is off by
-0.028), and `avpipeline.media.read_waveform` resamples correctly.
+The only module that needs tensorflow-io, which runs on TensorFlow 2.16 and 2.17 only; `read_clip` decodes the same
+files everywhere. Since tensorflow-io believes headers, PyAV says first what a file is, and what comes out must agree.
 """
 
 import functools
+import struct
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import av
+import numpy as np
 import tensorflow as tf
 
 from avpipeline.errors import InputError
+from avpipeline.media.decoding import SAMPLE_RATE
+from avpipeline.media.reading import Clip, MediaInfo, fitted, probe
 
-_MP3_RATES = (44100, 48000, 32000)  # of MPEG 1; half of it for MPEG 2, a quarter for MPEG 2.5
-_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE  # format tags of .wav
-
-
-def available() -> bool:
-    """Whether tensorflow-io works with the installed TensorFlow."""
-    try:
-        _tensorflow_io()
-    except InputError:
-        return False
-    return True
-
-
-def audio_dataset(paths: Iterable) -> tf.data.Dataset:
-    """Decodes audio files in parallel: a dataset of `{"path", "samples", "sample_rate"}`, in the order given.
-
-    `samples` is float32 `(count, channels)` in [-1, 1]; `sample_rate` an int32 scalar. Raises InputError where
-    a file is missing or tensorflow-io does not work; see `decode_audio` for files that are damaged.
-    """
-    _tensorflow_io()
-    paths = [Path(path) for path in paths]
-    for path in paths:
-        if not path.is_file():
-            raise InputError(f"{path}: there is no such file; check the path.")
-
-    def decoded(path):
-        samples, sample_rate = decode_audio(tf.io.read_file(path), path)
-        return {"path": path, "samples": samples, "sample_rate": sample_rate}
-
-    names = tf.constant([str(path) for path in paths], tf.string)
-    return tf.data.Dataset.from_tensor_slices(names).map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
-
-
-def decode_audio(contents: tf.Tensor, path: tf.Tensor | str = "audio") -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes the content of one audio file; for use in `tf.data.Dataset.map`.
-
-    The format is read off the content. Integer samples of any width are scaled to [-1, 1].
-
-    Args:
-      contents: scalar string, as `tf.io.read_file` gives it.
-      path: what the sentence of an error names.
-
-    Returns:
-      samples, float32 `(count, channels)`, and the sample rate, an int32 scalar.
-
-    Raises:
-      InputError: tensorflow-io does not work here. A file of another format or one that is cut off (.wav)
-        fails while the graph runs, as a tf.errors.InvalidArgumentError that holds the InputError's sentence;
-        one whose compressed data is damaged with the decoder's own words.
-    """
-    audio = _tensorflow_io().audio
-    magic = tf.strings.substr(contents, 0, 4)
-    branch = tf.where(magic == b"RIFF", 0, tf.where(magic == b"fLaC", 1, tf.where(magic == b"OggS", 2, 3)))
-    decoders = (_wav, _flac, _vorbis, _mp3)
-    samples, sample_rate = tf.switch_case(
-        branch, [functools.partial(decoder, audio, contents, path) for decoder in decoders]
-    )
-    return tf.ensure_shape(samples, (None, None)), tf.ensure_shape(sample_rate, ())
+# `MediaInfo.sound_format` -> tensorflow-io's decoder, and the type of its numbers where it asks for that.
+_DECODERS = {
+    "pcm_u8 u8": ("decode_wav", tf.uint8),
+    "pcm_s16le s16": ("decode_wav", tf.int16),
+    "pcm_s24le s32": ("decode_wav", tf.int32),
+    "pcm_f32le flt": ("decode_wav", tf.float32),
+    "flac s16": ("decode_flac", tf.int16),
+    "flac s32": ("decode_flac", tf.int32),
+    "vorbis fltp": ("decode_vorbis", None),
+    "mp3float fltp": ("decode_mp3", None),
+}
+_OTHERWISE = "take --audio-reader pyav"
+_MOST_BYTES = 1 << 30  # of a decoded file: 45 minutes of stereo at 48 kHz
+_TOLERANCE = 0.1  # seconds by which two decoders may differ about the length of a lossy file
 
 
 @functools.cache
-def _tensorflow_io():
-    """The module, after one of its operations has worked."""
+def tensorflow_io():
+    """The module, after one of its operations has worked; InputError where it does not."""
     try:
-        with warnings.catch_warnings(), tf.init_scope():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import tensorflow_io
+            import tensorflow_io as module
 
-            silence = tf.audio.encode_wav(tf.zeros((1, 1)), 16000)
-            tensorflow_io.audio.decode_wav(silence, dtype=tf.int16)
+            module.audio.decode_wav(tf.audio.encode_wav(tf.zeros((1, 1)), 16000), dtype=tf.int16)
     except (ImportError, NotImplementedError, AttributeError, tf.errors.OpError) as error:
         raise InputError(
-            f"tensorflow-io does not work with TensorFlow {tf.__version__} "
-            "(tensorflow-io 0.37.1 needs TensorFlow 2.17); install those, or decode with avpipeline.media."
+            f"tensorflow-io does not work with TensorFlow {tf.__version__} (tensorflow-io 0.37.1 needs TensorFlow "
+            f"2.17); install those, or {_OTHERWISE}."
         ) from error
-    return tensorflow_io
+    return module
 
 
-def _wav(audio, contents, path):
-    file_size = tf.strings.length(contents)
-    form, data = _wav_chunk(contents, b"fmt "), _wav_chunk(contents, b"data")
-    contents = _checked(
-        contents,
-        (tf.strings.substr(contents, 8, 4) == b"WAVE") & (form >= 0) & (data >= 0),
-        path,
-        "is not a .wav file or breaks off in its header; copy or download it again.",
-    )
-    contents = _checked(
-        contents,
-        data + _little_endian(contents, data - 4, 4) <= file_size,
-        path,
-        "breaks off in the middle; copy or download it again.",
-    )
-    tag = _little_endian(contents, form, 2)
-    tag = tf.cond(tag == _EXTENSIBLE, lambda: _little_endian(contents, form + 24, 2), lambda: tag)
-    bits = _little_endian(contents, form + 14, 2)
-    kind = tf.where(tag == _FLOAT, 4, tf.where(tag == _PCM, bits // 8 - 1, -1))
-    contents = _checked(
-        contents,
-        (kind >= 0) & (kind <= 4) & (bits <= 32) & ((tag == _PCM) | (bits == 32)),
-        path,
-        "holds samples that are neither integers of 8 to 32 bits nor 32-bit floats; convert it to 16-bit PCM.",
-    )
-    # tensorflow-io knows no chunk before "fmt ".
-    contents = tf.strings.join([tf.strings.substr(contents, 0, 12), tf.strings.substr(contents, form - 8, -1)])
+def read_clips(paths: Iterable[Path], *, seconds: float, workers: int) -> Iterator[Clip | InputError]:
+    """Clips of audio files in order, without frames; in the place of a file that cannot be used the InputError.
 
-    def pcm32():
-        # tensorflow-io takes every 32-bit sample for a float.
-        return tf.bitcast(audio.decode_wav(contents, dtype=tf.float32), tf.int32)
+    Decoded are .wav (8, 16, 24 bits, 32-bit floats), .flac (16, 24 bits), .mp3 and Ogg Vorbis; see `read_clip`.
+    """
+    audio = tensorflow_io().audio
 
-    samples = tf.switch_case(
-        kind,
-        [
-            lambda: _scaled(audio.decode_wav(contents, dtype=tf.uint8)),
-            lambda: _scaled(audio.decode_wav(contents, dtype=tf.int16)),
-            lambda: _scaled(audio.decode_wav(contents, dtype=tf.int32)),
-            lambda: _scaled(pcm32()),
-            lambda: audio.decode_wav(contents, dtype=tf.float32),
-        ],
-    )
-    return samples, _little_endian(contents, 12 + 8 + 4, 4)
+    def samples_of(contents, decoder, dtype):
+        samples = getattr(audio, decoder)(contents, **({"dtype": dtype} if dtype else {}))
+        if dtype == tf.uint8:
+            return (tf.cast(samples, tf.float32) - 128.0) / 128.0
+        if samples.dtype.is_floating:
+            return samples
+        # 24 bits come in the upper ones of 32.
+        return tf.cast(tf.cast(samples, tf.float64) / -float(dtype.min), tf.float32)
+
+    def decode(path, kind):
+        contents = tf.io.read_file(path)
+        return tf.switch_case(kind, [functools.partial(samples_of, contents, *how) for how in _DECODERS.values()])
+
+    found = [_inspected(path) for path in paths]
+    files = [info for info in found if isinstance(info, MediaInfo)]
+    names = tf.constant([str(info.path) for info in files], tf.string)
+    kinds = tf.constant([list(_DECODERS).index(info.sound_format) for info in files], tf.int32)
+    decoded = iter(tf.data.Dataset.from_tensor_slices((names, kinds)).map(decode, num_parallel_calls=workers))
+    for info in found:
+        try:
+            yield _clip(info, next(decoded).numpy(), seconds) if isinstance(info, MediaInfo) else info
+        except InputError as error:
+            yield error
+        except tf.errors.OpError as error:
+            told = error.message.splitlines()[0]
+            yield InputError(f"{info.path}: tensorflow-io cannot decode it ({told}); copy it again, or {_OTHERWISE}.")
 
 
-def _flac(audio, contents, path):
-    contents = _checked(
-        contents, tf.strings.length(contents) >= 42, path, "breaks off in its header; copy or download it again."
-    )
-    stream_info = _bytes(contents, 18, 4)  # 20 bits sample rate, 3 channels - 1, 5 bits a sample - 1
-    sample_rate = stream_info[0] * 4096 + stream_info[1] * 16 + stream_info[2] // 16
-    bits = stream_info[2] % 2 * 16 + stream_info[3] // 16 + 1
-    kind = bits // 8 - 1
-    contents = _checked(
-        contents,
-        (bits % 8 == 0) & (kind <= 2),
-        path,
-        "holds samples of neither 8, 16 nor 24 bits; convert it to 16 bits.",
-    )
-    samples = tf.switch_case(
-        kind,
-        [
-            lambda: _scaled(audio.decode_flac(contents, dtype=tf.uint8)),
-            lambda: _scaled(audio.decode_flac(contents, dtype=tf.int16)),
-            lambda: _scaled(audio.decode_flac(contents, dtype=tf.int32)),
-        ],
-    )
-    return samples, sample_rate
+def _inspected(path: Path) -> MediaInfo | InputError:
+    """What a file is, or why tensorflow-io is not given it."""
+    try:
+        info = probe(path)
+    except InputError as error:
+        return error
+    if info.sound_format not in _DECODERS:
+        return InputError(
+            f"{path}: is no .wav of 8, 16 or 24 bits or 32-bit floats, .flac of 16 or 24 bits, .mp3 or Ogg Vorbis, "
+            f"which tensorflow-io decodes; {_OTHERWISE}."
+        )
+    if info.seconds * info.sample_rate * info.channels * 4 > _MOST_BYTES:
+        return InputError(f"{path}: lasts {info.seconds:.0f} s, too long to be decoded at once; {_OTHERWISE}.")
+    if _DECODERS[info.sound_format][0] == "decode_wav":
+        # tensorflow-io ends the whole process where the size of a sample is stated wrong.
+        with open(path, "rb") as file:
+            header = file.read(36)
+        size, bits = struct.unpack_from("<HH", header, 32)
+        if header[12:16] != b"fmt " or 8 * size != info.channels * bits:
+            return InputError(f"{path}: its header is unusual or contradicts itself; {_OTHERWISE}.")
+    return info
 
 
-def _vorbis(audio, contents, path):
-    contents = _checked(
-        contents,
-        tf.strings.substr(contents, 28, 7) == b"\x01vorbis",
-        path,
-        "is an Ogg file without Vorbis sound; decode it with avpipeline.media.",
-    )
-    return audio.decode_vorbis(contents), _little_endian(contents, 40, 4)
-
-
-def _mp3(audio, contents, path):
-    tagged = tf.strings.substr(contents, 0, 3) == b"ID3"
-    contents = _checked(
-        contents,
-        ~tagged | (tf.strings.length(contents) > 10),
-        path,
-        "breaks off in its header; copy or download it again.",
+def _clip(info: MediaInfo, samples: np.ndarray, seconds: float) -> Clip:
+    """The clip; InputError where the samples are not what PyAV says of the file."""
+    if not len(samples) or samples.shape[1] != info.channels or not np.isfinite(samples).all():
+        raise InputError(f"{info.path}: its sound is empty, not finite or has other channels; {_OTHERWISE}.")
+    lossy = _DECODERS[info.sound_format][1] is None
+    if abs(len(samples) - info.seconds * info.sample_rate) > (_TOLERANCE * info.sample_rate if lossy else 1):
+        raise InputError(
+            f"{info.path}: tensorflow-io decodes {len(samples) / info.sample_rate:.2f} s where its header says "
+            f"{info.seconds:.2f} s; copy it again, or {_OTHERWISE}."
+        )
+    waveform = _at_16_khz(samples.mean(axis=1), info.sample_rate)
+    return Clip(
+        path=info.path,
+        seconds=seconds,
+        waveform=fitted(waveform, round(seconds * SAMPLE_RATE)),
+        frames=np.zeros((0, 0, 0, 3), np.uint8),
+        frame_rate=0.0,
+        has_audio=True,
+        has_video=info.has_video,
+        audio_seconds=min(len(waveform) / SAMPLE_RATE, seconds),
+        video_seconds=0.0,
     )
 
-    def after_tag():
-        size = _bytes(contents, 6, 4)  # 7 bits a byte
-        return 10 + ((size[0] * 128 + size[1]) * 128 + size[2]) * 128 + size[3]
 
-    start = tf.cond(tagged, after_tag, lambda: 0)
-    # A frame begins with 11 set bits; then its version, its layer (1: layer III) and so on.
-    whole = tf.strings.length(contents) >= start + 4
-    header = tf.cond(whole, lambda: _bytes(contents, start, 4), lambda: tf.zeros(4, tf.int32))
-    version, layer, rate = header[1] // 8 % 4, header[1] // 2 % 4, header[2] // 4 % 4
-    contents = _checked(
-        contents,
-        (header[0] == 255) & (header[1] >= 224) & (version != 1) & (layer == 1) & (rate < 3),
-        path,
-        "is not a .wav, .mp3, .flac or .ogg file; name an audio file of these formats.",
-    )
-    divisor = tf.gather((4, 1, 2, 1), version)
-    return audio.decode_mp3(contents), tf.gather(_MP3_RATES, rate) // divisor
-
-
-def _checked(contents, condition, path, words: str):
-    """The contents; using them fails with an InputError's sentence, which command lines find again."""
-    message = tf.strings.join(["InputError: ", path, ": " + words])
-    with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
-        return tf.identity(contents)
-
-
-def _scaled(samples: tf.Tensor) -> tf.Tensor:
-    """Integers of any width as float32 in [-1, 1]; tensorflow-io puts 24 bits into the upper ones of 32."""
-    if samples.dtype == tf.uint8:
-        return (tf.cast(samples, tf.float32) - 128.0) / 128.0
-    return tf.cast(tf.cast(samples, tf.float64) / -float(samples.dtype.min), tf.float32)
-
-
-def _bytes(contents, start, count: int) -> tf.Tensor:
-    """int32 `(count,)`."""
-    return tf.cast(tf.io.decode_raw(tf.strings.substr(contents, start, count), tf.uint8), tf.int32)[:count]
-
-
-def _little_endian(contents, start, count: int) -> tf.Tensor:
-    """Unsigned integer of `count` bytes; what is above 2^31 becomes 2^31 - 1."""
-    weights = tf.constant([256**place for place in range(count)], tf.int64)
-    value = tf.reduce_sum(tf.cast(_bytes(contents, start, count), tf.int64) * weights)
-    return tf.cast(tf.minimum(value, tf.int32.max), tf.int32)
-
-
-def _wav_chunk(contents, name: bytes) -> tf.Tensor:
-    """Where the content of the chunk `name` begins; -1 where there is none."""
-    size = tf.strings.length(contents)
-
-    def elsewhere(start):
-        inside = start + 8 <= size
-        return tf.cond(inside, lambda: tf.strings.substr(contents, start, 4) != name, lambda: False)
-
-    def following(start):
-        length = _little_endian(contents, start + 4, 4)
-        return (tf.minimum(length, size - start) + start + 8 + length % 2,)
-
-    (start,) = tf.while_loop(elsewhere, following, (tf.constant(12),))
-    return tf.where(start + 8 <= size, start + 8, -1)
+def _at_16_khz(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Resampled by FFmpeg: tensorflow-io's own is inaccurate (a 1 kHz tone from 44.1 kHz is off by 0.028)."""
+    frame = av.AudioFrame.from_ndarray(waveform[np.newaxis], format="fltp", layout="mono")
+    frame.sample_rate = sample_rate
+    resampler = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE)
+    pieces = [*resampler.resample(frame), *resampler.resample(None)]
+    return np.concatenate([piece.to_ndarray()[0] for piece in pieces])

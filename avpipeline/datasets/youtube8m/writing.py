@@ -7,6 +7,7 @@ the dataset's authors published.
 
 import contextlib
 import dataclasses
+import errno
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,9 +27,8 @@ from avpipeline.datasets.youtube8m.records import (
 )
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
-from avpipeline.features.shards import tensorflow_write_failure, write_json
 from avpipeline.features.store import FeatureShards
-from avpipeline.files import atomic_path
+from avpipeline.files import atomic_path, write_failure, write_json
 
 DESCRIPTION_FILE = "youtube8m.json"
 _SCHEMA = 1
@@ -136,7 +136,8 @@ def record_writer(path: Path) -> Iterator:
             with tf.io.TFRecordWriter(str(temporary)) as writer:
                 yield writer.write
         except tf.errors.OpError as error:
-            raise tensorflow_write_failure(path, error) from error
+            codes = {tf.errors.ResourceExhaustedError: errno.ENOSPC, tf.errors.PermissionDeniedError: errno.EACCES}
+            raise write_failure(path, OSError(codes.get(type(error)), error.message)) from error
 
 
 def summary(frames: np.ndarray) -> np.ndarray:

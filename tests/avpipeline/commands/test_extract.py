@@ -1,5 +1,7 @@
 """Extraction: features of real files, kill and resume, bad clips, full disks, other settings, HDF5."""
 
+import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -10,16 +12,16 @@ import time
 import h5py
 import numpy as np
 import pytest
+import soundfile
 
-from avpipeline import extract as extraction
 from avpipeline.cli import run
 from avpipeline.errors import InputError
-from avpipeline.extract import extract
+from avpipeline.extract import extract, main
+from avpipeline.features import extraction
 from avpipeline.features.registry import build_extractor
 from avpipeline.features.shards import shard_paths
 from avpipeline.features.store import FeatureShards, read_manifest
-from avpipeline.media import read_frames, read_waveform, write_clip
-from tests.helpers.commands import run_command
+from avpipeline.media import read_frames, read_waveform, tfio, write_clip
 
 SMALL = "small_visual,small_audio"
 SECONDS = 2
@@ -94,24 +96,29 @@ def test_a_bad_clip_is_reported_and_does_not_stop_the_run(clips, finished):
 # A network that takes long enough for a kill between two clips.
 SLOW = """
 import sys, time
-from avpipeline import extract as extraction
+from avpipeline.extract import extract
+from avpipeline.features import extraction
 quick = extraction.clip_features
 def slow(extractors, clip):
     time.sleep(0.2)
     return quick(extractors, clip)
 extraction.clip_features = slow
-extraction.extract(sys.argv[1], sys.argv[2], features="small_visual,small_audio", seconds=2, shard_size=3)
+extract(sys.argv[1], sys.argv[2], features="small_visual,small_audio", seconds=2, shard_size=3)
 """
 
 
 def stored_clips(out) -> int:
-    """Records that are whole on disk, by the ids in the shards."""
-    return sum(path.read_bytes().count(b"audio/shape") for path in shard_paths(out))
+    """Clips that are whole on disk, in shards or still outside; at the end of a shard they are in both."""
+    ids = set()
+    for path in (*(out / "unfinished").glob("[0-9]*.h5"), *shard_paths(out)):
+        with contextlib.suppress(FileNotFoundError), h5py.File(path) as file:
+            ids |= {record["id"] for record in json.loads(file["clips"][()].tobytes())}
+    return len(ids)
 
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_kill_and_resume(clips, finished, tmp_path, monkeypatch, count):
-    """Killed with a partial shard (2 clips), and with a finished one and a partial one (4 clips)."""
+    """Killed with two clips outside of shards, and with a finished shard and at least one clip outside."""
     process = subprocess.Popen([sys.executable, "-c", SLOW, clips, tmp_path], stderr=subprocess.DEVNULL)
     try:
         until = time.monotonic() + 120
@@ -225,7 +232,7 @@ def test_requests_that_cannot_be_met_are_refused(clips, tmp_path):
 
 
 def test_shards_of_unknown_features_are_refused(clips, tmp_path):
-    (tmp_path / "shard-00000.tfrecord").touch()
+    (tmp_path / "shard-00000.h5").touch()
     with pytest.raises(InputError, match="holds shards but no features.json"):
         extract(clips, tmp_path, features=SMALL)
 
@@ -254,7 +261,7 @@ def test_a_disk_that_fills_up(clips, finished, tmp_path):
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2
     last = result.stderr.strip().splitlines()[-1]
-    assert last.startswith(f"extract: error: {tmp_path}/shard-00000.tfrecord.partial: cannot be written")
+    assert last.startswith(f"extract: error: {tmp_path}/shard-00000.h5: cannot be written")
     assert "Traceback" not in result.stderr
     summary = extract(clips, tmp_path, features=SMALL, seconds=SECONDS)
     assert summary.reused >= 1 and summary.reused + summary.extracted == 7
@@ -263,17 +270,45 @@ def test_a_disk_that_fills_up(clips, finished, tmp_path):
 
 def test_command_line(clips, tmp_path, capsys):
     arguments = [str(clips / "c0.mp4"), str(tmp_path / "out"), "--features", "small_audio", "--seconds", "1"]
-    assert run_command(extraction, *arguments) == 0
+    assert run(main, prog="extract", argv=arguments) == 0
     assert "out: 1 clips of 1 s" in capsys.readouterr().out
     bad = [str(clips / "c6.mp4"), str(tmp_path / "none"), "--features", "small_audio"]
-    assert run_command(extraction, *bad) == 2
+    assert run(main, prog="extract", argv=bad) == 2
     assert "c6.mp4: is not a media file" in capsys.readouterr().out
     with pytest.raises(InputError, match="not finished"):
         FeatureShards(tmp_path / "none")
     if os.geteuid() != 0:
         return
-    assert run(extraction.main, prog="extract", argv=[str(clips), "/proc/out", "--features", "small_audio"]) == 2
+    assert run(main, prog="extract", argv=[str(clips), "/proc/out", "--features", "small_audio"]) == 2
     assert "/proc/out: cannot be written" in capsys.readouterr().err
+
+
+def test_audio_files_decoded_inside_tf_data(tmp_path, capsys):
+    """`--audio-reader tfio` gives the features of the default reader; files it cannot take are reported."""
+    try:
+        tfio.tensorflow_io()
+    except InputError:
+        pytest.skip("tensorflow-io does not work with this TensorFlow")
+    (tmp_path / "sounds").mkdir()
+    rng = np.random.default_rng(0)
+    for name, rate in (("a.wav", 16000), ("b.flac", 44100), ("d.wav", 22050)):
+        soundfile.write(tmp_path / "sounds" / name, rng.normal(0, 0.1, (rate, 2)), rate)
+    (tmp_path / "sounds" / "c.wav").write_bytes(b"this was a download that failed" * 9)
+    arguments = [str(tmp_path / "sounds"), "--features", "small_audio", "--seconds", "2"]
+    assert run(main, prog="extract", argv=[*arguments, str(tmp_path / "pyav")]) == 0
+    assert run(main, prog="extract", argv=[*arguments, str(tmp_path / "tfio"), "--audio-reader", "tfio"]) == 0
+    assert FeatureShards(tmp_path / "tfio").ids == ("a", "b", "d")
+    for expected, record in zip(
+        FeatureShards(tmp_path / "pyav").records, FeatureShards(tmp_path / "tfio").records, strict=True
+    ):
+        assert dataclasses.replace(record, audio_seconds=expected.audio_seconds) == expected
+        assert record.audio_seconds == pytest.approx(1, abs=0.01)
+    np.testing.assert_allclose(rows(tmp_path / "tfio")["audio"], rows(tmp_path / "pyav")["audio"], atol=1e-3)
+    assert "c.wav: is not a media file" in capsys.readouterr().out
+    (failed,) = json.loads((tmp_path / "tfio" / "failed.json").read_text())
+    assert failed.endswith("c.wav")
+    with pytest.raises(InputError, match="audio reader tfio: decodes sound only"):
+        extract(tmp_path / "sounds", tmp_path / "out", features=SMALL, audio_reader="tfio")
 
 
 def test_features_that_are_no_numbers_fail_the_clip(clips, tmp_path, monkeypatch):

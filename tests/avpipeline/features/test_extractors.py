@@ -1,6 +1,7 @@
 """Extractors by name: outputs, weights from every kind of file, hashes, and what is refused."""
 
 import dataclasses
+import email.message
 import io
 import urllib.error
 import urllib.request
@@ -250,10 +251,12 @@ def test_fetched_weights_are_kept_whole_or_not_at_all(tiny, tmp_path, monkeypatc
     asked = []
 
     def serve(sent):
-        def open_url(url, timeout):
+        def open_url(url, data):
             asked.append(url)
             answer = io.BytesIO(sent)
-            answer.headers = {"Content-Length": str(len(content))}
+            headers = email.message.Message()
+            headers["Content-Length"] = str(len(content))
+            answer.info = lambda: headers
             return answer
 
         monkeypatch.setattr(urllib.request, "urlopen", open_url)
@@ -265,6 +268,10 @@ def test_fetched_weights_are_kept_whole_or_not_at_all(tiny, tmp_path, monkeypatc
     assert build_extractor("vggish").info == build_extractor("vggish").info
     assert asked == ["https://storage.googleapis.com/audioset/vggish_model.ckpt"] * 2
     assert (tmp_path / "cache" / "weights" / "vggish_model.ckpt").read_bytes() == content
+    assert not list((tmp_path / "cache" / "weights").glob(".download-*"))
+    with pytest.raises(InputError, match="mc3_18-a90a0ba3.pth: .*with the hash .* came where a90a0ba3 is needed"):
+        build_extractor("mc3_18")
+    assert not list((tmp_path / "cache").rglob("*.pth"))
 
 
 def test_random_weights_are_the_same_everywhere_and_alive():

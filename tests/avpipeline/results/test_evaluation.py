@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from avpipeline.errors import InputError
-from avpipeline.results.evaluation import require_fit, stored, subject, write_classes, write_figures
+from avpipeline.results.evaluation import require_fit, stored, subject, write_classes, write_scores
 from avpipeline.training.saved import ModelInfo
 from tests.helpers.synthetic import CLASS_NAMES, FEATURES, synthetic_split
 
@@ -44,7 +44,7 @@ def test_classes_are_counted_one_by_one(tmp_path, unit, shape):
 def test_figures_stand_beside_the_arrays_that_they_come_from(tmp_path):
     split = synthetic_split("test", 7)
     predictions = np.random.default_rng(1).random(split.labels.shape)
-    write_figures(tmp_path, Path("w.keras"), INFO, split, stored(split, predictions), {"score": 0.5})
+    write_scores(tmp_path, Path("w.keras"), INFO, split, stored(split, predictions), {"score": 0.5})
     with np.load(tmp_path / "predictions.npz") as file:
         np.testing.assert_array_equal(file["predictions"], predictions)
         np.testing.assert_array_equal(file["labels"], split.labels)

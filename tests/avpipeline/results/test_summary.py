@@ -2,6 +2,7 @@
 
 import functools
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from avpipeline import published
 from avpipeline.errors import InputError
 from avpipeline.results import papers, tables
+from avpipeline.training.paper import Trained
+from avpipeline.training.saved import known_papers
 from tests.helpers.commands import run_command
 
 RUN = {
@@ -33,9 +36,14 @@ def write_runs(folder, *, smoke=False, figures=None, **changes):
         place.mkdir(parents=True)
         np.savez(place / "predictions.npz", labels=np.zeros(3), predictions=np.zeros(3))
         (place / "best.keras").write_bytes(b"large")
-    data = {"data": "rendered test bed, 3 clips", "smoke": smoke}
-    tables.write_results(folder, [tables.line_of(figure, result, folder / "av_att", **data) for figure in figures])
+    tables.write_results(folder, [line(figure, folder / "av_att", result, smoke=smoke) for figure in figures])
     return folder
+
+
+def line(figure, folder, result, *, smoke=False):
+    """The line of one published result, from finished runs in `folder`."""
+    experiment = SimpleNamespace(schedule=SimpleNamespace(is_smoke=smoke))
+    return tables.line_of(figure, Trained(None, experiment, result, "synthetic clips, 3 in the test split", (folder,)))
 
 
 @pytest.fixture
@@ -59,7 +67,7 @@ def test_only_the_small_files_are_taken_over(run, tmp_path):
 
 def test_rows_measured_later_join_those_measured_before(run, tmp_path):
     other = write_runs(tmp_path / "other", figures=[papers.lookup("ave", "Table 1", "A")])
-    lines = [tables.line_of(papers.lookup("ave", *ROWS[0]), {**RUN, "commit": "new"}, run, data="d", smoke=False)]
+    lines = [line(papers.lookup("ave", *ROWS[0]), run, {**RUN, "commit": "new"})]
     tables.write_results(run, lines)
     commits = {result.content["row"]: result.content["commit"] for result in published.read_result(run)}
     assert commits == {"A+V-att": "new", "Concat late": RUN["commit"]}
@@ -97,10 +105,10 @@ def test_every_row_of_every_paper_is_there(run):
     rows = [line for line in text.splitlines() if "62.5 +- 17.7 (2 seeds)" in line]
     assert [line.split("|")[1].strip() for line in rows] == ["A+V-att", "Concat late"]
     # Two rows are readings of one run; 72.7 is the paper's.
-    assert all("72.7" in line and "rendered test bed, 3 clips" in line for line in rows)
+    assert all("72.7" in line and "synthetic clips, 3 in the test split" in line for line in rows)
     assert all(line.rstrip(" |").endswith("[1]") for line in rows) and "[2]" not in text
     # A figure on made-up clips does not take the place of one on the paper's data.
-    figures = [part for paper in published.PAPERS for figure in papers.rows(paper) for part in figure.parts]
+    figures = [part for paper in known_papers() for figure in papers.rows(paper) for part in figure.parts]
     quoted, sizes = (sum(map(test, figures)) for test in (lambda f: f.is_quoted, lambda f: f.metric == "params M"))
     assert (quoted, sizes) == (11, 18) and text.count("not run: the paper quotes it") == quoted
     assert text.count("not run: needs") == len(figures) - quoted - sizes
@@ -123,7 +131,8 @@ def test_a_run_on_another_dataset_does_not_stand_beside_a_figure(tmp_path):
 def test_parity_section_has_what_was_measured(run, tmp_path):
     folder = tmp_path / "results"
     published.add(run, folder)
-    (folder / "parity.json").write_text('{"av_att.npz attention": {"difference": 6.0e-8, "allowed": 1e-5}}')
+    measured = {"difference": 6.0e-8, "allowed": 1e-5, "system": "ave: A+V-att"}
+    (folder / "parity.json").write_text(json.dumps({"av_att.npz attention": measured}))
     assert command("--results", folder, "--out", tmp_path / "RESULTS.md") == 0
     text = (tmp_path / "RESULTS.md").read_text()
     assert "6.0e-08" in text and "1e-05" in text and "av_att.npz" in text

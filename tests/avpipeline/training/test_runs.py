@@ -168,7 +168,9 @@ def test_callbacks_go_on_where_they_were(finished, tmp_path, monkeypatch):
 
 def test_training_ends_when_validation_stays_where_it_was(tmp_path):
     """No validation is a whole point better than the first, so the first stays the best and two epochs follow."""
-    patient = dataclasses.replace(experiment(epochs=12), validate_every=1, patience=2, min_improvement=1.0)
+    whole = experiment(epochs=12)
+    schedule = dataclasses.replace(whole.schedule, validate_every=1, patience=2, min_improvement=1.0)
+    patient = dataclasses.replace(whole, schedule=schedule)
     result = runs.run(patient, tmp_path, [0])
     with open(tmp_path / "seed-0" / "log.csv") as file:
         assert [int(row["epoch"]) for row in csv.DictReader(file)] == [1, 2, 3]
@@ -216,19 +218,15 @@ def test_diverged_training_is_refused(tmp_path):
 
 def test_nan_features_in_memory_are_refused(tmp_path):
     broken = experiment()
-    broken.train.inputs["audio"].array[5, 0, 0] = np.nan
+    broken.splits.train.inputs["audio"].array[5, 0, 0] = np.nan
     with pytest.raises(Exception, match="InputError") as stop:
         runs.run(broken, tmp_path, [0])
     assert "array in memory, row 5: holds NaN" in sentence_of(stop.value)
 
 
-def watched(**changes):
-    return dataclasses.replace(experiment(), watch_test=True, **changes)
-
-
 def test_watching_the_test_split_changes_nothing(finished, tmp_path):
     """The best figure on the test split is recorded with its predictions, and selects nothing."""
-    result = runs.run(watched(), tmp_path, [0])
+    result = runs.run(experiment(), tmp_path, [0], watch_test=True)
     assert figures(result)[0] == figures(finished[1])[0]
     with open(tmp_path / "seed-0" / "log.csv") as file:
         reached = [float(row["test_segment_accuracy"]) for row in csv.DictReader(file) if row["test_segment_accuracy"]]
