@@ -64,15 +64,15 @@ class TrainConfig:
     learning_rate: float = 1e-4
     """AdamW's learning rate."""
     epochs: int = 20
-    """Passes over the training videos."""
+    """Number of epochs."""
     weight_decay: float = 0.01
     """AdamW's weight decay, on all parameters, biases included: torch's default, which the paper leaves unsaid."""
     epsilon: float = 1e-8
     """AdamW's epsilon, torch's default."""
     batch_size: int = 512
-    """Videos a step; the last partial batch of an epoch is left out."""
+    """Videos in a batch; the last partial batch of an epoch is dropped."""
     shuffle: bool = True
-    """A new order of the videos each epoch."""
+    """Shuffle the videos before every epoch."""
     validate_every: int = 1
     """Epochs between validations; the weights of the best validation GAP are kept."""
     f1_threshold: float | None = None
@@ -165,11 +165,11 @@ PINNED_DOWN = (
     *(name for name in _SYSTEMS if name.startswith("attend_fusion")),
 )
 
-# The rendered clips are few and simple: narrower, smaller batches, larger steps.
+# The synthetic clips are few and simple: narrower layers, smaller batches, a larger learning rate.
 RENDERED_MODEL = {"width": 256}
 RENDERED_TRAINING = {"batch_size": 16, "learning_rate": 1e-3}
 
-# (table, row) of the paper -> the model that reproduces it.
+# Row of the paper, (table, row) -> the model that reproduces it.
 ROWS = {
     ("Table 1", "FC Audio"): "fc_audio",
     ("Table 1", "FC Visual"): "fc_visual",
@@ -192,7 +192,7 @@ ROWS = {
 }
 
 TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))
-# Rows that the paper itself gives one system, and why.
+# Rows that are the same system in the paper, and why.
 SHARED: dict = {}
 
 

@@ -63,7 +63,7 @@ class MediaFrames:
     Attributes:
       media: what the file holds.
       frames: modality -> `(seconds, width)`, as a record's frames; zeros for a stream that is missing.
-      notes: sentences that a reader of the result must know.
+      notes: what a reader of the result must know.
     """
 
     media: media.MediaInfo

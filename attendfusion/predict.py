@@ -54,7 +54,7 @@ class Settings:
     out: Path = Path("runs") / "attendfusion" / "predict"
     """Folder for the texts, tables and pictures."""
     weights_dir: Path | None = None
-    """Folder with the feature extractors' weights, looked into first."""
+    """Folder with the feature extractors' weights, searched first."""
 
 
 def main(settings: Settings) -> int:

@@ -1,4 +1,4 @@
-"""`python -m attendfusion.tables`: trains the rows of the paper's tables and prints ours beside the paper's results."""
+"""`python -m attendfusion.tables`: trains the rows of the paper's tables and prints our results beside the paper's."""
 
 import dataclasses
 import functools
@@ -42,7 +42,7 @@ class Settings(TableSettings):
 
 
 def main(settings: Settings) -> int:
-    """Trains rows of the paper's tables, each over the seeds, and prints ours beside the paper's results."""
+    """Trains rows of the paper's tables with all seeds and prints our results beside the paper's."""
     if settings.params:
         print(parameters_table())
         return 0

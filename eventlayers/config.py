@@ -111,7 +111,7 @@ _FEATURE_TRAINING = {"learning_rate": 1e-2, "clips_at_once": None}
 # The audio network begins from nothing, MC3-18 from Kinetics-400.
 _AUDIO_TRAINING = {"learning_rate": 1e-3}
 
-# The rendered clips are few, small and simple.
+# The synthetic clips are few, small and simple.
 RENDERED_MODEL = {"backbones": "small"}
 RENDERED_TRAINING = {
     "features": {"epochs": 40},
@@ -164,7 +164,7 @@ def saved_config(values: Mapping) -> ModelConfig:
 def train_config(
     preset: str = "paper", name: str = "event_layers", inputs: str = "features", **overrides
 ) -> TrainConfig:
-    """Training recipe of one of `MODELS` on one kind of inputs; raises as `model_config` does."""
+    """Training hyperparameters of one of `MODELS` on one kind of inputs; raises as `model_config` does."""
     _check(name, preset)
     changes = _FEATURE_TRAINING if inputs == "features" else {}
     if inputs == "clips" and name == "audio_only":

@@ -132,7 +132,7 @@ def backbones_of(features: Mapping[str, FeatureInfo], from_backbones=None, weigh
 
     Args:
       from_backbones: folder of the runs that gave the backbones, if any did; see `trained_backbones`.
-      weights_dir: folder with MC3-18's weights, looked into first.
+      weights_dir: folder with MC3-18's weights, searched first.
 
     Raises:
       InputError: weights are missing or others.

@@ -44,7 +44,7 @@ class Settings:
     from_backbones: Path | None = None
     """The folder that the model was trained with under this name, if it was."""
     weights_dir: Path | None = None
-    """Folder with MC3-18's weights, looked into first."""
+    """Folder with MC3-18's weights, searched first."""
 
 
 # What the model and its backbones make of ten seconds of a file from a start on: the arrays of

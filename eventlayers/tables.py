@@ -1,4 +1,4 @@
-"""`python -m eventlayers.tables`: trains the rows of the paper's tables and prints ours beside the paper's results."""
+"""`python -m eventlayers.tables`: trains the rows of the paper's tables and prints our results beside the paper's."""
 
 import dataclasses
 import functools
@@ -54,7 +54,7 @@ class Settings(TableSettings):
 
 
 def main(settings: Settings) -> int:
-    """Trains rows of the paper's tables, each over the seeds, and prints ours beside the paper's results."""
+    """Trains rows of the paper's tables with all seeds and prints our results beside the paper's."""
     return 0 if measure_tables(settings, TABLES, functools.partial(measure, TableRuns(settings))) else 2
 
 

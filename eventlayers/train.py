@@ -96,7 +96,7 @@ class EventLayers(Paper):
     def defaults(self, argv: Sequence[str]) -> Settings:
         first = chosen(argv, model="event_layers", preset="paper", dataset="rendered", inputs="features")
         choices = {"model": MODELS, "preset": PRESETS, "dataset": DATASETS, "inputs": INPUTS}
-        # A name that does not exist is left to the parser, which lists those that do.
+        # An unknown name is left to the parser, which lists the valid ones.
         known = all(first[name] in names for name, names in choices.items())
         return self.settings_for(**first) if known else Settings()
 
@@ -205,7 +205,7 @@ def compared(paper: Paper, trained: Trained) -> report.Compared:
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the event layers' paper, selects on validation, tests once; prints ours beside its results."""
+    """Trains a model of the event layers' paper, selects on validation, tests once; prints the results beside the paper's."""
     report.train(PAPER, settings, compared)
 
 

@@ -50,7 +50,7 @@ def load_author_checkpoint(path, **overrides) -> keras.Model:
 
 
 def load_with_config(path, **overrides) -> tuple[keras.Model, ModelConfig]:
-    """As `load_author_checkpoint`, with the configuration that the tensors told."""
+    """Like `load_author_checkpoint`, with the configuration read off the tensors."""
     file = read_torch(path, classes=(AUTHOR_CLASS, *AUTHOR_LAYERS))
     if file.root_class not in (None, AUTHOR_CLASS):
         raise InputError(f"{path}: holds the network {file.root_class}, not {AUTHOR_CLASS}; give {_FILES}.")
@@ -84,7 +84,7 @@ def _config(path, file, overrides) -> ModelConfig:
     except (KeyError, ValueError, IndexError) as error:
         raise InputError(f"{path}: is no checkpoint of JCA (no usable {error}); give {_FILES}.") from error
     if side * side != regions:
-        raise InputError(f"{path}: attends over {regions} regions, which is no square map; give {_FILES}.")
+        raise InputError(f"{path}: attends over {regions} regions, which is not a square map; give {_FILES}.")
     return config
 
 

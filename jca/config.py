@@ -66,7 +66,7 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """The training recipe."""
+    """Training hyperparameters."""
 
     loss: Literal["soft_margin", "cross_entropy"] = "soft_margin"
     """Multi-label soft margin on the softmax output (the code), or cross-entropy (DAM)."""
@@ -83,11 +83,11 @@ class TrainConfig:
     plateau_threshold: float = 1e-4
     """Share by which a training loss must be below the lowest so far to count as lower."""
     batch_size: int = 64
-    """Videos a step; the last partial batch of an epoch is left out."""
+    """Videos in a batch; the last partial batch of an epoch is dropped."""
     shuffle: bool = True
-    """A new order of the videos each epoch."""
+    """Shuffle the videos before every epoch."""
     epochs: int = 300
-    """Passes over the training videos."""
+    """Number of epochs."""
     validate_every: int = 5
     """Epochs between validations; the weights of the best validation accuracy are kept."""
 
@@ -112,11 +112,11 @@ _PAPER_MODEL = {"co_attention": "affinity"}
 # Its category and relevance losses are together the cross-entropy of its segments' probabilities.
 _OWN_TRAINING = {"dam": {"loss": "cross_entropy"}}
 
-# The rendered clips are few and simple: narrower, smaller batches, fewer epochs with larger steps.
+# The synthetic clips are few and simple: narrower layers, smaller batches, fewer epochs, a larger learning rate.
 RENDERED_MODEL = {"video_size": 128, "audio_size": 128}
 RENDERED_TRAINING = {"batch_size": 16, "epochs": 40, "learning_rate": 1e-3}
 
-# (table, row) of the paper -> the model that reproduces it.
+# Row of the paper, (table, row) -> the model that reproduces it.
 ROWS = {
     ("Table 1", "AVSDN"): "avsdn",
     ("Table 1", "DAM"): "dam",
@@ -139,7 +139,7 @@ AVE_ROWS = {
     ("Table 1", "Full-Audio-Visual"): "av_att",
 }
 
-# Rows that the paper itself gives one system, and why; every other row has a configuration of its own.
+# Rows that are the same system in the paper, and why; every other row has a configuration of its own.
 SHARED = {("Table 2", "w/ Joint Co-Attention"): (("Table 1", "JCA"), "the full model")}
 
 TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))
@@ -160,7 +160,7 @@ def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
     """Configuration of one of `MODELS` under a preset.
 
     Raises:
-      ValueError: unknown model, preset or setting, or a size that cannot be.
+      ValueError: unknown model, preset or setting, or an invalid size.
     """
     _check(name, preset)
     paper = _PAPER_MODEL if preset == "paper" else {}
@@ -172,7 +172,7 @@ def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
 
 
 def train_config(preset: str = "code", name: str = "jca", **overrides) -> TrainConfig:
-    """Training recipe of one of `MODELS` under a preset; raises as `model_config` does."""
+    """Training hyperparameters of one of `MODELS` under a preset; raises as `model_config` does."""
     _check(name, preset)
     return dataclasses.replace(TrainConfig(), **{**_OWN_TRAINING.get(name, {}), **overrides})
 
@@ -185,7 +185,7 @@ def _check(name: str, preset: str) -> None:
 
 
 def check(network: ModelConfig, training: TrainConfig) -> None:
-    """Raises InputError for a setting that cannot be."""
+    """Raises InputError for an invalid setting."""
     values = {**vars(network), **vars(training)}
     flags = {name: f"--{name.replace('_', '-')} {value}" for name, value in values.items()}
     for name, least in _AT_LEAST.items():
@@ -193,7 +193,7 @@ def check(network: ModelConfig, training: TrainConfig) -> None:
             raise InputError(f"{flags[name]}: must be at least {least}.")
     for name in _SHARES:
         if not 0 <= values[name] < 1:
-            raise InputError(f"{flags[name]}: is no share to leave out; give at least 0 and less than 1.")
+            raise InputError(f"{flags[name]}: is not a dropout rate; give at least 0 and less than 1.")
     if not 0 < values["plateau_factor"] < 1:
         raise InputError(f"{flags['plateau_factor']}: lowers nothing; give a factor between 0 and 1.")
     for name in ("video_size", "audio_size"):

@@ -30,7 +30,7 @@ def main(settings: Settings) -> int:
 
 
 def draw_example(trained: Trained) -> None:
-    """Shows a trained model on a test video; see `segment_example`."""
+    """Draws a trained model's predictions for a test video; see `segment_example`."""
     segment_example(trained, forward_of, probabilities)
 
 

@@ -71,7 +71,7 @@ PAPER = JCA()
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the JCA paper, selects on validation, tests once; prints ours beside the paper's result."""
+    """Trains a model of the JCA paper, selects on validation, tests once; prints the result beside the paper's."""
     report.train(PAPER, settings)
 
 

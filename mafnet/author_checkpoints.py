@@ -54,7 +54,7 @@ def load_author_checkpoint(path) -> keras.Model:
 
 
 def load_with_config(path) -> tuple[keras.Model, ModelConfig]:
-    """As `load_author_checkpoint`, with the configuration that the tensors told."""
+    """Like `load_author_checkpoint`, with the configuration read off the tensors."""
     state = read_tf1(path)
     names = author_names(state)
     config = _sizes(path, {target: state[name] for name, target in names.items()})

@@ -78,7 +78,7 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """The training recipe."""
+    """Training hyperparameters."""
 
     learning_rate: float = 1e-4
     """Adam's learning rate."""
@@ -94,11 +94,11 @@ class TrainConfig:
     update_sequence: tuple[Literal[UPDATES], ...] | None = None
     """What each step trains, over and over, instead of drawing it."""
     batch_size: int = 32
-    """Videos a step; the last partial batch of an epoch is left out."""
+    """Videos in a batch; the last partial batch of an epoch is dropped."""
     shuffle: bool = True
-    """A new order of the videos each epoch."""
+    """Shuffle the videos before every epoch."""
     epochs: int = 300
-    """Most passes over the training videos."""
+    """Maximum number of epochs."""
     validate_every: int = 1
     """Epochs between validations; the weights of the best validation accuracy are kept."""
     patience: int = 50
@@ -171,7 +171,7 @@ RENDERED_MODEL = {
 }
 RENDERED_TRAINING = {"learning_rate": 1e-3, "batch_size": 16, "epochs": 60}
 
-# (table, row) of the paper -> the model that reproduces it.
+# Row of the paper, (table, row) -> the model that reproduces it.
 ROWS = {
     ("Table 1", "Attention Cluster"): "attention_cluster",
     ("Table 1", "DMRN (our feat.)"): "dmrn",
@@ -196,7 +196,7 @@ TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))
 # Networks trained end to end on video, which the paper quotes to compare with; nothing here reproduces them.
 EXTERNAL = "Table 1 (external end-to-end)"
 
-# Rows that the paper itself gives one system, and why; every other row has a configuration of its own.
+# Rows that are the same system in the paper, and why; every other row has a configuration of its own.
 SHARED = {
     ("Table 3", "modality & temporal attention"): (
         ("Table 2", "concatenation"),
@@ -221,7 +221,7 @@ def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
 
 
 def train_config(preset: str = "code", name: str = "mafnet", **overrides) -> TrainConfig:
-    """Training recipe of one of `MODELS` under a preset; raises as `model_config` does."""
+    """Training hyperparameters of one of `MODELS` under a preset; raises as `model_config` does."""
     _check(name, preset)
     paper = _PAPER_TRAINING if preset == "paper" else {}
     return dataclasses.replace(TrainConfig(), **{**paper, **overrides})
@@ -235,7 +235,7 @@ def _check(name: str, preset: str) -> None:
 
 
 def check(training: TrainConfig) -> None:
-    """Raises InputError for a setting that cannot be."""
+    """Raises InputError for an invalid setting."""
     shares = (training.prob_image, training.prob_all)
     if min(shares) < 0 or sum(shares) > 1:
         raise InputError(

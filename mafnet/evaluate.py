@@ -1,4 +1,4 @@
-"""`python -m mafnet.evaluate`: a saved model's video accuracy, per class and confusion matrix on a split."""
+"""`python -m mafnet.evaluate`: a saved model's video accuracy on a split, overall and per class; confusion matrix."""
 
 import dataclasses
 from pathlib import Path
@@ -20,7 +20,7 @@ class SplitSettings(EvaluationSettings):
     weights: Path
     """The model: a .keras file written by python -m mafnet.train or python -m mafnet.convert."""
     dataset: Literal[DATASETS] | None = None
-    """What to measure on. [default: "ave" with --data, else "rendered"]"""
+    """What to evaluate on. [default: "ave" with --data, else "rendered"]"""
     fold: Literal[1, 2, 3] = 1
     """UCF51: which of its official splits."""
     classes: Literal[KINETICS_LISTS] = 32
@@ -35,7 +35,7 @@ class Settings(SplitSettings):
 
 
 def main(settings: Settings) -> None:
-    """Measures a saved model on a split: video accuracy, accuracy of each class, confusion matrix."""
+    """Evaluates a saved model on a split: video accuracy, accuracy of each class, confusion matrix."""
     model, info = load_model(settings.weights, paper="mafnet")
     split = load_split_for(settings, info)
     report_classes(settings.out, settings.weights, info, split, predict(model, split))

@@ -38,12 +38,12 @@ class Settings:
     out: Path = Path("runs") / "mafnet" / "predict"
     """Folder for the texts, JSON files and pictures."""
     weights_dir: Path | None = None
-    """Folder with the feature extractors' weights, looked into first."""
+    """Folder with the feature extractors' weights, searched first."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Predictor:
-    """A loaded model with the networks that make its features.
+    """A loaded model with its feature extractors.
 
     Attributes:
       forward: the model.
@@ -52,7 +52,7 @@ class Predictor:
       modalities: what it reads, in the order of its scores.
       window: clips of one second that it looks at together.
       attends: whether it has the paper's attention.
-      extractors: modality -> the network whose features it was trained on.
+      extractors: modality -> the extractor of the features it was trained on.
     """
 
     forward: Forward
@@ -72,7 +72,7 @@ class Prediction:
       media: what the file holds.
       probabilities: `(classes,)`.
       scores: `(seconds, modalities)`, each window's on their own; None where the model has no attention.
-      notes: sentences that a reader of the result must know.
+      notes: what a reader of the result must know.
     """
 
     media: media.MediaInfo

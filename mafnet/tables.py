@@ -1,4 +1,4 @@
-"""`python -m mafnet.tables`: trains the rows of the paper's tables and prints ours beside the paper's results."""
+"""`python -m mafnet.tables`: trains the rows of the paper's tables and prints our results beside the paper's."""
 
 import dataclasses
 import functools
@@ -36,13 +36,13 @@ class Settings(DataSettings, TableSettings):
 
 
 def main(settings: Settings) -> int:
-    """Trains rows of the paper's tables, each over the seeds, and prints ours beside the paper's results."""
+    """Trains rows of the paper's tables with all seeds and prints our results beside the paper's."""
     further = (EXTERNAL,) if "Table 1" in settings.chosen_tables(TABLES) else ()
     return 0 if measure_tables(settings, TABLES, functools.partial(measure, settings), further=further) else 2
 
 
 def measure(settings: Settings, published: papers.Published) -> Line | NotRun:
-    """Trains what reproduces one published result, or goes on with it, or finds it finished."""
+    """Trains the model that reproduces a published result; resumes unfinished runs and reuses finished ones."""
     if published.table == EXTERNAL:
         return NotRun(published, "published reference only: a network trained end to end on video", is_failure=False)
     dataset = settings.chosen_dataset

@@ -70,7 +70,7 @@ class MAFnet(Paper):
           fold: which of UCF51's official splits.
 
         Raises:
-          InputError: the data is missing or does not fit, or a setting cannot be.
+          InputError: the data is missing or does not fit, or a setting is invalid.
         """
         training = settings.training
         check(training)
@@ -151,7 +151,7 @@ def compared(paper: Paper, trained: Trained) -> report.Compared:
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the MAFnet paper, selects on validation, tests once; prints ours beside the paper's result."""
+    """Trains a model of the MAFnet paper, selects on validation, tests once; prints the result beside the paper's."""
     report.train(PAPER, settings, compared)
 
 
