@@ -115,7 +115,7 @@ def of_metric(result: Mapping, name: str) -> tuple[float, ...]:
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the Attend-Fusion paper, selects on validation, tests once; prints the results beside the paper's."""
+    """Trains a model of the Attend-Fusion paper, selects on validation, tests once; prints results beside the paper's."""
     trained = report.train(PAPER, settings, compared)
     for seed in trained.result["seeds"]:
         print(f"seed {seed['seed']}, {seed['parameters']:,} parameters:")

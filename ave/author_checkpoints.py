@@ -1,4 +1,4 @@
-"""The authors' PyTorch checkpoints as Keras models."""
+"""Loads the authors' PyTorch checkpoints as Keras models."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The hyperparameters of "Audio-Visual Event Localization in Unconstrained Videos" (Tian et al., ECCV 2018).
+"""Hyperparameters of "Audio-Visual Event Localization in Unconstrained Videos" (Tian et al., ECCV 2018).
 
 Paper     https://arxiv.org/abs/1803.08842
 Command   python -m ave.train --model av_att --dataset ave --data DIR --seeds 3

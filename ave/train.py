@@ -59,7 +59,7 @@ class AVE(Paper):
     draw_example = staticmethod(draw_example)
 
     def experiment(self, settings: Settings, splits: Mapping[str, Split] | None = None) -> Experiment:
-        """The experiment that `settings` describe; a weakly supervised model has training labels `(videos, classes)`."""
+        """The experiment that `settings` describe; training labels of weak models are `(videos, classes)`."""
         splits = splits or load_splits(settings)
         train = splits["train"]
         network = fitted(settings.network, splits["val"])
@@ -110,7 +110,7 @@ def _start_from(init_from: Path, split: Split) -> Callable[[keras.Model, int], N
         given = {weight.path: weight for weight in source.weights}
         taken = [weight for weight in model.weights if _same_shape(weight, given.get(weight.path))]
         if not taken:
-            raise InputError(f"{path}: '{info.model}' and '{model.name}' have no layer in common; choose another model.")
+            raise InputError(f"{path}: '{info.model}' and '{model.name}' have no layer in common; give another model.")
         for weight in taken:
             weight.assign(given[weight.path])
         kept = len(model.weights) - len(taken)

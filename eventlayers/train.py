@@ -205,7 +205,7 @@ def compared(paper: Paper, trained: Trained) -> report.Compared:
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the event layers' paper, selects on validation, tests once; prints the results beside the paper's."""
+    """Trains a model of the event layers' paper, selects on validation, tests once; prints results beside the paper's."""
     report.train(PAPER, settings, compared)
 
 

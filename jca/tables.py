@@ -34,7 +34,7 @@ def measure(settings: Settings, published: papers.Published) -> Line:
     if place in AVE_ROWS:
         model = AVE_ROWS[place]
         trained = train_row(AVE, settings, model, name=f"ave-{model}", data=settings.data)
-        return line_of(published, trained, "a model of ave, with that paper's recipe")
+        return line_of(published, trained, "a model of ave, with that paper's training hyperparameters")
     trained = train_row(PAPER, settings, ROWS[place], data=settings.data)
     return line_of(published, trained, shared_note(PAPER, place))
 

@@ -15,7 +15,7 @@ from mafnet.data import DATASETS, KINETICS_LISTS, load_split
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SplitSettings(EvaluationSettings):
-    """A saved model and the split that it is given."""
+    """A saved model and the split to evaluate it on."""
 
     weights: Path
     """The model: a .keras file written by python -m mafnet.train or python -m mafnet.convert."""
@@ -24,7 +24,7 @@ class SplitSettings(EvaluationSettings):
     fold: Literal[1, 2, 3] = 1
     """UCF51: which of its official splits."""
     classes: Literal[KINETICS_LISTS] = 32
-    """Kinetics-Sounds: which of its lists of classes."""
+    """Kinetics-Sounds: which of its class lists."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ def main(settings: Settings) -> None:
 
 
 def load_split_for(settings: SplitSettings, info: ModelInfo) -> Split:
-    """The split that `settings` name, as the model `info` reads it.
+    """The split that `settings` name, with the inputs of the model described by `info`.
 
     Raises:
       InputError: the data is missing or wrong, or has other classes or features than the model was trained on.

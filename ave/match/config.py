@@ -1,4 +1,4 @@
-"""The hyperparameters of cross-modality localization (Section 5 of Tian et al., ECCV 2018).
+"""Hyperparameters of cross-modality localization (Section 5 of Tian et al., ECCV 2018).
 
 Paper     https://arxiv.org/abs/1803.08842
 Command   python -m ave.match --model avdln --data DIR --seeds 3

@@ -115,7 +115,7 @@ def search(matcher: Matcher, file, start: int, end: int, *, query: str = "audio"
     total = asked.whole_seconds
     if not 0 <= start < end <= total:
         raise InputError(
-            f"{asked.path}: has {total} s, so it does not contain the query, {start} to {end} s; change --start or --end."
+            f"{asked.path}: has {total} s, which do not contain the query, {start} to {end} s; change --start or --end."
         )
     if end - start >= searched.whole_seconds:
         raise InputError(
