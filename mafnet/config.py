@@ -1,4 +1,4 @@
-"""Hyperparameters of "Multi-level Attention Fusion Network for Audio-visual Event Recognition" (Brousmiche, 2021).
+"""Hyperparameters of "Multi-level Attention Fusion Network for Audio-visual Event Recognition" (Brousmiche et al.).
 
 Paper     https://arxiv.org/abs/2106.06736
 Command   python -m mafnet.train --model mafnet --dataset ave --data DIR --seeds 3
@@ -239,8 +239,8 @@ def check(training: TrainConfig) -> None:
     shares = (training.prob_image, training.prob_all)
     if min(shares) < 0 or sum(shares) > 1:
         raise InputError(
-            f"--prob-image {shares[0]} and --prob-all {shares[1]}: are not shares of the steps; give numbers from 0 to 1 "
-            "whose sum is at most 1."
+            f"--prob-image {shares[0]} and --prob-all {shares[1]}: are not shares of the steps; give numbers from 0 to "
+            "1 whose sum is at most 1."
         )
     for name in ("epochs", "validate_every", "patience"):
         if getattr(training, name) < 1:

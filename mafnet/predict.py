@@ -32,7 +32,7 @@ class Settings:
     """Settings of a prediction command."""
 
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """Media files, folders of them, or lists (.txt, one path a line)."""
+    """Media files, folders of them, or lists (.txt, one path per line)."""
     weights: Path
     """The model: a .keras file written by python -m mafnet.train or python -m mafnet.convert."""
     out: Path = Path("runs") / "mafnet" / "predict"

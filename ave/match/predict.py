@@ -111,7 +111,7 @@ def search(matcher: Matcher, file, start: int, end: int, *, query: str = "audio"
     asked = searched if query_file is None else media.probe(query_file)
     for about, modality in ((asked, query), (searched, OTHER[query])):
         if not (about.has_audio if modality == "audio" else about.has_video):
-            raise InputError(f"{about.path}: has no {WORDS[modality]}, but this query needs them; give another file.")
+            raise InputError(f"{about.path}: has no {WORDS[modality]}, needed for this query; give another file.")
     total = asked.whole_seconds
     if not 0 <= start < end <= total:
         raise InputError(

@@ -19,7 +19,7 @@ class LabelSettings:
     """Settings of a prediction command."""
 
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """Media files, folders of them, or lists (.txt, one path a line)."""
+    """Media files, folders of them, or lists (.txt, one path per line)."""
     weights: Path
     """The model: a .keras file written by the paper's train or convert command."""
     out: Path
