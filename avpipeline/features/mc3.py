@@ -179,7 +179,7 @@ def frame_scaling(**kwargs) -> keras.layers.Rescaling:
 def _class_count(file: TorchFile, path, name: str) -> int:
     if file.root_class not in (None, _WHOLE):
         raise InputError(
-            f"{path}: holds the network {file.root_class}, but {name} is needed; "
+            f"{path}: holds the network {file.root_class} where {name} is needed; "
             f"give torchvision's {NETWORKS[name].file}."
         )
     head = file.state.get("fc.weight")

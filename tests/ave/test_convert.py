@@ -97,7 +97,7 @@ def other_network(state):
         (add, "also has U_v.0.weight"),
         (misshape, r"lstm_video.weight_ih_l0 of shape \(20, 8\) does not fit av_att, which needs \(20, 9\)"),
         (not_square, "attends over 5 regions"),
-        (other_network, "is no checkpoint of the AVE networks"),
+        (other_network, "is not a checkpoint of the AVE networks"),
     ],
 )
 def test_checkpoint_of_another_model_is_refused(model, tmp_path, change, sentence):

@@ -141,7 +141,7 @@ def other_network(state):
         (add, "also has extra.weight"),
         (misshape, "value2_linear.weight of shape (5, 5) does not fit jca, which needs (4, 4)"),
         (not_square, "attends over 5 regions"),
-        (other_network, "is no checkpoint of JCA"),
+        (other_network, "is not a checkpoint of JCA"),
     ],
 )
 def test_other_files_are_one_sentence_and_leave_nothing_behind(model, tmp_path, capsys, change, sentence):

@@ -129,7 +129,7 @@ def test_configurations_differ_by_hash(few_clips):
         (["--epochs", "0"], "--epochs 0: must be at least 1"),
         (["--recursions", "-1"], "--recursions -1: must be at least 0"),
         (["--video-size", "7"], "--video-size 7: must be even"),
-        (["--dropout", "1"], "--dropout 1.0: is no share"),
+        (["--dropout", "1"], "--dropout 1.0: is not a dropout rate"),
         (["--plateau-factor", "1"], "--plateau-factor 1.0: lowers nothing"),
     ],
 )

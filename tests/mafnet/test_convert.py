@@ -153,7 +153,7 @@ def other_network(state):
         (add, "also has visual_lstm/kernel"),
         (misshape, r"image_BN_1/beta of shape \(7,\) does not fit mafnet, which needs \(6,\)"),
         (third_layer, "nothing for attention/score/bias"),
-        (other_network, "is no checkpoint of MAFnet"),
+        (other_network, "is not a checkpoint of MAFnet"),
     ],
 )
 def test_checkpoint_of_another_model_is_refused(model, tmp_path, change, sentence):

@@ -65,7 +65,7 @@ def test_the_authors_rate_is_among_the_defaults():
     ("words", "sentence"),
     [
         (("--rates", "1.5"), "--rates 1.5: is no share of the steps"),
-        (("--rates", "0.1", "0.1"), "--rates: needs at least one rate, each once"),
+        (("--rates", "0.1", "0.1"), "--rates: needs at least one rate and no rate twice"),
         (("--dataset", "rendered", "--data", "d"), "d: the rendered data is made here"),
         (("--data", "nowhere"), "nowhere/Annotations.txt: no such file"),
     ],
