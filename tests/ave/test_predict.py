@@ -204,7 +204,7 @@ def test_a_missing_stream_is_said_and_gives_features_of_zeros(folder, weights, e
     clip, sound = write_media(folder / "silent.mp4", 10, sound=False), write_sound(folder / "sound.wav", 10)
     assert command(clip, sound, "--weights", weights, "--out", folder / "missing") == 0
     printed = capsys.readouterr().out
-    for stem, stream, modality in (("silent", "sound", "audio"), ("sound", "pictures", "visual")):
+    for stem, stream, modality in (("silent", "sound", "audio"), ("sound", "frames", "visual")):
         told = document(folder / "missing", stem)
         assert f"has no {stream}" in told["notes"][0] and f"the {modality} features given to" in told["notes"][0]
         assert told["notes"][0] in printed

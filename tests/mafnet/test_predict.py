@@ -121,7 +121,7 @@ def test_a_long_file_is_named_by_all_its_windows(folder, model):
 
 
 def test_a_missing_stream_is_said(folder, model):
-    for stem, stream in (("silent", "sound"), ("heard", "pictures")):
+    for stem, stream in (("silent", "sound"), ("heard", "frames")):
         told = document(folder, stem)
         assert f"has no {stream}" in told["notes"][0]
         assert told["notes"][0] in (folder / "out" / f"{stem}.txt").read_text()

@@ -364,7 +364,12 @@ def test_query_from_another_file(weights, clip, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("start", "end", "says"),
-    [(3, 3, "do not contain the query, 3 to 3 s"), (-1, 2, "do not contain"), (4, 9, "do not contain"), (0, 6, "at most one place")],
+    [
+        (3, 3, "do not contain the query, 3 to 3 s"),
+        (-1, 2, "do not contain"),
+        (4, 9, "do not contain"),
+        (0, 6, "at most one place"),
+    ],
 )
 def test_impossible_queries_are_refused(weights, clip, tmp_path, capsys, start, end, says):
     out = tmp_path / "out"
