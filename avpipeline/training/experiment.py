@@ -120,13 +120,12 @@ class Experiment:
         return configuration_hash(self.settings)
 
 
-def settings_of(info: ModelInfo, training, **more) -> dict:
+def settings_of(info: ModelInfo, training) -> dict:
     """The `settings` of an experiment, which decide its numbers.
 
     Args:
       info: what the model is.
       training: its recipe, a dataclass.
-      more: further values, or others than those of `info`; JSON values.
     """
     return {
         "paper": info.paper,
@@ -136,7 +135,6 @@ def settings_of(info: ModelInfo, training, **more) -> dict:
         "network": info.config,
         "training": dataclasses.asdict(training),
         "features": {name: feature.to_json() for name, feature in info.features.items()},
-        **more,
     }
 
 
