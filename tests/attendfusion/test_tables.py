@@ -140,13 +140,6 @@ def test_finished_rows_are_kept(trained, capsys):
     ]
 
 
-def test_row_that_is_not_there_is_one_sentence(capsys, tmp_path):
-    assert command("--table", "Table 1", "--rows", "FC Middle", "--out", tmp_path / "out") == 2
-    said = capsys.readouterr().err
-    assert "row 'FC Middle': is not in Table 1; its rows are FC Audio" in said and said.count("\n") == 1
-    assert not (tmp_path / "out").exists()
-
-
 def efficiency_command(*words):
     argv = list(map(str, words))
     return run_command(efficiency, *argv)

@@ -1,9 +1,7 @@
 """The tables: every row of the paper has its own configuration; the printed figures are those of the predictions."""
 
 import csv
-import dataclasses
 import functools
-import itertools
 import json
 
 import numpy as np
@@ -11,7 +9,7 @@ import pytest
 
 import ave
 from ave import config, per_class, tables, train
-from ave.config import ROWS, SHARED
+from ave.config import ROWS
 from ave.match.config import ROWS as MATCH_ROWS
 from avpipeline.datasets.rendered import RenderedSettings, rendered_split, rendered_weak_training
 from avpipeline.errors import InputError
@@ -24,33 +22,6 @@ def test_every_row_of_the_paper_has_a_command():
     published_rows = {(figure.table, figure.row) for figure in papers.rows("ave")}
     assert published_rows == {*ROWS, *MATCH_ROWS} and not ROWS.keys() & MATCH_ROWS.keys()
     assert set(ROWS.values()) == set(ave.MODELS)
-
-
-@pytest.mark.parametrize("preset", ave.PRESETS)
-def test_no_two_rows_are_secretly_one_configuration(preset):
-    def configuration(model):
-        """Everything that decides the numbers; the name does not."""
-        own = train.PAPER.settings_for(model, preset, "ave")
-        start = tables.STARTS_FROM.get(model)
-        return json.dumps([dataclasses.asdict(own.network), dataclasses.asdict(own.training), start])
-
-    for (first, model), (second, other) in itertools.combinations(ROWS.items(), 2):
-        same = configuration(model) == configuration(other)
-        declared = SHARED.get(second, (None,))[0] == first or SHARED.get(first, (None,))[0] == second
-        assert same == declared, (first, second)
-
-
-def test_rows_that_the_paper_gives_one_system_have_one_figure():
-    for place, (other, reason) in SHARED.items():
-        assert papers.lookup("ave", *place).value == papers.lookup("ave", *other).value
-        assert reason
-
-
-def test_each_model_names_its_rows():
-    assert train.PAPER.rows_of("av_att") == [("Table 1", "A+V-att"), ("Table 2", "Concat late")]
-    assert train.PAPER.rows_of("w_av") == [("Table 1", "W-A+V")]
-    assert train.PAPER.rows_of("gmb_decision") == [("Table 2", "GMB decision")]
-    assert train.PAPER.rows_of("dmrfe") == [("Table 2", "DMRFE late")]
 
 
 FEW = RenderedSettings(train=10, val=4, test=4)
@@ -151,13 +122,6 @@ def test_dmrn_starts_from_the_same_seeds_av_att(few_clips, tmp_path, capsys):
     first = json.loads((tmp_path / "av_att-1-epochs" / "settings.json").read_text())
     assert settings["init_from"] == {"configuration": configuration_hash(first)}
     assert "starts from av_att, trained as long before" in records(tmp_path, "table_2")[0]["note"]
-
-
-def test_row_that_is_not_there_is_one_sentence(capsys, tmp_path):
-    assert command("--table", "Table 1", "--rows", "MP late", "--out", tmp_path / "out") == 2
-    said = capsys.readouterr().err
-    assert "row 'MP late': is not in Table 1; its rows are A, V, V-att" in said and said.count("\n") == 1
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.trained

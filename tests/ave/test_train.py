@@ -59,42 +59,6 @@ def test_reported_score_is_that_of_the_stored_predictions(few_clips, tmp_path):
             assert seed["test"] == metrics.segment_accuracy(file["labels"], file["predictions"])
 
 
-@pytest.mark.parametrize("preset", ave.PRESETS)
-@pytest.mark.parametrize("model", ave.MODELS)
-def test_defaults_follow_model_preset_and_dataset(model, preset):
-    on_ave = train.PAPER.defaults(["--model", model, "--preset", preset, "--data", "somewhere"])
-    assert (on_ave.dataset, on_ave.model, on_ave.preset) == ("ave", model, preset)
-    assert on_ave.training == ave.train_config(preset, model)
-    assert on_ave.network == ave.model_config(model, preset)
-    here = train.PAPER.defaults(["--model", model, "--preset", preset])
-    assert here.dataset == "rendered"
-    assert here.training.batch_size == 16 and here.training.epochs <= 60
-    assert here.training.loss == on_ave.training.loss
-
-
 def test_configurations_differ_by_hash(few_clips):
     hashes = {train.PAPER.experiment(train.PAPER.settings_for(name)).hash for name in ave.MODELS}
     assert len(hashes) == len(ave.MODELS)
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--data", "nowhere", "--dataset", "rendered"], "the rendered data is made here"),
-        (["--data", "nowhere"], "nowhere"),
-        (["--dataset", "ave"], "needs the folder of its files (--data)"),
-    ],
-)
-def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):
-    assert command(*words, "--out", tmp_path / "out") == 2
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert said.startswith("python -m ave.train: error: ") and said.count("\n") == 1
-    assert not (tmp_path / "out").exists()
-
-
-def test_unknown_model_lists_the_models(capsys):
-    with pytest.raises(SystemExit) as stop:
-        command("--model", "av_attt")
-    assert stop.value.code == 2
-    assert "av_att" in capsys.readouterr().err

@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import functools
-import itertools
 import json
 
 import numpy as np
@@ -16,7 +15,7 @@ from avpipeline.errors import InputError
 from avpipeline.plots import charts
 from avpipeline.results import papers
 from jca import tables, train
-from jca.config import AVE_ROWS, ROWS, SHARED
+from jca.config import AVE_ROWS, ROWS
 from tests.helpers.commands import run_command
 from tests.helpers.synthetic import synthetic_split
 
@@ -38,25 +37,6 @@ def test_rows_of_aves_models_have_aves_figures():
     """The paper took them over: those of the AVE paper's Table 1 and Section 6.3."""
     theirs = {figure.value for figure in papers.rows("ave") if figure.table in ("Table 1", "Section 6.3")}
     assert {papers.lookup("jca", *place).value for place in AVE_ROWS} <= theirs
-
-
-@pytest.mark.parametrize("preset", jca.PRESETS)
-def test_no_two_rows_are_secretly_one_configuration(preset):
-    def configuration(place):
-        command, model = (train, ROWS[place]) if place in ROWS else (ave.train, AVE_ROWS[place])
-        own = command.PAPER.settings_for(model, preset, "ave")
-        return json.dumps([dataclasses.asdict(own.network), dataclasses.asdict(own.training)])
-
-    for first, second in itertools.combinations([*ROWS, *AVE_ROWS], 2):
-        declared = SHARED.get(second, (None,))[0] == first
-        assert (configuration(first) == configuration(second)) == declared, (first, second)
-
-
-def test_rows_that_the_paper_gives_one_system_have_one_figure():
-    for place, (other, reason) in SHARED.items():
-        assert papers.lookup("jca", *place).value == papers.lookup("jca", *other).value
-        assert reason
-    assert train.PAPER.rows_of("jca") == [("Table 1", "JCA"), ("Table 2", "w/ Joint Co-Attention")]
 
 
 command = functools.partial(run_command, tables)
@@ -168,18 +148,3 @@ def test_row_that_cannot_be_measured_does_not_stop_the_others(few_clips, walked,
     assert "not run: visual_feature.h5: is missing; download it." in capsys.readouterr().out
     with open(out / "table_2.csv", newline="") as file:
         assert [bool(record["ours_mean"]) for record in csv.DictReader(file)] == [False, True]
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--table", "Table 3"], "jca has no table 'Table 3'; its tables are"),
-        (["--table", "Table 1", "--rows", "w/ GRU"], "row 'w/ GRU': is not in Table 1; its rows are Audio_Only"),
-        (["--data", "nowhere", "--dataset", "rendered"], "the rendered data is made here"),
-    ],
-)
-def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):
-    assert command(*words, "--out", tmp_path / "out") == 2
-    said = capsys.readouterr().err
-    assert sentence in said and said.count("\n") == 1
-    assert not (tmp_path / "out").exists()

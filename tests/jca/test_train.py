@@ -100,18 +100,12 @@ def test_killed_run_goes_on_with_its_learning_rate_and_its_dropped_values(small_
     assert logs[0] == logs[1]
 
 
-@pytest.mark.parametrize("preset", jca.PRESETS)
 @pytest.mark.parametrize("model", jca.MODELS)
-def test_defaults_follow_model_preset_and_dataset(model, preset):
-    on_ave = train.PAPER.defaults(["--model", model, "--preset", preset, "--data", "somewhere"])
-    assert (on_ave.dataset, on_ave.model, on_ave.preset) == ("ave", model, preset)
-    assert on_ave.training == jca.train_config(preset, model)
-    assert on_ave.network == jca.model_config(model, preset)
-    assert (on_ave.training.epochs, on_ave.training.validate_every, on_ave.training.batch_size) == (300, 5, 64)
-    here = train.PAPER.defaults(["--model", model, "--preset", preset])
-    assert here.dataset == "rendered"
-    assert here.network.video_size == here.network.audio_size == 128
-    assert here.training.loss == on_ave.training.loss
+def test_recipe_is_the_authors(model):
+    recipe = train.PAPER.settings_for(model, dataset="ave").training
+    assert (recipe.epochs, recipe.validate_every, recipe.batch_size) == (300, 5, 64)
+    here = train.PAPER.settings_for(model).network
+    assert here.video_size == here.audio_size == 128
 
 
 def test_configurations_differ_by_hash(few_clips):
@@ -120,35 +114,7 @@ def test_configurations_differ_by_hash(few_clips):
     assert len(hashes) == len(jca.MODELS)
 
 
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--data", "nowhere", "--dataset", "rendered"], "the rendered data is made here"),
-        (["--data", "nowhere"], "nowhere"),
-        (["--dataset", "ave"], "needs the folder of its files (--data)"),
-        (["--epochs", "0"], "--epochs 0: must be at least 1"),
-        (["--recursions", "-1"], "--recursions -1: must be at least 0"),
-        (["--video-size", "7"], "--video-size 7: must be even"),
-        (["--dropout", "1"], "--dropout 1.0: is no share"),
-        (["--plateau-factor", "1"], "--plateau-factor 1.0: lowers nothing"),
-    ],
-)
-def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):
-    assert command(*words, "--out", tmp_path / "out") == 2
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert said.startswith("python -m jca.train: error: ") and said.count("\n") == 1
-    assert not (tmp_path / "out").exists()
-
-
 def test_folder_of_another_run_is_refused(few_clips, tmp_path, capsys):
     (tmp_path / "settings.json").write_text(json.dumps({"paper": "ave"}))
     assert command(*NARROW, "--out", tmp_path) == 2
     assert "holds a run with other settings" in capsys.readouterr().err
-
-
-def test_unknown_model_lists_the_models(capsys):
-    with pytest.raises(SystemExit) as stop:
-        command("--model", "jcaa")
-    assert stop.value.code == 2
-    assert "no_joint_lstm" in capsys.readouterr().err

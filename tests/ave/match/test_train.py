@@ -229,23 +229,6 @@ def test_defaults_follow_model_and_dataset(model):
     assert here.dataset == "rendered" and here.training == match_train_config(model, "rendered")
 
 
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--data", "nowhere", "--dataset", "rendered"], "nowhere"),
-        (["--data", "nowhere"], "nowhere"),
-        (["--dataset", "ave"], "needs the folder of its files (--data)"),
-        (["--model", "dcca", "--margin", "1"], "--margin: dcca has no such setting"),
-        (["--regularisation", "1"], "--regularisation: avdln has no such setting"),
-    ],
-)
-def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):
-    assert command(match, *words, "--out", tmp_path / "out") == 2
-    said = capsys.readouterr().err
-    assert sentence in said and said.count("\n") == 1
-    assert not (tmp_path / "out").exists()
-
-
 # Evaluation, conversion
 
 
