@@ -10,30 +10,15 @@ import pytest
 import tensorflow as tf
 
 import attendfusion
-from attendfusion import data, train
+from attendfusion import train
 from attendfusion.evaluation import predictions, recomputed
 from avpipeline import cli
-from avpipeline.datasets.rendered import RenderedSettings
-from avpipeline.datasets.youtube8m.rendered import rendered_youtube8m
 from avpipeline.datasets.youtube8m.writing import write_shards
 from avpipeline.training import runs
 from tests.helpers.attendfusion_records import records, videos, write_folder
 from tests.helpers.commands import run_command
 
-FEW = RenderedSettings(train=10, val=4, test=4)
-
-
 command = functools.partial(run_command, train)
-
-
-@pytest.fixture
-def few_clips(monkeypatch):
-    """The rendered dataset with 10/4/4 clips."""
-
-    def source(settings, tokens):
-        return rendered_youtube8m(FEW, level="frame" if tokens == "frames" else "video")
-
-    monkeypatch.setattr(data, "_source", source)
 
 
 @pytest.mark.parametrize("tokens", ["mean_std", "frames"])

@@ -3,33 +3,14 @@
 import functools
 import json
 
-import pytest
+import numpy as np
 
 import ave
 from ave import train
 from avpipeline import metrics
-from avpipeline.datasets import rendered
-from avpipeline.datasets.rendered import RenderedSettings, rendered_split, rendered_weak_training
-from avpipeline.predict import labelling
 from tests.helpers.commands import run_command
 
 command = functools.partial(run_command, train)
-
-
-@pytest.fixture
-def few_clips(monkeypatch):
-    """The rendered dataset with 10/4/4 clips."""
-    settings = RenderedSettings(train=10, val=4, test=4)
-
-    def load(dataset, name, data_dir=None, *, modalities):
-        return rendered_split(name, settings, modalities=modalities)
-
-    def load_weak(dataset, data_dir=None, *, modalities, noisy):
-        return rendered_weak_training(settings, modalities=modalities, noisy=noisy)
-
-    monkeypatch.setattr(train, "load_split", load)
-    monkeypatch.setattr(train, "load_weak_training", load_weak)
-    monkeypatch.setattr(labelling, "rendered_clips", lambda: rendered.rendered_clips(settings))
 
 
 def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, capsys):
@@ -49,8 +30,6 @@ def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, ca
 
 
 def test_reported_score_is_that_of_the_stored_predictions(few_clips, tmp_path):
-    import numpy as np
-
     command("--model", "a", "--epochs", 1, "--batch-size", 5, "--out", tmp_path, "--seeds", 2, "--seed", 3)
     result = json.loads((tmp_path / "result.json").read_text())
     assert [seed["seed"] for seed in result["seeds"]] == [3, 4]

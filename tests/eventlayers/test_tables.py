@@ -55,7 +55,8 @@ def synthetic():
     with pytest.MonkeyPatch.context() as patch:
         for module in (train, tables):
             patch.setattr(module, "splits_of", load)
-        patch.setattr(train, "RENDERED_TRAINING", {"features": {"epochs": 2, "batch_size": 4}})
+        for name, value in {"epochs": 2, "batch_size": 4}.items():
+            patch.setitem(config.RENDERED_TRAINING["features"], name, value)
         yield
 
 

@@ -11,15 +11,11 @@ import tensorflow as tf
 
 import jca
 from avpipeline import metrics
-from avpipeline.datasets import rendered
-from avpipeline.datasets.rendered import RenderedSettings, rendered_split
-from avpipeline.predict import labelling
 from avpipeline.training import runs
 from jca import train
 from tests.helpers.commands import run_command
 from tests.helpers.synthetic import synthetic_splits
 
-FEW = RenderedSettings(train=10, val=4, test=4)
 # Sizes at which a step costs next to nothing.
 NARROW = ("--video-size", 8, "--audio-size", 8, "--num-layers", 1, "--recursions", 1, "--batch-size", 5)
 
@@ -33,17 +29,6 @@ def eager():
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
-
-
-@pytest.fixture
-def few_clips(monkeypatch):
-    """The rendered dataset with 10/4/4 clips."""
-
-    def load(dataset, name, data_dir=None, *, modalities):
-        return rendered_split(name, FEW, modalities=modalities)
-
-    monkeypatch.setattr(train, "load_split", load)
-    monkeypatch.setattr(labelling, "rendered_clips", lambda: rendered.rendered_clips(FEW))
 
 
 def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, capsys):
@@ -109,8 +94,7 @@ def test_recipe_is_the_authors(model):
 
 
 def test_configurations_differ_by_hash(few_clips):
-    splits = {name: rendered_split(name, FEW, modalities=train.MODALITIES) for name in ("train", "val", "test")}
-    hashes = {train.PAPER.experiment(train.PAPER.settings_for(name), splits).hash for name in jca.MODELS}
+    hashes = {train.PAPER.experiment(train.PAPER.settings_for(name)).hash for name in jca.MODELS}
     assert len(hashes) == len(jca.MODELS)
 
 

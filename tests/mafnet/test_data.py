@@ -7,7 +7,6 @@ import pytest
 
 import mafnet
 from avpipeline.datasets import read_video_list
-from avpipeline.datasets.rendered import RenderedSettings, rendered_video_split
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.registry import build_extractor
@@ -16,17 +15,6 @@ from avpipeline.features.store import Manifest, write_manifest
 from mafnet import data
 from tests.helpers.ave_files import write_ave_folder
 from tests.helpers.mafnet_data import write_pickles
-
-FEW = RenderedSettings(train=10, val=4, test=4)
-
-
-@pytest.fixture
-def few_clips(monkeypatch):
-    def load(dataset, name, data_dir=None, *, modalities):
-        assert dataset == "rendered"
-        return rendered_video_split(name, FEW, modalities=modalities)
-
-    monkeypatch.setattr(data, "load_video_split", load)
 
 
 def read(split, modality):

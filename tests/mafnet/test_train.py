@@ -11,28 +11,12 @@ import pytest
 
 import mafnet
 from avpipeline import metrics
-from avpipeline.datasets import rendered
-from avpipeline.datasets.rendered import RenderedSettings, rendered_video_split
 from avpipeline.training import runs
-from mafnet import data, predict, train
+from mafnet import data, train
 from tests.helpers.commands import run_command
 from tests.helpers.mafnet_data import NARROW, video_split, video_splits
 
-FEW = RenderedSettings(train=10, val=4, test=4)
-
-
 command = functools.partial(run_command, train)
-
-
-@pytest.fixture
-def few_clips(monkeypatch):
-    """The rendered dataset with 10/4/4 clips."""
-
-    def load(dataset, name, data_dir=None, *, modalities):
-        return rendered_video_split(name, FEW, modalities=modalities)
-
-    monkeypatch.setattr(data, "load_video_split", load)
-    monkeypatch.setattr(predict, "rendered_clips", lambda: rendered.rendered_clips(FEW))
 
 
 @pytest.fixture
@@ -100,8 +84,8 @@ def recorded(monkeypatch):
 SCORES = ("val", "test", "best_on_test")
 
 
-def test_seeds_are_counted_up(synthetic, recorded, tmp_path):
-    trained = train.PAPER.train(small(out=tmp_path, seeds=2, seed=3))
+def test_seeds_are_counted_up(recorded, tmp_path):
+    trained = train.PAPER.train(small(out=tmp_path, seeds=2, seed=3), video_splits(test=9))
     assert [seed["seed"] for seed in trained.result["seeds"]] == [3, 4]
     assert trained.predictions == tuple(tmp_path / f"seed-{seed}" / "predictions.npz" for seed in (3, 4))
     assert trained.weights == tmp_path / "seed-3" / "best.keras" and len(trained.experiment.splits.test) == 9

@@ -24,37 +24,37 @@ def changed(state: dict[str, np.ndarray], change: dict[str, tuple[int, ...] | No
     return kept | {name: np.zeros(shape, "float32") for name, shape in change.items() if shape}
 
 
-@pytest.mark.parametrize(
-    ("paper", "change", "sentence"),
-    [
-        ("ave", {"affine_h.weight": None}, "lacks affine_h.weight"),
-        ("ave", {"U_v.0.weight": (3, 3)}, "also has U_v.0.weight"),
-        (
-            "ave",
-            {"lstm_video.weight_ih_l0": (20, 8)},
-            "lstm_video.weight_ih_l0 of shape (20, 8) does not fit av_att, which needs (20, 9)",
-        ),
-        ("ave", {"affine_v.weight": (5, 8)}, "attends over 5 regions"),
-        ("ave", {ALL: None, "conv1.weight": (3, 3)}, "is no checkpoint of the AVE networks"),
-        ("jca", {"predict.Joint.linear.bias": None}, "lacks predict.Joint.linear.bias"),
-        ("jca", {"extra.weight": (3, 3)}, "also has extra.weight"),
-        (
-            "jca",
-            {"coattn.dcn_layers.1.dense_coattn.value2_linear.weight": (5, 5)},
-            "value2_linear.weight of shape (5, 5) does not fit jca, which needs (4, 4)",
-        ),
-        ("jca", {"video_attn.attn.affine_v.weight": (5, 6)}, "attends over 5 regions"),
-        ("jca", {ALL: None, "conv1.weight": (3, 3)}, "is no checkpoint of JCA"),
-        ("mafnet", {"sound_BN_1/pop_var": None}, "nothing for audio_norm/moving_variance"),
-        ("mafnet", {"visual_lstm/kernel": (3, 3)}, "also has visual_lstm/kernel"),
-        ("mafnet", {"image_BN_1/beta": (7,)}, "image_BN_1/beta of shape (7,) does not fit mafnet, which needs (6,)"),
-        ("mafnet", {"dense_2/kernel": (3, 3)}, "nothing for attention/score/bias"),
-        ("mafnet", {ALL: None, "conv1/kernel": (3, 3)}, "is no checkpoint of MAFnet"),
-    ],
-)
-def test_checkpoint_of_another_model(paper, change, sentence, tmp_path, capsys):
+LSTM, VALUE = "lstm_video.weight_ih_l0", "coattn.dcn_layers.1.dense_coattn.value2_linear.weight"
+# Sentence -> what is changed in the state.
+CHANGES = {
+    "ave": {
+        "lacks affine_h.weight": {"affine_h.weight": None},
+        "also has U_v.0.weight": {"U_v.0.weight": (3, 3)},
+        f"{LSTM} of shape (20, 8) does not fit av_att, which needs (20, 9)": {LSTM: (20, 8)},
+        "attends over 5 regions": {"affine_v.weight": (5, 8)},
+        "is no checkpoint of the AVE networks": {ALL: None, "conv1.weight": (3, 3)},
+    },
+    "jca": {
+        "lacks predict.Joint.linear.bias": {"predict.Joint.linear.bias": None},
+        "also has extra.weight": {"extra.weight": (3, 3)},
+        f"{VALUE} of shape (5, 5) does not fit jca, which needs (4, 4)": {VALUE: (5, 5)},
+        "attends over 5 regions": {"video_attn.attn.affine_v.weight": (5, 6)},
+        "is no checkpoint of JCA": {ALL: None, "conv1.weight": (3, 3)},
+    },
+    "mafnet": {
+        "nothing for audio_norm/moving_variance": {"sound_BN_1/pop_var": None},
+        "also has visual_lstm/kernel": {"visual_lstm/kernel": (3, 3)},
+        "image_BN_1/beta of shape (7,) does not fit mafnet, which needs (6,)": {"image_BN_1/beta": (7,)},
+        "nothing for attention/score/bias": {"dense_2/kernel": (3, 3)},
+        "is no checkpoint of MAFnet": {ALL: None, "conv1/kernel": (3, 3)},
+    },
+}
+
+
+@pytest.mark.parametrize(("paper", "sentence"), [(paper, sentence) for paper in CHANGES for sentence in CHANGES[paper]])
+def test_checkpoint_of_another_model(paper, sentence, tmp_path, capsys):
     files = AUTHOR_FILES[paper]
-    path = files.write(tmp_path / "other.pt", changed(state_of(paper), change))
+    path = files.write(tmp_path / "other.pt", changed(state_of(paper), CHANGES[paper][sentence]))
     said = refused(files.command, [path, tmp_path / "out.keras"], sentence, capsys, tmp_path / "out.keras")
     assert f"{path}: " in said
 

@@ -19,7 +19,7 @@ from ave.match.search import DIRECTIONS, chance, exact_match, without_looking
 from ave.match.weights import load_matcher
 from avpipeline import media
 from avpipeline.datasets.base import ArraySource, Split, mean_over_regions
-from avpipeline.datasets.rendered import RenderedSettings, rendered_clips
+from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.registry import build_extractor
@@ -163,10 +163,8 @@ def test_training_command(small_data, tmp_path, capsys, model):
     assert result["test_mean"] > 2 * directions["chance"]
 
 
-def test_example_is_drawn_of_a_short_event(weights, tmp_path, monkeypatch):
-    settings = RenderedSettings(train=10, val=4, test=4)
-    monkeypatch.setattr(match_predict, "rendered_clips", lambda: rendered_clips(settings))
-    boards = rendered_clips(settings).boards["test"]
+def test_example_is_drawn_of_a_short_event(few_clips, weights, tmp_path):
+    boards = rendered_clips().boards["test"]
     event = next(board.events[0] for board in boards if board.events[0].end - board.events[0].start < 10)
     labels = np.stack([1 - board.labels()[:, -1] for board in boards])
     splits = SimpleNamespace(test=dataclasses.replace(videos("test"), labels=labels))
