@@ -110,6 +110,14 @@ def few_clips():
         yield
 
 
+@pytest.fixture(scope="module")
+def unseen():
+    """Splits of the synthetic dataset whose test clips come from a generator seed that nothing is trained on."""
+    from tests.helpers.rendered_training import unseen_splits
+
+    return unseen_splits()
+
+
 def pytest_addoption(parser):
     parser.addoption(
         "--parity", type=Path, help="write the largest difference to each golden array to this JSON file"
