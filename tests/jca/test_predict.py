@@ -85,8 +85,6 @@ def test_frames_of_a_long_clip_stand_with_the_maps_of_their_seconds(tmp_path, mo
     media.write_clip(tmp_path / "long.mp4", frames.repeat(2, 0), None, frame_rate=2)
     (tmp_path / "model.keras").write_bytes(b"its hash is written")
     monkeypatch.setattr(plots, "timeline", lambda path, probabilities, names, **parts: drawn.update(parts))
-    monkeypatch.setattr(plots, "attention_frames", lambda *args, **kwargs: None)
-    monkeypatch.setattr(media, "write_clip", lambda *args, **kwargs: None)
     attention = np.arange(46.0)[:, None, None] + np.zeros((46, 2, 2))
     info = ModelInfo("jca", "jca", "code", CLASSES, {}, "rendered")
     predictor = Predictor(None, info, tmp_path / "model.keras", {}, window=10)

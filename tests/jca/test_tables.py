@@ -1,9 +1,10 @@
 """The tables: every row of the paper has a configuration of its own; printed figures are those of the predictions."""
 
+import contextlib
 import csv
-import dataclasses
 import functools
 import json
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from avpipeline.results import papers
 from jca import tables, train
 from jca.config import AVE_ROWS, ROWS
 from tests.helpers.commands import run_command
-from tests.helpers.synthetic import synthetic_split
 
 # Of JCA's models and of AVE's: a step costs next to nothing, the configuration has two epochs.
 NARROW = {"video_size": 4, "audio_size": 4, "num_layers": 1, "recursions": 1}
@@ -41,27 +41,19 @@ command = functools.partial(run_command, tables)
 
 
 @pytest.fixture(scope="module")
-def few_clips():
-    """10/4/4 clips of 4 s for the rendered ones, narrow models; no graphs, whose tracing costs far more."""
-
-    def load(dataset, name, data_dir=None, *, modalities):
-        split = synthetic_split(name, 10 if name == "train" else 4)
-        inputs = {modality: split.inputs[modality] for modality in modalities}
-        return dataclasses.replace(split, dataset="rendered", inputs=inputs)
-
+def narrow(few_clips):
+    """Narrow models; no graphs, whose tracing costs far more."""
     tf.config.run_functions_eagerly(True)
-    with pytest.MonkeyPatch.context() as patch:
-        for module, narrow in ((train, NARROW), (ave.train, NARROW_AVE)):
-            patch.setattr(module, "load_split", load)
-            for defaults, changes in ((module.config.RENDERED_MODEL, narrow), (module.config.RENDERED_TRAINING, SHORT)):
-                for name, value in changes.items():
-                    patch.setitem(defaults, name, value)
+    with contextlib.ExitStack() as changed:
+        for config, sizes in ((train.config, NARROW), (ave.train.config, NARROW_AVE)):
+            changed.enter_context(mock.patch.dict(config.RENDERED_MODEL, sizes))
+            changed.enter_context(mock.patch.dict(config.RENDERED_TRAINING, SHORT))
         yield
     tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="module")
-def walked(few_clips, tmp_path_factory):
+def walked(narrow, tmp_path_factory):
     """Every row of both tables, trained; the folder, and the figures by row."""
     out = tmp_path_factory.mktemp("tables")
     assert command(*WORDS, "--out", out) == 0
