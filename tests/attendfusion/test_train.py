@@ -1,4 +1,4 @@
-"""The training command: settings, bad input, an interrupted run, an end-to-end run on few rendered clips."""
+"""The training command: an end-to-end run on few synthetic clips, an interrupted run, records that are damaged."""
 
 import dataclasses
 import functools

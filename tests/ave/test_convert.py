@@ -1,4 +1,4 @@
-"""The authors' checkpoints as Keras models, on files that the test writes itself."""
+"""The authors' checkpoints as Keras models, on files that the tests write themselves."""
 
 import numpy as np
 import pytest

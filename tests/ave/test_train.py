@@ -1,4 +1,4 @@
-"""The training command: settings by preset and dataset, bad input, an end-to-end run on few rendered clips."""
+"""The training command: an end-to-end run on few synthetic clips, scores, configurations."""
 
 import functools
 import json

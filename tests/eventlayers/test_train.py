@@ -1,4 +1,4 @@
-"""The training command: defaults, both kinds of inputs and both stages, resuming, bad input, few rendered clips."""
+"""The training command: defaults, both kinds of inputs and both stages, resuming, few synthetic clips."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""The training command: settings by preset and dataset, a resumed run, bad input, an end-to-end run on few clips."""
+"""The training command: an end-to-end run on few synthetic clips, a resumed run, the recipe, configurations."""
 
 import dataclasses
 import functools

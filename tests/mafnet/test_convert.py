@@ -1,4 +1,4 @@
-"""The authors' checkpoint as a Keras model, on files that the test writes itself."""
+"""The authors' checkpoint as a Keras model, on files that the tests write themselves."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The tables: every row of the paper has its own configuration; the printed figures are those of the predictions."""
+"""The tables: every row of the paper is ours or quoted; the printed results are those of the predictions."""
 
 import csv
 import functools

@@ -1,4 +1,4 @@
-"""The training command: settings by preset and dataset, UCF51's splits, bad input, a run on few rendered clips."""
+"""The training command: a run on few synthetic clips, UCF51's splits, the recipe, the result beside the paper's."""
 
 import dataclasses
 import functools

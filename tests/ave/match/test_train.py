@@ -1,4 +1,4 @@
-"""Cross-modality localization end to end: data, training command, evaluation, rows of Table 3, bad input."""
+"""Cross-modality localization end to end: data, training command, evaluation and rows of Table 3."""
 
 import dataclasses
 import json
