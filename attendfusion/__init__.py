@@ -1,6 +1,6 @@
 """Attend-Fusion: Efficient Audio-Visual Fusion for Video Classification (Awan et al., 2024)."""
 
-import avpipeline  # noqa: F401  first: it quiets TensorFlow's start
+import avpipeline  # noqa: F401  first: it silences TensorFlow's startup messages
 
 # isort: split
 from attendfusion.config import MODELS, PRESETS, ModelConfig, TrainConfig, model_config, train_config

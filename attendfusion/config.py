@@ -1,12 +1,12 @@
-"""The numbers of "Attend-Fusion: Efficient Audio-Visual Fusion for Video Classification" (Awan et al., 2024).
+"""Hyperparameters of "Attend-Fusion: Efficient Audio-Visual Fusion for Video Classification" (Awan et al., 2024).
 
 Paper     https://arxiv.org/abs/2408.14441
 Command   python -m attendfusion.train --model attend_fusion --dataset youtube8m --data DIR --seeds 3
 Expected  80.55 % GAP and 75.64 % F1 on YouTube-8M with 72 million parameters (Table 1, Attend-Fusion)
 Cost      20 epochs; one video of two tokens is 0.25 GFLOP forward; AdamW keeps 3 x 288 MB for its 72 M parameters
 
-There is no public code, so there is one preset, "paper"; the test of this reconstruction is the paper's parameter
-counts. "rendered" is what the default run on the rendered clips uses instead of the published sizes.
+There is no public code, so there is one preset, "paper"; this reconstruction is tested by the paper's parameter counts.
+On synthetic clips (dataset "rendered") the sizes at the end are used instead of the published ones.
 """
 
 import dataclasses
@@ -17,37 +17,38 @@ import tyro
 PRESETS = ("paper",)
 TOKENS = ("mean_std", "mean", "frames")
 CLASSES = 4716
-# The paper's sizes of fully connected layers: "8K for the baseline models and 2K for the proposed models".
+# The sizes of fully connected layers in the paper: "8K for the baseline models and 2K for the proposed models".
 BASELINE_WIDTH, PROPOSED_WIDTH = 8000, 2048
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """Sizes and switches of a video classifier; the model's name decides the first six (see `models.BLOCKS`)."""
+    """Sizes and switches of a video classifier; the first six follow from the model's name (see `models.BLOCKS`)."""
 
     modalities: tyro.conf.Suppress[tuple[str, ...]] = ("audio", "visual")
     """The inputs."""
     early: tyro.conf.Suppress[bool] = False
-    """Modalities are joined token by token before the first layer, not after their branches."""
+    """Concatenate the modalities token by token before the first layer, instead of after their branches."""
     branch: tyro.conf.Suppress[tuple[str, ...]] = ()
     """Blocks of each branch after its input layer."""
     cross: tyro.conf.Suppress[tuple[str, ...]] = ()
-    """Blocks after the cross attention, in each direction; empty: there is no cross attention."""
+    """Blocks after the cross attention, in each direction; no cross attention if empty."""
     head: tyro.conf.Suppress[tuple[str, ...]] = ()
-    """Blocks between the joined branches and the classifier; "input" brings the joined vector to the width."""
+    """Blocks between the concatenated branches and the classifier; "input" projects the concatenated vector to the
+    width."""
     output_gate: tyro.conf.Suppress[bool] = False
-    """The probabilities are multiplied by a gate (context gating)."""
+    """Multiply the probabilities by a gate (context gating)."""
     width: int = PROPOSED_WIDTH
     """Size of the fully connected layers: 8000 in the baselines and 2048 in the proposed networks, as published."""
     attention_units: int | None = None
-    """Size of queries, keys and values. [default: half of --width, as published: 1024]"""
+    """Size of queries, keys and values. [default: half of --width; published: 1024]"""
     dropout: float = 0.4
-    """Share of units left out after every hidden fully connected layer."""
+    """Dropout rate after every hidden fully connected layer."""
     tokens: Literal[TOKENS] = "mean_std"
-    """What attention attends to: a video's mean and standard deviation as two tokens, its mean as the only one (then
+    """What attention attends to: a video's mean and standard deviation as two tokens, its mean as a single token (then
     attention is a linear map), or its frames."""
     num_classes: tyro.conf.Suppress[int] = CLASSES
-    """Labels; the dataset decides this and the widths below."""
+    """Number of labels; this and the widths below follow from the dataset."""
     audio_channels: tyro.conf.Suppress[int] = 128
     visual_channels: tyro.conf.Suppress[int] = 1024
 
@@ -59,25 +60,25 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """The training recipe. The paper gives the first two settings; the others are this package's assumptions."""
+    """Training hyperparameters. The paper gives the first two; the others are this package's assumptions."""
 
     learning_rate: float = 1e-4
     """AdamW's learning rate."""
     epochs: int = 20
-    """Passes over the training videos."""
+    """Number of epochs."""
     weight_decay: float = 0.01
-    """AdamW's weight decay, on all parameters, biases included: torch's default, which the paper leaves unsaid."""
+    """AdamW's weight decay on all parameters, biases included: torch's default; the paper does not mention it."""
     epsilon: float = 1e-8
     """AdamW's epsilon, torch's default."""
     batch_size: int = 512
-    """Videos a step; the last partial batch of an epoch is left out."""
+    """Videos in a batch; the last partial batch of an epoch is dropped."""
     shuffle: bool = True
-    """A new order of the videos each epoch."""
+    """Shuffle the videos before every epoch."""
     validate_every: int = 1
-    """Epochs between validations; the weights of the best validation GAP are kept."""
+    """Epochs between validations; the weights with the best validation GAP are kept."""
     f1_threshold: float | None = None
-    """Probability from which a label counts as predicted in the F1 score. [default: the one of the best
-    F1 on validation]"""
+    """Probability from which a label counts as predicted in the F1 score. [default: the one with the best F1 on
+    validation]"""
 
 
 # Baselines: Section 3.1 and Figure 2. Proposed: Section 3.2 and Figure 3. The blocks are in `models.BLOCKS`.
@@ -96,47 +97,47 @@ _SYSTEMS = {
         {**_BASELINE, "modalities": ("visual",), "branch": ("fc",)},
     ),
     "fc_early": (
-        "fully connected, joined inputs (Table 1, FC Early Fusion)",
+        "fully connected, concatenated inputs (Table 1, FC Early Fusion)",
         {**_BASELINE, "early": True, "branch": ("fc",)},
     ),
     "fc_late": (
-        "fully connected, joined branches (Table 1, FC Late Fusion)",
+        "fully connected, concatenated branches (Table 1, FC Late Fusion)",
         {**_BASELINE, "branch": ("fc", "fc")},
     ),
     "fcrn_early": (
-        "residual, joined inputs (Table 1, FC Residual Early Fusion)",
+        "residual, concatenated inputs (Table 1, FC Residual Early Fusion)",
         {**_BASELINE, "early": True, "branch": ("residual",)},
     ),
     "fcrn_late": (
-        "residual, joined branches (Table 1, FC Residual Late Fusion)",
+        "residual, concatenated branches (Table 1, FC Residual Late Fusion)",
         {**_BASELINE, "branch": ("residual",)},
     ),
     "fcrgn_early": (
-        "gated residual, joined inputs (Table 1, FC Residual Gated Early Fusion)",
+        "gated residual, concatenated inputs (Table 1, FC Residual Gated Early Fusion)",
         {**_BASELINE, "early": True, "branch": ("gated_residual",)},
     ),
     "fcrgn_late": (
-        "gated residual, joined branches, gated output (Table 1, FC Residual Gated Late Fusion)",
+        "gated residual, concatenated branches, gated output (Table 1, FC Residual Gated Late Fusion)",
         {**_BASELINE, "branch": ("gated_residual",), "output_gate": True},
     ),
     "fc_attention": (
-        "self-attention and fully connected layers, joined branches (Table 1, FC Attention)",
+        "self-attention and fully connected layers, concatenated branches (Table 1, FC Attention)",
         {"branch": _STAGE, "head": ("input", "fc")},
     ),
     "residual_attention_early": (
-        "self-attention with skips, joined inputs (Table 1, Residual Attention Early Fusion)",
+        "self-attention with skips, concatenated inputs (Table 1, Residual Attention Early Fusion)",
         {"early": True, "branch": (*_SKIP_STAGE, *_SKIP_STAGE), "head": ("fc_skip", "fc_skip")},
     ),
     "residual_attention_late": (
-        "self-attention with skips, joined branches (Table 1, Residual Attention Late Fusion)",
+        "self-attention with skips, concatenated branches (Table 1, Residual Attention Late Fusion)",
         {"branch": _SKIP_STAGE, "head": ("input", "fc_skip")},
     ),
     "attend_fusion": (
-        "self-attention in each branch, joined (Table 1, Attend-Fusion)",
+        "self-attention in each branch, concatenated branches (Table 1, Attend-Fusion)",
         {"branch": ("self_attention",)},
     ),
     "av_attention": (
-        "self-attention, then cross attention both ways (Table 1, Audio-Visual Attention Network)",
+        "self-attention, then cross attention in both directions (Table 1, Audio-Visual Attention Network)",
         {"branch": _STAGE, "cross": ("fc",), "head": ("input",)},
     ),
     "self_cross": (
@@ -148,7 +149,7 @@ _SYSTEMS = {
         {"branch": _SKIP_STAGE, "cross": ("fc_skip", *_SKIP_STAGE), "head": ("input",)},
     ),
     "attend_fusion_audio": (
-        "Attend-Fusion without pictures (Table 3, audio only)",
+        "Attend-Fusion without frames (Table 3, audio only)",
         {"modalities": ("audio",), "branch": ("self_attention",)},
     ),
     "attend_fusion_visual": (
@@ -159,17 +160,17 @@ _SYSTEMS = {
 }
 
 MODELS = {name: text for name, (text, _) in _SYSTEMS.items()}
-# Rows whose counts leave no other reading known to us; the other six are one choice among several that fit.
+# Rows whose parameter counts fit only one architecture known to us; the other six are one choice among several.
 PINNED_DOWN = (
     *(name for name, (_, changes) in _SYSTEMS.items() if changes.get("width") == BASELINE_WIDTH),
     *(name for name in _SYSTEMS if name.startswith("attend_fusion")),
 )
 
-# The rendered clips are few and simple: narrower, smaller batches, larger steps.
+# The synthetic clips are few and simple: narrower layers, smaller batches, a larger learning rate.
 RENDERED_MODEL = {"width": 256}
 RENDERED_TRAINING = {"batch_size": 16, "learning_rate": 1e-3}
 
-# (table, row) of the paper -> the model that reproduces it.
+# Row of the paper, (table, row) -> the model that reproduces it.
 ROWS = {
     ("Table 1", "FC Audio"): "fc_audio",
     ("Table 1", "FC Visual"): "fc_visual",
@@ -192,7 +193,7 @@ ROWS = {
 }
 
 TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))
-# Rows that the paper itself gives one system, and why.
+# Rows that are the same system in the paper, and why.
 SHARED: dict = {}
 
 
@@ -209,7 +210,7 @@ def model_config(name: str, preset: str = "paper", **overrides) -> ModelConfig:
 
 
 def train_config(preset: str = "paper", name: str = "attend_fusion", **overrides) -> TrainConfig:
-    """Training recipe, the same for all models; ValueError for an unknown preset or setting."""
+    """Training hyperparameters, the same for all models; ValueError for an unknown preset or setting."""
     _check(preset)
     return dataclasses.replace(TrainConfig(), **overrides)
 

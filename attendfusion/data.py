@@ -1,4 +1,4 @@
-"""The records that a network reads: which files, which splits, in which form."""
+"""The records that a network takes: files, splits and form."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,19 +16,19 @@ class RecordSettings:
     """Settings of every command that reads records."""
 
     dataset: Literal["rendered", "youtube8m"] | None = None
-    """"youtube8m" needs --data; "rendered" is a small test bed made on this machine. [default: "youtube8m" with --data,
-    else "rendered"]"""
+    """"youtube8m" needs --data; "rendered" means records of synthetic clips, generated on this machine. [default:
+    "youtube8m" with --data, else "rendered"]"""
     data: Path | None = None
-    """Folder with YouTube-8M's shards (train*.tfrecord, validate*.tfrecord, test*.tfrecord) or others of that form."""
+    """Folder with shards in YouTube-8M's format (train*.tfrecord, validate*.tfrecord, test*.tfrecord)."""
     num_classes: int | None = None
-    """Labels: 4716 for YouTube-8M of 2017, as in the paper, 3862 for that of 2018. [default: those of vocabulary.csv in
-    --data]"""
+    """Number of labels: 4716 for YouTube-8M of 2017, as in the paper, 3862 for 2018. [default: that in vocabulary.csv
+    in --data]"""
     vocabulary: Path | None = None
     """Names of the labels, a CSV file in YouTube-8M's format. [default: vocabulary.csv in --data]"""
     missing: Literal["error", "zeros"] = "error"
-    """What becomes of a video without sound or without pictures: an error, or features of zeros."""
+    """What to do with a video without audio or visual features: an error, or features of zeros."""
     skip_corrupt: bool = False
-    """Leave out damaged records and say how many there were, instead of ending with an error."""
+    """Skip damaged records and report how many there were, instead of ending with an error."""
 
     @property
     def name(self) -> str:
@@ -37,13 +37,13 @@ class RecordSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """A dataset's records as one network reads them.
+    """A dataset's records in the form that a network takes.
 
     Attributes:
       source: the dataset.
-      tokens, modalities: what is read of each video.
-      missing, skip_corrupt: as of `RecordSettings`.
-      corrupt: takes note of what was skipped.
+      tokens, modalities: what is read for each video.
+      missing, skip_corrupt: as in `RecordSettings`.
+      corrupt: records what was skipped.
     """
 
     source: YouTube8M
@@ -55,11 +55,11 @@ class Records:
 
     @property
     def scale(self) -> dict[str, float]:
-        """Modality -> the factor that features were multiplied with when the records were written."""
+        """Modality -> the factor that its features were multiplied by when the records were written."""
         return {name: self.source.description.scale[name] for name in self.modalities}
 
     def stream(self, split: str) -> Stream:
-        """One split; InputError where it has no files, or a damaged one."""
+        """One split; InputError if it has no files, or a damaged one."""
         return self.source.stream(
             split,
             tokens=self.tokens,
@@ -70,13 +70,13 @@ class Records:
         )
 
     def tell_skipped(self) -> None:
-        """Prints which records were skipped, where any could be."""
+        """Prints which records were skipped, if that is allowed."""
         if self.skip_corrupt:
             print(self.corrupt.text())
 
 
 def load_records(settings: RecordSettings, network: Mapping) -> Records:
-    """The dataset, as a network with this configuration (fields of `ModelConfig`) reads it.
+    """The dataset, in the form that a network with this configuration (fields of `ModelConfig`) takes.
 
     Raises:
       InputError: files missing or wrong.
@@ -88,7 +88,7 @@ def load_records(settings: RecordSettings, network: Mapping) -> Records:
 def _source(settings: RecordSettings, tokens: str) -> YouTube8M:
     if settings.name == "rendered":
         require_no_folder(settings.data)
-        # Rendering brings decoders and networks that real features do not need.
+        # Imported here: real records need neither decoders nor feature networks.
         from avpipeline.datasets.youtube8m.rendered import rendered_youtube8m
 
         return rendered_youtube8m(level="frame" if tokens == "frames" else "video")

@@ -1,7 +1,7 @@
-"""`python -m attendfusion.efficiency`: what each network costs and what it gains: a table, and accuracy against size.
+"""`python -m attendfusion.efficiency`: cost and accuracy of each network: a table, and a plot of accuracy against size.
 
-Every row is measured in a process of its own, one after the other, so that none profits from what another has warmed
-up or suffers from the memory that another holds.
+The rows are measured one after the other, each in a process of its own, so that none benefits from another's warm-up or
+suffers from another's memory use.
 """
 
 import concurrent.futures
@@ -38,8 +38,8 @@ class Settings:
     rows: tuple[str, ...] = ()
     """Which rows of the paper's tables, by the names printed. [default: all eighteen]"""
     runs: Path | None = None
-    """Folder of finished runs (python -m attendfusion.tables): the networks in it are measured as they were trained,
-    with their GAP and F1. [default: every network at its published size, untrained]"""
+    """Folder of finished runs (python -m attendfusion.tables), whose trained networks are measured, with their GAP and
+    F1. [default: every network at its published size, untrained]"""
     seconds: float = 2.0
     """How long to time each network for."""
     out: Path | None = None
@@ -51,10 +51,10 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
-    """Measures parameters, operations and latency on the CPU of each network; GAP and F1 where it was trained."""
+    """Measures parameters, operations and CPU latency of each network; with GAP and F1 of trained networks."""
     lines = []
     for model, trained in _chosen(settings).items():
-        lines.append({**_described(model), **_measured_apart(model, trained, settings.seconds), **_figures(trained)})
+        lines.append({**_described(model), **_measured_apart(model, trained, settings.seconds), **_scores(trained)})
         print(_progress(lines[-1]), flush=True)
     table = pd.DataFrame(lines)
     out = make_folder(settings.folder)
@@ -64,11 +64,11 @@ def main(settings: Settings) -> None:
     with atomic_path(out / "efficiency.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
     accuracy_against_parameters(out / "efficiency.png", panels(lines), title="Accuracy against size")
-    print(f"\n{text}\nTable and picture are in {out}")
+    print(f"\n{text}\nThe table and the picture are in {out}")
 
 
 def measure(what: str, seconds: float) -> dict:
-    """Parameters, floating-point operations of one video and the time that it takes, on the CPU of this machine.
+    """Number of parameters, and floating-point operations and CPU time for one video.
 
     Args:
       what: one of `attendfusion.MODELS`, at its published size, or a .keras file.
@@ -87,7 +87,7 @@ def measure(what: str, seconds: float) -> dict:
 
 
 def _chosen(settings: Settings) -> dict[str, Path | None]:
-    """Model -> the folder of its run, None for its published size; in the paper's order."""
+    """Model -> the folder of its run, or None for its published size; in the paper's order."""
     names = {row: model for (_, row), model in ROWS.items()}
     for row in settings.rows:
         if row not in names:
@@ -122,7 +122,7 @@ def _measured_apart(model: str, trained: Path | None, seconds: float) -> dict:
         try:
             return process.submit(measure, what, seconds).result()
         except BrokenProcessPool as error:
-            raise InputError(f"{what}: its process was ended, most likely for want of memory; free some.") from error
+            raise InputError(f"{what}: its process was killed, most likely for lack of memory; free some.") from error
 
 
 def _weights(trained: Path) -> Path:
@@ -135,8 +135,8 @@ def _described(model: str) -> dict:
     return {"table": table, "row": row, "model": model, "paper_gap": float(gap.value), "paper_f1": float(f1.value)}
 
 
-def _figures(trained: Path | None) -> dict:
-    """GAP and F1 in percent, mean over the seeds, and what was trained and measured on."""
+def _scores(trained: Path | None) -> dict:
+    """GAP and F1 in percent, averaged over the seeds, and the dataset and size of the trained network."""
     if trained is None:
         return {"gap": None, "f1": None, "size": PUBLISHED_SIZES, "configuration": None}
     result = _read(trained / "result.json")
@@ -155,7 +155,7 @@ def _progress(line: Mapping) -> str:
 
 
 def as_markdown(lines: list[Mapping]) -> str:
-    """The table: cost of one video at batch size 1 beside the accuracy, ours and the paper's."""
+    """The table: cost for one video at batch size 1, beside our accuracy and the paper's."""
     threads = lines[0]["threads"]
     table = [
         ("row", "parameters", "MFLOP a video", "ms a video", "GAP %", "F1 %", "trained", "paper GAP %", "paper F1 %")
@@ -174,12 +174,12 @@ def as_markdown(lines: list[Mapping]) -> str:
                 f"{line['paper_f1']:.2f}",
             )
         )
-    note = f"One video at a time on {threads} CPU thread{'s' * (threads > 1)}. The paper's figures are for YouTube-8M."
+    note = f"One video at a time on {threads} CPU thread{'s' * (threads > 1)}. The paper's results are on YouTube-8M."
     return f"{papers.markdown(table)}\n{note}\n"
 
 
 def panels(lines: list[Mapping]) -> dict[str, dict[str, tuple[float, float]]]:
-    """Points of the picture: the paper's figures at the published sizes, and ours where the networks were trained."""
+    """Points of the picture: the paper's results at the published sizes, and ours if the networks were trained."""
     printed = {}
     for line in lines:
         *_, size = papers.lookup("attendfusion", line["table"], line["row"]).parts

@@ -1,4 +1,4 @@
-"""`python -m attendfusion.evaluate`: a saved model's figures on a split of records, and those of each label."""
+"""`python -m attendfusion.evaluate`: a saved model's scores on a split of records, overall and for each label."""
 
 import dataclasses
 from pathlib import Path
@@ -26,15 +26,15 @@ class Settings:
     split: Literal["train", "val", "test"] = "test"
     """Which split."""
     threshold: float | None = None
-    """Probability from which a label counts as predicted in the F1 scores. [default: the one of the best F1 on the
+    """Probability from which a label counts as predicted in the F1 scores. [default: the one with the best F1 on the
     validation split]"""
     out: Path = Path("runs") / "attendfusion" / "evaluate"
-    """Folder for the table of labels, the figures and the predictions."""
+    """Folder for the table of labels, the scores and the predictions."""
     records: RecordSettings = RecordSettings()
 
 
 def main(settings: Settings) -> None:
-    """Measures a saved model on a split: GAP, F1, Hit@1, PERR, mean average precision, and each label's figures."""
+    """Evaluates a saved model on a split: GAP, F1, Hit@1, PERR, mean average precision, and scores of each label."""
     model, info = load_model(settings.weights, paper="attendfusion")
     records = load_records(settings.records, info.config)
     require_fit(settings.weights, info, records)
@@ -52,7 +52,7 @@ def main(settings: Settings) -> None:
     print(f"{subject(info, stream)}: {len(outcome.arrays['ids'])} videos")
     print("\n".join(f"  {line}" for line in described(outcome.figures)))
     records.tell_skipped()
-    print(f"The table of labels, the figures and the predictions are in {settings.out}")
+    print(f"The table of labels, the scores and the predictions are in {settings.out}")
 
 
 def require_fit(weights: Path, info: ModelInfo, records: Records) -> None:
@@ -60,19 +60,19 @@ def require_fit(weights: Path, info: ModelInfo, records: Records) -> None:
     where = str(records.source.folder)
     if info.class_names != records.source.class_names:
         raise InputError(
-            f"{weights}: was trained on the {len(info.class_names)} labels of {info.dataset}, and {where} has other "
-            f"ones ({records.source.num_classes}); measure it on its own dataset or train on this one."
+            f"{weights}: was trained on the {len(info.class_names)} labels of {info.dataset}, but {where} has other "
+            f"ones ({records.source.num_classes}); evaluate it on its own dataset or train on this one."
         )
     require_same(info.features, records.source.description.features, where)
     if info.config["scale"] != records.scale:
         raise InputError(
-            f"{where}: its features were scaled by {records.scale} where the model needs {info.config['scale']}; write "
+            f"{where}: its features were scaled by {records.scale}, but the model needs {info.config['scale']}; write "
             "the records again with that scale."
         )
 
 
 def per_label_table(evaluation: Evaluation, class_names: tuple[str, ...]) -> pd.DataFrame:
-    """Columns label, videos, average_precision, precision, recall, f1; NaN where a share is of nothing."""
+    """Columns label, videos, average_precision, precision, recall, f1; NaN for a ratio of 0 to 0."""
     right, wrong, missed = evaluation.counts
     with np.errstate(invalid="ignore"):
         return pd.DataFrame(

@@ -1,9 +1,9 @@
-"""The figures of a model on millions of videos: what is measured batch by batch, and what is kept of each video.
+"""Evaluates a model on millions of videos: what is accumulated batch by batch, and what is stored for each video.
 
-Of each video its labels and its twenty most probable classes are kept, 8 bytes each: GAP, Hit@1 and the challenge's
-mean average precision can be computed again from them, PERR too where a video has at most twenty labels. Uncapped mean
-average precision and F1 need every class of every video and are counted on the way; of twenty classes or fewer, as on
-the rendered test bed, F1 can be computed again too.
+For each video its labels and its twenty most probable classes are stored, 8 bytes each. GAP, Hit@1 and the challenge's
+mean average precision can be recomputed from them, and PERR if no video has more than twenty labels. Uncapped mean
+average precision and F1 need every class of every video and are accumulated on the way; with at most twenty classes, as
+for synthetic clips, F1 can be recomputed too.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,8 +17,8 @@ from avpipeline.errors import InputError
 from avpipeline.metrics.ranking import F1, GAP, PERR, TOP_K, BestThreshold, HitAtOne, MeanAveragePrecision
 from avpipeline.training.experiment import Outcome
 
-# Figure's name in result.json -> what it is called in a report.
-FIGURES = {
+# Name of a score in result.json -> its name in a report.
+SCORES = {
     "gap": "GAP@20 in %",
     "f1": "F1 in %, all labels of all videos together",
     "f1_macro": "F1 in %, mean over labels",
@@ -30,22 +30,22 @@ FIGURES = {
 }
 
 
-def described(figures: dict[str, float]) -> list[str]:
-    """A line for each figure; shares in percent."""
+def described(scores: dict[str, float]) -> list[str]:
+    """A line for each score, in percent except for the threshold."""
     return [
-        f"{text:<44} {figures[name] if name == 'threshold' else 100 * figures[name]:.2f}"
-        for name, text in FIGURES.items()
+        f"{text:<44} {scores[name] if name == 'threshold' else 100 * scores[name]:.2f}"
+        for name, text in SCORES.items()
     ]
 
 
 class Evaluation:
-    """Takes labels and probabilities of any number of videos, a batch at a time.
+    """Accumulates labels and probabilities of any number of videos, batch by batch.
 
     Args:
       threshold: probability from which a label counts as predicted in the F1 scores.
 
     Attributes:
-      counts: `(3, classes)`: of each label how often it was rightly predicted, wrongly predicted, and missed.
+      counts: `(3, classes)`: true positives, false positives and false negatives of each label.
     """
 
     def __init__(self, threshold: float):
@@ -65,13 +65,13 @@ class Evaluation:
         self._classes = 0
 
     def add(self, ids: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> None:
-        """A batch: names `(batch,)`, labels and probabilities `(batch, classes)`."""
+        """Adds a batch: ids `(batch,)`, labels and probabilities `(batch, classes)`."""
         for metric in self.metrics.values():
             metric.update_state(labels, probabilities)
         labels, predicted = labels > 0, probabilities >= np.float32(self.threshold)
         found = np.stack([(labels & predicted).sum(0), (~labels & predicted).sum(0), (labels & ~predicted).sum(0)])
         self.counts = found if not self._kept else self.counts + found
-        # Of equal probabilities the lower class first, as in the metrics.
+        # For equal probabilities the lower class index comes first, as in the metrics.
         best = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP_K]
         self._classes = labels.shape[1]
         self._kept.append(
@@ -85,7 +85,7 @@ class Evaluation:
         )
 
     def outcome(self) -> Outcome:
-        """GAP, all figures, and what was kept of the videos.
+        """GAP, all scores, and what is stored for the videos.
 
         Raises:
           InputError: no video has a label, as in YouTube-8M's test files.
@@ -93,22 +93,22 @@ class Evaluation:
         kept = {name: np.concatenate([batch[name] for batch in self._kept]) for name in self._kept[0]}
         if not kept["label_counts"].any():
             raise InputError(
-                f"the {len(kept['ids'])} videos that were read have no labels (as in YouTube-8M's own test files), so "
-                "nothing can be measured; use the validate files."
+                f"the {len(kept['ids'])} videos that were read have no labels (like YouTube-8M's own test files), so "
+                "there is nothing to evaluate; use the validate files."
             )
-        figures = {name: float(metric.result()) for name, metric in self.metrics.items()}
-        figures["threshold"] = float(self.threshold)
-        figures = {name: figures[name] for name in FIGURES}
-        numbers = {"num_classes": np.array(self._classes), "threshold": np.array(figures["threshold"])}
-        return Outcome(figures["gap"], {**kept, **numbers}, figures)
+        scores = {name: float(metric.result()) for name, metric in self.metrics.items()}
+        scores["threshold"] = float(self.threshold)
+        scores = {name: scores[name] for name in SCORES}
+        numbers = {"num_classes": np.array(self._classes), "threshold": np.array(scores["threshold"])}
+        return Outcome(scores["gap"], {**kept, **numbers}, scores)
 
     def average_precisions(self) -> np.ndarray:
-        """Of each label over all videos, `(classes,)`; NaN for a label that no video has."""
+        """Average precision of each label over all videos, `(classes,)`; NaN for a label that no video has."""
         return self.every_video.per_class()
 
 
 def evaluate(model: keras.Model, stream: Stream, threshold: float, batch_size: int = 256) -> Evaluation:
-    """A model's predictions for every video of a split, measured."""
+    """Evaluates a model on every video of a split."""
     evaluation = Evaluation(threshold)
     for ids, labels, probabilities in predictions(model, stream, batch_size):
         evaluation.add(ids, labels, probabilities)
@@ -116,7 +116,7 @@ def evaluate(model: keras.Model, stream: Stream, threshold: float, batch_size: i
 
 
 def best_threshold(model: keras.Model, stream: Stream, batch_size: int = 256) -> float:
-    """The threshold with the highest F1 over all labels of all videos of a split."""
+    """The threshold with the highest micro F1 on a split."""
     metric = BestThreshold("micro")
     for _, labels, probabilities in predictions(model, stream, batch_size):
         metric.update_state(labels, probabilities)
@@ -126,7 +126,7 @@ def best_threshold(model: keras.Model, stream: Stream, batch_size: int = 256) ->
 def predictions(
     model: keras.Model, stream: Stream, batch_size: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Batches of names, labels and probabilities, in the order of the files."""
+    """Batches of ids, labels and probabilities, in the order of the files."""
     forward = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True, jit_compile=False)
     for inputs, labels in stream.read(batch_size, modalities=list(model.input), details=True):
         ids = inputs.pop("id").numpy().astype(str)
@@ -134,8 +134,8 @@ def predictions(
 
 
 def recomputed(path, batch_size: int = 1024) -> dict[str, float]:
-    """GAP, Hit@1, PERR and the challenge's mean average precision from a predictions.npz that was stored; F1 too where
-    every class of every video was kept."""
+    """GAP, Hit@1, PERR and the challenge's mean average precision, computed from a stored predictions.npz; F1 too if
+    every class of every video was stored."""
     with np.load(path) as file:
         kept = {name: file[name] for name in file.files}
     classes, ends = int(kept["num_classes"]), np.cumsum(kept["label_counts"])

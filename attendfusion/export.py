@@ -1,4 +1,4 @@
-"""`python -m attendfusion.export`: a trained network as SavedModel and TFLite, their sizes, and whether they agree."""
+"""`python -m attendfusion.export`: exports a trained network as SavedModel and TFLite, and checks the exports."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -16,9 +16,9 @@ from avpipeline.training.saved import load_model
 
 SAVED_MODEL, TFLITE = "saved_model", "model.tflite"
 _SIGNATURE = "serving_default"
-# Largest difference of a probability between the network and what was exported.
+# Largest allowed difference in probability between the network and an export.
 TOLERANCE = 1e-5
-# Of the inputs that are compared on.
+# Size of the inputs for that comparison.
 _VIDEOS, _FRAMES = 4, 7
 
 # Inputs by name -> probabilities `(batch, classes)`.
@@ -36,10 +36,10 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
-    """Exports a network for use without Keras, as SavedModel and TFLite, whose outputs are checked against it."""
+    """Exports a network as SavedModel and TFLite, for use without Keras, and checks their outputs against it."""
     model, info = load_model(settings.weights, paper="attendfusion")
     if settings.out.exists():
-        raise InputError(f"{settings.out}: is there already; choose another --out or remove it.")
+        raise InputError(f"{settings.out}: exists already; choose another --out or remove it.")
     with atomic_folder(settings.out) as out:
         write_saved_model(model, out / SAVED_MODEL)
         write_tflite(out / SAVED_MODEL, out / TFLITE)
@@ -60,7 +60,7 @@ def main(settings: Settings) -> None:
 
 
 def write_saved_model(model: keras.Model, path: Path) -> None:
-    """Writes a SavedModel of the forward pass alone: the inputs by name -> "probabilities".
+    """Writes a SavedModel of the forward pass only: inputs by name -> "probabilities".
 
     `keras.Model.export` would store every weight twice.
     """
@@ -74,7 +74,7 @@ def write_saved_model(model: keras.Model, path: Path) -> None:
 
 
 def write_tflite(exported: Path, path: Path) -> None:
-    """Writes a SavedModel once more as a TFLite file: float32, any batch size."""
+    """Converts a SavedModel to a TFLite file: float32, any batch size."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(exported)).convert())
 
@@ -103,23 +103,23 @@ def tflite(path: Path) -> Predict:
 
 
 def largest_difference(model: keras.Model, call: Predict) -> float:
-    """Between the probabilities of the network and of what was exported, for random videos.
+    """Largest difference between the probabilities of the network and of an export, for random videos.
 
     Raises:
-      InputError: it is larger than rounding explains.
+      InputError: it is larger than rounding errors.
     """
     inputs = example_inputs(model)
     difference = float(np.abs(call(inputs) - np.asarray(model(inputs, training=False))).max())
     if not difference <= TOLERANCE:
         raise InputError(
-            f"{model.name}: what was exported gives other probabilities (by {difference:.1e}), so it is not kept; "
+            f"{model.name}: the exported network's probabilities differ by {difference:.1e}, so it is discarded; "
             "export with the versions of TensorFlow and Keras that setup.cfg names."
         )
     return difference
 
 
 def example_inputs(model: keras.Model, videos: int = _VIDEOS) -> dict[str, np.ndarray]:
-    """Random videos in the form that a network reads."""
+    """Random videos in the form that a network takes."""
     random = np.random.default_rng(0)
     inputs = {}
     for name, tensor in model.input.items():
@@ -132,7 +132,7 @@ def example_inputs(model: keras.Model, videos: int = _VIDEOS) -> dict[str, np.nd
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files of a folder."""
+    """Size in bytes of a file, or of all files in a folder."""
     return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
 
 

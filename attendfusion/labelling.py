@@ -1,4 +1,4 @@
-"""From a media file to what a network reads: features of every second, as they would be in a record."""
+"""From a media file to a network's input: features of every second, as they would be in a record."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,16 +17,16 @@ from avpipeline.features.registry import EXTRACTORS, Extractor, extractor_for
 from avpipeline.predict.segments import collected_warnings, stream_notes, window_features
 from avpipeline.training.saved import ModelInfo, load_model
 
-# Seconds that are decoded together.
+# Seconds decoded at a time.
 _WINDOW = 30
 
 
 @dataclasses.dataclass(frozen=True)
 class Labeller:
-    """A loaded network and what its labels are called.
+    """A loaded network and the names of its labels.
 
     Attributes:
-      model, info, weights: the network, what it is, its file.
+      model, info, weights: the network, its description, its file.
       class_names: in the order of its outputs.
     """
 
@@ -37,18 +37,18 @@ class Labeller:
 
     @classmethod
     def load(cls, weights, vocabulary: Path | None = None) -> "Labeller":
-        """Reads a .keras file; names come from a vocabulary in YouTube-8M's format, else from the file itself."""
+        """Loads a .keras file; names come from a vocabulary in YouTube-8M's format if given, else from the file."""
         model, info = load_model(weights, paper="attendfusion")
         names = info.class_names if vocabulary is None else read_vocabulary(vocabulary, len(info.class_names))
         return cls(model, info, Path(weights), names)
 
     def top(self, probabilities: np.ndarray, count: int) -> list[tuple[str, float]]:
-        """The most probable labels of one video and their probabilities; of equals the lower number first."""
+        """The most probable labels of a video with their probabilities; lower indices first if equal."""
         best = np.argsort(-probabilities, kind="stable")[:count]
         return [(self.class_names[index], float(probabilities[index])) for index in best]
 
     def probabilities(self, frames: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Of each label `(classes,)`, for one video's frames as `media_frames` gives them."""
+        """Probability of each label, `(classes,)`, for the frames of one video as returned by `media_frames`."""
         tokens, modalities = self.info.config["tokens"], self.info.config["modalities"]
         inputs = {name: _tokens(frames[name], tokens)[np.newaxis] for name in modalities}
         if tokens == "frames":
@@ -61,9 +61,9 @@ class MediaFrames:
     """Features of a media file.
 
     Attributes:
-      media: what the file holds.
-      frames: modality -> `(seconds, width)`, as a record's frames; zeros for a stream that is missing.
-      notes: sentences that a reader of the result must know.
+      media: properties of the file.
+      frames: modality -> `(seconds, width)`, like the frames of a record; zeros for a missing stream.
+      notes: what a reader of the result must know.
     """
 
     media: media.MediaInfo
@@ -72,23 +72,23 @@ class MediaFrames:
 
 
 def extractors_of(labeller: Labeller, weights_dir=None) -> dict[str, Extractor]:
-    """The networks that make the features that a model was trained on.
+    """The extractors of the features that a model was trained on.
 
     Raises:
-      InputError: they are YouTube-8M's own, or their weights are missing.
+      InputError: they are YouTube-8M's own features, or weights are missing.
     """
     for info in labeller.info.features.values():
         if info.extractor not in EXTRACTORS:
             raise InputError(
                 f"{labeller.weights}: was trained on the features that YouTube-8M's authors published, and no network "
-                "here makes them from a media file; give records (.tfrecord), or train on records of other features "
+                "here extracts them from a media file; give records (.tfrecord), or train on records of other features "
                 "(python -m avpipeline.youtube8m writes them)."
             )
     return {name: extractor_for(info, weights_dir=weights_dir) for name, info in labeller.info.features.items()}
 
 
 def media_frames(path, labeller: Labeller, extractors: Mapping[str, Extractor]) -> MediaFrames:
-    """Features of every second of a media file, at most 300 as in YouTube-8M, scaled and rounded as in a record.
+    """Features of every second of a media file, at most 300 as in YouTube-8M, scaled and quantised as in a record.
 
     Raises:
       InputError: not a media file, or it lacks the only stream that the model uses.

@@ -1,4 +1,4 @@
-"""Pictures: videos with their labels and what networks said (Figure 4), and accuracy against size."""
+"""Pictures: videos with true and predicted labels (Figure 4), and accuracy against size."""
 
 import dataclasses
 import textwrap
@@ -11,7 +11,7 @@ from matplotlib.ticker import EngFormatter, LogLocator
 from avpipeline.plots.style import INK, PALETTE, TEXT, new_figure, save_figure, words
 
 _COLUMNS = 3
-# A video's place in the picture of examples.
+# Size of a video's cell in the picture of examples.
 _CELL_INCHES, _FRAMES_INCHES, _LINE_INCHES, _CHARACTERS_AN_INCH = 6.0, 1.2, 0.17, 12
 _RIGHT, _WRONG = "#1a7f37", "#b42318"
 TRUTH = "ground truth"
@@ -23,9 +23,9 @@ class Example:
 
     Attributes:
       name: of the video.
-      frames: some of its frames, `(frames, height, width, 3)` uint8, None where its pictures are not at hand.
-      truth: its labels, None where they are not known.
-      predicted: model's name -> its most probable labels with their probabilities, in that order.
+      frames: some of its frames, `(frames, height, width, 3)` uint8; None if not available.
+      truth: its labels; None if unknown.
+      predicted: model's name -> its most probable labels with their probabilities, in descending order.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Example:
 
 
 def examples(path, shown: Sequence[Example], *, title: str = "") -> None:
-    """Figure 4: for each video its frames, its labels and each model's most probable ones; green is right.
+    """Figure 4: for each video its frames, its labels and each model's most probable ones; correct ones are green.
 
     Args:
       path: the .png to write.
@@ -43,7 +43,7 @@ def examples(path, shown: Sequence[Example], *, title: str = "") -> None:
     columns = min(_COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
     texts = [_columns(example) for example in shown]
-    # One line for the headings, which may take two, and two for each label.
+    # Two lines each for the heading and for every label.
     lines = 2 * (1 + max(len(labels) for written in texts for labels in written.values()))
     heights = [_FRAMES_INCHES if any(example.frames is not None for example in shown) else 0.01, _LINE_INCHES * lines]
     with matplotlib.rc_context(TEXT):
@@ -64,7 +64,7 @@ def examples(path, shown: Sequence[Example], *, title: str = "") -> None:
 
 
 def _columns(example: Example) -> dict[str, list[tuple[str, str]]]:
-    """Heading -> (text, colour) of its lines: the truth, where it is known, then each model."""
+    """Heading -> (text, colour) of its lines: the true labels, if known, then each model's."""
     written = {} if example.truth is None else {TRUTH: [(words(label), INK) for label in example.truth]}
     for model, labels in example.predicted.items():
         colours = [
@@ -80,22 +80,22 @@ def _write_columns(axis, written: Mapping[str, Sequence[tuple[str, str]]], lines
     for column, (heading, labels) in enumerate(written.items()):
         cells = [(heading, INK), *labels]
         for index, (text, colour) in enumerate(cells):
-            # A label of more than two lines is cut.
+            # A label of more than two lines is truncated.
             wrapped = textwrap.fill(text, characters, max_lines=2, placeholder=" ...")
             drawn = axis.text(column / len(written), 1 - 2 * index / lines, wrapped, fontsize=9, va="top", color=colour)
             drawn.set_fontweight("normal" if index else "bold")
-            # The columns have their places; the layout need not make room for each.
+            # The positions of the columns are fixed, so the layout need not make room for them.
             drawn.set_in_layout(False)
 
 
 def accuracy_against_parameters(
     path, panels: Mapping[str, Mapping[str, tuple[float, float]]], *, title: str = ""
 ) -> None:
-    """GAP against the number of parameters, one panel for each data that it was measured on.
+    """GAP against the number of parameters, one panel for each dataset.
 
     Args:
       path: the .png to write.
-      panels: the data in words -> row's name -> (parameters, GAP in %).
+      panels: dataset, in words -> row -> (parameters, GAP in %).
     """
     names = list(dict.fromkeys(name for points in panels.values() for name in points))
     with matplotlib.rc_context(TEXT):

@@ -1,4 +1,4 @@
-"""`python -m attendfusion.predict`: the most probable labels of media files, or of records."""
+"""`python -m attendfusion.predict`: the most probable labels of media files or of records."""
 
 import csv
 import dataclasses
@@ -29,7 +29,7 @@ from avpipeline.predict.documents import head_json, head_lines, result_files
 from avpipeline.predict.segments import for_each_file
 
 RECORDS = ".tfrecord"
-# Of the picture: videos in it as in Figure 4, frames of each, their height.
+# The picture of examples: number of videos, as in Figure 4, frames of each, and their height.
 _EXAMPLES, _FRAMES, _HEIGHT = 6, 3, 120
 _BATCH = 256
 
@@ -39,26 +39,26 @@ class Settings:
     """Settings of a prediction command."""
 
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """Media files, folders of them, lists (.txt, one path a line), or records: paths or patterns that end in
+    """Media files, folders of them, lists (.txt, one path per line), or records: paths or patterns that end in
     .tfrecord."""
     weights: Path
     """The model: a .keras file written by python -m attendfusion.train."""
     top: int = 3
-    """Labels of each video, the most probable first."""
+    """How many labels of each video, the most probable first."""
     vocabulary: Path | None = None
     """Names of the labels, a CSV file in YouTube-8M's format. [default: the names that the model was trained with]"""
     baseline: Path | None = None
-    """Another model, whose labels stand beside in the picture of examples."""
+    """Another model, whose labels are shown too in the picture of examples."""
     media: Path | None = None
-    """Folder with the media files of records, named by the videos' ids, for the picture of examples."""
+    """Folder with the media files of the records, named after the videos' ids, for the picture of examples."""
     out: Path = Path("runs") / "attendfusion" / "predict"
     """Folder for the texts, tables and pictures."""
     weights_dir: Path | None = None
-    """Folder with the feature extractors' weights, looked into first."""
+    """Folder with the feature extractors' weights, searched first."""
 
 
 def main(settings: Settings) -> int:
-    """Names the most probable labels of videos: text and JSON, a table for records, a picture of some examples."""
+    """Predicts the most probable labels of videos: text and JSON, a table for records, a picture of some examples."""
     if settings.top < 1:
         raise InputError(f"--top {settings.top}: must be at least 1.")
     labellers = [
@@ -102,7 +102,7 @@ def label_file(
 
 
 def as_json(found: MediaFrames, labeller: Labeller, top: int) -> dict:
-    """The result for one media file as JSON values."""
+    """The result for a media file as JSON values."""
     info = labeller.info
     labels = labeller.top(labeller.probabilities(found.frames), top)
     return {
@@ -113,14 +113,14 @@ def as_json(found: MediaFrames, labeller: Labeller, top: int) -> dict:
 
 
 def as_text(document: Mapping) -> str:
-    """The same result to read."""
+    """The same result as text."""
     lines = [*head_lines(document), "", "probability  label"]
     lines += [f"{label['probability']:<11.4f}  {label['label']}" for label in document["labels"]]
     return "\n".join(lines) + "\n"
 
 
 def label_records(paths: Sequence[Path], labellers: Sequence[Labeller], settings: Settings) -> list[Example]:
-    """Labels every video of some shards and writes labels.csv; returns the first videos for the picture."""
+    """Labels every video in some shards and writes labels.csv; returns the first videos for the picture."""
     shards = tuple(list_shards(paths))
     streams = [_stream(shards, labeller) for labeller in labellers]
     labeller, videos = labellers[0], 0
@@ -141,7 +141,7 @@ def label_records(paths: Sequence[Path], labellers: Sequence[Labeller], settings
 
 
 def _stream(shards: Sequence[str], labeller: Labeller) -> Stream:
-    """The shards as one split for a model; InputError where their features are not its own."""
+    """The shards as one split for a model; InputError if their features are not those it was trained on."""
     info = labeller.info
     for folder in dict.fromkeys(Path(shard).parent for shard in shards):
         source = YouTube8M(
@@ -182,7 +182,7 @@ def _named(labeller: Labeller, truth: np.ndarray) -> tuple[str, ...]:
 
 
 def _example(name, truth, labellers, probabilities, top: int, path: Path | None) -> Example:
-    """A video of the picture."""
+    """A video for the picture."""
     names = [labeller.info.model for labeller in labellers]
     names[1:] = [f"baseline: {name}" for name in names[1:]]
     predicted = {
@@ -192,7 +192,7 @@ def _example(name, truth, labellers, probabilities, top: int, path: Path | None)
 
 
 def _frames(path: Path) -> np.ndarray | None:
-    """A few frames of a file, evenly spread, small; None where it has no pictures."""
+    """A few small frames of a file, evenly spread; None if it has no video stream."""
     about = media.probe(path)
     if not about.has_video:
         return None

@@ -1,4 +1,4 @@
-"""`python -m attendfusion.tables`: trains the rows of the paper's tables and prints ours beside the paper's results."""
+"""`python -m attendfusion.tables`: trains the rows of the paper's tables and prints our results beside the paper's."""
 
 import dataclasses
 import functools
@@ -25,15 +25,15 @@ class Settings(TableSettings):
     paper = "attendfusion"
 
     params: bool = False
-    """Print the exact number of parameters of all eighteen networks beside the paper's figures, and nothing else."""
+    """Only print the exact number of parameters of all eighteen networks beside the paper's numbers."""
     table: Literal[(*TABLES, "all")] = "all"
     preset: Literal[PRESETS] = "paper"
-    """What the paper says; there is no public code."""
+    """There is no public code to follow, only the paper."""
     width: int | None = None
-    """Size of the fully connected layers in every row instead of the published 8000 and 2048; attention has half of it.
-    [default: the published sizes, on the rendered test bed 256]"""
+    """Size of the fully connected layers in every row, instead of the published 8000 and 2048; attention has half of
+    it. [default: the published sizes, 256 on synthetic clips]"""
     batch_size: int | None = None
-    """Videos a step instead of the default number."""
+    """Videos in a batch. [default: the configuration's]"""
     records: RecordSettings = RecordSettings()
 
     @property
@@ -42,17 +42,17 @@ class Settings(TableSettings):
 
 
 def main(settings: Settings) -> int:
-    """Trains rows of the paper's tables, each over the seeds, and prints ours beside the paper's results."""
+    """Trains rows of the paper's tables with all seeds and prints our results beside the paper's."""
     if settings.params:
         print(parameters_table())
         return 0
-    # GAP and F1 of a row are two readings of one run; the second finds it finished.
+    # GAP and F1 of a row come from the same run, which is finished when the second is measured.
     measured = measure_tables(settings, TABLES, functools.partial(measure, settings), parts=lambda row: row.parts[:2])
     return 0 if measured else 2
 
 
 def parameters_table() -> str:
-    """All eighteen rows: our exact number of parameters, the paper's in millions, whether ours rounds to it."""
+    """For all eighteen rows: our exact number of parameters, the paper's in millions, and whether ours rounds to it."""
     lines = [("table", "row", "model", "ours, exact", "paper, M", "equal when rounded")]
     for (table, row), model in ROWS.items():
         *_, printed = papers.lookup("attendfusion", table, row).parts
@@ -63,14 +63,14 @@ def parameters_table() -> str:
 
 
 def measure(settings: Settings, published: papers.Published) -> Line:
-    """Trains what reproduces one published result (GAP or F1 of a row), or goes on with it, or finds it finished."""
+    """Trains the model that reproduces a published result (GAP or F1 of a row), or reuses its finished runs."""
     trained = train_model(settings, ROWS[published.table, published.row])
     return Line(published, trained, of_metric(trained.result, _METRICS[published.metric]), _note(trained))
 
 
 def train_model(settings: Settings, model: str) -> Trained:
-    """Trains one network over the seeds, or goes on with it, or finds it finished."""
-    # Runs of another width do not get in each other's way.
+    """Trains a network with all seeds; resumes unfinished runs and reuses finished ones."""
+    # Runs of each width have a folder of their own.
     name = model if settings.width is None else f"{model}-width-{settings.width}"
     own = row_settings(PAPER, settings, model, name=name, records=settings.records)
     network = {} if settings.width is None else {"width": settings.width}

@@ -29,7 +29,7 @@ class Settings(TrainSettings):
     model: Literal[tuple(MODELS)] = "attend_fusion"
     """Which of the paper's models."""
     preset: Literal[PRESETS] = "paper"
-    """There is no public code, so there is only what the paper says."""
+    """There is no public code to follow, only the paper."""
     records: RecordSettings = RecordSettings()
     network: ModelConfig = ModelConfig()
     training: TrainConfig = TrainConfig()
@@ -52,7 +52,7 @@ class AttendFusion(Paper):
         return {"records": RecordSettings(dataset=dataset)}
 
     def experiment(self, settings: Settings, splits: Records | None = None) -> Experiment:
-        """The experiment that `settings` describe; `splits` are records to use instead of loading the dataset."""
+        """The experiment that `settings` describe; `splits` are records to use instead of the dataset's."""
         records = splits or load_records(settings.records, dataclasses.asdict(settings.network))
         streams = {name: records.stream(name) for name in ("train", "val", "test")}
         train, training = streams["train"], settings.training
@@ -84,7 +84,7 @@ class AttendFusion(Paper):
         return trained
 
     def data_in_words(self, settings: Settings, test: Stream) -> str:
-        """Says too where the network is narrower than published."""
+        """Also mentions a width that differs from the published one."""
         data = super().data_in_words(settings, test)
         published = model_config(settings.model, settings.preset).width
         width = settings.network.width
@@ -110,12 +110,12 @@ def compared(paper: Paper, trained: Trained) -> report.Compared:
 
 
 def of_metric(result: Mapping, name: str) -> tuple[float, ...]:
-    """One of the test scores of each seed, in percent."""
+    """A test score of each seed, in percent."""
     return tuple(100 * seed["figures"][name] for seed in result["seeds"])
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the Attend-Fusion paper, selects on validation, tests once; prints ours beside its results."""
+    """Trains a model of the Attend-Fusion paper, selects on validation, tests once; prints ours beside the paper's."""
     trained = report.train(PAPER, settings, compared)
     for seed in trained.result["seeds"]:
         print(f"seed {seed['seed']}, {seed['parameters']:,} parameters:")

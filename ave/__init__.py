@@ -1,6 +1,6 @@
 """Audio-Visual Event Localization in Unconstrained Videos (Tian et al., ECCV 2018)."""
 
-import avpipeline  # noqa: F401  first: it quiets TensorFlow's start
+import avpipeline  # noqa: F401  first: it silences TensorFlow's startup messages
 
 # isort: split
 from ave.author_checkpoints import load_author_checkpoint

@@ -1,4 +1,4 @@
-"""The authors' PyTorch checkpoints as Keras models."""
+"""Loads the authors' PyTorch checkpoints as Keras models."""
 
 import math
 
@@ -24,10 +24,10 @@ _ATTENTION = ("affine_audio", "affine_video", "affine_v", "affine_g", "affine_h"
 def load_author_checkpoint(path) -> keras.Model:
     """The authors' `AV_att.pt`, `AV_att_weak.pt` or `DMRN.pt` as a Keras model.
 
-    Which model it is and its sizes are read off the file. Whole-module files of torch 0.3 and newer say their
-    network's class; a state dict does not, and the tensors of A+V-att and its weak form are the same, so a state
-    dict is taken as A+V-att or, where it holds a DMRN block, as DMRN. Needs neither torch nor the authors' source,
-    and nothing that the file asks for is executed.
+    The model and its sizes are read off the file. Whole-module files of torch 0.3 and newer name their network's
+    class; a state dict does not, and the tensors of A+V-att and its weakly supervised variant are the same, so a state
+    dict is read as A+V-att or, if it contains a DMRN block, as DMRN. Needs neither torch nor the authors' source, and
+    code stored in the file is never executed.
 
     Raises:
       InputError: not a torch file, a file of another network, or tensors that do not fit together.
@@ -37,11 +37,11 @@ def load_author_checkpoint(path) -> keras.Model:
 
 
 def load_with_config(path) -> tuple[keras.Model, ModelConfig]:
-    """As `load_author_checkpoint`, with the configuration that the tensors told."""
+    """Like `load_author_checkpoint`, with the configuration read off the tensors."""
     file = read_torch(path, classes=AUTHOR_CLASSES)
     if file.root_class is not None and file.root_class not in AUTHOR_CLASSES:
         known = ", ".join(AUTHOR_CLASSES)
-        raise InputError(f"{path}: holds the network {file.root_class}, known are {known}; give {_FILES}.")
+        raise InputError(f"{path}: holds the network {file.root_class}, which is not one of {known}; give {_FILES}.")
     name = AUTHOR_CLASSES.get(file.root_class, "dmrn" if "L1.weight" not in file.state else "av_att")
     config = _sizes(path, name, file.state)
     model = segment_classifier(config, name)
@@ -58,7 +58,7 @@ def load_with_config(path) -> tuple[keras.Model, ModelConfig]:
 
 
 def _sizes(path, name: str, state) -> ModelConfig:
-    """The configuration of the model `name` that the tensors' shapes tell."""
+    """The configuration of the model `name`, read off the shapes of the tensors."""
     try:
         attention_units, audio_channels = state["affine_audio.weight"].shape
         regions = state["affine_v.weight"].shape[0]
@@ -76,8 +76,8 @@ def _sizes(path, name: str, state) -> ModelConfig:
         )
     except (KeyError, ValueError, IndexError) as error:
         raise InputError(
-            f"{path}: is no checkpoint of the AVE networks (no usable {error}); give the authors' {_FILES}."
+            f"{path}: is not a checkpoint of the AVE networks (no usable {error}); give the authors' {_FILES}."
         ) from error
     if side * side != regions:
-        raise InputError(f"{path}: attends over {regions} regions, which is no square map; give {_FILES}.")
+        raise InputError(f"{path}: attends over {regions} regions, which is not a square map; give {_FILES}.")
     return config

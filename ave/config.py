@@ -1,12 +1,12 @@
-"""The numbers of "Audio-Visual Event Localization in Unconstrained Videos" (Tian et al., ECCV 2018).
+"""Hyperparameters of "Audio-Visual Event Localization in Unconstrained Videos" (Tian et al., ECCV 2018).
 
 Paper     https://arxiv.org/abs/1803.08842
 Command   python -m ave.train --model av_att --dataset ave --data DIR --seeds 3
 Expected  72.7 % segment accuracy on AVE's test split (Table 1, A+V-att)
-Cost      300 epochs of 52 steps; one step of 64 videos is 43 GFLOP; 7.7 GB of features read an epoch
+Cost      300 epochs of 52 steps; one step of 64 videos is 43 GFLOP; every epoch reads 7.7 GB of features
 
-Presets: "code" is what the authors' code does, "paper" what the paper says where the two differ; "rendered"
-is what the default run on the rendered clips uses instead of the published sizes.
+Presets: "code" follows the authors' code, "paper" follows the paper where the two differ. On synthetic clips (dataset
+"rendered") the sizes at the end are used instead of the published ones.
 """
 
 import dataclasses
@@ -25,44 +25,44 @@ class ModelConfig:
     """Sizes and switches of a segment classifier."""
 
     audio: tyro.conf.Suppress[Literal["vector", "map_mean", "map_attention", "none"]] = "vector"
-    """Audio branch: VGGish's embedding, its last pooling's maps (their mean, or attended), or none; the model's
-    name decides this and the switches below."""
+    """Audio branch: VGGish's embedding, the maps of its last pooling layer (averaged or attended), or none; this and
+    the switches below follow from the model's name."""
     visual: tyro.conf.Suppress[Literal["attention", "mean", "none"]] = "attention"
     """Visual branch: audio-guided attention, the mean over regions, or none."""
     motion: tyro.conf.Suppress[bool] = False
-    """C3D's features in the visual branch, beside the maps or instead of them."""
+    """C3D's features in the visual branch, in addition to the maps or instead of them."""
     temporal: tyro.conf.Suppress[Literal["lstm", "ed_tcn"]] = "lstm"
-    """What models time: a bidirectional LSTM for each branch, or one encoder-decoder of convolutions."""
+    """Temporal model: a bidirectional LSTM for each branch, or one encoder-decoder of temporal convolutions."""
     fusion: tyro.conf.Suppress[Literal[tuple(FUSIONS)]] = "concat"
-    """How two branches become one."""
+    """Fusion method."""
     fused_at: tyro.conf.Suppress[Literal[PLACES]] = "late"
-    """Where: before the LSTMs, after them, or on each branch's class scores."""
+    """Where the branches are fused: before the LSTMs, after them, or on each branch's class scores."""
     ensemble: tyro.conf.Suppress[int] = 1
-    """Fusions side by side, each with its classifier; their probabilities are averaged."""
+    """Number of parallel fusions, each with its own classifier, whose probabilities are averaged."""
     weak: tyro.conf.Suppress[bool] = False
-    """Trained with one label a video."""
+    """Weakly supervised: trained with one label per video."""
     audio_added_to: Literal["regions", "components"] = "regions"
-    """Where the attention adds the audio projection: to regions (the code) or components (the paper)."""
+    """What the attention adds the audio projection to: regions (the code) or components (the paper)."""
     residuals: Literal["swapped", "own"] = "swapped"
     """Which modality's residual a DMRN block adds to an update: the other's (the code) or its own (the paper)."""
     fusion_blocks: int = 1
-    """DMRN blocks, one after the other."""
+    """Number of consecutive DMRN blocks."""
     mil_pooling: Literal["max", "mean"] = "max"
-    """What pools a weak model's segment scores: the maximum (the code) or the mean (the paper)."""
+    """Pooling of a weakly supervised model's segment scores: the maximum (the code) or the mean (the paper)."""
     attention_units: int = 512
     """Size of the attention's dense layers."""
     lstm_units: int = 128
-    """Size of each LSTM, each way; fusions before and after the LSTMs give twice that."""
+    """Size of each LSTM in each direction; fusions before and after the LSTMs have twice that size."""
     hidden_units: int = 64
     """Size of the dense layer before the classifier."""
     tcn_filters: tuple[int, ...] = (64, 96)
-    """Filters of ED-TCN's encoder, layer by layer; the decoder has them in reverse."""
+    """Filters of ED-TCN's encoder layers; the decoder has them in reverse order."""
     tcn_kernel: int = 5
-    """Length of ED-TCN's convolutions in segments."""
+    """Kernel size of ED-TCN's convolutions, in segments."""
     tcn_dropout: float = 0.3
-    """Share of channels that ED-TCN's spatial dropout leaves out."""
+    """Rate of ED-TCN's spatial dropout."""
     num_classes: tyro.conf.Suppress[int] = 29
-    """Classes, background included; the dataset decides this and the shapes below."""
+    """Number of classes, background included; this and the shapes below follow from the dataset."""
     num_segments: tyro.conf.Suppress[int] = 10
     audio_channels: tyro.conf.Suppress[int] = 128
     audio_map_shape: tyro.conf.Suppress[tuple[int, int, int]] = (6, 4, 512)
@@ -71,7 +71,7 @@ class ModelConfig:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """The inputs that the model reads; attention needs the other modality as its guide."""
+        """The model's inputs; attention needs the other modality as its guide."""
         guides_visual = self.visual == "attention" and self.audio == "none"
         needed = {
             "audio": self.audio == "vector" or guides_visual,
@@ -84,7 +84,7 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """The training recipe."""
+    """Training hyperparameters."""
 
     loss: Literal["soft_margin", "cross_entropy"] = "soft_margin"
     """Multi-label soft margin on the softmax output (the code) or cross-entropy (the paper)."""
@@ -93,22 +93,22 @@ class TrainConfig:
     epsilon: float = 1e-8
     """Adam's epsilon."""
     epsilon_form: Literal["torch_legacy", "torch"] = "torch_legacy"
-    """Where Adam adds epsilon: as torch 0.3/0.4 did (the code), or as today's torch does."""
+    """Where Adam adds epsilon: as torch 0.3/0.4 did (the code), or as current torch does."""
     decay_steps: int = 15_000
-    """Steps after which the learning rate is multiplied by --decay-rate."""
+    """Number of steps after which the learning rate is multiplied by --decay-rate."""
     decay_rate: float = 0.1
-    """Factor of the learning rate every --decay-steps."""
+    """Factor applied to the learning rate every --decay-steps."""
     batch_size: int = 64
-    """Videos a step; the last partial batch of an epoch is left out."""
+    """Videos in a batch; the last partial batch of an epoch is dropped."""
     shuffle: bool = False
-    """A new order of the videos each epoch."""
+    """Shuffle the videos before every epoch."""
     epochs: int = 300
-    """Passes over the training videos."""
+    """Number of epochs."""
     validate_every: int = 5
-    """Epochs between validations; the weights of the best validation accuracy are kept."""
+    """Epochs between validations; the weights with the best validation accuracy are kept."""
 
 
-# The outputs of the authors' checkpoints: the classes in the order of AVE's Annotations.txt, then background.
+# The classes in the order of the authors' checkpoints: that of AVE's Annotations.txt, then background.
 CLASS_NAMES = (
     "Church bell",
     "Male speech, man speaking",
@@ -141,7 +141,7 @@ CLASS_NAMES = (
     "background",
 )
 
-# Model -> (what it is and which row it reproduces, what sets it apart from A+V-att).
+# Model -> (what it is and which row it reproduces, its differences from A+V-att).
 _SYSTEMS = {
     "a": ("audio only (Table 1, A)", {"visual": "none"}),
     "v": ("visual only, mean over regions (Table 1, V)", {"audio": "none", "visual": "mean"}),
@@ -150,7 +150,7 @@ _SYSTEMS = {
     "av_att": ("audio and visual with audio-guided attention (Table 1, A+V-att)", {}),
 }
 _SYSTEMS |= {
-    f"w_{name}": (f"{text.replace('Table 1, ', 'Table 1, W-')}, one label a video", {**changes, "weak": True})
+    f"w_{name}": (f"{text.replace('Table 1, ', 'Table 1, W-')}, one label per video", {**changes, "weak": True})
     for name, (text, changes) in _SYSTEMS.items()
 }
 _SYSTEMS |= {
@@ -178,7 +178,7 @@ _SYSTEMS |= {
         {"audio": "map_attention"},
     ),
 }
-# Every fusion method in every place; two of them have their own names above.
+# Every fusion method in every place; two combinations have names of their own above.
 _SYSTEMS |= {
     f"{fusion}_{place}": (f"A+V-att with {fusion} fusion, {place} (Table 2)", {"fusion": fusion, "fused_at": place})
     for place in PLACES
@@ -192,11 +192,11 @@ _PAPER_MODEL = {"audio_added_to": "components", "residuals": "own", "mil_pooling
 _PAPER_TRAINING = {"loss": "cross_entropy"}
 _WEAK_TRAINING = {"epochs": 250}
 
-# The rendered clips are few and simple: narrower, smaller batches, fewer epochs.
+# The synthetic clips are few and simple: narrower layers, smaller batches, fewer epochs.
 RENDERED_MODEL = {"attention_units": 128, "lstm_units": 64}
 RENDERED_TRAINING = {"batch_size": 16, "epochs": 40}
 
-# (table, row) of the paper -> the model that reproduces it.
+# Row of the paper, (table, row) -> the model that reproduces it.
 ROWS = {
     ("Table 1", "A"): "a",
     ("Table 1", "V"): "v",
@@ -219,7 +219,7 @@ ROWS = {
     ("Supplement Table 3", "A'+V"): "amap_v",
     ("Supplement Table 3", "A'+V-co-att"): "amap_v_co_att",
 }
-# Table 2's names of the fusion methods; a method of one's own is in no row.
+# The names of the fusion methods in Table 2; your own method is in no row.
 _TABLE_2 = ("Additive", "MP", "Gated", "MB", "GMU", "GMB", "Concat", "MRN", "DMRN")
 ROWS |= {("Table 2", f"{name} {place}"): f"{name.lower()}_{place}" for place in PLACES for name in _TABLE_2}
 ROWS |= {
@@ -228,7 +228,7 @@ ROWS |= {
     ("Table 2", "DMRFE late"): "dmrfe",
 }
 
-# Rows that the paper itself gives one system, and why; every other row has a configuration of its own.
+# Rows that are the same system in the paper, and why; every other row has a configuration of its own.
 SHARED = {
     ("Table 2", "Concat late"): (("Table 1", "A+V-att"), "A+V-att fuses by concatenating the LSTMs' outputs"),
     ("Supplement Table 2", "AV-s"): (("Table 1", "A+V"), "the supplement's new name for A+V"),
@@ -249,7 +249,7 @@ def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
 
 
 def train_config(preset: str = "code", name: str = "av_att", **overrides) -> TrainConfig:
-    """Training recipe of one of `MODELS` under a preset; raises as `model_config` does."""
+    """Training hyperparameters of one of `MODELS` under a preset; raises as `model_config` does."""
     weak = _WEAK_TRAINING if model_config(name, preset).weak else {}
     paper = _PAPER_TRAINING if preset == "paper" else {}
     return dataclasses.replace(TrainConfig(), **{**weak, **paper, **overrides})

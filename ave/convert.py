@@ -22,7 +22,7 @@ class Settings(ConvertSettings):
 
 
 def main(settings: Settings) -> None:
-    """Converts an authors' checkpoint to a .keras model for predict, evaluate and notebooks."""
+    """Converts one of the authors' checkpoints to a .keras model for predict, evaluate and notebooks."""
     if is_author_file(settings.checkpoint):
         tell_converted(settings, convert_author_weights(settings.checkpoint, settings.out))
         return

@@ -1,4 +1,4 @@
-"""Supplement Table 1: accuracy of each event class for seven models, as a table and as bars."""
+"""Supplement Table 1: accuracy of each event class for seven models, as a table and a bar chart."""
 
 import functools
 import importlib.resources
@@ -31,16 +31,16 @@ MODELS = {
 
 @functools.cache
 def paper_table() -> pd.DataFrame:
-    """The paper's results in %: one row a class, one column a model."""
+    """The paper's results in %, one row per class and one column per model."""
     with importlib.resources.files("ave").joinpath("supplement_table_1.csv").open(encoding="utf-8") as file:
         return pd.read_csv(file, index_col="class")
 
 
 def chosen_models(rows: Sequence[str]) -> dict[str, str]:
-    """The supplement's names -> models, of all or of the `rows` named.
+    """The supplement's names -> models, all of them or those in `rows`.
 
     Raises:
-      InputError: a row that the table does not have.
+      InputError: the table does not have such a row.
     """
     for row in rows:
         if row not in MODELS:
@@ -49,7 +49,7 @@ def chosen_models(rows: Sequence[str]) -> dict[str, str]:
 
 
 def write_per_class(folder: Path, trained: Mapping[str, Trained]) -> str:
-    """Writes the table (Markdown, CSV) and bars of trained models to `folder`; returns the Markdown."""
+    """Writes the table (Markdown, CSV) and the bar chart of trained models to `folder`; returns the Markdown."""
     one = next(iter(trained.values()))
     classes = one.experiment.info.class_names[:-1]
     table = pd.DataFrame({label: accuracies(own.predictions) for label, own in trained.items()}, classes)
@@ -62,11 +62,11 @@ def write_per_class(folder: Path, trained: Mapping[str, Trained]) -> str:
         table.to_csv(temporary)
     columns = {label: table[label].to_numpy() for label in table}
     charts.class_bars(stem.with_suffix(".png"), columns, list(table.index), title=f"ave, {one.data}")
-    return f"{text}\n{stem}.md, .csv and .png hold this"
+    return f"{text}\nAlso in {stem}.md, .csv and .png"
 
 
 def _markdown(table: pd.DataFrame, data: str) -> str:
-    """The table; on AVE's classes each cell is the paper's result and ours."""
+    """The table; for AVE's classes each cell has the paper's result and ours."""
     paper = paper_table() if tuple(table.index) == CLASS_NAMES[:-1] else None
     lines = [("class", *table)]
     for name, values in table.iterrows():
@@ -80,7 +80,7 @@ def _markdown(table: pd.DataFrame, data: str) -> str:
 
 
 def accuracies(predictions: tuple[Path, ...]) -> np.ndarray:
-    """Accuracy of each class but the background in %, the mean over the seeds: `(classes - 1,)`."""
+    """Accuracy of each class except background in %, averaged over the seeds: `(classes - 1,)`."""
     seeds = []
     for path in predictions:
         with np.load(path) as file:

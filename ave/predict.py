@@ -1,4 +1,4 @@
-"""`python -m ave.predict`: labels every second of media files and shows where the model looked."""
+"""`python -m ave.predict`: labels every second of media files and shows what the model attended to."""
 
 import dataclasses
 from pathlib import Path
@@ -21,14 +21,14 @@ class Settings(LabelSettings):
 
 
 def main(settings: Settings) -> int:
-    """Labels every second of media files: text, JSON, a timeline, and the attention over the frames with sound."""
+    """Labels every second of media files: text, JSON, a timeline, and the video with the attention overlaid."""
     model, info = load_model(settings.weights, paper="ave")
     require_labeller(settings.weights, info, "python -m ave.match.predict")
     return label(settings, forward_of(model), model, info, attends=has_attention(model))
 
 
 def draw_example(trained: Trained) -> None:
-    """Shows a trained model on a test video; see `segment_example`."""
+    """Draws a trained model's predictions for a test video; see `segment_example`."""
     segment_example(trained, forward_of, probabilities)
 
 

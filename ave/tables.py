@@ -1,4 +1,4 @@
-"""`python -m ave.tables`: trains the rows of the paper's tables and prints ours beside the paper's results."""
+"""`python -m ave.tables`: trains the rows of the paper's tables and prints our results beside the paper's."""
 
 import dataclasses
 import functools
@@ -18,7 +18,7 @@ from avpipeline.training.settings import DataSettings, TableSettings
 
 # Rows of cross-modality localization are trained by a command of their own.
 TABLES = tuple(dict.fromkeys(table for table, _ in (*ROWS, *match.config.ROWS)))
-# The authors started DMRN from a trained A+V-att; the row's run starts from the run of this model, seed by seed.
+# The authors initialised DMRN from a trained A+V-att; so do these rows, each seed from the run of the same seed.
 STARTS_FROM = {"dmrn": "av_att", "dmrfe": "av_att"}
 
 
@@ -33,11 +33,11 @@ class Settings(DataSettings, TableSettings):
     preset: Literal[PRESETS] = "code"
     dataset: Literal["rendered", "ave"] | None = None
     noisy: bool = True
-    """Weak models: the background videos without an event are joined to the training videos."""
+    """Weakly supervised models: add the background videos without an event to the training videos."""
 
 
 def main(settings: Settings) -> int:
-    """Trains rows of the paper's tables, each over the seeds, and prints ours beside the paper's results."""
+    """Trains rows of the paper's tables with all seeds and prints our results beside the paper's."""
     complete = True
     if settings.table != PER_CLASS:
         complete = measure_tables(settings, TABLES, functools.partial(measure, settings))
@@ -51,7 +51,7 @@ def main(settings: Settings) -> int:
 
 
 def measure(settings: Settings, published: papers.Published) -> Line:
-    """Trains what reproduces one published result, or goes on with it, or finds it finished."""
+    """Trains the model that reproduces a published result; resumes unfinished runs and reuses finished ones."""
     place = (published.table, published.row)
     if place in match.config.ROWS:
         model, direction = match.config.ROWS[place]
@@ -60,11 +60,11 @@ def measure(settings: Settings, published: papers.Published) -> Line:
 
 
 def train_model(settings: Settings, model: str) -> Trained:
-    """Trains one model over the seeds, or goes on with it, or finds it finished; what it starts from first."""
+    """Trains a model with all seeds, after the model that it is initialised from; reuses finished runs."""
     where: dict[str, bool | Path | None] = {"data": settings.data, "noisy": settings.noisy}
     if model in STARTS_FROM:
         first = STARTS_FROM[model]
-        print(f"{model} starts from {first}", flush=True)
+        print(f"{model} is initialised from {first}", flush=True)
         where["init_from"] = train_model(settings, first).settings.folder
     return train_row(PAPER, settings, model, **where)
 
@@ -72,7 +72,7 @@ def train_model(settings: Settings, model: str) -> Trained:
 def _note(place: tuple[str, str]) -> str:
     notes = [shared_note(PAPER, place)]
     if ROWS[place] in STARTS_FROM:
-        notes.append(f"starts from {STARTS_FROM[ROWS[place]]}, trained as long before")
+        notes.append(f"initialised from {STARTS_FROM[ROWS[place]]}, which was trained for as many epochs")
     return "; ".join(filter(None, notes))
 
 

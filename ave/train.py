@@ -37,14 +37,14 @@ class Settings(TrainSettings):
     """Which of the paper's models."""
     preset: Literal[PRESETS] = "code"
     dataset: Literal["rendered", "ave"] = "rendered"
-    """"ave" needs --data and is the default with it; "rendered" are synthetic clips made on this machine."""
+    """"ave" needs --data and is the default with it; "rendered" means synthetic clips, generated on this machine."""
     data: Path | None = None
     """Folder with the dataset's official files."""
     noisy: bool = True
-    """Weak models: the background videos without an event are joined to the training videos."""
+    """Weakly supervised models: add the background videos without an event to the training videos."""
     init_from: Path | None = None
-    """Trained model to start from, as far as the layers are the same: a .keras file, or the folder of a run,
-    of which each seed takes its own. The authors' DMRN was started from A+V-att."""
+    """Trained model whose weights initialise the layers that both have in common: a .keras file, or the folder of a
+    run, where each seed takes the model of the same seed. The authors initialised DMRN from A+V-att."""
     network: ModelConfig = ModelConfig()
     training: TrainConfig = TrainConfig()
 
@@ -59,7 +59,7 @@ class AVE(Paper):
     draw_example = staticmethod(draw_example)
 
     def experiment(self, settings: Settings, splits: Mapping[str, Split] | None = None) -> Experiment:
-        """The experiment that `settings` describe; the training labels of a weak model are `(videos, classes)`."""
+        """The experiment that `settings` describe; training labels of weak models are `(videos, classes)`."""
         splits = splits or load_splits(settings)
         train = splits["train"]
         network = fitted(settings.network, splits["val"])
@@ -80,7 +80,7 @@ PAPER = AVE()
 
 
 def load_splits(settings: Settings) -> dict[str, Split]:
-    """`{"train", "val", "test"}` of the dataset; a weak model's training split has one label a video."""
+    """`{"train", "val", "test"}` of the dataset; with one label per training video for weakly supervised models."""
     where = {"data_dir": settings.data, "modalities": settings.network.modalities}
     splits = {name: load_split(settings.dataset, name, **where) for name in ("val", "test")}
     if settings.network.weak:
@@ -89,7 +89,7 @@ def load_splits(settings: Settings) -> dict[str, Split]:
 
 
 def _identity(init_from: Path | None) -> dict | None:
-    """What a run that starts from `init_from` says of it: a file's hash, or a run's configuration."""
+    """How the settings record `init_from`: the hash of a file, or the configuration of a run."""
     if init_from is None:
         return None
     if init_from.is_file():
@@ -101,7 +101,7 @@ def _identity(init_from: Path | None) -> dict | None:
 
 
 def _start_from(init_from: Path, split: Split) -> Callable[[keras.Model, int], None]:
-    """Function of (model, seed) that takes over every weight that has the same layer and shape in `init_from`."""
+    """Function of (model, seed) that copies every weight with the same path and shape from `init_from`."""
 
     def start(model: keras.Model, seed: int) -> None:
         path = init_from if init_from.is_file() else init_from / f"seed-{seed}" / "best.keras"
@@ -110,11 +110,11 @@ def _start_from(init_from: Path, split: Split) -> Callable[[keras.Model, int], N
         given = {weight.path: weight for weight in source.weights}
         taken = [weight for weight in model.weights if _same_shape(weight, given.get(weight.path))]
         if not taken:
-            raise InputError(f"{path}: '{info.model}' and '{model.name}' have no layer in common; take another model.")
+            raise InputError(f"{path}: '{info.model}' and '{model.name}' have no layer in common; give another model.")
         for weight in taken:
             weight.assign(given[weight.path])
         kept = len(model.weights) - len(taken)
-        print(f"seed {seed}: {len(taken)} weights are taken from {path}, {kept} start anew")
+        print(f"seed {seed}: {len(taken)} weights are copied from {path}, {kept} are freshly initialised")
 
     return start
 
@@ -124,7 +124,7 @@ def _same_shape(weight, other) -> bool:
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the AVE paper, selects on validation, tests once; prints ours beside the paper's result."""
+    """Trains a model of the AVE paper, selects on validation, tests once; prints the result beside the paper's."""
     report.train(PAPER, settings)
 
 

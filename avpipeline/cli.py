@@ -1,4 +1,4 @@
-"""How every command line of the project starts, fails and ends."""
+"""How every command of the project starts, fails and ends."""
 
 import argparse
 import re
@@ -21,15 +21,15 @@ def run(
 ) -> int:
     """Runs `main`, whose one argument is a settings dataclass, from the command line; returns the exit status.
 
-    Flags, defaults and help are generated from the dataclass, so that a setting is written once. An
-    `InputError` (also one raised inside tf.data) becomes one sentence on stderr and status 2.
+    Flags, defaults and help are generated from the dataclass, so that every setting is declared once. An
+    `InputError` (including one raised inside tf.data) becomes one sentence on stderr and status 2.
 
     Args:
-      main: function of one dataclass, or of one of several (`Check | Write`: a subcommand each); its docstring is
-        the description that --help shows.
+      main: function of one dataclass, or of a union (`Check | Write`: one subcommand each); its docstring is the
+        description that --help shows.
       prog: name shown in help and errors, e.g. `"python -m ave.train"`.
-      argv: the words after the program's name; None takes those of the process.
-      defaults: gives the settings that flags change, where they depend on other flags (see `chosen`).
+      argv: command-line arguments; None takes those of the process.
+      defaults: `argv` -> default settings, where some defaults depend on other flags (see `chosen`).
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if "--version" in argv:
@@ -50,7 +50,7 @@ def run(
     except InputError as error:
         return _fail(prog, str(error))
     except KeyboardInterrupt:
-        _fail(prog, "interrupted; what was finished is kept, the same command goes on from there.")
+        _fail(prog, "interrupted; finished work is kept, and the same command resumes from there.")
         return 130
     except OSError as error:
         if error.filename is None and error.errno is None:
@@ -66,9 +66,9 @@ def run(
 
 
 def chosen(argv: Sequence[str], **defaults: str | None) -> dict[str, str | None]:
-    """The values that `argv` gives to a few flags, so that other flags' defaults can follow them.
+    """The values that `argv` gives to a few flags on which the defaults of other flags depend.
 
-    A preset decides the default of many settings: it is looked up first, then the whole command line is read.
+    A preset, for example, decides many defaults: it is read first, then the whole command line is parsed.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name, default in defaults.items():
@@ -77,7 +77,7 @@ def chosen(argv: Sequence[str], **defaults: str | None) -> dict[str, str | None]
 
 
 def sentence_of(error: Exception) -> str | None:
-    """The InputError's sentence inside an error that TensorFlow re-raised from a tf.data function, or None."""
+    """The message of an InputError that TensorFlow re-raised from a tf.data function, or None."""
     match = re.search(r"InputError: (.+?)\]?\s*$", str(error), re.MULTILINE)
     return match.group(1).strip() if match else None
 

@@ -1,9 +1,9 @@
-"""Which of the files in a folder are a dataset's clips: the list that extraction takes.
+"""Lists which files in a folder are a dataset's clips, as input for feature extraction.
 
     python -m avpipeline.clip_list ucf51-1 LISTS CLIPS clips.txt
     python -m avpipeline.extract clips.txt FEATURES --features vggish:conv4_2,densenet201:avg_pool
 
-UCF51 is half of UCF101 and Kinetics-Sounds a small part of Kinetics: without a list extraction would work on all.
+UCF51 is half of UCF101 and Kinetics-Sounds a small part of Kinetics: without a list, extraction would take all files.
 """
 
 import dataclasses
@@ -24,19 +24,19 @@ _WITH_LISTS = tuple(name for name in VIDEO_DATASETS if name != "rendered")
 @dataclasses.dataclass(frozen=True)
 class Settings:
     dataset: tyro.conf.Positional[Literal[_WITH_LISTS]]
-    """Whose clips to list."""
+    """The dataset whose clips to list."""
     lists: tyro.conf.Positional[Path]
     """Folder with the dataset's official lists."""
     clips: tyro.conf.Positional[Path]
-    """Folder with the media files; those below it count too."""
+    """Folder with the media files; subfolders are searched too."""
     out: tyro.conf.Positional[Path]
-    """The list to write, a .txt file with one path a line."""
+    """The list to write, a .txt file with one path per line."""
     splits: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
-    """Whose clips to list; e.g. VGGSound's test split has a list of its own."""
+    """The splits whose clips to list."""
 
 
 def main(settings: Settings) -> None:
-    """Writes the list of a dataset's clips in a folder."""
+    """Lists which files in a folder are a dataset's clips, for python -m avpipeline.extract."""
     if settings.out.suffix.lower() != ".txt":
         raise InputError(f"{settings.out}: a list of files must end in .txt; choose such a name.")
     paths = []

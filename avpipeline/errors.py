@@ -2,8 +2,8 @@
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used.
+    """Something the user provided cannot be used.
 
-    The message is one sentence that names the file, what is wrong and what to do. Command lines print it
+    The message is one sentence that names the file or setting, what is wrong and what to do. Commands print it
     and exit with status 2; in a notebook it is an ordinary ValueError.
     """

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, locks, hashes and the cache folder."""
+"""Atomic writes, locks, hashes and the cache folder."""
 
 import contextlib
 import errno
@@ -18,7 +18,7 @@ CACHE_VARIABLE = "AVPIPELINE_CACHE"
 
 
 def cache_dir() -> Path:
-    """Folder for everything that can be made again: `$AVPIPELINE_CACHE`, else `~/.cache/avpipeline`."""
+    """Folder for everything that can be regenerated: `$AVPIPELINE_CACHE`, else `~/.cache/avpipeline`."""
     return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "avpipeline")
 
 
@@ -32,7 +32,7 @@ def write_failure(path, error: OSError) -> InputError:
 
 
 def make_folder(path) -> Path:
-    """Creates `path` and its parents; raises InputError where that is not allowed."""
+    """Creates `path` and its parents; raises InputError where that fails."""
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -47,11 +47,11 @@ def make_folder(path) -> Path:
 def atomic_path(path) -> Iterator[Path]:
     """Yields a temporary path beside `path`, moved to `path` when the block ends without an exception.
 
-    A kill, an exception or a full disk leaves either the old file or none, never half of one. The temporary
-    name keeps the ending of `path`, since many writers choose their format by it.
+    A kill, an exception or a full disk leaves either the old file or none, never a partial one. The temporary
+    name keeps the extension of `path`, since many writers choose their format by it.
 
     Raises:
-      InputError: `path` cannot be written. An OSError about another file passes unchanged.
+      InputError: `path` cannot be written. An OSError about another file propagates unchanged.
     """
     path = Path(path)
     make_folder(path.parent)
@@ -69,14 +69,14 @@ def atomic_path(path) -> Iterator[Path]:
 
 
 def write_json(path, value) -> None:
-    """Writes readable JSON, whole or not at all."""
+    """Writes indented JSON atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 @contextlib.contextmanager
 def atomic_folder(path) -> Iterator[Path]:
-    """As `atomic_path`, for a whole folder that must not exist yet."""
+    """Like `atomic_path`, for a whole folder that must not exist yet."""
     path = Path(path)
     make_folder(path.parent)
     try:
@@ -92,7 +92,7 @@ def atomic_folder(path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _put_in_place(temporary: Path, path: Path, *, mode: int) -> Iterator[None]:
-    """Gives `temporary` its mode and the name `path` once what is done inside has succeeded."""
+    """Sets the mode of `temporary` and renames it to `path` once the block has succeeded."""
     try:
         yield
         os.chmod(temporary, mode)
@@ -104,13 +104,13 @@ def _put_in_place(temporary: Path, path: Path, *, mode: int) -> Iterator[None]:
 
 
 def _concerns(temporary: Path, error: OSError) -> bool:
-    """Whether a failure is one of writing `temporary`: it names it or something in it, or names nothing."""
+    """Whether an error is about writing `temporary`: it names that path or one inside it, or no path at all."""
     return error.filename is None or Path(os.fsdecode(error.filename)).is_relative_to(temporary)
 
 
 @contextlib.contextmanager
 def locked(path, *, wait: bool = True) -> Iterator[None]:
-    """Holds the lock file `path` + '.lock', so that two processes do not make the same thing at once.
+    """Holds the lock file `path` + '.lock', so that two processes do not write the same thing at once.
 
     Raises:
       InputError: with `wait=False`, when another process holds it.
@@ -131,7 +131,7 @@ def locked(path, *, wait: bool = True) -> Iterator[None]:
 
 
 def sha256_file(path) -> str:
-    """Hexadecimal SHA-256 of a file's content."""
+    """Hexadecimal SHA-256 of a file's contents."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):

@@ -1,13 +1,13 @@
-"""RESULTS.md: the papers' figures beside ours, written from result files alone.
+"""RESULTS.md: the papers' results beside ours, written from result files alone.
 
-A folder of results holds what a paper's tables command leaves that is small, for rows trained in full:
+A folder of results holds the small files that a paper's tables command writes, for rows trained in full:
 
-    results/PAPER/DATASET-PRESET/result.json                         our figures and how they were made
-    results/PAPER/DATASET-PRESET/MODEL/seed-0/predictions.npz        what they are computed from
-    results/parity.json                  largest differences to the authors' implementations, from the golden tests
+    results/PAPER/DATASET-PRESET/result.json                         our results and how they were obtained
+    results/PAPER/DATASET-PRESET/MODEL/seed-0/predictions.npz        the predictions that they are computed from
+    results/parity.json                  largest differences from the authors' implementations, from the golden tests
 
-Every figure of RESULTS.md comes from there, dates and commits too, so the same folder gives the same bytes. Smoke
-runs never enter.
+Every number in RESULTS.md comes from there, dates and commits included, so the same folder gives the same bytes.
+Smoke runs are never included.
 """
 
 import dataclasses
@@ -34,8 +34,8 @@ class Result:
     """One measured row in a folder of results.
 
     Attributes:
-      folder: of the result.json that it stands in.
-      content: what it says there.
+      folder: of the result.json that the row is in.
+      content: the row's entry there.
     """
 
     folder: Path
@@ -43,17 +43,17 @@ class Result:
 
     @property
     def predictions(self) -> tuple[Path, ...]:
-        """The files that its figure is computed from, those of a seed together."""
+        """The files that the result is computed from, grouped by seed."""
         return tuple(self.folder / name for name in self.content["predictions"])
 
-    def is_of(self, figure: papers.Published) -> bool:
-        """Whether it is our measurement of one of the paper's figures."""
+    def is_of(self, published: papers.Published) -> bool:
+        """Whether this is our counterpart of one of the paper's results."""
         names = ("paper", "table", "row", "dataset", "metric")
-        return all(self.content[name] == getattr(figure, name) for name in names)
+        return all(self.content[name] == getattr(published, name) for name in names)
 
     @property
     def is_rendered(self) -> bool:
-        """Whether it was measured on the made-up clips, which stand in for every dataset."""
+        """Whether it was measured on the synthetic clips, which stand in for every dataset."""
         return self.content["our_dataset"].startswith("rendered")
 
 
@@ -84,12 +84,12 @@ def read_results(folder) -> list[Result]:
 
 
 def add(run, results) -> Path:
-    """Takes the rows of a tables command's folder over into a folder of results; returns their place there.
+    """Copies the rows in a tables command's folder into a folder of results; returns where they are there.
 
-    Rows of smoke runs stay behind.
+    Rows of smoke runs are left out.
 
     Raises:
-      InputError: no result, rows of several papers, nothing but smoke runs, or predictions that are missing.
+      InputError: no results, rows of several papers, nothing but smoke runs, or missing predictions.
     """
     rows = [result for result in read_result(run) if not result.content["smoke"]]
     if not rows:
@@ -107,23 +107,23 @@ def add(run, results) -> Path:
         for name in {name for result in rows for name in result.content["predictions"]}:
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(Path(run) / name, temporary / name)
-        # Only now that all is copied.
+        # Only once everything has been copied.
         shutil.rmtree(place, ignore_errors=True)
     return place
 
 
 def as_markdown(results: Iterable[Result], parity: Mapping[str, Mapping] | None = None) -> str:
-    """The whole of RESULTS.md."""
+    """The full text of RESULTS.md."""
     results = list(results)
     runs: list[tuple] = []
     sections = []
     for paper, title in known_papers().items():
         sections.append(f"## {paper}: {title}\n")
-        for table in dict.fromkeys(figure.table for figure in papers.rows(paper)):
+        for table in dict.fromkeys(published.table for published in papers.rows(paper)):
             sections.append(f"### {table}\n\n{_table(papers.rows(paper, table), results, runs)}")
     made = [("run", "model", "seeds", "parameters", "configuration", "predictions", "command", "date", "commit"), *runs]
     numbered = [(f"[{number}]" if number else line[0], *line[1:]) for number, line in enumerate(made)]
-    sections.append(f"## How ours were made\n\n{papers.markdown(numbered)}")
+    sections.append(f"## How our results were obtained\n\n{papers.markdown(numbered)}")
     if parity:
         sections.append(_parity(parity))
     return "\n".join([_HEAD, *sections])
@@ -131,45 +131,45 @@ def as_markdown(results: Iterable[Result], parity: Mapping[str, Mapping] | None 
 
 _HEAD = """# Results
 
-The papers' figures, and ours where we could measure: trained with the command named, selected on validation, tested
-once, mean +- standard deviation over the seeds. The rendered test bed is made-up clips: no figure from it says anything
-about a figure on a real dataset, it shows that the systems train and in which order they come. Nothing was tuned on
-test clips.
+The papers' results, and ours where we could run the experiment: trained with the command given, selected on validation,
+tested once, mean +- standard deviation over the seeds. "Rendered test bed" means synthetic clips: a score on them says
+nothing about the score on a real dataset; it shows that the models train, and how they rank. Nothing was tuned on test
+clips.
 
-Written by `python -m avpipeline.published` from the result files in `results/`; every figure is recomputed from the
-stored predictions by a test.
+Written by `python -m avpipeline.published` from the result files in `results/`; a test recomputes every one of our
+results from the stored predictions.
 """
 
 
-def _table(figures: Iterable[papers.Published], results: list[Result], runs: list[tuple]) -> str:
+def _table(rows: Iterable[papers.Published], results: list[Result], runs: list[tuple]) -> str:
     """One table of a paper; every run that it shows is appended to `runs`, once."""
     lines = [("row", "paper's data", "metric", "paper", "ours", "our data", "run")]
-    for figure in (part for whole in figures for part in whole.parts):
-        found = [result for result in results if result.is_of(figure)]
-        # A figure on made-up clips does not take the place of one on the paper's data.
-        head = (figure.row, figure.dataset, figure.metric, figure.value)
+    for published in (part for whole in rows for part in whole.parts):
+        found = [result for result in results if result.is_of(published)]
+        # A score on synthetic clips does not take the place of one on the paper's data.
+        head = (published.row, published.dataset, published.metric, published.value)
         if all(result.is_rendered for result in found):
-            lines.append((*head, _why_not(figure), "", ""))
+            lines.append((*head, _why_not(published), "", ""))
         for result in found:
             made = _made(result)
             if made not in runs:
                 runs.append(made)
-            ours = papers.mean_text(tuple(result.content["ours"]), figure.value)
+            ours = papers.mean_text(tuple(result.content["ours"]), published.value)
             lines.append((*head, ours, result.content["our_data"], f"[{runs.index(made) + 1}]"))
     return papers.markdown(lines)
 
 
-def _why_not(figure: papers.Published) -> str:
-    """Why there is no figure of ours on the paper's data."""
-    if figure.is_quoted:
+def _why_not(published: papers.Published) -> str:
+    """Why there is no result of ours on the paper's data."""
+    if published.is_quoted:
         return "not run: the paper quotes it"
-    if figure.metric == "params M":
-        return f"`python -m {figure.paper}.tables --params`"
-    return f"not run: needs {figure.dataset}"
+    if published.metric == "params M":
+        return f"`python -m {published.paper}.tables --params`"
+    return f"not run: needs {published.dataset}"
 
 
 def _made(result: Result) -> tuple[str, ...]:
-    """A run's line in the table of runs, whose first cell becomes its number."""
+    """A run's line in the table of runs; its number goes into the first cell."""
     content = result.content
     return (
         "",
@@ -191,7 +191,7 @@ def _parity(parity: Mapping[str, Mapping]) -> str:
         difference, allowed = f"{measured['difference']:.1e}", f"{measured['allowed']:.0e}"
         lines.append((measured["system"], file, array, difference, allowed))
     return (
-        "## Agreement with the authors' implementations\n\nLargest difference to what the authors' own code gives "
+        "## Agreement with the authors' implementations\n\nLargest difference from the output of the authors' own code "
         "for the same inputs and weights, measured by the golden tests\n(`AV_REFERENCE_DIR=... pytest -m golden "
         f"--parity results/parity.json`).\n\n{papers.markdown(lines)}"
     )
@@ -199,10 +199,10 @@ def _parity(parity: Mapping[str, Mapping]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Where results lie and go."""
+    """Where results are read from and written to."""
 
     add: tuple[Path, ...] = ()
-    """Folders of tables commands to take over into the results first, all of them behind one --add."""
+    """Folders of tables commands to copy into the results first; list all of them after one --add."""
     results: Path = Path("results")
     """Folder of result files."""
     out: Path = Path("RESULTS.md")
@@ -210,17 +210,17 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
-    """Writes RESULTS.md: every figure of the papers beside ours, from the result files."""
+    """Writes RESULTS.md: every result of the papers beside ours, from the result files."""
     for folder in settings.add:
         print(f"{folder} is now in {add(folder, settings.results)}")
     if not settings.results.is_dir():
-        raise InputError(f"{settings.results}: is no folder of results; name it with --results or add runs.")
+        raise InputError(f"{settings.results}: is not a folder of results; name one with --results or add runs.")
     parity = settings.results / "parity.json"
     known = json.loads(parity.read_text(encoding="utf-8")) if parity.exists() else None
     results = read_results(settings.results)
     with atomic_path(settings.out) as temporary:
         temporary.write_text(as_markdown(results, known), encoding="utf-8")
-    print(f"{settings.out} holds {len(results)} of our figures beside the papers'")
+    print(f"{settings.out} holds {len(results)} of our results beside the papers'")
 
 
 if __name__ == "__main__":

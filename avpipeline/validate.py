@@ -1,4 +1,4 @@
-"""Says whether a folder holds a dataset: what is there, what is missing, what is wrong.
+"""Checks whether a folder holds a dataset: what is there, what is missing, what is wrong.
 
 python -m avpipeline.validate ave DIR
 """
@@ -23,7 +23,7 @@ from avpipeline.checks.videos import (
 from avpipeline.checks.youtube8m import check_youtube8m
 from avpipeline.cli import run
 
-# Dataset -> function of (folder, values=) that yields findings; one entry a dataset.
+# Dataset -> function of (folder, values=) that yields findings.
 CHECKS: dict[str, Callable[..., Iterator[Finding]]] = {
     "ave": check_ave,
     "ucf51": check_ucf51,
@@ -39,11 +39,11 @@ CHECKS: dict[str, Callable[..., Iterator[Finding]]] = {
 @dataclasses.dataclass(frozen=True)
 class Settings:
     dataset: tyro.conf.Positional[Literal[tuple(CHECKS)]]
-    """Whose files these should be."""
+    """The dataset that the files should be of."""
     folder: tyro.conf.Positional[Path]
     """Folder with the files; not all of them need to be there."""
     values: bool = True
-    """Read every feature file through, to find NaN and infinite numbers; without it only shapes are checked."""
+    """Read every feature file in full to find NaN and infinite values; otherwise only shapes are checked."""
 
 
 def main(settings: Settings) -> int:
@@ -58,7 +58,7 @@ def main(settings: Settings) -> int:
 
 
 def verdict(findings: Sequence[Finding]) -> str:
-    """One line that sums up."""
+    """A one-line summary."""
     about = {
         kind: list(dict.fromkeys(finding.about for finding in findings if finding.kind == kind))
         for kind in ("wrong", "missing", "note")

@@ -1,4 +1,4 @@
-"""`python -m avpipeline.youtube8m`: check shards, store standard deviations, write shards from features."""
+"""`python -m avpipeline.youtube8m`: checks shards, stores standard deviations, writes shards from features."""
 
 import dataclasses
 import itertools
@@ -32,40 +32,40 @@ from avpipeline.features.store import FeatureShards
 from avpipeline.files import make_folder
 from avpipeline.validate import verdict
 
-# Split in a CSV of labels -> how YouTube-8M calls its files.
+# Split in a CSV of labels -> what YouTube-8M calls its files.
 _FILE_NAMES = {"train": "train", "val": "validate", "test": "test"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """Counts the videos of shards and reads every record: what there is, and what cannot be used."""
+    """Counts the videos in shards and reads every record: what is there, and what cannot be used."""
 
     shards: tyro.conf.Positional[tuple[str, ...]]
     """Files or patterns in quotes, e.g. "yt8m/train*.tfrecord"."""
     num_classes: int | None = None
-    """Labels have to be below this: 3862 for YouTube-8M of 2018, 4716 for that of 2017. [default: any]"""
+    """Number of classes, which labels must be below: 3862 for YouTube-8M of 2018, 4716 for 2017. [default: any]"""
     values: bool = True
-    """Read every record; without it they are counted, which takes a moment."""
+    """Read every record; otherwise records are only counted, which is quick."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Std:
-    """Stores mean and standard deviation of frame-level shards as video-level shards, one file a file."""
+    """Stores mean and standard deviation of frame-level shards as video-level shards, one for each file."""
 
     shards: tyro.conf.Positional[tuple[str, ...]]
     """Frame-level files or patterns in quotes, e.g. "yt8m/frame/train*.tfrecord"."""
     out: Path
-    """Folder for files of the same names; those that are there already are kept, so a run can be continued."""
+    """Folder for files of the same names; files that exist already are kept, so an interrupted run resumes."""
     skip_corrupt: bool = False
-    """Leave out records that are damaged, and say how many; otherwise the first of them ends the run."""
+    """Skip damaged records and report how many; otherwise the first one ends the run."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Write:
     """Writes extracted features and a CSV of labels as shards.
 
-    The CSV has the columns `id` (the media file's name without ending), `labels` (names or numbers, joined by ";")
-    and, if you like, `split` (train, val or test): that of the dataset "csv" does.
+    The CSV has the columns `id` (the media file's name without extension), `labels` (names or numbers, separated by
+    ";") and, optionally, `split` (train, val or test); the CSV of the dataset "csv" will do.
     """
 
     features: tyro.conf.Positional[Path]
@@ -73,20 +73,20 @@ class Write:
     labels: tyro.conf.Positional[Path]
     """CSV file of labels."""
     out: Path
-    """Folder for the shards, and a vocabulary.csv where none is given."""
+    """Folder for the shards and vocabulary.csv."""
     vocabulary: Path | None = None
     """CSV file with the columns Index and Name. [default: the names in --labels, sorted]"""
     level: Literal["frame", "video"] = "frame"
-    """Every second as a frame, or mean and standard deviation of each video."""
+    """Every second as a frame, or the mean and standard deviation of each video."""
     shards: int = 1
-    """Files a split."""
+    """Number of files for each split."""
     scale: bool = True
-    """Multiply each modality so that its largest number becomes 2: a frame's bytes reach from -2 to 2. Without it,
-    what is outside is cut off: for features that are made for it, as vggish:embedding_pca_quantized."""
+    """Scale each modality so that its largest value becomes 2, since a frame's bytes span -2 to 2. Without it, values
+    outside are clipped: for features made for that range, such as vggish:embedding_pca_quantized."""
 
 
 def main(command: Check | Std | Write) -> int:
-    """Record files of YouTube-8M: checks them, stores standard-deviation features, writes your own."""
+    """YouTube-8M records: checks them, stores standard deviations, writes records of your own videos."""
     return {Check: check, Std: store_std, Write: write}[type(command)](command)
 
 
@@ -108,13 +108,13 @@ def store_std(command: Std) -> int:
     targets = {path: command.out / Path(path).name for path in paths}
     if len(set(targets.values())) < len(paths):
         raise InputError(
-            f"{command.out}: two of the shards have the same name; store them in folders of their own."
+            f"{command.out}: two of the shards have the same name; store them in separate folders."
         )
     own = [
         path for path, target in targets.items() if target.exists() and Path(path).absolute() == target.absolute()
     ]
     if own:
-        raise InputError(f"{own[0]}: would be written over by its own result; choose another --out.")
+        raise InputError(f"{own[0]}: would be overwritten by its own result; choose another --out.")
     make_folder(command.out)
     _take_over_description(paths, command.out)
     corrupt = CorruptRecords()
@@ -129,31 +129,31 @@ def store_std(command: Std) -> int:
                 add(encode_video(name, labels, summary))
                 videos += 1
     print(
-        f"{videos} videos in {len(todo)} files written into {command.out}; {len(paths) - len(todo)} files were there"
+        f"{videos} videos in {len(todo)} files written to {command.out}; {len(paths) - len(todo)} files existed already"
     )
     print(corrupt.text())
     return 0
 
 
 def _take_over_description(paths: Sequence[str], out: Path) -> None:
-    """What the frames are holds for their means, too; YouTube-8M's own files say nothing of themselves."""
+    """The description of the frames also holds for their means; YouTube-8M's own files have none."""
     folders = {Path(path).parent for path in paths}
     described = [read_description(folder) for folder in sorted(folders) if (folder / DESCRIPTION_FILE).exists()]
     if described and (len(described) < len(folders) or any(each != described[0] for each in described)):
-        raise InputError(f"{out}: the shards hold different features; store each folder's in a folder of its own.")
+        raise InputError(f"{out}: the shards hold different features; store those of each folder separately.")
     if described:
         write_description(out, described[0])
 
 
 def write(command: Write) -> int:
-    """Writes the shards, the vocabulary and what the features are."""
+    """Writes the shards, the vocabulary and the description of the features."""
     rows = read_labels(command.labels)
     names = read_vocabulary(command.vocabulary) if command.vocabulary else _own_names(rows)
     labels = {row["id"]: _class_numbers(row, names, command.vocabulary or command.labels) for row in rows}
     features = FeatureShards(command.features)
     if any(command.out.glob("*.tfrecord")):
         raise InputError(
-            f"{command.out}: already holds shards, which would be mixed with these; choose another --out."
+            f"{command.out}: already holds shards, which would be mixed up with these; choose another --out."
         )
     description = description_of(features, scale=command.scale)
     splits = {}
@@ -177,13 +177,13 @@ def read_labels(path: Path) -> list[Row]:
     """The rows of a CSV of labels, with the columns id, labels and, optionally, split.
 
     Raises:
-      InputError: no such file, no such columns, an id twice, an unknown split.
+      InputError: no such file, missing columns, a repeated id, an unknown split.
     """
     rows = read_table(path, ("id", "labels"), heading=True)
     require_unique(rows, lambda row: row["id"])
     for row in rows:
         if _split(row) not in _FILE_NAMES:
-            raise row.error(f"has the split '{_split(row)}', which is none of {', '.join(_FILE_NAMES)}")
+            raise row.error(f"has the split '{_split(row)}', which is not one of {', '.join(_FILE_NAMES)}")
     return rows
 
 
@@ -200,7 +200,7 @@ def _own_names(rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _class_numbers(row: Row, names: Sequence[str], of: Path) -> list[int]:
-    """Class numbers of a row's labels, given by name or, where no class has that name, by number."""
+    """Class indices of a row's labels, given by name or, where no class has that name, by number."""
     numbers = numbered(str(number) for number in range(len(names))) | numbered(names)
     return sorted({class_number(row, label, numbers, str(of)) for label in _labels(row)})
 

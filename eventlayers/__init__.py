@@ -1,6 +1,6 @@
 """Event-Specific Audio-Visual Fusion Layers (Senocak et al., WACV 2023)."""
 
-import avpipeline  # noqa: F401  first: it quiets TensorFlow's start
+import avpipeline  # noqa: F401  first: it silences TensorFlow's startup messages
 
 # isort: split
 from eventlayers.analysis import category_counts, category_layers, complementary_counts, most_activating

@@ -1,7 +1,7 @@
-"""What the event layers are good for: Tables 3 and 4 and Figure 6, of any trained model and any dataset.
+"""What each event layer contributes: Tables 3 and 4 and Figure 6, for any trained model and any dataset.
 
 `scores` is O of the paper, `(videos, heads, classes)` with the heads in the order of `LAYERS`; `labels` is
-`(videos, classes)`, one or more labels a video.
+`(videos, classes)` with one or more labels per video.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,18 +16,18 @@ NEW_LAYERS = "(Instant or Onset) and not Continuous"
 
 
 def right_by_layer(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Whether each head's label is one of the video's: `(videos, heads)` bool."""
+    """Whether each head predicts one of the video's labels: `(videos, heads)` bool."""
     given = np.asarray(scores).argmax(-1)
     return np.take_along_axis(np.asarray(labels) > 0, given, axis=1)
 
 
 def complementary_counts(labels: np.ndarray, scores: np.ndarray) -> dict[str, int]:
-    """Table 3: videos that only one of the three audio-visual layers classifies right.
+    """Table 3: videos that only one of the three audio-visual layers classifies correctly.
 
     Returns:
-      row of the table -> number of videos: of the continuous, instant and onset layers only that one is right; and
-      those where the continuous layer is wrong but the instant or the onset layer is right. The uni-modal layers
-      are not looked at.
+      row of the table -> number of videos: those where only one of the continuous, instant and onset layers is right,
+      and those where the continuous layer is wrong but the instant or the onset layer is right. The uni-modal layers
+      are ignored.
     """
     continuous, instant, onset = right_by_layer(labels, scores)[:, :3].T
     alone = (continuous & ~instant & ~onset, instant & ~continuous & ~onset, onset & ~continuous & ~instant)
@@ -38,10 +38,10 @@ def complementary_counts(labels: np.ndarray, scores: np.ndarray) -> dict[str, in
 def complementary_by_group(
     labels: np.ndarray, scores: np.ndarray, groups: Sequence[str]
 ) -> dict[str, dict[str, int]]:
-    """Table 3 for each group of videos apart: group -> its `complementary_counts` and the number of its "videos".
+    """Table 3 for each group of videos: group -> its `complementary_counts` and its number of "videos".
 
     Args:
-      groups: the group of each video, e.g. a rendered clip's kind.
+      groups: the group of each video, e.g. the kind of a synthetic clip.
     """
     groups = np.asarray(groups)
     return {
@@ -52,14 +52,14 @@ def complementary_by_group(
 
 
 def dominant_layers(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """argmax_i O_{i,y} for each label y: `(videos, classes)` heads, -1 where the video has not that label."""
+    """argmax_i O_{i,y} for each label y: `(videos, classes)` heads, -1 where the video does not have that label."""
     return np.where(np.asarray(labels) > 0, np.asarray(scores).argmax(1), -1)
 
 
 def category_layers(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """The dominant layer of each category by majority of its videos: `(classes,)` heads, -1 without a video.
+    """The layer that dominates most videos of each category: `(classes,)` heads, -1 without a video.
 
-    Where several layers dominate equally often, the one of them with the highest mean of O_{i,y} is taken.
+    If several layers dominate equally many, the one with the highest mean of O_{i,y} wins.
     """
     labels, scores = np.asarray(labels), np.asarray(scores)
     dominant = dominant_layers(labels, scores)
@@ -74,7 +74,7 @@ def category_layers(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def category_counts(labels: np.ndarray, scores: np.ndarray) -> dict[str, int]:
-    """Table 4: how many categories each layer dominates; row of the table -> number of categories."""
+    """Table 4: row of the table -> number of categories that the layer dominates."""
     found = category_layers(labels, scores)
     return {layer.capitalize(): int((found == index).sum()) for index, layer in enumerate(LAYERS)}
 
@@ -82,12 +82,12 @@ def category_counts(labels: np.ndarray, scores: np.ndarray) -> dict[str, int]:
 def most_activating(labels: np.ndarray, scores: np.ndarray, count: int) -> Mapping[str, np.ndarray]:
     """Figure 6: for each layer the videos that activate it most, `layer -> video indices`, strongest first.
 
-    Of the videos whose own label that layer scores higher than the other layers do (argmax_i O_{i,y}), those with
-    the highest score; of a video with several labels the one with the highest score counts. A layer that
-    dominates fewer than `count` videos has fewer.
+    Among the videos whose label that layer scores higher than the other layers do (argmax_i O_{i,y}), those with the
+    highest score; for a video with several labels, the label with the highest score counts. A layer that dominates
+    fewer than `count` videos has fewer.
     """
     labels, scores = np.asarray(labels), np.asarray(scores)
-    # O_{i,y} of each head, of a video's best label.
+    # O_{i,y} of each head, for the label that it scores highest.
     own = np.where(labels[:, None] > 0, scores, -np.inf).max(-1)
     strongest = own.argmax(1)
     videos = {}

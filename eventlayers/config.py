@@ -1,14 +1,14 @@
-"""The numbers of "Event-Specific Audio-Visual Fusion Layers" (Senocak et al., WACV 2023).
+"""Hyperparameters of "Event-Specific Audio-Visual Fusion Layers" (Senocak et al., WACV 2023).
 
 Paper     https://arxiv.org/abs/2302.05629
 Command   python -m eventlayers.train --model event_layers --dataset vggsound --data DIR --inputs clips --seeds 3
 Expected  59.1 % video accuracy on VGGSound's test split (Table 1, Ours)
-Cost      twice 20 epochs; MC3-18 on 100 frames of 112x112 is 0.5 TFLOP a clip forward; a training step takes 8 s a
-          clip on 2 cores, so VGGSound's 180,000 training clips need GPUs
+Cost      two stages of 20 epochs; MC3-18 on 100 frames of 112x112 takes 0.5 TFLOP per clip in the forward pass; a
+          training step takes 8 s per clip on 2 cores, so VGGSound's 180,000 training clips need GPUs
 
 There is no public code, so there is one preset, "paper". The paper leaves optimizer, schedule and batch size to a
-supplement that was not at hand: what stands here for them is chosen, not the authors'. "rendered" is what the default
-run on the rendered clips uses instead of the published sizes.
+supplement that was not available: those here are our choice, not the authors'. On synthetic clips (dataset "rendered")
+the sizes at the end are used instead of the published ones.
 """
 
 import dataclasses
@@ -20,11 +20,11 @@ import tyro
 from avpipeline.errors import InputError
 
 PRESETS = ("paper",)
-# The event layers in the order of every model's heads (Section 3.1).
+# The event layers, in the order of a model's heads (Section 3.1).
 LAYERS = ("continuous", "instant", "onset", "visual", "audio")
 INPUTS = ("features", "clips")
 PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
-# The networks under the event layers -> height and width of the frames that they take.
+# Backbones -> height and width of the frames that they take.
 BACKBONE_SETS = {"published": 112, "small": 32}
 
 
@@ -33,55 +33,55 @@ class ModelConfig:
     """Sizes and switches of a video classifier."""
 
     heads: tyro.conf.Suppress[tuple[str, ...]] = LAYERS
-    """The event layers, each with its own dense layer; the model's name decides this."""
+    """The event layers, each with its own dense layer; follows from the model's name."""
     modalities: tyro.conf.Suppress[tuple[str, ...]] = ("visual", "audio")
-    """The streams that the model reads; the model's name decides this."""
+    """The model's input streams; follows from its name."""
     inputs: Literal[INPUTS] = "features"
-    """Features of frozen backbones, which are made once and kept (the fast mode), or clips, through backbones that
-    are trained with the event layers as in the paper."""
+    """Features of frozen backbones, extracted once and cached (the fast mode), or clips, with backbones that are
+    trained together with the heads as in the paper."""
     backbones: Literal[tuple(BACKBONE_SETS)] = "published"
-    """What makes the features: MC3-18 and the audio network, or small seeded networks for the rendered data."""
+    """The backbones: MC3-18 and the audio network, or small seeded networks for synthetic clips."""
     top_k: int = 10
-    """Time steps that the instant layer pools."""
+    """Number of time steps that the instant layer pools."""
     num_moments: tyro.conf.Suppress[int] = 100
-    """Time steps of a clip, T."""
+    """Number of time steps in a clip, T."""
     visual_channels: tyro.conf.Suppress[int] = 512
     audio_channels: tyro.conf.Suppress[int] = 512
     frame_size: tyro.conf.Suppress[int] = 112
-    """Height and width of a clip's frames; the backbones decide this and the channels."""
+    """Height and width of a clip's frames; this and the channels follow from the backbones."""
     num_classes: tyro.conf.Suppress[int] = 309
-    """Classes; the dataset decides this."""
+    """Number of classes; follows from the dataset."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """The training recipe; the paper's own is in a supplement that was not at hand, so all of it is chosen."""
+    """Training hyperparameters; the paper's are in a supplement that was not available, so these are our choice."""
 
     learning_rate: float = 1e-4
     """Adam's learning rate."""
     batch_size: int = 16
-    """Videos an update of the weights."""
+    """Videos in a batch: one update of the weights."""
     clips_at_once: int | None = 4
-    """Of these, videos that go through the network together; the gradients of --batch-size / --clips-at-once such
-    steps are averaged before the weights change, so that a batch of clips needs the memory of these few. Batch
-    normalisation sees only these. None takes the batch as a whole."""
+    """Videos of a batch in one forward and backward pass; the gradients of --batch-size / --clips-at-once passes are
+    accumulated before each update, so that a batch of clips needs the memory of these few. Batch normalization only
+    sees these. None processes the whole batch at once."""
     precision: Literal[PRECISIONS] = "auto"
-    """Arithmetic of the layers; "auto" is mixed_float16 on a GPU and float32 elsewhere."""
+    """Precision of the layers; "auto" is mixed_float16 on a GPU and float32 elsewhere."""
     shuffle: bool = True
-    """A new order of the videos each epoch; those that do not fill a last step are left out."""
+    """Shuffle the videos before every epoch; those that do not fill the last step are dropped."""
     epochs: int = 20
-    """Passes over the training videos, in each of the two stages."""
+    """Number of epochs in each of the two stages."""
     validate_every: int = 1
-    """Epochs between validations; the weights of the best validation accuracy are kept."""
+    """Epochs between validations; the weights with the best validation accuracy are kept."""
 
     @property
     def clips_a_step(self) -> int:
-        """Videos that go through the network together."""
+        """Videos in one forward and backward pass."""
         return self.clips_at_once or self.batch_size
 
     @property
     def steps_an_update(self) -> int:
-        """Steps whose gradients make one update; InputError where they do not make up the batch."""
+        """Passes whose gradients are accumulated for an update; InputError if they do not make up the batch."""
         if self.clips_a_step < 1 or self.batch_size % self.clips_a_step:
             raise InputError(
                 f"--clips-at-once {self.clips_at_once}: does not divide --batch-size {self.batch_size}; choose one "
@@ -90,12 +90,12 @@ class TrainConfig:
         return self.batch_size // self.clips_a_step
 
 
-# The models that train one backbone alone with a linear head (Section 4.1), by modality.
+# The models that train a single backbone with a linear head (Section 4.1), by modality.
 BACKBONE_MODELS = {"visual": "vision_only", "audio": "audio_only"}
-# Model -> (what it is and which row it reproduces, its heads, the streams that it reads).
+# Model -> (what it is and which row it reproduces, its heads, its input streams).
 _SYSTEMS = {
-    "audio_only": ("sound alone: the backbone with a linear head (Table 1, Audio Only)", ("audio",), ("audio",)),
-    "vision_only": ("pictures alone (Table 1, Vision Only)", ("visual",), ("visual",)),
+    "audio_only": ("audio only: the backbone with a linear head (Table 1, Audio Only)", ("audio",), ("audio",)),
+    "vision_only": ("visual only: the backbone with a linear head (Table 1, Vision Only)", ("visual",), ("visual",)),
     "naive_av": (
         "both concatenated and pooled over all time steps (Table 1, Naive AV)",
         ("continuous",),
@@ -106,19 +106,19 @@ _SYSTEMS = {
 MODELS = {name: text for name, (text, _, _) in _SYSTEMS.items()}
 
 
-# On features only the linear heads are trained: they stand larger steps, and the batch needs no dividing.
+# On features only the linear heads are trained, which allow a larger learning rate and need little memory.
 _FEATURE_TRAINING = {"learning_rate": 1e-2, "clips_at_once": None}
-# The audio network begins from nothing, MC3-18 from Kinetics-400.
+# The audio network is trained from scratch, MC3-18 starts from Kinetics-400.
 _AUDIO_TRAINING = {"learning_rate": 1e-3}
 
-# The rendered clips are few, small and simple.
+# The synthetic clips are few, small and simple.
 RENDERED_MODEL = {"backbones": "small"}
 RENDERED_TRAINING = {
     "features": {"epochs": 40},
     "clips": {"epochs": 5, "learning_rate": 1e-3, "batch_size": 8},
 }
 
-# The paper's name of a dataset -> ours. LLP is trained with one label a video; Kinetics-Sounds has 31 classes.
+# The paper's name of a dataset -> ours. LLP is trained with one label per video; Kinetics-Sounds has 31 classes.
 DATASETS = {
     "VGGSound": "vggsound",
     "Kinetics-Sounds": "kinetics_sounds-31",
@@ -126,12 +126,12 @@ DATASETS = {
     "Kinetics-400": "kinetics400",
     "LLP": "llp-drawn",
 }
-# Synthetic clips -> the paper's datasets that it stands in for: LLP's videos have several labels.
+# Synthetic dataset -> the paper's datasets that it stands in for; LLP's videos have several labels.
 STANDS_FOR = {"rendered": ("VGGSound", "Kinetics-Sounds", "AVE", "Kinetics-400"), "rendered_pairs": ("LLP",)}
 TABLES = ("Table 1", "Table 2", "Table 3", "Table 4")
 
 OURS = "Event-specific layers"
-# (table, row) of the paper -> the model whose scores the row is read off; what is read is in `readings.py`.
+# Row of the paper, (table, row) -> the model whose scores it is computed from; `readings.py` says how.
 ROWS = {
     ("Table 1", "Audio Only"): "audio_only",
     ("Table 1", "Vision Only"): "vision_only",
@@ -157,14 +157,14 @@ def model_config(name: str, preset: str = "paper", **overrides) -> ModelConfig:
 
 
 def saved_config(values: Mapping) -> ModelConfig:
-    """The configuration that a saved model has with it, where JSON made lists of tuples."""
+    """The configuration stored with a model, where JSON has turned tuples into lists."""
     return ModelConfig(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def train_config(
     preset: str = "paper", name: str = "event_layers", inputs: str = "features", **overrides
 ) -> TrainConfig:
-    """Training recipe of one of `MODELS` on one kind of inputs; raises as `model_config` does."""
+    """Training hyperparameters of one of `MODELS` for one kind of inputs; raises as `model_config` does."""
     _check(name, preset)
     changes = _FEATURE_TRAINING if inputs == "features" else {}
     if inputs == "clips" and name == "audio_only":

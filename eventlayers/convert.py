@@ -1,7 +1,7 @@
 """`python -m eventlayers.convert mc3_18-a90a0ba3.pth OUT.keras`: torchvision's MC3-18, the video backbone, for Keras.
 
-The paper's authors publish no weights of their own. Training reads the checkpoint itself (`--video-weights`); the
-`.keras` file is for everything else that reads Keras models.
+The paper's authors have published no weights. Training reads torchvision's checkpoint directly (`--video-weights`); the
+`.keras` file is for any other use of the Keras model.
 """
 
 import dataclasses
@@ -24,17 +24,17 @@ class Settings:
     out: tyro.conf.Positional[Path]
     """The .keras file to write: the network with its classifier."""
     network: mc3.Name = "mc3_18"
-    """Which network the checkpoint is of; MC3-18 is the paper's."""
+    """The network in the checkpoint; the paper's is MC3-18."""
     frames: int = mc3.FRAMES
-    """Frames of a clip that the written model takes."""
+    """Number of frames in the model's input."""
     size: int = mc3.FRAME_SIZE
-    """Height and width of its frames."""
+    """Height and width of these frames."""
 
 
 def main(settings: Settings) -> None:
-    """Converts a torchvision checkpoint of a video network to a .keras model of normalised frames."""
+    """Converts a torchvision checkpoint of a video network to a .keras model, which takes normalised frames."""
     if settings.out.suffix != ".keras":
-        raise InputError(f"{settings.out}: a Keras model is written as .keras; choose a name that ends so.")
+        raise InputError(f"{settings.out}: a Keras model's file name must end in .keras; choose such a name.")
     if settings.frames < 1 or settings.size < 1:
         raise InputError(f"--frames {settings.frames} --size {settings.size}: both must be at least 1.")
     sizes = {"frames": settings.frames, "size": settings.size}

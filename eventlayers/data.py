@@ -1,7 +1,7 @@
-"""The videos that the event layers are trained and measured on: labels of whole videos, and their files.
+"""The videos that the event layers are trained and evaluated on: video-level labels and media files.
 
-From the files come either clips (frames, sound, onsets) or what frozen backbones make of them, both kept in the
-cache; see `eventlayers.clips`.
+A model's inputs are either decoded clips (frames, log-mel, onsets) or features that frozen backbones extract from them;
+both are cached, see `eventlayers.clips`.
 """
 
 import dataclasses
@@ -24,25 +24,25 @@ from eventlayers.config import BACKBONE_MODELS, ModelConfig
 from eventlayers.models import BACKBONES
 from eventlayers.time_steps import TimeStepBackbones, time_step_backbones, time_step_backbones_for, time_step_inputs
 
-# How the networks under the event layers take frames: MC3-18 as torchvision's weights want them.
+# The frames that the backbones take: those of MC3-18 as torchvision's weights expect.
 FRAME_FORMATS = {"published": FrameFormat(), "small": FrameFormat(32, None)}
-# Rendered test beds -> events in each clip.
+# Synthetic datasets -> events per clip.
 RENDERED = {"rendered": 1, "rendered_pairs": 2}
 DATASETS = {
-    "rendered": "made-up clips with one event each",
-    "rendered_pairs": "made-up clips with two events each; training has one label a clip, drawn from its two",
+    "rendered": "synthetic clips with one event each",
+    "rendered_pairs": "synthetic clips with two events each; training has one label per clip, drawn from its two",
     **{name: text for name, text in VIDEO_DATASETS.items() if name != "rendered"},
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Which dataset, and where it lies.
+    """A dataset and where it is.
 
     Attributes:
       dataset: one of `DATASETS`.
-      lists: folder of its official lists; None for the rendered ones.
-      clips: folder of its video files; None is the folder of the lists.
+      lists: folder of its official lists; None for synthetic clips.
+      clips: folder of its video files; None means the folder of the lists.
     """
 
     dataset: str
@@ -55,12 +55,12 @@ class Videos:
     """One split's videos.
 
     Attributes:
-      source, name: where they are from and which split.
-      ids: one a video.
+      source, name: the dataset and the split.
+      ids: one per video.
       class_names: in label order.
       labels: `(videos, classes)` float32.
       paths: of their files.
-      kinds: of rendered clips, "continuous", "rhythmic" or "instant"; empty for others.
+      kinds: of synthetic clips, "continuous", "rhythmic" or "instant"; empty for other datasets.
     """
 
     source: Source
@@ -73,10 +73,12 @@ class Videos:
 
 
 def require_source(source: Source) -> None:
-    """Raises InputError for folders that the dataset has no use for, or where one is missing."""
+    """Raises InputError if a folder is missing, or given for a dataset that has none."""
     given = source.lists or source.clips
     if source.dataset in RENDERED and given:
-        raise InputError(f"{given}: the rendered data is made here; leave out --data and --clips, or name a dataset.")
+        raise InputError(
+            f"{given}: synthetic clips are generated on this machine; leave out --data and --clips, or name a dataset."
+        )
     if source.dataset not in RENDERED:
         require_folder(source.dataset, source.lists)
 
@@ -108,10 +110,10 @@ def _rendered_videos(source: Source, name: str) -> Videos:
 
 
 def trained_backbones(folder) -> TimeStepBackbones:
-    """The backbones of the runs vision_only and audio_only on clips in `folder`, of their first seeds, as they are.
+    """The trained backbones of the first seeds of the runs vision_only and audio_only on clips in `folder`.
 
     Raises:
-      InputError: one of them is not there, or is no such model.
+      InputError: one of them is missing or is another model.
     """
     networks, sets = {}, set()
     for modality, model in BACKBONE_MODELS.items():
@@ -123,19 +125,22 @@ def trained_backbones(folder) -> TimeStepBackbones:
         networks[modality] = trained.get_layer(BACKBONES[modality])
         sets.add(info.config["backbones"])
     if len(sets) > 1:
-        raise InputError(f"{folder}: its backbones are of two sets, {' and '.join(sorted(sets))}; train them alike.")
+        raise InputError(
+            f"{folder}: its backbones are of different kinds, {' and '.join(sorted(sets))}; train both with the same "
+            "--backbones."
+        )
     return time_step_backbones(sets.pop(), networks["visual"], networks["audio"])
 
 
 def backbones_of(features: Mapping[str, FeatureInfo], from_backbones=None, weights_dir=None) -> TimeStepBackbones:
-    """What makes the features that a saved model was trained on.
+    """The backbones of the features that a saved model was trained on.
 
     Args:
-      from_backbones: folder of the runs that gave the backbones, if any did; see `trained_backbones`.
-      weights_dir: folder with MC3-18's weights, looked into first.
+      from_backbones: folder of the runs that trained the backbones, if any; see `trained_backbones`.
+      weights_dir: folder with MC3-18's weights, searched first.
 
     Raises:
-      InputError: weights are missing or others.
+      InputError: weights are missing or not the same.
     """
     if from_backbones is None:
         return time_step_backbones_for(features, weights_dir=weights_dir)
@@ -147,11 +152,11 @@ def backbones_of(features: Mapping[str, FeatureInfo], from_backbones=None, weigh
 def load_splits(
     source: Source, network: ModelConfig, backbones: Callable[[], TimeStepBackbones | None]
 ) -> dict[str, Split]:
-    """`{"train", "val", "test"}` with the inputs that a model of `network` reads.
+    """`{"train", "val", "test"}` with the inputs of a model with the configuration `network`.
 
     Args:
-      backbones: gives what makes the features of a model on features, None for one on clips; called after the lists
-        were found right, since it may fetch weights.
+      backbones: returns the backbones for a model on features, None for one on clips; called only once the lists have
+        been read, since it may download weights.
 
     Raises:
       InputError: lists, clips or weights are missing or malformed.
@@ -162,7 +167,7 @@ def load_splits(
 
 
 def load_split(videos: Videos, network: ModelConfig, backbones: TimeStepBackbones | None) -> Split:
-    """One of them."""
+    """One split, with clips as inputs if `backbones` is None, else with their features."""
     if backbones is None:
         frames = FRAME_FORMATS[network.backbones]
         inputs, features = clip_inputs(videos.paths, frames), frames.info()

@@ -1,4 +1,4 @@
-"""`python -m eventlayers.evaluate`: a saved model's accuracy on a split, and what its layers say of the dataset."""
+"""`python -m eventlayers.evaluate`: a saved model's accuracy on a split, and what its layers tell about the dataset."""
 
 import dataclasses
 from pathlib import Path
@@ -27,23 +27,23 @@ class Settings:
     weights: Path = DEFAULT_WEIGHTS
     """The model: a .keras file written by python -m eventlayers.train."""
     dataset: Literal[tuple(DATASETS)] | None = None
-    """What to measure on. [default: what the model was trained on]"""
+    """What to evaluate on. [default: what the model was trained on]"""
     data: Path | None = None
     """Folder with the dataset's official lists."""
     clips: Path | None = None
-    """Folder with its video files, in it or below it. [default: --data]"""
+    """Folder with its video files, directly or in subfolders. [default: --data]"""
     split: Literal["train", "val", "test"] = "test"
     """Which split."""
     from_backbones: Path | None = None
-    """The folder that the model was trained with under this name, if it was."""
+    """The value of --from-backbones that the model was trained with, if any."""
     figure: int = 0
-    """Also draw so many videos that activate each audio-visual layer most (the paper's Figure 6)."""
+    """Also draw this many videos that activate each audio-visual layer most (the paper's Figure 6)."""
     out: Path = Path("runs") / "eventlayers" / "evaluate"
     """Folder for the tables, pictures and predictions."""
 
 
 def main(settings: Settings) -> None:
-    """Measures a saved model on a split: accuracy, F1 of its label sets, confusion matrix, Tables 3 and 4."""
+    """Evaluates a saved model on a split: accuracy, F1 of its label sets, confusion matrix, Tables 3 and 4."""
     model, info = load_model(settings.weights, paper="eventlayers")
     config = saved_config(info.config)
     videos = videos_of(Source(settings.dataset or info.dataset, settings.data, settings.clips), settings.split)
@@ -63,7 +63,7 @@ def main(settings: Settings) -> None:
 
 
 def overall(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Measures of a whole split, in [0, 1] but for the last."""
+    """Scores on a whole split, in [0, 1] except for the last."""
     sets = voting.label_sets(scores)
     return {
         "video accuracy of the vote": voting.video_accuracy(labels, scores),
@@ -78,7 +78,7 @@ def write_measures(
 ) -> None:
     """Writes evaluation.json, predictions.npz, per_class.csv, confusion.csv and confusion.png.
 
-    Per class and confusion count each label of a video once, against the vote.
+    The per-class accuracy and the confusion matrix compare each label of a video with the vote.
     """
     voted = np.eye(len(split.class_names))[np.asarray(voting.vote(scores))]
     video, label = np.nonzero(split.labels > 0)
@@ -88,7 +88,7 @@ def write_measures(
 
 
 def write_layers(out: Path, videos: Videos, scores: np.ndarray) -> str:
-    """Writes layers.json (Tables 3 and 4), categories.csv and layers.png (bars of Table 4); returns their text."""
+    """Writes layers.json (Tables 3 and 4), categories.csv and layers.png (Table 4 as bars); returns them as text."""
     labels, dataset = videos.labels, videos.source.dataset
     complementary = {"all": {"videos": len(labels), **analysis.complementary_counts(labels, scores)}}
     if videos.kinds:
@@ -103,7 +103,7 @@ def write_layers(out: Path, videos: Videos, scores: np.ndarray) -> str:
     pictures.event_characteristics(out / "layers.png", {dataset: categories}, title=title)
     table = pd.DataFrame(complementary).T
     counts = ", ".join(f"{row} {count}" for row, count in categories.items())
-    return f"\nVideos that only one layer has right:\n{table.to_string()}\n\nCategories by dominant layer: {counts}\n"
+    return f"\nVideos that only one layer gets right:\n{table.to_string()}\n\nCategories by dominant layer: {counts}\n"
 
 
 def write_most_activating(out: Path, videos: Videos, scores: np.ndarray, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Figures 3, 4 and 6 of the paper and the bars of Table 4. Each function writes one .png."""
+"""Figures 3, 4 and 6 of the paper, and Table 4 as bars. Each function writes one .png."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -43,14 +43,14 @@ class PooledTimeSteps:
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """A clip and what each head says of it.
+    """A clip and what each head predicts for it.
 
     Attributes:
       name: of the video.
       frames: uint8 `(frames, height, width, 3)`, evenly spread over the clip.
       waveform: `(samples,)` at 16 kHz.
       predicted: head -> its label.
-      truth: the labels that the dataset gives; empty where they are not known.
+      truth: the annotated labels; empty if unknown.
     """
 
     name: str
@@ -88,7 +88,7 @@ def sampled_time_steps(path, steps: PooledTimeSteps, *, title: str = "") -> None
 
 
 def multi_labels(path, examples: Sequence[Example], *, title: str = "") -> None:
-    """Figure 4: each clip's frames, the labels that the dataset gives, and the union of the heads' labels."""
+    """Figure 4: each clip's frames, its annotated labels, and the union of the heads' labels."""
     with matplotlib.rc_context(TEXT):
         figure = new_figure(11, 2.1 * len(examples) + 0.6)
         axes = figure.subplots(len(examples), 1, squeeze=False)[:, 0]
@@ -106,10 +106,10 @@ def multi_labels(path, examples: Sequence[Example], *, title: str = "") -> None:
 
 
 def most_activating(path, examples: Mapping[str, Sequence[Example]], *, title: str = "") -> None:
-    """Figure 6: videos that activate each layer most, their sound, and what every layer says of them.
+    """Figure 6: videos that activate each layer most, their sound, and what every layer predicts for them.
 
     Args:
-      examples: layer -> its videos, strongest first; each says its true labels.
+      examples: layer -> its videos, strongest first, with their true labels.
     """
     rows = [(layer, example) for layer, own in examples.items() for example in own]
     with matplotlib.rc_context(TEXT):
@@ -139,7 +139,7 @@ def most_activating(path, examples: Mapping[str, Sequence[Example]], *, title: s
 
 
 def event_characteristics(path, counts: Mapping[str, Mapping[str, int]], *, title: str = "") -> None:
-    """Table 4 as bars: of each dataset's categories, the share that each layer dominates.
+    """Table 4 as bars: the share of each dataset's categories that a layer dominates.
 
     Args:
       counts: dataset -> row of Table 4 -> number of categories.
@@ -187,14 +187,14 @@ def _draw_sound(axis, steps: PooledTimeSteps) -> None:
 
 
 def _envelope(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Seconds, and the lowest and highest sample of each of some 1500 stretches."""
+    """Times, and the lowest and highest samples of some 1500 intervals."""
     length = max(1, len(waveform) // 1500)
     blocks = waveform[: len(waveform) // length * length].reshape(-1, length)
     return np.arange(len(blocks)) * length / SAMPLE_RATE, blocks.min(1), blocks.max(1)
 
 
 def _draw_film(axis, frames: np.ndarray, steps: PooledTimeSteps) -> None:
-    """The frames one after the other, each where it belongs in time."""
+    """The frames side by side, each at its time."""
     step = steps.seconds / len(frames)
     for index, frame in enumerate(frames):
         first = steps.start + index * step
@@ -204,7 +204,7 @@ def _draw_film(axis, frames: np.ndarray, steps: PooledTimeSteps) -> None:
 
 
 def _draw_row(axis, frames: np.ndarray, waveform: np.ndarray | None = None) -> None:
-    """Frames side by side, and the sound below them where it is given."""
+    """Frames side by side, with the waveform below them if given."""
     gap = np.full((frames.shape[1], max(1, frames.shape[2] // 30), 3), 255, np.uint8)
     pieces = [piece for frame in frames for piece in (frame, gap)][:-1]
     row = np.concatenate(pieces, axis=1)

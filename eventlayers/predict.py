@@ -1,4 +1,4 @@
-"""`python -m eventlayers.predict`: names what happens in media files and shows why the layers say so."""
+"""`python -m eventlayers.predict`: labels the events in media files and shows which time steps the layers pool."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -35,30 +35,30 @@ class Settings:
     """Settings of a prediction command."""
 
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """Media files, folders of them, or lists (.txt, one path a line)."""
+    """Media files, folders of them, or lists (.txt, one path per line)."""
     weights: Path = DEFAULT_WEIGHTS
-    """The model: a .keras file written by python -m eventlayers.train; the default is what that command writes when
-    it is given no options."""
+    """The model: a .keras file written by python -m eventlayers.train; the default is the file that this command
+    writes without options."""
     out: Path = Path("runs") / "eventlayers" / "predict"
     """Folder for the texts, JSON files, pictures and videos."""
     from_backbones: Path | None = None
-    """The folder that the model was trained with under this name, if it was."""
+    """The value of --from-backbones that the model was trained with, if any."""
     weights_dir: Path | None = None
-    """Folder with MC3-18's weights, looked into first."""
+    """Folder with MC3-18's weights, searched first."""
 
 
-# What the model and its backbones make of ten seconds of a file from a start on: the arrays of
-# `eventlayers.time_steps.time_steps_of` as far as the model has the streams, and "scores", O `(heads, classes)`.
+# File and start -> the output of model and backbones for ten seconds: the arrays of
+# `eventlayers.time_steps.time_steps_of` for the model's streams, and "scores", O `(heads, classes)`.
 Look = Callable[[Path, float], dict[str, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Predictor:
-    """A loaded model with what it is.
+    """A loaded model with its description.
 
     Attributes:
       look: runs it.
-      info: what it is.
+      info: its description.
       config: its configuration.
       weights: its file.
     """
@@ -70,12 +70,12 @@ class Predictor:
 
     @classmethod
     def of(cls, weights, from_backbones=None, weights_dir=None) -> "Predictor":
-        """With the backbones that the model names; InputError where weights are missing or others."""
+        """With the backbones that the model names; InputError if weights are missing or not the same."""
         weights = Path(weights)
         if weights == DEFAULT_WEIGHTS and not weights.is_file():
             raise InputError(
                 f"{weights}: there is no trained model yet; run python -m eventlayers.train in this folder, which "
-                "writes it in a few minutes, or give --weights."
+                "takes a few minutes, or give --weights."
             )
         model, info = load_model(weights, paper="eventlayers")
         config = saved_config(info.config)
@@ -102,22 +102,22 @@ def _look_at_clips(model: keras.Model, config: ModelConfig) -> Look:
 
 
 def _scored(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The model's inputs and more of one clip, with "scores"."""
+    """`inputs`, which include the model's inputs for one clip, with "scores"."""
     scores = model({name: inputs[name][np.newaxis] for name in model.input}, training=False)
     return {**inputs, "scores": np.asarray(scores)[0]}
 
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """What a model says of ten seconds of a file.
+    """A model's output for ten seconds of a file.
 
     Attributes:
-      start, seconds: where they lie; fewer seconds at the end of a file.
+      start, seconds: position and length; shorter at the end of a file.
       scores: O, `(heads, classes)`.
-      correspondence: S, one value a time step; None of a model with one stream.
-      chosen: layer -> the time steps of the file that it pools; empty of a model with one stream.
+      correspondence: S, one value per time step; None for a model with one stream.
+      chosen: layer -> the time steps that it pools; empty for a model with one stream.
       onsets: time steps at which a sound begins.
-      localization: alpha, `(time steps, height, width)`; None of a model with one stream.
+      localization: alpha, `(time steps, height, width)`; None for a model with one stream.
     """
 
     start: float
@@ -131,7 +131,7 @@ class Window:
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What a model says of a file: one window after the other, and what a reader must know of it."""
+    """A model's output for a file: consecutive windows, and notes that a reader must know."""
 
     media: media.MediaInfo
     windows: tuple[Window, ...]
@@ -139,7 +139,7 @@ class Prediction:
 
 
 def main(settings: Settings) -> int:
-    """Names what happens in media files: vote, all labels, the time steps that each layer pools, the sound's source."""
+    """Labels the events in media files: vote, all labels, the time steps that each layer pools, the sound source."""
     predictor = Predictor.of(settings.weights, settings.from_backbones, settings.weights_dir)
     status = for_each_file(settings.files, lambda path: write_file(path, predictor, settings.out))
     if len(predictor.config.modalities) == 1:
@@ -151,9 +151,9 @@ def main(settings: Settings) -> int:
 def write_file(path, predictor: Predictor, out) -> str:
     """Predicts a media file and writes everything that shows it; returns the text.
 
-    `STEM.json` and `STEM.txt` say the same; `STEM_labels.png` (Figure 4); of a model with both streams also
-    `STEM_moments.png` (Figure 3), `STEM_localization.png` and `STEM_localization.mp4` (Figure 5). From the second
-    ten seconds of a file on pictures are numbered.
+    `STEM.json` and `STEM.txt` have the same content; `STEM_labels.png` is Figure 4; for a model with both streams there
+    are also `STEM_moments.png` (Figure 3), `STEM_localization.png` and `STEM_localization.mp4` (Figure 5). Pictures
+    are numbered from the second ten seconds on.
     """
     prediction = predict_file(path, predictor)
     source = prediction.media.path
@@ -166,10 +166,10 @@ def write_file(path, predictor: Predictor, out) -> str:
 
 
 def predict_file(path, predictor: Predictor) -> Prediction:
-    """What a model says of a media file, ten seconds after ten seconds, each on its own.
+    """A model's output for a media file, separately for each ten seconds.
 
-    The last seconds are filled up with silence and black frames, as shorter clips are in training. A missing stream
-    gives silence or black frames and a note.
+    The last window is padded with silence and black frames, like shorter clips in training. A missing stream is
+    replaced by silence or black frames, with a note.
 
     Raises:
       InputError: not a media file, or it lacks the only stream that the model uses.
@@ -183,9 +183,9 @@ def predict_file(path, predictor: Predictor) -> Prediction:
         starts = range(0, length, SECONDS)
         windows = [_window(path, predictor, start, min(SECONDS, length - start)) for start in starts]
     if length < SECONDS:
-        notes.append(f"shorter than the model's {SECONDS} s: filled up with silence and black frames")
+        notes.append(f"shorter than the model's {SECONDS} s: padded with silence and black frames")
     if len(windows) > 1:
-        notes.append(f"longer than the model's {SECONDS} s: each {SECONDS} s are predicted on their own")
+        notes.append(f"longer than the model's {SECONDS} s: every {SECONDS} s are predicted separately")
     return Prediction(about, tuple(windows), (*notes, *damage))
 
 
@@ -241,7 +241,7 @@ def _window_json(window: Window, predictor: Predictor) -> dict:
         "start": window.start,
         "end": window.start + window.seconds,
         "label": names[int(vote(window.scores[np.newaxis])[0])],
-        # Most heads first, and of equally many the first head's label.
+        # By number of heads, in the order of the heads if equal.
         "labels": sorted(dict.fromkeys(given), key=lambda label: -given.count(label)),
         "heads": [
             {
@@ -258,7 +258,7 @@ def _window_json(window: Window, predictor: Predictor) -> dict:
 
 
 def as_text(document: Mapping) -> str:
-    """The same result to read: what `as_json` gave, without the probabilities of the other classes."""
+    """The same result as text: `document` as of `as_json`, without the probabilities of the other classes."""
     lines = head_lines(document)
     for window in document["windows"]:
         lines += ["", f"{window['start']}-{window['end']} s: {window['label']}"]
@@ -303,7 +303,7 @@ def _write_pictures(prediction: Prediction, predictor: Predictor, stem: Path) ->
 
 
 def _write_localization(path: Path, window: Window, about: media.MediaInfo, predictor: Predictor, title: str) -> None:
-    """Figure 5: the mean of each second's maps over its frame."""
+    """Figure 5: the mean of each second's maps, laid over its frame."""
     seconds = int(window.seconds)
     maps = window.localization.reshape(seconds, -1, *window.localization.shape[1:]).mean(1)
     frames = media.read_frames(about.path, frame_rate=1, size=None, start=window.start, seconds=seconds)
@@ -336,7 +336,7 @@ def example_of(window: Window, about: media.MediaInfo, predictor: Predictor, tru
 
 
 def film(about: media.MediaInfo, start: float, seconds: float) -> np.ndarray:
-    """One small frame a second; black where the file has no pictures."""
+    """One small frame per second; black if the file has no video stream."""
     if not about.has_video:
         return np.zeros((int(seconds), _FILM_HEIGHT, _FILM_HEIGHT * 4 // 3, 3), np.uint8)
     size = about.size_at(_FILM_HEIGHT)
@@ -349,7 +349,7 @@ def _sound(about: media.MediaInfo, window: Window) -> np.ndarray:
 
 
 def draw_example(trained: Trained) -> None:
-    """Shows the trained model on the first test video, from its file."""
+    """Draws the trained model's predictions for the first test video."""
     settings = trained.settings
     first = videos_of(settings.source, "test").paths[0]
     write_file(first, Predictor.of(trained.weights, settings.from_backbones), settings.folder / "example")

@@ -1,4 +1,4 @@
-"""What is read off a model's scores for each row of the paper's tables; `config.ROWS` says which model."""
+"""How each row of the paper's tables is computed from a model's scores; `config.ROWS` says from which model's."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -11,13 +11,13 @@ from eventlayers import analysis, voting
 from eventlayers.analysis import NEW_LAYERS, ONLY
 from eventlayers.config import DATASETS, LAYERS, OURS, ROWS, STANDS_FOR, TABLES
 
-# What a row counts, of labels `(videos, classes)` and scores `(videos, heads, classes)`, in the table's unit.
+# Labels `(videos, classes)` and scores `(videos, heads, classes)` -> the result of a row, in the table's unit.
 Measure = Callable[[np.ndarray, np.ndarray], float]
 
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """How a row is measured: on the test split's scores of one of `eventlayers.MODELS`."""
+    """How a row is measured: from the scores of one of `eventlayers.MODELS` on the test split."""
 
     model: str
     measure: Measure
@@ -44,7 +44,7 @@ def _categories(row: str) -> Measure:
     return lambda labels, scores: analysis.category_counts(labels, scores)[row]
 
 
-# (table, row) -> what is read off the scores. The rows of one name differ in their dataset alone.
+# (table, row) -> how it is computed from the scores. Rows of the same name only differ in the dataset.
 _MEASURES: dict[tuple[str, str], Measure] = {
     **{place: accuracy for place in ROWS if place[0] == "Table 1"},
     ("Table 2", OURS): _f1_of_union,
@@ -61,7 +61,7 @@ def reading_of(published: papers.Published) -> Reading:
 
 
 def published_of(model: str, dataset: str) -> list[papers.Published]:
-    """The paper's results in Tables 1 and 2 that a model trained on `dataset` is held against; none for one's own."""
+    """The paper's results in Tables 1 and 2 to compare a model trained on `dataset` with; none for your own data."""
     names = STANDS_FOR.get(dataset) or [paper for paper, ours in DATASETS.items() if ours == dataset]
     return [
         one
@@ -71,7 +71,7 @@ def published_of(model: str, dataset: str) -> list[papers.Published]:
 
 
 def measured(measure: Measure, predictions: Sequence[Path]) -> tuple[float, ...]:
-    """A row's result for each seed, of the files of predictions that a run stores."""
+    """A row's result for each seed, computed from the predictions that a run stored."""
     values = []
     for path in predictions:
         with np.load(path) as file:

@@ -1,4 +1,4 @@
-"""The two stages of training: each backbone alone with a linear head first, then the layers on both."""
+"""The two stages of training: first each backbone with a linear head, then the event layers on both."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -16,16 +16,16 @@ from eventlayers.time_steps import TimeStepBackbones, time_step_backbones
 
 
 def needs_backbones(network: ModelConfig) -> bool:
-    """Whether a model is of the second stage, whose backbones are trained alone before."""
+    """Whether a model belongs to the second stage, whose backbones are trained separately before."""
     return network.inputs == "clips" and len(network.modalities) > 1
 
 
 def frozen_backbones(network: ModelConfig, from_backbones: Path | None, video_weights: str) -> TimeStepBackbones | None:
-    """The networks that give a model on features its features; None for a model on clips.
+    """The backbones that extract the features for a model on features; None for a model on clips.
 
     Args:
-      from_backbones: folder of the runs that trained them, if any did.
-      video_weights: what MC3-18 begins with.
+      from_backbones: folder of the runs that trained them, if any.
+      video_weights: initial weights of MC3-18.
     """
     if network.inputs == "clips":
         return None
@@ -35,10 +35,10 @@ def frozen_backbones(network: ModelConfig, from_backbones: Path | None, video_we
 
 
 def backbone_identities(folders: Mapping[str, Path]) -> dict[str, str]:
-    """Model -> configuration of the run that gives its backbone.
+    """Model of the first stage -> configuration of its run.
 
     Args:
-      folders: modality -> folder of that run.
+      folders: modality -> folder of the run that trained the backbone.
 
     Raises:
       InputError: there is no such run.
@@ -53,13 +53,13 @@ def backbone_identities(folders: Mapping[str, Path]) -> dict[str, str]:
 
 
 def start_from_backbones(folders: Mapping[str, Path]) -> Callable[[keras.Model, int], None]:
-    """Function of (model, seed) that gives the model the backbones of that seed's first stage."""
+    """Function of (model, seed) that loads the backbones from the first stage of the same seed."""
 
     def start(model: keras.Model, seed: int) -> None:
         for modality, name in BACKBONES.items():
             path = folders[modality] / f"seed-{seed}" / "best.keras"
             trained, _ = load_model(path, paper="eventlayers")
             model.get_layer(name).set_weights(trained.get_layer(name).get_weights())
-            print(f"seed {seed}: the {modality} backbone is taken from {path}")
+            print(f"seed {seed}: the {modality} backbone is loaded from {path}")
 
     return start

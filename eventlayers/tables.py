@@ -1,4 +1,4 @@
-"""`python -m eventlayers.tables`: trains the rows of the paper's tables and prints ours beside the paper's results."""
+"""`python -m eventlayers.tables`: trains the rows of the paper's tables and prints our results beside the paper's."""
 
 import dataclasses
 import functools
@@ -28,18 +28,18 @@ class Settings(TableSettings):
 
     table: Literal[(*TABLES, "all")] = "all"
     rows: tuple[str, ...] = ()
-    """Which of its rows, by the names printed, on each dataset that has them. [default: all]"""
+    """Which of its rows, by the names printed, on every dataset. [default: all]"""
     preset: Literal[PRESETS] = "paper"
-    """There is no public code, so there is only what the paper says."""
+    """There is no public code to follow, only the paper."""
     dataset: Literal[tuple(name for name in data.DATASETS if name != "rendered_pairs")] = "rendered"
-    """What to train and measure on. "rendered" stands in for every dataset of the tables, with two events a clip for
-    LLP; with another one only the rows on that dataset are run."""
+    """What to train and evaluate on. "rendered" (synthetic clips) stands in for every dataset in the tables, with two
+    events per clip for LLP; with another dataset only its own rows are run."""
     data: Path | None = None
     """Folder with the dataset's official lists."""
     clips: Path | None = None
-    """Folder with its video files, in it or below it. [default: --data]"""
+    """Folder with its video files, directly or in subfolders. [default: --data]"""
     inputs: Literal[INPUTS] | None = None
-    """Features of frozen backbones, or clips. [default: features on rendered data, else clips as in the paper]"""
+    """Features of frozen backbones, or clips. [default: features for synthetic clips, else clips as in the paper]"""
 
     @property
     def chosen_inputs(self) -> str:
@@ -54,12 +54,12 @@ class Settings(TableSettings):
 
 
 def main(settings: Settings) -> int:
-    """Trains rows of the paper's tables, each over the seeds, and prints ours beside the paper's results."""
+    """Trains rows of the paper's tables with all seeds and prints our results beside the paper's."""
     return 0 if measure_tables(settings, TABLES, functools.partial(measure, TableRuns(settings))) else 2
 
 
 class TableRuns:
-    """Trains each model once on each dataset, however many rows are read off it."""
+    """Trains each model once per dataset, however many rows are computed from its scores."""
 
     def __init__(self, settings: Settings):
         self.settings = settings
@@ -75,7 +75,7 @@ class TableRuns:
         return self._trained[model, dataset]
 
     def run_settings(self, model: str, dataset: str) -> TrainingSettings:
-        """The training command's settings for one model; backbones are shared by all models."""
+        """The training command's settings for a model; all models share the backbones."""
         settings, inputs = self.settings, self.settings.chosen_inputs
         folder = settings.run_folder(dataset)
         where = {"data": settings.data, "clips": settings.clips, "seeds": settings.seeds, "seed": settings.seed}
@@ -91,7 +91,7 @@ class TableRuns:
 
 
 def measure(runs: TableRuns, published: papers.Published) -> Line | NotRun:
-    """Trains what reproduces one published result, or finds it trained for another, and reads it off its scores."""
+    """Trains the model that reproduces a published result, unless an earlier row did, and computes ours from it."""
     dataset = measured_on(runs.settings, published)
     if dataset is None:
         needed = f"--dataset {DATASETS[published.dataset]} with its --data"
@@ -105,7 +105,7 @@ def measure(runs: TableRuns, published: papers.Published) -> Line | NotRun:
 
 
 def measured_on(settings: Settings, published: papers.Published) -> str | None:
-    """The dataset that a result is measured on here; None where it needs another one than `settings` name."""
+    """The dataset on which a result is measured here; None if it needs another one than `settings` name."""
     if settings.dataset in RENDERED:
         return next(rendered for rendered, stands_for in STANDS_FOR.items() if published.dataset in stands_for)
     return settings.dataset if settings.dataset == DATASETS[published.dataset] else None
@@ -114,10 +114,10 @@ def measured_on(settings: Settings, published: papers.Published) -> str | None:
 def _note(published: papers.Published, dataset: str) -> str:
     notes = []
     if len(STANDS_FOR.get(dataset, ())) > 1:
-        notes.append(f"one run for {', '.join(STANDS_FOR[dataset])}: their rows differ in the dataset alone")
+        notes.append(f"one run for {', '.join(STANDS_FOR[dataset])}: their rows only differ in the dataset")
     model = reading_of(published).model
     if published.table != "Table 1":
-        notes.append(f"read off the scores of {model} that every row of {model} on this data is read off")
+        notes.append(f"computed from the scores of {model}, like every row of {model} on this data")
     return "; ".join(notes)
 
 

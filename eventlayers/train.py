@@ -42,23 +42,23 @@ class Settings(TrainSettings):
     model: Literal[tuple(MODELS)] = "event_layers"
     """Which of the paper's models."""
     preset: Literal[PRESETS] = "paper"
-    """There is no public code, so there is only what the paper says."""
+    """There is no public code to follow, only the paper."""
     dataset: Literal[tuple(DATASETS)] = "rendered"
-    """What to train and measure on; "rendered" and "rendered_pairs" (two events a clip) are synthetic clips made on
-    this machine, the others need --data."""
+    """What to train and evaluate on; "rendered" and "rendered_pairs" (two events per clip) mean synthetic clips,
+    generated on this machine; the others need --data."""
     data: Path | None = None
     """Folder with the dataset's official lists."""
     clips: Path | None = None
-    """Folder with its video files, in it or below it. [default: --data]"""
+    """Folder with its video files, directly or in subfolders. [default: --data]"""
     out: Path | None = None
-    """Folder of the run; the same command goes on where it was cut off.
-    [default: runs/eventlayers/MODEL-PRESET, with the dataset and "clips" where they are not the defaults]"""
+    """Folder of the run; the same command resumes an interrupted run.
+    [default: runs/eventlayers/MODEL-PRESET, with the dataset and "clips" if they are not the defaults]"""
     video_weights: str = "default"
-    """What MC3-18 begins with: "default" (Kinetics-400, as in the paper), "none" or a torchvision checkpoint."""
+    """Initial weights of MC3-18: "default" (Kinetics-400, as in the paper), "none" or a torchvision checkpoint."""
     from_backbones: Path | None = None
-    """Folder of the runs audio_only and vision_only on clips that give the backbones. Models on clips with both
-    streams begin with them and train them there first where they are not yet [default: the folder "backbones" in
-    --out]; models on features take the features of their first seed's, left as they are."""
+    """Folder with the runs of audio_only and vision_only on clips whose backbones are used. Models on clips with both
+    streams are initialised from them, and train them there first if they do not exist yet [default: the folder
+    "backbones" in --out]; models on features use the frozen backbones of the first seed."""
     network: ModelConfig = ModelConfig()
     training: TrainConfig = TrainConfig()
 
@@ -87,7 +87,7 @@ class EventLayers(Paper):
     def settings_for(
         self, model: str, preset: str = "paper", dataset: str = "rendered", inputs: str = "features", **changes
     ) -> Settings:
-        """Default settings of a model, preset, dataset and kind of inputs; `changes` are fields of `Settings`."""
+        """Default settings for a model, preset, dataset and kind of inputs; `changes` replaces fields of `Settings`."""
         rendered = dataset in RENDERED
         network = config.model_config(model, preset, inputs=inputs, **(RENDERED_MODEL if rendered else {}))
         training = config.train_config(preset, model, inputs, **(RENDERED_TRAINING[inputs] if rendered else {}))
@@ -96,7 +96,7 @@ class EventLayers(Paper):
     def defaults(self, argv: Sequence[str]) -> Settings:
         first = chosen(argv, model="event_layers", preset="paper", dataset="rendered", inputs="features")
         choices = {"model": MODELS, "preset": PRESETS, "dataset": DATASETS, "inputs": INPUTS}
-        # A name that does not exist is left to the parser, which lists those that do.
+        # An unknown name is left to the parser, which lists the valid ones.
         known = all(first[name] in names for name, names in choices.items())
         return self.settings_for(**first) if known else Settings()
 
@@ -117,7 +117,7 @@ class EventLayers(Paper):
         """The experiment that `settings` describe.
 
         Raises:
-          InputError: data, weights or the backbones to start from are missing or do not fit.
+          InputError: data, weights or the backbones of the first stage are missing or do not fit.
         """
         splits = splits or splits_of(settings)
         train = splits["train"]
@@ -147,7 +147,7 @@ class EventLayers(Paper):
         )
 
     def first_stage(self, settings: Settings, modality: str) -> Settings:
-        """The first stage of `settings`: one backbone alone with a linear head, trained as long as the second."""
+        """The first stage of `settings`: one backbone with a linear head, trained for as many epochs as the second."""
         model = BACKBONE_MODELS[modality]
         own = self.settings_for(model, settings.preset, settings.dataset, settings.network.inputs)
         return dataclasses.replace(
@@ -160,7 +160,7 @@ class EventLayers(Paper):
         )
 
     def train(self, settings: Settings, splits=None, *, watch_test: bool = False) -> Trained:
-        """Trains both stages over the seeds, or goes on with them, or finds them finished."""
+        """Trains both stages with all seeds; resumes unfinished runs and reuses finished ones."""
         splits = splits or splits_of(settings)
         if needs_backbones(settings.network):
             for modality in BACKBONE_MODELS:
@@ -182,7 +182,7 @@ def splits_of(settings: Settings) -> dict[str, Split]:
 
 
 def fitted(network: ModelConfig, split: Split) -> ModelConfig:
-    """`network` with the number of classes of a dataset and the shapes of its inputs."""
+    """`network` with the number of classes and the input sizes of a dataset."""
     shapes = {name: tuple(source.shape) for name, source in split.inputs.items()}
     sizes: dict = {"num_classes": split.labels.shape[1]}
     if network.inputs == "clips":
@@ -206,7 +206,7 @@ def compared(paper: Paper, trained: Trained) -> report.Compared:
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the event layers' paper, selects on validation, tests once; prints ours beside its results."""
+    """Trains a model of the event layers' paper, selects on validation, tests once; prints ours beside the paper's."""
     report.train(PAPER, settings, compared)
 
 

@@ -1,6 +1,6 @@
 """Audio-Visual Event Localization via Recursive Fusion by Joint Co-Attention (Duan et al., WACV 2021)."""
 
-import avpipeline  # noqa: F401  first: it quiets TensorFlow's start
+import avpipeline  # noqa: F401  first: it silences TensorFlow's startup messages
 
 # isort: split
 from jca.author_checkpoints import load_author_checkpoint

@@ -1,4 +1,4 @@
-"""The authors' PyTorch checkpoints as Keras models."""
+"""Loads the authors' PyTorch checkpoints as Keras models."""
 
 import math
 
@@ -28,16 +28,16 @@ _FILES = "a checkpoint that the authors' JCA code wrote"
 _BLOCKS = {"audio_extract": "audio_extract", "video_extract": "video_extract", "predict.Joint": "joint"}
 _ATTENTION = ("affine_audio", "affine_video", "affine_v", "affine_g", "affine_h")
 _CO_ATTENTION = "coattn.dcn_layers"
-# Video is the first of everything there, and comes first in every concatenation.
+# Video comes first everywhere in the authors' code, including every concatenation.
 _MODALITIES = ("video", "audio")
 
 
 def load_author_checkpoint(path, **overrides) -> keras.Model:
     """A checkpoint of the authors' code as a Keras model.
 
-    Sizes and the number of recursions are read off the tensors, the shares of dropout off the modules of a
-    whole-module file; a state dict does not tell them, so the published ones are taken. Needs neither torch nor
-    the authors' source, and nothing that the file asks for is executed.
+    Sizes and the number of recursions are read off the tensors, dropout rates off the modules in a whole-module file;
+    a state dict does not have them, so the published rates are used. Needs neither torch nor the authors' source, and
+    code stored in the file is never executed.
 
     Args:
       **overrides: fields of `jca.ModelConfig` that do not change the tensors, e.g. `dropout=0.0`.
@@ -50,7 +50,7 @@ def load_author_checkpoint(path, **overrides) -> keras.Model:
 
 
 def load_with_config(path, **overrides) -> tuple[keras.Model, ModelConfig]:
-    """As `load_author_checkpoint`, with the configuration that the tensors told."""
+    """Like `load_author_checkpoint`, with the configuration read off the tensors."""
     file = read_torch(path, classes=(AUTHOR_CLASS, *AUTHOR_LAYERS))
     if file.root_class not in (None, AUTHOR_CLASS):
         raise InputError(f"{path}: holds the network {file.root_class}, not {AUTHOR_CLASS}; give {_FILES}.")
@@ -61,7 +61,7 @@ def load_with_config(path, **overrides) -> tuple[keras.Model, ModelConfig]:
 
 
 def _config(path, file, overrides) -> ModelConfig:
-    """The configuration that the tensors' shapes and the modules' attributes tell."""
+    """The configuration, read off the shapes of the tensors and the attributes of the modules."""
     state = file.state
     try:
         attention_units, visual_channels = state["video_attn.attn.affine_video.weight"].shape
@@ -82,9 +82,9 @@ def _config(path, file, overrides) -> ModelConfig:
         }
         config = model_config("jca", **{**told, **overrides})
     except (KeyError, ValueError, IndexError) as error:
-        raise InputError(f"{path}: is no checkpoint of JCA (no usable {error}); give {_FILES}.") from error
+        raise InputError(f"{path}: is not a checkpoint of JCA (no usable {error}); give {_FILES}.") from error
     if side * side != regions:
-        raise InputError(f"{path}: attends over {regions} regions, which is no square map; give {_FILES}.")
+        raise InputError(f"{path}: attends over {regions} regions, which is not a square map; give {_FILES}.")
     return config
 
 
@@ -115,5 +115,5 @@ def _names(config: ModelConfig) -> dict[str, str]:
 
 
 def _as_here(state) -> dict:
-    """The state with initial states transposed once, since `assign` transposes every matrix as it does kernels."""
+    """The state with initial states transposed, since `assign` transposes every matrix as if it were a kernel."""
     return {name: tensor.T if name.endswith("init_hidden") else tensor for name, tensor in state.items()}

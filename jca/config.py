@@ -1,12 +1,12 @@
-"""The numbers of "Audio-Visual Event Localization via Recursive Fusion by Joint Co-Attention" (Duan et al., WACV 2021).
+"""Hyperparameters of "Audio-Visual Event Localization via Recursive Fusion by Joint Co-Attention" (Duan et al., 2021).
 
 Paper     https://arxiv.org/abs/2008.06581
 Command   python -m jca.train --model jca --dataset ave --data DIR --seeds 3
 Expected  76.2 % segment accuracy on AVE's test split (Table 1, JCA)
 Cost      300 epochs of 52 steps; a step of 64 videos takes 1.6 s on two cores and holds 4.4 GB
 
-Presets: "code" is what the authors' code does, "paper" what the paper says where the two differ; "rendered"
-is what the default run on the rendered clips uses instead of the published sizes.
+Presets: "code" follows the authors' code, "paper" follows the paper where the two differ. On synthetic clips (dataset
+"rendered") the sizes at the end are used instead of the published ones.
 """
 
 import dataclasses
@@ -27,38 +27,38 @@ class ModelConfig:
     """Sizes and switches of a segment classifier."""
 
     system: tyro.conf.Suppress[Literal["jca", "avsdn", "dam"]] = "jca"
-    """The paper's network, or one of the two it is compared with; the model's name decides this and the
-    switches below."""
+    """The paper's network, or one of the two it is compared with; this and the switches below follow from the model's
+    name."""
     unimodal_rnn: tyro.conf.Suppress[bool] = True
     """Recurrent layers in the re-representation of each modality."""
     joint_rnn: tyro.conf.Suppress[bool] = True
     """Recurrent layers before the classifier."""
     residual_embedding: tyro.conf.Suppress[bool] = True
-    """The recurrent layers' input stands beside their output."""
+    """Concatenate the recurrent layers' input with their output."""
     cell: tyro.conf.Suppress[Literal[CELLS]] = "lstm"
-    """What the recurrent layers are."""
+    """Type of the recurrent layers."""
     visual: tyro.conf.Suppress[Literal["attention", "average", "max"]] = "attention"
-    """How the regions of a picture become one vector: under the sound's guidance, their mean or maximum."""
+    """How the regions of a frame are pooled: by audio-guided attention, or their mean or maximum."""
     attended_by: tyro.conf.Suppress[Literal[ATTENDED_BY]] = "joint"
-    """What attends to a modality: both together (joint co-attention), or the other one (dual co-attention)."""
+    """What attends to a modality: both modalities (joint co-attention), or the other one (dual co-attention)."""
     co_attention: Literal[FORMS] = "qkv"
     """Form of the co-attention: queries, keys and values (the code) or affinity matrices (the paper)."""
     recursions: int = 4
-    """Co-attention layers, one after the other, each with its own weights."""
+    """Number of consecutive co-attention layers, each with its own weights."""
     video_size: int = 512
-    """Channels of the visual representation, and of the joint one; even."""
+    """Channels of the visual representation and of the joint one; even."""
     audio_size: int = 512
     """Channels of the audio representation; even."""
     num_layers: int = 2
-    """Bidirectional recurrent layers of each re-representation."""
+    """Number of bidirectional recurrent layers in each re-representation."""
     affinity_units: int = 32
     """Rows k of the attention maps in the paper's form."""
     recurrent_dropout: float = 0.1
-    """Share left out between the recurrent layers of each modality and before the layer that follows them."""
+    """Dropout rate between the recurrent layers of each modality and before the layer that follows them."""
     dropout: float = 0.3
-    """Share left out of the co-attention's scores, of each co-attention's output, and in the classifier."""
+    """Dropout rate on the co-attention's scores, on each co-attention's output, and in the classifier."""
     num_classes: tyro.conf.Suppress[int] = 29
-    """Classes, background included; the dataset decides this and the shapes below."""
+    """Number of classes, background included; this and the shapes below follow from the dataset."""
     num_segments: tyro.conf.Suppress[int] = 10
     audio_channels: tyro.conf.Suppress[int] = 128
     visual_shape: tyro.conf.Suppress[tuple[int, int, int]] = (7, 7, 512)
@@ -66,7 +66,7 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """The training recipe."""
+    """Training hyperparameters."""
 
     loss: Literal["soft_margin", "cross_entropy"] = "soft_margin"
     """Multi-label soft margin on the softmax output (the code), or cross-entropy (DAM)."""
@@ -75,24 +75,24 @@ class TrainConfig:
     epsilon: float = 1e-8
     """Adam's epsilon."""
     epsilon_form: Literal["torch_legacy", "torch"] = "torch_legacy"
-    """Where Adam adds epsilon: as torch 0.4 did (the code), or as today's torch does."""
+    """Where Adam adds epsilon: as torch 0.4 did (the code), or as current torch does."""
     plateau_factor: float = 0.5
-    """The learning rate is multiplied by this where the training loss does not fall any more."""
+    """Factor applied to the learning rate when the training loss has stopped falling."""
     plateau_patience: int = 10
-    """Epochs without a lower training loss that are waited for before."""
+    """Number of epochs without a lower training loss before the learning rate is reduced."""
     plateau_threshold: float = 1e-4
-    """Share by which a training loss must be below the lowest so far to count as lower."""
+    """Relative decrease from which a training loss counts as lower than the lowest so far."""
     batch_size: int = 64
-    """Videos a step; the last partial batch of an epoch is left out."""
+    """Videos in a batch; the last partial batch of an epoch is dropped."""
     shuffle: bool = True
-    """A new order of the videos each epoch."""
+    """Shuffle the videos before every epoch."""
     epochs: int = 300
-    """Passes over the training videos."""
+    """Number of epochs."""
     validate_every: int = 5
-    """Epochs between validations; the weights of the best validation accuracy are kept."""
+    """Epochs between validations; the weights with the best validation accuracy are kept."""
 
 
-# Model -> (what it is and which row it reproduces, what sets it apart from JCA).
+# Model -> (what it is and which row it reproduces, its differences from JCA).
 _SYSTEMS = {
     "jca": ("recursive joint co-attention (Table 1)", {}),
     "avsdn": ("dual sequence-to-sequence network of Lin et al. 2019 (Table 1)", {"system": "avsdn"}),
@@ -101,22 +101,22 @@ _SYSTEMS = {
     "no_joint_lstm": ("JCA without LSTMs before the classifier (Table 2)", {"joint_rnn": False}),
     "no_residual": ("JCA without residual embedding of the LSTMs (Table 2)", {"residual_embedding": False}),
     "gru": ("JCA with GRUs instead of LSTMs (Table 2)", {"cell": "gru"}),
-    "average_pooling": ("JCA with the mean over regions for attention (Table 2)", {"visual": "average"}),
-    "max_pooling": ("JCA with the maximum over regions for attention (Table 2)", {"visual": "max"}),
+    "average_pooling": ("JCA with the mean over regions instead of attention (Table 2)", {"visual": "average"}),
+    "max_pooling": ("JCA with the maximum over regions instead of attention (Table 2)", {"visual": "max"}),
     "co_attention": ("JCA with each modality attended by the other alone (Table 2)", {"attended_by": "other"}),
 }
 
 MODELS = {name: text for name, (text, _) in _SYSTEMS.items()}
 
 _PAPER_MODEL = {"co_attention": "affinity"}
-# Its category and relevance losses are together the cross-entropy of its segments' probabilities.
+# DAM's category and relevance losses add up to the cross-entropy of the segments' probabilities.
 _OWN_TRAINING = {"dam": {"loss": "cross_entropy"}}
 
-# The rendered clips are few and simple: narrower, smaller batches, fewer epochs with larger steps.
+# The synthetic clips are few and simple: narrower layers, smaller batches, fewer epochs, a larger learning rate.
 RENDERED_MODEL = {"video_size": 128, "audio_size": 128}
 RENDERED_TRAINING = {"batch_size": 16, "epochs": 40, "learning_rate": 1e-3}
 
-# (table, row) of the paper -> the model that reproduces it.
+# Row of the paper, (table, row) -> the model that reproduces it.
 ROWS = {
     ("Table 1", "AVSDN"): "avsdn",
     ("Table 1", "DAM"): "dam",
@@ -139,7 +139,7 @@ AVE_ROWS = {
     ("Table 1", "Full-Audio-Visual"): "av_att",
 }
 
-# Rows that the paper itself gives one system, and why; every other row has a configuration of its own.
+# Rows that are the same system in the paper, and why; every other row has a configuration of its own.
 SHARED = {("Table 2", "w/ Joint Co-Attention"): (("Table 1", "JCA"), "the full model")}
 
 TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))
@@ -160,19 +160,19 @@ def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
     """Configuration of one of `MODELS` under a preset.
 
     Raises:
-      ValueError: unknown model, preset or setting, or a size that cannot be.
+      ValueError: unknown model, preset or setting, or an invalid size.
     """
     _check(name, preset)
     paper = _PAPER_MODEL if preset == "paper" else {}
     config = dataclasses.replace(ModelConfig(), **{**_SYSTEMS[name][1], **paper, **overrides})
     for size in ("video_size", "audio_size"):
         if getattr(config, size) < 2 or getattr(config, size) % 2:
-            raise ValueError(f"{size} {getattr(config, size)}: must be even, since two directions make it up")
+            raise ValueError(f"{size} {getattr(config, size)}: must be even, since two directions share it")
     return config
 
 
 def train_config(preset: str = "code", name: str = "jca", **overrides) -> TrainConfig:
-    """Training recipe of one of `MODELS` under a preset; raises as `model_config` does."""
+    """Training hyperparameters of one of `MODELS` under a preset; raises as `model_config` does."""
     _check(name, preset)
     return dataclasses.replace(TrainConfig(), **{**_OWN_TRAINING.get(name, {}), **overrides})
 
@@ -185,7 +185,7 @@ def _check(name: str, preset: str) -> None:
 
 
 def check(network: ModelConfig, training: TrainConfig) -> None:
-    """Raises InputError for a setting that cannot be."""
+    """Raises InputError for an invalid setting."""
     values = {**vars(network), **vars(training)}
     flags = {name: f"--{name.replace('_', '-')} {value}" for name, value in values.items()}
     for name, least in _AT_LEAST.items():
@@ -193,9 +193,9 @@ def check(network: ModelConfig, training: TrainConfig) -> None:
             raise InputError(f"{flags[name]}: must be at least {least}.")
     for name in _SHARES:
         if not 0 <= values[name] < 1:
-            raise InputError(f"{flags[name]}: is no share to leave out; give at least 0 and less than 1.")
+            raise InputError(f"{flags[name]}: is not a dropout rate; give at least 0 and less than 1.")
     if not 0 < values["plateau_factor"] < 1:
-        raise InputError(f"{flags['plateau_factor']}: lowers nothing; give a factor between 0 and 1.")
+        raise InputError(f"{flags['plateau_factor']}: must lower the learning rate; give a factor between 0 and 1.")
     for name in ("video_size", "audio_size"):
         if values[name] < 2 or values[name] % 2:
-            raise InputError(f"{flags[name]}: must be even, since two directions make it up.")
+            raise InputError(f"{flags[name]}: must be even, since two directions share it.")

@@ -21,7 +21,7 @@ class Settings(ConvertSettings):
 
 
 def main(settings: Settings) -> None:
-    """Converts a checkpoint of the authors' JCA to a .keras model for predict, evaluate and notebooks."""
+    """Converts a JCA checkpoint of the authors to a .keras model for predict, evaluate and notebooks."""
     model, config = load_with_config(settings.checkpoint)
     save_converted("jca", settings, model, config, CLASS_NAMES, RELEASED_FEATURES)
 

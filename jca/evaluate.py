@@ -1,4 +1,4 @@
-"""`python -m jca.evaluate`: a saved model's segment accuracy, per class and confusion matrix on a split."""
+"""`python -m jca.evaluate`: a saved model's segment accuracy on a split, overall and per class; confusion matrix."""
 
 import dataclasses
 from pathlib import Path
@@ -18,12 +18,12 @@ class Settings(EvaluationSettings):
     weights: Path
     """The model: a .keras file written by python -m jca.train or python -m jca.convert."""
     dataset: Literal["rendered", "ave"] | None = None
-    """What to measure on. [default: "ave" with --data, else "rendered"]"""
+    """What to evaluate on. [default: "ave" with --data, else "rendered"]"""
     out: Path = Path("runs") / "jca" / "evaluate"
 
 
 def main(settings: Settings) -> None:
-    """Measures a saved model on a split: segment accuracy, accuracy of each class, confusion matrix."""
+    """Evaluates a saved model on a split: segment accuracy, accuracy of each class, confusion matrix."""
     model, info = load_model(settings.weights, paper="jca")
     split = load_split(settings.chosen_dataset, settings.split, settings.data, modalities=list(model.input))
     require_fit(settings.weights, info, split)

@@ -1,7 +1,7 @@
-"""`python -m jca.predict`: labels every second of media files and shows where the model looked.
+"""`python -m jca.predict`: labels every second of media files and shows what the model attended to.
 
-`STEM_timeline.png` is the paper's Figure 3: the waveform, the frames, the frames with the attention laid over, and
-the predicted label of every second.
+`STEM_timeline.png` is the paper's Figure 3: the waveform, the frames, the frames with the attention overlaid, and the
+predicted label of every second.
 """
 
 import dataclasses
@@ -24,13 +24,13 @@ class Settings(LabelSettings):
 
 
 def main(settings: Settings) -> int:
-    """Labels every second of media files: text, JSON, waveform with frames, attention and labels, overlay video."""
+    """Labels every second of media files: text, JSON, a timeline, and the video with the attention overlaid."""
     model, info = load_model(settings.weights, paper="jca")
     return label(settings, forward_of(model), model, info, attends=has_attention(model))
 
 
 def draw_example(trained: Trained) -> None:
-    """Shows a trained model on a test video; see `segment_example`."""
+    """Draws a trained model's predictions for a test video; see `segment_example`."""
     segment_example(trained, forward_of, probabilities)
 
 

@@ -1,4 +1,4 @@
-"""`python -m jca.tables`: trains the rows of the paper's tables and prints ours beside the paper's results."""
+"""`python -m jca.tables`: trains the rows of the paper's tables and prints our results beside the paper's."""
 
 import dataclasses
 import functools
@@ -24,17 +24,17 @@ class Settings(DataSettings, TableSettings):
 
 
 def main(settings: Settings) -> int:
-    """Trains rows of the paper's tables, each over the seeds, and prints ours beside the paper's results."""
+    """Trains rows of the paper's tables with all seeds and prints our results beside the paper's."""
     return 0 if measure_tables(settings, TABLES, functools.partial(measure, settings)) else 2
 
 
 def measure(settings: Settings, published: papers.Published) -> Line:
-    """Trains what reproduces one published result, or goes on with it, or finds it finished."""
+    """Trains the model that reproduces a published result; resumes unfinished runs and reuses finished ones."""
     place = (published.table, published.row)
     if place in AVE_ROWS:
         model = AVE_ROWS[place]
         trained = train_row(AVE, settings, model, name=f"ave-{model}", data=settings.data)
-        return line_of(published, trained, "a model of ave, with that paper's recipe")
+        return line_of(published, trained, "a model of ave, with that paper's training hyperparameters")
     trained = train_row(PAPER, settings, ROWS[place], data=settings.data)
     return line_of(published, trained, shared_note(PAPER, place))
 

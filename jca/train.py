@@ -29,10 +29,10 @@ class Settings(TrainSettings):
     paper: ClassVar[str] = "jca"
 
     model: Literal[tuple(MODELS)] = "jca"
-    """Which of the paper's models; the other rows of Table 1 are models of python -m ave.train."""
+    """Which of the paper's models; the other rows of Table 1 are models of `python -m ave.train`."""
     preset: Literal[PRESETS] = "code"
     dataset: Literal["rendered", "ave"] = "rendered"
-    """"ave" needs --data and is the default with it; "rendered" are synthetic clips made on this machine."""
+    """"ave" needs --data and is the default with it; "rendered" means synthetic clips, generated on this machine."""
     data: Path | None = None
     """Folder with the dataset's official files."""
     network: ModelConfig = ModelConfig()
@@ -71,7 +71,7 @@ PAPER = JCA()
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the JCA paper, selects on validation, tests once; prints ours beside the paper's result."""
+    """Trains a model of the JCA paper, selects on validation, tests once; prints the result beside the paper's."""
     report.train(PAPER, settings)
 
 

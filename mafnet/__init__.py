@@ -1,6 +1,6 @@
 """Multi-level Attention Fusion Network for Audio-visual Event Recognition (Brousmiche et al., 2021)."""
 
-import avpipeline  # noqa: F401  first: it quiets TensorFlow's start
+import avpipeline  # noqa: F401  first: it silences TensorFlow's startup messages
 
 # isort: split
 from mafnet.author_checkpoints import load_author_checkpoint

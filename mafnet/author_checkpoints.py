@@ -1,4 +1,4 @@
-"""The authors' TensorFlow 1 checkpoint as a Keras model."""
+"""Loads the authors' TensorFlow 1 checkpoint as a Keras model."""
 
 import re
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ from avpipeline.errors import InputError
 from mafnet.config import ModelConfig, model_config
 from mafnet.models import classifier
 
-# Layer of the authors' graph, without the number that TensorFlow may put behind it -> layers here, in the order in
-# which the authors make them. Names that stand for two layers are told apart by their shapes.
+# Layer of the authors' graph, without the number that TensorFlow may append -> layers here, in the order in which the
+# authors create them. Where a name stands for two layers, their shapes tell which is which.
 _LAYERS = {
     "FILM_for_sound_fc": ("audio_block/film/generator",),
     "FILMed_block_sound_conv1": ("audio_block/conv1",),
@@ -40,21 +40,21 @@ _NAME = re.compile(rf"(?P<layer>{'|'.join(_LAYERS)})(_(?P<number>\d+))?/(.+/)?(?
 def load_author_checkpoint(path) -> keras.Model:
     """The authors' `MAFnet.index` and `MAFnet.data-00000-of-00001` as a Keras model.
 
-    Sizes are read off the file. Layers are found by the beginnings of their names and their shapes, since other
-    versions of TensorFlow number them otherwise. What the optimizers kept in the same file is left out.
+    Sizes are read off the file. Layers are identified by the beginning of their names and by their shapes, since
+    TensorFlow versions number them differently. Optimizer variables in the same file are ignored.
 
     Args:
       path: the checkpoint's prefix or one of its files.
 
     Raises:
-      InputError: a file is missing or damaged, holds another network, or tensors that do not fit together.
+      InputError: a file is missing or damaged, holds another network, or has tensors that do not fit together.
     """
     model, _ = load_with_config(path)
     return model
 
 
 def load_with_config(path) -> tuple[keras.Model, ModelConfig]:
-    """As `load_author_checkpoint`, with the configuration that the tensors told."""
+    """Like `load_author_checkpoint`, with the configuration read off the tensors."""
     state = read_tf1(path)
     names = author_names(state)
     config = _sizes(path, {target: state[name] for name, target in names.items()})
@@ -63,13 +63,13 @@ def load_with_config(path) -> tuple[keras.Model, ModelConfig]:
     missing = sorted(known - set(names.values()))
     if missing:
         raise _not_mafnet(path, f"nothing for {missing[0]}")
-    # What is in the file beside the network has no path here, so assign names it and refuses.
+    # Unknown variables in the file have no path here, so `assign` refuses them by name.
     assign(model, state, names, path, transpose=False)
     return model, config
 
 
 def author_names(state: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Names of the authors' variables -> paths of the weights here; of those that are known.
+    """Names of the authors' variables -> paths of the weights here, for all known variables.
 
     Args:
       state: name -> tensor.
@@ -80,16 +80,16 @@ def author_names(state: Mapping[str, np.ndarray]) -> dict[str, str]:
         if match:
             layers = numbered.setdefault(match["layer"], {})
             layers.setdefault(int(match["number"] or 0), {})[_WEIGHTS[match["weight"]]] = name
-    # FiLM reads the visual features too, so its kernel says how many there are.
+    # FiLM takes the visual features too, so its kernel tells how many there are.
     visual = [_kernel_shape(state, weights)[:1] for weights in numbered.get("FILM_for_sound_fc", {}).values()]
     order = {
         "time_distributed": lambda weights: _kernel_shape(state, weights)[:1] not in visual,
-        # The score is one number.
+        # The attention score has a single output.
         "dense": lambda weights: _kernel_shape(state, weights)[-1:] == (1,),
     }
     names = {}
     for layer, found in numbered.items():
-        # Where shapes do not decide, the first made has the lower number.
+        # If shapes do not decide, the layer created first has the lower number.
         ordered = sorted((found[number] for number in sorted(found)), key=order.get(layer, lambda weights: 0))
         for target, weights in zip(_LAYERS[layer], ordered, strict=False):
             names |= {name: f"{target}/{weight}" for weight, name in weights.items()}
@@ -101,7 +101,7 @@ def _kernel_shape(state, weights: Mapping[str, str]) -> tuple[int, ...]:
 
 
 def _sizes(path, tensors: Mapping[str, np.ndarray]) -> ModelConfig:
-    """The configuration that the tensors' shapes tell; they do not tell the size of the audio map."""
+    """The configuration, read off the shapes of the tensors; they do not determine the size of the audio map."""
     try:
         visual_channels, units = tensors["visual_dense/kernel"].shape
         audio_channels, filters = tensors["audio_block/conv1/kernel"].shape[2:]
@@ -118,4 +118,4 @@ def _sizes(path, tensors: Mapping[str, np.ndarray]) -> ModelConfig:
 
 
 def _not_mafnet(path, reason: str) -> InputError:
-    return InputError(f"{path}: is no checkpoint of MAFnet ({reason}); give the authors' MAFnet.index.")
+    return InputError(f"{path}: is not a checkpoint of MAFnet ({reason}); give the authors' MAFnet.index.")

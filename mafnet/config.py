@@ -1,13 +1,13 @@
-"""The numbers of "Multi-level Attention Fusion Network for Audio-visual Event Recognition" (Brousmiche et al., 2021).
+"""Hyperparameters of "Multi-level Attention Fusion Network for Audio-visual Event Recognition" (Brousmiche et al.).
 
 Paper     https://arxiv.org/abs/2106.06736
 Command   python -m mafnet.train --model mafnet --dataset ave --data DIR --seeds 3
 Expected  90.86 % video accuracy on AVE's test split (Table 1, MAFnet)
 Cost      up to 300 epochs of 104 steps; one step of 32 videos is 470 GFLOP, nearly all of it the 3x3 convolution;
-          6.8 GB of features read an epoch
+          every epoch reads 6.8 GB of features
 
-Presets: "code" is what the authors' code does, "paper" what the paper says where the two differ; "rendered"
-is what the default run on the rendered clips uses instead of the published sizes.
+Presets: "code" follows the authors' code, "paper" follows the paper where the two differ. On synthetic clips (dataset
+"rendered") the sizes at the end are used instead of the published ones.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from avpipeline.errors import InputError
 
 PRESETS = ("code", "paper")
 MODALITIES = ("visual", "audio")
-# What a training step can be drawn to train: the updates of the authors' code, in the order of their moments.
+# The updates of the authors' code, one of which is drawn for each training step, in the order of their Adam moments.
 UPDATES = ("image", "all", "sound")
 
 _BLOCKS = Literal["none", "residual", "film"]
@@ -31,94 +31,94 @@ class ModelConfig:
     """Sizes and switches of a video classifier."""
 
     system: tyro.conf.Suppress[Literal["mafnet", "attention_cluster", "dmrn"]] = "mafnet"
-    """MAFnet with its ablations, or one of the systems it is compared with; the model's name decides this and the
-    five switches below."""
+    """MAFnet and its ablations, or one of the systems it is compared with; this and the five switches below follow
+    from the model's name."""
     modalities: tyro.conf.Suppress[tuple[str, ...]] = MODALITIES
-    """The inputs that the model reads."""
+    """The model's inputs."""
     visual_block: tyro.conf.Suppress[_BLOCKS] = "none"
-    """Residual block of the visual path: none, plain, or conditioned by the sound (FiLM)."""
+    """Residual block of the visual path: none, plain, or conditioned on the audio features (FiLM)."""
     audio_block: tyro.conf.Suppress[_BLOCKS] = "film"
-    """Residual block of the audio path: none, plain, or conditioned by the picture (FiLM)."""
+    """Residual block of the audio path: none, plain, or conditioned on the visual features (FiLM)."""
     attention: tyro.conf.Suppress[Literal["modality_temporal", "temporal", "modality", "none"]] = (
         "modality_temporal"
     )
-    """What the attention weighs: clips and modalities jointly, one of them, or nothing."""
+    """What the attention weights: clips and modalities jointly, only one of them, or nothing."""
     fusion: tyro.conf.Suppress[Literal["concatenation", "addition", "mcb", "dmr"]] = "concatenation"
-    """How the two modalities' features of a video become one."""
+    """How the features of the two modalities are fused."""
     attention_score: Literal["hidden", "relu"] = "hidden"
-    """Score of a clip: a hidden ReLU layer, then a linear one (the code), or ReLU(W x + b) (the paper)."""
+    """Attention score of a clip: a hidden ReLU layer, then a linear one (the code), or ReLU(W x + b) (the paper)."""
     film_scale: Literal["one_plus", "plain"] = "one_plus"
     """FiLM multiplies by 1 + f(x) (the code) or by f(x) (the paper)."""
     logits_norm: bool = True
-    """Batch normalization of the class scores (the code)."""
+    """Batch normalization of the logits (the code)."""
     units: int = 512
     """Size of the hidden dense layers."""
     filters: int = 512
     """Filters of the residual blocks."""
     norm_decay: float = 0.999
-    """What the population statistics of batch normalization keep of themselves at each step."""
+    """Decay of the moving averages in batch normalization."""
     mcb_channels: int = 8192
     """Size of the compact bilinear feature."""
     mcb_seed: int = 0
     """Seed of the two count sketches."""
     cluster_units: int = 64
-    """Attention units a modality in an attention cluster."""
+    """Attention units per modality in an attention cluster."""
     dmrn_attention_units: int = 512
     """DMRN: size of the attention's dense layers."""
     dmrn_lstm_units: int = 128
-    """DMRN: size of each LSTM, each way."""
+    """DMRN: size of each LSTM in each direction."""
     num_classes: tyro.conf.Suppress[int] = len(CLASS_NAMES)
-    """Classes; the dataset decides this and the shapes below."""
+    """Number of classes; this and the shapes below follow from the dataset."""
     num_segments: tyro.conf.Suppress[int] = 10
     visual_shape: tyro.conf.Suppress[tuple[int, ...]] = (1920,)
-    """One clip's visual feature: a vector, or a map that the model averages."""
+    """Visual feature of a clip: a vector, or a map that the model averages."""
     audio_shape: tyro.conf.Suppress[tuple[int, ...]] = (12, 8, 512)
-    """One clip's audio feature: a map, or DMRN's vector."""
+    """Audio feature of a clip: a map, or a vector for DMRN."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """The training recipe."""
+    """Training hyperparameters."""
 
     learning_rate: float = 1e-4
     """Adam's learning rate."""
     epsilon: float = 1e-8
     """Adam's epsilon."""
     prob_image: float = 0.0
-    """Share of the steps that leave out the audio path's own variables."""
+    """Share of steps that do not update the audio path's own variables."""
     prob_all: float = 0.9
-    """Share of the steps that train everything; the rest, Figure 6's dropping rate, leave the visual path out."""
+    """Share of steps that update everything; the rest, the dropping rate of Figure 6, do not update the visual path."""
     left_out: Literal["accident", "path"] = "accident"
-    """What is left out of a path: all but its hidden dense layer, by an accident of names (the code), or all of it
+    """What is not updated: all of a path but its hidden dense layer, by an accident of names (the code), or all of it
     (the paper)."""
     update_sequence: tuple[Literal[UPDATES], ...] | None = None
-    """What each step trains, over and over, instead of drawing it."""
+    """A fixed sequence of updates, repeated, instead of random draws."""
     batch_size: int = 32
-    """Videos a step; the last partial batch of an epoch is left out."""
+    """Videos in a batch; the last partial batch of an epoch is dropped."""
     shuffle: bool = True
-    """A new order of the videos each epoch."""
+    """Shuffle the videos before every epoch."""
     epochs: int = 300
-    """Most passes over the training videos."""
+    """Maximum number of epochs."""
     validate_every: int = 1
-    """Epochs between validations; the weights of the best validation accuracy are kept."""
+    """Epochs between validations; the weights with the best validation accuracy are kept."""
     patience: int = 50
     """Epochs without a better validation accuracy after which training stops."""
     min_improvement: float = 1e-4
-    """How much more counts as better there."""
+    """Improvement from which a validation accuracy counts as better."""
 
 
 _NO_FILM = {"audio_block": "none"}
-# A residual block convolves a map; the vectors of the authors' files it takes as maps of one region.
+# A residual block convolves a map; it treats the vectors in the authors' files as maps with one region.
 _VISUAL_MAP = {"visual_shape": (7, 7, 1920)}
 
-# Model -> (what it is and which row it reproduces, what sets it apart from MAFnet).
+# Model -> (what it is and which row it reproduces, its differences from MAFnet).
 _SYSTEMS = {
     "mafnet": ("the network of the paper, FiLM in the audio path (Table 1, MAFnet)", {}),
     "attention_cluster": (
-        "attention units with the shifting operation, each modality on its own (Table 1, Attention Cluster)",
+        "attention units with the shifting operation, separate for each modality (Table 1, Attention Cluster)",
         {"system": "attention_cluster"},
     ),
-    "dmrn": ("AVE's residual network with an output for the video (Table 1, DMRN, our feat.)", {"system": "dmrn"}),
+    "dmrn": ("AVE's DMRN with one output for the video (Table 1, DMRN, our feat.)", {"system": "dmrn"}),
     "dmrn_vgg": (
         "the same on AVE's VGG-19 maps and VGGish embeddings (Table 1, DMRN, their feat.)",
         {"system": "dmrn", "visual_shape": (7, 7, 512), "audio_shape": (128,)},
@@ -159,7 +159,7 @@ _PAPER_MODEL = {
 }
 _PAPER_TRAINING = {"learning_rate": 1e-3, "left_out": "path"}
 
-# The rendered clips are few and simple: narrower, smaller batches, fewer epochs, statistics that follow sooner.
+# The synthetic clips are few and simple: narrower layers, smaller batches, fewer epochs, faster moving averages.
 RENDERED_MODEL = {
     "units": 64,
     "filters": 64,
@@ -171,7 +171,7 @@ RENDERED_MODEL = {
 }
 RENDERED_TRAINING = {"learning_rate": 1e-3, "batch_size": 16, "epochs": 60}
 
-# (table, row) of the paper -> the model that reproduces it.
+# Row of the paper, (table, row) -> the model that reproduces it.
 ROWS = {
     ("Table 1", "Attention Cluster"): "attention_cluster",
     ("Table 1", "DMRN (our feat.)"): "dmrn",
@@ -193,10 +193,10 @@ ROWS = {
     ("Table 4", "FiLM in visual path"): "film_visual",
 }
 TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))
-# Networks trained end to end on video, which the paper quotes to compare with; nothing here reproduces them.
+# Networks trained end to end on video, which the paper quotes for comparison; nothing here reproduces them.
 EXTERNAL = "Table 1 (external end-to-end)"
 
-# Rows that the paper itself gives one system, and why; every other row has a configuration of its own.
+# Rows that are the same system in the paper, and why; every other row has a configuration of its own.
 SHARED = {
     ("Table 3", "modality & temporal attention"): (
         ("Table 2", "concatenation"),
@@ -205,7 +205,7 @@ SHARED = {
     ("Table 4", "FiLM in audio path"): (("Table 1", "MAFnet"), "that is where MAFnet has FiLM"),
 }
 
-# The published tables' names of the datasets.
+# The names of the datasets in the published tables.
 DATASET_NAMES = {"ave": "AVE", "ucf51": "UCF51", "kinetics_sounds": "Kinetics-Sounds"}
 
 
@@ -221,7 +221,7 @@ def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
 
 
 def train_config(preset: str = "code", name: str = "mafnet", **overrides) -> TrainConfig:
-    """Training recipe of one of `MODELS` under a preset; raises as `model_config` does."""
+    """Training hyperparameters of one of `MODELS` under a preset; raises as `model_config` does."""
     _check(name, preset)
     paper = _PAPER_TRAINING if preset == "paper" else {}
     return dataclasses.replace(TrainConfig(), **{**paper, **overrides})
@@ -235,12 +235,12 @@ def _check(name: str, preset: str) -> None:
 
 
 def check(training: TrainConfig) -> None:
-    """Raises InputError for a setting that cannot be."""
+    """Raises InputError for an invalid setting."""
     shares = (training.prob_image, training.prob_all)
     if min(shares) < 0 or sum(shares) > 1:
         raise InputError(
-            f"--prob-image {shares[0]} and --prob-all {shares[1]}: are no shares of the steps; give numbers from 0 on "
-            "whose sum is at most 1."
+            f"--prob-image {shares[0]} and --prob-all {shares[1]}: are not shares of the steps; give numbers from 0 to "
+            "1 whose sum is at most 1."
         )
     for name in ("epochs", "validate_every", "patience"):
         if getattr(training, name) < 1:

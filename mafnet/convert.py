@@ -23,7 +23,7 @@ class Settings(ConvertSettings):
 def main(settings: Settings) -> None:
     """Converts the authors' checkpoint to a .keras model for predict, evaluate and notebooks."""
     model, config = load_with_config(settings.checkpoint)
-    # The checkpoint's own sizes, so that features of others are refused where it is used.
+    # With the checkpoint's own sizes, so that features of other sizes are refused when it is used.
     shapes = {"visual": config.visual_shape, "audio": config.audio_shape}
     features = {name: dataclasses.replace(FEATURES[name], shape=shape) for name, shape in shapes.items()}
     save_converted("mafnet", settings, model, config, CLASS_NAMES, features)

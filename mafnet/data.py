@@ -1,4 +1,4 @@
-"""What MAFnet's models train and are measured on: splits with one label a video and the features a model reads."""
+"""The data of MAFnet's models: splits with one label per video and the features that a model needs."""
 
 import dataclasses
 from pathlib import Path
@@ -11,9 +11,9 @@ from avpipeline.features.registry import VARIANTS
 from mafnet.config import ModelConfig
 
 DATASETS = ("rendered", "ave", "ucf51", "kinetics_sounds")
-# Kinetics-Sounds has three lists of classes; the paper counts 32.
+# Kinetics-Sounds has three class lists; the paper has 32 classes.
 KINETICS_LISTS = (31, 32, 34)
-# What a model reads, by how many dimensions one clip's feature has.
+# The features that a model needs, by the number of dimensions of one clip's feature.
 _NEEDED = {
     ("visual", 1): "a vector such as densenet201:avg_pool",
     ("visual", 3): "maps such as densenet201:last_activation or vgg19:pool5",
@@ -31,19 +31,19 @@ def load_split(
     fold: int = 1,
     classes: int = 32,
 ) -> Split:
-    """One split with labels `(videos, classes)` and the inputs "visual" and "audio" as far as `network` reads them.
+    """One split with labels `(videos, classes)` and those of the inputs "visual" and "audio" that `network` has.
 
     Args:
       dataset: one of `DATASETS`.
       name: "train", "val" or "test".
-      network: says which inputs, and whether each is a vector or a map; visual maps are averaged for a model that
-        takes vectors.
-      data_dir: folder of the dataset's files; None for the rendered dataset.
+      network: determines the inputs, and whether each is a vector or a map; visual maps are averaged for a model
+        that takes vectors.
+      data_dir: folder of the dataset's files; None for synthetic clips.
       fold: which of UCF51's three official splits.
       classes: which of `KINETICS_LISTS`.
 
     Raises:
-      InputError: files missing or wrong, or other features than the model can read.
+      InputError: files missing or wrong, or features that the model cannot use.
     """
     dimensions = {modality: len(shape) for modality, shape in _shapes(network).items()}
     place = {"ucf51": f"ucf51-{fold}", "kinetics_sounds": f"kinetics_sounds-{classes}"}.get(dataset, dataset)
@@ -54,14 +54,14 @@ def load_split(
         info = split.features[modality]
         if len(info.shape) != count:
             raise InputError(
-                f"{data_dir or dataset}: its {modality} features are {info.label} {info.shape}, the model needs "
+                f"{data_dir or dataset}: its {modality} features are {info.label} {info.shape}, but the model needs "
                 f"{_NEEDED[modality, count]}; extract those with python -m avpipeline.extract."
             )
     return split
 
 
 def fitted(network: ModelConfig, split: Split) -> ModelConfig:
-    """`network` with the numbers of classes and clips and the feature shapes of a dataset."""
+    """`network` with the number of classes, the number of clips and the feature shapes of a dataset."""
     shapes = {f"{modality}_shape": split.features[modality].shape for modality in network.modalities}
     num_segments = split.inputs[network.modalities[0]].shape[0]
     return dataclasses.replace(network, num_classes=len(split.class_names), num_segments=num_segments, **shapes)
@@ -76,7 +76,7 @@ def _load(dataset: str, name: str, dimensions: dict[str, int], data_dir: Path | 
     if dataset == "rendered":
         return _load_rendered(name, dimensions, data_dir)
     if dataset == "ave" and data_dir is not None:
-        # The pickles serve the models whose features they hold; DMRN has features of its own.
+        # The pickles serve the models whose features they hold; DMRN uses other features.
         pickled = {modality: len(info.shape) for modality, info in mafnet_pickles.FEATURES.items()}
         pickles = dimensions.items() <= pickled.items()
         return load_ave_videos(data_dir, name, modalities=tuple(dimensions), pickles=pickles)
@@ -84,7 +84,7 @@ def _load(dataset: str, name: str, dimensions: dict[str, int], data_dir: Path | 
 
 
 def _load_rendered(name: str, dimensions: dict[str, int], data_dir: Path | None) -> Split:
-    """The rendered dataset, whose maps of sound have a name of their own there."""
+    """Synthetic clips, where audio maps are stored as "audio_map"."""
     stored = {"audio": "audio_map" if dimensions.get("audio") == 3 else "audio", "visual": "visual"}
     wanted = {modality: stored[modality] for modality in dimensions}
     split = load_video_split("rendered", name, data_dir, modalities=tuple(wanted.values()))
@@ -96,7 +96,7 @@ def _load_rendered(name: str, dimensions: dict[str, int], data_dir: Path | None)
 
 
 def _with_visual_means(split: Split) -> Split:
-    """The same split with the means of the visual maps over their regions, as the extractor's "avg_pool" gives them."""
+    """The same split with the visual maps averaged over regions, like the extractor's variant "avg_pool"."""
     info = split.features["visual"]
     if "avg_pool" not in VARIANTS.get(info.extractor, ()):
         return split

@@ -1,4 +1,4 @@
-"""`python -m mafnet.evaluate`: a saved model's video accuracy, per class and confusion matrix on a split."""
+"""`python -m mafnet.evaluate`: a saved model's video accuracy on a split, overall and per class; confusion matrix."""
 
 import dataclasses
 from pathlib import Path
@@ -15,16 +15,16 @@ from mafnet.data import DATASETS, KINETICS_LISTS, load_split
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SplitSettings(EvaluationSettings):
-    """A saved model and the split that it is given."""
+    """A saved model and the split to evaluate it on."""
 
     weights: Path
     """The model: a .keras file written by python -m mafnet.train or python -m mafnet.convert."""
     dataset: Literal[DATASETS] | None = None
-    """What to measure on. [default: "ave" with --data, else "rendered"]"""
+    """What to evaluate on. [default: "ave" with --data, else "rendered"]"""
     fold: Literal[1, 2, 3] = 1
     """UCF51: which of its official splits."""
     classes: Literal[KINETICS_LISTS] = 32
-    """Kinetics-Sounds: which of its lists of classes."""
+    """Kinetics-Sounds: which of its class lists."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,14 +35,14 @@ class Settings(SplitSettings):
 
 
 def main(settings: Settings) -> None:
-    """Measures a saved model on a split: video accuracy, accuracy of each class, confusion matrix."""
+    """Evaluates a saved model on a split: video accuracy, accuracy of each class, confusion matrix."""
     model, info = load_model(settings.weights, paper="mafnet")
     split = load_split_for(settings, info)
     report_classes(settings.out, settings.weights, info, split, predict(model, split))
 
 
 def load_split_for(settings: SplitSettings, info: ModelInfo) -> Split:
-    """The split that `settings` name, as the model `info` reads it.
+    """The split that `settings` name, with the inputs of the model described by `info`.
 
     Raises:
       InputError: the data is missing or wrong, or has other classes or features than the model was trained on.

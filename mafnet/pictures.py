@@ -1,4 +1,4 @@
-"""The paper's pictures: scores over clips and modalities (Fig. 3), the dropping rate (Fig. 6), t-SNE (Fig. 7)."""
+"""The paper's figures: attention to clips and modalities (Figure 3), dropping rate (Figure 6), t-SNE (Figure 7)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,15 +24,15 @@ def modality_scores(
     start: int = 0,
     title: str = "",
 ) -> None:
-    """Figure 3: a bar for the score of each clip, a row for each modality, between the frames and the sound.
+    """Figure 3: a bar for the attention to each clip, a row for each modality, between the frames and the waveform.
 
-    All bars have one scale, so that modalities can be compared; the line is what even scores would be.
+    All bars have the same scale, so that modalities can be compared; the dashed line marks uniform attention.
 
     Args:
       path: the .png to write.
-      scores: `(clips, modalities)`, one clip a second.
-      modalities: of "visual" and "audio", in the order of the scores.
-      frames: uint8 `(seconds, height, width, 3)`, one a second, at most as many as clips; None draws none.
+      scores: attention weights `(clips, modalities)`, one clip per second.
+      modalities: "visual" and "audio", or one of them, in the order of `scores`.
+      frames: uint8 `(seconds, height, width, 3)`, one per second, at most as many as clips; None draws none.
       waveform: `(samples,)` in [-1, 1]; None draws none.
       start: second of the first clip.
     """
@@ -80,11 +80,11 @@ def _draw_bars(axis, modality: str, scores: np.ndarray, start: int, *, highest: 
 
 
 def dropping_curve(path, scores: Mapping[float, Sequence[float]], *, title: str = "") -> None:
-    """Figure 6: accuracy over the share of the steps that do not update the visual path.
+    """Figure 6: accuracy against the share of steps that do not update the visual path.
 
     Args:
       path: the .png to write.
-      scores: dropping rate -> one accuracy in % a seed; a point is their mean, its bar their standard deviation.
+      scores: dropping rate -> accuracy of each seed in %; drawn as mean and standard deviation.
     """
     rates = sorted(scores)
     means = [np.mean(scores[rate]) for rate in rates]
@@ -104,11 +104,11 @@ def dropping_curve(path, scores: Mapping[float, Sequence[float]], *, title: str 
 def embeddings(
     path, points: Mapping[str, np.ndarray], classes: np.ndarray, class_names: Sequence[str], *, title: str = ""
 ) -> None:
-    """Figure 7: embeddings in the plane side by side, a point a clip, coloured by its video's class.
+    """Figure 7: 2-D embeddings side by side, one point per clip, coloured by the class of its video.
 
     Args:
       path: the .png to write.
-      points: heading of each panel -> `(points, 2)`.
+      points: title of each panel -> `(points, 2)`.
       classes: class index of each point.
       class_names: in the order of the indices.
     """

@@ -1,4 +1,4 @@
-"""`python -m mafnet.predict`: names whole videos and shows which clips of which modality decided (Figure 3)."""
+"""`python -m mafnet.predict`: classifies whole videos and shows the attention to clips and modalities (Figure 3)."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -22,8 +22,8 @@ from mafnet.pictures import modality_scores
 _SHOWN_CLASSES = 5
 _FRAME_HEIGHT = 240
 
-# Features of one window, `(1, clips, ...)` by modality -> probabilities `(classes,)` and, from models with the
-# paper's attention, the scores `(clips, modalities)`, else None.
+# Features of one window, `(1, clips, ...)` by modality -> probabilities `(classes,)` and, for models with the
+# paper's attention, the attention weights `(clips, modalities)`, else None.
 Forward = Callable[[Mapping[str, np.ndarray]], tuple[np.ndarray, np.ndarray | None]]
 
 
@@ -32,27 +32,27 @@ class Settings:
     """Settings of a prediction command."""
 
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """Media files, folders of them, or lists (.txt, one path a line)."""
+    """Media files, folders of them, or lists (.txt, one path per line)."""
     weights: Path
     """The model: a .keras file written by python -m mafnet.train or python -m mafnet.convert."""
     out: Path = Path("runs") / "mafnet" / "predict"
     """Folder for the texts, JSON files and pictures."""
     weights_dir: Path | None = None
-    """Folder with the feature extractors' weights, looked into first."""
+    """Folder with the feature extractors' weights, searched first."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Predictor:
-    """A loaded model with the networks that make its features.
+    """A loaded model with its feature extractors.
 
     Attributes:
       forward: the model.
-      info: what it is.
+      info: its description.
       weights: its file.
-      modalities: what it reads, in the order of its scores.
-      window: clips of one second that it looks at together.
+      modalities: its inputs, in the order of the attention weights.
+      window: one-second clips in its input.
       attends: whether it has the paper's attention.
-      extractors: modality -> the network whose features it was trained on.
+      extractors: modality -> the extractor of the features it was trained on.
     """
 
     forward: Forward
@@ -66,13 +66,13 @@ class Predictor:
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What a model says of one media file.
+    """A model's output for one media file.
 
     Attributes:
-      media: what the file holds.
+      media: properties of the file.
       probabilities: `(classes,)`.
-      scores: `(seconds, modalities)`, each window's on their own; None where the model has no attention.
-      notes: sentences that a reader of the result must know.
+      scores: attention weights `(seconds, modalities)`, normalised within each window; None without attention.
+      notes: what a reader of the result must know.
     """
 
     media: media.MediaInfo
@@ -82,7 +82,7 @@ class Prediction:
 
 
 def main(settings: Settings) -> int:
-    """Names whole videos: text, JSON, and a picture of the scores over clips and modalities with the frames."""
+    """Classifies whole videos: text, JSON, and a picture of the attention to clips and modalities with the frames."""
     predictor = load_predictor(settings.weights, weights_dir=settings.weights_dir)
 
     def one(path: Path) -> str:
@@ -90,16 +90,16 @@ def main(settings: Settings) -> int:
 
     status = for_each_file(settings.files, one)
     if not predictor.attends:
-        print(f"{predictor.info.model} has no attention to show, so there are no pictures.")
+        print(f"{predictor.info.model} has no attention, so there are no pictures.")
     print(f"Texts, JSON files and pictures are in {settings.out}")
     return status
 
 
 def draw_example(trained: Trained) -> None:
-    """Shows what a trained model attends to in the first test video (Figure 3).
+    """Draws what a trained model attends to in the first test video (Figure 3).
 
-    A synthetic clip is predicted from its file. The other datasets' files hold features and no frames, so there the
-    scores stand alone.
+    A synthetic clip is predicted from its file. The other datasets have features but no frames, so there only the
+    attention is drawn.
     """
     test, weights, out = trained.experiment.splits.test, trained.weights, trained.settings.folder / "example"
     if test.dataset == "rendered":
@@ -117,7 +117,7 @@ def draw_example(trained: Trained) -> None:
 
 
 def load_predictor(weights: Path, *, weights_dir: Path | None = None) -> Predictor:
-    """A model with its extractors; InputError where the file or the extractors' weights are missing or others."""
+    """A model with its extractors; InputError if its file or their weights are missing or not the same."""
     model, info = load_model(weights, paper="mafnet")
     return Predictor(
         forward=forward_of(model),
@@ -133,7 +133,7 @@ def load_predictor(weights: Path, *, weights_dir: Path | None = None) -> Predict
 
 
 def forward_of(model: keras.Model) -> Forward:
-    """The model on one video: probabilities `(classes,)` and scores `(clips, modalities)` or None."""
+    """Function that runs the model on one window; see `Forward`."""
     attends = has_attention(model)
     shown = with_attention(model) if attends else model
 
@@ -147,10 +147,10 @@ def forward_of(model: keras.Model) -> Forward:
 
 
 def predict_file(path, predictor: Predictor) -> Prediction:
-    """Names the video in a media file of n seconds (rounded, at least 1).
+    """Classifies the video in a media file of n seconds (rounded, at least 1).
 
-    The features of a shorter file are zero padded, as in the paper. A longer one is cut into windows of the model's
-    length, the last one padded; their probabilities are averaged, each counting by its seconds.
+    The features of a file shorter than the model's window are zero padded, as in the paper. A longer file is cut into
+    windows, the last one padded, whose probabilities are averaged with their seconds as weights.
 
     Raises:
       InputError: not a media file, or it lacks the only stream that the model uses.
@@ -168,14 +168,14 @@ def predict_file(path, predictor: Predictor) -> Prediction:
         scores = np.concatenate([own[:length] for (_, own), length in zip(windows, lengths, strict=True)])
     if seconds > predictor.window:
         notes.append(
-            f"longer than the model's {predictor.window} s: predicted in {len(windows)} windows one after the other, "
-            "their probabilities averaged; scores are those within a window"
+            f"longer than the model's {predictor.window} s: predicted in {len(windows)} consecutive windows whose "
+            "probabilities are averaged; attention is normalised within a window"
         )
     elif seconds < predictor.window:
         note = f"shorter than the model's {predictor.window} s: its features are zero padded"
         if scores is not None:
             padding = windows[0][1][seconds:].sum() / windows[0][1].sum()
-            note += f", and {100 * padding:.0f} % of the scores are on the padding"
+            note += f", and {100 * padding:.0f} % of the attention is on the padding"
         notes.append(note)
     return Prediction(about, probabilities, scores, (*notes, *damage))
 
@@ -188,7 +188,7 @@ def _predict_window(path, predictor: Predictor, start: int, length: int) -> tupl
 
 
 def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
-    """Writes STEM.json, STEM.txt, which say the same, and STEM_scores.png, one a window; returns the text."""
+    """Writes STEM.json and STEM.txt with the same content, and STEM_scores.png for each window; returns the text."""
     out, source = Path(out), prediction.media.path
     document = as_json(prediction, predictor)
     text = as_text(document)
@@ -222,7 +222,7 @@ def as_json(prediction: Prediction, predictor: Predictor) -> dict:
 
 
 def as_text(document: Mapping) -> str:
-    """The same result to read, of the classes the most probable ones."""
+    """The same result as text, with the most probable classes only."""
     lines = [*head_lines(document), "", "probability  class"]
     order = np.argsort(document["probabilities"], kind="stable")[::-1][:_SHOWN_CLASSES]
     lines += [f"{document['probabilities'][index]:<11.4f}  {document['class_names'][index]}" for index in order]
@@ -236,7 +236,7 @@ def as_text(document: Mapping) -> str:
 
 
 def _write_pictures(prediction: Prediction, predictor: Predictor, document: Mapping, path: Path) -> None:
-    """Figure 3 of one file; from the second window on the pictures are numbered."""
+    """Figure 3 for one file, one picture for each window, numbered from the second on."""
     about, info = prediction.media, predictor.info
     title = f"{about.path.name}: {document['label']} ({document['probability']:.2f}) - {info.title}"
     for number, start in enumerate(range(0, len(prediction.scores), predictor.window), start=1):

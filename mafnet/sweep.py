@@ -1,4 +1,4 @@
-"""`python -m mafnet.sweep`: accuracy over the dropping rate of the visual path's update (Figure 6)."""
+"""`python -m mafnet.sweep`: accuracy against the dropping rate of the visual path's update (Figure 6)."""
 
 import dataclasses
 from pathlib import Path
@@ -24,14 +24,14 @@ class Settings(DataSettings, SeedSettings):
     """Settings of the sweep."""
 
     rates: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
-    """Shares of the steps that do not update the visual path; the authors' code has 0.1."""
+    """Shares of steps that do not update the visual path; the authors' code has 0.1."""
     preset: Literal[PRESETS] = "code"
-    """What the authors' code does, or what the paper says where they differ; "paper" drops the whole visual path."""
+    """Follow the authors' code, or the paper where the two differ; "paper" drops the whole visual path."""
     dataset: Literal[DATASETS] | None = None
     classes: Literal[KINETICS_LISTS] = 32
-    """Kinetics-Sounds: which of its lists of classes."""
+    """Kinetics-Sounds: which of its class lists."""
     epochs: int | None = None
-    """Epochs of every run instead of the configuration's; fewer are marked "smoke"."""
+    """Number of epochs for every run instead of the configuration's; fewer are marked "smoke"."""
     out: Path | None = None
     """Folder of the runs, the table and the picture. [default: runs/mafnet/sweep/DATASET-PRESET]"""
 
@@ -41,16 +41,16 @@ class Settings(DataSettings, SeedSettings):
 
 
 def main(settings: Settings) -> None:
-    """Trains MAFnet with several dropping rates; writes a table and the curve, like the paper's Figure 6."""
+    """Trains MAFnet with several dropping rates; writes a table and the curve of the paper's Figure 6."""
     _check(settings)
-    # TensorFlow warns of a loop that builds graphs; here each is another model.
+    # TensorFlow warns about building graphs in a loop; here every graph is another model's.
     tf.get_logger().setLevel("ERROR")
     records, scores = [], {}
     for number, rate in enumerate(settings.rates, start=1):
         print(f"\n[{number} of {len(settings.rates)}] dropping rate {rate:g}", flush=True)
         record, scores[rate] = _measure(settings, rate)
         records.append(record)
-        # After each rate, so that an interrupted command leaves what it has.
+        # After each rate, so that an interrupted command keeps its results.
         _write(settings, records, scores)
     columns = ("dropping rate", "video accuracy %", "configuration", "parameters", "predictions")
     print(f"\n{markdown([columns, *([str(record[name]) for name in columns] for record in records)])}")
@@ -60,9 +60,9 @@ def main(settings: Settings) -> None:
 def _check(settings: Settings) -> None:
     for rate in settings.rates:
         if not 0 <= rate <= 1:
-            raise InputError(f"--rates {rate:g}: is no share of the steps; give numbers from 0 to 1.")
+            raise InputError(f"--rates {rate:g}: is not a share of the steps; give numbers from 0 to 1.")
     if not settings.rates or len(set(settings.rates)) < len(settings.rates):
-        raise InputError("--rates: needs at least one rate, each once.")
+        raise InputError("--rates: needs at least one rate and no rate twice; change the list.")
 
 
 def _measure(settings: Settings, rate: float) -> tuple[dict, list[float]]:
@@ -74,7 +74,7 @@ def _measure(settings: Settings, rate: float) -> tuple[dict, list[float]]:
         classes=settings.classes,
         seeds=settings.seeds,
         seed=settings.seed,
-        # Runs of another length do not get in the way.
+        # Runs of another length have a folder of their own.
         out=settings.folder / f"rate-{rate:g}{'' if settings.epochs is None else f'-{settings.epochs}-epochs'}",
     )
     epochs = own.training.epochs if settings.epochs is None else settings.epochs

@@ -1,4 +1,4 @@
-"""`python -m mafnet.tables`: trains the rows of the paper's tables and prints ours beside the paper's results."""
+"""`python -m mafnet.tables`: trains the rows of the paper's tables and prints our results beside the paper's."""
 
 import dataclasses
 import functools
@@ -13,7 +13,7 @@ from mafnet.config import DATASET_NAMES, EXTERNAL, PRESETS, ROWS, TABLES
 from mafnet.data import DATASETS, KINETICS_LISTS
 from mafnet.train import PAPER
 
-# DMRN's own features: AVE's VGG-19 maps and VGGish embeddings.
+# The row with DMRN's original features: AVE's VGG-19 maps and VGGish embeddings.
 _OTHER_FEATURES = "dmrn_vgg"
 
 
@@ -24,31 +24,31 @@ class Settings(DataSettings, TableSettings):
     paper = "mafnet"
 
     table: Literal[(*TABLES, "all")] = "all"
-    """Which table of the paper; Table 1 brings the published results of networks trained end to end with it."""
+    """Which table of the paper; Table 1 includes the published results of networks trained end to end."""
     preset: Literal[PRESETS] = "code"
     dataset: Literal[DATASETS] | None = None
-    """What to train and measure on; with a real dataset, the rows of the others are listed as not run. [default: "ave"
+    """What to train and evaluate on; with a real dataset, the rows of the others are listed as not run. [default: "ave"
     with --data, else "rendered"]"""
     vgg_data: Path | None = None
-    """The same as --data with VGG-19 and VGGish embeddings, for the row DMRN (their feat.). [default: --data]"""
+    """Like --data, with VGG-19 maps and VGGish embeddings, for the row DMRN (their feat.). [default: --data]"""
     classes: Literal[KINETICS_LISTS] = 32
-    """Kinetics-Sounds: which of its lists of classes."""
+    """Kinetics-Sounds: which of its class lists."""
 
 
 def main(settings: Settings) -> int:
-    """Trains rows of the paper's tables, each over the seeds, and prints ours beside the paper's results."""
+    """Trains rows of the paper's tables with all seeds and prints our results beside the paper's."""
     further = (EXTERNAL,) if "Table 1" in settings.chosen_tables(TABLES) else ()
     return 0 if measure_tables(settings, TABLES, functools.partial(measure, settings), further=further) else 2
 
 
 def measure(settings: Settings, published: papers.Published) -> Line | NotRun:
-    """Trains what reproduces one published result, or goes on with it, or finds it finished."""
+    """Trains the model that reproduces a published result; resumes unfinished runs and reuses finished ones."""
     if published.table == EXTERNAL:
-        return NotRun(published, "published reference only: a network trained end to end on video", is_failure=False)
+        return NotRun(published, "published result only: a network trained end to end on video", is_failure=False)
     dataset = settings.chosen_dataset
     if dataset != "rendered" and DATASET_NAMES[dataset] != published.dataset:
         other = next(name for name, printed in DATASET_NAMES.items() if printed == published.dataset)
-        return NotRun(published, f"not run: of {published.dataset}, take --dataset {other}", is_failure=False)
+        return NotRun(published, f"not run: on {published.dataset}, use --dataset {other}", is_failure=False)
     model = ROWS[published.table, published.row]
     data = settings.vgg_data or settings.data if model == _OTHER_FEATURES else settings.data
     trained = train_row(PAPER, settings, model, data=data, classes=settings.classes)
@@ -56,11 +56,11 @@ def measure(settings: Settings, published: papers.Published) -> Line | NotRun:
 
 
 def note(published: papers.Published, dataset: str) -> str:
-    """What rows have one run, and why."""
+    """Which rows share a run, and why."""
     notes = [shared_note(PAPER, (published.table, published.row))]
     same = [other.dataset for other in papers.rows("mafnet", published.table) if other.row == published.row]
     if dataset == "rendered" and len(same) > 1:
-        notes.append(f"one synthetic run for the rows of {', '.join(same)}, which differ in the dataset only")
+        notes.append(f"one run on synthetic clips for {', '.join(same)}, whose rows only differ in the dataset")
     return "; ".join(filter(None, notes))
 
 

@@ -23,7 +23,7 @@ from mafnet.models import classifier
 from mafnet.predict import draw_example
 from mafnet.recipe import compile_model
 
-# UCF51's official splits; its result is the mean over them.
+# UCF51's official splits; the result is the mean over them.
 FOLDS = (1, 2, 3)
 
 
@@ -37,12 +37,12 @@ class Settings(TrainSettings):
     """Which of the paper's models."""
     preset: Literal[PRESETS] = "code"
     dataset: Literal[DATASETS] = "rendered"
-    """"ave" (the default with --data), "ucf51" (its three official splits one after the other, the mean reported) and
-    "kinetics_sounds" need --data; "rendered" are synthetic clips made on this machine."""
+    """"ave" (the default with --data), "ucf51" (mean over its three official splits) and "kinetics_sounds" need --data;
+    "rendered" means synthetic clips, generated on this machine."""
     data: Path | None = None
     """Folder with the dataset's official files and features."""
     classes: Literal[KINETICS_LISTS] = 32
-    """Kinetics-Sounds: which of its lists of classes."""
+    """Kinetics-Sounds: which of its class lists."""
     network: ModelConfig = ModelConfig()
     training: TrainConfig = TrainConfig()
 
@@ -66,11 +66,11 @@ class MAFnet(Paper):
         """The experiment that `settings` describe.
 
         Args:
-          splits: "train", "val" and "test" as of `load_split`, to use instead of loading the dataset.
+          splits: "train", "val" and "test" as returned by `load_split`, to use instead of loading the dataset.
           fold: which of UCF51's official splits.
 
         Raises:
-          InputError: the data is missing or does not fit, or a setting cannot be.
+          InputError: the data is missing or does not fit, or a setting is invalid.
         """
         training = settings.training
         check(training)
@@ -92,7 +92,7 @@ class MAFnet(Paper):
         )
 
     def train(self, settings: Settings, splits=None, *, watch_test: bool = False) -> Trained:
-        """Trains over the seeds; on UCF51 over its official splits too, and each seed's scores are means over them."""
+        """Trains all seeds; on UCF51 on each official split, and a seed's scores are means over the splits."""
         if len(settings.folds) == 1:
             return super().train(settings, splits, watch_test=watch_test)
         experiments, results, folders = [], [], []
@@ -115,7 +115,7 @@ PAPER = MAFnet()
 
 
 def load_splits(settings: Settings, fold: int = 1) -> dict[str, Split]:
-    """`{"train", "val", "test"}` of the dataset, with what the model reads."""
+    """`{"train", "val", "test"}` of the dataset, with the model's inputs."""
     where = {"data_dir": settings.data, "fold": fold, "classes": settings.classes}
     return {
         name: load_split(settings.dataset, name, settings.network, **where)
@@ -124,7 +124,7 @@ def load_splits(settings: Settings, fold: int = 1) -> dict[str, Split]:
 
 
 def _mean_over_folds(settings: Settings, results: list[dict]) -> dict:
-    """One result of several splits': a seed's score is the mean of its scores on the splits."""
+    """Merges the results on several splits: a seed's score is the mean of its scores on the splits."""
     seeds = []
     for of_seed in zip(*(result["seeds"] for result in results), strict=True):
         names = [name for name in ("val", "test", "best_on_test") if name in of_seed[0]]
@@ -143,7 +143,7 @@ def _mean_over_folds(settings: Settings, results: list[dict]) -> dict:
 
 
 def compared(paper: Paper, trained: Trained) -> report.Compared:
-    """The paper's result of the model's first row on the dataset, with ours; AVE's where the paper has none on it."""
+    """The paper's result in the model's first row on the dataset (on AVE if there is none on it), with ours."""
     table, row = paper.rows_of(trained.settings.model)[0]
     published = {one.dataset: one for one in papers.rows("mafnet", table) if one.row == row}
     one = published.get(DATASET_NAMES.get(trained.settings.dataset), published["AVE"])
@@ -151,7 +151,7 @@ def compared(paper: Paper, trained: Trained) -> report.Compared:
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the MAFnet paper, selects on validation, tests once; prints ours beside the paper's result."""
+    """Trains a model of the MAFnet paper, selects on validation, tests once; prints the result beside the paper's."""
     report.train(PAPER, settings, compared)
 
 

@@ -1,4 +1,4 @@
-"""`python -m mafnet.tsne`: the audio path's embeddings just before and just after FiLM, in the plane (Figure 7)."""
+"""`python -m mafnet.tsne`: t-SNE of the audio path's embeddings just before and just after FiLM (Figure 7)."""
 
 import dataclasses
 from pathlib import Path
@@ -29,20 +29,20 @@ class Settings(SplitSettings):
     out: Path = Path("runs") / "mafnet" / "tsne"
     """Folder for the pictures and the points."""
     perplexity: float = 30.0
-    """How many neighbours a point is kept close to; less where there are few points."""
+    """Perplexity of t-SNE; lowered automatically if there are few points."""
     seed: int = 0
-    """Of t-SNE."""
+    """Seed of t-SNE."""
 
 
 def main(settings: Settings) -> None:
-    """Draws the embeddings of one-second clips before and after FiLM, coloured by their video's class (Figure 7)."""
+    """Draws the embeddings of one-second clips before and after FiLM, coloured by the class of the video (Figure 7)."""
     if settings.perplexity <= 0:
         raise InputError(f"--perplexity {settings.perplexity}: must be above 0.")
     model, info = load_model(settings.weights, paper="mafnet")
     try:
         shown = with_film(model)
     except ValueError as error:
-        raise InputError(f"{settings.weights}: '{info.model}' has no FiLM layer; take mafnet or film_both.") from error
+        raise InputError(f"{settings.weights}: '{info.model}' has no FiLM layer; use mafnet or film_both.") from error
     split = load_split_for(settings, info)
     values, clips = film_embeddings(shown, split)
     classes = split.labels.argmax(-1)[clips // next(iter(split.inputs.values())).shape[0]]
@@ -64,14 +64,14 @@ def main(settings: Settings) -> None:
 
 
 def film_embeddings(shown: keras.Model, split: Split) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Means over the maps around each FiLM layer, for every clip that is not padding.
+    """Spatial means of the feature maps before and after each FiLM layer, for every clip that is not padding.
 
     Args:
-      shown: of `mafnet.with_film`.
+      shown: as returned by `mafnet.with_film`.
 
     Returns:
-      e.g. `{"audio_before": (clips, filters), "audio_after": ...}`, and the number of each clip: video times clips a
-      video plus its place.
+      e.g. `{"audio_before": (clips, filters), "audio_after": ...}`, and the index of each clip: index of the video
+      times clips per video, plus the index within the video.
     """
     inputs = batches(split, _BATCH, modalities=list(shown.input)).map(lambda inputs, labels: inputs)
     output = shown.predict(inputs, verbose=0)
@@ -81,14 +81,14 @@ def film_embeddings(shown: keras.Model, split: Split) -> tuple[dict[str, np.ndar
 
 
 def in_the_plane(rows: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
-    """t-SNE of `(points, channels)`: `(points, 2)`.
+    """2-D t-SNE of `(points, channels)`: `(points, 2)`.
 
     Raises:
       InputError: fewer than four points.
     """
     if len(rows) < 4:
         raise InputError(f"{len(rows)} clips are too few for t-SNE; give a split with more videos.")
-    # t-SNE needs fewer neighbours than a third of the points.
+    # t-SNE needs a perplexity below a third of the number of points.
     usable = min(perplexity, (len(rows) - 1) / 3)
     return TSNE(perplexity=usable, init="pca", random_state=seed).fit_transform(rows).astype(np.float32)
 

@@ -1,1 +1,1 @@
-"""Cross-modality localization (Section 5): where in the video is a sound, where in the sound is a picture."""
+"""Cross-modality localization (Section 5): locating a sound in the video frames, or frames in the sound."""

@@ -1,4 +1,4 @@
-"""`python -m ave.match`: trains cross-modality localization and prints its results beside the paper's."""
+"""`python -m ave.match`: trains a model for cross-modality localization; prints its results beside the paper's."""
 
 from ave.match.train import PAPER, main
 from avpipeline.cli import run

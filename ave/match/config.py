@@ -1,4 +1,4 @@
-"""The hyperparameters of cross-modality localization (Section 5 of Tian et al., ECCV 2018).
+"""Hyperparameters of cross-modality localization (Section 5 of Tian et al., ECCV 2018).
 
 Paper     https://arxiv.org/abs/1803.08842
 Command   python -m ave.match --model avdln --data DIR --seeds 3
@@ -51,7 +51,7 @@ class MatchModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class MatchTrainConfig:
-    """The training recipe."""
+    """Training hyperparameters."""
 
     margin: float = 2.0
     """AVDLN: pairs that do not match are pushed apart up to this distance."""
@@ -91,7 +91,7 @@ def match_model_config(name: str, **overrides) -> MatchModelConfig:
 
 
 def match_train_config(name: str, dataset: str = "ave", **overrides) -> MatchTrainConfig:
-    """Training recipe of one of `MODELS`.
+    """Training hyperparameters of one of `MODELS`.
 
     Raises:
       ValueError: unknown model.

@@ -1,4 +1,4 @@
-"""`python -m ave.match.evaluate`: how often a saved network localizes exactly, in both directions."""
+"""`python -m ave.match.evaluate`: how often a saved network finds the exact match, in both directions."""
 
 import dataclasses
 from pathlib import Path
@@ -34,15 +34,15 @@ class Settings(EvaluationSettings):
     weights: Path
     """The network: a .keras file of python -m ave.match, or the authors' cmm_model_weights.h5."""
     dataset: Literal["rendered", "ave"] | None = None
-    """What to measure on. [default: "ave" with --data, else "rendered"]"""
+    """What to evaluate on. [default: "ave" with --data, else "rendered"]"""
     split: Literal["train", "val", "test"] = "test"
-    """Which split; videos whose event fills them are left out."""
+    """Which split; videos that are filled by their event are left out."""
     out: Path = Path("runs") / "ave" / "match_evaluate"
-    """Folder for the table of videos, the distances and the result."""
+    """Folder for the table of videos, the distances and the scores."""
 
 
 def main(settings: Settings) -> None:
-    """Measures a cross-modality network: exact matches from sound to frames (A2V) and back (V2A)."""
+    """Evaluates a cross-modality network: exact matches from sound to frames (A2V) and from frames to sound (V2A)."""
     model, info = load_matcher(settings.weights)
     split = load_videos(settings.chosen_dataset, settings.split, settings.data)
     require_same(info.features, split.features, f"{split.dataset}, {split.name}")
@@ -60,11 +60,11 @@ def main(settings: Settings) -> None:
     for direction, meaning in DIRECTIONS.items():
         print(f"{direction.upper()} ({meaning}): {100 * scores[direction]:.1f} % exact matches")
     print(without_looking_text(split.labels))
-    print(f"Table of videos, distances and result are in {settings.out}")
+    print(f"The table of videos, the distances and the scores are in {settings.out}")
 
 
 def per_video(split: Split, distances: np.ndarray) -> pd.DataFrame:
-    """One row a rated video: id, start, length, and for each direction where its event was found and whether right."""
+    """One row per scored video: id, start, length, and for each direction where the event was found, and if rightly."""
     starts, lengths = (np.asarray(values) for values in event_spans(split.labels))
     columns = {"id": split.ids, "start": starts, "length": lengths}
     for direction in DIRECTIONS:
@@ -75,7 +75,7 @@ def per_video(split: Split, distances: np.ndarray) -> pd.DataFrame:
 
 
 def by_length(table: pd.DataFrame) -> pd.DataFrame:
-    """Exact matches in percent by the event's length."""
+    """Exact matches in percent, by length of the event."""
     of_length = table.groupby("length")
     columns = {"event seconds": list(of_length.groups), "videos": of_length.size().to_numpy()}
     for direction in DIRECTIONS:

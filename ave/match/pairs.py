@@ -1,4 +1,4 @@
-"""The data of cross-modality localization: segments of sound and of pictures, and which of them match."""
+"""The data for cross-modality localization: audio and visual segments, and which of them match."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ from avpipeline.datasets.ave import (
 from avpipeline.datasets.base import ArraySource, SelectedRows, Source, Split, mean_over_regions
 from avpipeline.features.info import FeatureInfo
 
-# Label 1: sound and pictures of that second belong together, since it lies in the event.
+# Label 1: the second is part of the event, so its sound and frames belong together.
 CLASS_NAMES = ("no match", "match")
 
 _VECTORS = "visual_feature_vec.h5"
@@ -30,13 +30,13 @@ _LABELS = "labels_closs.h5"
 def load_videos(dataset: str, name: str, data_dir=None) -> Split:
     """One split for cross-modality localization, in memory.
 
-    AVE's is that of the authors' `<split>_order_match.h5`, whose test videos all have short events. Its visual
-    features are visual_feature_vec.h5's where that file is there, else visual_feature.h5's maps averaged over their
-    regions; its labels labels_closs.h5's, else those that Annotations.txt gives.
+    For AVE, the videos are those in the authors' `<split>_order_match.h5`, whose test videos all have short events.
+    Visual features come from visual_feature_vec.h5 if it exists, else from visual_feature.h5, averaged over regions;
+    labels from labels_closs.h5 if it exists, else from Annotations.txt.
 
     Returns:
       Split with inputs `audio` `(videos, segments, 128)` and `visual` `(videos, segments, 512)`, and labels
-      `(videos, segments)`, 1 inside of the event.
+      `(videos, segments)`, 1 within the event.
 
     Raises:
       InputError: unknown dataset or split, files missing or wrong.
@@ -49,7 +49,7 @@ def load_videos(dataset: str, name: str, data_dir=None) -> Split:
 
 
 def segment_pairs(split: Split, *, matching_only: bool = False) -> Split:
-    """The same-time pairs of a split's videos, each as a video of one segment.
+    """Pairs of simultaneous audio and visual segments from a split's videos, each as a video of one segment.
 
     Args:
       matching_only: leave out pairs with label 0.
@@ -95,7 +95,7 @@ def _load_ave(folder: Path, name: str) -> Split:
 
 
 def _visual(folder: Path, annotations: Sequence[Annotation], order: np.ndarray) -> tuple[np.ndarray, FeatureInfo]:
-    """`(videos, segments, channels)` of the annotations `order`, and what maps they are the averages of."""
+    """`(videos, segments, channels)` for the annotations `order`, and the identity of the maps that were averaged."""
     if (folder / _VECTORS).exists():
         return open_table(folder, _VECTORS, annotations).read(order), RELEASED_FEATURES["visual"]
     maps = open_features(folder, "visual")

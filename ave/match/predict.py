@@ -1,4 +1,4 @@
-"""`python -m ave.match.predict`: where in a video a sound belongs, or where in its sound some pictures belong."""
+"""`python -m ave.match.predict`: locates a sound in the frames of a video, or frames in its sound."""
 
 import dataclasses
 from pathlib import Path
@@ -20,44 +20,44 @@ from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo
 
 OTHER = {"audio": "visual", "visual": "audio"}
-WORDS = {"audio": "sound", "visual": "pictures"}
+WORDS = {"audio": "sound", "visual": "frames"}
 
 _DIRECTION = {"audio": "a2v", "visual": "v2a"}
-_PIECE = 10  # seconds in memory at a time
+_PIECE = 10  # seconds decoded at a time
 _THUMBNAIL = 120  # pixels high
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What is asked, and where it is searched."""
+    """The query and where to search for it."""
 
     file: tyro.conf.Positional[Path]
     """Media file to search."""
     weights: Path
     """The network: a .keras file of python -m ave.match, or the authors' cmm_model_weights.h5."""
     start: int
-    """First second of the query."""
+    """Second at which the query starts."""
     end: int
-    """Second at which the query ends; it has end - start seconds."""
+    """Second at which the query ends, exclusive."""
     query: Literal["audio", "visual"] = "audio"
-    """Ask with the sound and search the pictures, or ask with the pictures and search the sound."""
+    """Modality of the query: "audio" is located in the frames, "visual" in the sound."""
     query_file: Path | None = None
-    """File that the query is taken from. [default: the searched file itself]"""
+    """File that contains the query. [default: the searched file]"""
     out: Path = Path("runs") / "ave" / "match_predict"
     """Folder for the text, the JSON file and the picture."""
     weights_dir: Path | None = None
-    """Folder with the feature extractors' weights, looked into first."""
+    """Folder with the feature extractors' weights, searched first."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Matcher:
-    """A loaded network with those that make its features.
+    """A loaded network with its feature extractors.
 
     Attributes:
-      model: gives distances, pictures by sound.
-      info: what it is.
+      model: returns the distances between frames and sound.
+      info: its description.
       weights: its file.
-      extractors: modality -> the network whose features it was trained on.
+      extractors: modality -> the extractor of the features it was trained on.
     """
 
     model: keras.Model
@@ -67,7 +67,7 @@ class Matcher:
 
     @classmethod
     def load(cls, weights, weights_dir=None) -> "Matcher":
-        """With the extractors that the model names; InputError where weights are missing or others."""
+        """With the extractors that the model names; InputError if weights are missing or not the same."""
         model, info = load_matcher(weights)
         extractors = {
             modality: extractor_for(features, weights_dir=weights_dir) for modality, features in info.features.items()
@@ -80,10 +80,10 @@ class Search:
     """A query and where it was found.
 
     Attributes:
-      searched, asked: the media files.
-      query: modality that is asked with; the other one is searched.
+      searched, asked: the searched file and the query's file.
+      query: modality of the query; the other one is searched.
       start, end: seconds of the query.
-      costs: mean distance a second of each window of the query's length, `(windows,)`; window i starts at second i.
+      costs: mean distance per second for each window of the query's length, `(windows,)`; window i starts at second i.
     """
 
     searched: media.MediaInfo
@@ -95,30 +95,32 @@ class Search:
 
     @property
     def found(self) -> tuple[int, int]:
-        """Seconds of the window with the smallest cost, the first of equal ones."""
+        """Start and end of the window with the lowest cost; the first one if several are equal."""
         first = int(self.costs.argmin())
         return first, first + self.end - self.start
 
 
 def search(matcher: Matcher, file, start: int, end: int, *, query: str = "audio", query_file=None) -> Search:
-    """Looks for seconds `[start, end)` of one modality in the other one (Eq. 8).
+    """Locates seconds `[start, end)` of one modality in the other one (Eq. 8).
 
     Raises:
-      InputError: not a media file, a stream that is needed is missing, or the query does not lie in its file or is
-        not shorter than the searched one.
+      InputError: not a media file, a missing stream, or a query that is not within its file or not shorter than the
+        searched file.
     """
     searched = media.probe(file)
     asked = searched if query_file is None else media.probe(query_file)
     for about, modality in ((asked, query), (searched, OTHER[query])):
         if not (about.has_audio if modality == "audio" else about.has_video):
-            raise InputError(f"{about.path}: has no {WORDS[modality]}, which this query needs; give another file.")
+            raise InputError(f"{about.path}: has no {WORDS[modality]}, needed for this query; give another file.")
     total = asked.whole_seconds
     if not 0 <= start < end <= total:
-        raise InputError(f"{asked.path}: has seconds 0 to {total}, the query {start} to {end} is not part of them.")
+        raise InputError(
+            f"{asked.path}: has {total} s, which do not contain the query, {start} to {end} s; change --start or --end."
+        )
     if end - start >= searched.whole_seconds:
         raise InputError(
-            f"{searched.path}: has {searched.whole_seconds} s, so a query of {end - start} s has one place at most; "
-            "ask with a shorter one."
+            f"{searched.path}: has {searched.whole_seconds} s, so there is at most one place for a query of "
+            f"{end - start} s; give a shorter query."
         )
     features = {
         query: _features(matcher, asked.path, query, start, end),
@@ -130,21 +132,21 @@ def search(matcher: Matcher, file, start: int, end: int, *, query: str = "audio"
 
 
 def _features(matcher: Matcher, path: Path, modality: str, start: int, end: int) -> np.ndarray:
-    """`(seconds, channels)`, maps averaged over their regions; a few seconds are decoded at a time."""
+    """`(seconds, channels)`, maps averaged over regions; decodes a few seconds at a time."""
     extractor = matcher.extractors[modality]
     visual = modality == "visual"
-    pictures = {"frame_rate": extractor.frame_rate, "size": extractor.frame_size} if visual else {}
+    frames = {"frame_rate": extractor.frame_rate, "size": extractor.frame_size} if visual else {}
     pieces = []
     for first in range(start, end, _PIECE):
         seconds = min(_PIECE, end - first)
-        clip = media.read_clip(path, start=first, seconds=seconds, audio=not visual, video=visual, **pictures)
+        clip = media.read_clip(path, start=first, seconds=seconds, audio=not visual, video=visual, **frames)
         pieces.append(clip_features({modality: extractor}, clip)[modality])
     rows = np.concatenate(pieces)
     return rows.mean(axis=(1, 2)) if visual else rows
 
 
 def write_search(result: Search, matcher: Matcher, out) -> str:
-    """Writes `STEM_QUERY_START-END.json`, `.txt`, which say the same, and `.png`; returns the text."""
+    """Writes `STEM_QUERY_START-END.json` and `.txt` with the same content, and `.png`; returns the text."""
     source = result.searched.path
     stem = Path(out) / f"{source.stem}_{result.query}_{result.start}-{result.end}"
     document = as_json(result, matcher)
@@ -155,7 +157,7 @@ def write_search(result: Search, matcher: Matcher, out) -> str:
 
 
 def as_json(result: Search, matcher: Matcher) -> dict:
-    """The whole result as JSON values; times in seconds, distances a second."""
+    """The whole result as JSON values; times in seconds, distances per second."""
     info, length = matcher.info, result.end - result.start
     first, last = result.found
     return {
@@ -178,7 +180,7 @@ def as_json(result: Search, matcher: Matcher) -> dict:
 
 
 def as_text(document: dict) -> str:
-    """The same result to read."""
+    """The same result as text."""
     query, found, model = document["query"], document["found"], document["model"]
     lines = [
         f"query: {WORDS[query['modality']]} of {query['file']}, {query['start']}-{query['end']} s",
@@ -207,7 +209,7 @@ def _draw(result: Search, info: ModelInfo, path: Path) -> None:
 
 
 def _shown(about: media.MediaInfo, modality: str) -> np.ndarray:
-    """A file's sound `(samples,)`, or one small frame a second `(seconds, height, width, 3)`."""
+    """A file's sound `(samples,)`, or one small frame per second `(seconds, height, width, 3)`."""
     seconds = about.whole_seconds
     if modality == "audio":
         return media.read_waveform(about.path, seconds=seconds)
@@ -226,13 +228,13 @@ def draw_example(trained: Trained) -> None:
 
 
 def main(settings: Settings) -> None:
-    """Finds where in a video's pictures a sound belongs, or where in its sound some pictures belong."""
+    """Locates a sound in the frames of a video, or frames in its sound: text, JSON and a picture."""
     matcher = Matcher.load(settings.weights, settings.weights_dir)
     result = search(
         matcher, settings.file, settings.start, settings.end, query=settings.query, query_file=settings.query_file
     )
     print(write_search(result, matcher, settings.out))
-    print(f"Text, JSON file and picture are in {settings.out}")
+    print(f"The text, JSON file and picture are in {settings.out}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Trains cross-modality localization, `python -m ave.match`, and prints its results beside the paper's."""
+"""Trains a model for cross-modality localization (`python -m ave.match`); prints its results beside the paper's."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -32,11 +32,11 @@ class Settings(SeedSettings):
     model: Literal[tuple(MODELS)] = "avdln"
     """Which network."""
     dataset: Literal["rendered", "ave"] = "rendered"
-    """"ave" needs --data and is the default with it; "rendered" are synthetic clips made on this machine."""
+    """"ave" needs --data and is the default with it; "rendered" means synthetic clips, generated on this machine."""
     data: Path | None = None
     """Folder with the dataset's official files."""
     out: Path | None = None
-    """Folder of the run; the same command goes on where it was cut off. [default: runs/ave/MODEL-PRESET]"""
+    """Folder of the run; the same command resumes an interrupted run. [default: runs/ave/MODEL-PRESET]"""
     network: MatchModelConfig = MatchModelConfig()
     training: MatchTrainConfig = MatchTrainConfig()
 
@@ -50,21 +50,21 @@ class Settings(SeedSettings):
 
 
 class Match(Paper):
-    """Cross-modality localization: each model has two rows, one for each direction, read off one run."""
+    """Cross-modality localization: each model has two rows, one for each direction, both from the same run."""
 
     name = "ave"
     config = config
     settings = Settings
 
     def settings_for(self, model: str, preset: str = "", dataset: str = "rendered", **changes) -> Settings:
-        """Default settings of a model and dataset, whose preset follows from the model."""
+        """Default settings for a model and dataset; the preset follows from the model."""
         own = {"network": config.match_model_config(model), "training": config.match_train_config(model, dataset)}
         return Settings(**{"model": model, "dataset": dataset, **own, **changes})
 
     def defaults(self, argv: Sequence[str]) -> Settings:
         first = chosen(argv, model="avdln", dataset=None, data=None)
         dataset = first["dataset"] or ("ave" if first["data"] else "rendered")
-        # A name that does not exist is left to the parser, which lists those that do.
+        # An unknown name is left to the parser, which lists the valid ones.
         return self.settings_for(first["model"], "", dataset) if first["model"] in MODELS else Settings()
 
     def announce(self, settings: Settings) -> None:
@@ -75,7 +75,7 @@ class Match(Paper):
         """The experiment that `settings` describe.
 
         Args:
-          splits: as `ave.match.pairs.load_videos` gives them, to use instead of loading.
+          splits: as returned by `ave.match.pairs.load_videos`, to use instead of loading the dataset.
 
         Raises:
           InputError: the data cannot be read, or a setting belongs to the other model.
@@ -108,9 +108,9 @@ class Match(Paper):
             draw_example(trained)
 
     def line(self, published: papers.Published, trained: Trained, direction: str) -> Line:
-        """A row of Table 3; its best on test is at the validation at which the mean of both directions was best."""
+        """A row of Table 3; its "best on test" is from the validation with the best mean over both directions."""
         watched = direction_scores(trained, "best_on_test.npz")[direction]
-        note = "A2V and V2A of a model are two readings of one run, selected by their mean"
+        note = "A2V and V2A of a model come from the same run, selected by their mean"
         return Line(published, trained, _percent(direction_scores(trained)[direction]), note, _percent(watched))
 
 
@@ -118,18 +118,18 @@ PAPER = Match()
 
 
 def _of_model(model: str, values) -> dict:
-    """The settings that the model has, by name; InputError where one of another model was changed."""
+    """The settings of the model, by name; InputError if a setting of the other model was changed."""
     fields = dataclasses.asdict(values)
     for owner, names in ONLY_OF.items():
         for name in names:
             if owner != model and name in fields and fields.pop(name) != getattr(type(values)(), name):
-                raise InputError(f"--{name.replace('_', '-')}: {model} has no such setting, {owner} has; leave it out.")
+                raise InputError(f"--{name.replace('_', '-')}: is a setting of {owner}, not of {model}; leave it out.")
     return fields
 
 
 def main(settings: Settings) -> None:
-    """Trains a network that tells which sounds and frames belong together, selects it on validation, and tests
-    once: where in the video is a sound (A2V), where in the sound is a video (V2A); ours beside the paper's result."""
+    """Trains a network that measures whether sound and frames belong together, selects on validation, tests once, and
+    prints the results for locating a sound in the frames (A2V) and frames in the sound (V2A) beside the paper's."""
     trained = report.train(PAPER, settings, compared)
     labels = trained.experiment.splits.test.labels
     write_json(settings.folder / "directions.json", {**direction_scores(trained), **without_looking(labels)})
@@ -137,7 +137,7 @@ def main(settings: Settings) -> None:
 
 
 def compared(paper: Paper, trained: Trained) -> report.Compared:
-    """The rows of Table 3 that the model has, ours beside the paper's."""
+    """The model's rows of Table 3, ours beside the paper's."""
     scores = direction_scores(trained)
     return [
         (papers.lookup(paper.name, *place), papers.Measured(_percent(scores[direction]), trained.data))
@@ -147,7 +147,7 @@ def compared(paper: Paper, trained: Trained) -> report.Compared:
 
 
 def direction_scores(trained: Trained, file_name: str = "predictions.npz") -> dict[str, list[float]]:
-    """Each direction's share of exact matches, one a seed, computed from the predictions that the run stored."""
+    """The share of exact matches in each direction, one per seed, computed from the stored predictions."""
     scores: dict[str, list[float]] = {direction: [] for direction in DIRECTIONS}
     for path in trained.predictions:
         with np.load(path.with_name(file_name)) as file:

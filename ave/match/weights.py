@@ -1,4 +1,4 @@
-"""Files of trained cross-modality networks: ours, and the authors' converted to ours."""
+"""Weight files of cross-modality networks: our own .keras files and the authors' file."""
 
 from pathlib import Path
 
@@ -13,15 +13,15 @@ from avpipeline.training.saved import ModelInfo, load_model, save_model
 
 
 def is_author_file(path) -> bool:
-    """Whether a file of weights is one that Keras 2 wrote, as the authors' cmm_model_weights.h5 is."""
+    """Whether a weight file was written by Keras 2, like the authors' cmm_model_weights.h5."""
     return Path(path).suffix.lower() in (".h5", ".hdf5")
 
 
 def load_matcher(path) -> tuple[keras.Model, ModelInfo]:
-    """A cross-modality network and what it is: a .keras file of ours, or the authors' cmm_model_weights.h5.
+    """A cross-modality network and its description, from a .keras file of ours or the authors' cmm_model_weights.h5.
 
     Raises:
-      InputError: no such file, not whole, or another kind of model.
+      InputError: no such file, an incomplete file, or another kind of model.
     """
     if is_author_file(path):
         model = load_cross_modality_weights(path)
@@ -29,20 +29,20 @@ def load_matcher(path) -> tuple[keras.Model, ModelInfo]:
     model, info = load_model(path, paper="ave")
     if info.model not in MODELS:
         raise InputError(
-            f"{path}: holds '{info.model}', which labels segments and matches nothing; give a file that "
-            "python -m ave.match trained, or use python -m ave.predict and ave.evaluate with this one."
+            f"{path}: holds '{info.model}', which labels segments and does not match sounds with frames; give a file "
+            "written by python -m ave.match, or use python -m ave.predict and ave.evaluate with this one."
         )
     return model, info
 
 
 def require_labeller(path, info: ModelInfo, use: str) -> None:
-    """Raises InputError for a cross-modality network where a model that labels segments is needed.
+    """Raises InputError for a cross-modality network if a segment classifier is needed.
 
     Args:
       use: the command for such a network, e.g. `"python -m ave.match.predict"`.
     """
     if info.model in MODELS:
-        raise InputError(f"{path}: holds '{info.model}', which matches sounds and pictures, not labels; use {use}.")
+        raise InputError(f"{path}: holds '{info.model}', which matches sounds with frames; use {use} with it.")
 
 
 def convert_author_weights(path, out) -> keras.Model:
@@ -57,7 +57,7 @@ def convert_author_weights(path, out) -> keras.Model:
 
 
 def author_info(model: keras.Model) -> ModelInfo:
-    """What the authors' weights are: AVDLN on the features that AVE's authors released."""
+    """The description of the authors' weights: AVDLN on the features that AVE's authors released."""
     hidden, embedding = (model.get_layer(f"visual_{layer}").units for layer in (1, 2))
     return ModelInfo(
         paper="ave",

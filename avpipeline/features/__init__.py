@@ -1,1 +1,1 @@
-"""Features: what they are, the networks that make them, and how they are stored."""
+"""Features: their identity, the networks that extract them, and how they are stored."""

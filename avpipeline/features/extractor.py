@@ -1,4 +1,4 @@
-"""A network as a maker of features: seconds of sound or pictures in, one feature a second out."""
+"""Wraps a Keras network as a feature extractor: seconds of audio or frames in, one feature per second out."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -11,22 +11,22 @@ from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.media import SAMPLE_RATE, Clip
 
-# Frames, or seconds of sound, that go through a network at once. VGG-19's first layers take 26 MB a frame.
+# Frames, or seconds of audio, in one batch. The activations of VGG-19's first layers take 26 MB per frame.
 _FRAMES_AT_ONCE = 16
 _SECONDS_AT_ONCE = 16
 
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """What an extractor runs.
+    """The network of an extractor, with its preprocessing.
 
     Attributes:
-      model: from what `prepare` gives to `(batch, *shape)`.
-      prepare: from waveforms `(batch, 16000)` or RGB frames `(batch, height, width, 3)`, float32 from 0 to
-        255, to the model's input.
-      frame_rate: frames a second; None for sound.
-      frame_size: (height, width); None for sound.
-      whole_second: the model takes a second's frames together, `(batch, frame_rate, height, width, 3)`.
+      model: from the output of `prepare` to features `(batch, *shape)`.
+      prepare: from waveforms `(batch, 16000)` or RGB frames `(batch, height, width, 3)`, float32 from 0 to 255, to the
+        model's input.
+      frame_rate: frames per second; None for audio.
+      frame_size: (height, width); None for audio.
+      whole_second: whether the model takes all frames of a second, `(batch, frame_rate, height, width, 3)`.
     """
 
     model: keras.Model
@@ -37,17 +37,17 @@ class Network:
 
 
 class Extractor:
-    """One feature of one modality, second by second.
+    """Wraps a Keras network as a feature extractor: one feature for each second of one modality.
 
-    Call it with sound `(segments, 16000)` float32 in [-1, 1], or frames
-    `(segments, frame_rate, height, width, 3)` uint8 RGB; it returns `(segments, *info.shape)` float32, for
-    frames the mean over each segment's frames. Long inputs go through the network in pieces.
+    Call it with audio `(segments, 16000)`, float32 in [-1, 1], or frames `(segments, frame_rate, height, width, 3)`,
+    uint8 RGB; it returns `(segments, *info.shape)` float32, for frames the mean over each segment's frames. Long inputs
+    are processed in batches.
 
     Attributes:
-      info: what the feature is.
+      info: identity of the feature.
       modality: "audio" or "visual".
-      network: what makes it.
-      frame_rate, frame_size: of the frames it takes; None for sound.
+      network: the network and its preprocessing.
+      frame_rate, frame_size: of the frames it takes; None for audio.
     """
 
     def __init__(self, info: FeatureInfo, modality: str, network: Network):
@@ -62,18 +62,18 @@ class Extractor:
             self.input_shape = (self.frame_rate, *self.frame_size, 3)
             dtype, self._at_once = tf.uint8, max(1, _FRAMES_AT_ONCE // self.frame_rate)
         signature = [tf.TensorSpec((None, *self.input_shape), dtype)]
-        # One signature for every number of segments, so that the last, shorter piece does not retrace.
+        # One signature for any number of segments, so that the last, smaller batch does not retrace.
         self._run = tf.function(self._forward, input_signature=signature, jit_compile=False)
 
     def compile(self) -> None:
-        """Builds the graph now instead of at the first call, so that the first call is not slower."""
+        """Traces the graph now, so that the first call is not slower than the others."""
         self._run.get_concrete_function()
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         if batch.shape[1:] != self.input_shape:
             raise ValueError(f"{self.info.label} takes (segments, {self.input_shape}), not {batch.shape}")
-        pieces = range(0, len(batch), self._at_once)
-        results = [self._run(batch[start : start + self._at_once]).numpy() for start in pieces]
+        starts = range(0, len(batch), self._at_once)
+        results = [self._run(batch[start : start + self._at_once]).numpy() for start in starts]
         return np.concatenate(results) if results else np.zeros((0, *self.info.shape), np.float32)
 
     def _forward(self, batch: tf.Tensor) -> tf.Tensor:
@@ -90,8 +90,8 @@ def clip_features(extractors: Mapping[str, Extractor], clip: Clip) -> dict[str, 
     """Features of every second of a clip: modality -> `(seconds, *shape)` float32, zeros for a missing stream.
 
     Raises:
-      InputError: the clip was not read with the frame size and rate that an extractor takes, or has less than
-        a second.
+      InputError: the clip was not read with the frame size and rate that an extractor takes, or is shorter than one
+        second.
     """
     return {modality: _of_clip(extractor, clip) for modality, extractor in extractors.items()}
 
@@ -99,7 +99,7 @@ def clip_features(extractors: Mapping[str, Extractor], clip: Clip) -> dict[str, 
 def _of_clip(extractor: Extractor, clip: Clip) -> np.ndarray:
     seconds = int(clip.seconds)
     if seconds < 1:
-        raise InputError(f"{clip.path}: {clip.seconds} s were read where a feature needs a whole second.")
+        raise InputError(f"{clip.path}: only {clip.seconds} s were read, but a feature needs a whole second.")
     if not (clip.has_audio if extractor.modality == "audio" else clip.has_video):
         return np.zeros((seconds, *extractor.info.shape), np.float32)
     stream = clip.waveform if extractor.modality == "audio" else clip.frames
@@ -107,7 +107,7 @@ def _of_clip(extractor: Extractor, clip: Clip) -> np.ndarray:
     needed = extractor.input_shape
     if (rate, *size) != needed:
         raise InputError(
-            f"{clip.path}: was read as {(rate, *size)} a second where {extractor.info.label} takes {needed}; "
+            f"{clip.path}: was read as {(rate, *size)} per second, but {extractor.info.label} takes {needed}; "
             "read it with the extractor's frame_rate and frame_size."
         )
     return extractor(stream[: seconds * needed[0]].reshape(seconds, *needed))

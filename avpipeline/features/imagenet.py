@@ -1,7 +1,7 @@
-"""Picture networks trained on ImageNet, from keras.applications: VGG-19 and DenseNet-201.
+"""Image networks trained on ImageNet, from keras.applications: VGG-19 and DenseNet-201.
 
-Frames of 224x224, 16 a second, each preprocessed as its network was trained; a second's feature is the mean
-over its frames, as in AVE's (VGG-19 pool5) and MAFnet's (DenseNet-201) released features.
+They take frames of 224x224, 16 per second, preprocessed as in the network's own training. The feature of a second is
+the mean over its frames, as in the features that the papers' authors released.
 """
 
 import dataclasses
@@ -23,15 +23,15 @@ _URL = "https://storage.googleapis.com/tensorflow/keras-applications/"
 
 @dataclasses.dataclass(frozen=True)
 class ImagenetNetwork:
-    """One network of keras.applications and the outputs that are taken from it.
+    """A network of keras.applications and its outputs that serve as features.
 
     Attributes:
       application: builds it.
       prepare: RGB frames from 0 to 255 -> the network's input.
-      folder: of its weight files at Keras's download place.
-      files: weight files that can be used, the first is the one that Keras fetches (convolutions only).
-      shapes: variant -> shape of one frame's output; the first is the default.
-      layers: variant -> the layer that gives it.
+      folder: of its weight files on Keras's download server.
+      files: usable weight files; the first is the one that Keras downloads (without the classification layers).
+      shapes: variant -> shape of the output for one frame; the first is the default.
+      layers: variant -> name of its layer.
     """
 
     application: Callable[..., keras.Model]
@@ -76,14 +76,14 @@ def build_imagenet(
     Args:
       name: one of `NETWORKS`.
       variant: one of its `shapes`.
-      weights: "default" (ImageNet's, looked for and then fetched by Keras), "none" (seeded random) or an .h5
-        file of keras.applications, with or without the classification layers.
-      weights_dir: folder to look in first.
+      weights: "default" (ImageNet, downloaded by Keras if no file is found), "none" (seeded random) or an .h5 file of
+        keras.applications, with or without the classification layers.
+      weights_dir: folder that is searched first.
       seed: of random weights.
 
     Returns:
       a model from preprocessed frames `(batch, 224, 224, 3)` to `(batch, *shapes[variant])`, and the name of
-      its weights as features record it.
+      its weights for `FeatureInfo`.
 
     Raises:
       InputError: no weights, a damaged file, or one of another network.
@@ -114,7 +114,7 @@ def _application(network: ImagenetNetwork, weights, include_top: bool = False) -
 def _fetched(network: ImagenetNetwork, weights_dir) -> keras.Model:
     try:
         return _application(network, PRETRAINED)
-    except Exception as error:  # Keras raises a bare Exception where a download fails
+    except Exception as error:  # Keras raises a bare Exception if a download fails
         name = network.files[0]
         raise not_found(name, f"{_URL}{network.folder}/{name}", error, weights_dir) from error
 
@@ -124,16 +124,16 @@ def _from_file(name: str, path: Path) -> keras.Model:
         raise InputError(f"{path}: there is no such weight file; check the path.")
     try:
         return _application(NETWORKS[name], str(path), include_top=_has_top(path))
-    except Exception as error:  # h5py and Keras raise many kinds for a file that does not fit
+    except Exception as error:  # h5py and Keras raise many kinds of exception for a file that does not fit
         told = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"{path}: not a complete file of {name}'s weights ({told}); download "
+            f"{path}: not a complete weight file of {name} ({told}); download "
             f"{_URL}{NETWORKS[name].folder}/{NETWORKS[name].files[0]} again."
         ) from error
 
 
 def _has_top(path: Path) -> bool:
-    """Whether a file of Keras's .h5 form includes the layer that gives the 1000 classes."""
+    """Whether an .h5 weight file includes the layer with the 1000 classes."""
     with h5py.File(path, "r") as file:
         names = [name.decode() if isinstance(name, bytes) else name for name in file.attrs.get("layer_names", ())]
     return "predictions" in names or "fc1000" in names

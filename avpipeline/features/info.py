@@ -1,8 +1,8 @@
-"""What a feature is: which network made it, which of its outputs, with which weights.
+"""The identity of a feature: the network, which of its outputs, and the weights.
 
-Users of audio-visual features mix up VGGish before and after its last ReLU, whitened or not, and train for
-days on the wrong one. So every stored feature, every dataset split and every saved model carries a
-`FeatureInfo`, and whatever meets is compared.
+It is easy to mix up VGGish embeddings before and after the last ReLU, whitened or not, and to train for days on the
+wrong ones. So every stored feature, every dataset split and every saved model carries a `FeatureInfo`, and they are
+compared wherever they meet.
 """
 
 import dataclasses
@@ -17,10 +17,10 @@ class FeatureInfo:
 
     Attributes:
       extractor: the network, e.g. `"vggish"`, `"vgg19"`.
-      variant: which output of it, e.g. `"embedding_relu"`, `"pool5"`.
+      variant: which of its outputs, e.g. `"embedding_relu"`, `"pool5"`.
       weights: name of the weights, e.g. `"audioset"`, `"imagenet"`, `"none"` (seeded random).
-      sha256: hash of the weight values; empty where it cannot be known (the authors' released features).
-      shape: shape of one segment's feature, e.g. `(7, 7, 512)`.
+      sha256: hash of the weight values; empty if unknown (the authors' released features).
+      shape: shape of the feature of one segment, e.g. `(7, 7, 512)`.
     """
 
     extractor: str
@@ -34,7 +34,7 @@ class FeatureInfo:
 
     @property
     def label(self) -> str:
-        """`extractor:variant`, the form users type."""
+        """`extractor:variant`, the form used on the command line."""
         return f"{self.extractor}:{self.variant}"
 
     def to_json(self) -> dict:
@@ -45,9 +45,9 @@ class FeatureInfo:
         return cls(**{field.name: fields[field.name] for field in dataclasses.fields(cls)})
 
     def difference(self, other: "FeatureInfo") -> str | None:
-        """Says in words how `other` differs, None where both are the same features.
+        """How `other` differs, in words; None if both are the same features.
 
-        An empty hash (unknown) agrees with every hash.
+        An empty hash (unknown) matches every hash.
         """
         for name in ("extractor", "variant", "weights", "shape"):
             mine, theirs = getattr(self, name), getattr(other, name)
@@ -59,14 +59,14 @@ class FeatureInfo:
 
 
 def require_same(needed: Mapping[str, FeatureInfo], given: Mapping[str, FeatureInfo], where: str) -> None:
-    """Raises InputError unless `given` has, for each modality of `needed`, the same features.
+    """Raises InputError unless `given` has the same features as `needed`, for each of its modalities.
 
     Args:
-      where: what is being read, for the sentence (a file or dataset).
+      where: the file or dataset being read, for the error message.
     """
     for modality, info in needed.items():
         if modality not in given:
-            raise InputError(f"{where}: has no {modality} features, the model needs {info.label}; extract them.")
+            raise InputError(f"{where}: has no {modality} features, but the model needs {info.label}; extract them.")
         difference = info.difference(given[modality])
         if difference:
             raise InputError(

@@ -1,7 +1,7 @@
 """Video networks of Tran et al. 2018, "A Closer Look at Spatiotemporal Convolutions": MC3-18, R3D-18, R(2+1)D-18.
 
-One builder gives all three, as torchvision defines them, so that torchvision's checkpoints (Kinetics-400) load.
-MC3-18 never strides time: 100 frames give 100 features. The other two stride it by 8.
+One builder for all three, as torchvision defines them, so that torchvision's checkpoints (Kinetics-400) load.
+MC3-18 has no temporal stride: 100 frames give 100 features. The other two have a temporal stride of 8 in total.
 """
 
 import dataclasses
@@ -19,17 +19,17 @@ FRAMES, FRAME_SIZE = 100, 112
 CHANNELS = 512
 KINETICS_CLASSES = 400
 PRETRAINED = "kinetics-400"
-# Frames that the published weights were trained on together, about a second of them.
+# Length of the clips that the published weights were trained on, about a second.
 CLIP_FRAMES = 16
-# Of frames scaled to [0, 1], as torchvision's weights want them; before, frames are resized to `RESIZE` (height,
-# width; bilinear, no antialias) and the middle `FRAME_SIZE` square is cut out.
+# Of frames scaled to [0, 1], as torchvision's weights expect; before that, frames are resized to `RESIZE` (height,
+# width; bilinear, no antialiasing) and center-cropped to `FRAME_SIZE`.
 MEAN, DEVIATION = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 RESIZE = (128, 171)
 
-# What a convolution of a stage is: 3x3x3; 1x3x3; or 1x3x3 and 3x1x1 with batch norm and ReLU between.
+# The convolutions of a stage: 3x3x3; 1x3x3; or 1x3x3 and 3x1x1 with batch norm and ReLU between.
 _FULL, _NO_TIME, _FACTORED = "full", "no_time", "factored"
 _URL = "https://download.pytorch.org/models/"
-# Classes that a whole pickled network of torchvision names, which `read_torch` takes as inert records.
+# Classes that a pickled torchvision network refers to, which `read_torch` reads as inert records.
 _MODULE = "torchvision.models.video.resnet."
 _WHOLE = f"{_MODULE}VideoResNet"
 _CLASSES = frozenset(
@@ -48,7 +48,7 @@ _CLASSES = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class VideoResNet:
-    """One of the networks: the kind of convolution in each of its four stages, and its published weight file."""
+    """A video network: the kind of convolution in each of its four stages, and its published weight file."""
 
     stages: tuple[str, str, str, str]
     file: str
@@ -72,7 +72,7 @@ Name = Literal["mc3_18", "r3d_18", "r2plus1d_18"]
 
 
 def build_mc3_18(weights=None, *, frames: int = FRAMES, size: int = FRAME_SIZE, weights_dir=None) -> keras.Model:
-    """MC3-18 as the event layers' backbone; see `build_video_resnet`."""
+    """MC3-18 as a backbone; see `build_video_resnet`."""
     return build_video_resnet("mc3_18", weights, frames=frames, size=size, weights_dir=weights_dir)
 
 
@@ -83,15 +83,15 @@ def build_video_resnet(
 
     Args:
       name: of the network.
-      weights: None (freshly initialised), "default" (Kinetics-400, looked for and then fetched) or a torchvision
+      weights: None (freshly initialised), "default" (Kinetics-400, downloaded if no file is found) or a torchvision
         checkpoint, `.pth`.
-      frames, size: of the clips it takes.
-      weights_dir: folder in which the default weights are looked for first.
+      frames, size: of the input clips.
+      weights_dir: folder that is searched first for the default weights.
 
     Returns:
       a model from normalised frames `(batch, frames, size, size, 3)` (see `frame_scaling`) to "features", z^V
-      `(batch, time, 512)`, the mean over the picture of "maps" `(batch, time, height, width, 512)`, the last
-      activation. For MC3-18 time is `frames`; 112 gives maps of 7x7.
+      `(batch, time, 512)`, the spatial mean of "maps" `(batch, time, height, width, 512)`, the last activation. For
+      MC3-18 time is `frames`; size 112 gives maps of 7x7.
 
     Raises:
       InputError: no weights, a damaged file, or one of another network.
@@ -110,9 +110,9 @@ def build_video_classifier(
     num_classes: int = KINETICS_CLASSES,
     weights_dir=None,
 ) -> keras.Model:
-    """As `build_video_resnet`, with its classifier `fc`: `(batch, num_classes)` scores before the softmax.
+    """Like `build_video_resnet`, with its classifier `fc`: `(batch, num_classes)` scores before the softmax.
 
-    Weights that are given decide the number of classes.
+    If weights are given, they determine the number of classes.
     """
     network = NETWORKS[name]
     if weights == "default":
@@ -132,16 +132,16 @@ def build_video_classifier(
 def build_video_extractor(
     name: Name, variant: str, weights="default", *, weights_dir=None, seed: int = 0
 ) -> tuple[keras.Model, str]:
-    """A network as an extractor of one feature a second, from 16 frames.
+    """A network that turns the 16 frames of a second into one feature.
 
     Args:
-      variant: "avg_pool", the only one: the last activation's mean over time and picture.
-      weights: as `build_video_resnet`, and "none" for seeded random ones.
+      variant: "avg_pool", the only one: the mean of the last activation over time and space.
+      weights: as for `build_video_resnet`; "none" for seeded random weights.
       seed: of random weights.
 
     Returns:
-      a model from frames `(batch, 16, 112, 112, 3)` as `prepare_second` gives them to `(batch, 512)`, and the name of
-      its weights as features record it.
+      a model from frames `(batch, 16, 112, 112, 3)`, as returned by `prepare_second`, to `(batch, 512)`, and the name
+      of its weights for `FeatureInfo`.
     """
     del variant
     network = build_video_resnet(
@@ -156,7 +156,7 @@ def build_video_extractor(
 
 
 def weights_label(name: Name, weights) -> str:
-    """The name of `weights` ("none", "default" or a file) as features record it."""
+    """The name of `weights` ("none", "default" or a file) for `FeatureInfo`."""
     if weights == "none":
         return "none"
     is_published = weights == "default" or Path(weights).name == NETWORKS[name].file
@@ -164,13 +164,13 @@ def weights_label(name: Name, weights) -> str:
 
 
 def prepare_second(frames):
-    """The middle of frames `(..., 128, 171, 3)`, RGB from 0 to 255, normalised."""
+    """Center-crops and normalises frames `(..., 128, 171, 3)`, RGB from 0 to 255."""
     top, left = (round((length - FRAME_SIZE) / 2) for length in RESIZE)
     return frame_scaling()(frames[..., top : top + FRAME_SIZE, left : left + FRAME_SIZE, :])
 
 
 def frame_scaling(**kwargs) -> keras.layers.Rescaling:
-    """The layer from RGB frames, 0 to 255 (integer or float), to what the networks take."""
+    """The layer that normalises RGB frames, 0 to 255 (integer or float), for the networks."""
     scale = [1 / (255 * deviation) for deviation in DEVIATION]
     offset = [-mean / deviation for mean, deviation in zip(MEAN, DEVIATION, strict=True)]
     return keras.layers.Rescaling(scale, offset, **kwargs)
@@ -185,14 +185,14 @@ def _class_count(file: TorchFile, path, name: str) -> int:
     head = file.state.get("fc.weight")
     if head is None or head.ndim != 2 or head.shape[1] != CHANNELS:
         raise InputError(
-            f"{path}: is no checkpoint of {name}, it has no classifier fc over {CHANNELS} channels; "
+            f"{path}: is not a checkpoint of {name}, since it has no classifier fc over {CHANNELS} channels; "
             f"give torchvision's {NETWORKS[name].file}."
         )
     return head.shape[0]
 
 
 def _torch_names(model: keras.Model) -> dict[str, str]:
-    """Torch names -> paths of this model's weights: layers are called as in torch, with `_` for the dots."""
+    """Torch names -> paths of this model's weights: layers are named as in torch, with `_` for dots."""
     kinds = {"kernel": "weight", "gamma": "weight", "beta": "bias", "moving_mean": "running_mean"}
     kinds |= {"moving_variance": "running_var", "bias": "bias"}
     names = {}
@@ -225,7 +225,7 @@ def _classifier(name: str, network: VideoResNet, frames: int, size: int, num_cla
 
 def _block(x, filters: int, kind: str, stride: int, name: str):
     """A basic block: two convolutions and the shortcut around them."""
-    # The channels between the factors, so that a factored convolution has as many weights as a 3x3x3 one.
+    # The number of channels for which a factored convolution has as many weights as a 3x3x3 one.
     channels = x.shape[-1]
     between = (channels * filters * 27) // (channels * 9 + 3 * filters)
     y = _spatiotemporal(x, filters, kind, stride, between, f"{name}_conv1")
@@ -238,7 +238,7 @@ def _block(x, filters: int, kind: str, stride: int, name: str):
 
 
 def _spatiotemporal(x, filters: int, kind: str, stride: int, between: int, name: str):
-    """One convolution of a block, of the stage's kind, with its batch norm."""
+    """A convolution of a block, of the stage's kind, with its batch norm."""
     if kind == _FACTORED:
         x = _convolved(x, between, (1, 3, 3), (1, stride, stride), f"{name}_0_0", f"{name}_0_1")
         x = keras.layers.ReLU(name=f"{name}_0_2")(x)
@@ -251,8 +251,8 @@ def _spatiotemporal(x, filters: int, kind: str, stride: int, between: int, name:
 def _convolved(x, filters: int, kernel, strides, name: str, norm_name: str):
     """Convolution padded by half its kernel, and batch norm.
 
-    With a stride, padding="same" would put the larger half of the padding behind, where torch puts equal halves:
-    there the padding is a layer of its own.
+    With a stride, padding="same" would pad more at the end, while torch pads both ends equally: then the padding is a
+    layer of its own.
     """
     padding = "same"
     if max(strides) > 1:

@@ -1,7 +1,7 @@
 """Feature extractors by name.
 
-`build_extractor("vggish:embedding_relu")` gives one by name; `extractor_for(info)` gives exactly the one that
-made some stored features or that a saved model was trained on, and refuses when it cannot.
+`build_extractor("vggish:embedding_relu")` builds one by name; `extractor_for(info)` builds exactly the one that some
+stored features came from or that a saved model was trained on, and raises an error if it cannot.
 """
 
 import dataclasses
@@ -21,9 +21,9 @@ __all__ = ["EXTRACTORS", "VARIANTS", "Extractor", "Network", "build_extractor", 
 
 @dataclasses.dataclass(frozen=True)
 class _Entry:
-    """One network of the registry; `build(variant, weights, weights_dir=, seed=)` gives it and its weights' name.
+    """One network of the registry; `build(variant, weights, weights_dir=, seed=)` returns it and its weights' name.
 
-    `shapes` is variant -> shape of one second's feature, the default variant first.
+    `shapes` is variant -> shape of the feature of one second, the default variant first.
     """
 
     help: str
@@ -56,41 +56,41 @@ def _video(name: mc3.Name) -> Callable[..., tuple[Network, str]]:
 def _small(builder: Callable[[int], keras.Model], *frames, **kind) -> Callable[..., tuple[Network, str]]:
     def build(variant, weights, *, weights_dir, seed):
         if weights not in ("default", "none"):
-            raise InputError(f"{weights}: the small networks have no weight files; take the weights 'none'.")
+            raise InputError(f"{weights}: the small networks have no weight files; use the weights 'none'.")
         model = small.averaged(builder(seed)) if variant == "avg_pool" else builder(seed)
         return Network(model, lambda inputs: inputs, *frames, **kind), "none"
 
     return build
 
 
-# Random weights of another seed than 0 are named by it, so that `extractor_for` can make them again.
+# The name of random weights includes a seed other than 0, so that `extractor_for` can recreate them.
 _SEEDED = "none-seed"
-# Names of the official weights, under whichever file name they were found.
+# Names of the official weights, whatever the name of the file that they were found in.
 _PRETRAINED = (vggish.PRETRAINED, imagenet.PRETRAINED, mc3.PRETRAINED)
 
 _REGISTRY = {
     "vggish": _Entry(
-        "VGGish, sound; the default is the embedding after the last ReLU, as in AVE's released features",
+        "VGGish, audio; the default is the embedding after the last ReLU, as in AVE's released features",
         "audio",
-        # The default first, as for every network.
+        # The default comes first, as for every network.
         {vggish.DEFAULT_VARIANT: vggish.VARIANTS[vggish.DEFAULT_VARIANT], **vggish.VARIANTS},
         _vggish,
     ),
     "vgg19": _Entry(
-        "VGG-19 (ImageNet), pictures: the last pooling's maps, mean over 16 frames a second",
+        "VGG-19 (ImageNet), frames: feature maps of the last pooling layer, mean over 16 frames per second",
         "visual",
         imagenet.NETWORKS["vgg19"].shapes,
         _imagenet("vgg19"),
     ),
     "densenet201": _Entry(
-        "DenseNet-201 (ImageNet), pictures: the last activation or its average, mean over 16 frames a second",
+        "DenseNet-201 (ImageNet), frames: the last activation or its spatial average, mean over 16 frames per second",
         "visual",
         imagenet.NETWORKS["densenet201"].shapes,
         _imagenet("densenet201"),
     ),
     **{
         name: _Entry(
-            f"{title} (Kinetics-400), 16 frames a second together",
+            f"{title} (Kinetics-400), frames: 16 per second as one clip",
             "visual",
             {"avg_pool": (mc3.CHANNELS,)},
             _video(name),
@@ -98,25 +98,25 @@ _REGISTRY = {
         for name, title in (("r2plus1d_18", "R(2+1)D-18"), ("mc3_18", "MC3-18"), ("r3d_18", "R3D-18"))
     },
     "small_visual": _Entry(
-        "small seeded network, pictures, for the rendered data",
+        "small seeded network, frames, for synthetic clips",
         "visual",
         {"pool5": (7, 7, 512), "avg_pool": (512,)},
         _small(small.build_small_visual, small.FRAMES_A_SECOND, small.FRAME_SIZE),
     ),
     "small_audio": _Entry(
-        "small seeded network, sound, for the rendered data",
+        "small seeded network, audio, for synthetic clips",
         "audio",
         {"embedding": (128,)},
         _small(small.build_small_audio),
     ),
     "small_audio_map": _Entry(
-        "small seeded network, sound by time and frequency, for the rendered data",
+        "small seeded network, audio by time and frequency, for synthetic clips",
         "audio",
         {"pool4": (6, 4, 512)},
         _small(small.build_small_audio_map),
     ),
     "small_motion": _Entry(
-        "small seeded network, changes from frame to frame, for the rendered data",
+        "small seeded network, differences between frames, for synthetic clips",
         "visual",
         {"pool5": (512,)},
         _small(small.build_small_motion, small.FRAMES_A_SECOND, small.FRAME_SIZE, whole_second=True),
@@ -132,13 +132,13 @@ def build_extractor(name: str, weights="default", *, weights_dir=None, seed: int
 
     Args:
       name: `"vggish"` or, with one of its `VARIANTS`, `"vggish:embedding_relu"`; see `EXTRACTORS`.
-      weights: "default" (the pretrained ones), "none" (seeded random) or a weight file. The small networks are
-        always seeded random.
-      weights_dir: folder in which pretrained weights are looked for first.
+      weights: "default" (pretrained), "none" (seeded random) or a weight file. The small networks are always seeded
+        random.
+      weights_dir: folder that is searched first for pretrained weights.
       seed: of random weights.
 
     Raises:
-      InputError: unknown name or variant; weights that are missing, damaged or another network's.
+      InputError: unknown name or variant; weights that are missing, damaged or of another network.
     """
     network_name, _, variant = str(name).partition(":")
     if network_name not in _REGISTRY:
@@ -155,24 +155,24 @@ def build_extractor(name: str, weights="default", *, weights_dir=None, seed: int
 
 
 def extractor_for(info: FeatureInfo, *, weights_dir=None) -> Extractor:
-    """The extractor that makes exactly the features `info`; an unknown hash in `info` agrees with every one.
+    """The extractor of exactly the features `info`; an unknown hash in `info` matches every hash.
 
     Raises:
-      InputError: its weights are not found, or those found have another hash.
+      InputError: its weights are not found, or have another hash.
     """
     weights, seed = _weights_named(info, weights_dir)
     extractor = build_extractor(info.label, weights, weights_dir=weights_dir, seed=seed)
     difference = info.difference(extractor.info)
     if difference:
         raise InputError(
-            f"{info.label}: the weights '{info.weights}' found here are not those that made the features "
-            f"({difference}); put the right file into the folder of weights."
+            f"{info.label}: the weights '{info.weights}' found here are not those that the features were extracted "
+            f"with ({difference}); put the right file into the folder of weights."
         )
     return extractor
 
 
 def _weights_named(info: FeatureInfo, weights_dir) -> tuple[object, int]:
-    """The `weights` and `seed` for `build_extractor` that the name in `info` stands for."""
+    """The arguments `weights` and `seed` of `build_extractor` for the weights named in `info`."""
     if info.weights == "none":
         return "none", 0
     seed = info.weights.removeprefix(_SEEDED)

@@ -1,12 +1,11 @@
-"""VGGish (Hershey et al., ICASSP 2017): an audio network over log-mel patches of one second.
+"""VGGish (Hershey et al., ICASSP 2017): an audio network on log-mel patches of one second.
 
-Conv 64, pool, conv 128, pool, two conv 256, pool, two conv 512, pool (3x3 same, ReLU; 2x2 maxima), flatten
-(6 x 4 x 512, channels last), two dense 4096, dense 128. Every output that people call "VGGish features" has a
-name of its own here (`VARIANTS`).
+Conv 64, pool, conv 128, pool, two conv 256, pool, two conv 512, pool (3x3 same, ReLU; 2x2 max), flatten (6 x 4 x 512,
+channels last), two dense 4096, dense 128. Every output that is called "VGGish features" somewhere has a name of its
+own here (`VARIANTS`).
 
-Which one AVE's authors released: `embedding_relu` (their numbers are never negative and mostly exact zeros).
-What the PCA takes: the embedding before the ReLU, which is what the AudioSet release's network outputs today
-and hands to its postprocessor.
+AVE's authors released `embedding_relu` (their values are never negative and mostly exactly zero). The PCA is applied to
+the embedding before the ReLU, as in the current AudioSet release.
 """
 
 import zipfile
@@ -38,7 +37,7 @@ KERAS_FILES = ("vggish_audioset_weights.h5", "vggish_audioset_weights_without_fc
 _URL = "https://storage.googleapis.com/audioset/"
 PRETRAINED = "audioset"
 
-# Our layer -> its scope in the TF-slim checkpoint, below "vggish/". The Keras port nests the same names.
+# Our layer -> its scope in the TF-slim checkpoint, under "vggish/". The Keras port nests the same names.
 _SCOPES = {
     "conv1": "conv1",
     "conv2": "conv2",
@@ -58,10 +57,10 @@ _QUANTIZE_MIN, _QUANTIZE_MAX = -2.0, 2.0
 
 @keras.saving.register_keras_serializable(package="avpipeline")
 class PcaWhitening(keras.layers.Layer):
-    """AudioSet's postprocessor: `eigen_vectors @ (x - means)`, optionally in 8 bits.
+    """AudioSet's postprocessing: `eigen_vectors @ (x - means)`, optionally quantised to 8 bits.
 
-    Input and output `(batch, channels)`. With `quantize` the result is clipped to [-2, 2], scaled to [0, 255]
-    and cut to whole numbers, as the AudioSet and YouTube-8M releases store it (here as float32).
+    Input and output are `(batch, channels)`. With `quantize` the result is clipped to [-2, 2], scaled to [0, 255] and
+    rounded down, as the AudioSet and YouTube-8M releases store it (here as float32).
     """
 
     def __init__(self, quantize: bool = False, **kwargs):
@@ -90,10 +89,10 @@ class PcaWhitening(keras.layers.Layer):
 
 
 def vggish_network(variant: str = DEFAULT_VARIANT) -> keras.Model:
-    """The network up to the output `variant`, its weights not yet loaded.
+    """The network up to the output `variant`, without pretrained weights.
 
     Returns:
-      a model from log-mel patches `(batch, 96, 64)` (`audio.LogMel`) to `(batch, *VARIANTS[variant])`.
+      a model from log-mel patches `(batch, 96, 64)` (`logmel.LogMel`) to `(batch, *VARIANTS[variant])`.
     """
     patches = keras.Input(PATCH_SHAPE, name="log_mel")
     x = keras.layers.Reshape((*PATCH_SHAPE, 1), name="one_channel")(patches)
@@ -122,14 +121,14 @@ def build_vggish(
 
     Args:
       variant: one of `VARIANTS`.
-      weights: "default" (AudioSet's, looked for and then fetched), "none" (seeded random) or a file: the
-        TF-slim checkpoint `vggish_model.ckpt` or an .h5 file of the Keras port. The PCA variants also need
+      weights: "default" (AudioSet, downloaded if no file is found), "none" (seeded random) or a file: the TF-slim
+        checkpoint `vggish_model.ckpt` or an .h5 file of the Keras port. The PCA variants also need
         `vggish_pca_params.npz`, beside that file or in a folder of weights.
-      weights_dir: folder to look in first.
+      weights_dir: folder that is searched first.
       seed: of random weights.
 
     Returns:
-      the model, and the name of its weights as features record it.
+      the model, and the name of its weights for `FeatureInfo`.
 
     Raises:
       InputError: no weights, a damaged file, or one of another network.
@@ -168,7 +167,7 @@ def _is_h5(path: Path) -> bool:
 
 
 def _read_checkpoint(path: Path) -> dict[tuple[str, int], np.ndarray]:
-    """(layer, number of dimensions) -> array, of a TF-slim checkpoint in either of TF's two file formats."""
+    """(layer, number of dimensions) -> array, from a TF-slim checkpoint in either of TensorFlow's file formats."""
     try:
         reader = tf.train.load_checkpoint(str(path))
         known = reader.get_variable_to_shape_map()
@@ -188,7 +187,7 @@ def _read_checkpoint(path: Path) -> dict[tuple[str, int], np.ndarray]:
 
 
 def _read_h5(path: Path) -> dict[tuple[str, int], np.ndarray]:
-    """(layer, number of dimensions) -> array, of an .h5 file of the Keras port, however its groups are nested."""
+    """(layer, number of dimensions) -> array, from an .h5 file of the Keras port, however its groups are nested."""
     arrays = {}
 
     def visit(name, item):
@@ -211,21 +210,24 @@ def _read_h5(path: Path) -> dict[tuple[str, int], np.ndarray]:
 def _layer_weights(
     path: Path, layer: keras.layers.Layer, arrays: Mapping[tuple[str, int], np.ndarray]
 ) -> list[np.ndarray]:
-    """Kernel and bias of one layer, checked."""
+    """Kernel and bias of a layer, checked."""
     weights = []
     for weight in layer.weights:
         array = arrays.get((layer.name, len(weight.shape)))
         if array is None and layer.name.startswith("fc") and any(name == "conv4_2" for name, _ in arrays):
             raise InputError(
-                f"{path}: holds VGGish without its layer {layer.name}, so it only gives the variants "
-                f"{' and '.join(MAPS)}; take one of these or the file with all layers."
+                f"{path}: holds VGGish without its layer {layer.name}, so it is only good for the variants "
+                f"{' and '.join(MAPS)}; choose one of these or use the file with all layers."
             )
         if array is None:
-            raise InputError(f"{path}: has no weights for VGGish's layer {layer.name}; this is another network.")
+            raise InputError(
+                f"{path}: has no weights for VGGish's layer {layer.name}, so it is of another network; give a file of "
+                "VGGish."
+            )
         if array.shape != tuple(weight.shape):
             raise InputError(
-                f"{path}: VGGish's layer {layer.name} has the shape {array.shape} there where "
-                f"{tuple(weight.shape)} is needed; this is another network."
+                f"{path}: VGGish's layer {layer.name} has the shape {array.shape} instead of "
+                f"{tuple(weight.shape)}, so it is of another network; give a file of VGGish."
             )
         weights.append(_finite(path, array))
     return weights
@@ -241,13 +243,13 @@ def _read_pca(path: Path) -> list[np.ndarray]:
         ) from error
     if eigen_vectors.shape != (128, 128) or means.size != 128:
         raise InputError(
-            f"{path}: pca_eigen_vectors {eigen_vectors.shape} and pca_means {means.shape} where (128, 128) and "
-            f"(128, 1) are needed; get {_URL}{PCA_FILE}."
+            f"{path}: pca_eigen_vectors {eigen_vectors.shape} and pca_means {means.shape} should be (128, 128) and "
+            f"(128, 1); get {_URL}{PCA_FILE}."
         )
     return [_finite(path, eigen_vectors), _finite(path, means.reshape(128))]
 
 
 def _finite(path: Path, array: np.ndarray) -> np.ndarray:
     if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-        raise InputError(f"{path}: holds weights that are no finite numbers; download it again.")
+        raise InputError(f"{path}: holds weights that are not finite numbers; download it again.")
     return array

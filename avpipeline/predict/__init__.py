@@ -1,1 +1,1 @@
-"""From a media file to labels over time, and the documents that say them."""
+"""From a media file to labels over time, as text, JSON and pictures."""

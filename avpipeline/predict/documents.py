@@ -1,4 +1,4 @@
-"""A prediction for one media file as JSON and as text, in the form that all papers share."""
+"""Predictions for a media file as JSON and as text, in the form that all papers share."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ from avpipeline.training.saved import ModelInfo
 
 
 def head_json(about: MediaInfo, notes: Sequence[str], info: ModelInfo, weights: Path) -> dict:
-    """What a document begins with, as JSON values: the file, the model that predicted, its features."""
+    """The beginning of a document, as JSON values: the file, the model, its features."""
     return {
         "file": about.path.name,
         "length": round(about.seconds, 3),
@@ -26,7 +26,7 @@ def head_json(about: MediaInfo, notes: Sequence[str], info: ModelInfo, weights: 
 
 
 def model_json(info: ModelInfo, weights: Path) -> dict:
-    """Which model predicted, as JSON values."""
+    """The model that predicted, as JSON values."""
     return {
         "paper": info.paper,
         "model": info.model,
@@ -39,7 +39,7 @@ def model_json(info: ModelInfo, weights: Path) -> dict:
 
 
 def head_lines(document: Mapping) -> list[str]:
-    """What a text begins with: the entries of `head_json`."""
+    """The first lines of a text: the entries of `head_json`."""
     model = document["model"]
     lines = [
         f"{document['file']}: {document['length']} s",
@@ -55,11 +55,11 @@ def head_lines(document: Mapping) -> list[str]:
 
 @contextlib.contextmanager
 def result_files(stem: Path, document: Mapping, text: str, *, source: Path) -> Iterator[None]:
-    """Writes `STEM.json`, and `STEM.txt` after what is written inside: where the text is, the rest is too.
+    """Writes `STEM.json`, then runs the block, then writes `STEM.txt`: if the text exists, everything else does too.
 
     Args:
-      stem: the path of both without what they end in; its folder is made.
-      source: the media file. It is decoded again for pictures, and what is wrong with it is not said twice.
+      stem: the path of both files without extension; its folder is created.
+      source: the media file. It is decoded again for pictures, and its warnings are not repeated.
     """
     make_folder(stem.parent)
     with atomic_path(stem.with_name(f"{stem.name}.json")) as temporary:

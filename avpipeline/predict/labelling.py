@@ -1,4 +1,4 @@
-"""What the predict commands of papers that label segments share: settings, labelling, a training's example."""
+"""What the predict commands of the segment classifiers share: settings, labelling, the example after training."""
 
 import dataclasses
 from pathlib import Path
@@ -19,7 +19,7 @@ class LabelSettings:
     """Settings of a prediction command."""
 
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """Media files, folders of them, or lists (.txt, one path a line)."""
+    """Media files, folders of them, or lists (.txt, one path per line)."""
     weights: Path
     """The model: a .keras file written by the paper's train or convert command."""
     out: Path
@@ -27,30 +27,30 @@ class LabelSettings:
     figure: bool = False
     """Also write attention_figure.png: a row of frames with attention for each file (AVE's Figure 5)."""
     weights_dir: Path | None = None
-    """Folder with the feature extractors' weights, looked into first."""
+    """Folder with the feature extractors' weights, searched first."""
 
 
 def label(settings: LabelSettings, forward: Forward, model: keras.Model, info: ModelInfo, *, attends: bool) -> int:
-    """Labels the files that `settings` name with a model that labels segments; returns the exit status."""
+    """Labels the files that `settings` name with a segment classifier; returns the exit status."""
     predictor = Predictor.of(
         forward, info, settings.weights, window=_window(model), weights_dir=settings.weights_dir
     )
     status = predict_files(settings.files, predictor, settings.out, figure=settings.figure)
     if not attends:
-        print(f"{info.model} has no attention, so there are no attention pictures.")
+        print(f"{info.model} has no attention, so there are no pictures of attention.")
     print(f"Texts, JSON files, pictures and videos are in {settings.out}")
     return status
 
 
 def segment_example(trained: Trained, forward_of, probabilities) -> None:
-    """Shows a trained model on the first test video that has an event and background.
+    """Draws a trained model's predictions for the first test video that has both an event and background.
 
     A synthetic clip is predicted from its file: timeline, attention over the frames, video with sound. AVE's files
-    hold features and no frames, so there the timeline stands alone.
+    hold features but no frames, so there is only the timeline.
 
     Args:
-      forward_of: the model -> `predict.segments.Forward`.
-      probabilities: the model and its stored output -> probabilities.
+      forward_of: model -> `predict.segments.Forward`.
+      probabilities: model and its stored output -> probabilities.
     """
     test, weights, out = trained.experiment.splits.test, trained.weights, trained.settings.folder / "example"
     background = test.labels.shape[-1] - 1
@@ -70,5 +70,5 @@ def segment_example(trained: Trained, forward_of, probabilities) -> None:
 
 
 def _window(model: keras.Model) -> int:
-    """Segments that the model looks at together."""
+    """Number of segments in the model's input."""
     return next(iter(model.input.values())).shape[1]

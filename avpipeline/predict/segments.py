@@ -1,7 +1,7 @@
 """From a media file to labels over time: windows, prediction, and the files that show the result.
 
-For models that label every second of a clip. A paper's `predict.py` gives the model; what is read, written and
-said is the same for all. `for_each_file`, `window_features` and the notes serve models of whole videos too.
+For segment classifiers, which label every second of a clip. A paper's `predict.py` supplies the model; reading and
+writing are the same for all. `for_each_file`, `window_features` and the notes serve video classifiers too.
 """
 
 import contextlib
@@ -22,25 +22,25 @@ from avpipeline.plots.overlays import write_overlay
 from avpipeline.predict.documents import head_json, head_lines, result_files
 from avpipeline.training.saved import ModelInfo
 
-# Features of one window, `(1, seconds, ...)` by modality -> probabilities `(seconds, classes)` and, from models
-# that attend to regions, the maps `(seconds, rows, columns)`, else None.
+# Features of one window, `(1, seconds, ...)` by modality -> probabilities `(seconds, classes)` and, for models that
+# attend to regions, the attention maps `(seconds, rows, columns)`, else None.
 Forward = Callable[[Mapping[str, np.ndarray]], tuple[np.ndarray, np.ndarray | None]]
 
 _FIGURE_COLUMNS, _FIGURE_HEIGHT = 5, 240
 _TIMELINE_FRAMES, _TIMELINE_HEIGHT = 20, 160
-_STREAMS = {"audio": "sound", "visual": "pictures"}
+_STREAMS = {"audio": "sound", "visual": "frames"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Predictor:
-    """A loaded model with the networks that make its features.
+    """A loaded model with its feature extractors.
 
     Attributes:
       forward: the model.
-      info: what it is.
+      info: its description.
       weights: its file.
-      extractors: modality -> the network whose features it was trained on.
-      window: seconds that the model looks at together.
+      extractors: modality -> the extractor of the features it was trained on.
+      window: seconds in the model's input.
     """
 
     forward: Forward
@@ -51,7 +51,7 @@ class Predictor:
 
     @classmethod
     def of(cls, forward: Forward, info: ModelInfo, weights, *, window: int, weights_dir=None) -> "Predictor":
-        """With the extractors that `info` names; InputError where their weights are missing or others."""
+        """With the extractors that `info` names; InputError if their weights are missing or not the same."""
         extractors = {
             modality: extractor_for(feature, weights_dir=weights_dir) for modality, feature in info.features.items()
         }
@@ -63,10 +63,10 @@ class Prediction:
     """Labels over time of one media file.
 
     Attributes:
-      media: what the file holds.
+      media: properties of the file.
       probabilities: `(seconds, classes)`.
-      attention: `(seconds, rows, columns)`, None where the model has none or the file no pictures.
-      notes: sentences that a reader of the result must know.
+      attention: `(seconds, rows, columns)`; None if the model has none or the file has no video stream.
+      notes: what a reader of the result must know.
     """
 
     media: media.MediaInfo
@@ -78,9 +78,9 @@ class Prediction:
 def predict_file(path, predictor: Predictor) -> Prediction:
     """Labels every second of a media file.
 
-    A file of n seconds (rounded, at least 1) is cut into consecutive windows of the model's length; each is
-    predicted on its own, the last one filled up with silence and black frames, and only the file's own seconds
-    are returned. A stream that is missing gives features of zeros and a note.
+    A file of n seconds (rounded, at least 1) is cut into consecutive windows of the model's length, which are predicted
+    separately. The last one is padded with silence and black frames; only the file's own seconds are returned. A
+    missing stream gives features of zeros and a note.
 
     Raises:
       InputError: not a media file, or it lacks the only stream that the model uses.
@@ -101,7 +101,7 @@ def predict_file(path, predictor: Predictor) -> Prediction:
 
 @contextlib.contextmanager
 def collected_warnings(path) -> Iterator[list[str]]:
-    """Gives a list that holds, at the end, what the decoder warned of in this file, without the file's name."""
+    """Yields a list that is filled at the end with the decoder's warnings about this file, without the file's name."""
     damage: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -111,16 +111,16 @@ def collected_warnings(path) -> Iterator[list[str]]:
 
 
 def predict_files(sources: Sequence, predictor: Predictor, out, *, figure: bool = False) -> int:
-    """Predicts files, folders or lists of files; prints each result and writes it to the folder `out`.
+    """Labels files, folders or lists of files; prints each result and writes it to the folder `out`.
 
     Args:
-      figure: also write `attention_figure.png`, where every file that shows attention has a row.
+      figure: also write `attention_figure.png`, with a row for every file that has attention maps.
 
     Returns:
-      Exit status: 0, or 2 where some of several files could not be used; they are named at the end.
+      exit status: 0, or 2 if some of several files could not be used; they are named at the end.
 
     Raises:
-      InputError: a source names no file, two files would write to one name, the only file cannot be used.
+      InputError: a source names no file, two results would have the same name, or the only file cannot be used.
     """
     rows = []
 
@@ -146,10 +146,10 @@ def for_each_file(sources: Sequence, one: Callable[[Path], str]) -> int:
       one: predicts a file and writes its results under the file's stem.
 
     Returns:
-      Exit status: 0, or 2 where some of several files could not be used; they are named at the end.
+      exit status: 0, or 2 if some of several files could not be used; they are named at the end.
 
     Raises:
-      InputError: a source names no file, two files would write to one name, the only file cannot be used.
+      InputError: a source names no file, two results would have the same name, or the only file cannot be used.
     """
     paths = [path for source in sources for path in media.list_media(source)]
     if not paths:
@@ -170,10 +170,10 @@ def for_each_file(sources: Sequence, one: Callable[[Path], str]) -> int:
 
 
 def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
-    """Writes everything that shows one file's prediction; returns the text.
+    """Writes everything that shows the prediction for one file; returns the text.
 
-    `STEM.json` and `STEM.txt` say the same. `STEM_timeline.png`; and where there is attention
-    `STEM_attention.png`, one a window, and `STEM_attention.mp4`, the clip with the maps laid over.
+    That is `STEM.json` and `STEM.txt` with the same content, `STEM_timeline.png`, and for models with attention
+    `STEM_attention.png`, one for each window, and `STEM_attention.mp4`, the clip with the maps overlaid.
     """
     out, source = Path(out), prediction.media.path
     document = as_json(prediction, predictor)
@@ -215,7 +215,7 @@ def as_json(prediction: Prediction, predictor: Predictor) -> dict:
 
 
 def as_text(document: Mapping) -> str:
-    """The same result to read: what `as_json` gave, without the probabilities of the other classes."""
+    """The same result as text: `document` as of `as_json`, without the probabilities of the other classes."""
     lines = [*head_lines(document), "", "seconds  probability  class"]
     for segment in document["segments"]:
         span = f"{segment['start']}-{segment['end']}"
@@ -234,26 +234,27 @@ def _predict_window(path, predictor: Predictor, start: int) -> tuple[np.ndarray,
 def window_features(
     path, extractors: Mapping[str, Extractor], *, start: float = 0.0, seconds: int
 ) -> dict[str, np.ndarray]:
-    """Features of some seconds of a file, `(seconds, ...)` by modality; zeros beyond its end or without a stream.
+    """Features of some seconds of a file, `(seconds, ...)` by modality.
 
-    The extractors for pictures must agree in frame rate and size.
+    Beyond the file's end they are those of silence and black frames; a missing stream has zeros. The extractors for
+    frames must agree in frame rate and size.
     """
     streams = {extractor.modality: extractor for extractor in extractors.values()}
     visual = streams.get("visual")
-    pictures = {"frame_rate": visual.frame_rate, "size": visual.frame_size} if visual else {}
+    frames = {"frame_rate": visual.frame_rate, "size": visual.frame_size} if visual else {}
     clip = media.read_clip(
-        path, seconds=seconds, start=start, audio="audio" in streams, video=visual is not None, **pictures
+        path, seconds=seconds, start=start, audio="audio" in streams, video=visual is not None, **frames
     )
     return clip_features(extractors, clip)
 
 
 def stream_notes(about: media.MediaInfo, extractors: Mapping[str, Extractor], model: str) -> list[str]:
-    """As `missing_stream_notes`, for a model whose features these extractors make."""
+    """Like `missing_stream_notes`, for a model that uses the features of these extractors."""
     return missing_stream_notes(about, {name: extractor.modality for name, extractor in extractors.items()}, model)
 
 
 def missing_stream_notes(about: media.MediaInfo, modalities: Mapping[str, str], model: str) -> list[str]:
-    """What a missing stream does to the prediction; InputError where nothing that the model uses is there.
+    """Notes on missing streams; InputError if the file has none of the streams that the model uses.
 
     Args:
       modalities: input of the model -> "audio" or "visual", the stream that it comes from.
@@ -263,21 +264,22 @@ def missing_stream_notes(about: media.MediaInfo, modalities: Mapping[str, str], 
     if len(missing) == len(modalities):
         needed = dict.fromkeys(_STREAMS[modality] for modality in modalities.values())
         raise InputError(
-            f"{about.path}: has no {' and '.join(needed)}, all that the model '{model}' uses; take another model."
+            f"{about.path}: has no {' and '.join(needed)}, which is all that the model '{model}' uses; choose another "
+            "model."
         )
     return [
-        f"the file has no {_STREAMS[modalities[name]]}: '{model}' was given {name} features of zeros, so "
-        "its predictions are not reliable"
+        f"the file has no {_STREAMS[modalities[name]]}: the {name} features given to '{model}' are zeros, so its "
+        "predictions are unreliable"
         for name in missing
     ]
 
 
 def _length_notes(about: media.MediaInfo, seconds: int, window: int) -> list[str]:
     if seconds < window:
-        return [f"shorter than the model's {window} s: filled up for the model, only its own seconds are given"]
+        return [f"shorter than the model's {window} s: padded for the model, only its own seconds are labelled"]
     if seconds > window:
         count = -(-seconds // window)
-        return [f"longer than the model's {window} s: predicted in {count} windows one after the other, joined"]
+        return [f"longer than the model's {window} s: predicted in {count} consecutive windows"]
     return []
 
 
@@ -286,26 +288,26 @@ def _require_own_names(paths: Sequence[Path]) -> None:
     for path in paths:
         other = first.setdefault(path.stem, path)
         if other is not path:
-            raise InputError(f"{path}: would overwrite the results of {other}; predict it into another --out.")
+            raise InputError(f"{path}: would overwrite the results of {other}; write its results to another --out.")
 
 
 def _write_timeline(prediction: Prediction, info: ModelInfo, path: Path) -> None:
-    """With the frames and what was attended to in them, where the model shows that."""
+    """The timeline, with frames and attention maps if the model has attention."""
     about = prediction.media
-    pictures = {} if prediction.attention is None else _spread_frames(about, prediction.attention)
+    attended = {} if prediction.attention is None else _spread_frames(about, prediction.attention)
     plots.timeline(
         path,
         prediction.probabilities,
         info.class_names,
         waveform=media.read_waveform(about.path, seconds=len(prediction.probabilities)),
         sample_rate=media.SAMPLE_RATE,
-        **pictures,
+        **attended,
         title=f"{about.path.name} - {info.title}",
     )
 
 
 def _spread_frames(about: media.MediaInfo, attention: np.ndarray) -> dict[str, np.ndarray]:
-    """A frame a second with its map; of a long file one in some seconds, from the middle of each share of the time."""
+    """One frame per second with its map; for a long file fewer, each from the middle of an equal share of the time."""
     step = -(-len(attention) // _TIMELINE_FRAMES)
     count = max(1, len(attention) // step)
     share = len(attention) / count
@@ -316,7 +318,7 @@ def _spread_frames(about: media.MediaInfo, attention: np.ndarray) -> dict[str, n
 
 
 def _write_attention_pictures(prediction: Prediction, predictor: Predictor, path: Path) -> None:
-    """One picture a window; from the second on they are numbered."""
+    """One picture for each window, numbered from the second on."""
     about, info = prediction.media, predictor.info
     labels = [info.class_names[index] for index in prediction.probabilities.argmax(1)]
     for number, start in enumerate(range(0, len(labels), predictor.window), start=1):
@@ -334,7 +336,7 @@ def _write_attention_pictures(prediction: Prediction, predictor: Predictor, path
 
 
 def _figure_row(prediction: Prediction, info: ModelInfo) -> plots.AttentionRow:
-    """A few seconds of a file, evenly spread, small."""
+    """A few small frames of a file, evenly spread, with attention and labels."""
     about = prediction.media
     length = len(prediction.attention)
     seconds = np.unique(np.linspace(0, length - 1, _FIGURE_COLUMNS).round().astype(int))

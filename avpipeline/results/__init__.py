@@ -1,1 +1,1 @@
-"""The papers' published results, tables that show ours beside them, and evaluation."""
+"""The papers' published results, tables of ours beside them, and evaluation."""

@@ -1,4 +1,4 @@
-"""What the evaluation commands share: whether a split fits a model, and the files that hold what was measured."""
+"""What the evaluation commands share: the check that a split fits a model, and the files with the scores."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -35,8 +35,8 @@ def require_fit(weights: Path, info: ModelInfo, split: Split) -> None:
     where = f"{split.dataset}, {split.name}"
     if info.class_names != split.class_names:
         raise InputError(
-            f"{weights}: was trained on the classes of {info.dataset} ({_shortened(info.class_names)}), and {where} "
-            f"has others ({_shortened(split.class_names)}); measure it on its own dataset or train on this one."
+            f"{weights}: was trained on the classes of {info.dataset} ({_shortened(info.class_names)}), but {where} "
+            f"has others ({_shortened(split.class_names)}); evaluate it on its own dataset or train on this one."
         )
     require_same(info.features, split.features, where)
 
@@ -46,22 +46,22 @@ def _shortened(names: Sequence[str]) -> str:
 
 
 def subject(info: ModelInfo, split: Split | Stream) -> str:
-    """What is measured on what, as outputs and titles begin."""
+    """Which model is evaluated on what: the beginning of printed lines and titles."""
     return f"{info.model} (trained on {info.dataset}) on {split.dataset}, {split.name}"
 
 
 def write_classes(
     out: Path, class_names: Sequence[str], labels: np.ndarray, predictions: np.ndarray, *, unit: str, title: str
 ) -> pd.DataFrame:
-    """Writes per_class.csv, confusion.csv and confusion.png to the folder `out`, which is made.
+    """Writes per_class.csv, confusion.csv and confusion.png to the folder `out`, which is created.
 
     Args:
-      labels, predictions: `(..., classes)`; in both the highest value is the class.
-      unit: what has a label: "segment" or "video".
+      labels, predictions: `(..., classes)`; the class is the index of the highest value, in both.
+      unit: what is classified: "segment" or "video".
       title: of the picture.
 
     Returns:
-      what per_class.csv holds: class, segments (or videos), right, accuracy, NaN for a class without any.
+      the contents of per_class.csv: class, segments (or videos), right, accuracy; NaN for a class without any.
     """
     out, names = make_folder(out), list(class_names)
     counts = metrics.confusion_matrix(labels, predictions)
@@ -84,13 +84,13 @@ def write_classes(
 def write_scores(
     out: Path, weights: Path, info: ModelInfo, split: Split | Stream, arrays: Mapping[str, np.ndarray], scores: Mapping
 ) -> None:
-    """Writes predictions.npz and evaluation.json, the scores that were computed from it, to the folder `out`.
+    """Writes predictions.npz, and evaluation.json with the scores that were computed from it, to the folder `out`.
 
     Args:
-      weights, info: the model's file and what it is.
-      split: what it was measured on.
-      arrays: labels, predictions and more, of all videos of the split.
-      scores: JSON values by name; "videos" among them where not all videos of the split count.
+      weights, info: the model's file and description.
+      split: what it was evaluated on.
+      arrays: labels, predictions and more, for all videos of the split.
+      scores: JSON values by name; with "videos" if not all videos of the split count.
     """
     out = make_folder(out)
     with atomic_path(out / "predictions.npz") as temporary:
@@ -109,17 +109,17 @@ def write_scores(
 
 
 def stored(split: Split, predictions: np.ndarray) -> dict[str, np.ndarray]:
-    """The arrays from which the scores of a split can be computed again."""
+    """The arrays from which the scores on a split can be recomputed."""
     return {"ids": np.array(split.ids), "labels": split.labels, "predictions": predictions}
 
 
 def report_classes(out: Path, weights: Path, info: ModelInfo, split: Split, predictions: np.ndarray) -> None:
-    """Writes and prints how many segments or videos of a split a model has right, in all and of each class.
+    """Writes and prints a model's accuracy on a split, overall and for each class.
 
     Args:
       out: folder for the files.
-      weights, info: the model's file and what it is.
-      predictions: its output, `(videos, segments, classes)` or `(videos, classes)` as the split's labels.
+      weights, info: the model's file and description.
+      predictions: its output, `(videos, segments, classes)` or `(videos, classes)` like the split's labels.
     """
     unit = "segment" if split.labels.ndim == 3 else "video"
     accuracy = metrics.segment_accuracy(split.labels, predictions)

@@ -1,7 +1,7 @@
 """The results printed in the five papers, and tables that show ours beside them.
 
-A measured number never stands beside a paper's without the data it was measured on: both have a column of
-their own, since a score on the rendered test bed says nothing about a score on AVE.
+A result of ours never stands beside a paper's without naming its data: both datasets have a column of their own,
+since a score on synthetic clips says nothing about the score on AVE.
 """
 
 import csv
@@ -16,15 +16,15 @@ from avpipeline.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """One result of a paper.
+    """One published result of a paper.
 
     Attributes:
       paper: package name, e.g. `"ave"`.
-      table: where it stands, e.g. `"Table 1"`, `"Section 6.3"`.
+      table: where it is printed, e.g. `"Table 1"`, `"Section 6.3"`.
       row: e.g. `"A+V-att"`.
-      dataset: what the paper measured it on, e.g. `"AVE"`.
+      dataset: what it was measured on, e.g. `"AVE"`.
       metric: with its unit, e.g. `"segment accuracy %"`.
-      value: as printed, so text: `"72.7"`, or several in one: `"50.32 / 49.09 / 103"`.
+      value: as printed, hence text: `"72.7"`, or several values: `"50.32 / 49.09 / 103"`.
     """
 
     paper: str
@@ -36,12 +36,12 @@ class Published:
 
     @property
     def is_quoted(self) -> bool:
-        """Whether the paper takes it from others, to compare with: nothing here reproduces it."""
+        """Whether the paper quotes it from elsewhere for comparison, so that nothing here reproduces it."""
         return "external" in self.table
 
     @property
     def parts(self) -> tuple["Published", ...]:
-        """The results that the paper's table has side by side, as in `"GAP % / F1 % / params M"`, one each."""
+        """The values that the paper's table has side by side, as in `"GAP % / F1 % / params M"`, one each."""
         metrics, values = self.metric.split(" / "), self.value.split(" / ")
         if len(metrics) == 1:
             return (self,)
@@ -53,10 +53,10 @@ class Published:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Our runs of one result.
+    """Our counterpart of one published result.
 
     Attributes:
-      values: one a seed, in the unit of the paper's metric.
+      values: one per seed, in the unit of the paper's metric.
       data: what they were measured on, e.g. `"synthetic clips, 32 in the test split"`, `"AVE, test split"`.
     """
 
@@ -65,7 +65,7 @@ class Measured:
 
     def __post_init__(self):
         if not self.values or not self.data:
-            raise ValueError("a measurement needs at least one value and the name of its data")
+            raise ValueError("a measured result needs at least one value and the name of its data")
 
 
 @functools.cache
@@ -78,7 +78,7 @@ def rows(paper: str, table: str | None = None) -> list[Published]:
     """A paper's results in the paper's order, of one table or of all.
 
     Raises:
-      InputError: no such paper or table; the sentence lists those there are.
+      InputError: no such paper or table; the message lists the valid names.
     """
     of_paper = [result for result in _published() if result.paper == paper]
     if not of_paper:
@@ -93,10 +93,10 @@ def lookup(paper: str, table: str, row: str, dataset: str | None = None) -> Publ
     """One result.
 
     Args:
-      dataset: needed where the row has results for several datasets.
+      dataset: needed if the row has results for several datasets.
 
     Raises:
-      InputError: there is no such row, or more than one; the sentence lists the choices.
+      InputError: there is no such row, or more than one; the message lists the choices.
     """
     of_table = rows(paper, table)
     of_row = [result for result in of_table if result.row == row]
@@ -112,13 +112,13 @@ def lookup(paper: str, table: str, row: str, dataset: str | None = None) -> Publ
 
 
 def comparison(lines: Iterable[tuple[Published, Measured | str]]) -> str:
-    """A Markdown table: the paper's results, each beside what we measured and on which data.
+    """A Markdown table of the paper's results, each beside ours and the data that ours was measured on.
 
     Args:
-      lines: for each result our runs, or a text such as `"not run: needs the 7.7 GB feature files"`.
+      lines: for each published result ours, or a text such as `"not run: needs the 7.7 GB feature files"`.
 
     Returns:
-      Text that ends with a line break. Ours is the mean over the seeds, +- their sample standard deviation.
+      text that ends with a newline. Ours is the mean over the seeds, +- their sample standard deviation.
     """
     table = [("row", "metric", "paper", "paper's data", "ours", "our data")]
     for result, ours in lines:
@@ -128,9 +128,9 @@ def comparison(lines: Iterable[tuple[Published, Measured | str]]) -> str:
 
 
 def markdown(table: Sequence[Sequence[str]]) -> str:
-    """A Markdown table of texts, the first line its headings; it ends with a line break."""
+    """A Markdown table of texts, whose first row has the headings; it ends with a newline."""
     table = [tuple(cell.replace("|", "\\|") for cell in line) for line in table]
-    # Columns of one width, so that the table is legible in a terminal too.
+    # Padded columns, so that the table is legible in a terminal too.
     widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
     table.insert(1, tuple("-" * width for width in widths))
     padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in table)

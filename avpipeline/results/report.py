@@ -1,4 +1,4 @@
-"""What every training command does: train, print ours beside the paper's results, show an example."""
+"""What every training command does: train, print the result beside the paper's, draw an example."""
 
 from collections.abc import Callable, Iterable
 
@@ -9,7 +9,7 @@ Compared = Iterable[tuple[papers.Published, papers.Measured]]
 
 
 def compared(paper: Paper, trained: Trained) -> Compared:
-    """The paper's result of the first row that the model reproduces, with ours; nothing for a model of one's own."""
+    """The paper's result in the first row that the model reproduces, with ours; nothing for your own models."""
     return [
         (papers.lookup(paper.name, *place), papers.Measured(trained.scores, trained.data))
         for place in paper.rows_of(trained.settings.model)[:1]
@@ -17,10 +17,10 @@ def compared(paper: Paper, trained: Trained) -> Compared:
 
 
 def train(paper: Paper, settings, compare: Callable[[Paper, Trained], Compared] = compared) -> Trained:
-    """Trains what `settings` describe over the seeds and reports it.
+    """Runs the experiment that `settings` describe with all seeds and reports the result.
 
     Args:
-      compare: gives the paper's results and ours.
+      compare: returns the paper's results with ours.
     """
     paper.announce(settings)
     trained = paper.train(settings)

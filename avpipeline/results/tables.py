@@ -1,7 +1,7 @@
-"""A paper's table, row by row: ours beside the paper's figures, with what each of ours was made from.
+"""A paper's tables, row by row: our results beside the paper's, and how each of ours was obtained.
 
-A paper's `tables.py` says how a row is measured; that each row says its configuration, its size and its saved
-predictions, that the other rows go on where one cannot be measured, and how it is printed, is the same for all.
+A paper's `tables.py` says how a row is measured. Shared by all papers: recording each row's configuration, size and
+saved predictions, carrying on with the other rows if one cannot be measured, and printing.
 """
 
 import dataclasses
@@ -23,18 +23,18 @@ from avpipeline.training.settings import TableSettings
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """One row of a table, measured.
+    """One measured row of a table.
 
     Attributes:
-      figure: the paper's.
+      published: the paper's result.
       trained: the model's finished runs.
       values: our result for each seed, in the metric's unit, selected on validation.
-      note: what a reader must know, e.g. that the paper gives two rows one system; "" where there is nothing.
-      best_on_test: for each seed the best that the test split reached at any validation, in the metric's unit;
-        empty where it was not watched.
+      note: what a reader must know, e.g. that two rows of the paper are the same system; "" if nothing.
+      best_on_test: for each seed the best score on the test split at any validation, in the metric's unit; empty if
+        the test split was not watched.
     """
 
-    figure: papers.Published
+    published: papers.Published
     trained: Trained
     values: tuple[float, ...]
     note: str = ""
@@ -42,15 +42,15 @@ class Line:
 
     @property
     def measured(self) -> papers.Measured:
-        """Ours, with the data that it was measured on."""
+        """Our result, with the data that it was measured on."""
         return papers.Measured(self.values, self.trained.data)
 
     def record(self, folder: Path) -> dict:
-        """The row as JSON values, with paths relative to `folder`: what every file says of it."""
+        """The row as JSON values, with paths relative to `folder`; the same record goes into every file."""
         result = self.trained.result
         made = ("model", "preset", "configuration", "command", "date", "commit")
         return {
-            **dataclasses.asdict(self.figure),
+            **dataclasses.asdict(self.published),
             "ours": list(self.values),
             "ours_mean": statistics.fmean(self.values),
             "ours_std": statistics.stdev(self.values) if len(self.values) > 1 else None,
@@ -70,32 +70,32 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class NotRun:
-    """One row of a table that has no result of ours, and why.
+    """A row of a table for which we have no result, and why.
 
     Attributes:
-      figure: the paper's.
-      measured: why, e.g. `"not run: ..."`.
-      is_failure: whether it was asked for and could not be measured; False for rows that are printed as the
-        paper's figures only.
+      published: the paper's result.
+      measured: the reason, e.g. `"not run: ..."`.
+      is_failure: whether it was requested but could not be measured; False for rows that only show the paper's
+        result.
     """
 
-    figure: papers.Published
+    published: papers.Published
     measured: str
     is_failure: bool = True
 
     def record(self, folder: Path) -> dict:
         """The row as JSON values."""
-        return {**dataclasses.asdict(self.figure), "note": self.measured}
+        return {**dataclasses.asdict(self.published), "note": self.measured}
 
 
-def line_of(figure: papers.Published, trained: Trained, note: str = "") -> Line:
-    """The line of a figure in percent from the finished runs of one model."""
+def line_of(published: papers.Published, trained: Trained, note: str = "") -> Line:
+    """The line for a result in percent, from the finished runs of a model."""
     watched = [seed["best_on_test"] for seed in trained.result["seeds"] if "best_on_test" in seed]
-    return Line(figure, trained, trained.scores, note, tuple(100 * score for score in watched))
+    return Line(published, trained, trained.scores, note, tuple(100 * score for score in watched))
 
 
 def shared_note(paper: Paper, place: tuple[str, str]) -> str:
-    """What is said of a row whose system the paper gives another row too; "" for the others."""
+    """The note for a row whose system is also another row of the paper; "" for other rows."""
     if place not in paper.config.SHARED:
         return ""
     (table, row), reason = paper.config.SHARED[place]
@@ -103,10 +103,10 @@ def shared_note(paper: Paper, place: tuple[str, str]) -> str:
 
 
 def train_row(paper: Paper, settings: TableSettings, model: str, *, name: str = "", **where) -> Trained:
-    """Trains one model of a tables command over the seeds, or goes on with it, or finds it finished.
+    """Trains a model of a tables command with all seeds; resumes unfinished runs and reuses finished ones.
 
     Args:
-      name: of its folder, the model's where it is left out.
+      name: of its folder; the model's name by default.
       where: further fields of the training command's settings.
     """
     own = row_settings(paper, settings, model, name=name, **where)
@@ -114,7 +114,7 @@ def train_row(paper: Paper, settings: TableSettings, model: str, *, name: str = 
 
 
 def row_settings(paper: Paper, settings: TableSettings, model: str, *, name: str = "", **where):
-    """The training command's settings for one model of a tables command."""
+    """The training command's settings for a model of a tables command."""
     run = {"seeds": settings.seeds, "seed": settings.seed, "out": settings.run_folder(name or model)}
     return settings.shortened(paper.settings_for(model, settings.preset, settings.chosen_dataset, **run, **where))
 
@@ -125,88 +125,88 @@ def measure_tables(
     measure: Callable[[papers.Published], Line | NotRun],
     *,
     further: Sequence[str] = (),
-    parts: Callable[[papers.Published], Sequence[papers.Published]] = lambda figure: [figure],
+    parts: Callable[[papers.Published], Sequence[papers.Published]] = lambda row: [row],
 ) -> bool:
-    """Measures the rows that a tables command asks for; see `measure_rows`.
+    """Measures the rows that a tables command was asked for; see `measure_rows`.
 
     Args:
-      tables: those of the paper that it can measure.
+      tables: the paper's tables that it can measure.
       further: tables that are printed with the chosen ones.
-      parts: the figures of a row that has several.
+      parts: the results in a row that has several.
     """
     settings.check()
-    # TensorFlow warns of a loop that builds graphs; here each is another model.
+    # TensorFlow warns about building graphs in a loop; here every graph is another model's.
     tf.get_logger().setLevel("ERROR")
     wanted = settings.chosen_tables(tables)
-    figures = [part for row in chosen_rows(settings.paper, (*wanted, *further), settings.rows) for part in parts(row)]
-    return measure_rows(figures, measure, settings.folder, wanted[0] if len(wanted) == 1 else "all")
+    results = [part for row in chosen_rows(settings.paper, (*wanted, *further), settings.rows) for part in parts(row)]
+    return measure_rows(results, measure, settings.folder, wanted[0] if len(wanted) == 1 else "all")
 
 
 def chosen_rows(paper: str, tables: Collection[str], rows: Sequence[str] = ()) -> list[papers.Published]:
-    """A paper's figures in the paper's order.
+    """A paper's results in the paper's order.
 
     Args:
-      tables: which tables.
-      rows: which of their rows, by name; none is all.
+      tables: names of tables.
+      rows: names of their rows; all if empty.
 
     Raises:
       InputError: the paper has no such table, or the tables have no such row.
     """
     for table in tables:
         papers.rows(paper, table)
-    figures = [figure for figure in papers.rows(paper) if figure.table in tables]
-    names = list(dict.fromkeys(figure.row for figure in figures))
+    results = [published for published in papers.rows(paper) if published.table in tables]
+    names = list(dict.fromkeys(published.row for published in results))
     for row in rows:
         if row not in names:
             raise InputError(f"row '{row}': is not in {', '.join(tables)}; its rows are {', '.join(names)}.")
-    return [figure for figure in figures if not rows or figure.row in rows]
+    return [published for published in results if not rows or published.row in rows]
 
 
 def measure_rows(
-    figures: Sequence[papers.Published],
+    results: Sequence[papers.Published],
     measure: Callable[[papers.Published], Line | NotRun],
     folder: Path,
     name: str,
 ) -> bool:
-    """Measures figures one after the other, prints them and writes them to `folder`.
+    """Measures our counterparts of published results one by one, prints them and writes them to `folder`.
 
     Args:
-      measure: trains what reproduces a figure, or goes on with it, or finds it finished.
+      measure: trains the model that reproduces a result; resumes unfinished runs and reuses finished ones.
       folder: of the runs and of the files.
       name: of the table: "Table 1" is written to table_1.md and table_1.csv.
 
     Returns:
-      Whether every figure that was asked for could be measured.
+      whether every requested result could be measured.
 
     Raises:
       InputError: the folder holds another command's result.json.
     """
     lines: list[Line | NotRun] = []
-    # What cannot be written is found before hours of training.
+    # A file that cannot be used is found before hours of training.
     _earlier_rows(Path(folder) / "result.json")
-    for number, figure in enumerate(figures, start=1):
-        print(f"\n[{number} of {len(figures)}] {figure.table}, {figure.row}, {figure.dataset}", flush=True)
+    for number, published in enumerate(results, start=1):
+        print(f"\n[{number} of {len(results)}] {published.table}, {published.row}, {published.dataset}", flush=True)
         try:
-            lines.append(measure(figure))
+            lines.append(measure(published))
         except InputError as error:
             # The other rows may not need what is missing here.
-            lines.append(NotRun(figure, f"not run: {error}"))
+            lines.append(NotRun(published, f"not run: {error}"))
         if isinstance(lines[-1], NotRun):
             print(lines[-1].measured, flush=True)
-        # After each row, so that an interrupted command leaves what it has.
+        # After each row, so that an interrupted command keeps its results.
         written = write_tables(folder, name, lines)
         write_results(folder, [line for line in lines if isinstance(line, Line)])
-    print(f"\n{as_markdown(lines)}\n{' and '.join(map(str, written))} hold this; the runs are in {folder}")
+    print(f"\n{as_markdown(lines)}\nAlso in {' and '.join(map(str, written))}; the runs are in {folder}")
     return not any(isinstance(line, NotRun) and line.is_failure for line in lines)
 
 
 def as_markdown(lines: Sequence[Line | NotRun]) -> str:
-    """Each table with the paper's figures and ours, then how ours were made."""
+    """Each table with the paper's results and ours, then how ours were obtained."""
     texts = []
-    for table in dict.fromkeys(line.figure.table for line in lines):
-        own = [line for line in lines if line.figure.table == table]
+    for table in dict.fromkeys(line.published.table for line in lines):
+        own = [line for line in lines if line.published.table == table]
         texts.append(f"## {table}\n\nOurs: selected on validation.\n")
-        texts.append(papers.comparison((line.figure, line.measured) for line in own))
+        texts.append(papers.comparison((line.published, line.measured) for line in own))
         made = [line for line in own if isinstance(line, Line)]
         if made:
             texts.append(_how_made(made))
@@ -215,12 +215,11 @@ def as_markdown(lines: Sequence[Line | NotRun]) -> str:
 
 def _how_made(lines: Sequence[Line]) -> str:
     watched = any(line.best_on_test for line in lines)
-    text = "How ours were made."
+    text = "How our results were obtained."
     if watched:
         text += (
-            ' "Best on test" is the best that the test split reached at any validation, the '
-            "figure that many follow-ups quote: the test split itself chose it, so it is too high. Nothing here is "
-            "selected by it."
+            ' "Best on test" is the best score that the test split reached at any validation, which many follow-ups '
+            "quote: it was selected on the test split itself, so it is too high. Nothing here is selected by it."
         )
     watched_heading = ("best on test",) if watched else ()
     headings = ("row", "dataset", "model", "configuration", "parameters", *watched_heading, "predictions", "note")
@@ -229,10 +228,10 @@ def _how_made(lines: Sequence[Line]) -> str:
 
 def _how(line: Line, watched: bool) -> tuple[str, ...]:
     made = line.record(Path())
-    best = papers.mean_text(line.best_on_test, line.figure.value) if line.best_on_test else ""
+    best = papers.mean_text(line.best_on_test, line.published.value) if line.best_on_test else ""
     return (
-        line.figure.row,
-        line.figure.dataset,
+        line.published.row,
+        line.published.dataset,
         made["model"],
         made["configuration"],
         f"{made['parameters']:,}",
@@ -243,7 +242,7 @@ def _how(line: Line, watched: bool) -> tuple[str, ...]:
 
 
 def write_tables(folder, name: str, lines: Sequence[Line | NotRun]) -> tuple[Path, Path]:
-    """Writes the lines as Markdown and CSV into `folder`; returns both paths."""
+    """Writes the lines to `folder` as Markdown and CSV; returns both paths."""
     stem = name.lower().replace(" ", "_").replace(".", "_")
     folder = make_folder(folder)
     paths = folder / f"{stem}.md", folder / f"{stem}.csv"
@@ -256,14 +255,14 @@ def write_tables(folder, name: str, lines: Sequence[Line | NotRun]) -> tuple[Pat
 
 
 def _cell(value):
-    """A value of a record as one cell of a CSV file."""
+    """A value of a record as a cell of a CSV file."""
     return " ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def write_results(folder, lines: Sequence[Line]) -> None:
-    """Writes the measured rows into result.json of `folder`, beside those that earlier commands measured there.
+    """Writes the measured rows to result.json in `folder`, beside those that earlier commands measured there.
 
-    RESULTS.md is made from such files by `python -m avpipeline.published`.
+    `python -m avpipeline.published` writes RESULTS.md from such files.
     """
     path = Path(folder) / "result.json"
     measured = (line.record(path.parent) for line in lines)
@@ -272,13 +271,13 @@ def write_results(folder, lines: Sequence[Line]) -> None:
 
 
 def _earlier_rows(path: Path) -> list[dict]:
-    """The rows of a result.json that a tables command wrote before; none where there is no file."""
+    """The rows of a result.json that an earlier tables command wrote; none if there is no file."""
     if not path.exists():
         return []
     try:
         return json.loads(path.read_text(encoding="utf-8"))["rows"]
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: is not of a tables command; choose another --out or remove it.") from error
+        raise InputError(f"{path}: was not written by a tables command; choose another --out or remove it.") from error
 
 
 def _identity(row: Mapping) -> tuple[str, ...]:

@@ -1,1 +1,1 @@
-"""Training runs: settings, experiments, the state that survives a kill, saved models."""
+"""Training: settings, experiments, runs that resume after an interruption, saved models."""

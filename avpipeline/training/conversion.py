@@ -1,4 +1,4 @@
-"""What the convert commands share: an authors' checkpoint becomes a saved model that says what it is."""
+"""What the convert commands share: saving a model read from an authors' checkpoint, with a description of it."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ def save_converted(
     class_names: Sequence[str],
     features: Mapping[str, FeatureInfo],
 ) -> None:
-    """Writes a model from an authors' checkpoint, which was trained on AVE, and prints what it is.
+    """Saves a model read from an authors' checkpoint, which was trained on AVE, and prints a line about it.
 
     Args:
       paper: the package that read it.
@@ -39,7 +39,7 @@ def save_converted(
       features: what it was trained on.
 
     Raises:
-      InputError: it has other classes than AVE.
+      InputError: its number of classes is not AVE's.
     """
     if config.num_classes != len(class_names):
         raise InputError(
@@ -53,5 +53,5 @@ def save_converted(
 
 
 def tell_converted(settings: ConvertSettings, model: keras.Model) -> None:
-    """Prints the sentence that ends a conversion."""
+    """Prints the line that ends a conversion."""
     print(f"{settings.checkpoint}: {model.name}, {model.count_params():,} parameters, written to {settings.out}")

@@ -1,4 +1,4 @@
-"""What a function costs: the time of a call, and the arithmetic in its graph."""
+"""What a function costs: the time of a call, and the floating-point operations in its graph."""
 
 import statistics
 import time
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 def seconds_per_call(function: Callable, seconds: float) -> float:
-    """Median time of a call, over the calls of about `seconds` (at least one), after one that is not counted.
+    """Median time of a call, over the calls that fit into `seconds` (at least one), after a warm-up call.
 
     Args:
       function: returns a tensor, which is waited for, or anything else once its work is done.
@@ -18,7 +18,7 @@ def seconds_per_call(function: Callable, seconds: float) -> float:
 
 
 def seconds_per_call_in_turn(functions: Sequence[Callable], seconds: float) -> list[float]:
-    """As `seconds_per_call`, of several functions called in turn: other work on the machine slows all alike."""
+    """Like `seconds_per_call`, for several functions called in turn, so that other load slows all of them alike."""
     for function in functions:
         _finish(function())
     times = [[] for _ in functions]
@@ -31,17 +31,17 @@ def seconds_per_call_in_turn(functions: Sequence[Callable], seconds: float) -> l
 
 
 def _finish(result) -> None:
-    # Kernels of a GPU run on after a call returns; only taking the values waits for them.
+    # GPU kernels run asynchronously; only reading the values waits for them.
     if isinstance(result, tf.Tensor):
         np.asarray(result)
 
 
 def operations(function: tf.types.experimental.PolymorphicFunction) -> int:
-    """Floating-point operations of one call, counted in its graph: products and convolutions twice their size.
+    """Floating-point operations of one call, counted in its graph; a multiply-add counts as two.
 
-    Element-wise operations count once where TensorFlow's profiler knows them. Shapes must be known in the graph.
+    Element-wise operations count once where TensorFlow's profiler knows them. Shapes must be static in the graph.
     """
-    tf.get_logger().setLevel("ERROR")  # the profiler's own use of an old function
+    tf.get_logger().setLevel("ERROR")  # the profiler itself calls a deprecated function
     builder = tf.compat.v1.profiler.ProfileOptionBuilder
     options = builder(builder.float_operation()).with_empty_output().build()
     graph = function.get_concrete_function().graph

@@ -1,4 +1,4 @@
-"""One experiment: what is trained, on which splits, with which schedule, and how its result is scored."""
+"""One experiment: the model, the splits, the schedule, and how the result is scored."""
 
 import dataclasses
 import hashlib
@@ -14,11 +14,11 @@ from avpipeline.training.saved import ModelInfo
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """A model measured on a split.
+    """A model evaluated on a split.
 
     Attributes:
       score: the result that is reported.
-      arrays: what is stored, by name; `score` can be computed from it again.
+      arrays: what is stored, by name; `score` can be recomputed from it.
       figures: further scores, for result.json.
     """
 
@@ -29,7 +29,7 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """The three splits of a dataset; `test` gives the result once, with the weights that validation chose."""
+    """The three splits of a dataset; `test` is evaluated once, with the weights selected on validation."""
 
     train: Split | Stream
     val: Split | Stream
@@ -38,14 +38,14 @@ class Splits:
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """How long a model is trained and how often it is validated; the last partial batch is left out.
+    """How long a model is trained and how often it is validated; the last partial batch of an epoch is dropped.
 
     Attributes:
       epochs, batch_size, shuffle: of the training split.
       validate_every: epochs between validations; the last epoch is always validated.
-      planned_epochs: of the configuration, where `epochs` may be fewer for a smoke run; None is `epochs`.
-      patience: epochs without a better validation after which the training ends; None trains all epochs.
-      min_improvement: by how much a validation must exceed the best one to be better.
+      planned_epochs: epochs of the configuration; a smoke run has fewer `epochs`. None means `epochs`.
+      patience: epochs without a better validation score after which training stops; None trains all epochs.
+      min_improvement: by how much a validation score must exceed the best one to count as better.
     """
 
     epochs: int
@@ -58,7 +58,7 @@ class Schedule:
 
     @property
     def is_smoke(self) -> bool:
-        """Whether fewer epochs are trained than the configuration has."""
+        """Whether training is shorter than the configuration says."""
         return self.epochs < (self.planned_epochs or self.epochs)
 
     @property
@@ -69,15 +69,15 @@ class Schedule:
 
 @dataclasses.dataclass(frozen=True)
 class Scoring:
-    """How a model is scored on a split, in validation and in the end.
+    """How a model is scored on a split, during validation and at the end.
 
     Attributes:
       metric: name of the score, and of the compiled Keras metric that validation selects on.
-      score: `(labels, predictions) -> float`; None where `measure` gives it.
-      measure: `(model, split) -> Outcome`, for a split whose predictions cannot all be kept; None: `score` of them.
-      trained_output: of a model with several outputs, the one that the labels of the training split are for.
-        Validation's labels may then be of another kind, and `score` measures it.
-      scored_output: of such a model, the output that `score` takes and that is stored.
+      score: `(labels, predictions) -> float`; None where `measure` is given.
+      measure: `(model, split) -> Outcome`, for splits whose predictions do not fit into memory; None: use `score`.
+      trained_output: for a model with several outputs, the one that the training labels belong to. The labels of the
+        validation split may then be of another kind, so `score` is used for validation.
+      scored_output: for such a model, the output that is scored and stored.
     """
 
     metric: str
@@ -89,19 +89,20 @@ class Scoring:
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """What is trained, on what, and how its result is scored.
+    """What is trained, on what data, and how the result is scored.
 
     Attributes:
       build: builds the compiled model; called after the seed is set.
-      info: what every saved model says about itself.
+      info: the description stored with every saved model.
       splits: what it is trained, validated and tested on.
-      settings: every setting that decides the numbers, as JSON values; their hash names the configuration.
+      settings: every setting that affects the result, as JSON values; their hash names the configuration.
       schedule: epochs, batches and validations.
       scoring: the metric.
-      start: puts weights into a seed's fresh model, `(model, seed)`; None trains from the initialisation.
-      callbacks: gives a seed's further Keras callbacks, called before the state is saved. What one keeps beside the
-        model's variables it hands out as JSON values by `get_state()` and takes back by `set_state(values)`.
-      reproduces: the rows of the paper, `(table, row)`, that this model is; for the record.
+      start: `(model, seed)`, loads weights into a seed's fresh model; None trains from the initialisation.
+      callbacks: creates a seed's further Keras callbacks, which run before the state is saved. A callback with state
+        beyond the model's variables returns it as JSON values from `get_state()` and restores it in
+        `set_state(values)`.
+      reproduces: the rows of the paper, `(table, row)`, that this model reproduces; for the record.
     """
 
     build: Callable[[], keras.Model]
@@ -116,16 +117,16 @@ class Experiment:
 
     @property
     def hash(self) -> str:
-        """Short hash of the configuration: equal settings, equal hash."""
+        """Short hash of the configuration; equal settings have equal hashes."""
         return configuration_hash(self.settings)
 
 
 def settings_of(info: ModelInfo, training) -> dict:
-    """The `settings` of an experiment, which decide its numbers.
+    """The `settings` of an experiment: everything that affects its result.
 
     Args:
       info: what the model is.
-      training: its recipe, a dataclass.
+      training: its hyperparameters, a dataclass.
     """
     return {
         "paper": info.paper,

@@ -1,6 +1,6 @@
-"""One paper as the commands see it: what train, tables and evaluate need of it, and all that the five share of that.
+"""A paper as the commands see it: what train and tables need to know about it, with everything the papers share.
 
-A paper's `train.py` has its subclass of `Paper`. It hands in the configuration (`config.py` with the rows of the
+A paper's `train.py` has its subclass of `Paper`, which supplies the configuration (`config.py`, with the rows of the
 tables), the class of its settings, its experiment and how it draws an example.
 """
 
@@ -20,13 +20,13 @@ from avpipeline.training.saved import ModelInfo
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A model's finished runs.
+    """The finished runs of a model.
 
     Attributes:
-      settings: the training command's.
-      experiment: what they describe.
-      result: what result.json holds.
-      data: what was measured on, in words, and whether the training was a smoke run.
+      settings: those of the training command.
+      experiment: the experiment that they describe.
+      result: the contents of result.json.
+      data: what the result was measured on, in words, and whether training was a smoke run.
       folders: of the runs; several where a result is a mean over several official splits.
     """
 
@@ -44,7 +44,7 @@ class Trained:
 
     @property
     def weights(self) -> Path:
-        """The first seed's model."""
+        """The saved model of the first seed."""
         return self.folders[0] / f"seed-{self.settings.seed}" / "best.keras"
 
     @property
@@ -61,8 +61,8 @@ class Paper(abc.ABC):
       config: its configuration, a module with `model_config`, `train_config`, `PRESETS`, `RENDERED_MODEL`,
         `RENDERED_TRAINING` and `ROWS`, (table, row) -> model.
       settings: the class of its training command's settings.
-      data_names: dataset -> how it is called beside a result; of the synthetic clips "rendered" their number is said.
-      data_default: the dataset where there is --data and no --dataset; without --data it is "rendered".
+      data_names: dataset -> its name beside a result; for synthetic clips ("rendered") their number is given.
+      data_default: the dataset with --data but no --dataset; without --data it is "rendered".
     """
 
     name: ClassVar[str]
@@ -76,21 +76,21 @@ class Paper(abc.ABC):
         """The experiment that `settings` describe, on its dataset or on given splits "train", "val" and "test".
 
         Raises:
-          InputError: the data is missing or does not fit, or a setting cannot be.
+          InputError: the data is missing or does not fit, or a setting is invalid.
         """
 
     @staticmethod  # noqa: B027
     def draw_example(trained: Trained) -> None:
-        """Shows the first seed's model on one test video, in the folder "example" of the run; a paper may have none."""
+        """Applies the first seed's model to one test video and draws it, in the run's folder "example"; optional."""
 
     def data_in_words(self, settings, test: Split | Stream) -> str:
-        """What a result on this test split was measured on."""
+        """A description of this test split, shown beside its results."""
         if settings.dataset == "rendered":
             return f"synthetic clips, {len(test)} in the test split"
         return self.data_names[settings.dataset]
 
     def settings_for(self, model: str, preset: str | None = None, dataset: str = "rendered", **changes):
-        """Default settings of a model, preset (None is the paper's first) and dataset; `changes` are their fields.
+        """Default settings for a model, preset (None: the paper's first) and dataset; `changes` replaces fields.
 
         Raises:
           ValueError: unknown model or preset.
@@ -103,35 +103,35 @@ class Paper(abc.ABC):
         return self.settings(model=model, preset=preset, **{**own, **changes})
 
     def read_from(self, dataset: str) -> dict:
-        """The fields of the settings that name a dataset."""
+        """The fields of the settings that select a dataset."""
         return {"dataset": dataset}
 
     def defaults(self, argv: Sequence[str]):
-        """The settings of the model, preset and dataset that a command line names; its other words change them."""
+        """Default settings for the model, preset and dataset on a command line, which its other flags then change."""
         unchanged = self.settings()
         first = chosen(argv, model=unchanged.model, preset=unchanged.preset, dataset=None, data=None)
         dataset = first["dataset"] or (self.data_default if first["data"] else "rendered")
         try:
             return self.settings_for(first["model"], first["preset"], dataset)
         except ValueError:
-            # A name that does not exist is left to the parser, which lists those that do.
+            # An unknown name is left to the parser, which lists the valid ones.
             return unchanged
 
     def rows_of(self, model: str) -> list[tuple[str, str]]:
-        """(table, row) of everything that `model` reproduces, the first in the paper first."""
+        """The rows (table, row) that `model` reproduces, in the paper's order."""
         return [place for place, name in self.config.ROWS.items() if name == model]
 
     def planned_epochs(self, settings) -> int:
-        """Epochs that the configuration has; a run of fewer is a smoke run."""
+        """Number of epochs in the configuration; a shorter run is a smoke run."""
         return self.settings_for(settings.model, settings.preset, settings.dataset).training.epochs
 
     def announce(self, settings) -> None:
-        """Says before a training on the rendered clips which settings are others there."""
+        """Before training on synthetic clips, prints which settings differ from the published ones."""
         if settings.dataset == "rendered":
             self.tell_rendered(settings, (*self.config.RENDERED_MODEL, *self.config.RENDERED_TRAINING))
 
     def tell_rendered(self, settings, changed: Sequence[str]) -> None:
-        """Prints the values of `changed`, fields of the network's and the training's settings."""
+        """Prints the values of `changed`, names of network and training settings."""
         values = {**vars(settings.network), **vars(settings.training)}
         sizes = ", ".join(f"{name} {values[name]}" for name in changed)
         print(f"On synthetic clips (dataset rendered); instead of the published sizes: {sizes}")
@@ -139,12 +139,12 @@ class Paper(abc.ABC):
     def info(
         self, settings, network, train: Split | Stream, modalities: Sequence[str], **changes
     ) -> ModelInfo:
-        """What a model trained on `train` says of itself.
+        """The description that is saved with a model trained on `train`.
 
         Args:
           network: its configuration, a dataclass.
-          modalities: the inputs that it reads.
-          changes: fields that are others.
+          modalities: its inputs.
+          changes: fields to replace.
         """
         own = {
             "paper": self.name,
@@ -169,13 +169,13 @@ class Paper(abc.ABC):
         schedule: Mapping | None = None,
         **more,
     ) -> Experiment:
-        """The experiment with what follows from the settings.
+        """The experiment, with everything that follows from the settings filled in.
 
         Args:
           build: builds the compiled model.
-          info: what a saved model says of itself.
-          identity: what decides the numbers beside `info` and the training's settings, JSON values.
-          schedule: fields of the schedule that are not those of the training's settings.
+          info: the description saved with the model.
+          identity: what else affects the result beside `info` and the training settings, JSON values.
+          schedule: fields of the schedule that differ from the training settings.
           more: further fields of the experiment.
         """
         training = settings.training
@@ -198,11 +198,11 @@ class Paper(abc.ABC):
         )
 
     def train(self, settings, splits=None, *, watch_test: bool = False) -> Trained:
-        """Trains over the seeds, or goes on, or finds it finished.
+        """Trains all seeds; resumes unfinished runs and reuses finished ones.
 
         Args:
-          splits: as of `experiment`.
-          watch_test: also note the best that the test split reached at any validation.
+          splits: as for `experiment`.
+          watch_test: also record the best score on the test split at any validation.
         """
         experiment = self.experiment(settings, splits)
         result = runs.run(experiment, settings.folder, settings.all_seeds, watch_test=watch_test)

@@ -1,18 +1,18 @@
-"""Runs an experiment: seeds, training that survives a kill, selection on validation, result.json.
+"""Runs an experiment: seeds, resumable training, selection on validation, result.json.
 
-A run lies in one folder:
+A run has one folder:
 
-    settings.json            what is trained; the folder refuses other settings
-    result.json              the figure over seeds and how it was made
-    seed-0/state.npz         everything needed to go on (removed when the seed is finished)
-    seed-0/best.keras        weights of the best validation score
+    settings.json            what is trained; other settings are refused in this folder
+    result.json              the result over all seeds and how it was obtained
+    seed-0/state.npz         everything needed to resume (removed when the seed is finished)
+    seed-0/best.keras        the weights with the best validation score
     seed-0/log.csv, tensorboard/, curves.png
-    seed-0/predictions.npz   labels and predictions of the test split, from which the figure is computed
-    seed-0/best_on_test.npz  the same where the test split was watched: those of its best validation (see below)
+    seed-0/predictions.npz   labels and predictions of the test split, from which the result is computed
+    seed-0/best_on_test.npz  the same at the epoch with the best test score, where the test split was watched
     seed-0/result.json
 
-Many papers print the best figure that the test split ever reached in training. With `watch_test` that figure is
-recorded too, beside the selected one and under its own name; nothing is ever chosen by it.
+Many papers print the best score that the test split ever reached during training. With `watch_test` that score is
+recorded too, beside the selected one and under its own name; nothing is ever selected by it.
 """
 
 import datetime
@@ -42,17 +42,17 @@ from avpipeline.training.state import KeepState, Progress, Score, restore_state
 
 
 def run(experiment: Experiment, out, seeds: Sequence[int], *, watch_test: bool = False) -> dict:
-    """Trains `experiment` once a seed and writes result.json; goes on where an earlier run was cut off.
+    """Trains `experiment` with each seed and writes result.json; resumes an interrupted run.
 
     Args:
       out: folder of the run.
-      watch_test: also measure the test split at each validation, for the record.
+      watch_test: also evaluate the test split at each validation, for the record.
 
     Returns:
-      What result.json holds: the configuration, the score of each seed and their mean and standard deviation.
+      the contents of result.json: the configuration, the score of each seed and their mean and standard deviation.
 
     Raises:
-      InputError: `out` holds a run with other settings, another process works there, or it cannot be written.
+      InputError: `out` holds a run with other settings, another process is working there, or it cannot be written.
     """
     out = make_folder(out)
     with locked(out / "run", wait=False):
@@ -64,7 +64,7 @@ def run(experiment: Experiment, out, seeds: Sequence[int], *, watch_test: bool =
 
 
 def summary(results: Sequence[Mapping]) -> dict:
-    """Mean and standard deviation (n - 1; none for one seed) of the seeds' test scores, with their sources."""
+    """Mean and sample standard deviation (None for one seed) of the seeds' test scores, with the seeds' results."""
     scores = [result["test"] for result in results]
     return {
         "test_mean": float(np.mean(scores)),
@@ -74,13 +74,13 @@ def summary(results: Sequence[Mapping]) -> dict:
 
 
 def set_seed(seed: int) -> None:
-    """Makes everything that follows a function of `seed`: Python, NumPy, Keras, and TensorFlow's kernels."""
+    """Seeds Python, NumPy, Keras and TensorFlow, and makes TensorFlow's kernels deterministic."""
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
 
 def _claim(out: Path, experiment: Experiment) -> None:
-    """Refuses a folder that holds another experiment; else notes this one's settings there."""
+    """Refuses a folder that holds another experiment; otherwise writes this one's settings there."""
     path = out / "settings.json"
     settings = json.loads(json.dumps(experiment.settings))
     if path.exists():
@@ -97,7 +97,7 @@ def _claim(out: Path, experiment: Experiment) -> None:
 
 
 def _run_seed(experiment: Experiment, folder: Path, seed: int, watch_test: bool) -> dict:
-    """Trains and tests one seed, or returns the result that a finished one left."""
+    """Trains and tests one seed, or returns the stored result of a finished one."""
     done = folder / "result.json"
     if done.exists():
         print(f"seed {seed}: already finished, {done} is kept (remove {folder} to train it again)")
@@ -113,7 +113,7 @@ def _run_seed(experiment: Experiment, folder: Path, seed: int, watch_test: bool)
 
 
 def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool) -> Progress:
-    """Fits one seed; the weights of the best validation are in best.keras."""
+    """Trains one seed; the weights with the best validation score are saved in best.keras."""
     set_seed(seed)
     model = experiment.build()
     if experiment.start:
@@ -142,7 +142,7 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool) ->
         repeat=True,
         first_epoch=progress.epoch,
     )
-    # The last epoch is always validated, so that a run of any length has something to choose from.
+    # The last epoch is always validated, so that a run of any length has something to select.
     validated, last = schedule.validated, schedule.epochs
     validation = {"validation_freq": validated}
     if scoring.trained_output:
@@ -153,7 +153,7 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool) ->
     scores = [Score(name, measure, validated) for name, measure in measures.items()]
     if progress.epoch < last and not progress.is_stopped(schedule.patience):
         with warnings.catch_warnings():
-            # Only its end says how many batches a stream has; Keras warns of that at each validation.
+            # The length of a stream is known only at its end, and Keras warns about that at each validation.
             warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
             model.fit(
                 training,
@@ -161,7 +161,7 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool) ->
                 initial_epoch=progress.epoch,
                 epochs=last,
                 callbacks=[*scores, keras.callbacks.TensorBoard(folder / "tensorboard"), *callbacks, keep],
-                shuffle=False,  # the batches come in their own order
+                shuffle=False,  # `batches` shuffles
                 verbose=0,
                 **validation,
             )
@@ -172,7 +172,7 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool) ->
 
 
 def _measures(experiment: Experiment, progress: Progress, folder: Path, watch_test: bool) -> dict[str, Callable]:
-    """Scores that are measured beside Keras's own validation: name -> function of the model."""
+    """Scores that are computed in addition to Keras's own validation: name -> function of the model."""
 
     def watch(model: keras.Model) -> float:
         outcome = _measured(experiment, model, experiment.splits.test)
@@ -200,12 +200,12 @@ def _best_on_test(experiment: Experiment, progress: Progress) -> float | None:
 
 
 def _test(experiment: Experiment, folder: Path) -> dict:
-    """The result on the test split, with the weights that validation chose; the predictions are stored."""
+    """The result on the test split, with the weights selected on validation; stores the predictions."""
     model, _ = load_model(folder / "best.keras")
     outcome = _measured(experiment, model, experiment.splits.test)
     _store(folder / "predictions.npz", outcome)
-    figures = {"figures": dict(outcome.figures)} if outcome.figures else {}
-    return {"test": outcome.score, "parameters": model.count_params(), **figures}
+    further = {"figures": dict(outcome.figures)} if outcome.figures else {}
+    return {"test": outcome.score, "parameters": model.count_params(), **further}
 
 
 def _measured(experiment: Experiment, model: keras.Model, split: Split | Stream) -> Outcome:
@@ -223,10 +223,10 @@ def _store(path: Path, outcome: Outcome) -> None:
 
 
 def predict(model: keras.Model, split: Split, batch_size: int = 64, *, output: str | None = None) -> np.ndarray:
-    """The model's output for every video of a split, in the split's order.
+    """The model's output for every video of a split, in the order of the split.
 
     Args:
-      output: which one, of a model with several.
+      output: name of the output, for a model with several.
     """
     dataset = batches(split, batch_size, modalities=list(model.input)).map(lambda inputs, labels: inputs)
     predictions = model.predict(dataset, verbose=0)
@@ -234,7 +234,7 @@ def predict(model: keras.Model, split: Split, batch_size: int = 64, *, output: s
 
 
 def _description(experiment: Experiment) -> dict:
-    """What was run, where and with what: the part of result.json that is not a score."""
+    """What was run, and with which settings and versions: the part of result.json that is not a score."""
     info = experiment.info
     return {
         "paper": info.paper,
@@ -263,9 +263,9 @@ def _description(experiment: Experiment) -> dict:
 
 
 def _command() -> str:
-    """The command line, with a module's name instead of the place where it is installed.
+    """The command line, with the module's name instead of its file's path.
 
-    In front stands the number of threads where it was set: sums over other parts round to other numbers.
+    It starts with the number of threads if that was set, since sums over other partitions are rounded differently.
     """
     module = getattr(sys.modules["__main__"], "__spec__", None)
     program = ["-m", module.name.removesuffix(".__main__")] if module else [Path(sys.argv[0]).name]
@@ -274,7 +274,7 @@ def _command() -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that this code runs from, with '+' where files differ; None elsewhere."""
+    """The commit of the checkout that this code runs from, with '+' if files were changed; None outside one."""
     here = Path(__file__).resolve()
 
     def git(*words):
@@ -282,7 +282,7 @@ def _commit() -> str | None:
         return subprocess.run(words, cwd=here.parent, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        # An installed copy may lie in a virtual environment inside of somebody else's checkout.
+        # An installed copy may be in a virtual environment inside somebody else's checkout.
         git("ls-files", "--error-unmatch", here.name)
         changed = git("status", "--porcelain", "--untracked-files=no")
         return git("rev-parse", "HEAD") + ("+" if changed else "")

@@ -1,7 +1,7 @@
-"""Saved models that say what they are: a `.keras` file with its features, classes and preset inside.
+"""Saved models that describe themselves: a `.keras` file that includes its features, classes and preset.
 
 The file is an ordinary Keras 3 archive with one more member, `avpipeline.json`. `keras.models.load_model` reads
-it as any other; `load_model` here also returns what it knows about itself, and refuses whatever does not fit.
+it like any other; `load_model` here also returns the description, and refuses whatever does not fit.
 """
 
 import csv
@@ -25,23 +25,23 @@ MEMBER = "avpipeline.json"
 FORMAT = 1
 # Plain values that Keras writes in the form of an object.
 _PLAIN = ("__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__tuple__")
-# Keras layers that run code or open files named by the model file; newer versions of Keras refuse them themselves.
+# Keras layers that run code or open files named in the model file; newer versions of Keras refuse them too.
 _RUNS_CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelInfo:
-    """What a saved model is and what it must be fed.
+    """What a saved model is, and which inputs it takes.
 
     Attributes:
       paper: package that built it, e.g. `"ave"`.
-      model: name for that package's `build_model`, e.g. `"av_att"`.
+      model: its name in that package's `build_model`, e.g. `"av_att"`.
       preset: `"code"` or `"paper"`.
       class_names: in the order of the model's outputs.
       features: modality -> the features it was trained on.
       dataset: what it was trained on, e.g. `"rendered"`, `"ave"`; shown beside every result.
       config: the model's configuration, JSON values only.
-      version: version of this package that saved it.
+      version: the version of this package that saved it; informative only.
     """
 
     paper: str
@@ -55,12 +55,12 @@ class ModelInfo:
 
     def __post_init__(self):
         object.__setattr__(self, "class_names", tuple(self.class_names))
-        # Through JSON, so that what is loaded equals what was saved (tuples become lists).
+        # Via JSON, so that a loaded description equals the saved one (tuples become lists).
         object.__setattr__(self, "config", json.loads(json.dumps(dict(self.config))))
 
     @property
     def title(self) -> str:
-        """What it is in the titles of pictures."""
+        """How the model is named in the titles of pictures."""
         return f"{self.paper} {self.model}, trained on {self.dataset}"
 
     def to_json(self) -> dict:
@@ -71,7 +71,7 @@ class ModelInfo:
 
     @classmethod
     def from_json(cls, fields: Mapping) -> "ModelInfo":
-        """The reverse of `to_json`; KeyError where a field is missing."""
+        """The inverse of `to_json`; KeyError if a field is missing."""
         values = {field.name: fields[field.name] for field in dataclasses.fields(cls)}
         values["features"] = {name: FeatureInfo.from_json(info) for name, info in fields["features"].items()}
         return cls(**values)
@@ -79,16 +79,16 @@ class ModelInfo:
 
 @functools.cache
 def known_papers() -> dict[str, str]:
-    """Name of a paper's package -> its title; the only packages that a model file may cause to be imported."""
+    """Name of each paper's package -> the paper's title; the only packages that loading a model file may import."""
     text = importlib.resources.files("avpipeline.training").joinpath("papers.csv").read_text(encoding="utf-8")
     return {line["name"]: line["title"] for line in csv.DictReader(text.splitlines())}
 
 
 def save_model(model: keras.Model, path, info: ModelInfo) -> Path:
-    """Writes `model` and `info` as the `.keras` file `path`, whole or not at all.
+    """Writes `model` and `info` to the `.keras` file `path`, atomically.
 
     Raises:
-      InputError: the name does not end in .keras, or the place cannot be written.
+      InputError: the name does not end in .keras, or the file cannot be written.
     """
     path = Path(path)
     if path.suffix != ".keras":
@@ -102,14 +102,14 @@ def save_model(model: keras.Model, path, info: ModelInfo) -> Path:
 
 
 def load_model(path, *, paper: str | None = None) -> tuple[keras.Model, ModelInfo]:
-    """Reads a model that `save_model` wrote, not compiled; nothing that the file asks for is executed.
+    """Loads a model that `save_model` wrote, uncompiled; code stored in the file is never executed.
 
     Args:
-      paper: the package that must have built it; None takes a model of any paper.
+      paper: the package that must have built it; None accepts any paper.
 
     Raises:
-      InputError: no such file, not a whole .keras file, a plain Keras file without `avpipeline.json`, a model of
-        another paper, a newer format, layers that are not known here or that would run code.
+      InputError: no such file, not a complete .keras file, a plain Keras file without `avpipeline.json`, a model of
+        another paper, a newer format, unknown layers or layers that would run code.
     """
     path = Path(path)
     info, config, keras_version = _read_members(path)
@@ -119,12 +119,12 @@ def load_model(path, *, paper: str | None = None) -> tuple[keras.Model, ModelInf
             f"use python -m {info.paper} commands for it or give another file."
         )
     _import_paper(path, info.paper)
-    # Compiling is left out, so what the compilation asks for is never built; a nested model's would be.
+    # The model is not compiled, so its own compile_config is never built; that of a nested model would be.
     for asked in _objects({**config, "compile_config": None}):
         _require_known(path, asked)
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises many kinds for a file it cannot use.
+    except Exception as error:  # Keras raises many kinds of exception for a file it cannot use.
         raise InputError(
             f"{path}: Keras {keras.__version__} cannot rebuild this model, saved with Keras {keras_version} and "
             f"version {info.version} of this package ({_first_line(error)}); load it with those versions."
@@ -133,7 +133,7 @@ def load_model(path, *, paper: str | None = None) -> tuple[keras.Model, ModelInf
 
 
 def _read_members(path: Path) -> tuple[ModelInfo, dict, str]:
-    """(info, Keras's model configuration, the Keras version that wrote it) of a whole file."""
+    """The description, Keras's model configuration, and the Keras version that wrote the file."""
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "no such file"
         raise InputError(f"{path}: {what}; give the .keras file that training wrote.")
@@ -195,7 +195,7 @@ def _import_paper(path: Path, paper: str) -> None:
 
 
 def _objects(config) -> Iterator[dict]:
-    """Every object that Keras would build from a model's configuration."""
+    """Every object that Keras would build from a model configuration."""
     if isinstance(config, list):
         for value in config:
             yield from _objects(value)
@@ -207,7 +207,7 @@ def _objects(config) -> Iterator[dict]:
 
 
 def _require_known(path: Path, asked: Mapping) -> None:
-    """Raises InputError unless `asked` is a part of Keras that runs no code, or registered by this package."""
+    """Raises InputError unless `asked` is part of Keras and runs no stored code, or is registered by this package."""
     name, module = asked["class_name"], asked.get("module")
     if name in _RUNS_CODE or name == "__lambda__":
         raise InputError(

@@ -1,4 +1,4 @@
-"""Settings that the papers' commands share; a paper's own class narrows the choices and adds what only it has."""
+"""Settings that the papers' commands share; a paper's own class narrows the choices and adds its own settings."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ class SeedSettings:
     """The seeds that a command trains."""
 
     seeds: int = 1
-    """How many seeds to train, counted up from --seed."""
+    """How many seeds to train, starting with --seed."""
     seed: int = 0
     """The first seed."""
 
@@ -27,7 +27,7 @@ class SeedSettings:
 class TrainSettings(SeedSettings):
     """Settings of a training command.
 
-    A paper's own class gives its name, its choices and defaults of `model` and `preset`, and adds what it trains on,
+    A paper's own class sets its name, the choices and defaults of `model` and `preset`, and adds the dataset,
     `network` and `training`.
     """
 
@@ -36,9 +36,9 @@ class TrainSettings(SeedSettings):
     model: str = ""
     """Which of the paper's models."""
     preset: str = "code"
-    """What the authors' code does, or what the paper says where they differ."""
+    """Follow the authors' code, or the paper where the two differ."""
     out: Path | None = None
-    """Folder of the run; the same command goes on where it was cut off. [default: runs/PAPER/MODEL-PRESET]"""
+    """Folder of the run; the same command resumes an interrupted run. [default: runs/PAPER/MODEL-PRESET]"""
 
     @property
     def folder(self) -> Path:
@@ -50,7 +50,7 @@ class DataSettings:
     """The dataset that a command reads."""
 
     dataset: str | None = None
-    """What to train and measure on. [default: "ave" with --data, else "rendered"]"""
+    """What to train and evaluate on. [default: "ave" with --data, else "rendered"]"""
     data: Path | None = None
     """Folder with the dataset's official files and features."""
 
@@ -59,7 +59,7 @@ class DataSettings:
         return self.dataset or ("ave" if self.data else "rendered")
 
     def check(self) -> None:
-        """Raises InputError where the rendered clips, which have no files, are given a folder."""
+        """Raises InputError if a folder is given for synthetic clips, which have no files."""
         if self.chosen_dataset == "rendered":
             require_no_folder(self.data)
 
@@ -71,50 +71,50 @@ class TableSettings(SeedSettings):
     paper: ClassVar[str]
 
     table: str = "all"
-    """Which table of the paper; several with | between them ("Table 1|Table 2"), or all."""
+    """Which table of the paper; several separated by | ("Table 1|Table 2"), or all."""
     rows: tuple[str, ...] = ()
     """Which of its rows, by the names printed. [default: all]"""
     preset: str = "code"
-    """What the authors' code does, or what the paper says where they differ."""
+    """Follow the authors' code, or the paper where the two differ."""
     epochs: int | None = None
-    """Epochs of every row instead of its own number; a row trained for fewer is marked "smoke"."""
+    """Number of epochs for every row instead of its own; a row trained for fewer is marked "smoke"."""
     out: Path | None = None
-    """Folder of the tables and all runs; the same command goes on where it was cut off.
+    """Folder of the tables and all runs; the same command resumes an interrupted one.
     [default: runs/PAPER/tables/DATASET-PRESET]"""
 
     @property
     def chosen_dataset(self) -> str:
-        """What is trained and measured on."""
+        """The dataset to train and evaluate on."""
         raise NotImplementedError
 
     def check(self) -> None:
-        """Raises InputError where settings contradict each other."""
+        """Raises InputError if settings contradict each other."""
 
     @property
     def folder(self) -> Path:
         return self.out or Path("runs") / self.paper / "tables" / f"{self.chosen_dataset}-{self.preset}"
 
     def chosen_tables(self, tables: Iterable[str]) -> tuple[str, ...]:
-        """Those of the paper's `tables` that are asked for, each once."""
+        """The requested ones among the paper's `tables`, without repetitions."""
         return tuple(dict.fromkeys(tables if self.table == "all" else map(str.strip, self.table.split("|"))))
 
     def run_folder(self, name: str) -> Path:
-        """Where a model's runs lie; runs of another length do not get in their way."""
+        """Folder of a model's runs; runs of another length have a folder of their own."""
         return self.folder / (name if self.epochs is None else f"{name}-{self.epochs}-epochs")
 
     def shortened(self, own):
-        """A training command's settings with the epochs that the tables command asks for."""
+        """A training command's settings with the number of epochs given to the tables command."""
         if self.epochs is None:
             return own
         return dataclasses.replace(own, training=dataclasses.replace(own.training, epochs=self.epochs))
 
 
 def fitted(network, split: Split):
-    """The configuration of a network that labels segments, with the sizes of a dataset.
+    """The configuration of a segment classifier, with the sizes of a dataset filled in.
 
     Args:
       network: a dataclass with `num_classes`, `num_segments`, and a shape or a number of channels for each input.
-      split: with labels of segments.
+      split: with segment labels.
     """
     num_segments, num_classes = split.labels.shape[1:]
     shapes = {name: tuple(source.shape[1:]) for name, source in split.inputs.items()}

@@ -1,4 +1,4 @@
-"""The state of a training run, saved so that a killed run goes on to the numbers of an uninterrupted one."""
+"""The state of a training run, saved so that a killed run resumes and ends with the result of an uninterrupted one."""
 
 import dataclasses
 import json
@@ -18,13 +18,13 @@ from avpipeline.files import atomic_path
 
 @dataclasses.dataclass
 class Progress:
-    """How far a training run is.
+    """How far a training run has got.
 
     Attributes:
-      epoch: epochs finished.
-      best_score, best_epoch: best validation score so far and the epoch (from 1) it was reached in.
-      history: one dict an epoch: "epoch", the losses and metrics, validation's where it took place.
-      callbacks: what each callback with a state of its own said of it.
+      epoch: finished epochs.
+      best_score, best_epoch: best validation score so far, and the epoch (from 1) that reached it.
+      history: one dict per epoch: "epoch", losses and metrics, and those of validation if it took place.
+      callbacks: the state of each callback that has one.
     """
 
     epoch: int = 0
@@ -38,24 +38,23 @@ class Progress:
         return patience is not None and self.epoch - self.best_epoch >= patience
 
     def columns(self) -> dict[str, list[float]]:
-        """The history by name; NaN where an epoch has no such value."""
+        """The history by name; NaN for epochs without such a value."""
         return {name: column.tolist() for name, column in pd.DataFrame(self.history).items()}
 
 
 class KeepState(keras.callbacks.Callback):
-    """Keeps the best weights and, at each validation, everything that is needed to go on.
+    """Saves the best weights and, at each validation, everything that is needed to resume.
 
-    The state is that of every variable of the model (weights, moving statistics, random seeds) and of the
-    optimizer (moments, step counts, learning rate), and what other callbacks hand out. Batches are a function of
-    seed and epoch, so nothing else is needed. Also writes log.csv beside the state, and shows a bar with the time
-    left.
+    The state comprises every variable of the model (weights, moving statistics, random seeds) and of the optimizer
+    (moments, step counts, learning rate), and the state of other callbacks. Batches are a function of seed and epoch,
+    so nothing else is needed. Also writes log.csv beside the state, and shows a progress bar.
 
     Args:
       path: the state file (.npz).
-      progress: where the run stands; updated in place.
-      metric: the name in the epoch's logs to select on; higher is better, the first of equals is kept.
-      save_best: stores the current weights.
-      others: the callbacks whose state is kept too, as far as they have one.
+      progress: how far the run has got; updated in place.
+      metric: the name in the epoch's logs to select on; higher is better, and the first of equal scores is kept.
+      save_best: saves the current weights.
+      others: the callbacks whose state is saved too, if they have one.
       patience, min_improvement: early stopping; see `avpipeline.training.experiment.Schedule`.
     """
 
@@ -97,7 +96,7 @@ class KeepState(keras.callbacks.Callback):
         if logs[self.metric] > progress.best_score + self.min_improvement:
             progress.best_score, progress.best_epoch = logs[self.metric], epoch + 1
             self.save_best()
-        # The best weights first: a kill in between trains the same epochs again and finds the same best.
+        # The best weights first: after a kill in between, the same epochs are trained again, with the same best one.
         progress.callbacks = [callback.get_state() for callback in _stateful(self.others)]
         save_state(self.model, progress, self.path)
         with atomic_path(self.path.with_name("log.csv")) as temporary:
@@ -110,11 +109,11 @@ class KeepState(keras.callbacks.Callback):
 
 
 class Score(keras.callbacks.Callback):
-    """Adds one score to the logs of some epochs; stands before the callbacks that read it.
+    """Adds a score to the logs of some epochs; must come before the callbacks that read it.
 
     Args:
       name: of the score in the logs.
-      measure: the model -> the score.
+      measure: model -> score.
       epochs: after which epochs, from 1.
     """
 
@@ -136,17 +135,17 @@ def _variables(model: keras.Model) -> list[keras.Variable]:
 
 
 def save_state(model: keras.Model, progress: Progress, path) -> None:
-    """Writes all variables of the model and its optimizer, and the progress, to one .npz file."""
+    """Writes all variables of the model and its optimizer, and the progress, to an .npz file."""
     arrays = {f"variable_{index}": np.asarray(variable) for index, variable in enumerate(_variables(model))}
     with atomic_path(path) as temporary:
         np.savez(temporary, progress=json.dumps(dataclasses.asdict(progress)), **arrays)
 
 
 def restore_state(model: keras.Model, path, callbacks: Sequence[keras.callbacks.Callback] = ()) -> Progress:
-    """Puts a saved state into a compiled, built model and the callbacks; a fresh Progress where there is no state.
+    """Restores a saved state into a compiled, built model and the callbacks; a fresh Progress if there is no state.
 
     Raises:
-      InputError: the file is broken or belongs to another model.
+      InputError: the file is damaged or belongs to another model or schedule.
     """
     path = Path(path)
     if not path.exists():

@@ -51,7 +51,7 @@ def test_both_forms_agree_with_the_network(tmp_path, capsys, name, tokens):
 def test_what_computes_something_else_is_refused():
     model = attendfusion.build_model("fc_early", **SMALL)
     wrong = lambda inputs: np.asarray(model(inputs)) + 1e-3  # noqa: E731
-    with pytest.raises(ValueError, match="gives other probabilities"):
+    with pytest.raises(ValueError, match="probabilities differ by"):
         export.largest_difference(model, wrong)
 
 

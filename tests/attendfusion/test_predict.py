@@ -89,7 +89,7 @@ def test_a_missing_stream_is_said(tmp_path, capsys):
     write_media(tmp_path / "tone.wav", audio="pcm_s16le", samples=tone(3, 16_000))
     assert command(tmp_path / "tone.wav", "--weights", tmp_path / "model.keras", "--out", tmp_path / "out") == 0
     document = json.loads((tmp_path / "out" / "tone.json").read_text())
-    assert any("has no pictures" in note and "zeros" in note for note in document["notes"])
+    assert any("has no frames" in note and "zeros" in note for note in document["notes"])
 
 
 def test_features_that_nobody_here_can_make_are_said(tmp_path, capsys):
@@ -101,7 +101,7 @@ def test_features_that_nobody_here_can_make_are_said(tmp_path, capsys):
     save_model(attendfusion.build_model("fc_early", **config), tmp_path / "model.keras", info)
     assert command("clip.mp4", "--weights", tmp_path / "model.keras", "--out", tmp_path / "out") == 2
     said = capsys.readouterr().err
-    assert "no network here makes them from a media file; give records" in said and said.count("\n") == 1
+    assert "no network here extracts them from a media file; give records" in said and said.count("\n") == 1
     folder = write_folder(tmp_path / "records")
     words = ("--weights", tmp_path / "model.keras", "--out", tmp_path / "out")
     assert command(folder / "test-00000-of-00002.tfrecord", *words) == 2

@@ -187,7 +187,7 @@ def test_a_long_clip_is_predicted_window_by_window(folder, weights, done):
     assert command(folder / "long.mp4", "--weights", weights, "--out", folder / "long") == 0
     told = document(folder / "long", "long")
     assert [segment["start"] for segment in told["segments"]] == list(range(12))
-    assert "predicted in 2 windows" in told["notes"][0]
+    assert "predicted in 2 consecutive windows" in told["notes"][0]
     assert media.probe(folder / "long" / "long_attention.mp4").seconds == pytest.approx(12, abs=0.1)
     assert (folder / "long" / "long_attention_2.png").exists()
     # Windows are on their own: the second one is what its last 2 s give as a file.
@@ -204,9 +204,9 @@ def test_a_missing_stream_is_said_and_gives_features_of_zeros(folder, weights, e
     clip, sound = write_media(folder / "silent.mp4", 10, sound=False), write_sound(folder / "sound.wav", 10)
     assert command(clip, sound, "--weights", weights, "--out", folder / "missing") == 0
     printed = capsys.readouterr().out
-    for stem, stream, modality in (("silent", "sound", "audio"), ("sound", "pictures", "visual")):
+    for stem, stream, modality in (("silent", "sound", "audio"), ("sound", "frames", "visual")):
         told = document(folder / "missing", stem)
-        assert f"has no {stream}" in told["notes"][0] and f"{modality} features of zeros" in told["notes"][0]
+        assert f"has no {stream}" in told["notes"][0] and f"the {modality} features given to" in told["notes"][0]
         assert told["notes"][0] in printed
     assert not document(folder / "missing", "silent")["has_audio"]
     assert {path.name for path in (folder / "missing").iterdir() if path.name.startswith("sound")} == {
@@ -227,7 +227,7 @@ def test_a_file_without_the_only_stream_the_model_uses_is_refused(folder, extrac
     write_weights(folder / "a.keras", "a", extractors)
     clip = write_media(folder / "mute.mp4", 2, sound=False)
     assert command(clip, "--weights", folder / "a.keras", "--out", folder / "mute") == 2
-    assert f"{clip}: has no sound, all that the model 'a' uses" in capsys.readouterr().err
+    assert f"{clip}: has no sound, which is all that the model 'a' uses" in capsys.readouterr().err
     assert not (folder / "mute").exists()
 
 

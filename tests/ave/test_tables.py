@@ -103,7 +103,7 @@ def test_dmrn_starts_from_the_same_seeds_av_att(narrow, tmp_path, capsys):
     words = ("--table", "Table 2", "--rows", "DMRN late", "--out", tmp_path, "--seed", 3)
     assert command(*words, "--epochs", 1) == 0
     said = capsys.readouterr().out
-    assert f"weights are taken from {tmp_path}/av_att-1-epochs/seed-3/best.keras" in said
+    assert f"weights are copied from {tmp_path}/av_att-1-epochs/seed-3/best.keras" in said
     settings = json.loads((tmp_path / "dmrn-1-epochs" / "settings.json").read_text())
     first = json.loads((tmp_path / "av_att-1-epochs" / "settings.json").read_text())
     assert settings["init_from"] == {"configuration": configuration_hash(first)}

@@ -38,7 +38,7 @@ def test_it_writes_a_model_that_keras_loads(checkpoint, classifier, tmp_path, ca
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["out.txt"], "written as .keras"),
+        (["out.txt"], "must end in .keras"),
         (["out.keras", "--frames", "0"], "must be at least 1"),
         (["out.keras", "--network", "r2plus1d_18", "--frames", "3", "--size", "8"], "is no checkpoint of r2plus1d_18"),
     ],

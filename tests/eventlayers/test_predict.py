@@ -108,7 +108,7 @@ def test_second_window_is_the_rest_of_the_file(done):
     told = document(done[1], "clip")
     assert [(window["start"], window["end"]) for window in told["windows"]] == [(0, 10), (10, 12)]
     assert all(10 <= second < 12 for name in ("instants", "onsets") for second in told["windows"][1][name])
-    assert told["notes"] == ["longer than the model's 10 s: each 10 s are predicted on their own"]
+    assert told["notes"] == ["longer than the model's 10 s: every 10 s are predicted separately"]
     assert told["model"]["trained_on"] == "rendered" and len(told["model"]["sha256"]) == 64
 
 
@@ -155,7 +155,7 @@ def test_moments_that_are_drawn_are_those_of_the_layers(folder, weights, monkeyp
     assert command(clip, "--weights", weights, "--out", folder / "short") == 0
     (moments,) = drawn
     told = document(folder / "short", "short")
-    assert told["notes"] == ["shorter than the model's 10 s: filled up with silence and black frames"]
+    assert told["notes"] == ["shorter than the model's 10 s: padded with silence and black frames"]
     assert len(moments.correspondence) == 30 and moments.seconds == 3 and len(moments.frames) == 3
     assert moments.chosen["continuous"].tolist() == list(range(30))
     assert [moment / 10 for moment in moments.chosen["instant"]] == told["windows"][0]["instants"]
@@ -166,7 +166,7 @@ def test_a_missing_stream_is_said(folder, weights):
     clip = write_media(folder / "silent.mp4", 1, sound=False)
     assert command(clip, "--weights", weights, "--out", folder / "silent") == 0
     told = document(folder / "silent", "silent")
-    assert told["notes"][0].startswith("the file has no sound: 'event_layers' was given audio features of zeros")
+    assert told["notes"][0].startswith("the file has no sound: the audio features given to 'event_layers' are zeros")
     assert told["windows"][0]["onsets"] == [] and not told["has_audio"]
 
 

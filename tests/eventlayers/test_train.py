@@ -117,7 +117,7 @@ def test_two_stages_on_clips(few_clips, tmp_path, capsys):
     stored = json.loads((tmp_path / "settings.json").read_text())
     for modality, model in (("visual", "vision_only"), ("audio", "audio_only")):
         path = tmp_path / "backbones" / model / "seed-0" / "best.keras"
-        assert f"first stage: {model}" in said and f"the {modality} backbone is taken from {path}" in said
+        assert f"first stage: {model}" in said and f"the {modality} backbone is loaded from {path}" in said
         first = json.loads((tmp_path / "backbones" / model / "settings.json").read_text())
         assert stored["backbones"][model] == configuration_hash(first)
     joint, _ = load_model(tmp_path / "seed-0" / "best.keras")

@@ -108,7 +108,7 @@ def test_each_row_is_the_model_that_the_paper_means(walked):
     ]
     notes = {record["row"]: record["note"] for record in records}
     assert notes["w/ Joint Co-Attention"] == "the same system as Table 1, JCA: the full model"
-    assert notes["ED-TCN"] == "a model of ave, with that paper's recipe"
+    assert notes["ED-TCN"] == "a model of ave, with that paper's training hyperparameters"
 
 
 @pytest.mark.trained

@@ -107,7 +107,7 @@ def test_a_short_file_is_zero_padded_and_shows_its_own_seconds(folder, model):
     share = 100 * scores[3:].sum()
     (note,) = told["notes"]
     assert note.startswith("shorter than the model's 10 s: its features are zero padded")
-    assert note.endswith(f", and {share:.0f} % of the scores are on the padding")
+    assert note.endswith(f", and {share:.0f} % of the attention is on the padding")
 
 
 def test_a_long_file_is_named_by_all_its_windows(folder, model):
@@ -117,11 +117,11 @@ def test_a_long_file_is_named_by_all_its_windows(folder, model):
     np.testing.assert_allclose(told["probabilities"], (10 * first + 2 * second) / 12, atol=2e-6)
     np.testing.assert_allclose(scores_in(told), np.concatenate([first_scores, second_scores[:2]]), atol=2e-6)
     assert [clip["start"] for clip in told["scores"]] == list(range(12))
-    assert told["notes"][0].startswith("longer than the model's 10 s: predicted in 2 windows")
+    assert told["notes"][0].startswith("longer than the model's 10 s: predicted in 2 consecutive windows")
 
 
 def test_a_missing_stream_is_said(folder, model):
-    for stem, stream in (("silent", "sound"), ("heard", "pictures")):
+    for stem, stream in (("silent", "sound"), ("heard", "frames")):
         told = document(folder, stem)
         assert f"has no {stream}" in told["notes"][0]
         assert told["notes"][0] in (folder / "out" / f"{stem}.txt").read_text()
@@ -141,7 +141,7 @@ def test_a_model_without_attention_says_so(folder, capsys):
     write_weights(folder / "plain.keras", "no_attention")
     words = (folder / "in" / "silent.mp4", "--weights", folder / "plain.keras", "--out", folder / "plain")
     assert command(*words) == 0
-    assert "no_attention has no attention to show" in capsys.readouterr().out
+    assert "no_attention has no attention" in capsys.readouterr().out
     assert {path.name for path in (folder / "plain").iterdir()} == {"silent.txt", "silent.json"}
     assert "scores" not in json.loads((folder / "plain" / "silent.json").read_text())
 
@@ -151,7 +151,7 @@ def test_bad_input_is_one_sentence(folder, capsys):
     write_weights(folder / "other.keras", "audio", paper="ave")
     (folder / "broken.mp4").write_bytes(b"no clip at all")
     for name, weights, sentence in (
-        ("in/silent.mp4", "audio.keras", "has no sound, all that the model 'audio' uses"),
+        ("in/silent.mp4", "audio.keras", "has no sound, which is all that the model 'audio' uses"),
         ("in/silent.mp4", "other.keras", "a model of mafnet is needed"),
         ("in/silent.mp4", "none.keras", "none.keras"),
         ("broken.mp4", "audio.keras", "broken.mp4: "),

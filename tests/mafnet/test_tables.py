@@ -62,10 +62,10 @@ def test_the_whole_table_is_walked(recorded, tmp_path, capsys):
         assert line["model"] == ROWS[line["table"], line["row"]] and line["configuration"] == "c0ffee"
         assert (float(line["ours_mean"]), line["smoke"], float(line["parameters"])) == (55.0, "True", 7.0)
         assert "smoke: 3 of" in line["our_data"] and line["predictions"].endswith("predictions.npz")
-        shares = "one synthetic run for the rows of" in line["note"]
+        shares = "one run on synthetic clips for" in line["note"]
         assert shares == (sum((line["table"], line["row"]) == (other["table"], other["row"]) for other in lines) > 1)
     quoted = [line for line in lines if not line["ours_mean"]]
-    assert {(line["table"], line["note"].split(":")[0]) for line in quoted} == {(EXTERNAL, "published reference only")}
+    assert {(line["table"], line["note"].split(":")[0]) for line in quoted} == {(EXTERNAL, "published result only")}
     assert {own.out for own in recorded} == {tmp_path / f"{model}-3-epochs" for model in mafnet.MODELS}
     assert all(own.seeds == 2 and own.training.epochs == 3 for own in recorded)
     said = capsys.readouterr().out

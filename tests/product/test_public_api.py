@@ -1,5 +1,5 @@
-"""docs/api.md lists every public name with the first sentence of its docstring; `python tests/test_public_api.py`
-writes it anew."""
+"""docs/api.md lists every public name with the first sentence of its docstring; `python
+tests/product/test_public_api.py` rewrites it."""
 
 import importlib
 import inspect
@@ -25,7 +25,8 @@ SHARED = {
     "avpipeline.metrics.ranking": ("GAP", "F1", "HitAtOne", "PERR", "MeanAveragePrecision", "BestThreshold"),
     "avpipeline.checkpoints": ("read_torch", "read_tf1", "read_keras_h5", "read_pickle_arrays"),
     "avpipeline.training.saved": ("ModelInfo", "load_model", "save_model"),
-    "avpipeline.training.runs": ("Experiment", "Outcome", "run", "predict"),
+    "avpipeline.training.experiment": ("Experiment", "Outcome"),
+    "avpipeline.training.runs": ("run", "predict"),
     "avpipeline.results.papers": ("rows", "lookup", "comparison"),
     "avpipeline.plots": ("timeline", "attention_frames", "attention_figure"),
     "avpipeline.errors": ("InputError",),
@@ -38,8 +39,8 @@ CONSTANTS = {
 }
 _HEAD = """# Public names
 
-What a notebook or another project may import; everything else can change without a word in the change log. Each
-docstring says shapes, units and errors. The commands are in the [README](../README.md).
+What a notebook or another project may import; everything else may change without an entry in the changelog.
+Each docstring gives shapes, units and errors. The commands are in the [README](../README.md).
 """
 
 

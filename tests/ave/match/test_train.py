@@ -296,7 +296,7 @@ def test_each_command_refuses_the_others_models(weights, tmp_path, capsys):
     info = saved.ModelInfo("ave", "a", "code", ("x", "background"), {"audio": FEATURES["audio"]}, "rendered")
     saved.save_model(ave.build_model("a", num_classes=2, lstm_units=2, hidden_units=2), labeller, info)
     assert command(match_evaluate, "--weights", labeller) == 2
-    assert "labels segments and matches nothing" in capsys.readouterr().err
+    assert "labels segments and does not match sounds with frames" in capsys.readouterr().err
 
 
 # Prediction
@@ -345,7 +345,12 @@ def test_query_from_another_file(weights, clip, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("start", "end", "says"),
-    [(3, 3, "the query 3 to 3 is not part"), (-1, 2, "not part"), (4, 9, "not part"), (0, 6, "one place at most")],
+    [
+        (3, 3, "do not contain the query, 3 to 3 s"),
+        (-1, 2, "do not contain"),
+        (4, 9, "do not contain"),
+        (0, 6, "at most one place"),
+    ],
 )
 def test_impossible_queries_are_refused(weights, clip, tmp_path, capsys, start, end, says):
     out = tmp_path / "out"

@@ -235,7 +235,7 @@ def test_std_of_a_damaged_shard(tmp_path, capsys):
     assert len(records(out / "train0.tfrecord")) == 1
     assert f"{path}: skipped the last" in capsys.readouterr().out
     assert command("std", path, "--out", tmp_path) == 2
-    assert "would be written over" in capsys.readouterr().err
+    assert "would be overwritten" in capsys.readouterr().err
 
 
 def test_check(tmp_path, capsys):

@@ -192,7 +192,7 @@ def broken_weight_files(folder):
         "other.ckpt": "no weights for VGGish's layer conv1; this is another network",
         "few.h5": "no weights for VGGish's layer conv2; this is another network",
         "shape.h5": r"layer conv2 has the shape \(5, 5, 2, 3\).*another network",
-        "nan.ckpt": "no finite numbers",
+        "nan.ckpt": "not finite numbers",
         "cut.h5": "not a complete .h5 file",
         "text.ckpt": "neither a TensorFlow checkpoint nor an .h5 file",
         "empty.ckpt": "neither a TensorFlow checkpoint nor an .h5 file",

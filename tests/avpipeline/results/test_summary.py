@@ -193,4 +193,4 @@ def test_predictions_outside_of_the_folder_are_refused(run):
 
 def test_a_folder_that_is_not_there_is_one_sentence(tmp_path, capsys):
     assert command("--results", tmp_path / "none", "--out", tmp_path / "RESULTS.md") == 2
-    assert "is no folder of results" in capsys.readouterr().err and not (tmp_path / "RESULTS.md").exists()
+    assert "is not a folder of results" in capsys.readouterr().err and not (tmp_path / "RESULTS.md").exists()
