@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: where the reference files are, and which golden arrays were compared."""
+"""Fixtures shared by all tests: the reference files, which golden arrays were compared, a small dataset."""
 
 import json
 import os
@@ -98,6 +98,24 @@ def _keep_difference(key: str, measured: dict) -> None:
 @pytest.fixture(scope="session")
 def golden(reference_dir) -> Golden:
     return Golden(reference_dir / "golden")
+
+
+@pytest.fixture(scope="module")
+def few_clips():
+    """The synthetic dataset with 10/4/4 clips."""
+    # Here, since it starts TensorFlow, which the process that hands out the tests does without.
+    from tests.helpers.few_clips import rendered_defaults
+
+    with rendered_defaults(train=10, val=4, test=4):
+        yield
+
+
+@pytest.fixture(scope="module")
+def unseen():
+    """Splits of the synthetic dataset whose test clips come from a generator seed that nothing is trained on."""
+    from tests.helpers.rendered_training import unseen_splits
+
+    return unseen_splits()
 
 
 def pytest_addoption(parser):

@@ -20,7 +20,7 @@ from avpipeline.errors import InputError
 from avpipeline.files import write_json
 from avpipeline.results import papers, report
 from avpipeline.results.tables import Line
-from avpipeline.training.experiment import Experiment, Schedule, Scoring, Splits
+from avpipeline.training.experiment import Experiment, Scoring
 from avpipeline.training.paper import Paper, Trained
 from avpipeline.training.settings import SeedSettings
 
@@ -86,27 +86,13 @@ class Match(Paper):
         pairs = segment_pairs(splits["train"], matching_only=settings.model == "dcca")
         build, compiled = {"avdln": (build_avdln, compile_avdln), "dcca": (build_dcca, compile_dcca)}[settings.model]
         info = self.info(settings, settings.network, pairs, pairs.features, class_names=CLASS_NAMES, config=network)
-        return Experiment(
-            build=lambda: compiled(build(settings.network), settings.training),
-            info=info,
-            splits=Splits(**{**splits, "train": pairs}),
-            settings={
-                "paper": self.name,
-                "model": settings.model,
-                "preset": settings.preset,
-                "dataset": settings.dataset,
-                "network": network,
-                "training": training,
-                "features": {name: feature.to_json() for name, feature in pairs.features.items()},
-            },
-            schedule=Schedule(
-                epochs=settings.training.epochs,
-                batch_size=settings.training.batch_size,
-                shuffle=settings.training.shuffle,
-                validate_every=settings.training.validate_every,
-                planned_epochs=self.planned_epochs(settings),
-            ),
-            scoring=Scoring("exact_match", mean_exact_match),
+        return self.assemble(
+            settings,
+            {**splits, "train": pairs},
+            lambda: compiled(build(settings.network), settings.training),
+            info,
+            Scoring("exact_match", mean_exact_match),
+            identity={"training": training},
             callbacks=lambda: [FitProjection(pairs)] if settings.model == "dcca" else [],
         )
 

@@ -121,13 +121,12 @@ class Experiment:
         return configuration_hash(self.settings)
 
 
-def settings_of(info: ModelInfo, training, **more) -> dict:
+def settings_of(info: ModelInfo, training) -> dict:
     """The `settings` of an experiment: everything that affects its result.
 
     Args:
       info: what the model is.
       training: its hyperparameters, a dataclass.
-      more: additional values, or values that replace those of `info`; JSON values.
     """
     return {
         "paper": info.paper,
@@ -137,7 +136,6 @@ def settings_of(info: ModelInfo, training, **more) -> dict:
         "network": info.config,
         "training": dataclasses.asdict(training),
         "features": {name: feature.to_json() for name, feature in info.features.items()},
-        **more,
     }
 
 

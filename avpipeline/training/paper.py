@@ -190,7 +190,7 @@ class Paper(abc.ABC):
             build=build,
             info=info,
             splits=Splits(**splits),
-            settings=settings_of(info, training, **(identity or {})),
+            settings={**settings_of(info, training), **(identity or {})},
             schedule=Schedule(**{**planned, **(schedule or {})}),
             scoring=scoring,
             reproduces=self.rows_of(settings.model),

@@ -4,14 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from attendfusion.layers import (
-    Attention,
-    FullyConnected,
-    GatedResidualBlock,
-    RealFrames,
-    ResidualBlock,
-    TokenMean,
-)
+from attendfusion import layers
 from tests.helpers.layer_checks import check_layer
 from tests.reference.ave import relu, sigmoid, softmax
 
@@ -31,13 +24,13 @@ def dense(x, weights, name):
 
 
 def test_fully_connected_is_a_dense_relu(tokens):
-    layer = FullyConnected(5)
+    layer = layers.FullyConnected(5)
     (ours,) = check_layer(layer, tokens)
     np.testing.assert_allclose(ours, relu(dense(tokens, values(layer), "dense")), atol=1e-5)
 
 
 def test_dropout_leaves_out_its_share_in_training_only():
-    layer = FullyConnected(50, dropout=0.4)
+    layer = layers.FullyConnected(50, dropout=0.4)
     x = np.ones((200, 3), "float32")
     plain = np.asarray(layer(x))
     active = plain > 0
@@ -48,7 +41,7 @@ def test_dropout_leaves_out_its_share_in_training_only():
 
 @pytest.mark.parametrize("depth", [1, 2])
 def test_residual_block_follows_equation_1(tokens, depth):
-    layer = ResidualBlock(depth)
+    layer = layers.ResidualBlock(depth)
     (ours,) = check_layer(layer, tokens)
     y = tokens
     for index in range(depth):
@@ -57,7 +50,7 @@ def test_residual_block_follows_equation_1(tokens, depth):
 
 
 def test_gated_block_follows_equations_2_and_3(tokens):
-    layer = GatedResidualBlock()
+    layer = layers.GatedResidualBlock()
     (ours,) = check_layer(layer, tokens)
     g = sigmoid(dense(tokens, values(layer), "gate"))
     y = g * relu(dense(tokens, values(layer), "mapping/dense")) + (1 - g) * tokens
@@ -75,7 +68,7 @@ def attended(queries, context, weights, units):
 def test_attention_follows_equations_4_to_9(tokens):
     """Another number of context tokens and channels than of those that ask."""
     context = np.random.default_rng(1).standard_normal((3, 5, 7)).astype("float32")
-    layer = Attention(8)
+    layer = layers.Attention(8)
     layer.build(tokens.shape, context.shape)
     # Normalisation weights of their own, so that they count.
     layer.norm.set_weights(np.random.default_rng(2).standard_normal((2, 6)).astype("float32"))
@@ -86,7 +79,7 @@ def test_attention_follows_equations_4_to_9(tokens):
 
 
 def test_attention_passes_the_generic_check(tokens):
-    layer = Attention(8)
+    layer = layers.Attention(8)
     layer.build(tokens.shape, tokens.shape)
     # The sum of squares of normalised channels is constant: gradients need other weights than ones.
     layer.norm.set_weights(np.random.default_rng(2).standard_normal((2, 6)).astype("float32"))
@@ -94,7 +87,7 @@ def test_attention_passes_the_generic_check(tokens):
 
 
 def test_attention_has_the_weights_and_outputs_of_keras_multi_head_attention(tokens):
-    ours, theirs, norm = Attention(8), keras.layers.MultiHeadAttention(1, 8), keras.layers.LayerNormalization()
+    ours, theirs, norm = layers.Attention(8), keras.layers.MultiHeadAttention(1, 8), keras.layers.LayerNormalization()
     norm.epsilon = 1e-5
     ours(tokens, tokens), theirs(tokens, tokens), norm(tokens)
     assert ours.count_params() == theirs.count_params() + norm.count_params()
@@ -107,14 +100,14 @@ def test_attention_has_the_weights_and_outputs_of_keras_multi_head_attention(tok
 
 
 def test_published_size_of_one_attention():
-    layer = Attention(1024)
+    layer = layers.Attention(1024)
     layer.build((None, 2, 2048), (None, 2, 2048))
     assert layer.count_params() == 8_397_824
 
 
 def test_one_token_makes_attention_a_linear_map(tokens):
     one = tokens[:, :1]
-    layer = Attention(8)
+    layer = layers.Attention(8)
     ours = np.asarray(layer(one, one))
     weights = values(layer)
     y = dense(dense(one, weights, "value"), weights, "output")
@@ -124,22 +117,22 @@ def test_one_token_makes_attention_a_linear_map(tokens):
 
 def test_padded_frames_do_not_count(tokens):
     """Whatever the padding holds, a video's own frames give what they give alone."""
-    layer = Attention(8)
+    layer = layers.Attention(8)
     alone = np.asarray(layer(tokens[:, :3], tokens[:, :3]))
-    real = RealFrames()(tokens, np.array([3, 3, 3]))
+    real = layers.RealFrames()(tokens, np.array([3, 3, 3]))
     padded = tokens.copy()
     padded[:, 3] = 100
     np.testing.assert_allclose(np.asarray(layer(padded, padded, real))[:, :3], alone, atol=1e-5)
-    np.testing.assert_allclose(TokenMean()(padded, real), tokens[:, :3].mean(1), atol=1e-5)
+    np.testing.assert_allclose(layers.TokenMean()(padded, real), tokens[:, :3].mean(1), atol=1e-5)
 
 
 def test_real_frames_by_hand():
     features = np.zeros((3, 4, 2), "float32")
-    real = np.asarray(RealFrames()(features, np.array([4, 2, 0])))
+    real = np.asarray(layers.RealFrames()(features, np.array([4, 2, 0])))
     # A video without frames counts as having one, so that its mean exists.
     assert real.tolist() == [[True] * 4, [True, True, False, False], [True, False, False, False]]
 
 
 def test_token_mean(tokens):
-    (ours,) = check_layer(TokenMean(), tokens)
+    (ours,) = check_layer(layers.TokenMean(), tokens)
     np.testing.assert_allclose(ours, tokens.mean(1), atol=1e-6)

@@ -113,7 +113,7 @@ def test_features_that_nobody_here_can_make_are_said(tmp_path, capsys):
     [
         (("nowhere.mp4", "--top", 0), "--top 0: must be at least 1."),
         (("nowhere.mp4",), "nowhere.mp4"),
-        (("nowhere.tfrecord",), "nowhere.tfrecord: no file fits this"),
+        (("nowhere.tfrecord",), "nowhere.tfrecord: no file matches"),
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path, capsys, words, sentence):

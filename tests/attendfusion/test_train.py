@@ -1,4 +1,4 @@
-"""The training command: settings, bad input, an interrupted run, an end-to-end run on few rendered clips."""
+"""The training command: an end-to-end run on few synthetic clips, an interrupted run, records that are damaged."""
 
 import dataclasses
 import functools
@@ -10,30 +10,15 @@ import pytest
 import tensorflow as tf
 
 import attendfusion
-from attendfusion import data, train
+from attendfusion import train
 from attendfusion.evaluation import predictions, recomputed
 from avpipeline import cli
-from avpipeline.datasets.rendered import RenderedSettings
-from avpipeline.datasets.youtube8m.rendered import rendered_youtube8m
 from avpipeline.datasets.youtube8m.writing import write_shards
 from avpipeline.training import runs
 from tests.helpers.attendfusion_records import records, videos, write_folder
 from tests.helpers.commands import run_command
 
-FEW = RenderedSettings(train=10, val=4, test=4)
-
-
 command = functools.partial(run_command, train)
-
-
-@pytest.fixture
-def few_clips(monkeypatch):
-    """The rendered dataset with 10/4/4 clips."""
-
-    def source(settings, tokens):
-        return rendered_youtube8m(FEW, level="frame" if tokens == "frames" else "video")
-
-    monkeypatch.setattr(data, "_source", source)
 
 
 @pytest.mark.parametrize("tokens", ["mean_std", "frames"])
@@ -101,8 +86,8 @@ def test_interrupted_run_goes_on_to_the_same_numbers(folder, tmp_path):
 def test_a_given_threshold_is_used_and_logged(folder):
     given, searched = experiment(folder, f1_threshold=0.3), experiment(folder)
     model = given.build()
-    assert given.measure(model, given.test).figures["threshold"] == 0.3
-    assert searched.measure(model, searched.test).figures["threshold"] != 0.3
+    assert given.scoring.measure(model, given.splits.test).figures["threshold"] == 0.3
+    assert searched.scoring.measure(model, searched.splits.test).figures["threshold"] != 0.3
 
 
 def test_networks_fit_the_records(folder):
@@ -110,37 +95,10 @@ def test_networks_fit_the_records(folder):
     assert (network.num_classes, network.audio_channels, network.visual_channels) == (5, 4, 6)
 
 
-@pytest.mark.parametrize("model", attendfusion.MODELS)
-def test_defaults_follow_model_and_dataset(model):
-    real = train.PAPER.defaults(["--model", model, "--data", "somewhere"])
-    assert (real.records.name, real.model) == ("youtube8m", model)
-    assert real.training == attendfusion.train_config()
-    assert real.network == attendfusion.model_config(model)
-    here = train.PAPER.defaults(["--model", model])
-    assert here.records.name == "rendered"
-    assert here.training.batch_size == 16 and here.training.epochs == 20 and here.network.width == 256
-
-
 def test_configurations_differ_by_hash(folder):
     settings = [train.PAPER.settings_for(name) for name in attendfusion.MODELS]
     own = {one.model: train.PAPER.experiment(one, records(folder)).hash for one in settings}
     assert len(set(own.values())) == 18
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--data", "nowhere", "--dataset", "rendered"], "the rendered data is made here"),
-        (["--data", "nowhere"], "nowhere: has no train*.tfrecord"),
-        (["--dataset", "youtube8m"], "needs the folder of its files (--data)"),
-    ],
-)
-def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):
-    assert command(*words, "--out", tmp_path / "out") == 2
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert said.startswith("python -m attendfusion.train: error: ") and said.count("\n") == 1
-    assert not (tmp_path / "out").exists()
 
 
 def test_records_without_sound_end_in_a_sentence_or_count_as_zeros(tmp_path):

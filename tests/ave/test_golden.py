@@ -16,30 +16,25 @@ def batch(golden):
     return {"audio": golden["ave_batch.npz", "audio"], "visual": golden["ave_batch.npz", "visual"]}
 
 
-@pytest.mark.parametrize("checkpoint", ["av_att.pt", "av_att_torch03.pt"])
-def test_outputs_and_attention(golden, batch, checkpoint):
-    model = load_author_checkpoint(golden.path(checkpoint))
-    assert model.name == "av_att"
-    outputs = ave.with_attention(model)(batch)
-    golden.compare("av_att.npz", "segment_probs", outputs["segments"], 1e-5)
-    golden.compare("av_att.npz", "attention", outputs["attention"], 1e-5)
+SEGMENTS = {"segments": "segment_probs", "attention": "attention"}
+WEAK = {"video": "video_probs", "segments": "segment_scores", "attention": "attention"}
 
 
-def test_dmrn_outputs_and_attention(golden, batch):
-    model = load_author_checkpoint(golden.path("dmrn.pt"))
-    assert model.name == "dmrn"
-    outputs = ave.with_attention(model)(batch)
-    golden.compare("dmrn.npz", "segment_probs", outputs["segments"], 1e-5)
-    golden.compare("dmrn.npz", "attention", outputs["attention"], 1e-5)
-
-
-def test_weak_outputs_and_attention(golden, batch):
-    model = load_author_checkpoint(golden.path("av_att_weak.pt"))
-    assert model.name == "w_av_att"
-    outputs = ave.with_attention(model)(batch)
-    golden.compare("av_att_weak.npz", "video_probs", outputs["video"], 1e-5)
-    golden.compare("av_att_weak.npz", "segment_scores", outputs["segments"], 1e-5)
-    golden.compare("av_att_weak.npz", "attention", outputs["attention"], 1e-5)
+@pytest.mark.parametrize(
+    ("checkpoint", "model", "recorded", "arrays"),
+    [
+        ("av_att.pt", "av_att", "av_att.npz", SEGMENTS),
+        ("av_att_torch03.pt", "av_att", "av_att.npz", SEGMENTS),
+        ("dmrn.pt", "dmrn", "dmrn.npz", SEGMENTS),
+        ("av_att_weak.pt", "w_av_att", "av_att_weak.npz", WEAK),
+    ],
+)
+def test_outputs_and_attention(golden, batch, checkpoint, model, recorded, arrays):
+    loaded = load_author_checkpoint(golden.path(checkpoint))
+    assert loaded.name == model
+    outputs = ave.with_attention(loaded)(batch)
+    for ours, theirs in arrays.items():
+        golden.compare(recorded, theirs, outputs[ours], 1e-5)
 
 
 @pytest.mark.parametrize("form", FORMS)

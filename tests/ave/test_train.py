@@ -1,35 +1,16 @@
-"""The training command: settings by preset and dataset, bad input, an end-to-end run on few rendered clips."""
+"""The training command: an end-to-end run on few synthetic clips, scores, configurations."""
 
 import functools
 import json
 
-import pytest
+import numpy as np
 
 import ave
 from ave import train
 from avpipeline import metrics
-from avpipeline.datasets import rendered
-from avpipeline.datasets.rendered import RenderedSettings, rendered_split, rendered_weak_training
-from avpipeline.predict import labelling
 from tests.helpers.commands import run_command
 
 command = functools.partial(run_command, train)
-
-
-@pytest.fixture
-def few_clips(monkeypatch):
-    """The rendered dataset with 10/4/4 clips."""
-    settings = RenderedSettings(train=10, val=4, test=4)
-
-    def load(dataset, name, data_dir=None, *, modalities):
-        return rendered_split(name, settings, modalities=modalities)
-
-    def load_weak(dataset, data_dir=None, *, modalities, noisy):
-        return rendered_weak_training(settings, modalities=modalities, noisy=noisy)
-
-    monkeypatch.setattr(train, "load_split", load)
-    monkeypatch.setattr(train, "load_weak_training", load_weak)
-    monkeypatch.setattr(labelling, "rendered_clips", lambda: rendered.rendered_clips(settings))
 
 
 def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, capsys):
@@ -49,8 +30,6 @@ def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, ca
 
 
 def test_reported_score_is_that_of_the_stored_predictions(few_clips, tmp_path):
-    import numpy as np
-
     command("--model", "a", "--epochs", 1, "--batch-size", 5, "--out", tmp_path, "--seeds", 2, "--seed", 3)
     result = json.loads((tmp_path / "result.json").read_text())
     assert [seed["seed"] for seed in result["seeds"]] == [3, 4]
@@ -59,42 +38,6 @@ def test_reported_score_is_that_of_the_stored_predictions(few_clips, tmp_path):
             assert seed["test"] == metrics.segment_accuracy(file["labels"], file["predictions"])
 
 
-@pytest.mark.parametrize("preset", ave.PRESETS)
-@pytest.mark.parametrize("model", ave.MODELS)
-def test_defaults_follow_model_preset_and_dataset(model, preset):
-    on_ave = train.PAPER.defaults(["--model", model, "--preset", preset, "--data", "somewhere"])
-    assert (on_ave.dataset, on_ave.model, on_ave.preset) == ("ave", model, preset)
-    assert on_ave.training == ave.train_config(preset, model)
-    assert on_ave.network == ave.model_config(model, preset)
-    here = train.PAPER.defaults(["--model", model, "--preset", preset])
-    assert here.dataset == "rendered"
-    assert here.training.batch_size == 16 and here.training.epochs <= 60
-    assert here.training.loss == on_ave.training.loss
-
-
 def test_configurations_differ_by_hash(few_clips):
     hashes = {train.PAPER.experiment(train.PAPER.settings_for(name)).hash for name in ave.MODELS}
     assert len(hashes) == len(ave.MODELS)
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--data", "nowhere", "--dataset", "rendered"], "the rendered data is made here"),
-        (["--data", "nowhere"], "nowhere"),
-        (["--dataset", "ave"], "needs the folder of its files (--data)"),
-    ],
-)
-def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):
-    assert command(*words, "--out", tmp_path / "out") == 2
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert said.startswith("python -m ave.train: error: ") and said.count("\n") == 1
-    assert not (tmp_path / "out").exists()
-
-
-def test_unknown_model_lists_the_models(capsys):
-    with pytest.raises(SystemExit) as stop:
-        command("--model", "av_attt")
-    assert stop.value.code == 2
-    assert "av_att" in capsys.readouterr().err

@@ -1,7 +1,5 @@
 """The event layers' audio network and the small backbones in its and MC3-18's place."""
 
-import hashlib
-
 import keras
 import numpy as np
 import pytest
@@ -10,6 +8,7 @@ import tensorflow as tf
 from eventlayers.audio_network import build_audio_network
 from eventlayers.small_backbones import build_small_event_audio, build_small_event_visual
 from eventlayers.sound import EventLogMel
+from tests.helpers.layer_checks import digest
 
 
 @pytest.fixture(scope="module")
@@ -97,53 +96,45 @@ def test_other_lengths_are_refused(frames):
 
 
 @pytest.fixture(scope="module")
-def visual():
-    return build_small_event_visual()
+def small():
+    """The small backbones by modality."""
+    return {"visual": build_small_event_visual(), "audio": build_small_event_audio()}
 
 
-@pytest.fixture(scope="module")
-def audio():
-    return build_small_event_audio()
-
-
-def digest(model) -> str:
-    return hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights())).hexdigest()[:12]
-
-
-def test_small_backbones_start_the_same_everywhere(visual, audio):
+def test_small_backbones_start_the_same_everywhere(small):
     """Stored features and saved models are bound to these hashes: a change makes all of them useless."""
-    assert (digest(visual), digest(audio)) == ("ff83362e736e", "e6c823634340")
-    assert digest(build_small_event_visual(1)) != digest(visual)
-    assert digest(build_small_event_audio(1)) != digest(audio)
-    assert len(visual.trainable_weights) == 6 and len(audio.trainable_weights) == 4
+    assert (digest(small["visual"]), digest(small["audio"])) == ("ff83362e736e", "e6c823634340")
+    assert digest(build_small_event_visual(1)) != digest(small["visual"])
+    assert digest(build_small_event_audio(1)) != digest(small["audio"])
+    assert len(small["visual"].trainable_weights) == 6 and len(small["audio"].trainable_weights) == 4
 
 
-def test_small_backbones_have_the_faces_of_the_real_ones(visual, audio):
+def test_small_backbones_have_the_faces_of_the_real_ones(small):
     frames = np.random.default_rng(0).integers(0, 256, (1, 100, 32, 32, 3)).astype("uint8")
-    seen = visual(frames)
+    seen = small["visual"](frames)
     assert seen["features"].shape == (1, 100, 512) and seen["maps"].shape == (1, 100, 4, 4, 512)
     np.testing.assert_allclose(seen["features"], np.mean(seen["maps"], (2, 3)), rtol=0, atol=1e-5)
     assert np.min(seen["maps"]) == 0 < np.max(seen["maps"])
     waveform = np.zeros((1, 160_000), "float32")
     waveform[0, 32_000:48_000] = np.sin(np.arange(16_000) * 0.3)
-    heard = np.asarray(audio(EventLogMel()(waveform)))[0]
+    heard = np.asarray(small["audio"](EventLogMel()(waveform)))[0]
     assert heard.shape == (100, 512)
     # A tone from 2 to 3 s: nothing before and after, but for the half time step that a window reaches over.
     assert np.flatnonzero(heard.any(-1)).tolist() == list(range(19, 31))
 
 
-def test_the_small_visual_network_sees_each_frame_alone(visual):
+def test_the_small_visual_network_sees_each_frame_alone(small):
     frames = np.full((1, 100, 32, 32, 3), 90, "uint8")
     changed = frames.copy()
     changed[0, 40, :8, :8] = (250, 10, 10)
-    before, after = visual(frames)["maps"][0], visual(changed)["maps"][0]
+    before, after = small["visual"](frames)["maps"][0], small["visual"](changed)["maps"][0]
     difference = np.abs(np.asarray(after) - np.asarray(before)).max(-1)
     assert np.flatnonzero(difference.max((1, 2)) > 1e-3).tolist() == [40]
     assert difference[40, 0, 0] > 0.1 and difference[40, 3, 3] < 1e-3
 
 
-def test_backbones_are_saved_and_loaded(audio, network, tmp_path):
-    for model, shape in ((audio, (1, 1000, 80)), (network, (1, 40, 80))):
+def test_backbones_are_saved_and_loaded(small, network, tmp_path):
+    for model, shape in ((small["audio"], (1, 1000, 80)), (network, (1, 40, 80))):
         model.save(tmp_path / "model.keras")
         loaded = keras.models.load_model(tmp_path / "model.keras")
         spectrogram = np.random.default_rng(1).normal(-4, 2, shape).astype("float32")

@@ -151,7 +151,6 @@ def test_localization_by_hand():
 def test_moments_that_are_drawn_are_those_of_the_layers(folder, weights, monkeypatch):
     drawn = []
     monkeypatch.setattr(pictures, "sampled_time_steps", lambda path, moments, **_: drawn.append(moments))
-    monkeypatch.setattr(predict, "write_overlay", lambda *_, **__: None)
     clip = write_media(folder / "short.mp4", 3)
     assert command(clip, "--weights", weights, "--out", folder / "short") == 0
     (moments,) = drawn
@@ -184,8 +183,7 @@ def test_models_of_one_stream_and_of_one_head_show_what_they_have(folder, backbo
     assert "audio_only has one stream" in capsys.readouterr().out
 
 
-def test_a_model_on_clips_runs_its_own_backbones(folder, backbones, monkeypatch):
-    monkeypatch.setattr(predict, "write_overlay", lambda *_, **__: None)
+def test_a_model_on_clips_runs_its_own_backbones(folder, backbones):
     features = backbones.frames.info()
     path = write_weights(folder / "clips.keras", "event_layers", features, inputs="clips", frame_size=32)
     look = predict.Predictor.of(path).look

@@ -5,18 +5,17 @@ own, which was not looked at when the recipe was chosen: that was done on valida
 """
 
 import dataclasses
-import functools
 
 import numpy as np
 import pytest
 
 from avpipeline.datasets.base import ArraySource
-from avpipeline.datasets.rendered import RenderedSettings
 from avpipeline.training import runs
 from eventlayers import analysis, data, train
 from eventlayers.data import Source, videos_of
 from eventlayers.stages import frozen_backbones
 from eventlayers.voting import video_accuracy
+from tests.helpers.few_clips import rendered_defaults
 
 pytestmark = pytest.mark.trained
 
@@ -29,8 +28,7 @@ def videos():
     """Split -> its videos; "test" is of another generator seed."""
     source = Source("rendered")
     found = {name: videos_of(source, name) for name in ("train", "val")}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "RenderedSettings", functools.partial(RenderedSettings, seed=2, train=0, val=0))
+    with rendered_defaults(seed=2, train=0, val=0):
         return {**found, "test": videos_of(source, "test")}
 
 

@@ -55,7 +55,8 @@ def synthetic():
     with pytest.MonkeyPatch.context() as patch:
         for module in (train, tables):
             patch.setattr(module, "splits_of", load)
-        patch.setattr(train, "RENDERED_TRAINING", {"features": {"epochs": 2, "batch_size": 4}})
+        for name, value in {"epochs": 2, "batch_size": 4}.items():
+            patch.setitem(config.RENDERED_TRAINING["features"], name, value)
         yield
 
 
@@ -154,17 +155,3 @@ def test_on_real_data_models_are_trained_on_clips_and_share_their_backbones(tmp_
     for model in ("naive_av", "event_layers"):
         for modality, backbone in (("visual", "vision_only"), ("audio", "audio_only")):
             assert train.PAPER.first_stage(own[model], modality) == own[backbone]
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--rows", "Naive AV top-9"], "row 'Naive AV top-9': is not in Table 1, Table 2, Table 3, Table 4"),
-        (["--data", "somewhere"], "somewhere: the rendered data is made here"),
-        (["--dataset", "ave"], "dataset 'ave': needs the folder of its files (--data)"),
-    ],
-)
-def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):
-    assert command(*words, "--out", tmp_path / "out") == 2
-    said = capsys.readouterr().err
-    assert sentence in said and said.count("\n") == 1 and not (tmp_path / "out").exists()

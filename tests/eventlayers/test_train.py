@@ -1,4 +1,4 @@
-"""The training command: defaults, both kinds of inputs and both stages, resuming, bad input, few rendered clips."""
+"""The training command: defaults, both kinds of inputs and both stages, resuming, few synthetic clips."""
 
 import contextlib
 import dataclasses
@@ -12,7 +12,7 @@ import pytest
 
 import eventlayers
 from avpipeline.datasets.base import SelectedRows
-from avpipeline.datasets.rendered import RenderedSettings
+from avpipeline.datasets.rendered import RenderedSettings, rendered_clips
 from avpipeline.errors import InputError
 from avpipeline.training import runs
 from avpipeline.training.experiment import configuration_hash
@@ -20,18 +20,10 @@ from avpipeline.training.saved import ModelInfo, load_model
 from eventlayers import data, evaluate, train
 from eventlayers.data import Source, videos_of
 from tests.helpers.commands import run_command
+from tests.helpers.few_clips import rendered_defaults
 from tests.helpers.synthetic_time_steps import CHANNELS, TIME_STEPS, time_step_splits
 
 command = functools.partial(run_command, train)
-
-
-@pytest.fixture(scope="module")
-def few_clips():
-    """The rendered dataset with 10/4/4 clips."""
-    with pytest.MonkeyPatch.context() as patch:
-        few = functools.partial(RenderedSettings, train=10, val=4, test=4)
-        patch.setattr(data, "RenderedSettings", few)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -185,28 +177,20 @@ def test_defaults_follow_model_dataset_and_inputs(model, inputs):
 
 def test_training_clips_with_two_events_have_one_label_and_the_others_both(tmp_path, monkeypatch):
     """Read off the storyboards; no clip is rendered."""
-    few = functools.partial(RenderedSettings, train=12, val=4, test=4)
-    monkeypatch.setattr(data, "RenderedSettings", few)
     monkeypatch.setattr("avpipeline.datasets.rendered.render_folder", lambda folder, settings: None)
-    videos = {name: videos_of(Source("rendered_pairs"), name) for name in ("train", "test")}
+    with rendered_defaults(train=12, val=4, test=4):
+        videos = {name: videos_of(Source("rendered_pairs"), name) for name in ("train", "test")}
+        boards = rendered_clips(RenderedSettings(events_per_clip=2)).boards["train"]
     assert (videos["train"].labels.sum(1) == 1).all() and (videos["test"].labels.sum(1) == 2).all()
     assert set(videos["train"].kinds) == {"continuous", "rhythmic", "instant"}
-    boards = data.rendered_clips(few(events_per_clip=2)).boards["train"]
     for board, label in zip(boards, videos["train"].labels, strict=True):
         assert int(label.argmax()) in [event.category for event in board.events]
 
 
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--data", "nowhere"], "nowhere: the rendered data is made here"),
-        (["--dataset", "vggsound"], "dataset 'vggsound': needs the folder of its files (--data)"),
-        (["--dataset", "vggsound", "--data", "nowhere"], "nowhere"),
-        (["--inputs", "clips", "--batch-size", "6", "--model", "audio_only"], "does not divide --batch-size 6"),
-    ],
-)
-def test_bad_input_is_one_sentence(words, sentence, few_clips, capsys, tmp_path):
+def test_clips_at_once_divide_the_batch(few_clips, capsys, tmp_path):
+    words = ("--inputs", "clips", "--batch-size", 6, "--model", "audio_only")
     assert command(*words, "--out", tmp_path / "out") == 2
+    # Rendering the clips counts them on standard error.
     said = capsys.readouterr().err.replace("\r", "\n")
-    assert sentence in said
+    assert "does not divide --batch-size 6" in said
     assert len([line for line in said.splitlines() if "error" in line]) == 1

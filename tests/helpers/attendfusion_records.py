@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from attendfusion.data import DataSettings, Records, load_records
+from attendfusion.data import Records, RecordSettings, load_records
 from avpipeline.datasets.youtube8m import Video
 from avpipeline.datasets.youtube8m.splits import write_vocabulary
 from avpipeline.datasets.youtube8m.writing import Description, write_description, write_shards
@@ -52,4 +52,4 @@ def write_folder(folder, level="video", sizes=(12, 6, 7)):
 
 def records(folder, tokens="mean_std", modalities=("audio", "visual"), **settings) -> Records:
     network = {"tokens": tokens, "modalities": modalities}
-    return load_records(DataSettings(data=folder, **settings), network)
+    return load_records(RecordSettings(data=folder, **settings), network)

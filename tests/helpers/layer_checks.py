@@ -1,5 +1,6 @@
 """The generic check that every layer passes."""
 
+import hashlib
 import json
 from collections.abc import Callable
 
@@ -8,9 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 
-def check_layer(
-    layer: keras.layers.Layer, *inputs: np.ndarray, no_gradient: tuple[str, ...] = ()
-) -> list[np.ndarray]:
+def check_layer(layer: keras.layers.Layer, *inputs: np.ndarray, no_gradient: tuple[str, ...] = ()) -> list[np.ndarray]:
     """Asserts what holds for every layer, and returns its outputs.
 
     The shapes are those that compute_output_shape says; the configuration survives JSON; a copy made from it
@@ -81,3 +80,8 @@ def as_list(outputs) -> list:
     if isinstance(outputs, dict):
         return list(outputs.values())
     return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+
+def digest(model) -> str:
+    """The beginning of the hash of all of a model's weights."""
+    return hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights())).hexdigest()[:12]

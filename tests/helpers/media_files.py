@@ -13,11 +13,9 @@ FIRST_LEVEL = 20
 
 # name, codec, sample rate, error of a tone's amplitude, error of a moment in seconds. LAME lowers the sound by 5 %;
 # .avi and .ts cannot say that an encoder's first 25 ms are not part of the sound.
+_PCM = {"pcm_s16le": (44100, 1e-3), "pcm_s24le": (48000, 1e-3), "pcm_f32le": (22050, 1e-3), "pcm_u8": (8000, 1e-2)}
 FORMATS = [
-    ("a.wav", "pcm_s16le", 44100, 1e-3, 0.002),
-    ("a.wav", "pcm_s24le", 48000, 1e-3, 0.002),
-    ("a.wav", "pcm_f32le", 22050, 1e-3, 0.002),
-    ("a.wav", "pcm_u8", 8000, 1e-2, 0.002),
+    *(("a.wav", codec, rate, error, 0.002) for codec, (rate, error) in _PCM.items()),
     ("a.flac", "flac", 44100, 1e-3, 0.002),
     ("a.mp3", "libmp3lame", 44100, 4e-2, 0.004),
     ("a.m4a", "aac", 16000, 2e-2, 0.004),

@@ -14,11 +14,11 @@ EPOCHS = 20
 
 def unseen_splits():
     """`{"train", "val", "test"}`; the test clips come from another generator seed."""
-    unseen = RenderedSettings(seed=1, train=0, val=0)
+    other = RenderedSettings(seed=1, train=0, val=0)
     return {
         "train": rendered_split("train"),
         "val": rendered_split("val"),
-        "test": rendered_split("test", unseen),
+        "test": rendered_split("test", other),
     }
 
 

@@ -63,6 +63,12 @@ def write_ucf51(folder, *, split=1):
     return folder
 
 
+def remove(folder, *names):
+    """Takes files away from a folder."""
+    for name in names:
+        (folder / name).unlink()
+
+
 def spoil_line(name, line, text):
     """A function of a folder that replaces a line (from 1) of one of its files; None takes the file away."""
 

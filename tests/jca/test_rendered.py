@@ -12,7 +12,7 @@ import ave.train
 import jca.train
 from avpipeline.training import runs
 from tests.helpers.one_graph import OneGraph
-from tests.helpers.rendered_training import SEEDS, unseen_splits
+from tests.helpers.rendered_training import SEEDS
 
 pytestmark = pytest.mark.trained
 
@@ -20,19 +20,14 @@ EPOCHS = 16
 
 
 @pytest.fixture(scope="module")
-def splits():
-    return unseen_splits()
-
-
-@pytest.fixture(scope="module")
-def scores(splits, tmp_path_factory):
+def scores(unseen, tmp_path_factory):
     """Test accuracies of each model, one a seed."""
     folder = tmp_path_factory.mktemp("rendered")
 
     def trained(command, model):
         settings = command.PAPER.settings_for(model)
         settings = dataclasses.replace(settings, training=dataclasses.replace(settings.training, epochs=EPOCHS))
-        experiment = command.PAPER.experiment(settings, splits)
+        experiment = command.PAPER.experiment(settings, unseen)
         experiment = dataclasses.replace(experiment, build=OneGraph(experiment.build))
         result = runs.run(experiment, folder / model, SEEDS)
         return np.array([seed["test"] for seed in result["seeds"]])
@@ -46,6 +41,6 @@ def test_jca_is_within_a_standard_deviation_of_av_att_or_above(scores):
     assert scores["jca"].mean() >= scores["av_att"].mean() - pooled
 
 
-def test_no_seed_knows_background_alone(scores, splits):
-    background = np.mean(splits["test"].labels.argmax(-1) == splits["test"].labels.shape[-1] - 1)
+def test_no_seed_knows_background_alone(scores, unseen):
+    background = np.mean(unseen["test"].labels.argmax(-1) == unseen["test"].labels.shape[-1] - 1)
     assert all(scores["jca"] > 2 * background)

@@ -1,10 +1,10 @@
-"""The tables: every row of the paper has a configuration of its own; printed figures are those of the predictions."""
+"""The tables: every row of the paper has a command; the printed results are those of the predictions."""
 
+import contextlib
 import csv
-import dataclasses
 import functools
-import itertools
 import json
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,13 +12,10 @@ import tensorflow as tf
 
 import ave.train
 import jca
-from avpipeline.errors import InputError
-from avpipeline.plots import charts
 from avpipeline.results import papers
 from jca import tables, train
-from jca.config import AVE_ROWS, ROWS, SHARED
+from jca.config import AVE_ROWS, ROWS
 from tests.helpers.commands import run_command
-from tests.helpers.synthetic import synthetic_split
 
 # Of JCA's models and of AVE's: a step costs next to nothing, the configuration has two epochs.
 NARROW = {"video_size": 4, "audio_size": 4, "num_layers": 1, "recursions": 1}
@@ -40,50 +37,23 @@ def test_rows_of_aves_models_have_aves_figures():
     assert {papers.lookup("jca", *place).value for place in AVE_ROWS} <= theirs
 
 
-@pytest.mark.parametrize("preset", jca.PRESETS)
-def test_no_two_rows_are_secretly_one_configuration(preset):
-    def configuration(place):
-        command, model = (train, ROWS[place]) if place in ROWS else (ave.train, AVE_ROWS[place])
-        own = command.PAPER.settings_for(model, preset, "ave")
-        return json.dumps([dataclasses.asdict(own.network), dataclasses.asdict(own.training)])
-
-    for first, second in itertools.combinations([*ROWS, *AVE_ROWS], 2):
-        declared = SHARED.get(second, (None,))[0] == first
-        assert (configuration(first) == configuration(second)) == declared, (first, second)
-
-
-def test_rows_that_the_paper_gives_one_system_have_one_figure():
-    for place, (other, reason) in SHARED.items():
-        assert papers.lookup("jca", *place).value == papers.lookup("jca", *other).value
-        assert reason
-    assert train.PAPER.rows_of("jca") == [("Table 1", "JCA"), ("Table 2", "w/ Joint Co-Attention")]
-
-
 command = functools.partial(run_command, tables)
 
 
 @pytest.fixture(scope="module")
-def few_clips():
-    """10/4/4 clips of 4 s for the rendered ones, narrow models, no curves; no graphs, whose tracing costs far more."""
-
-    def load(dataset, name, data_dir=None, *, modalities):
-        split = synthetic_split(name, 10 if name == "train" else 4)
-        inputs = {modality: split.inputs[modality] for modality in modalities}
-        return dataclasses.replace(split, dataset="rendered", inputs=inputs)
-
+def narrow(few_clips):
+    """Narrow models; no graphs, whose tracing costs far more."""
     tf.config.run_functions_eagerly(True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(charts, "curves", lambda *args: None)
-        for module, narrow in ((train, NARROW), (ave.train, NARROW_AVE)):
-            patch.setattr(module, "load_split", load)
-            patch.setattr(module.config, "RENDERED_MODEL", narrow)
-            patch.setattr(module.config, "RENDERED_TRAINING", SHORT)
+    with contextlib.ExitStack() as changed:
+        for config, sizes in ((train.config, NARROW), (ave.train.config, NARROW_AVE)):
+            changed.enter_context(mock.patch.dict(config.RENDERED_MODEL, sizes))
+            changed.enter_context(mock.patch.dict(config.RENDERED_TRAINING, SHORT))
         yield
     tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="module")
-def walked(few_clips, tmp_path_factory):
+def walked(narrow, tmp_path_factory):
     """Every row of both tables, trained; the folder, and the figures by row."""
     out = tmp_path_factory.mktemp("tables")
     assert command(*WORDS, "--out", out) == 0
@@ -153,33 +123,11 @@ def test_finished_rows_are_kept(walked, capsys):
 
 
 @pytest.mark.trained
-def test_row_that_cannot_be_measured_does_not_stop_the_others(few_clips, walked, monkeypatch, capsys):
-    out, _ = walked
-
-    def broken(paper, settings, model, **where):
-        if model == "gru":
-            raise InputError("visual_feature.h5: is missing; download it.")
-        return train_row(paper, settings, model, **where)
-
-    train_row = tables.train_row
-    monkeypatch.setattr(tables, "train_row", broken)
-    words = ("--table", "Table 2", "--rows", "w/ GRU", "w/ Max Pooling", "--epochs", 1, "--out", out)
+def test_row_that_cannot_be_measured_does_not_stop_the_others(walked, tmp_path, capsys):
+    (tmp_path / "gru-1-epochs").mkdir()
+    (tmp_path / "gru-1-epochs" / "settings.json").write_text('{"paper": "jca"}')
+    words = ("--table", "Table 2", "--rows", "w/ GRU", "w/ Max Pooling", "--epochs", 1, "--out", tmp_path)
     assert command(*words) == 2
-    assert "not run: visual_feature.h5: is missing; download it." in capsys.readouterr().out
-    with open(out / "table_2.csv", newline="") as file:
+    assert f"not run: {tmp_path}/gru-1-epochs: holds a run with other settings" in capsys.readouterr().out
+    with open(tmp_path / "table_2.csv", newline="") as file:
         assert [bool(record["ours_mean"]) for record in csv.DictReader(file)] == [False, True]
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--table", "Table 3"], "jca has no table 'Table 3'; its tables are"),
-        (["--table", "Table 1", "--rows", "w/ GRU"], "row 'w/ GRU': is not in Table 1; its rows are Audio_Only"),
-        (["--data", "nowhere", "--dataset", "rendered"], "the rendered data is made here"),
-    ],
-)
-def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):
-    assert command(*words, "--out", tmp_path / "out") == 2
-    said = capsys.readouterr().err
-    assert sentence in said and said.count("\n") == 1
-    assert not (tmp_path / "out").exists()

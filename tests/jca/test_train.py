@@ -1,4 +1,4 @@
-"""The training command: settings by preset and dataset, a resumed run, bad input, an end-to-end run on few clips."""
+"""The training command: an end-to-end run on few synthetic clips, a resumed run, the recipe, configurations."""
 
 import dataclasses
 import functools
@@ -11,15 +11,11 @@ import tensorflow as tf
 
 import jca
 from avpipeline import metrics
-from avpipeline.datasets import rendered
-from avpipeline.datasets.rendered import RenderedSettings, rendered_split
-from avpipeline.predict import labelling
 from avpipeline.training import runs
 from jca import train
 from tests.helpers.commands import run_command
 from tests.helpers.synthetic import synthetic_splits
 
-FEW = RenderedSettings(train=10, val=4, test=4)
 # Sizes at which a step costs next to nothing.
 NARROW = ("--video-size", 8, "--audio-size", 8, "--num-layers", 1, "--recursions", 1, "--batch-size", 5)
 
@@ -33,17 +29,6 @@ def eager():
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
-
-
-@pytest.fixture
-def few_clips(monkeypatch):
-    """The rendered dataset with 10/4/4 clips."""
-
-    def load(dataset, name, data_dir=None, *, modalities):
-        return rendered_split(name, FEW, modalities=modalities)
-
-    monkeypatch.setattr(train, "load_split", load)
-    monkeypatch.setattr(labelling, "rendered_clips", lambda: rendered.rendered_clips(FEW))
 
 
 def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, capsys):
@@ -100,55 +85,20 @@ def test_killed_run_goes_on_with_its_learning_rate_and_its_dropped_values(small_
     assert logs[0] == logs[1]
 
 
-@pytest.mark.parametrize("preset", jca.PRESETS)
 @pytest.mark.parametrize("model", jca.MODELS)
-def test_defaults_follow_model_preset_and_dataset(model, preset):
-    on_ave = train.PAPER.defaults(["--model", model, "--preset", preset, "--data", "somewhere"])
-    assert (on_ave.dataset, on_ave.model, on_ave.preset) == ("ave", model, preset)
-    assert on_ave.training == jca.train_config(preset, model)
-    assert on_ave.network == jca.model_config(model, preset)
-    assert (on_ave.training.epochs, on_ave.training.validate_every, on_ave.training.batch_size) == (300, 5, 64)
-    here = train.PAPER.defaults(["--model", model, "--preset", preset])
-    assert here.dataset == "rendered"
-    assert here.network.video_size == here.network.audio_size == 128
-    assert here.training.loss == on_ave.training.loss
+def test_recipe_is_the_authors(model):
+    recipe = train.PAPER.settings_for(model, dataset="ave").training
+    assert (recipe.epochs, recipe.validate_every, recipe.batch_size) == (300, 5, 64)
+    here = train.PAPER.settings_for(model).network
+    assert here.video_size == here.audio_size == 128
 
 
 def test_configurations_differ_by_hash(few_clips):
-    splits = {name: rendered_split(name, FEW, modalities=train.MODALITIES) for name in ("train", "val", "test")}
-    hashes = {train.PAPER.experiment(train.PAPER.settings_for(name), splits).hash for name in jca.MODELS}
+    hashes = {train.PAPER.experiment(train.PAPER.settings_for(name)).hash for name in jca.MODELS}
     assert len(hashes) == len(jca.MODELS)
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--data", "nowhere", "--dataset", "rendered"], "the rendered data is made here"),
-        (["--data", "nowhere"], "nowhere"),
-        (["--dataset", "ave"], "needs the folder of its files (--data)"),
-        (["--epochs", "0"], "--epochs 0: must be at least 1"),
-        (["--recursions", "-1"], "--recursions -1: must be at least 0"),
-        (["--video-size", "7"], "--video-size 7: must be even"),
-        (["--dropout", "1"], "--dropout 1.0: is not a dropout rate"),
-        (["--plateau-factor", "1"], "--plateau-factor 1.0: lowers nothing"),
-    ],
-)
-def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):
-    assert command(*words, "--out", tmp_path / "out") == 2
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert said.startswith("python -m jca.train: error: ") and said.count("\n") == 1
-    assert not (tmp_path / "out").exists()
 
 
 def test_folder_of_another_run_is_refused(few_clips, tmp_path, capsys):
     (tmp_path / "settings.json").write_text(json.dumps({"paper": "ave"}))
     assert command(*NARROW, "--out", tmp_path) == 2
     assert "holds a run with other settings" in capsys.readouterr().err
-
-
-def test_unknown_model_lists_the_models(capsys):
-    with pytest.raises(SystemExit) as stop:
-        command("--model", "jcaa")
-    assert stop.value.code == 2
-    assert "no_joint_lstm" in capsys.readouterr().err

@@ -7,7 +7,6 @@ import pytest
 
 import mafnet
 from avpipeline.datasets import read_video_list
-from avpipeline.datasets.rendered import RenderedSettings, rendered_video_split
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.registry import build_extractor
@@ -16,17 +15,7 @@ from avpipeline.features.store import Manifest, write_manifest
 from mafnet import data
 from tests.helpers.ave_files import write_ave_folder
 from tests.helpers.mafnet_data import write_pickles
-
-FEW = RenderedSettings(train=10, val=4, test=4)
-
-
-@pytest.fixture
-def few_clips(monkeypatch):
-    def load(dataset, name, data_dir=None, *, modalities):
-        assert dataset == "rendered"
-        return rendered_video_split(name, FEW, modalities=modalities)
-
-    monkeypatch.setattr(data, "load_video_split", load)
+from tests.helpers.video_files import write_ucf51
 
 
 def read(split, modality):
@@ -86,17 +75,14 @@ def test_other_features_are_one_sentence(tmp_path):
 @pytest.mark.parametrize(
     ("dataset", "wanted", "asked"),
     [
-        ("ucf51", {"fold": 3}, "ucf51-3"),
-        ("kinetics_sounds", {"classes": 31}, "kinetics_sounds-31"),
+        ("ucf51", {"fold": 3}, "trainlist03.txt"),
+        ("kinetics_sounds", {"classes": 31}, "ks_my_train.txt"),
     ],
 )
-def test_lists_are_named_options(monkeypatch, dataset, wanted, asked):
-    def load(name, split, data_dir, *, modalities):
-        raise InputError(f"{name} {split} {data_dir} {' '.join(modalities)}")
-
-    monkeypatch.setattr(data, "load_video_split", load)
-    with pytest.raises(InputError, match=f"{asked} train here visual audio"):
-        data.load_split(dataset, "train", mafnet.model_config("mafnet"), "here", **wanted)
+def test_lists_are_named_options(tmp_path, dataset, wanted, asked):
+    write_ucf51(tmp_path)
+    with pytest.raises(InputError, match=f"{asked}: no such file"):
+        data.load_split(dataset, "train", mafnet.model_config("mafnet"), tmp_path, **wanted)
 
 
 def test_rendered_data_has_no_folder(tmp_path):

@@ -8,25 +8,15 @@ import pytest
 import tensorflow as tf
 
 import mafnet
+from mafnet import layers
 from mafnet.fusion import CompactBilinear
-from mafnet.layers import (
-    AttentionCluster,
-    FiLM,
-    FiLMedResidualBlock,
-    MapMean,
-    ModalityAttention,
-    ModalityTemporalAttention,
-    ResidualBlock,
-    TemporalAttention,
-    batch_norm,
-)
 from tests.helpers.layer_checks import check_layer
 from tests.reference import mafnet as numpy_mafnet
 
 ATTENTIONS = {
-    "temporal": TemporalAttention,
-    "modality": ModalityAttention,
-    "modality_temporal": ModalityTemporalAttention,
+    "temporal": layers.TemporalAttention,
+    "modality": layers.ModalityAttention,
+    "modality_temporal": layers.ModalityTemporalAttention,
 }
 
 
@@ -78,7 +68,7 @@ def test_attention_follows_the_equations(cells, over, score):
 
 def test_attention_of_equal_scores_is_even_by_hand():
     """With scorer weights of zero, all 2 x 2 clips and modalities of a video have the weight 1/4."""
-    layer = ModalityTemporalAttention("relu")
+    layer = layers.ModalityTemporalAttention("relu")
     x = np.arange(8, dtype="float32").reshape(1, 2, 2, 2)
     layer(x)
     layer.set_weights([np.zeros((2, 1)), np.zeros(1)])
@@ -91,7 +81,7 @@ def test_film_scales_and_shifts_by_hand():
     maps = np.array([[[[[1.0, 2.0]]], [[[3.0, 4.0]]]]], "float32")
     condition = np.array([[[1.0], [2.0]]], "float32")
     for scale, expected in (("one_plus", [[2.5, 0], [9.5, -2]]), ("plain", [[1.5, -2], [6.5, -6]])):
-        film = FiLM(scale)
+        film = layers.FiLM(scale)
         film(maps, condition)
         # gamma = (x, -x / 2 - 1/2), beta = (1/2, 0) with x the condition.
         film.set_weights([np.array([[1.0, -0.5, 0.0, 0.0]]), np.array([0.0, -0.5, 0.5, 0.0])])
@@ -102,8 +92,8 @@ def test_film_scales_and_shifts_by_hand():
 @pytest.mark.parametrize("scale", ["one_plus", "plain"])
 def test_film_and_its_block_follow_figure_4(rng, maps, scale):
     condition = rng.standard_normal((2, 3, 7)).astype("float32")
-    check_layer(FiLM(scale), maps, condition)
-    layer = FiLMedResidualBlock(6, scale, name="block")
+    check_layer(layers.FiLM(scale), maps, condition)
+    layer = layers.FiLMedResidualBlock(6, scale, name="block")
     layer.build(maps.shape, condition.shape)
     weights = values(layer)
     output, before, after = check_layer(layer, maps, condition)
@@ -118,7 +108,7 @@ def test_film_and_its_block_follow_figure_4(rng, maps, scale):
 
 
 def test_residual_block_without_film(maps):
-    layer = ResidualBlock(6, name="block")
+    layer = layers.ResidualBlock(6, name="block")
     layer.build(maps.shape)
     weights = values(layer)
     (output,) = check_layer(layer, maps)
@@ -128,7 +118,7 @@ def test_residual_block_without_film(maps):
 
 
 def test_blocks_normalize_over_clips_and_places_by_the_biased_variance(maps):
-    layer = ResidualBlock(6, norm_decay=0.9)
+    layer = layers.ResidualBlock(6, norm_decay=0.9)
     layer(maps, training=True)
     residual, _ = layer.residual(maps, False)
     x = np.asarray(layer.conv2(np.asarray(residual).reshape(-1, 4, 2, 6))).reshape(-1, 6)
@@ -137,7 +127,7 @@ def test_blocks_normalize_over_clips_and_places_by_the_biased_variance(maps):
 
 
 def test_batch_norm_is_the_authors_in_training():
-    norm = batch_norm(0.999)
+    norm = layers.batch_norm(0.999)
     x = np.random.default_rng(1).standard_normal((5, 3, 4)).astype("float32")
     ours = np.asarray(norm(x, training=True))
     flat = x.reshape(-1, 4)
@@ -146,7 +136,7 @@ def test_batch_norm_is_the_authors_in_training():
 
 
 def test_map_mean(maps):
-    (ours,) = check_layer(MapMean(), maps)
+    (ours,) = check_layer(layers.MapMean(), maps)
     np.testing.assert_allclose(ours, maps.mean((2, 3)), atol=1e-6)
 
 
@@ -183,7 +173,7 @@ def test_sketches_are_made_again_from_the_seed_and_depend_on_it(rng):
 
 def test_attention_cluster_shifts_by_its_equation(rng):
     x = rng.standard_normal((3, 4, 5)).astype("float32")
-    layer = AttentionCluster(6, name="cluster")
+    layer = layers.AttentionCluster(6, name="cluster")
     layer.build(x.shape)
     layer.alpha.assign(rng.random((6, 1)) + 0.5)
     layer.beta.assign(rng.standard_normal((6, 1)))
@@ -197,7 +187,7 @@ def test_attention_cluster_shifts_by_its_equation(rng):
 
 
 def test_attention_cluster_survives_a_video_of_zeros():
-    layer = AttentionCluster(2)
+    layer = layers.AttentionCluster(2)
     x = tf.zeros((1, 3, 4))
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -208,9 +198,9 @@ def test_attention_cluster_survives_a_video_of_zeros():
 
 def test_unknown_choices_are_refused():
     with pytest.raises(ValueError, match="score must be one of"):
-        TemporalAttention("linear")
+        layers.TemporalAttention("linear")
     with pytest.raises(ValueError, match="scale must be one of"):
-        FiLM("one")
+        layers.FiLM("one")
 
 
 @pytest.mark.parametrize("number", range(1, 13))

@@ -14,7 +14,7 @@ from avpipeline.features.registry import build_extractor, clip_features
 from avpipeline.training.saved import ModelInfo, save_model
 from mafnet import predict
 from tests.ave.test_predict import write_media, write_sound
-from tests.helpers.commands import run_command
+from tests.helpers.commands import refused, run_command
 from tests.helpers.mafnet_data import NARROW
 
 CLASSES = ("Bark", "Church bell", "Frying (food)")
@@ -156,7 +156,5 @@ def test_bad_input_is_one_sentence(folder, capsys):
         ("in/silent.mp4", "none.keras", "none.keras"),
         ("broken.mp4", "audio.keras", "broken.mp4: "),
     ):
-        assert command(folder / name, "--weights", folder / weights, "--out", folder / "bad") == 2
-        said = capsys.readouterr().err
-        assert sentence in said and said.startswith("python -m mafnet.predict: error: ") and said.count("\n") == 1
-    assert not (folder / "bad").exists()
+        words = [folder / name, "--weights", folder / weights, "--out", folder / "bad"]
+        refused(predict, words, sentence, capsys, folder / "bad")

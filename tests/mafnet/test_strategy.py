@@ -23,7 +23,7 @@ tf.config.set_logical_device_configuration(
 )
 
 import mafnet
-from mafnet_small import small_batch, small_model
+from tests.helpers.mafnet_small import small_batch, small_model
 from mafnet.config import UPDATES
 
 

@@ -59,19 +59,3 @@ def test_table_and_curve_hold_what_the_runs_gave(recorded, tmp_path, monkeypatch
 
 def test_the_authors_rate_is_among_the_defaults():
     assert 0.1 in sweep.Settings().rates and train.PAPER.settings_for("mafnet").training.prob_all == 0.9
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (("--rates", "1.5"), "--rates 1.5: is no share of the steps"),
-        (("--rates", "0.1", "0.1"), "--rates: needs at least one rate and no rate twice"),
-        (("--dataset", "rendered", "--data", "d"), "d: the rendered data is made here"),
-        (("--data", "nowhere"), "nowhere/Annotations.txt: no such file"),
-    ],
-)
-def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):
-    assert command(*words, "--out", tmp_path / "out") == 2
-    said = capsys.readouterr().err
-    assert sentence in said and said.startswith("python -m mafnet.sweep: error: ") and said.count("\n") == 1
-    assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""The training command: settings by preset and dataset, UCF51's splits, bad input, a run on few rendered clips."""
+"""The training command: a run on few synthetic clips, UCF51's splits, the recipe, the result beside the paper's."""
 
 import dataclasses
 import functools
@@ -11,28 +11,12 @@ import pytest
 
 import mafnet
 from avpipeline import metrics
-from avpipeline.datasets import rendered
-from avpipeline.datasets.rendered import RenderedSettings, rendered_video_split
 from avpipeline.training import runs
-from mafnet import data, predict, train
+from mafnet import data, train
 from tests.helpers.commands import run_command
 from tests.helpers.mafnet_data import NARROW, video_split, video_splits
 
-FEW = RenderedSettings(train=10, val=4, test=4)
-
-
 command = functools.partial(run_command, train)
-
-
-@pytest.fixture
-def few_clips(monkeypatch):
-    """The rendered dataset with 10/4/4 clips."""
-
-    def load(dataset, name, data_dir=None, *, modalities):
-        return rendered_video_split(name, FEW, modalities=modalities)
-
-    monkeypatch.setattr(data, "load_video_split", load)
-    monkeypatch.setattr(predict, "rendered_clips", lambda: rendered.rendered_clips(FEW))
 
 
 @pytest.fixture
@@ -100,8 +84,8 @@ def recorded(monkeypatch):
 SCORES = ("val", "test", "best_on_test")
 
 
-def test_seeds_are_counted_up(synthetic, recorded, tmp_path):
-    trained = train.PAPER.train(small(out=tmp_path, seeds=2, seed=3))
+def test_seeds_are_counted_up(recorded, tmp_path):
+    trained = train.PAPER.train(small(out=tmp_path, seeds=2, seed=3), video_splits(test=9))
     assert [seed["seed"] for seed in trained.result["seeds"]] == [3, 4]
     assert trained.predictions == tuple(tmp_path / f"seed-{seed}" / "predictions.npz" for seed in (3, 4))
     assert trained.weights == tmp_path / "seed-3" / "best.keras" and len(trained.experiment.splits.test) == 9
@@ -142,19 +126,6 @@ def test_draws_follow_the_seed():
     assert seeds[0] == seeds[1] != seeds[2]
 
 
-@pytest.mark.parametrize("preset", mafnet.PRESETS)
-@pytest.mark.parametrize("model", mafnet.MODELS)
-def test_defaults_follow_model_preset_and_dataset(model, preset):
-    on_ave = train.PAPER.defaults(["--model", model, "--preset", preset, "--data", "somewhere"])
-    assert (on_ave.dataset, on_ave.model, on_ave.preset) == ("ave", model, preset)
-    assert on_ave.training == mafnet.train_config(preset, model)
-    assert on_ave.network == mafnet.model_config(model, preset)
-    here = train.PAPER.defaults(["--model", model, "--preset", preset])
-    assert here.dataset == "rendered"
-    assert here.training.batch_size == 16 and here.training.epochs <= 60
-    assert here.training.left_out == on_ave.training.left_out
-
-
 def test_the_authors_recipe_is_the_default():
     recipe = train.PAPER.settings_for("mafnet", dataset="ave").training
     assert (recipe.learning_rate, recipe.batch_size, recipe.epochs) == (1e-4, 32, 300)
@@ -173,31 +144,3 @@ def test_the_paper_s_result_is_that_of_the_dataset():
     values = {name: printed("mafnet", name) for name in data.DATASETS}
     assert values == {"rendered": "90.86", "ave": "90.86", "ucf51": "86.72", "kinetics_sounds": "83.94"}
     assert printed("mcb", "ucf51") == "88.83"
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--data", "nowhere", "--dataset", "rendered"], "the rendered data is made here"),
-        (["--data", "nowhere"], "nowhere"),
-        (["--dataset", "ave"], "needs the folder of its files (--data)"),
-        (["--dataset", "ucf51", "--data", "nowhere"], "nowhere"),
-        (["--prob-all", "0.9", "--prob-image", "0.2"], "are not shares of the steps"),
-        (["--prob-all", "-0.1"], "are not shares of the steps"),
-        (["--patience", "0"], "--patience 0: must be at least 1"),
-        (["--epochs", "0"], "--epochs 0: must be at least 1"),
-    ],
-)
-def test_bad_input_is_one_sentence(words, sentence, capsys, tmp_path):
-    assert command(*words, "--out", tmp_path / "out") == 2
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert said.startswith("python -m mafnet.train: error: ") and said.count("\n") == 1
-    assert not (tmp_path / "out").exists()
-
-
-def test_unknown_model_lists_the_models(capsys):
-    with pytest.raises(SystemExit) as stop:
-        command("--model", "mafnett")
-    assert stop.value.code == 2
-    assert "mafnet" in capsys.readouterr().err

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from ave.match import train as match
-from ave.match.pairs import CLASS_NAMES, averaged, load_videos
+from ave.match.pairs import CLASS_NAMES, load_videos
 from ave.match.search import DIRECTIONS, chance, exact_match
-from avpipeline.datasets.base import ArraySource
+from avpipeline.datasets.base import ArraySource, mean_over_regions
 from avpipeline.datasets.rendered import RenderedSettings, rendered_split
 from avpipeline.training import runs
 
@@ -32,7 +32,7 @@ def splits():
         class_names=CLASS_NAMES,
         inputs={
             "audio": joined(own.inputs["audio"].array, unseen.inputs["audio"].read(np.arange(len(unseen)))),
-            "visual": joined(own.inputs["visual"].array, averaged(unseen.inputs["visual"])),
+            "visual": joined(own.inputs["visual"].array, mean_over_regions(unseen.inputs["visual"])),
         },
         labels=np.concatenate([own.labels, 1 - unseen.labels[..., -1]]),
     )

@@ -12,34 +12,17 @@ from avpipeline import checkpoints
 from avpipeline.errors import InputError
 from jca.author_checkpoints import AUTHOR_CLASS as jca_class
 from jca.author_checkpoints import AUTHOR_LAYERS as jca_layers
-from tests.helpers.torch_writing import (
-    call,
-    instance,
-    legacy_parts,
-    mapping,
-    name,
-    network,
-    number,
-    old_parameter,
-    parameter,
-    sequence,
-    state_dict,
-    storage,
-    tensor,
-    text,
-    write_legacy,
-    write_zip,
-)
+from tests.helpers import torch_writing as made
 
 read_torch = functools.partial(checkpoints.read_torch, classes=("models.att_Net",))
 
-WRITERS = {"legacy": write_legacy, "zip": write_zip}
+WRITERS = {"legacy": made.write_legacy, "zip": made.write_zip}
 VALUES = np.arange(6, dtype=np.float32)
-ONE = storage("7", VALUES)
+ONE = made.storage("7", VALUES)
 
 
 def one_tensor(**options) -> bytes:
-    return state_dict({"w": tensor(storage("7", VALUES, **options), (2, 3))})
+    return made.state_dict({"w": made.tensor(made.storage("7", VALUES, **options), (2, 3))})
 
 
 @pytest.fixture(params=list(WRITERS))
@@ -61,24 +44,26 @@ def test_state_dict_of_both_containers(write):
 @pytest.mark.parametrize("module", ["torch", "torch.cuda"])
 def test_every_dtype_is_kept(write, code, module):
     array = np.array([0, 1, 3, 100]).astype(code)
-    state = read_torch(write(state_dict({"x": tensor(storage("k", array, module=module), (4,))}), {"k": array})).state
+    state = read_torch(
+        write(made.state_dict({"x": made.tensor(made.storage("k", array, module=module), (4,))}), {"k": array})
+    ).state
     assert state["x"].dtype == array.dtype
     np.testing.assert_array_equal(state["x"], array)
 
 
 def test_offsets_strides_and_scalars_of_one_storage(write):
     values = np.arange(24, dtype=np.float32)
-    stored = storage("0", values)
+    stored = made.storage("0", values)
     tensors = {
-        "second_half": tensor(stored, (3, 4), offset=12),
-        "transposed": tensor(stored, (4, 3), (1, 4), offset=12),
-        "every_fifth": tensor(stored, (4,), (5,), offset=3),
-        "expanded": tensor(stored, (2, 3), (0, 1)),
-        "scalar": tensor(stored, (), (), offset=23),
-        "nothing": tensor(stored, (0, 4)),
-        "last_row": tensor(stored, (1, 4), (999, 1), offset=20),
+        "second_half": made.tensor(stored, (3, 4), offset=12),
+        "transposed": made.tensor(stored, (4, 3), (1, 4), offset=12),
+        "every_fifth": made.tensor(stored, (4,), (5,), offset=3),
+        "expanded": made.tensor(stored, (2, 3), (0, 1)),
+        "scalar": made.tensor(stored, (), (), offset=23),
+        "nothing": made.tensor(stored, (0, 4)),
+        "last_row": made.tensor(stored, (1, 4), (999, 1), offset=20),
     }
-    state = read_torch(write(state_dict(tensors), {"0": values})).state
+    state = read_torch(write(made.state_dict(tensors), {"0": values})).state
     np.testing.assert_array_equal(state["second_half"], values[12:].reshape(3, 4))
     np.testing.assert_array_equal(state["transposed"], values[12:].reshape(3, 4).T)
     np.testing.assert_array_equal(state["every_fifth"], [3, 8, 13, 18])
@@ -89,30 +74,30 @@ def test_offsets_strides_and_scalars_of_one_storage(write):
 
 
 def test_views_of_a_storage_count_from_the_view(tmp_path):
-    view = sequence(text("view"), number(2), number(4))
-    root = state_dict({"w": tensor(storage("7", VALUES, view=view), (2,), offset=1)})
-    state = read_torch(write_legacy(tmp_path / "a.pt", root, {"7": VALUES})).state
+    view = made.sequence(made.text("view"), made.number(2), made.number(4))
+    root = made.state_dict({"w": made.tensor(made.storage("7", VALUES, view=view), (2,), offset=1)})
+    state = read_torch(made.write_legacy(tmp_path / "a.pt", root, {"7": VALUES})).state
     np.testing.assert_array_equal(state["w"], [3, 4])
 
 
 def small_network() -> tuple[bytes, dict[str, np.ndarray]]:
     """Two layers, one of them used twice, with a batch norm's kinds of buffers."""
     count = np.array(5)
-    linear = network(
+    linear = made.network(
         "torch.nn.modules.linear.Linear",
-        {"weight": parameter(tensor(ONE, (2, 3))), "bias": b"N"},
-        in_features=number(3),
-        out_features=number(2),
+        {"weight": made.parameter(made.tensor(ONE, (2, 3))), "bias": b"N"},
+        in_features=made.number(3),
+        out_features=made.number(2),
     )
-    buffers = {"batches": tensor(storage("c", count), ()), "scratch": tensor(ONE, (6,))}
-    norm = network(
+    buffers = {"batches": made.tensor(made.storage("c", count), ()), "scratch": made.tensor(ONE, (6,))}
+    norm = made.network(
         "torch.nn.modules.batchnorm.BatchNorm1d",
         buffers=buffers,
-        _non_persistent_buffers_set=call("builtins.set", b"](" + text("scratch") + b"e"),
+        _non_persistent_buffers_set=made.call("builtins.set", b"](" + made.text("scratch") + b"e"),
         eps=b"G" + struct.pack(">d", 1e-5),
     )
     children = {"fc": linear + b"q\x01", "again": b"h\x01", "norm": norm, "missing": b"N"}
-    return network("models.att_Net", modules=children), {"7": VALUES, "c": count}
+    return made.network("models.att_Net", modules=children), {"7": VALUES, "c": count}
 
 
 def test_whole_network_gives_the_state_dict_of_its_modules(write):
@@ -126,24 +111,28 @@ def test_whole_network_gives_the_state_dict_of_its_modules(write):
 
 
 def test_module_form_of_torch_03(tmp_path):
-    source = sequence(text("module"), name("models.att_Net"), text("models.py"), text("import os"))
-    descriptor = name("torch.backends.cudnn.rnn.Unserializable") + b")\x81" + text("<unserializable>") + b"b"
+    source = made.sequence(
+        made.text("module"), made.name("models.att_Net"), made.text("models.py"), made.text("import os")
+    )
+    descriptor = made.name("torch.backends.cudnn.rnn.Unserializable") + b")\x81" + made.text("<unserializable>") + b"b"
     attributes = {
-        "_backend": call("torch.nn.backends.thnn._get_thnn_function_backend"),
-        "dropout_state": mapping({"desc_0": descriptor}),
-        "_parameters": mapping({"w": old_parameter(storage("7", VALUES, module="torch.cuda"), (3, 2), (2, 1))}),
-        "_buffers": mapping({}),
-        "_modules": mapping({}),
+        "_backend": made.call("torch.nn.backends.thnn._get_thnn_function_backend"),
+        "dropout_state": made.mapping({"desc_0": descriptor}),
+        "_parameters": made.mapping(
+            {"w": made.old_parameter(made.storage("7", VALUES, module="torch.cuda"), (3, 2), (2, 1))}
+        ),
+        "_buffers": made.mapping({}),
+        "_modules": made.mapping({}),
     }
-    root = source + b"Q)\x81" + mapping(attributes) + b"b"
-    file = read_torch(write_legacy(tmp_path / "old.pt", root, {"7": VALUES}))
+    root = source + b"Q)\x81" + made.mapping(attributes) + b"b"
+    file = read_torch(made.write_legacy(tmp_path / "old.pt", root, {"7": VALUES}))
     assert file.root_class == "models.att_Net"
     np.testing.assert_array_equal(file.state["w"], VALUES.reshape(3, 2))
 
 
 def test_other_authors_classes_can_be_named(tmp_path):
-    root = network("my.Net", {"w": tensor(ONE, (6,))})
-    path = write_zip(tmp_path / "my.pt", root, {"7": VALUES})
+    root = made.network("my.Net", {"w": made.tensor(ONE, (6,))})
+    path = made.write_zip(tmp_path / "my.pt", root, {"7": VALUES})
     with pytest.raises(InputError, match="my.Net"):
         read_torch(path)
     assert read_torch(path, classes=("my.Net",)).root_class == "my.Net"
@@ -151,21 +140,23 @@ def test_other_authors_classes_can_be_named(tmp_path):
 
 def test_byte_order_of_the_zip_container(tmp_path):
     swapped = VALUES.astype(">f4")
-    path = write_zip(tmp_path / "big.pt", one_tensor(), {"7": swapped}, byteorder=b"big")
+    path = made.write_zip(tmp_path / "big.pt", one_tensor(), {"7": swapped}, byteorder=b"big")
     np.testing.assert_array_equal(read_torch(path).state["w"], VALUES.reshape(2, 3))
-    path = write_zip(tmp_path / "little.pt", one_tensor(), {"7": VALUES}, byteorder=b"little")
+    path = made.write_zip(tmp_path / "little.pt", one_tensor(), {"7": VALUES}, byteorder=b"little")
     np.testing.assert_array_equal(read_torch(path).state["w"], VALUES.reshape(2, 3))
     with pytest.raises(InputError, match="damaged"):
-        read_torch(write_zip(tmp_path / "odd.pt", one_tensor(), {"7": VALUES}, byteorder=b"middle"))
+        read_torch(made.write_zip(tmp_path / "odd.pt", one_tensor(), {"7": VALUES}, byteorder=b"middle"))
 
 
 def test_a_load_leaves_nothing_for_the_next(tmp_path):
-    ordered = call("collections.OrderedDict") + mapping({"extra": number(1)}) + b"b"
-    backend = call("torch.nn.backends.thnn._get_thnn_function_backend") + mapping({"extra": number(1)}) + b"b"
-    marked = network("models.att_Net", {"w": tensor(ONE, (6,))}, a=ordered, b=backend, hidden=number(9))
-    plain = network("models.att_Net", {"w": tensor(ONE, (2,))})
-    first = read_torch(write_zip(tmp_path / "1.pt", marked, {"7": VALUES}))
-    second = read_torch(write_zip(tmp_path / "2.pt", plain, {"7": 10 * VALUES}))
+    ordered = made.call("collections.OrderedDict") + made.mapping({"extra": made.number(1)}) + b"b"
+    backend = (
+        made.call("torch.nn.backends.thnn._get_thnn_function_backend") + made.mapping({"extra": made.number(1)}) + b"b"
+    )
+    marked = made.network("models.att_Net", {"w": made.tensor(ONE, (6,))}, a=ordered, b=backend, hidden=made.number(9))
+    plain = made.network("models.att_Net", {"w": made.tensor(ONE, (2,))})
+    first = read_torch(made.write_zip(tmp_path / "1.pt", marked, {"7": VALUES}))
+    second = read_torch(made.write_zip(tmp_path / "2.pt", plain, {"7": 10 * VALUES}))
     assert dict(first.extras) == {"hidden": 9} and dict(second.extras) == {}
     np.testing.assert_array_equal(first.state["w"], VALUES)
     np.testing.assert_array_equal(second.state["w"], [0, 10])
@@ -211,7 +202,7 @@ def test_any_changed_byte_gives_a_sentence_or_a_file(write):
 
 @pytest.mark.parametrize("part", range(6))
 def test_bytes_after_any_part_of_a_legacy_file(tmp_path, part):
-    parts = legacy_parts(one_tensor(), {"7": VALUES})
+    parts = made.legacy_parts(one_tensor(), {"7": VALUES})
     parts[part] += b"\x00"
     path = tmp_path / "file.pt"
     path.write_bytes(b"".join(parts))
@@ -225,7 +216,7 @@ def test_header_of_the_legacy_container(tmp_path):
         (2, b"\x88", b"\x89", "big-endian"),
         (0, b"\x6c", b"\x6d", "no torch checkpoint"),
     ):
-        parts = legacy_parts(one_tensor(), {"7": VALUES})
+        parts = made.legacy_parts(one_tensor(), {"7": VALUES})
         assert old in parts[part]
         parts[part] = parts[part].replace(old, new)
         path.write_bytes(b"".join(parts))
@@ -236,36 +227,43 @@ BAD_OBJECTS = {
     "storage larger than its data": one_tensor(count=7),
     "storage of 2**60 values": one_tensor(count=2**60),
     "negative count": one_tensor(count=-6),
-    "tensor past the end": state_dict({"w": tensor(ONE, (2, 3), offset=1)}),
-    "negative offset": state_dict({"w": tensor(ONE, (2, 3), offset=-1)}),
-    "negative stride": state_dict({"w": tensor(ONE, (2, 3), (3, -1), offset=5)}),
-    "stride past the end": state_dict({"w": tensor(ONE, (2, 3), (4, 1))}),
-    "strides missing": state_dict({"w": tensor(ONE, (2, 3), (3,))}),
-    "more values than the file": state_dict({"w": tensor(ONE, (2**40, 6), (0, 1))}),
-    "33 axes": state_dict({"w": tensor(ONE, (1,) * 65)}),
-    "view past the end": one_tensor(view=sequence(text("v"), number(3), number(4))),
-    "one key of two sizes": state_dict({"w": tensor(ONE, (6,)), "v": tensor(storage("7", VALUES[:4]), (4,))}),
-    "another key": state_dict({"w": tensor(storage("8", VALUES), (6,))}),
-    "no tensor in a state dict": state_dict({"w": tensor(ONE, (6,)), "epoch": number(3)}),
-    "an empty state dict": state_dict({}),
-    "a list": b"]" + tensor(ONE, (6,)) + b"a",
-    "a parameter that is a number": network("models.att_Net", {"w": number(1), "v": tensor(ONE, (6,))}),
-    "a module that is a number": network("models.att_Net", {"v": tensor(ONE, (6,))}, modules={"a": number(1)}),
-    "a network without its parts": instance("models.att_Net", {"w": tensor(ONE, (6,))}),
-    "names that collide": network(
-        "models.att_Net",
-        {"a.w": tensor(ONE, (6,))},
-        modules={"a": network("models.att_Net", {"w": tensor(ONE, (6,))})},
+    "tensor past the end": made.state_dict({"w": made.tensor(ONE, (2, 3), offset=1)}),
+    "negative offset": made.state_dict({"w": made.tensor(ONE, (2, 3), offset=-1)}),
+    "negative stride": made.state_dict({"w": made.tensor(ONE, (2, 3), (3, -1), offset=5)}),
+    "stride past the end": made.state_dict({"w": made.tensor(ONE, (2, 3), (4, 1))}),
+    "strides missing": made.state_dict({"w": made.tensor(ONE, (2, 3), (3,))}),
+    "more values than the file": made.state_dict({"w": made.tensor(ONE, (2**40, 6), (0, 1))}),
+    "33 axes": made.state_dict({"w": made.tensor(ONE, (1,) * 65)}),
+    "view past the end": one_tensor(view=made.sequence(made.text("v"), made.number(3), made.number(4))),
+    "one key of two sizes": made.state_dict(
+        {"w": made.tensor(ONE, (6,)), "v": made.tensor(made.storage("7", VALUES[:4]), (4,))}
     ),
-    "a network inside itself": name("models.att_Net")
+    "another key": made.state_dict({"w": made.tensor(made.storage("8", VALUES), (6,))}),
+    "no tensor in a state dict": made.state_dict({"w": made.tensor(ONE, (6,)), "epoch": made.number(3)}),
+    "an empty state dict": made.state_dict({}),
+    "a list": b"]" + made.tensor(ONE, (6,)) + b"a",
+    "a parameter that is a number": made.network("models.att_Net", {"w": made.number(1), "v": made.tensor(ONE, (6,))}),
+    "a module that is a number": made.network(
+        "models.att_Net", {"v": made.tensor(ONE, (6,))}, modules={"a": made.number(1)}
+    ),
+    "a network without its parts": made.instance("models.att_Net", {"w": made.tensor(ONE, (6,))}),
+    "names that collide": made.network(
+        "models.att_Net",
+        {"a.w": made.tensor(ONE, (6,))},
+        modules={"a": made.network("models.att_Net", {"w": made.tensor(ONE, (6,))})},
+    ),
+    "a network inside itself": made.name("models.att_Net")
     + b")\x81q\x01"
-    + mapping({"_parameters": mapping({"w": tensor(ONE, (6,))}), "_buffers": mapping({})})
+    + made.mapping({"_parameters": made.mapping({"w": made.tensor(ONE, (6,))}), "_buffers": made.mapping({})})
     + b"b"
-    + mapping({"_modules": mapping({"a": b"h\x01"})})
+    + made.mapping({"_modules": made.mapping({"a": b"h\x01"})})
     + b"b",
-    "a tuple as key": state_dict({"w": tensor(ONE, (6,))}) + sequence(number(1)) + number(1) + b"s",
-    "a call without arguments": state_dict({"w": call("torch._utils._rebuild_tensor_v2")}),
-    "a value from an empty memory": state_dict({"w": b"h\x05"}),
+    "a tuple as key": made.state_dict({"w": made.tensor(ONE, (6,))})
+    + made.sequence(made.number(1))
+    + made.number(1)
+    + b"s",
+    "a call without arguments": made.state_dict({"w": made.call("torch._utils._rebuild_tensor_v2")}),
+    "a value from an empty memory": made.state_dict({"w": b"h\x05"}),
 }
 
 
@@ -276,16 +274,18 @@ def test_inconsistent_objects(write, kind):
 
 def test_network_of_shared_modules_does_not_exhaust_the_reader(write):
     """30 levels, each naming the next twice: 2**30 names from a few kilobytes."""
-    root = network("models.att_Net", {"w": tensor(ONE, (6,))})
+    root = made.network("models.att_Net", {"w": made.tensor(ONE, (6,))})
     for level in range(30):
-        root = network("models.att_Net", modules={"a": root + bytes([ord("q"), level]), "b": bytes([ord("h"), level])})
+        root = made.network(
+            "models.att_Net", modules={"a": root + bytes([ord("q"), level]), "b": bytes([ord("h"), level])}
+        )
     refused(write(root, {"7": VALUES}), "entries")
 
 
 def test_shared_lists_do_not_exhaust_the_reader(write):
     """One list of 10,000 pairs made into 5,000 dicts: 50 million entries from 150 kB."""
-    pairs = b"](" + (text("k") + number(1) + b"\x86") * 10_000 + b"e"
-    first = name("collections.OrderedDict") + b"q\x01" + pairs + b"\x85q\x02R"
+    pairs = b"](" + (made.text("k") + made.number(1) + b"\x86") * 10_000 + b"e"
+    first = made.name("collections.OrderedDict") + b"q\x01" + pairs + b"\x85q\x02R"
     refused(write(b"](" + first + b"h\x01h\x02R" * 5_000 + b"e", {}), "unfold")
 
 
@@ -295,16 +295,16 @@ def test_deeply_nested_pickle(write):
 
 def test_archives_that_are_not_as_torch_writes_them(tmp_path):
     path = tmp_path / "file.pt"
-    write_zip(path, one_tensor(), {"7": VALUES}, compression=zipfile.ZIP_DEFLATED)
+    made.write_zip(path, one_tensor(), {"7": VALUES}, compression=zipfile.ZIP_DEFLATED)
     refused(path, "compressed")
-    write_zip(path, one_tensor(), {"7": VALUES})
+    made.write_zip(path, one_tensor(), {"7": VALUES})
     path.write_bytes(path.read_bytes() + b"\x00")
     refused(path)
-    write_zip(path, one_tensor(), {"7": VALUES}, **{"data/8": b"1234"})
+    made.write_zip(path, one_tensor(), {"7": VALUES}, **{"data/8": b"1234"})
     refused(path)
-    write_zip(path, one_tensor(), {"7": VALUES[:5]})
+    made.write_zip(path, one_tensor(), {"7": VALUES[:5]})
     refused(path)
-    write_zip(path, one_tensor() + b".", {"7": VALUES})
+    made.write_zip(path, one_tensor() + b".", {"7": VALUES})
     refused(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("notes.txt", "no checkpoint")

@@ -11,7 +11,7 @@ from avpipeline.cli import run
 from avpipeline.datasets import read_video_list
 from avpipeline.datasets.kinetics import NUMBERED_FILES
 from avpipeline.datasets.ucf51 import NOT_ANNOTATED, read_ucf51_list
-from tests.helpers.video_files import clip_of, spoil_line, write_lines, write_shards, write_ucf51
+from tests.helpers.video_files import clip_of, remove, spoil_line, write_lines, write_shards, write_ucf51
 
 PROG = "python -m avpipeline.validate"
 
@@ -100,12 +100,10 @@ def test_another_class_in_the_annotation(ucf51):
 
 
 def test_what_is_missing_is_said(ucf51, capsys):
-    for name in ("ucf51_annotation.json", "testlist01.txt", "features.json"):
-        (ucf51 / name).unlink()
+    remove(ucf51, "ucf51_annotation.json", "testlist01.txt", "features.json")
     assert run(validate.main, prog=PROG, argv=["ucf51", str(ucf51)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == (
-        "Nothing is wrong (1 notes); missing: testlist01.txt, ucf51_annotation.json, features.json."
-    )
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said == "Nothing is wrong (1 notes); missing: testlist01.txt, ucf51_annotation.json, features.json."
     (ucf51 / "classInd.txt").unlink()
     assert {item.about for item in check_ucf51(ucf51)} == {"classInd.txt"}
 
@@ -165,39 +163,39 @@ def test_vggsounds_lists_are_compared(tmp_path, monkeypatch):
     )
 
 
-def test_the_official_files(reference_dir):
-    data = reference_dir / "data"
-    findings = list(check_ucf51(data / "ucf51"))
-    assert {
-        "ok trainlist01.txt: 4901 videos of the 51 classes",
-        "ok testlist02.txt: 1915 videos of the 51 classes",
-        "ok testlist03.txt: 1900 videos of the 51 classes",
-        "ok trainlist03.txt and testlist03.txt: no groups of clips in both",
-        "ok lists: 6845 videos in all",
-        f"note lists: 9 of them have no annotation and are left out: {', '.join(NOT_ANNOTATED)}",
-        "ok ucf51_annotation.json: 6836 annotated videos",
-    } <= report(findings) and not wrong(findings)
-    findings = list(check_kinetics_sounds(data / "kinetics"))
-    assert {
-        "ok ks_my_train.txt: 14799 videos",
-        "ok ks_my_test.txt: 2597 videos",
-        "ok train and test: no YouTube videos in both",
-        "ok label_map_k400.txt: has the 32 classes of Kinetics-Sounds",
-        "missing kinetics_sounds_31_names.txt: names of the 31 classes; without it they are called by their numbers",
-    } <= report(findings) and not wrong(findings)
-    findings = list(check_llp(data / "llp"))
-    assert {
-        "ok AVVP_train.csv: llp, train: 10000 videos of 25 classes",
-        "ok val and test: 1.81 labels a video",
-        "note AVVP_test_pd.csv: line 894 gives LcFWKgFphXI_20_30 a label twice (Clapping,Clapping)",
-        "note AVVP_eval_audio.csv: 5 events have no length, 1 end before they begin; left as published",
-    } <= report(findings) and not wrong(findings)
-    findings = list(check_vggsound(data / "vggsound"))
-    assert {
-        "missing vggsound.csv: the training split",
-        "ok test.csv: vggsound, test: 15446 videos of 309 classes",
-        "ok stat.csv: 309 classes, 199176 videos",
-    } <= report(findings) and not wrong(findings)
+# Folder of the official files -> what is said of them, one finding a line.
+OFFICIAL = {
+    "ucf51": f"""\
+ok trainlist01.txt: 4901 videos of the 51 classes
+ok testlist02.txt: 1915 videos of the 51 classes
+ok testlist03.txt: 1900 videos of the 51 classes
+ok trainlist03.txt and testlist03.txt: no groups of clips in both
+ok lists: 6845 videos in all
+note lists: 9 of them have no annotation and are left out: {", ".join(NOT_ANNOTATED)}
+ok ucf51_annotation.json: 6836 annotated videos""",
+    "kinetics": """\
+ok ks_my_train.txt: 14799 videos
+ok ks_my_test.txt: 2597 videos
+ok train and test: no YouTube videos in both
+ok label_map_k400.txt: has the 32 classes of Kinetics-Sounds
+missing kinetics_sounds_31_names.txt: names of the 31 classes; without it they are called by their numbers""",
+    "llp": """\
+ok AVVP_train.csv: llp, train: 10000 videos of 25 classes
+ok val and test: 1.81 labels a video
+note AVVP_test_pd.csv: line 894 gives LcFWKgFphXI_20_30 a label twice (Clapping,Clapping)
+note AVVP_eval_audio.csv: 5 events have no length, 1 end before they begin; left as published""",
+    "vggsound": """\
+missing vggsound.csv: the training split
+ok test.csv: vggsound, test: 15446 videos of 309 classes
+ok stat.csv: 309 classes, 199176 videos""",
+}
+CHECKS = {"ucf51": check_ucf51, "kinetics": check_kinetics_sounds, "llp": check_llp, "vggsound": check_vggsound}
+
+
+@pytest.mark.parametrize("folder", OFFICIAL)
+def test_the_official_files(reference_dir, folder):
+    findings = list(CHECKS[folder](reference_dir / "data" / folder))
+    assert set(OFFICIAL[folder].split("\n")) <= report(findings) and not wrong(findings)
 
 
 def test_a_short_numbered_list_is_wrong(tmp_path):

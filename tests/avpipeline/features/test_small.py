@@ -1,11 +1,11 @@
 """The small seeded backbones: shapes, fixed weights, sparse non-negative outputs, what they keep."""
 
-import hashlib
 
 import numpy as np
 import pytest
 
 from avpipeline.features.small import build_small_audio, build_small_audio_map, build_small_motion, build_small_visual
+from tests.helpers.layer_checks import digest
 
 
 @pytest.fixture(scope="module")
@@ -16,10 +16,6 @@ def visual():
 @pytest.fixture(scope="module")
 def audio():
     return build_small_audio()
-
-
-def digest(model) -> str:
-    return hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights())).hexdigest()[:12]
 
 
 def test_weights_are_the_same_everywhere(visual, audio):
