@@ -59,7 +59,7 @@ def test_a_folder_that_is_there_is_kept(tmp_path, capsys):
     save(tmp_path / "model.keras", "fc_early")
     (tmp_path / "out").mkdir()
     assert command(tmp_path) == 2
-    assert "out: is there already" in capsys.readouterr().err
+    assert "out: exists already" in capsys.readouterr().err
     assert not any((tmp_path / "out").iterdir())
 
 

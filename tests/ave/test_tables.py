@@ -107,7 +107,7 @@ def test_dmrn_starts_from_the_same_seeds_av_att(narrow, tmp_path, capsys):
     settings = json.loads((tmp_path / "dmrn-1-epochs" / "settings.json").read_text())
     first = json.loads((tmp_path / "av_att-1-epochs" / "settings.json").read_text())
     assert settings["init_from"] == {"configuration": configuration_hash(first)}
-    assert "starts from av_att, trained as long before" in records(tmp_path, "table_2")[0]["note"]
+    assert "initialised from av_att, which was trained for as many epochs" in records(tmp_path, "table_2")[0]["note"]
 
 
 @pytest.mark.trained

@@ -151,7 +151,7 @@ def test_neighbours_stay_together_in_the_plane():
 def test_models_without_film_and_too_few_clips_are_refused(tmp_path, loads, capsys):
     write_model(tmp_path / "model.keras", "visual")
     assert command(tmp_path, module=tsne) == 2
-    assert "'visual' has no FiLM layer; take mafnet or film_both" in capsys.readouterr().err
+    assert "'visual' has no FiLM layer; use mafnet or film_both" in capsys.readouterr().err
     write_model(tmp_path / "model.keras", class_names=("bell", "bark", "engine"))
     assert command(tmp_path, module=tsne) == 2
     assert "was trained on the classes of synthetic (bell, bark, engine)" in capsys.readouterr().err

@@ -82,7 +82,7 @@ def test_a_real_dataset_measures_its_own_rows(recorded, tmp_path):
     assert "smoke" not in lines["MAFnet", "UCF51"].measured.data and not lines["MAFnet", "UCF51"].note
     other = lines["MAFnet", "Kinetics-Sounds"]
     assert isinstance(other, NotRun) and not other.is_failure
-    assert other.measured == "not run: of Kinetics-Sounds, take --dataset kinetics_sounds"
+    assert other.measured == "not run: on Kinetics-Sounds, use --dataset kinetics_sounds"
     folders = {own.model: own.data for own in recorded}
     assert folders.pop("dmrn_vgg") == tmp_path / "v" and set(folders.values()) == {tmp_path / "d"}
 

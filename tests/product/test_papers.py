@@ -116,8 +116,8 @@ BAD_INPUT = {
         NO_FOLDER,
         ("--data nowhere", "nowhere"),
         ("--dataset ave", "needs the folder of its files (--data)"),
-        ("--model dcca --margin 1", "--margin: dcca has no such setting"),
-        ("--regularisation 1", "--regularisation: avdln has no such setting"),
+        ("--model dcca --margin 1", "--margin: is a setting of avdln, not of dcca"),
+        ("--regularisation 1", "--regularisation: is a setting of dcca, not of avdln"),
     ],
     ave.tables: [("--table 'Table 1' --rows 'MP late'", "row 'MP late': is not in Table 1; its rows are A, V, V-att")],
     jca.train: [

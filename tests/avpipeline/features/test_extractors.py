@@ -189,8 +189,8 @@ def broken_weight_files(folder):
     (folder / "text.ckpt").write_text("<html>not found</html>")
     (folder / "empty.ckpt").write_bytes(b"")
     return {
-        "other.ckpt": "no weights for VGGish's layer conv1; this is another network",
-        "few.h5": "no weights for VGGish's layer conv2; this is another network",
+        "other.ckpt": "no weights for VGGish's layer conv1, so it is of another network",
+        "few.h5": "no weights for VGGish's layer conv2, so it is of another network",
         "shape.h5": r"layer conv2 has the shape \(5, 5, 2, 3\).*another network",
         "nan.ckpt": "not finite numbers",
         "cut.h5": "not a complete .h5 file",
@@ -330,7 +330,7 @@ def test_a_weight_file_is_found_again_by_its_name(tiny, tmp_path):
     assert info.weights == "mine.ckpt"
     assert extractor_for(info, weights_dir=tmp_path).info == info
     write_slim_checkpoint(tmp_path / "mine.ckpt", random_weights(seed=9))
-    with pytest.raises(InputError, match="are not those that made the features"):
+    with pytest.raises(InputError, match="are not those that the features were extracted with"):
         extractor_for(info, weights_dir=tmp_path)
 
 

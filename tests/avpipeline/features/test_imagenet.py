@@ -36,7 +36,7 @@ def test_vgg19_from_a_local_file(tmp_path):
     assert extractor_for(extractor.info, weights_dir=tmp_path).info == extractor.info
     with open(path, "r+b") as file:
         file.truncate(path.stat().st_size // 2)
-    with pytest.raises(InputError, match=f"{path.name}: not a complete file of vgg19's weights"):
+    with pytest.raises(InputError, match=f"{path.name}: not a complete weight file of vgg19"):
         build_extractor("vgg19", path)
 
 
