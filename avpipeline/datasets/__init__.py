@@ -165,7 +165,7 @@ def require_folder(dataset: str, data_dir) -> None:
 def require_no_folder(data_dir) -> None:
     """Raises InputError if the rendered dataset, which is read from no files, is given a folder."""
     if data_dir is not None:
-        raise InputError(f"{data_dir}: the rendered data is made here; leave out --data or --dataset.")
+        raise InputError(f"{data_dir}: synthetic clips are generated on this machine; leave out --data or --dataset.")
 
 
 def _rendered(data_dir) -> ModuleType:

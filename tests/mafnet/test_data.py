@@ -86,7 +86,7 @@ def test_lists_are_named_options(tmp_path, dataset, wanted, asked):
 
 
 def test_rendered_data_has_no_folder(tmp_path):
-    with pytest.raises(InputError, match="the rendered data is made here; leave out --data or --dataset"):
+    with pytest.raises(InputError, match="synthetic clips are generated on this machine; leave out --data"):
         data.load_split("rendered", "test", mafnet.model_config("mafnet"), tmp_path)
 
 

@@ -51,7 +51,7 @@ CASES = [
     *((paper, {name: None}, sentence) for paper, (name, sentence) in REMOVED.items()),
     *((paper, {name: (3, 3)}, sentence) for paper, added in ADDED.items() for name, sentence in added.items()),
     *((paper, {name: shape}, sentence) for paper, name, shape, sentence in MISSHAPEN),
-    *((paper, {ALL: None, "conv1": (3, 3)}, f"is no checkpoint of {kind}") for paper, kind in OTHER_NETWORK.items()),
+    *((paper, {ALL: None, "conv1": (3, 3)}, f"is not a checkpoint of {kind}") for paper, kind in OTHER_NETWORK.items()),
 ]
 
 

@@ -105,7 +105,7 @@ def test_each_model_names_its_rows(paper, model, rows):
     assert PAPERS[paper].rows_of(model) == rows
 
 
-NO_FOLDER = ("--data nowhere --dataset rendered", "nowhere: the rendered data is made here")
+NO_FOLDER = ("--data nowhere --dataset rendered", "nowhere: synthetic clips are generated on this machine")
 BAD_INPUT = {
     ave.train: [
         NO_FOLDER,
@@ -116,8 +116,8 @@ BAD_INPUT = {
         NO_FOLDER,
         ("--data nowhere", "nowhere"),
         ("--dataset ave", "needs the folder of its files (--data)"),
-        ("--model dcca --margin 1", "--margin: dcca has no such setting"),
-        ("--regularisation 1", "--regularisation: avdln has no such setting"),
+        ("--model dcca --margin 1", "--margin: is a setting of avdln, not of dcca"),
+        ("--regularisation 1", "--regularisation: is a setting of dcca, not of avdln"),
     ],
     ave.tables: [("--table 'Table 1' --rows 'MP late'", "row 'MP late': is not in Table 1; its rows are A, V, V-att")],
     jca.train: [
@@ -127,8 +127,8 @@ BAD_INPUT = {
         ("--epochs 0", "--epochs 0: must be at least 1"),
         ("--recursions -1", "--recursions -1: must be at least 0"),
         ("--video-size 7", "--video-size 7: must be even"),
-        ("--dropout 1", "--dropout 1.0: is no share"),
-        ("--plateau-factor 1", "--plateau-factor 1.0: lowers nothing"),
+        ("--dropout 1", "--dropout 1.0: is not a dropout rate"),
+        ("--plateau-factor 1", "--plateau-factor 1.0: must lower the learning rate"),
     ],
     jca.tables: [
         NO_FOLDER,
@@ -140,16 +140,16 @@ BAD_INPUT = {
         ("--data nowhere", "nowhere"),
         ("--dataset ave", "needs the folder of its files (--data)"),
         ("--dataset ucf51 --data nowhere", "nowhere"),
-        ("--prob-all 0.9 --prob-image 0.2", "are no shares of the steps"),
-        ("--prob-all -0.1", "are no shares of the steps"),
+        ("--prob-all 0.9 --prob-image 0.2", "are not shares of the steps"),
+        ("--prob-all -0.1", "are not shares of the steps"),
         ("--patience 0", "--patience 0: must be at least 1"),
         ("--epochs 0", "--epochs 0: must be at least 1"),
     ],
     mafnet.tables: [NO_FOLDER, ("--table 'Table 1' --rows MCB", "row 'MCB': is not in Table 1")],
     mafnet.sweep: [
         NO_FOLDER,
-        ("--rates 1.5", "--rates 1.5: is no share of the steps"),
-        ("--rates 0.1 0.1", "--rates: needs at least one rate, each once"),
+        ("--rates 1.5", "--rates 1.5: is not a share of the steps"),
+        ("--rates 0.1 0.1", "--rates: needs at least one rate and no rate twice"),
         ("--data nowhere", "nowhere/Annotations.txt: no such file"),
     ],
     attendfusion.train: [
@@ -161,12 +161,12 @@ BAD_INPUT = {
         ("--table 'Table 1' --rows 'FC Middle'", "row 'FC Middle': is not in Table 1; its rows are FC Audio")
     ],
     eventlayers.train: [
-        ("--data nowhere", "nowhere: the rendered data is made here"),
+        ("--data nowhere", "nowhere: synthetic clips are generated on this machine"),
         ("--dataset vggsound", "dataset 'vggsound': needs the folder of its files (--data)"),
         ("--dataset vggsound --data nowhere", "nowhere"),
     ],
     eventlayers.tables: [
-        ("--data somewhere", "somewhere: the rendered data is made here"),
+        ("--data somewhere", "somewhere: synthetic clips are generated on this machine"),
         ("--rows 'Naive AV top-9'", "row 'Naive AV top-9': is not in Table 1, Table 2, Table 3, Table 4"),
         ("--dataset ave", "dataset 'ave': needs the folder of its files (--data)"),
     ],

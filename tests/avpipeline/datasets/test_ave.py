@@ -296,7 +296,7 @@ def test_datasets_are_loaded_by_name(folder):
         load_split("avee", "val", folder)
     with pytest.raises(InputError, match=r"needs the folder of its files \(--data\)"):
         load_split("ave", "val")
-    with pytest.raises(InputError, match="ave: the rendered data is made here; leave out --data or --dataset"):
+    with pytest.raises(InputError, match="ave: synthetic clips are generated on this machine; leave out --data"):
         load_split("rendered", "val", folder)
     assert list(DATASETS) == ["ave", "rendered"]
 
