@@ -57,8 +57,8 @@ def timeline(
 ) -> None:
     """Predicted class over time as coloured stretches, with the waveform above and the probabilities below.
 
-    With `frames` and `attention` it has the layout of Figure 3 of the joint co-attention paper: waveform, frames,
-    frames with attention, labels.
+    With `frames` and `attention` it has the layout of the joint co-attention paper's Figure 3: waveform, frames, frames
+    with attention, labels.
 
     Args:
       path: the .png to write.
