@@ -130,7 +130,7 @@ def _weights(trained: Path) -> Path:
 
 
 def _described(model: str) -> dict:
-    table, row = PAPER.rows_of(model)
+    table, row = PAPER.rows_of(model)[0]
     gap, f1, _ = papers.lookup("attendfusion", table, row).parts
     return {"table": table, "row": row, "model": model, "paper_gap": float(gap.value), "paper_f1": float(f1.value)}
 
