@@ -75,14 +75,14 @@ def test_weak_model_trains_on_the_official_files(folder, tmp_path):
     training = dataclasses.replace(settings.training, batch_size=3, epochs=2, validate_every=1)
     settings = dataclasses.replace(settings, training=training)
     experiment = train.PAPER.experiment(settings)
-    assert experiment.train.labels.shape == (6, 4) and experiment.val.labels.shape == (1, 10, 4)
+    assert experiment.splits.train.labels.shape == (6, 4) and experiment.splits.val.labels.shape == (1, 10, 4)
     result = train.runs.run(experiment, tmp_path / "run", [0])
     with np.load(tmp_path / "run" / "seed-0" / "predictions.npz") as file:
         assert file["predictions"].shape == file["labels"].shape == (2, 10, 4)
         assert result["test_mean"] == np.mean(file["predictions"].argmax(-1) == file["labels"].argmax(-1))
     assert result["settings"]["noisy"] is True
     without = train.PAPER.experiment(dataclasses.replace(settings, noisy=False))
-    assert without.hash != experiment.hash and len(without.train) == len(ORDER)
+    assert without.hash != experiment.hash and len(without.splits.train) == len(ORDER)
 
 
 def test_dataset_without_a_folder_is_refused():
