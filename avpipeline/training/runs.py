@@ -59,8 +59,20 @@ def run(experiment: Experiment, out, seeds: Sequence[int], *, watch_test: bool =
         _claim(out, experiment)
         results = [_run_seed(experiment, out / f"seed-{seed}", seed, watch_test) for seed in seeds]
         result = {**_description(experiment), **summary(results)}
+        earlier = _earlier_result(out / "result.json")
+        if earlier.get("seeds") == result["seeds"]:
+            # Nothing was trained: command, date and commit are those of the run that did.
+            return earlier
         write_json(out / "result.json", result)
     return result
+
+
+def _earlier_result(path: Path) -> dict:
+    """What an earlier run left in result.json; empty where there is none that can be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def summary(results: Sequence[Mapping]) -> dict:

@@ -10,6 +10,7 @@ from avpipeline.datasets import load_weak_training
 from avpipeline.datasets.ave_weak import load_ave_weak
 from avpipeline.datasets.base import ArraySource, JoinedRows
 from avpipeline.errors import InputError
+from avpipeline.training import runs
 from tests.helpers.ave_files import LINES, ORDERS, write_ave_folder, write_h5
 from tests.helpers.commands import run_command
 
@@ -76,7 +77,7 @@ def test_weak_model_trains_on_the_official_files(folder, tmp_path):
     settings = dataclasses.replace(settings, training=training)
     experiment = train.PAPER.experiment(settings)
     assert experiment.splits.train.labels.shape == (6, 4) and experiment.splits.val.labels.shape == (1, 10, 4)
-    result = train.runs.run(experiment, tmp_path / "run", [0])
+    result = runs.run(experiment, tmp_path / "run", [0])
     with np.load(tmp_path / "run" / "seed-0" / "predictions.npz") as file:
         assert file["predictions"].shape == file["labels"].shape == (2, 10, 4)
         assert result["test_mean"] == np.mean(file["predictions"].argmax(-1) == file["labels"].argmax(-1))

@@ -179,8 +179,11 @@ def test_training_ends_when_validation_stays_where_it_was(tmp_path):
 
 def test_finished_seeds_are_kept(finished, capsys):
     out, result = finished
+    before = (out / "result.json").read_bytes()
     again = runs.run(experiment(), out, [0, 1])
     assert figures(again) == figures(result)
+    # Command, date and commit are those of the run that trained.
+    assert (out / "result.json").read_bytes() == before and again["date"] == result["date"]
     assert "already finished" in capsys.readouterr().out
 
 
