@@ -66,7 +66,7 @@ def test_ave_s_pickles_serve_the_models_that_they_fit(tmp_path):
 
 def test_other_features_are_one_sentence(tmp_path):
     folder = write_ave_folder(tmp_path / "ave")
-    with pytest.raises(InputError, match=r"visual features are vgg19:pool5 \(7, 7, 512\), but the model needs a vector"):
+    with pytest.raises(InputError, match=r"features are vgg19:pool5 \(7, 7, 512\), but the model needs a vector"):
         data.load_split("ave", "test", mafnet.model_config("mafnet"), folder)
     with pytest.raises(InputError, match=r"are vggish:embedding_relu \(128,\), but the model needs maps such"):
         data.load_split("ave", "test", mafnet.model_config("audio"), folder)
