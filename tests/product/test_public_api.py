@@ -64,7 +64,7 @@ def page() -> str:
 
 
 def test_the_page_is_what_the_packages_say():
-    assert PAGE.read_text(encoding="utf-8") == page(), "run: python tests/test_public_api.py"
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python tests/product/test_public_api.py"
 
 
 @pytest.mark.parametrize("paper", PAPERS)
