@@ -70,9 +70,10 @@ def run(experiment: Experiment, out, seeds: Sequence[int], *, watch_test: bool =
 def _earlier_result(path: Path) -> dict:
     """What an earlier run left in result.json; empty where there is none that can be read."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        result = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+    return result if isinstance(result, dict) else {}
 
 
 def summary(results: Sequence[Mapping]) -> dict:
