@@ -88,7 +88,6 @@ class MAFnet(Paper):
             build,
             self.info(settings, network, train, network.modalities, dataset=train.dataset),
             Scoring("video_accuracy", metrics.segment_accuracy),
-            schedule={"patience": training.patience, "min_improvement": training.min_improvement},
         )
 
     def train(self, settings: Settings, splits=None, *, watch_test: bool = False) -> Trained:

@@ -57,7 +57,7 @@ class Line:
             "our_data": self.trained.data,
             "our_dataset": result["dataset"],
             "seeds": [seed["seed"] for seed in result["seeds"]],
-            "selected_on": "val",
+            "selected_on": result["selected_on"],
             "best_on_test": list(self.best_on_test),
             "best_on_test_mean": statistics.fmean(self.best_on_test) if self.best_on_test else None,
             "parameters": result["seeds"][0]["parameters"],

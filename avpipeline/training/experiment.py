@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import keras
 import numpy as np
@@ -36,13 +37,25 @@ class Splits:
     test: Split | Stream
 
 
+Select = Literal["best", "last"]
+"""Which weights are tested: those with the best validation score, or those of the last validation."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """How long a model is trained and how often it is validated; the last partial batch of an epoch is dropped.
+    """How long a model is trained, how often it is validated, and which weights are selected.
+
+    The papers' codes differ in all of these, so each is a setting of the paper. A training configuration that has a
+    field of the same name sets it.
 
     Attributes:
       epochs, batch_size, shuffle: of the training split.
-      validate_every: epochs between validations; the last epoch is always validated.
+      validate_every: epochs between validations.
+      first_validation: the epoch, from 1, of the first validation; from then on every `validate_every` epochs, and
+        epochs after the last of these are trained but never validated. None: after `validate_every` epochs, and
+        the last epoch is always validated.
+      partial_batches: whether the last batch of an epoch is kept when it is not full.
+      select: "best" validation score, or the "last" validated weights whatever their score.
       planned_epochs: epochs of the configuration; a smoke run has fewer `epochs`. None means `epochs`.
       patience: epochs without a better validation score after which training stops; None trains all epochs.
       min_improvement: by how much a validation score must exceed the best one to count as better.
@@ -52,6 +65,9 @@ class Schedule:
     batch_size: int
     shuffle: bool
     validate_every: int
+    first_validation: int | None = None
+    partial_batches: bool = False
+    select: Select = "best"
     planned_epochs: int | None = None
     patience: int | None = None
     min_improvement: float = 0.0
@@ -64,7 +80,13 @@ class Schedule:
     @property
     def validated(self) -> list[int]:
         """The epochs, from 1, after which the model is validated."""
+        if self.first_validation is not None:
+            return list(range(min(self.first_validation, self.epochs), self.epochs + 1, self.validate_every))
         return [*range(self.validate_every, self.epochs, self.validate_every), self.epochs]
+
+    def selects(self, score: float, best: float) -> bool:
+        """Whether weights with the validation score `score` replace those selected so far, with the score `best`."""
+        return self.select == "last" or score > best + self.min_improvement
 
 
 @dataclasses.dataclass(frozen=True)

@@ -175,17 +175,12 @@ class Paper(abc.ABC):
           build: builds the compiled model.
           info: the description saved with the model.
           identity: what else affects the result beside `info` and the training settings, JSON values.
-          schedule: fields of the schedule that differ from the training settings.
+          schedule: fields of the schedule that differ from the training settings of the same name.
           more: further fields of the experiment.
         """
         training = settings.training
-        planned = {
-            "epochs": training.epochs,
-            "batch_size": training.batch_size,
-            "shuffle": training.shuffle,
-            "validate_every": training.validate_every,
-            "planned_epochs": self.planned_epochs(settings),
-        }
+        planned = {field.name: getattr(training, field.name, field.default) for field in dataclasses.fields(Schedule)}
+        planned["planned_epochs"] = self.planned_epochs(settings)
         return Experiment(
             build=build,
             info=info,

@@ -5,7 +5,7 @@ A run has one folder:
     settings.json            what is trained; other settings are refused in this folder
     result.json              the result over all seeds and how it was obtained
     seed-0/state.npz         everything needed to resume (removed when the seed is finished)
-    seed-0/best.keras        the weights with the best validation score
+    seed-0/best.keras        the weights selected: with the best validation score, or the last validated
     seed-0/log.csv, tensorboard/, curves.png
     seed-0/predictions.npz   labels and predictions of the test split, from which the result is computed
     seed-0/best_on_test.npz  the same at the epoch with the best test score, where the test split was watched
@@ -126,7 +126,7 @@ def _run_seed(experiment: Experiment, folder: Path, seed: int, watch_test: bool)
 
 
 def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool) -> Progress:
-    """Trains one seed; the weights with the best validation score are saved in best.keras."""
+    """Trains one seed; the weights that the schedule selects are saved in best.keras."""
     set_seed(seed)
     model = experiment.build()
     if experiment.start:
@@ -139,10 +139,9 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool) ->
         folder / "state.npz",
         progress,
         metric=f"val_{scoring.metric}",
+        schedule=schedule,
         save_best=lambda: save_model(model, folder / "best.keras", experiment.info),
         others=callbacks,
-        patience=schedule.patience,
-        min_improvement=schedule.min_improvement,
     )
     modalities = list(model.input)
     training = batches(
@@ -151,11 +150,11 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool) ->
         modalities=modalities,
         shuffle=schedule.shuffle,
         seed=seed,
-        drop_remainder=True,
+        drop_remainder=not schedule.partial_batches,
         repeat=True,
         first_epoch=progress.epoch,
     )
-    # The last epoch is always validated, so that a run of any length has something to select.
+    steps = steps_per_epoch(splits.train, schedule.batch_size, drop_remainder=not schedule.partial_batches)
     validated, last = schedule.validated, schedule.epochs
     validation = {"validation_freq": validated}
     if scoring.trained_output:
@@ -170,7 +169,7 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool) ->
             warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
             model.fit(
                 training,
-                steps_per_epoch=steps_per_epoch(splits.train, schedule.batch_size, drop_remainder=True),
+                steps_per_epoch=steps,
                 initial_epoch=progress.epoch,
                 epochs=last,
                 callbacks=[*scores, keras.callbacks.TensorBoard(folder / "tensorboard"), *callbacks, keep],
@@ -255,7 +254,7 @@ def _description(experiment: Experiment) -> dict:
         "preset": info.preset,
         "dataset": info.dataset,
         "metric": experiment.scoring.metric,
-        "selected_on": "val",
+        "selected_on": "val" if experiment.schedule.select == "best" else "last validated epoch",
         "reproduces": [list(row) for row in experiment.reproduces],
         "smoke": experiment.schedule.is_smoke,
         "configuration": experiment.hash,

@@ -14,6 +14,7 @@ import tqdm
 
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path
+from avpipeline.training.experiment import Schedule
 
 
 @dataclasses.dataclass
@@ -22,7 +23,7 @@ class Progress:
 
     Attributes:
       epoch: finished epochs.
-      best_score, best_epoch: best validation score so far, and the epoch (from 1) that reached it.
+      best_score, best_epoch: validation score of the weights selected so far, and their epoch (from 1).
       history: one dict per epoch: "epoch", losses and metrics, and those of validation if it took place.
       callbacks: the state of each callback that has one.
     """
@@ -34,7 +35,7 @@ class Progress:
     callbacks: list[dict] = dataclasses.field(default_factory=list)
 
     def is_stopped(self, patience: int | None) -> bool:
-        """Whether `patience` epochs have passed since the best one."""
+        """Whether `patience` epochs have passed since the selected one."""
         return patience is not None and self.epoch - self.best_epoch >= patience
 
     def columns(self) -> dict[str, list[float]]:
@@ -43,7 +44,7 @@ class Progress:
 
 
 class KeepState(keras.callbacks.Callback):
-    """Saves the best weights and, at each validation, everything that is needed to resume.
+    """Saves the selected weights and, at each validation, everything that is needed to resume.
 
     The state comprises every variable of the model (weights, moving statistics, random seeds) and of the optimizer
     (moments, step counts, learning rate), and the state of other callbacks. Batches are a function of seed and epoch,
@@ -53,9 +54,9 @@ class KeepState(keras.callbacks.Callback):
       path: the state file (.npz).
       progress: how far the run has got; updated in place.
       metric: the name in the epoch's logs to select on; higher is better, and the first of equal scores is kept.
+      schedule: decides which weights are selected, and when training stops.
       save_best: saves the current weights.
       others: the callbacks whose state is saved too, if they have one.
-      patience, min_improvement: early stopping; see `avpipeline.training.experiment.Schedule`.
     """
 
     def __init__(
@@ -64,14 +65,13 @@ class KeepState(keras.callbacks.Callback):
         progress: Progress,
         *,
         metric: str,
+        schedule: Schedule,
         save_best: Callable[[], object],
         others: Sequence[keras.callbacks.Callback] = (),
-        patience: int | None = None,
-        min_improvement: float = 0.0,
     ):
         super().__init__()
-        self.path, self.progress, self.metric, self.save_best = Path(path), progress, metric, save_best
-        self.others, self.patience, self.min_improvement = others, patience, min_improvement
+        self.path, self.progress, self.metric, self.schedule = Path(path), progress, metric, schedule
+        self.save_best, self.others = save_best, others
         self._bar = None
 
     def on_train_begin(self, logs=None):
@@ -93,7 +93,7 @@ class KeepState(keras.callbacks.Callback):
         self._bar.set_postfix({name: f"{logs[name]:.4f}" for name in shown})
         if self.metric not in logs:
             return
-        if logs[self.metric] > progress.best_score + self.min_improvement:
+        if self.schedule.selects(logs[self.metric], progress.best_score):
             progress.best_score, progress.best_epoch = logs[self.metric], epoch + 1
             self.save_best()
         # The best weights first: after a kill in between, the same epochs are trained again, with the same best one.
@@ -101,7 +101,7 @@ class KeepState(keras.callbacks.Callback):
         save_state(self.model, progress, self.path)
         with atomic_path(self.path.with_name("log.csv")) as temporary:
             pd.DataFrame(progress.history).to_csv(temporary, index=False)
-        if progress.is_stopped(self.patience):
+        if progress.is_stopped(self.schedule.patience):
             self.model.stop_training = True
 
     def on_train_end(self, logs=None):

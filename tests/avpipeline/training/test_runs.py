@@ -19,6 +19,7 @@ from avpipeline.errors import InputError
 from avpipeline.files import locked
 from avpipeline.metrics import segment_accuracy
 from avpipeline.training import runs, state
+from avpipeline.training.experiment import Schedule
 from avpipeline.training.saved import load_model
 from tests.helpers.synthetic import synthetic_splits
 
@@ -175,6 +176,48 @@ def test_training_ends_when_validation_stays_where_it_was(tmp_path):
     with open(tmp_path / "seed-0" / "log.csv") as file:
         assert [int(row["epoch"]) for row in csv.DictReader(file)] == [1, 2, 3]
     assert result["seeds"][0]["best_epoch"] == 1
+
+
+def test_the_last_validated_weights_can_be_selected(tmp_path):
+    """Validation after epochs 1, 4, 7, ...: with eleven epochs the last is 10, and it is tested whatever its score."""
+    whole = experiment(epochs=11)
+    schedule = dataclasses.replace(whole.schedule, validate_every=3, first_validation=1, select="last")
+    result = runs.run(dataclasses.replace(whole, schedule=schedule), tmp_path, [0])
+    with open(tmp_path / "seed-0" / "log.csv") as file:
+        scores = {int(row["epoch"]): row["val_segment_accuracy"] for row in csv.DictReader(file)}
+    validated = {epoch: float(score) for epoch, score in scores.items() if score}
+    assert list(validated) == [1, 4, 7, 10]
+    (seed,) = result["seeds"]
+    assert seed["best_epoch"] == 10 and seed["val"] == validated[10]
+    assert result["selected_on"] == "last validated epoch"
+
+
+def test_epochs_of_validation():
+    every_fifth = Schedule(epochs=300, batch_size=64, shuffle=False, validate_every=5)
+    assert every_fifth.validated == list(range(5, 301, 5))
+    as_in_the_code = dataclasses.replace(every_fifth, first_validation=1)
+    assert as_in_the_code.validated == list(range(1, 297, 5))
+    assert dataclasses.replace(as_in_the_code, epochs=250).validated[-1] == 246
+    assert dataclasses.replace(as_in_the_code, epochs=1, first_validation=3).validated == [1]
+
+
+def test_partial_batches_are_trained_on_when_kept(tmp_path):
+    class Steps(keras.callbacks.Callback):
+        taken = 0
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.taken += 1
+
+    whole = experiment(epochs=2)
+    taken = {}
+    for kept in (False, True):
+        size = len(whole.splits.train) - 1
+        schedule = dataclasses.replace(whole.schedule, batch_size=size, partial_batches=kept)
+        steps = Steps()
+        changed = dataclasses.replace(whole, schedule=schedule, callbacks=lambda steps=steps: [steps])
+        runs.run(changed, tmp_path / str(kept), [0])
+        taken[kept] = steps.taken
+    assert taken == {False: 2, True: 4}
 
 
 def test_finished_seeds_are_kept(finished, capsys):
