@@ -1,15 +1,147 @@
-"""How every command of the project starts, fails and ends."""
+"""How every command of the project starts, fails and ends, and the ranges of its settings."""
 
 import argparse
+import contextlib
+import contextvars
+import dataclasses
+import functools
+import math
+import numbers
 import re
 import sys
-from collections.abc import Callable, Sequence
+import types
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated
 
+import annotated_types
 import tyro
 
 from avpipeline import __version__
 from avpipeline.errors import InputError
 from avpipeline.files import write_failure
+
+
+def _shown(interval: annotated_types.Interval, kind: str) -> object:
+    """How --help shows an option with values in `interval`."""
+    return tyro.conf.arg(metavar=f"{kind} {_in_words(interval)}")
+
+
+def _in_words(interval: annotated_types.Interval) -> str:
+    if interval.ge is None:
+        return f"above {interval.gt} and at most {interval.le}"
+    return f"from {interval.ge} to " + (f"{interval.le}" if interval.lt is None else f"below {interval.lt}")
+
+
+_COUNT = annotated_types.Interval(ge=1, le=1_000_000)
+_UNITS = annotated_types.Interval(ge=1, le=65_536)
+_NATURAL = annotated_types.Interval(ge=0, le=1_000_000)
+_SEED = annotated_types.Interval(ge=0, le=2**32 - 1)
+_POSITIVE = annotated_types.Interval(gt=0, le=1_000_000)
+_RATE = annotated_types.Interval(gt=0, le=10)
+_SHARE = annotated_types.Interval(ge=0, le=1)
+_DROPOUT = annotated_types.Interval(ge=0, lt=1)
+_PENALTY = annotated_types.Interval(ge=0, le=10)
+
+Count = Annotated[int, _COUNT, _shown(_COUNT, "INT")]
+"""Of things that there must be one of at least: epochs, videos in a batch, layers."""
+Units = Annotated[int, _UNITS, _shown(_UNITS, "INT")]
+"""The width of a layer."""
+Natural = Annotated[int, _NATURAL, _shown(_NATURAL, "INT")]
+"""Of things that there may be none of."""
+Seed = Annotated[int, _SEED, _shown(_SEED, "INT")]
+"""A seed, as NumPy's generators take it."""
+Positive = Annotated[float, _POSITIVE, _shown(_POSITIVE, "FLOAT")]
+"""A number above 0."""
+Rate = Annotated[float, _RATE, _shown(_RATE, "FLOAT")]
+"""A learning rate, or an optimizer's epsilon."""
+Share = Annotated[float, _SHARE, _shown(_SHARE, "FLOAT")]
+"""A probability, or a share of a whole."""
+Dropout = Annotated[float, _DROPOUT, _shown(_DROPOUT, "FLOAT")]
+"""The share of values that a dropout layer drops."""
+Penalty = Annotated[float, _PENALTY, _shown(_PENALTY, "FLOAT")]
+"""A weight of regularisation; 0 is none."""
+
+
+class Checked:
+    """Base of every dataclass of settings: a value outside the range of its field is an InputError.
+
+    A field states its range as its type: `epochs: Count = 300`.
+    """
+
+    def __post_init__(self):
+        if not _PARSING.get():
+            check_ranges(self)
+
+
+# Tyro would put the sentence of a value refused while it parses into a box of its own.
+_PARSING = contextvars.ContextVar("parsing", default=False)
+
+
+@contextlib.contextmanager
+def _unchecked() -> Iterator[None]:
+    """Settings made inside are not checked until `check_ranges` is called."""
+    token = _PARSING.set(True)
+    try:
+        yield
+    finally:
+        _PARSING.reset(token)
+
+
+def check_ranges(settings) -> None:
+    """Checks every field of a settings dataclass, and of the dataclasses in it, against its type.
+
+    Raises:
+      InputError: a number is outside its range, not finite or not whole, or a name is not one of the choices.
+    """
+    for name, annotation in _annotations(type(settings)).items():
+        value = getattr(settings, name)
+        if dataclasses.is_dataclass(value):
+            check_ranges(value)
+            continue
+        problem = _problem(value, annotation)
+        if problem:
+            raise InputError(f"--{name.replace('_', '-')} {value}: must be {problem}.")
+
+
+@functools.cache
+def _annotations(settings_class: type) -> dict[str, object]:
+    hints = typing.get_type_hints(settings_class, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(settings_class)}
+
+
+def _problem(value, annotation, interval: annotated_types.Interval | None = None) -> str | None:
+    """What `value` must be to agree with its type; None where it does."""
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        found = [item for item in inner[1:] if isinstance(item, annotated_types.Interval)]
+        return _problem(value, inner[0], found[0] if found else interval)
+    if origin in (typing.Union, types.UnionType):
+        problems = [_problem(value, option, interval) for option in inner]
+        return None if None in problems else next(problem for problem in problems if problem != "none")
+    if annotation is type(None):
+        return None if value is None else "none"
+    if origin is typing.Literal:
+        return None if value in inner else f"one of {', '.join(map(str, inner))}"
+    if origin is tuple and isinstance(value, tuple | list):
+        each = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+        problems = (_problem(item, option, interval) for item, option in zip(value, each, strict=False))
+        return next((f"a list of which each is {problem}" for problem in problems if problem), None)
+    if annotation in (int, float):
+        return _number_problem(value, annotation, interval)
+    return None
+
+
+def _number_problem(value, kind: type, interval: annotated_types.Interval | None) -> str | None:
+    number = isinstance(value, numbers.Integral if kind is int else numbers.Real) and not isinstance(value, bool)
+    words = ("a whole number" if kind is int else "a finite number") + (f" {_in_words(interval)}" if interval else "")
+    if not number or not math.isfinite(value):
+        return words
+    if interval is None:
+        return None
+    below = value < interval.ge if interval.ge is not None else value <= interval.gt
+    above = interval.le is not None and value > interval.le or interval.lt is not None and value >= interval.lt
+    return words if below or above else None
 
 
 def run(
@@ -37,15 +169,17 @@ def run(
         return 0
     settings_class = next(value for name, value in main.__annotations__.items() if name != "return")
     description = (main.__doc__ or "").strip()
-    settings = tyro.cli(
-        settings_class,
-        prog=prog,
-        description=f"{description}\n\n--version prints the version.",
-        args=argv,
-        **({"default": defaults(argv)} if defaults else {}),
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
     try:
+        with _unchecked():
+            settings = tyro.cli(
+                settings_class,
+                prog=prog,
+                description=f"{description}\n\n--version prints the version.",
+                args=argv,
+                **({"default": defaults(argv)} if defaults else {}),
+                config=(tyro.conf.OmitArgPrefixes,),
+            )
+        check_ranges(settings)
         return int(main(settings) or 0)
     except InputError as error:
         return _fail(prog, str(error))

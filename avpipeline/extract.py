@@ -15,7 +15,7 @@ from typing import Literal
 import tyro
 from tqdm import tqdm
 
-from avpipeline.cli import run
+from avpipeline.cli import Count, run
 from avpipeline.datasets.ave_h5 import write_ave_h5
 from avpipeline.errors import InputError
 from avpipeline.features.extraction import AudioReader, Job, Timing
@@ -242,11 +242,11 @@ class Settings:
     format: Literal["shards", "h5"] = "shards"
     """shards: HDF5 files of many clips each and features.json; h5 writes audio_feature.h5 and visual_feature.h5, as the
     authors of AVE share them, too."""
-    seconds: int = 10
+    seconds: Count = 10
     """Taken from the start of each file, one feature a second."""
-    shard_size: int = 256
+    shard_size: Count = 256
     """Clips a shard, which is one file."""
-    workers: int | None = None
+    workers: Count | None = None
     """Decoding threads; as many as there are cores, at most 8, when not given."""
     audio_reader: AudioReader = "pyav"
     """pyav decodes every media file; tfio only .wav, .flac, .mp3 and Ogg Vorbis, for audio features, by tensorflow-io

@@ -11,7 +11,7 @@ import tyro
 from tqdm import tqdm
 
 from avpipeline.checks.youtube8m import check_shards
-from avpipeline.cli import run
+from avpipeline.cli import Count, run
 from avpipeline.datasets.listings import Row, class_number, numbered, read_table, require_unique
 from avpipeline.datasets.own_clips import BETWEEN_LABELS
 from avpipeline.datasets.youtube8m.files import CorruptRecords, list_shards
@@ -42,7 +42,7 @@ class Check:
 
     shards: tyro.conf.Positional[tuple[str, ...]]
     """Files or patterns in quotes, e.g. "yt8m/train*.tfrecord"."""
-    num_classes: int | None = None
+    num_classes: Count | None = None
     """Number of classes, which labels must be below: 3862 for YouTube-8M of 2018, 4716 for 2017. [default: any]"""
     values: bool = True
     """Read every record; otherwise records are only counted, which is quick."""
@@ -78,7 +78,7 @@ class Write:
     """CSV file with the columns Index and Name. [default: the names in --labels, sorted]"""
     level: Literal["frame", "video"] = "frame"
     """Every second as a frame, or the mean and standard deviation of each video."""
-    shards: int = 1
+    shards: Count = 1
     """Number of files for each split."""
     scale: bool = True
     """Scale each modality so that its largest value becomes 2, since a frame's bytes span -2 to 2. Without it, values

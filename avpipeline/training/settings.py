@@ -5,17 +5,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
+from avpipeline.cli import Checked, Count, Seed
 from avpipeline.datasets import require_no_folder
 from avpipeline.datasets.base import Split
 
 
 @dataclasses.dataclass(frozen=True)
-class SeedSettings:
+class SeedSettings(Checked):
     """The seeds that a command trains."""
 
-    seeds: int = 1
+    seeds: Count = 1
     """How many seeds to train, starting with --seed."""
-    seed: int = 0
+    seed: Seed = 0
     """The first seed."""
 
     @property
@@ -46,7 +47,7 @@ class TrainSettings(SeedSettings):
 
 
 @dataclasses.dataclass(frozen=True)
-class DataSettings:
+class DataSettings(Checked):
     """The dataset that a command reads."""
 
     dataset: str | None = None
@@ -76,7 +77,7 @@ class TableSettings(SeedSettings):
     """Which of its rows, by the names printed. [default: all]"""
     preset: str = "code"
     """Follow the authors' code, or the paper where the two differ."""
-    epochs: int | None = None
+    epochs: Count | None = None
     """Number of epochs for every row instead of its own; a row trained for fewer is marked "smoke"."""
     out: Path | None = None
     """Folder of the tables and all runs; the same command resumes an interrupted one.
