@@ -7,8 +7,11 @@ import dataclasses
 import functools
 import math
 import numbers
+import os
 import re
+import signal
 import sys
+import threading
 import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -163,7 +166,10 @@ def run(
       argv: command-line arguments; None takes those of the process.
       defaults: `argv` -> default settings, where some defaults depend on other flags (see `chosen`).
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
+    from_shell = argv is None
+    argv = list(sys.argv[1:] if from_shell else argv)
+    if from_shell and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     if "--version" in argv:
         print(f"{prog} {__version__}")
         return 0
@@ -182,10 +188,15 @@ def run(
         check_ranges(settings)
         return int(main(settings) or 0)
     except InputError as error:
-        return _fail(prog, str(error))
-    except KeyboardInterrupt:
+        return _fail(prog, str(error), error.exit_status)
+    except KeyboardInterrupt as interrupt:
+        status = 143 if isinstance(interrupt, _Terminated) else 130
         _fail(prog, "interrupted; finished work is kept, and the same command resumes from there.")
-        return 130
+        if from_shell:
+            # TensorFlow's threads have been seen to hang in the interpreter's own exit for good.
+            sys.stdout.flush()
+            os._exit(status)
+        return status
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
@@ -197,6 +208,14 @@ def run(
         if sentence is None:
             raise
         return _fail(prog, sentence)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command like Ctrl-C does."""
+
+
+def _terminate(number, frame) -> None:
+    raise _Terminated
 
 
 def chosen(argv: Sequence[str], **defaults: str | None) -> dict[str, str | None]:
@@ -216,6 +235,6 @@ def sentence_of(error: Exception) -> str | None:
     return match.group(1).strip() if match else None
 
 
-def _fail(prog: str, sentence: str) -> int:
-    print(f"{prog}: error: {sentence}", file=sys.stderr)
-    return 2
+def _fail(prog: str, sentence: str, status: int = 2) -> int:
+    print(f"{prog}: error: {sentence}", file=sys.stderr, flush=True)
+    return status

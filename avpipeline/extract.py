@@ -23,7 +23,7 @@ from avpipeline.features.info import FeatureInfo
 from avpipeline.features.registry import EXTRACTORS, Extractor, build_extractor
 from avpipeline.features.shards import ClipRecord, ShardWriter, shard_paths
 from avpipeline.features.store import MANIFEST, FeatureShards, Manifest, read_manifest, write_manifest
-from avpipeline.files import locked, make_folder, write_json
+from avpipeline.files import locked, make_folder, remove_partial, write_json
 from avpipeline.media import by_id, list_media
 from avpipeline.media.tfio import tensorflow_io
 
@@ -118,6 +118,7 @@ def extract(
     manifest = Manifest({modality: extractor.info for modality, extractor in extractors.items()}, seconds)
     out = make_folder(out)
     with locked(out / "extraction", wait=False):
+        remove_partial(out)
         before = _agreed(out, manifest)
         job = Job(extractors, seconds, workers or min(os.cpu_count() or 1, _MOST_WORKERS), audio_reader)
         with ShardWriter(out, manifest.shapes, shard_size) as writer:

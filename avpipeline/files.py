@@ -15,6 +15,8 @@ import filelock
 from avpipeline.errors import InputError
 
 CACHE_VARIABLE = "AVPIPELINE_CACHE"
+# In the name of everything that is being written, so that what a killed process left is known for what it is.
+_PARTIAL = ".partial-"
 
 
 def cache_dir() -> Path:
@@ -56,7 +58,7 @@ def atomic_path(path) -> Iterator[Path]:
     path = Path(path)
     make_folder(path.parent)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}{_PARTIAL}", suffix=path.suffix, dir=path.parent)
         os.close(handle)
     except OSError as error:
         raise write_failure(path, error) from error
@@ -80,7 +82,7 @@ def atomic_folder(path) -> Iterator[Path]:
     path = Path(path)
     make_folder(path.parent)
     try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}{_PARTIAL}", dir=path.parent))
     except OSError as error:
         raise write_failure(path, error) from error
     try:
@@ -88,6 +90,15 @@ def atomic_folder(path) -> Iterator[Path]:
             yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_partial(folder) -> None:
+    """Removes what killed processes left half-written in `folder` and below; call it while holding its lock."""
+    for leftover in Path(folder).rglob(f".*{_PARTIAL}*"):
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, locked
+from avpipeline.files import atomic_path, locked, remove_partial
 from avpipeline.media import SAMPLE_RATE, write_clip
 from avpipeline.rendering.frames import FRAME_RATE, render_frames
 from avpipeline.rendering.sounds import render_waveform
@@ -59,9 +59,7 @@ def render_folder(folder, settings: RenderedSettings) -> None:
     with locked(folder):
         _claim(folder, settings)
         _annotate(folder, boards)
-        for leftover in (folder / "clips").glob(".*"):
-            # An incomplete clip, left by a process that was killed.
-            leftover.unlink(missing_ok=True)
+        remove_partial(folder)
         missing = sum(not clip_path(folder, board).exists() for board in boards)
         if missing:
             with tqdm(total=missing, desc="rendering clips", unit="clip") as progress:

@@ -34,7 +34,7 @@ from avpipeline import __version__
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.datasets.batches import batches, steps_per_epoch
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, locked, make_folder, write_json
+from avpipeline.files import atomic_path, locked, make_folder, remove_partial, write_json
 from avpipeline.plots import charts
 from avpipeline.training.experiment import Experiment, Outcome
 from avpipeline.training.saved import load_model, save_model
@@ -56,6 +56,7 @@ def run(experiment: Experiment, out, seeds: Sequence[int], *, watch_test: bool =
     """
     out = make_folder(out)
     with locked(out / "run", wait=False):
+        remove_partial(out)
         _claim(out, experiment)
         results = [_run_seed(experiment, out / f"seed-{seed}", seed, watch_test) for seed in seeds]
         result = {**_description(experiment), **summary(results)}

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import tqdm
 
-from avpipeline.errors import InputError
+from avpipeline.errors import InputError, TrainingDiverged
 from avpipeline.files import atomic_path
 from avpipeline.training.experiment import Schedule
 
@@ -72,19 +72,28 @@ class KeepState(keras.callbacks.Callback):
         super().__init__()
         self.path, self.progress, self.metric, self.schedule = Path(path), progress, metric, schedule
         self.save_best, self.others = save_best, others
-        self._bar = None
+        self._bar, self._epoch = None, 0
 
     def on_train_begin(self, logs=None):
         epochs, done = self.params["epochs"], self.progress.epoch
         self._bar = tqdm.tqdm(total=epochs, initial=done, unit="epoch", desc="training")
 
-    def on_epoch_end(self, epoch, logs=None):
-        logs = {name: float(value) for name, value in (logs or {}).items()}
-        if not math.isfinite(logs["loss"]):
-            raise InputError(
-                f"{self.path.parent}: the loss became {logs['loss']} in epoch {epoch + 1}; "
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch + 1
+
+    def on_train_batch_end(self, batch, logs=None):
+        # The mean over the epoch so far: once a step's loss is not finite, it is not finite either.
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            best = self.progress.best_epoch
+            kept = f"the weights of epoch {best} are kept in best.keras" if best else "no weights were selected before"
+            raise TrainingDiverged(
+                f"{self.path.parent}: the loss became {loss} in epoch {self._epoch}, step {batch + 1}; {kept}; "
                 "lower --learning-rate and check the features with python -m avpipeline.validate."
             )
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = {name: float(value) for name, value in (logs or {}).items()}
         progress = self.progress
         progress.epoch = epoch + 1
         progress.history.append({"epoch": epoch + 1, **logs})

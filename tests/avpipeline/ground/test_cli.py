@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import signal
 import subprocess
 import sys
 
@@ -142,6 +143,29 @@ def test_an_input_error_inside_tf_data_comes_out_as_its_sentence(main, capsys):
 def test_an_interrupt_says_how_to_go_on(capsys):
     status, text = status_and_error(failing(KeyboardInterrupt()), capsys)
     assert status == 130 and "interrupted" in text and text.count("\n") == 1
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_command_in_one_line_even_if_the_interpreter_would_hang(tmp_path, number, status):
+    script = tmp_path / "thing.py"
+    script.write_text(
+        "import atexit, dataclasses, time\n"
+        "from avpipeline.cli import run\n"
+        "@dataclasses.dataclass\n"
+        "class Settings:\n"
+        "    pass\n"
+        "def main(settings: Settings) -> None:\n"
+        "    atexit.register(time.sleep, 600)\n"
+        "    print('started', flush=True)\n"
+        "    time.sleep(600)\n"
+        "raise SystemExit(run(main, prog='thing'))\n"
+    )
+    child = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "started\n"
+    child.send_signal(number)
+    _, said = child.communicate(timeout=10)
+    assert child.returncode == status
+    assert said == "thing: error: interrupted; finished work is kept, and the same command resumes from there.\n"
 
 
 def test_a_mistake_in_the_program_keeps_its_traceback():

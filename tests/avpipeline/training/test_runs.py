@@ -15,7 +15,7 @@ import pytest
 
 from ave import train
 from avpipeline.cli import sentence_of
-from avpipeline.errors import InputError
+from avpipeline.errors import InputError, TrainingDiverged
 from avpipeline.files import locked
 from avpipeline.metrics import segment_accuracy
 from avpipeline.training import runs, state
@@ -256,10 +256,32 @@ def test_second_process_in_the_folder_is_refused(tmp_path):
     assert "another process is working there" in other.stderr
 
 
-def test_diverged_training_is_refused(tmp_path):
-    diverging = experiment(loss="cross_entropy", learning_rate=float("inf"))
-    with pytest.raises(InputError, match="the loss became nan in epoch 1; lower --learning-rate"):
-        runs.run(diverging, tmp_path, [0])
+def test_diverged_training_keeps_the_best_weights_and_has_no_result(tmp_path):
+    class Poison(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                self.model.weights[0].assign(np.full(self.model.weights[0].shape, np.nan))
+
+    with pytest.raises(TrainingDiverged) as diverged:
+        runs.run(dataclasses.replace(experiment(), callbacks=lambda: [Poison()]), tmp_path, [0])
+    assert str(diverged.value) == (
+        f"{tmp_path / 'seed-0'}: the loss became nan in epoch 3, step 1; the weights of epoch 2 are kept in "
+        "best.keras; lower --learning-rate and check the features with python -m avpipeline.validate."
+    )
+    assert diverged.value.exit_status == 1
+    model, _ = load_model(tmp_path / "seed-0" / "best.keras")
+    assert all(np.isfinite(weights).all() for weights in model.get_weights())
+    assert not list(tmp_path.rglob("result.json"))
+
+
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
+    (tmp_path / "seed-0").mkdir()
+    leftovers = [tmp_path / "seed-0" / name for name in (".best.partial-ab12cd34.keras", ".log.partial-x.csv")]
+    kept = tmp_path / ".notes.csv"
+    for path in (*leftovers, kept):
+        path.write_text("")
+    runs.run(experiment(epochs=1), tmp_path, [0])
+    assert not any(path.exists() for path in leftovers) and kept.exists()
 
 
 def test_nan_features_in_memory_are_refused(tmp_path):
