@@ -101,11 +101,11 @@ def fitted(network: ModelConfig, stream: Stream) -> ModelConfig:
 
 
 def compared(paper: Paper, trained: Trained) -> report.Compared:
-    """The paper's GAP and F1 of the model's row, with ours."""
-    gap, f1, _ = papers.lookup(paper.name, *paper.rows_of(trained.settings.model)[0]).parts
+    """The paper's GAP and F1 of the model's first row, with ours; nothing for a model that is in no row."""
     return [
         (published, papers.Measured(of_metric(trained.result, name), trained.data))
-        for published, name in ((gap, "gap"), (f1, "f1"))
+        for place in paper.rows_of(trained.settings.model)[:1]
+        for published, name in zip(papers.lookup(paper.name, *place).parts[:2], ("gap", "f1"), strict=True)
     ]
 
 
