@@ -46,9 +46,10 @@ class ModelConfig:
     """Size of queries, keys and values. [default: half of --width; published: 1024]"""
     dropout: float = 0.4
     """Dropout rate after every hidden fully connected layer."""
-    tokens: Literal[TOKENS] = "mean_std"
+    tokens: Literal[TOKENS] | None = None
     """What attention attends to: a video's mean and standard deviation as two tokens, its mean as a single token (then
-    attention is a linear map), or its frames."""
+    attention is a linear map), or its frames. [default: mean and standard deviation, or the mean where video-level
+    files hold nothing else]"""
     num_classes: tyro.conf.Suppress[int] = CLASSES
     """Number of labels; this and the widths below follow from the dataset."""
     audio_channels: tyro.conf.Suppress[int] = 128
@@ -205,6 +206,10 @@ ROWS = {
     ("Table 1", "Audio-Visual Attention Network"): "av_attention",
     ("Table 1", "Self and Cross Modal Attention Network"): "self_cross",
     ("Table 1", "Self-Attended Cross-Modal FCRN Network"): "self_cross_fcrn",
+    ("Table 2", "FC Late Fusion"): "fc_late",
+    ("Table 2", "FC Late Fusion audio only"): "fc_audio",
+    ("Table 2", "FC Late Fusion visual only"): "fc_visual",
+    ("Table 3", "Attend-Fusion"): "attend_fusion",
     ("Table 3", "Attend-Fusion audio only"): "attend_fusion_audio",
     ("Table 3", "Attend-Fusion visual only"): "attend_fusion_visual",
     ("Table 3", "Attend-Fusion no attention"): "attend_fusion_no_attention",
@@ -212,7 +217,12 @@ ROWS = {
 
 TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))
 # Rows that are the same system in the paper, and why.
-SHARED: dict = {}
+SHARED = {
+    ("Table 2", "FC Late Fusion"): (("Table 1", "FC Late Fusion"), "repeated"),
+    ("Table 2", "FC Late Fusion audio only"): (("Table 1", "FC Audio"), "FC Late Fusion without its visual branch"),
+    ("Table 2", "FC Late Fusion visual only"): (("Table 1", "FC Visual"), "FC Late Fusion without its audio branch"),
+    ("Table 3", "Attend-Fusion"): (("Table 1", "Attend-Fusion"), "repeated"),
+}
 
 
 def model_config(name: str, preset: str = "paper", **overrides) -> ModelConfig:

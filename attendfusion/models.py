@@ -80,8 +80,8 @@ def video_classifier(config: ModelConfig, name: str) -> keras.Model:
 
 # The settings that decide which layers a network has.
 _STRUCTURE = ("modalities", "early", "branch", "cross", "head", "output_gate")
-# Tokens of a video; None: as many as it has frames.
-_TOKENS = {"mean_std": 2, "mean": 1, "frames": None}
+# Tokens of a video, where None stands for as many as it has frames; mean and standard deviation unless a choice is made.
+_TOKENS = {None: 2, "mean_std": 2, "mean": 1, "frames": None}
 
 
 def network_of_blocks(config: ModelConfig, name: str) -> keras.Model:

@@ -56,7 +56,7 @@ class AttendFusion(Paper):
         records = splits or load_records(settings.records, dataclasses.asdict(settings.network))
         streams = {name: records.stream(name) for name in ("train", "val", "test")}
         train, training = streams["train"], settings.training
-        network = fitted(settings.network, train)
+        network = fitted(settings.network, train, records.tokens)
         numbers = dataclasses.asdict(network)
 
         def build() -> keras.Model:
@@ -94,10 +94,10 @@ class AttendFusion(Paper):
 PAPER = AttendFusion()
 
 
-def fitted(network: ModelConfig, stream: Stream) -> ModelConfig:
-    """`network` with the number of labels and the feature widths of a dataset."""
+def fitted(network: ModelConfig, stream: Stream, tokens: str) -> ModelConfig:
+    """`network` with the number of labels, the feature widths and the tokens of a dataset."""
     widths = {f"{name}_channels": info.shape[-1] for name, info in stream.features.items()}
-    return dataclasses.replace(network, num_classes=len(stream.class_names), **widths)
+    return dataclasses.replace(network, num_classes=len(stream.class_names), tokens=tokens, **widths)
 
 
 def compared(paper: Paper, trained: Trained) -> report.Compared:
