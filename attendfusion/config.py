@@ -177,7 +177,10 @@ _ALTERNATIVES = {
         for design, branch in DESIGNS.items()
     },
     **{
-        f"{name}_averaged": (f"{name} with a classifier for each branch, scores averaged", {**changes, "head": AVERAGED})
+        f"{name}_averaged": (
+            f"{name} with a classifier for each branch, scores averaged",
+            {**changes, "head": AVERAGED},
+        )
         for name, (_, changes) in _SYSTEMS.items()
         if name in ("fc_late", "fcrn_late")
     },

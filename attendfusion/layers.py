@@ -175,9 +175,7 @@ class Attention(keras.layers.Layer):
             self.norm.build(self.compute_output_shape(queries_shape, context_shape))
 
     def _linear(self, units: int, channels: int, name: str) -> keras.layers.Dense:
-        layer = linear(
-            units, channels, use_bias=self.switches["use_bias"], name=name, dtype=self.dtype_policy
-        )
+        layer = linear(units, channels, use_bias=self.switches["use_bias"], name=name, dtype=self.dtype_policy)
         layer.build((None, None, channels))
         return layer
 
@@ -204,8 +202,8 @@ class Attention(keras.layers.Layer):
 class GatedScores(keras.layers.Layer):
     """The score z whose sigmoid is a gated probability: sigmoid(z) = sigmoid(a) sigmoid(b).
 
-    1 / sigmoid(z) = (1 + e^-a)(1 + e^-b), so z = -log(e^-a + e^-b + e^-(a+b)). Eq. 10 computed from z has log sigmoid(a)
-    + log sigmoid(b) and log(1 - sigmoid(a) sigmoid(b)) in it, with their gradients, however small these are.
+    1 / sigmoid(z) = (1 + e^-a)(1 + e^-b), so z = -log(e^-a + e^-b + e^-(a+b)). Eq. 10 computed from z is that of
+    log sigmoid(a) + log sigmoid(b) and log(1 - sigmoid(a) sigmoid(b)), with their gradients, however small these are.
 
     Inputs: the scores of labels and gate, a and b, both `(batch, classes)`. Output: z, `(batch, classes)`.
     """

@@ -1,4 +1,4 @@
-"""The networks of the paper and the other designs of their size: Attend-Fusion written out, then one builder and its blocks for all of them."""
+"""The networks of the paper, and others of their size: Attend-Fusion written out, then one builder for all."""
 
 from collections.abc import Callable
 
@@ -80,7 +80,7 @@ def video_classifier(config: ModelConfig, name: str) -> keras.Model:
 
 # The settings that decide which layers a network has.
 _STRUCTURE = ("modalities", "early", "branch", "cross", "head", "output_gate")
-# Tokens of a video, where None stands for as many as it has frames; mean and standard deviation unless a choice is made.
+# Tokens of a video, None for as many as it has frames; without a choice mean and standard deviation.
 _TOKENS = {None: 2, "mean_std": 2, "mean": 1, "frames": None}
 
 

@@ -88,7 +88,11 @@ def test_every_row_of_the_paper_has_a_network():
     assert len({attendfusion.model_config(name) for name in attendfusion.MODELS}) == 24
     assert PAPER.rows_of("fc_audio") == [("Table 1", "FC Audio"), ("Table 2", "FC Late Fusion audio only")]
     alternatives = set(attendfusion.MODELS) - set(ROWS.values())
-    assert alternatives == {*(f"attend_fusion_{design}" for design in DESIGNS), "fc_late_averaged", "fcrn_late_averaged"}
+    assert alternatives == {
+        *(f"attend_fusion_{design}" for design in DESIGNS),
+        "fc_late_averaged",
+        "fcrn_late_averaged",
+    }
     assert not any(PAPER.rows_of(name) for name in alternatives)
 
 

@@ -112,4 +112,3 @@ def test_distance_and_contrastive_loss_as_the_code_has_them():
             [visual, audio],
             [gradient, -gradient],
         )
-

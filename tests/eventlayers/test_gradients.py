@@ -25,6 +25,4 @@ def test_onsets_alone_have_a_gradient_and_without_any_all_time_steps():
     onsets, mask = np.array([[1, 3], [5, 7]]), np.array([[True, True], [False, False]])
     expected = np.zeros_like(visual)
     expected[0, [1, 3]], expected[1] = 1 / 2, 1 / CLASSES
-    check_extreme_gradients(
-        lambda v, a: OnsetEventLayer()(v, a, onsets, mask), [visual, audio], [expected, expected]
-    )
+    check_extreme_gradients(lambda v, a: OnsetEventLayer()(v, a, onsets, mask), [visual, audio], [expected, expected])
