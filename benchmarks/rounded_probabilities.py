@@ -58,7 +58,7 @@ def main(settings: Settings) -> None:
     print(markdown(lines))
 
 
-_COLUMNS = ("positives below 1e-7", "Eq. 10", "GAP %")
+_COLUMNS = ("positives below 1e-7", "loss", "GAP %")
 
 
 def history(settings: Settings, loss: keras.losses.Loss, train, held_out) -> list[tuple[str, ...]]:
