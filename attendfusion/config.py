@@ -19,6 +19,8 @@ TOKENS = ("mean_std", "mean", "frames")
 CLASSES = 4716
 # The sizes of fully connected layers in the paper: "8K for the baseline models and 2K for the proposed models".
 BASELINE_WIDTH, PROPOSED_WIDTH = 8000, 2048
+# A head that gives each branch a classifier of its own and averages their scores.
+AVERAGED = ("average",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +37,7 @@ class ModelConfig:
     """Blocks after the cross attention, in each direction; no cross attention if empty."""
     head: tyro.conf.Suppress[tuple[str, ...]] = ()
     """Blocks between the concatenated branches and the classifier; "input" projects the concatenated vector to the
-    width."""
+    width. `AVERAGED` gives each branch its own classifier instead."""
     output_gate: tyro.conf.Suppress[bool] = False
     """Multiply the probabilities by a gate (context gating)."""
     width: int = PROPOSED_WIDTH
@@ -44,9 +46,10 @@ class ModelConfig:
     """Size of queries, keys and values. [default: half of --width; published: 1024]"""
     dropout: float = 0.4
     """Dropout rate after every hidden fully connected layer."""
-    tokens: Literal[TOKENS] = "mean_std"
+    tokens: Literal[TOKENS] | None = None
     """What attention attends to: a video's mean and standard deviation as two tokens, its mean as a single token (then
-    attention is a linear map), or its frames."""
+    attention is a linear map), or its frames. [default: mean and standard deviation, or the mean where video-level
+    files hold nothing else]"""
     num_classes: tyro.conf.Suppress[int] = CLASSES
     """Number of labels; this and the widths below follow from the dataset."""
     audio_channels: tyro.conf.Suppress[int] = 128
@@ -83,8 +86,9 @@ class TrainConfig:
 
 # Baselines: Section 3.1 and Figure 2. Proposed: Section 3.2 and Figure 3. The blocks are in `models.BLOCKS`.
 _BASELINE = {"width": BASELINE_WIDTH}
-_STAGE = ("self_attention", "fc")
-_SKIP_STAGE = ("self_attention", "fc_skip")
+_ATTENTION = ("add_norm_attention",)
+_STAGE = (*_ATTENTION, "fc")
+_SKIP_STAGE = (*_ATTENTION, "fc_skip")
 
 # Model -> (what it is and which row it reproduces, its configuration).
 _SYSTEMS = {
@@ -134,7 +138,7 @@ _SYSTEMS = {
     ),
     "attend_fusion": (
         "self-attention in each branch, concatenated branches (Table 1, Attend-Fusion)",
-        {"branch": ("self_attention",)},
+        {"branch": _ATTENTION},
     ),
     "av_attention": (
         "self-attention, then cross attention in both directions (Table 1, Audio-Visual Attention Network)",
@@ -150,21 +154,39 @@ _SYSTEMS = {
     ),
     "attend_fusion_audio": (
         "Attend-Fusion without frames (Table 3, audio only)",
-        {"modalities": ("audio",), "branch": ("self_attention",)},
+        {"modalities": ("audio",), "branch": _ATTENTION},
     ),
     "attend_fusion_visual": (
         "Attend-Fusion without sound (Table 3, visual only)",
-        {"modalities": ("visual",), "branch": ("self_attention",)},
+        {"modalities": ("visual",), "branch": _ATTENTION},
     ),
     "attend_fusion_no_attention": ("Attend-Fusion without attention (Table 3, no attention)", {}),
 }
 
-MODELS = {name: text for name, (text, _) in _SYSTEMS.items()}
-# Rows whose parameter counts fit only one architecture known to us; the other six are one choice among several.
-PINNED_DOWN = (
-    *(name for name, (_, changes) in _SYSTEMS.items() if changes.get("width") == BASELINE_WIDTH),
-    *(name for name in _SYSTEMS if name.startswith("attend_fusion")),
-)
+# The paper gives Attend-Fusion's size in millions only, and these branches come out at it too; see README.md.
+DESIGNS = {
+    "skipless": ("self_attention",),
+    "literal": ("literal_attention",),
+    "multi_head": ("multi_head_attention", "fc", "fc"),
+    "attention_fc": ("attention_fc",),
+}
+# Other networks of a row's size: model -> (what it is, its configuration).
+_ALTERNATIVES = {
+    **{
+        f"attend_fusion_{design}": (f"Attend-Fusion with other branches: {', '.join(branch)}", {"branch": branch})
+        for design, branch in DESIGNS.items()
+    },
+    **{
+        f"{name}_averaged": (
+            f"{name} with a classifier for each branch, scores averaged",
+            {**changes, "head": AVERAGED},
+        )
+        for name, (_, changes) in _SYSTEMS.items()
+        if name in ("fc_late", "fcrn_late")
+    },
+}
+
+MODELS = {name: text for name, (text, _) in {**_SYSTEMS, **_ALTERNATIVES}.items()}
 
 # The synthetic clips are few and simple: narrower layers, smaller batches, a larger learning rate.
 RENDERED_MODEL = {"width": 256}
@@ -187,6 +209,10 @@ ROWS = {
     ("Table 1", "Audio-Visual Attention Network"): "av_attention",
     ("Table 1", "Self and Cross Modal Attention Network"): "self_cross",
     ("Table 1", "Self-Attended Cross-Modal FCRN Network"): "self_cross_fcrn",
+    ("Table 2", "FC Late Fusion"): "fc_late",
+    ("Table 2", "FC Late Fusion audio only"): "fc_audio",
+    ("Table 2", "FC Late Fusion visual only"): "fc_visual",
+    ("Table 3", "Attend-Fusion"): "attend_fusion",
     ("Table 3", "Attend-Fusion audio only"): "attend_fusion_audio",
     ("Table 3", "Attend-Fusion visual only"): "attend_fusion_visual",
     ("Table 3", "Attend-Fusion no attention"): "attend_fusion_no_attention",
@@ -194,7 +220,12 @@ ROWS = {
 
 TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))
 # Rows that are the same system in the paper, and why.
-SHARED: dict = {}
+SHARED = {
+    ("Table 2", "FC Late Fusion"): (("Table 1", "FC Late Fusion"), "repeated"),
+    ("Table 2", "FC Late Fusion audio only"): (("Table 1", "FC Audio"), "FC Late Fusion without its visual branch"),
+    ("Table 2", "FC Late Fusion visual only"): (("Table 1", "FC Visual"), "FC Late Fusion without its audio branch"),
+    ("Table 3", "Attend-Fusion"): (("Table 1", "Attend-Fusion"), "repeated"),
+}
 
 
 def model_config(name: str, preset: str = "paper", **overrides) -> ModelConfig:
@@ -206,7 +237,7 @@ def model_config(name: str, preset: str = "paper", **overrides) -> ModelConfig:
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
     _check(preset)
-    return dataclasses.replace(ModelConfig(), **{**_SYSTEMS[name][1], **overrides})
+    return dataclasses.replace(ModelConfig(), **{**{**_SYSTEMS, **_ALTERNATIVES}[name][1], **overrides})
 
 
 def train_config(preset: str = "paper", name: str = "attend_fusion", **overrides) -> TrainConfig:

@@ -78,11 +78,18 @@ class Records:
 def load_records(settings: RecordSettings, network: Mapping) -> Records:
     """The dataset, in the form that a network with this configuration (fields of `ModelConfig`) takes.
 
+    Without a choice of tokens they follow what the files hold, which is printed.
+
     Raises:
       InputError: files missing or wrong.
     """
     tokens, modalities = network["tokens"], tuple(network["modalities"])
-    return Records(_source(settings, tokens), tokens, modalities, settings.missing, settings.skip_corrupt)
+    source = _source(settings, tokens)
+    if tokens is None:
+        tokens = "mean_std" if source.has_std else "mean"
+        held = "mean and standard deviation, two tokens" if source.has_std else "the mean alone, one token"
+        print(f"{source.folder}: {source.level}-level records give {held} a video (tokens {tokens})")
+    return Records(source, tokens, modalities, settings.missing, settings.skip_corrupt)
 
 
 def _source(settings: RecordSettings, tokens: str) -> YouTube8M:

@@ -36,7 +36,7 @@ class Settings:
     """Settings of an efficiency command."""
 
     rows: tuple[str, ...] = ()
-    """Which rows of the paper's tables, by the names printed. [default: all eighteen]"""
+    """Which rows of the paper's tables, by the names printed. [default: all]"""
     runs: Path | None = None
     """Folder of finished runs (python -m attendfusion.tables), whose trained networks are measured, with their GAP and
     F1. [default: every network at its published size, untrained]"""

@@ -5,7 +5,7 @@ Eq. 2, Eq. 3                GatedResidualBlock
 Eq. 4, Eq. 5                Attention as self-attention: queries, keys and values come from one modality
 Eq. 6, Eq. 7, Eq. 8, Eq. 9  Attention as cross-modal attention: the queries come from one modality, keys and values from
                             the other; models._cross_modal has both directions
-Eq. 10                      the loss: recipe.MultiLabelCrossEntropy
+Eq. 10                      the loss: recipe.MultiLabelCrossEntropy; GatedScores gives it the scores of a gated output
 Eq. 11                      average precision: avpipeline.metrics.ranking.MeanAveragePrecision, and GAP, which pools all
                             classes
 Eq. 12                      F1: avpipeline.metrics.ranking.F1
@@ -133,37 +133,51 @@ class Attention(keras.layers.Layer):
 
     - Eq. 4, Eq. 6, Eq. 8: Q = X_q W_Q, K = X_c W_K, V = X_c W_V,
     - Eq. 5, Eq. 7, Eq. 9: softmax(Q K^T / sqrt(d)) V, d the size of Q and K,
-    - then a dense layer back to the width of X_q and a layer normalisation. There is no skip connection around it.
-
-    The parameter counts ask for the last two, which the equations leave out; keras.layers.MultiHeadAttention(1, units)
-    with LayerNormalization has the same weights and computes the same.
+    - then, unless switched off, a dense layer back to the width of X_q and a layer normalisation, before which `skip`
+      adds X_q: the "Add & Norm" of the self-attention that the paper cites (Vaswani et al. 2017).
 
     With one context token the softmax is 1 whatever Q and K are, and attention is a linear map of that token.
 
     Args:
       units: size of Q, K and V.
+      project: whether the dense layer back to the width of X_q follows; without it the output is `units` wide.
+      norm: whether the layer normalisation follows.
+      skip: whether X_q is added before the normalisation.
+      use_bias: whether Q, K, V and the dense layer have biases; the equations have none.
 
     Inputs: the queries' tokens X_q `(batch, tokens, channels)`; the context X_c `(batch, context tokens, channels)`,
     which for self-attention is X_q again; optionally which context tokens are real, `(batch, context tokens)` bool.
-    Output `(batch, tokens, channels)`.
+    Output `(batch, tokens, channels)`, or `(batch, tokens, units)` without `project`.
     """
 
-    def __init__(self, units: int = 1024, **kwargs):
+    def __init__(
+        self,
+        units: int = 1024,
+        project: bool = True,
+        norm: bool = True,
+        skip: bool = False,
+        use_bias: bool = True,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.units = units
+        self.switches = {"project": project, "norm": norm, "skip": skip, "use_bias": use_bias}
 
     def build(self, queries_shape, context_shape, real_shape=None):
         channels, context_channels = queries_shape[-1], context_shape[-1]
-        self.query = linear(self.units, channels, name="query", dtype=self.dtype_policy)
-        self.key = linear(self.units, context_channels, name="key", dtype=self.dtype_policy)
-        self.value = linear(self.units, context_channels, name="value", dtype=self.dtype_policy)
-        self.output_dense = linear(channels, self.units, name="output", dtype=self.dtype_policy)
-        self.norm = keras.layers.LayerNormalization(epsilon=NORM_EPSILON, name="norm", dtype=self.dtype_policy)
-        self.query.build(queries_shape)
-        self.key.build(context_shape)
-        self.value.build(context_shape)
-        self.output_dense.build((*queries_shape[:-1], self.units))
-        self.norm.build(queries_shape)
+        self.query = self._linear(self.units, channels, "query")
+        self.key = self._linear(self.units, context_channels, "key")
+        self.value = self._linear(self.units, context_channels, "value")
+        if self.switches["project"]:
+            self.output_dense = self._linear(channels, self.units, "output")
+        if self.switches["norm"]:
+            self.norm = keras.layers.LayerNormalization(epsilon=NORM_EPSILON, name="norm", dtype=self.dtype_policy)
+            self.norm.build(self.compute_output_shape(queries_shape, context_shape))
+
+    def _linear(self, units: int, channels: int, name: str) -> keras.layers.Dense:
+        layer = linear(units, channels, use_bias=self.switches["use_bias"], name=name, dtype=self.dtype_policy)
+        layer.build((None, None, channels))
+        return layer
 
     def call(self, queries, context, real=None):
         # query, key and value are Eq. 4, or between modalities Eq. 6 and Eq. 8; the rest Eq. 5, Eq. 7 and Eq. 9.
@@ -171,13 +185,34 @@ class Attention(keras.layers.Layer):
         if real is not None:
             scores = ops.where(ops.expand_dims(real, 1), scores, ops.cast(_NEVER, scores.dtype))
         attended = ops.matmul(ops.softmax(scores, axis=-1), self.value(context))
-        return self.norm(self.output_dense(attended))
+        if self.switches["project"]:
+            attended = self.output_dense(attended)
+        if self.switches["skip"]:
+            attended = queries + attended
+        return self.norm(attended) if self.switches["norm"] else attended
 
     def compute_output_shape(self, queries_shape, context_shape, real_shape=None):
-        return tuple(queries_shape)
+        return (*queries_shape[:-1], queries_shape[-1] if self.switches["project"] else self.units)
 
     def get_config(self):
-        return {**super().get_config(), "units": self.units}
+        return {**super().get_config(), "units": self.units, **self.switches}
+
+
+@keras.saving.register_keras_serializable(package="attendfusion")
+class GatedScores(keras.layers.Layer):
+    """The score z whose sigmoid is a gated probability: sigmoid(z) = sigmoid(a) sigmoid(b).
+
+    1 / sigmoid(z) = (1 + e^-a)(1 + e^-b), so z = -log(e^-a + e^-b + e^-(a+b)). Eq. 10 computed from z is that of
+    log sigmoid(a) + log sigmoid(b) and log(1 - sigmoid(a) sigmoid(b)), with their gradients, however small these are.
+
+    Inputs: the scores of labels and gate, a and b, both `(batch, classes)`. Output: z, `(batch, classes)`.
+    """
+
+    def call(self, scores, gate):
+        return -ops.logsumexp(-ops.stack([scores, gate, scores + gate]), axis=0)
+
+    def compute_output_shape(self, scores_shape, gate_shape):
+        return tuple(scores_shape)
 
 
 @keras.saving.register_keras_serializable(package="attendfusion")

@@ -1,14 +1,15 @@
-"""The eighteen networks of the paper: Attend-Fusion written out, then one builder and its blocks for all of them."""
+"""The networks of the paper, and others of their size: Attend-Fusion written out, then one builder for all."""
 
 from collections.abc import Callable
 
 import keras
 
-from attendfusion.config import ModelConfig, model_config
+from attendfusion.config import AVERAGED, ModelConfig, model_config
 from attendfusion.layers import (
     Attention,
     FullyConnected,
     GatedResidualBlock,
+    GatedScores,
     RealFrames,
     ResidualBlock,
     TokenMean,
@@ -17,6 +18,8 @@ from avpipeline.nn.dense import linear
 
 # "three ATT" of the parameter counts; see README.md.
 SELF_ATTENTION_BLOCKS = 3
+# Heads of the alternative with multi-head attention, as in Vaswani et al. 2017; the paper names no number.
+HEADS = 8
 NUM_FRAMES = "num_frames"
 
 
@@ -29,19 +32,21 @@ def attend_fusion(config: ModelConfig, name: str = "attend_fusion") -> keras.Mod
 
     # A fully connected layer on each token of each modality: (2, 2048) both.
     audio = FullyConnected(config.width, config.dropout, name="audio_0_input")(inputs["audio"])
-    # Eq. 4, Eq. 5: the tokens of a modality attend to each other, three times in a row.
+    # Eq. 4, Eq. 5: the tokens of a modality attend to each other, three times in a row, with "Add & Norm" after each.
     for index in range(SELF_ATTENTION_BLOCKS):
-        audio = Attention(config.inner, name=f"audio_1_self_attention_{index}")(audio, audio, real)
+        audio = Attention(config.inner, skip=True, name=f"audio_1_add_norm_attention_{index}")(audio, audio, real)
 
     visual = FullyConnected(config.width, config.dropout, name="visual_0_input")(inputs["visual"])
     for index in range(SELF_ATTENTION_BLOCKS):
-        visual = Attention(config.inner, name=f"visual_1_self_attention_{index}")(visual, visual, real)
+        attention = Attention(config.inner, skip=True, name=f"visual_1_add_norm_attention_{index}")
+        visual = attention(visual, visual, real)
 
     # Late fusion: the mean over each modality's tokens, concatenated, (4096,).
     audio, visual = TokenMean(name="audio_mean")(audio, real), TokenMean(name="visual_mean")(visual, real)
     joined = keras.layers.Concatenate(name="joined_concat")([audio, visual])
 
-    # One probability for each label, (4716,); float32 also under mixed precision: the loss needs the small ones.
+    # One probability for each label, (4716,), float32 also under mixed precision. Training uses the scores, which Keras
+    # remembers with their sigmoid.
     scores = linear(config.num_classes, joined.shape[-1], name="classifier")(joined)
     labels = keras.layers.Activation("sigmoid", name="labels", dtype="float32")(scores)
     return keras.Model(inputs, labels, name=name)
@@ -75,8 +80,8 @@ def video_classifier(config: ModelConfig, name: str) -> keras.Model:
 
 # The settings that decide which layers a network has.
 _STRUCTURE = ("modalities", "early", "branch", "cross", "head", "output_gate")
-# Tokens of a video; None: as many as it has frames.
-_TOKENS = {"mean_std": 2, "mean": 1, "frames": None}
+# Tokens of a video, None for as many as it has frames; without a choice mean and standard deviation.
+_TOKENS = {None: 2, "mean_std": 2, "mean": 1, "frames": None}
 
 
 def network_of_blocks(config: ModelConfig, name: str) -> keras.Model:
@@ -89,9 +94,19 @@ def network_of_blocks(config: ModelConfig, name: str) -> keras.Model:
     }
     if config.cross:
         branches |= _cross_modal(config, branches, real)
-    x = _joined([TokenMean(name=f"{branch}_mean")(tokens, real) for branch, tokens in branches.items()], "joined")
-    x = _blocks(config, config.head, "head", x, None)
-    return keras.Model(inputs, _probabilities(config, x), name=name)
+    means = {branch: TokenMean(name=f"{branch}_mean")(tokens, real) for branch, tokens in branches.items()}
+    if config.head == AVERAGED:
+        scores = keras.layers.Average(name="scores")(
+            [_scores(config, x, f"{branch}_classifier") for branch, x in means.items()]
+        )
+    else:
+        x = _blocks(config, config.head, "head", _joined(list(means.values()), "joined"), None)
+        scores = _scores(config, x, "classifier")
+        if config.output_gate:
+            gate = _scores(config, x, "output_gate")
+            scores = GatedScores(name="gated_scores", dtype="float32")(scores, gate)
+    labels = keras.layers.Activation("sigmoid", name="labels", dtype="float32")(scores)
+    return keras.Model(inputs, labels, name=name)
 
 
 def _inputs(config: ModelConfig) -> dict:
@@ -158,10 +173,32 @@ def _gated_residual(config: ModelConfig, name: str, x, real):
     return GatedResidualBlock(config.dropout, name=name)(x)  # Eq. 2, Eq. 3
 
 
-def _self_attention(config: ModelConfig, name: str, x, real):
-    for index in range(SELF_ATTENTION_BLOCKS):
-        x = Attention(config.inner, name=f"{name}_{index}")(x, x, real)  # Eq. 4, Eq. 5
+def _stacked(**options) -> Callable:
+    def block(config: ModelConfig, name: str, x, real):
+        for index in range(SELF_ATTENTION_BLOCKS):
+            x = Attention(config.inner, name=f"{name}_{index}", **options)(x, x, real)  # Eq. 4, Eq. 5
+        return x
+
+    return block
+
+
+def _literal_attention(config: ModelConfig, name: str, x, real):
+    for index in range(2):
+        bare = {"project": False, "norm": False, "use_bias": False}
+        x = Attention(config.width, name=f"{name}_{index}", **bare)(x, x, real)
     return x
+
+
+def _attention_fc(config: ModelConfig, name: str, x, real):
+    for index in range(SELF_ATTENTION_BLOCKS):
+        x = Attention(config.inner, project=False, norm=False, name=f"{name}_{index}")(x, x, real)
+        x = _fully_connected(config, f"{name}_{index}_fc", x, real)
+    return x
+
+
+def _multi_head_attention(config: ModelConfig, name: str, x, real):
+    attention = keras.layers.MultiHeadAttention(HEADS, config.width // HEADS, name=name)
+    return attention(x, x, attention_mask=None if real is None else keras.ops.expand_dims(real, 1))
 
 
 # Name in a configuration -> function of (configuration, layer name, input, real frames or None).
@@ -171,16 +208,14 @@ BLOCKS = {
     "fc_skip": _residual(1),  # the same with an identity skip
     "residual": _residual(2),  # FCRN's block
     "gated_residual": _gated_residual,  # FCRGN's block
-    "self_attention": _self_attention,  # three attentions, one after the other
+    "add_norm_attention": _stacked(skip=True),  # three attentions, one after the other
+    "self_attention": _stacked(),  # the same without skips
+    "literal_attention": _literal_attention,  # Eq. 4 and Eq. 5 twice, as wide as the layers, and nothing else
+    "attention_fc": _attention_fc,  # three times Eq. 4 and Eq. 5, each with a fully connected layer after it
+    "multi_head_attention": _multi_head_attention,  # once, as wide as the layers
 }
 
 
-def _probabilities(config: ModelConfig, x):
-    """Label probabilities, float32 also under mixed precision: the loss needs the small ones."""
-    scores = linear(config.num_classes, x.shape[-1], name="classifier")(x)
-    probabilities = keras.layers.Activation("sigmoid", name="labels", dtype="float32")(scores)
-    if not config.output_gate:
-        return probabilities
-    gate = linear(config.num_classes, x.shape[-1], name="output_gate")(x)
-    gate = keras.layers.Activation("sigmoid", name="output_gate_sigmoid", dtype="float32")(gate)
-    return keras.layers.Multiply(name="gated_labels", dtype="float32")([probabilities, gate])
+def _scores(config: ModelConfig, x, name: str):
+    """A score for each label, whose sigmoid is the probability."""
+    return linear(config.num_classes, x.shape[-1], name=name)(x)

@@ -12,18 +12,18 @@ from avpipeline.nn.optimizers import Adam
 class MultiLabelCrossEntropy(keras.losses.Loss):
     """Eq. 10: binary cross-entropy, summed over the classes and averaged over the videos.
 
-    Labels and probabilities `(batch, classes)`. Probabilities are clipped to [1e-7, 1 - 1e-7], where the logarithm is
-    finite.
+    Labels and probabilities `(batch, classes)`. Keras remembers of which scores a probability is the sigmoid, and
+    computes the logarithms from them: a probability that has been rounded to 0 or 1 keeps its loss and its gradient,
+    p - y of the score. Bare probabilities without scores are clipped to [1e-7, 1 - 1e-7], beyond which they have no
+    gradient.
     """
 
     def __init__(self, name="multi_label_cross_entropy", **kwargs):
         super().__init__(name=name, **kwargs)
 
     def call(self, y_true, y_pred):
-        y_true = ops.cast(y_true, y_pred.dtype)
-        y_pred = ops.clip(y_pred, 1e-7, 1 - 1e-7)
         # Eq. 10; Keras takes the mean over the batch.
-        return -ops.sum(y_true * ops.log(y_pred) + (1 - y_true) * ops.log1p(-y_pred), axis=-1)
+        return ops.sum(ops.binary_crossentropy(ops.cast(y_true, y_pred.dtype), y_pred), axis=-1)
 
 
 def compile_model(model: keras.Model, config: TrainConfig | None = None) -> keras.Model:

@@ -12,8 +12,8 @@ import math
 from attendfusion.config import ModelConfig, model_config
 from attendfusion.models import video_classifier
 
-# Even, since attention has half the width.
-_NARROW = (4, 8)
+# Multiples of 8: attention has half the width, and one of multi-head attention's heads an eighth.
+_NARROW = (8, 16)
 
 
 def count_parameters(name: str, preset: str = "paper", **overrides) -> int:

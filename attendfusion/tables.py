@@ -25,7 +25,7 @@ class Settings(TableSettings):
     paper = "attendfusion"
 
     params: bool = False
-    """Only print the exact number of parameters of all eighteen networks beside the paper's numbers."""
+    """Only print the exact number of parameters of the network of every row beside the paper's numbers."""
     table: Literal[(*TABLES, "all")] = "all"
     preset: Literal[PRESETS] = "paper"
     """There is no public code to follow, only the paper."""
@@ -52,7 +52,7 @@ def main(settings: Settings) -> int:
 
 
 def parameters_table() -> str:
-    """For all eighteen rows: our exact number of parameters, the paper's in millions, and whether ours rounds to it."""
+    """For every row: our exact number of parameters, the paper's in millions, and whether ours rounds to it."""
     lines = [("table", "row", "model", "ours, exact", "paper, M", "equal when rounded")]
     for (table, row), model in ROWS.items():
         *_, printed = papers.lookup("attendfusion", table, row).parts
@@ -85,9 +85,10 @@ def train_model(settings: Settings, model: str) -> Trained:
 
 def _note(trained: Trained) -> str:
     network, training = trained.settings.network, trained.settings.training
+    tokens = trained.experiment.info.config["tokens"]
     thresholds = ", ".join(f"{seed['figures']['threshold']:.3f}" for seed in trained.result["seeds"])
     epochs = f"{training.epochs} epoch{'s' * (training.epochs > 1)}"
-    return f"width {network.width}, {epochs}, tokens {network.tokens}, F1 at threshold {thresholds}"
+    return f"width {network.width}, {epochs}, tokens {tokens}, F1 at threshold {thresholds}"
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ class AttendFusion(Paper):
         records = splits or load_records(settings.records, dataclasses.asdict(settings.network))
         streams = {name: records.stream(name) for name in ("train", "val", "test")}
         train, training = streams["train"], settings.training
-        network = fitted(settings.network, train)
+        network = fitted(settings.network, train, records.tokens)
         numbers = dataclasses.asdict(network)
 
         def build() -> keras.Model:
@@ -94,18 +94,18 @@ class AttendFusion(Paper):
 PAPER = AttendFusion()
 
 
-def fitted(network: ModelConfig, stream: Stream) -> ModelConfig:
-    """`network` with the number of labels and the feature widths of a dataset."""
+def fitted(network: ModelConfig, stream: Stream, tokens: str) -> ModelConfig:
+    """`network` with the number of labels, the feature widths and the tokens of a dataset."""
     widths = {f"{name}_channels": info.shape[-1] for name, info in stream.features.items()}
-    return dataclasses.replace(network, num_classes=len(stream.class_names), **widths)
+    return dataclasses.replace(network, num_classes=len(stream.class_names), tokens=tokens, **widths)
 
 
 def compared(paper: Paper, trained: Trained) -> report.Compared:
-    """The paper's GAP and F1 of the model's row, with ours."""
-    gap, f1, _ = papers.lookup(paper.name, *paper.rows_of(trained.settings.model)[0]).parts
+    """The paper's GAP and F1 of the model's first row, with ours; nothing for a model that is in no row."""
     return [
         (published, papers.Measured(of_metric(trained.result, name), trained.data))
-        for published, name in ((gap, "gap"), (f1, "f1"))
+        for place in paper.rows_of(trained.settings.model)[:1]
+        for published, name in zip(papers.lookup(paper.name, *place).parts[:2], ("gap", "f1"), strict=True)
     ]
 
 

@@ -125,3 +125,17 @@ class ChannelNormalizedReLU(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
+
+
+@keras.saving.register_keras_serializable(package="ave")
+class EnsembleScores(keras.layers.Layer):
+    """Scores whose softmax is the average of the members' softmaxes: the logarithm of their sum.
+
+    Input: a list with the scores of each member, all `(..., classes)`. Output: `(..., classes)`.
+    """
+
+    def call(self, members):
+        return ops.logsumexp(ops.log_softmax(ops.stack(members), axis=-1), axis=0)
+
+    def compute_output_shape(self, member_shapes):
+        return tuple(member_shapes[0])

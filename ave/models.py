@@ -7,7 +7,7 @@ import numpy as np
 
 from ave.config import ModelConfig, model_config
 from ave.fusion import FUSIONS, Concat
-from ave.layers import AudioGuidedAttention, ChannelNormalizedReLU, VisualGuidedAttention
+from ave.layers import AudioGuidedAttention, ChannelNormalizedReLU, EnsembleScores, VisualGuidedAttention
 from avpipeline.nn.dense import linear
 from avpipeline.nn.recurrent import BidirectionalLSTM
 
@@ -198,10 +198,9 @@ def _outputs(config: ModelConfig, scores: list):
     if config.weak:
         (scores,) = scores
         return _weak_outputs(config, scores)
-    if len(scores) == 1:
-        return keras.layers.Softmax(name="segments", dtype="float32")(scores[0])
-    members = [keras.layers.Softmax(name=f"member_{index}", dtype="float32")(x) for index, x in enumerate(scores)]
-    return keras.layers.Average(name="segments", dtype="float32")(members)
+    # The average over an ensemble as a softmax of scores: cross-entropy then has its gradient at every probability.
+    scores = scores[0] if len(scores) == 1 else EnsembleScores(name="members", dtype="float32")(scores)
+    return keras.layers.Softmax(name="segments", dtype="float32")(scores)
 
 
 def _weak_outputs(config: ModelConfig, scores) -> dict:

@@ -99,21 +99,57 @@ class CrossModalMatch(keras.layers.Layer):
 
     Inputs: local features `(batch, time, channels)` and the other modality's event `(batch, channels)`; output
     `(batch, time)`.
+
+    Args:
+      sigmoid: whether to apply it; models saved by versions up to 0.2.0 do so here, later ones in `EventScores`.
     """
 
+    def __init__(self, sigmoid: bool = True, **kwargs):
+        super().__init__(**kwargs)
+        self.sigmoid = sigmoid
+
     def call(self, local, event):
-        products = ops.sum(local * ops.expand_dims(event, 1), axis=-1)
-        return ops.sigmoid(products / local.shape[-1] ** 0.5)
+        products = ops.sum(local * ops.expand_dims(event, 1), axis=-1) / local.shape[-1] ** 0.5
+        return ops.sigmoid(products) if self.sigmoid else products
+
+    def get_config(self):
+        return {**super().get_config(), "sigmoid": self.sigmoid}
 
     def compute_output_shape(self, local_shape, event_shape):
         return tuple(local_shape[:2])
 
 
 @keras.saving.register_keras_serializable(package="jca")
+class EventScores(keras.layers.Layer):
+    """Scores whose softmax are the class probabilities of each segment, from the event's category and two matches.
+
+    p(event class c in segment t) = relevance_t * category_c, p(background in t) = 1 - relevance_t, where relevance is
+    the mean of the sigmoids of both matches and category a softmax. The scores are the logarithms, so that
+    cross-entropy has its gradient where a probability rounds to 0.
+
+    Inputs: the category's scores `(batch, events)`, both matches before the sigmoid `(batch, time)`; output
+    `(batch, time, events + 1)`, background last.
+    """
+
+    def call(self, category, heard, watched):
+        matches = ops.stack([heard, watched])
+        # The factor 1/2 of the mean is the same for all classes.
+        relevant, irrelevant = (
+            ops.expand_dims(ops.logsumexp(ops.log_sigmoid(sign * matches), axis=0), -1) for sign in (1, -1)
+        )
+        events = relevant + ops.expand_dims(ops.log_softmax(category, axis=-1), 1)
+        return ops.concatenate([events, irrelevant], axis=-1)
+
+    def compute_output_shape(self, category_shape, heard_shape, watched_shape):
+        return (*heard_shape, category_shape[-1] + 1)
+
+
+@keras.saving.register_keras_serializable(package="jca")
 class EventAndRelevance(keras.layers.Layer):
     """Class probabilities of each segment from the event's category and each segment's relevance.
 
-    p(event class c in segment t) = relevance_t * category_c, p(background in t) = 1 - relevance_t.
+    p(event class c in segment t) = relevance_t * category_c, p(background in t) = 1 - relevance_t. Models saved by
+    versions up to 0.2.0 end in this layer.
 
     Inputs: category `(batch, events)`, which sums to 1, and relevance `(batch, time)`; output
     `(batch, time, events + 1)`, background last.
@@ -160,11 +196,11 @@ def _dam(config: ModelConfig, inputs: Mapping, name: str) -> keras.Model:
     x = keras.layers.Concatenate(name="both_events")(list(event.values()))
     x = keras.layers.Dropout(config.dropout, name="drop_events")(x)
     category = xavier(config.num_classes - 1, 2 * size, name="category")(x)
-    category = keras.layers.Softmax(name="category_probabilities", dtype="float32")(category)
-    heard = CrossModalMatch(name="audio_in_video_event", dtype="float32")(local["audio"], event["video"])
-    watched = CrossModalMatch(name="video_in_audio_event", dtype="float32")(local["video"], event["audio"])
-    relevance = keras.layers.Average(name="relevance", dtype="float32")([heard, watched])
-    segments = EventAndRelevance(name="segments", dtype="float32")(category, relevance)
+    own = {"sigmoid": False, "dtype": "float32"}
+    heard = CrossModalMatch(name="audio_in_video_event", **own)(local["audio"], event["video"])
+    watched = CrossModalMatch(name="video_in_audio_event", **own)(local["video"], event["audio"])
+    scores = EventScores(name="segment_scores", dtype="float32")(category, heard, watched)
+    segments = keras.layers.Softmax(name="segments", dtype="float32")(scores)
     return DualAttentionMatching(inputs, segments, name=name)
 
 

@@ -17,6 +17,7 @@ from avpipeline.datasets.youtube8m.writing import write_shards
 from avpipeline.training import runs
 from tests.helpers.attendfusion_records import records, videos, write_folder
 from tests.helpers.commands import run_command
+from tests.helpers.youtube8m_files import write
 
 command = functools.partial(run_command, train)
 
@@ -91,14 +92,45 @@ def test_a_given_threshold_is_used_and_logged(folder):
 
 
 def test_networks_fit_the_records(folder):
-    network = train.fitted(attendfusion.model_config("attend_fusion"), records(folder).stream("train"))
+    network = train.fitted(attendfusion.model_config("attend_fusion"), records(folder).stream("train"), "mean")
     assert (network.num_classes, network.audio_channels, network.visual_channels) == (5, 4, 6)
+    assert network.tokens == "mean"
+
+
+def without_std(folder):
+    """The folder's video-level records as YouTube-8M publishes them, with means only."""
+    for path in folder.glob("*.tfrecord"):
+        examples = [tf.train.Example.FromString(data.numpy()) for data in tf.data.TFRecordDataset(str(path))]
+        for example in examples:
+            for field in [name for name in example.features.feature if name.startswith("std_")]:
+                del example.features.feature[field]
+        write(path, *(example.SerializeToString() for example in examples))
+    return folder
+
+
+def test_video_level_files_as_published_are_trained_on_by_default(tmp_path, capsys):
+    data = without_std(write_folder(tmp_path / "records"))
+    words = ("--data", data, "--model", "fc_early", "--width", 8, "--epochs", 1, "--batch-size", 6)
+    assert command(*words, "--out", tmp_path / "out") == 0
+    said = f"{data}: video-level records give the mean alone, one token a video (tokens mean)"
+    assert capsys.readouterr().out.count(said) == 1
+    network = json.loads((tmp_path / "out" / "result.json").read_text())["settings"]["network"]
+    assert network["tokens"] == "mean"
+
+
+@pytest.mark.parametrize("level", ["video", "frame"])
+def test_standard_deviations_are_used_where_files_hold_them(tmp_path, capsys, level):
+    data = write_folder(tmp_path / "records", level=level)
+    assert records(data, tokens=None).tokens == "mean_std"
+    said = f"{data}: {level}-level records give mean and standard deviation, two tokens a video (tokens mean_std)"
+    assert capsys.readouterr().out == f"{said}\n"
+    assert records(data, tokens="mean").tokens == "mean" and not capsys.readouterr().out
 
 
 def test_configurations_differ_by_hash(folder):
     settings = [train.PAPER.settings_for(name) for name in attendfusion.MODELS]
     own = {one.model: train.PAPER.experiment(one, records(folder)).hash for one in settings}
-    assert len(set(own.values())) == 18
+    assert len(set(own.values())) == 24
 
 
 def test_records_without_sound_end_in_a_sentence_or_count_as_zeros(tmp_path):

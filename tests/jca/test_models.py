@@ -193,11 +193,11 @@ def test_avsdn_decodes_from_what_the_encoders_end_with(batch):
 
 def test_dam_composes_category_and_relevance(batch):
     model = build("dam")
-    parts = keras.Model(
-        model.input,
-        {name: model.get_layer(name).output for name in ("category_probabilities", "relevance", "segments")},
-    )(batch)
-    category, relevance = parts["category_probabilities"].numpy(), parts["relevance"].numpy()
+    names = ("category", "audio_in_video_event", "video_in_audio_event", "segments")
+    parts = keras.Model(model.input, {name: model.get_layer(name).output for name in names})(batch)
+    scores, heard, watched = (parts[name].numpy() for name in names[:3])
+    category = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+    relevance = (1 / (1 + np.exp(-heard)) + 1 / (1 + np.exp(-watched))) / 2
     np.testing.assert_allclose(parts["segments"][..., -1], 1 - relevance, atol=1e-6)
     np.testing.assert_allclose(parts["segments"][..., :-1], relevance[..., None] * category[:, None], atol=1e-6)
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from avpipeline.cli import run
-from benchmarks import youtube8m
+from benchmarks import rounded_probabilities, youtube8m
 from benchmarks.__main__ import main, tables
 from benchmarks.measuring import operations, seconds_per_call, seconds_per_call_in_turn
 from benchmarks.rows import EXTRACTION, NETWORKS, ROWS, VIDEO_METRICS, Row, measure
@@ -109,6 +109,19 @@ def test_localization_row():
     columns = measure(ROW["localize/avdln"], 0.01)
     assert columns["videos/s"] * columns["seconds a split"] == pytest.approx(402)
     assert columns["seconds a split"] < 5
+
+
+def test_comparison_of_eq_10_with_its_clipped_form(capsys):
+    """The rounded share is of the positives, the labels follow Zipf's law, and both losses start from one network."""
+    settings = rounded_probabilities.Settings(width=8, classes=40, videos=32, epochs=1, batch_size=16)
+    train, others = rounded_probabilities.synthetic_videos(settings)
+    counts = train[1].sum(0)
+    assert (len(train[1]), len(others[1])) == (32, 8) and counts[:4].sum() > counts[4:].sum() / 2
+    assert (train[1].sum(1) <= 3).all() and train[0]["visual"].shape == (32, 2, 1024)
+    rounded_probabilities.main(settings)
+    cells = [cell.strip() for cell in capsys.readouterr().out.strip().splitlines()[-1].split("|")[1:-1]]
+    # Nothing is rounded after two steps, so that both forms are the same.
+    assert cells[0] == "1" and cells[1:4] == cells[4:7] and cells[1] == "0.0 %"
 
 
 def test_time_of_a_call():

@@ -32,19 +32,42 @@ class Network:
         g = sigmoid(self.dense(x, f"{name}/gate"))
         return g * relu(self.dense(x, f"{name}/mapping/dense")) + (1 - g) * x
 
-    def attention(self, queries, context, name):
-        """Eq. 4-9, the output layer and the normalisation."""
+    def attention(self, queries, context, name, skip=False):
+        """Eq. 4-9, the output layer, the skip and the normalisation."""
         q, k, v = (self.dense(x, f"{name}/{part}") for x, part in
                    ((queries, "query"), (context, "key"), (context, "value")))  # fmt: skip
         attended = softmax(q @ k.T / np.sqrt(q.shape[-1])) @ v
-        y = self.dense(attended, f"{name}/output")
+        y = self.dense(attended, f"{name}/output") + (queries if skip else 0)
         y = (y - y.mean(-1, keepdims=True)) / np.sqrt(y.var(-1, keepdims=True) + 1e-5)
         return y * self.weights[f"{name}/norm/gamma"] + self.weights[f"{name}/norm/beta"]
 
-    def self_attention(self, x, name):
+    def self_attention(self, x, name, skip=True):
         for index in range(3):
-            x = self.attention(x, x, f"{name}_{index}")
+            x = self.attention(x, x, f"{name}_{index}", skip)
         return x
+
+    def literal_attention(self, x, name):
+        """Eq. 4 and 5 to the letter, twice."""
+        for index in range(2):
+            q, k, v = (x @ self.weights[f"{name}_{index}/{part}/kernel"] for part in ("query", "key", "value"))
+            x = softmax(q @ k.T / np.sqrt(x.shape[-1])) @ v
+        return x
+
+    def attention_fc(self, x, name):
+        for index in range(3):
+            q, k, v = (self.dense(x, f"{name}_{index}/{part}") for part in ("query", "key", "value"))
+            x = self.fc(softmax(q @ k.T / np.sqrt(q.shape[-1])) @ v, f"{name}_{index}_fc")
+        return x
+
+    def multi_head_attention(self, x, name):
+        """A head at a time; kernels are (channels, heads, size), the output's (heads, size, channels)."""
+        w = self.weights
+        y = w[f"{name}/attention_output/bias"]
+        for head in range(w[f"{name}/query/kernel"].shape[1]):
+            q, k, v = (x @ w[f"{name}/{part}/kernel"][:, head] + w[f"{name}/{part}/bias"][head]
+                       for part in ("query", "key", "value"))  # fmt: skip
+            y = y + softmax(q @ k.T / np.sqrt(q.shape[-1])) @ v @ w[f"{name}/attention_output/kernel"][head]
+        return y
 
     def probabilities(self, x):
         return sigmoid(self.dense(x, "classifier"))
@@ -60,6 +83,13 @@ def forward(network, row, audio, visual):
         return n.probabilities(n.fc(n.fc(one[name], f"{name}_0_input"), f"{name}_1_fc").mean(0))
     if row == "fc_early":
         return n.probabilities(n.fc(n.fc(both, "early_0_input"), "early_1_fc").mean(0))
+    if row in ("fc_late_averaged", "fcrn_late_averaged"):
+        scores = []
+        for m, x in one.items():
+            x = n.fc(x, f"{m}_0_input")
+            x = n.residual(x, f"{m}_1_residual") if "fcrn" in row else n.fc(n.fc(x, f"{m}_1_fc"), f"{m}_2_fc")
+            scores.append(n.dense(x.mean(0), f"{m}_classifier"))
+        return sigmoid(sum(scores) / 2)
     if row == "fc_late":
         branches = [n.fc(n.fc(n.fc(x, f"{m}_0_input"), f"{m}_1_fc"), f"{m}_2_fc") for m, x in one.items()]
         return n.probabilities(np.concatenate([x.mean(0) for x in branches]))
@@ -76,8 +106,8 @@ def forward(network, row, audio, visual):
         return n.probabilities(joined) * sigmoid(n.dense(joined, "output_gate"))
     if row == "residual_attention_early":
         x = n.fc(both, "early_0_input")
-        x = n.fc_skip(n.self_attention(x, "early_1_self_attention"), "early_2_fc_skip")
-        x = n.fc_skip(n.self_attention(x, "early_3_self_attention"), "early_4_fc_skip")
+        x = n.fc_skip(n.self_attention(x, "early_1_add_norm_attention"), "early_2_fc_skip")
+        x = n.fc_skip(n.self_attention(x, "early_3_add_norm_attention"), "early_4_fc_skip")
         return n.probabilities(n.fc_skip(n.fc_skip(x.mean(0), "head_0_fc_skip"), "head_1_fc_skip"))
     if row in ("fc_attention", "residual_attention_late"):
         fc, kind = (n.fc, "fc") if row == "fc_attention" else (n.fc_skip, "fc_skip")
@@ -86,6 +116,9 @@ def forward(network, row, audio, visual):
         return n.probabilities(x)
     if row == "attend_fusion":
         return n.probabilities(np.concatenate([_attended(n, m, x).mean(0) for m, x in one.items()]))
+    if row in _DESIGNS:
+        hidden = {m: n.fc(x, f"{m}_0_input") for m, x in one.items()}
+        return n.probabilities(np.concatenate([_DESIGNS[row](n, m, x).mean(0) for m, x in hidden.items()]))
     if row == "attend_fusion_no_attention":
         return n.probabilities(np.concatenate([n.fc(x, f"{m}_0_input").mean(0) for m, x in one.items()]))
     if row in ("attend_fusion_audio", "attend_fusion_visual"):
@@ -94,9 +127,20 @@ def forward(network, row, audio, visual):
     return _cross_modal(n, row, one)
 
 
+# Attend-Fusion with another branch: row -> function of network, modality and what its input layer gives.
+_DESIGNS = {
+    "attend_fusion_skipless": lambda n, m, x: n.self_attention(x, f"{m}_1_self_attention", skip=False),
+    "attend_fusion_literal": lambda n, m, x: n.literal_attention(x, f"{m}_1_literal_attention"),
+    "attend_fusion_attention_fc": lambda n, m, x: n.attention_fc(x, f"{m}_1_attention_fc"),
+    "attend_fusion_multi_head": lambda n, m, x: n.fc(
+        n.fc(n.multi_head_attention(x, f"{m}_1_multi_head_attention"), f"{m}_2_fc"), f"{m}_3_fc"
+    ),
+}
+
+
 def _attended(n, modality, x):
     """in-W, three attentions."""
-    return n.self_attention(n.fc(x, f"{modality}_0_input"), f"{modality}_1_self_attention")
+    return n.self_attention(n.fc(x, f"{modality}_0_input"), f"{modality}_1_add_norm_attention")
 
 
 def _cross_modal(n, row, one):
@@ -107,7 +151,7 @@ def _cross_modal(n, row, one):
     for name, asks, answers in (("visual_given_audio", x_a, x_v), ("audio_given_visual", x_v, x_a)):
         y = fc(n.attention(asks, answers, f"{name}_attention"), f"{name}_0_{kind}")
         if row != "av_attention":
-            y = fc(n.self_attention(y, f"{name}_1_self_attention"), f"{name}_2_{kind}")
+            y = fc(n.self_attention(y, f"{name}_1_add_norm_attention"), f"{name}_2_{kind}")
         crossed.append(y)
     joined = np.concatenate([x.mean(0) for x in (x_a, x_v, *crossed)])
     return n.probabilities(n.fc(joined, "head_0_input"))

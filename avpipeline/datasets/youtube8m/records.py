@@ -203,6 +203,11 @@ class Record:
     def integers(self, field: str) -> list[int]:
         return list(self._features[field].int64_list.value) if field in self._features else []
 
+    @property
+    def has_std(self) -> bool:
+        """Whether a video-level record has the standard deviation of a modality."""
+        return any(f"std_{name}" in self._features for name in FILE_NAMES.values())
+
     def floats(self, field: str) -> list[float]:
         return list(self._features[field].float_list.value) if field in self._features else []
 

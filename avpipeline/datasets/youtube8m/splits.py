@@ -50,6 +50,8 @@ class YouTube8M:
       class_names: in label order.
       description: what the features are.
       shards: split -> its files.
+      has_std: whether standard deviations can be read: from frames, or from video-level records, of which the first
+        decides.
     """
 
     name: str
@@ -58,6 +60,7 @@ class YouTube8M:
     class_names: tuple[str, ...]
     description: Description
     shards: Mapping[str, tuple[str, ...]]
+    has_std: bool = True
 
     @property
     def num_classes(self) -> int:
@@ -155,13 +158,15 @@ def load_youtube8m(
         if len(shards.get("val", ())) > 1:
             shards["val"], shards["test"] = shards["val"][::2], shards["val"][1::2]
     first = next(iter(records.values()))
+    level = level or first.level or "video"
     return YouTube8M(
         name=name,
         folder=folder,
-        level=level or first.level or "video",
+        level=level,
         class_names=_class_names(folder, vocabulary, num_classes),
         description=read_description(folder),
         shards=shards,
+        has_std=level != "video" or first.has_std,
     )
 
 

@@ -2,8 +2,10 @@
 
 import keras
 import numpy as np
+import pytest
 
 from avpipeline.nn.losses import MultiLabelSoftMargin
+from tests.helpers.extreme_gradients import EXTREMES, check_extreme_gradients, sigmoid
 
 
 def test_soft_margin_by_hand():
@@ -28,6 +30,13 @@ def test_floor_on_perfect_probabilities_is_far_from_zero():
 def test_large_scores_do_not_overflow():
     loss = MultiLabelSoftMargin()(np.array([[1.0, 0.0]]), np.array([[-200.0, 200.0]]))
     np.testing.assert_allclose(loss, 200, rtol=1e-6)
+
+
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_gradient_is_sigmoid_minus_label_at_every_score(label):
+    labels, loss = np.full((1, len(EXTREMES)), label, "float32"), MultiLabelSoftMargin()
+    expected = (sigmoid(EXTREMES) - label) / len(EXTREMES)
+    check_extreme_gradients(lambda scores: loss(labels, scores), [EXTREMES[None]], [expected[None]])
 
 
 def test_configuration_round_trip():

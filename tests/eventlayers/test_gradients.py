@@ -1,0 +1,28 @@
+"""Gradients of the loss and of the event layers' guards at extreme scores, against float64."""
+
+import numpy as np
+import pytest
+
+from eventlayers.layers import OnsetEventLayer
+from eventlayers.recipe import MultiHeadCrossEntropy
+from tests.helpers.extreme_gradients import EXTREMES, check_extreme_gradients, softmax
+
+CLASSES = len(EXTREMES)
+
+
+@pytest.mark.parametrize("label", [0, 4, 8])
+def test_cross_entropy_of_each_head_is_softmax_minus_label(label):
+    scores = np.stack([EXTREMES, EXTREMES[::-1]])[None]
+    labels = np.eye(CLASSES, dtype="float32")[[label]]
+    loss = MultiHeadCrossEntropy()
+    check_extreme_gradients(lambda scores: loss(labels, scores), [scores], [softmax(scores) - labels[:, None]])
+
+
+def test_onsets_alone_have_a_gradient_and_without_any_all_time_steps():
+    """The masked mean, its floor of one onset and the choice between it and the plain mean, at features of 100."""
+    visual = np.tile(EXTREMES[:, None], (2, 1, 1))
+    audio = -visual
+    onsets, mask = np.array([[1, 3], [5, 7]]), np.array([[True, True], [False, False]])
+    expected = np.zeros_like(visual)
+    expected[0, [1, 3]], expected[1] = 1 / 2, 1 / CLASSES
+    check_extreme_gradients(lambda v, a: OnsetEventLayer()(v, a, onsets, mask), [visual, audio], [expected, expected])
