@@ -121,9 +121,10 @@ class EventLayers(Paper):
         if settings.dataset in RENDERED:
             self.tell_rendered(settings, (*RENDERED_MODEL, *RENDERED_TRAINING[settings.network.inputs]))
         if settings.is_untrained:
+            is_random = ", and the audio network is random" if "audio" in settings.network.modalities else ""
             print(
-                "The backbones were not trained on this dataset, and the audio network is random: no row of the paper "
-                "is reproduced. Give --from-backbones, or leave out --inputs to train them as in the paper."
+                f"The backbones were not trained on {settings.dataset}{is_random}: no row of the paper is reproduced. "
+                "Give --from-backbones, or leave out --inputs to train them as in the paper."
             )
 
     def data_in_words(self, settings: Settings, test: Split) -> str:
