@@ -16,7 +16,7 @@ from eventlayers import data
 from eventlayers.config import ANNOTATED, DATASETS, INPUTS, PRESETS, STANDS_FOR, TABLES
 from eventlayers.data import RENDERED, Source, default_inputs, require_source
 from eventlayers.readings import measured, reading_of
-from eventlayers.stages import needs_backbones
+from eventlayers.stages import datasets_of_backbones, needs_backbones
 from eventlayers.train import PAPER, splits_of
 from eventlayers.train import Settings as TrainingSettings
 
@@ -56,7 +56,7 @@ class Settings(TableSettings):
     def check(self) -> None:
         require_source(Source(self.dataset, self.data, self.clips))
         on_features = self.chosen_inputs == "features" and self.dataset not in RENDERED
-        if on_features and self.from_backbones is None:
+        if on_features and datasets_of_backbones(self.from_backbones) != {self.dataset}:
             raise InputError(
                 "--inputs features: the audio network has no published weights, and the paper's rows need one trained "
                 f"on {self.dataset}; give --from-backbones, or leave out --inputs to train on clips."

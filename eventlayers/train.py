@@ -29,7 +29,13 @@ from eventlayers.models import video_classifier
 from eventlayers.predict import draw_example
 from eventlayers.readings import measured, published_of, reading_of
 from eventlayers.recipe import compile_model, precision
-from eventlayers.stages import backbone_identities, frozen_backbones, needs_backbones, start_from_backbones
+from eventlayers.stages import (
+    backbone_identities,
+    datasets_of_backbones,
+    frozen_backbones,
+    needs_backbones,
+    start_from_backbones,
+)
 from eventlayers.voting import video_accuracy
 
 
@@ -64,10 +70,10 @@ class Settings(TrainSettings):
 
     @property
     def is_untrained(self) -> bool:
-        """Whether the frozen backbones were never trained on a real dataset, so that no row of the paper is
-        reproduced: no weights of the audio network are published, it is random then."""
+        """Whether the frozen backbones were not trained on the real dataset, so that no row of the paper is
+        reproduced: no weights of the audio network are published, without --from-backbones it is random."""
         on_real_features = self.network.inputs == "features" and self.dataset not in RENDERED
-        return on_real_features and self.from_backbones is None
+        return on_real_features and datasets_of_backbones(self.from_backbones) != {self.dataset}
 
     @property
     def folder(self) -> Path:
@@ -121,10 +127,10 @@ class EventLayers(Paper):
         if settings.dataset in RENDERED:
             self.tell_rendered(settings, (*RENDERED_MODEL, *RENDERED_TRAINING[settings.network.inputs]))
         if settings.is_untrained:
-            is_random = ", and the audio network is random" if "audio" in settings.network.modalities else ""
+            is_random = "" if settings.from_backbones else ", and the audio network is random"
             print(
                 f"The backbones were not trained on {settings.dataset}{is_random}: no row of the paper is reproduced. "
-                "Give --from-backbones, or leave out --inputs to train them as in the paper."
+                "Give --from-backbones that were, or leave out --inputs to train them as in the paper."
             )
 
     def data_in_words(self, settings: Settings, test: Split) -> str:

@@ -170,11 +170,12 @@ def test_on_real_data_models_are_trained_on_clips_and_share_their_backbones(tmp_
 
 def test_on_real_data_features_need_trained_backbones(tmp_path, capsys):
     words = ("--dataset", "ave", "--data", tmp_path, "--out", tmp_path / "out")
-    assert command(*words, "--inputs", "features") == 2
-    assert "--inputs features: the audio network has no published weights" in capsys.readouterr().err
+    for given in ((), ("--from-backbones", tmp_path)):
+        assert command(*words, "--inputs", "features", *given) == 2
+        assert "--inputs features: the audio network has no published weights" in capsys.readouterr().err
     assert command(*words, "--from-backbones", tmp_path) == 2
     assert "--from-backbones: only serves --inputs features" in capsys.readouterr().err
     own = tables.Settings(dataset="ave", data=tmp_path, inputs="features", from_backbones=tmp_path, out=tmp_path)
     for model in eventlayers.MODELS:
         settings = tables.TableRuns(own).run_settings(model, "ave")
-        assert settings.from_backbones == tmp_path and not settings.is_untrained
+        assert (settings.from_backbones, settings.network.inputs) == (tmp_path, "features")
