@@ -1,4 +1,4 @@
-"""What each event layer contributes: Tables 3 and 4 and Figure 6, for any trained model and any dataset.
+"""What each event layer contributes: Tables 3 and 4, Section 4.2 and Figure 6, for any trained model and dataset.
 
 `scores` is O of the paper, `(videos, heads, classes)` with the heads in the order of `LAYERS`; `labels` is
 `(videos, classes)` with one or more labels per video.
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from eventlayers.config import LAYERS
+from eventlayers.voting import label_sets
 
 # The rows of Table 3.
 ONLY = ("Continuous only", "Instant only", "Onset only")
@@ -77,6 +78,32 @@ def category_counts(labels: np.ndarray, scores: np.ndarray) -> dict[str, int]:
     """Table 4: row of the table -> number of categories that the layer dominates."""
     found = category_layers(labels, scores)
     return {layer.capitalize(): int((found == index).sum()) for index, layer in enumerate(LAYERS)}
+
+
+def label_matches(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    """Section 4.2: the sets of the heads' labels beside the labels that annotators gave, row -> number.
+
+    "Labels a video", the mean size of the sets; "Matched labels", the percentage of all labels in them that the
+    videos have; "Matched labels a video", their mean number.
+    """
+    given = label_sets(scores)
+    matched = (given & (np.asarray(labels) > 0)).sum()
+    return {
+        "Labels a video": float(given.sum(1).mean()),
+        "Matched labels": float(100 * matched / given.sum()),
+        "Matched labels a video": float(matched / len(given)),
+    }
+
+
+def audio_visual_share(labels: np.ndarray, scores: np.ndarray, categories: Sequence[int] | None = None) -> float:
+    """Section 4.2: the percentage of `categories` that an audio-visual layer dominates, of all that have a video.
+
+    Args:
+      categories: indices, e.g. those of Kinetics-Sounds in Kinetics-400; None takes all.
+    """
+    layers = category_layers(labels, scores)
+    layers = layers if categories is None else layers[list(categories)]
+    return float(100 * np.mean(layers[layers >= 0] < LAYERS.index("visual")))
 
 
 def most_activating(labels: np.ndarray, scores: np.ndarray, count: int) -> Mapping[str, np.ndarray]:

@@ -58,7 +58,12 @@ class FrameFormat:
 
 
 def clip_inputs(
-    paths: Sequence, frames: FrameFormat, *, starts: Sequence[float] | None = None, cache: bool = True
+    paths: Sequence,
+    frames: FrameFormat,
+    *,
+    starts: Sequence[float] | None = None,
+    cache: bool = True,
+    onset_method: str = "librosa",
 ) -> dict[str, Source]:
     """The inputs of a Split of clips.
 
@@ -67,6 +72,7 @@ def clip_inputs(
       frames: format of the frames.
       starts: second of its file at which each clip begins; None is 0 for all.
       cache: keep decoded frames and sound on disk (4.4 MB for a clip of 112x112); False decodes them in every epoch.
+      onset_method: how onsets are found, one of `eventlayers.config.ONSET_METHODS`.
 
     Returns:
       `visual` `(100, size, size, 3)` uint8 RGB; `audio` `(160000,)` float32, 16 kHz mono in [-1, 1]; zeros for a stream
@@ -90,26 +96,26 @@ def clip_inputs(
     return {
         "visual": StoredRows(paths, starts, frames.shape, np.uint8, visual if cache else None, read_visual),
         "audio": StoredRows(paths, starts, _SOUND_SHAPE, np.float32, audio if cache else None, read_audio),
-        **onset_inputs(paths, starts),
+        **onset_inputs(paths, starts, onset_method),
     }
 
 
-def onset_inputs(paths: Sequence, starts: Sequence[float]) -> dict[str, Source]:
+def onset_inputs(paths: Sequence, starts: Sequence[float], onset_method: str) -> dict[str, Source]:
     """`onsets` and `onset_mask` of `clip_inputs`; found once for each clip and cached."""
 
     def rows(part: int) -> StoredRows:
         def read(row: int) -> np.ndarray:
-            return padded_time_steps(onset_time_steps(stored_onsets(paths[row], starts[row])))[part]
+            return padded_time_steps(onset_time_steps(stored_onsets(paths[row], starts[row], onset_method)))[part]
 
         return StoredRows(paths, starts, (TIME_STEPS,), np.float32, None, read)
 
     return {"onsets": rows(0), "onset_mask": rows(1)}
 
 
-def clip_of(path, frames: FrameFormat, *, start: float = 0.0) -> dict[str, np.ndarray]:
+def clip_of(path, frames: FrameFormat, *, start: float = 0.0, onset_method: str = "librosa") -> dict[str, np.ndarray]:
     """The arrays of `clip_inputs` for one file, decoded now."""
     sound = _or_zeros(read_clip_sound(path, start), _SOUND_SHAPE, np.float32)
-    steps, mask = padded_time_steps(onset_time_steps(onsets(sound)))
+    steps, mask = padded_time_steps(onset_time_steps(onsets(sound, method=onset_method)))
     visual = _or_zeros(read_clip_frames(path, start, frames), frames.shape, np.uint8)
     return {"visual": visual, "audio": sound, "onsets": steps, "onset_mask": mask}
 
@@ -149,14 +155,14 @@ def padded_time_steps(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return padded, mask
 
 
-def stored_onsets(path, start: float = 0.0) -> np.ndarray:
+def stored_onsets(path, start: float, onset_method: str) -> np.ndarray:
     """Seconds of the clip at which something begins to sound, from the cache or else computed and cached."""
-    settings = {"rows": "onsets", **onset_settings()}
+    settings = {"rows": "onsets", **onset_settings(onset_method)}
     place = rows_folder(settings) / f"{clip_key(path, start)}.json"
     try:
         return np.array(json.loads(place.read_text())["onsets"], float)
     except (OSError, ValueError, KeyError, TypeError):
-        found = onsets(_or_zeros(read_clip_sound(path, start), _SOUND_SHAPE, np.float32))
+        found = onsets(_or_zeros(read_clip_sound(path, start), _SOUND_SHAPE, np.float32), method=onset_method)
     record = {"file": str(path), "start": start, "settings": settings, "onsets": found.tolist()}
     with atomic_path(place) as temporary:
         temporary.write_text(json.dumps(record, indent=1))

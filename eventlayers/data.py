@@ -35,6 +35,11 @@ DATASETS = {
 }
 
 
+def default_inputs(dataset: str) -> str:
+    """What models are trained on: features of the small backbones on synthetic clips, else clips as in the paper."""
+    return "features" if dataset in RENDERED else "clips"
+
+
 @dataclasses.dataclass(frozen=True)
 class Source:
     """A dataset and where it is.
@@ -170,9 +175,10 @@ def load_split(videos: Videos, network: ModelConfig, backbones: TimeStepBackbone
     """One split, with clips as inputs if `backbones` is None, else with their features."""
     if backbones is None:
         frames = FRAME_FORMATS[network.backbones]
-        inputs, features = clip_inputs(videos.paths, frames), frames.info()
+        inputs, features = clip_inputs(videos.paths, frames, onset_method=network.onsets), frames.info()
     else:
-        inputs, features = time_step_inputs(videos.paths, backbones), backbones.features
+        inputs = time_step_inputs(videos.paths, backbones, onset_method=network.onsets)
+        features = backbones.features
     return Split(
         dataset=videos.source.dataset,
         name=videos.name,

@@ -18,6 +18,7 @@ from eventlayers import analysis, pictures, voting
 from eventlayers.config import LAYERS, saved_config
 from eventlayers.data import DATASETS, Source, Videos, backbones_of, load_split, videos_of
 from eventlayers.predict import DEFAULT_WEIGHTS, SECONDS, film
+from eventlayers.readings import sounds_categories
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,13 +64,13 @@ def main(settings: Settings) -> None:
 
 
 def overall(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Scores on a whole split, in [0, 1] except for the last."""
+    """Scores on a whole split, in [0, 1], and Section 4.2's numbers of labels and percentage of matched ones."""
     sets = voting.label_sets(scores)
     return {
         "video accuracy of the vote": voting.video_accuracy(labels, scores),
         "multi-label F1, mean over videos": voting.multi_label_f1(labels, sets),
         "multi-label F1, all labels together": voting.multi_label_f1(labels, sets, "labels"),
-        "labels a video": float(sets.sum(1).mean()),
+        **{row[0].lower() + row[1:]: value for row, value in analysis.label_matches(labels, scores).items()},
     }
 
 
@@ -94,7 +95,10 @@ def write_layers(out: Path, videos: Videos, scores: np.ndarray) -> str:
     if videos.kinds:
         complementary |= analysis.complementary_by_group(labels, scores, videos.kinds)
     categories = analysis.category_counts(labels, scores)
-    write_json(out / "layers.json", {"complementary": complementary, "categories": categories})
+    sounds = sounds_categories(videos.class_names)
+    share = analysis.audio_visual_share(labels, scores, sounds)
+    name = "audio-visual share of the categories" + (" of Kinetics-Sounds" if sounds else "")
+    write_json(out / "layers.json", {"complementary": complementary, "categories": categories, name: share})
     layers = analysis.category_layers(labels, scores)
     dominant = [LAYERS[index] if index >= 0 else "" for index in layers]
     with atomic_path(out / "categories.csv") as temporary:
@@ -103,7 +107,8 @@ def write_layers(out: Path, videos: Videos, scores: np.ndarray) -> str:
     pictures.event_characteristics(out / "layers.png", {dataset: categories}, title=title)
     table = pd.DataFrame(complementary).T
     counts = ", ".join(f"{row} {count}" for row, count in categories.items())
-    return f"\nVideos that only one layer gets right:\n{table.to_string()}\n\nCategories by dominant layer: {counts}\n"
+    by_layer = f"Categories by dominant layer: {counts}\n{name}: {share:.1f} %\n"
+    return f"\nVideos that only one layer gets right:\n{table.to_string()}\n\n{by_layer}"
 
 
 def write_most_activating(out: Path, videos: Videos, scores: np.ndarray, count: int) -> None:

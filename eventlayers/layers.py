@@ -18,13 +18,21 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from eventlayers.config import INSTANT_SCORES
 
-def correspondence(visual, audio):
+
+def correspondence(visual, audio, score: str = "dot"):
     """S_av of Eq. 2, the score of each time step: z^V_t . z^A_t, `(batch, time)` float32.
+
+    Args:
+      score: "dot" by the letter of Eq. 2; "cosine" of features scaled to length 1, zeros staying zeros.
 
     float32, since the sum of 512 products exceeds the range of float16, and bfloat16 makes different scores equal.
     """
-    return ops.sum(ops.cast(visual, "float32") * ops.cast(audio, "float32"), axis=-1)
+    visual, audio = ops.cast(visual, "float32"), ops.cast(audio, "float32")
+    if score == "cosine":
+        visual, audio = _normalized(visual), _normalized(audio)
+    return ops.sum(visual * audio, axis=-1)
 
 
 def sound_localization(maps: np.ndarray, audio: np.ndarray) -> np.ndarray:
@@ -89,20 +97,23 @@ class InstantEventLayer(_EventLayer):
 
     Args:
       k: number of time steps, 10 in the paper; all of them if a video has fewer.
+      score: "dot" or "cosine", of `correspondence`.
 
     Raises:
-      ValueError: k is below 1.
+      ValueError: k is below 1, or there is no such score.
     """
 
-    def __init__(self, k: int = 10, **kwargs):
+    def __init__(self, k: int = 10, score: str = "dot", **kwargs):
         super().__init__(**kwargs)
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
-        self.k = k
+        if score not in INSTANT_SCORES:
+            raise ValueError(f"score must be one of {', '.join(INSTANT_SCORES)}, not {score!r}")
+        self.k, self.score = k, score
 
     def time_steps(self, visual, audio):
         """The set K: indices `(batch, min(k, time))` int32, the highest score first."""
-        scores = correspondence(visual, audio)
+        scores = correspondence(visual, audio, self.score)
         time = scores.shape[1]
         k = tf.minimum(self.k, tf.shape(scores)[1]) if time is None else min(self.k, time)
         return tf.math.top_k(scores, k).indices
@@ -113,7 +124,7 @@ class InstantEventLayer(_EventLayer):
         return self._joined(*pooled)
 
     def get_config(self):
-        return {**super().get_config(), "k": self.k}
+        return {**super().get_config(), "k": self.k, "score": self.score}
 
 
 @keras.saving.register_keras_serializable(package="eventlayers")
@@ -143,6 +154,11 @@ class OnsetEventLayer(_EventLayer):
 
     def compute_output_shape(self, visual_shape, audio_shape, onsets_shape, onset_mask_shape):
         return super().compute_output_shape(visual_shape, audio_shape)
+
+
+def _normalized(feature):
+    """Each time step's vector scaled to length 1; zeros stay zeros."""
+    return feature * ops.rsqrt(ops.maximum(ops.sum(ops.square(feature), axis=-1, keepdims=True), 1e-24))
 
 
 def _mean(feature):

@@ -35,7 +35,7 @@ def event_layers(config: ModelConfig, name: str = "event_layers", video_weights=
 
     # Section 3.1: five layers without weights, each pools other time steps into one vector, (1024,).
     z_continuous = ContinuousEventLayer(name="continuous_event")(z_v, z_a)  # Eq. 1
-    z_instant = InstantEventLayer(config.top_k, name="instant_event")(z_v, z_a)  # Eq. 2
+    z_instant = InstantEventLayer(config.top_k, config.instant, name="instant_event")(z_v, z_a)  # Eq. 2
     z_onset = OnsetEventLayer(name="onset_event")(z_v, z_a, inputs[ONSETS], inputs[ONSET_MASK])  # Eq. 3
     z_visual = VisualEventLayer(name="visual_event")(z_v, z_a)  # Eq. 1 with zeros for the audio
     z_audio = AudioEventLayer(name="audio_event")(z_v, z_a)  # Eq. 1 with zeros for the frames
@@ -153,7 +153,7 @@ def _event_feature(config: ModelConfig, head: str, inputs: dict, features: dict)
         return keras.layers.GlobalAveragePooling1D(name=name)(features[modality])
     both = features["visual"], features["audio"]
     if head == "instant":
-        return InstantEventLayer(config.top_k, name=name)(*both)
+        return InstantEventLayer(config.top_k, config.instant, name=name)(*both)
     if head == "onset":
         return OnsetEventLayer(name=name)(*both, inputs[ONSETS], inputs[ONSET_MASK])
     layers = {"continuous": ContinuousEventLayer, "visual": VisualEventLayer, "audio": AudioEventLayer}

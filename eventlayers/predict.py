@@ -84,7 +84,7 @@ class Predictor:
         backbones = backbones_of(info.features, from_backbones, weights_dir)
 
         def look(path: Path, start: float) -> dict[str, np.ndarray]:
-            return _scored(model, time_steps_of(path, backbones, start=start))
+            return _scored(model, time_steps_of(path, backbones, start=start, onset_method=config.onsets))
 
         return cls(look, info, config, weights)
 
@@ -93,7 +93,7 @@ def _look_at_clips(model: keras.Model, config: ModelConfig) -> Look:
     seen = time_step_features(model)
 
     def look(path: Path, start: float) -> dict[str, np.ndarray]:
-        clip = clip_of(path, FRAME_FORMATS[config.backbones], start=start)
+        clip = clip_of(path, FRAME_FORMATS[config.backbones], start=start, onset_method=config.onsets)
         found = seen({name: clip[name][np.newaxis] for name in seen.input}, training=False)
         steps = {name: np.asarray(array)[0] for name, array in found.items()}
         return {**_scored(model, clip), **steps, ONSETS: clip[ONSETS], ONSET_MASK: clip[ONSET_MASK]}
@@ -198,15 +198,16 @@ def _window(path: Path, predictor: Predictor, start: int, seconds: int) -> Windo
     if len(predictor.config.modalities) == 1:
         return window
     both = found["visual"][np.newaxis], found["audio"][np.newaxis]
+    config = predictor.config
     everything = np.arange(count)
     chosen = {
         "continuous": everything,
-        "instant": np.sort(np.asarray(InstantEventLayer(predictor.config.top_k).time_steps(*both))[0]),
+        "instant": np.sort(np.asarray(InstantEventLayer(config.top_k, config.instant).time_steps(*both))[0]),
         "onset": onsets if len(onsets) else everything,
     }
     return dataclasses.replace(
         window,
-        correspondence=np.asarray(correspondence(*both))[0, :own],
+        correspondence=np.asarray(correspondence(*both, config.instant))[0, :own],
         chosen={layer: steps[steps < own] for layer, steps in chosen.items()},
         localization=sound_localization(found["maps"], found["audio"])[:own],
     )

@@ -8,10 +8,7 @@ import tensorflow as tf
 from avpipeline.errors import InputError
 from avpipeline.features.logmel import LogMel
 from avpipeline.media.decoding import SAMPLE_RATE
-
-_ONSET_HOP = 0.016  # seconds between two spectra: 256 samples at 16 kHz
-_ONSET_WINDOW = 0.064  # seconds of sound in one spectrum: 1024 samples at 16 kHz
-_ONSET_BANDS = 64  # of the mel spectrogram whose changes are onsets
+from eventlayers.config import ONSET_METHODS
 
 
 @keras.saving.register_keras_serializable(package="avpipeline")
@@ -21,7 +18,8 @@ class EventLogMel(LogMel):
     10 s give `(batch, 1000, 80)`. Periodic Hann window of 320 samples, hop 160, FFT of 512, magnitude, 80 mel
     bands from 0 to 8000 Hz on librosa's default (Slaney) scale and norm, log(mel + 1e-20). Frames are centred, with
     the waveform reflected at both ends; the frame centred on its very end, the 1001st of 10 s, is dropped. Silence is
-    -46.05. Source: Afouras et al. 2020, as in Senocak et al. 2023, Section 4.1.
+    -46.05. Source: Afouras et al. 2020, as in Senocak et al. 2023, Section 4.1. Their samples are 16-bit integers,
+    -32768 to 32767: all that is not digital silence is then 10.40 (log 32768) higher than here.
 
     Computed in float64, as `LogMel`.
     """
@@ -55,34 +53,38 @@ class EventLogMel(LogMel):
         return tf.abs(tf.signal.stft(reflected, self.window, self.hop, self.fft))[:, :-1]
 
 
-def onset_settings(sample_rate: int = SAMPLE_RATE) -> dict:
+def onset_settings(method: str = "librosa") -> dict:
     """All settings that `onsets` of a given waveform depend on."""
+    rate, hop, fft, bands = ONSET_METHODS[method]
     return {
         "librosa": librosa.__version__,
-        "sample_rate": sample_rate,
-        "hop_length": round(_ONSET_HOP * sample_rate),
-        "n_fft": round(_ONSET_WINDOW * sample_rate),
-        "n_mels": _ONSET_BANDS,
+        "sample_rate": rate,
+        "hop_length": hop,
+        "n_fft": fft,
+        "n_mels": bands,
     }
 
 
-def onsets(waveform: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+def onsets(waveform: np.ndarray, sample_rate: int = SAMPLE_RATE, method: str = "librosa") -> np.ndarray:
     """Seconds at which something begins to sound, `(onsets,)` in ascending order; empty for silence.
 
-    The onset(A) of Eq. 3: librosa's onset detection (peaks of the spectral flux of a mel spectrogram) with a hop of
-    16 ms and windows of 64 ms.
+    The onset(A) of Eq. 3: librosa's onset detection (peaks of the spectral flux of a mel spectrogram), by default with
+    that function's own settings, which at 16 kHz are a hop of 32 ms and windows of 128 ms.
 
     Args:
       waveform: mono, `(samples,)`, float.
-      sample_rate: in Hz.
+      sample_rate: in Hz; a waveform of another rate than the method's is resampled.
+      method: one of `eventlayers.config.ONSET_METHODS`.
     """
     waveform = np.asarray(waveform, np.float32)
     if not np.any(waveform):
         return np.zeros(0)
-    settings = onset_settings(sample_rate)
-    hop, window = settings["hop_length"], settings["n_fft"]
+    settings = onset_settings(method)
+    rate, hop, window = (settings[name] for name in ("sample_rate", "hop_length", "n_fft"))
+    if sample_rate != rate:
+        waveform = librosa.resample(waveform, orig_sr=sample_rate, target_sr=rate)
     waveform = np.pad(waveform, (0, max(window - len(waveform), 0)))
     strength = librosa.onset.onset_strength(
-        y=waveform, sr=sample_rate, hop_length=hop, n_fft=window, n_mels=settings["n_mels"]
+        y=waveform, sr=rate, hop_length=hop, n_fft=window, n_mels=settings["n_mels"]
     )
-    return librosa.onset.onset_detect(onset_envelope=strength, sr=sample_rate, hop_length=hop, units="time")
+    return librosa.onset.onset_detect(onset_envelope=strength, sr=rate, hop_length=hop, units="time")

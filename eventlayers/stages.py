@@ -34,6 +34,12 @@ def frozen_backbones(network: ModelConfig, from_backbones: Path | None, video_we
     return time_step_backbones(network.backbones, video_weights)
 
 
+def datasets_of_backbones(folder: Path | None) -> set[str | None]:
+    """What the backbones of the first stage in `folder` were trained on; None in it for one that is not there."""
+    paths = [Path(folder or "") / model / "settings.json" for model in BACKBONE_MODELS.values()]
+    return {json.loads(path.read_text())["dataset"] if folder and path.is_file() else None for path in paths}
+
+
 def backbone_identities(folders: Mapping[str, Path]) -> dict[str, str]:
     """Model of the first stage -> configuration of its run.
 

@@ -7,15 +7,16 @@ from typing import Literal
 
 from avpipeline.cli import run
 from avpipeline.datasets.base import Split
+from avpipeline.errors import InputError
 from avpipeline.results import papers
 from avpipeline.results.tables import Line, NotRun, measure_tables
 from avpipeline.training.paper import Trained
 from avpipeline.training.settings import TableSettings
 from eventlayers import data
-from eventlayers.config import DATASETS, INPUTS, PRESETS, STANDS_FOR, TABLES
-from eventlayers.data import RENDERED, Source, require_source
+from eventlayers.config import ANNOTATED, DATASETS, INPUTS, PRESETS, STANDS_FOR, TABLES
+from eventlayers.data import RENDERED, Source, default_inputs, require_source
 from eventlayers.readings import measured, reading_of
-from eventlayers.stages import needs_backbones
+from eventlayers.stages import datasets_of_backbones, needs_backbones
 from eventlayers.train import PAPER, splits_of
 from eventlayers.train import Settings as TrainingSettings
 
@@ -40,10 +41,13 @@ class Settings(TableSettings):
     """Folder with its video files, directly or in subfolders. [default: --data]"""
     inputs: Literal[INPUTS] | None = None
     """Features of frozen backbones, or clips. [default: features for synthetic clips, else clips as in the paper]"""
+    from_backbones: Path | None = None
+    """Folder with the runs of audio_only and vision_only on clips, whose backbones make the features of a real dataset.
+    """
 
     @property
     def chosen_inputs(self) -> str:
-        return self.inputs or ("features" if self.dataset in RENDERED else "clips")
+        return self.inputs or default_inputs(self.dataset)
 
     @property
     def chosen_dataset(self) -> str:
@@ -51,6 +55,14 @@ class Settings(TableSettings):
 
     def check(self) -> None:
         require_source(Source(self.dataset, self.data, self.clips))
+        on_features = self.chosen_inputs == "features" and self.dataset not in RENDERED
+        if on_features and datasets_of_backbones(self.from_backbones) != {self.dataset}:
+            raise InputError(
+                "--inputs features: the audio network has no published weights, and the paper's rows need one trained "
+                f"on {self.dataset}; give --from-backbones, or leave out --inputs to train on clips."
+            )
+        if self.from_backbones and not on_features:
+            raise InputError("--from-backbones: only serves --inputs features of a real dataset; leave it out.")
 
 
 def main(settings: Settings) -> int:
@@ -80,9 +92,8 @@ class TableRuns:
         folder = settings.run_folder(dataset)
         where = {"data": settings.data, "clips": settings.clips, "seeds": settings.seeds, "seed": settings.seed}
         own = PAPER.settings_for(model, settings.preset, dataset, inputs, out=folder / model, **where)
-        if needs_backbones(own.network):
-            own = dataclasses.replace(own, from_backbones=folder)
-        return settings.shortened(own)
+        from_backbones = folder if needs_backbones(own.network) else settings.from_backbones
+        return settings.shortened(dataclasses.replace(own, from_backbones=from_backbones))
 
     def _splits_of(self, own: TrainingSettings) -> dict[str, Split]:
         if own.dataset not in self._splits:
@@ -94,10 +105,9 @@ def measure(runs: TableRuns, published: papers.Published) -> Line | NotRun:
     """Trains the model that reproduces a published result, unless an earlier row did, and computes ours from it."""
     dataset = measured_on(runs.settings, published)
     if dataset is None:
-        needed = f"--dataset {DATASETS[published.dataset]} with its --data"
-        return NotRun(published, f"not run: needs {needed}", is_failure=False)
-    reading = reading_of(published)
-    trained = runs.trained(reading.model, dataset)
+        return NotRun(published, f"not run: needs {_needed(published)}", is_failure=False)
+    trained = runs.trained(reading_of(published).model, dataset)
+    reading = reading_of(published, trained.experiment.info.class_names)
     seeds = trained.result["seeds"]
     watched = tuple(100 * seed["best_on_test"] for seed in seeds) if published.table == "Table 1" else ()
     values = measured(reading.measure, trained.predictions)
@@ -108,7 +118,13 @@ def measured_on(settings: Settings, published: papers.Published) -> str | None:
     """The dataset on which a result is measured here; None if it needs another one than `settings` name."""
     if settings.dataset in RENDERED:
         return next(rendered for rendered, stands_for in STANDS_FOR.items() if published.dataset in stands_for)
-    return settings.dataset if settings.dataset == DATASETS[published.dataset] else None
+    return settings.dataset if settings.dataset == DATASETS.get(published.dataset) else None
+
+
+def _needed(published: papers.Published) -> str:
+    if published.dataset == ANNOTATED:
+        return "annotators' labels of the model's predictions; python -m eventlayers.evaluate measures them"
+    return f"--dataset {DATASETS[published.dataset]} with its --data"
 
 
 def _note(published: papers.Published, dataset: str) -> str:

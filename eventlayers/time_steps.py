@@ -128,7 +128,11 @@ def time_step_backbones_for(features: Mapping[str, FeatureInfo], *, weights_dir=
 
 
 def time_step_inputs(
-    paths: Sequence, backbones: TimeStepBackbones, *, starts: Sequence[float] | None = None
+    paths: Sequence,
+    backbones: TimeStepBackbones,
+    *,
+    starts: Sequence[float] | None = None,
+    onset_method: str = "librosa",
 ) -> dict[str, Source]:
     """The inputs of a Split: `visual` and `audio` `(100, 512)`, zeros for a stream that a file lacks; and the onsets.
 
@@ -141,16 +145,18 @@ def time_step_inputs(
     paths, starts = list(map(Path, paths)), [0.0] * len(paths) if starts is None else list(starts)
     rows = {modality: _stored(modality, paths, starts, backbones) for modality in ("visual", "audio")}
     _make_missing(rows, backbones)
-    return {**rows, **onset_inputs(paths, starts)}
+    return {**rows, **onset_inputs(paths, starts, onset_method)}
 
 
-def time_steps_of(path, backbones: TimeStepBackbones, *, start: float = 0.0) -> dict[str, np.ndarray]:
+def time_steps_of(
+    path, backbones: TimeStepBackbones, *, start: float = 0.0, onset_method: str = "librosa"
+) -> dict[str, np.ndarray]:
     """One file's `visual`, `audio` `(100, 512)`, `maps` `(100, height, width, 512)`, `onsets` and `onset_mask`.
 
-    The features of a stream that the file lacks are zeros.
+    The features of a stream that the file lacks are zeros; `onset_method` as for `eventlayers.clips.clip_inputs`.
     """
     streams = _Streams.read(path, start, backbones.frames)
-    steps, mask = padded_time_steps(onset_time_steps(stored_onsets(path, start)))
+    steps, mask = padded_time_steps(onset_time_steps(stored_onsets(path, start, onset_method)))
     return {**streams.seen(backbones), **streams.heard(backbones), "onsets": steps, "onset_mask": mask}
 
 

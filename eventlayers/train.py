@@ -24,12 +24,18 @@ from eventlayers.config import (
     ModelConfig,
     TrainConfig,
 )
-from eventlayers.data import DATASETS, RENDERED, Source, load_splits, require_source
+from eventlayers.data import DATASETS, RENDERED, Source, default_inputs, load_splits, require_source
 from eventlayers.models import video_classifier
 from eventlayers.predict import draw_example
 from eventlayers.readings import measured, published_of, reading_of
 from eventlayers.recipe import compile_model, precision
-from eventlayers.stages import backbone_identities, frozen_backbones, needs_backbones, start_from_backbones
+from eventlayers.stages import (
+    backbone_identities,
+    datasets_of_backbones,
+    frozen_backbones,
+    needs_backbones,
+    start_from_backbones,
+)
 from eventlayers.voting import video_accuracy
 
 
@@ -63,6 +69,13 @@ class Settings(TrainSettings):
     training: TrainConfig = TrainConfig()
 
     @property
+    def is_untrained(self) -> bool:
+        """Whether the frozen backbones were not trained on the real dataset, so that no row of the paper is
+        reproduced: no weights of the audio network are published, without --from-backbones it is random."""
+        on_real_features = self.network.inputs == "features" and self.dataset not in RENDERED
+        return on_real_features and datasets_of_backbones(self.from_backbones) != {self.dataset}
+
+    @property
     def folder(self) -> Path:
         if self.out:
             return self.out
@@ -85,16 +98,21 @@ class EventLayers(Paper):
     draw_example = staticmethod(draw_example)
 
     def settings_for(
-        self, model: str, preset: str = "paper", dataset: str = "rendered", inputs: str = "features", **changes
+        self, model: str, preset: str = "paper", dataset: str = "rendered", inputs: str | None = None, **changes
     ) -> Settings:
-        """Default settings for a model, preset, dataset and kind of inputs; `changes` replaces fields of `Settings`."""
+        """Default settings for a model, preset, dataset and kind of inputs; `changes` replaces fields of `Settings`.
+
+        Without `inputs`: clips, as in the paper, or features on synthetic clips.
+        """
         rendered = dataset in RENDERED
+        inputs = inputs or default_inputs(dataset)
         network = config.model_config(model, preset, inputs=inputs, **(RENDERED_MODEL if rendered else {}))
         training = config.train_config(preset, model, inputs, **(RENDERED_TRAINING[inputs] if rendered else {}))
         return Settings(model=model, preset=preset, dataset=dataset, network=network, training=training, **changes)
 
     def defaults(self, argv: Sequence[str]) -> Settings:
-        first = chosen(argv, model="event_layers", preset="paper", dataset="rendered", inputs="features")
+        first = chosen(argv, model="event_layers", preset="paper", dataset="rendered", inputs=None)
+        first["inputs"] = first["inputs"] or default_inputs(first["dataset"])
         choices = {"model": MODELS, "preset": PRESETS, "dataset": DATASETS, "inputs": INPUTS}
         # An unknown name is left to the parser, which lists the valid ones.
         known = all(first[name] in names for name, names in choices.items())
@@ -108,6 +126,12 @@ class EventLayers(Paper):
         require_source(settings.source)
         if settings.dataset in RENDERED:
             self.tell_rendered(settings, (*RENDERED_MODEL, *RENDERED_TRAINING[settings.network.inputs]))
+        if settings.is_untrained:
+            is_random = "" if settings.from_backbones else ", and the audio network is random"
+            print(
+                f"The backbones were not trained on {settings.dataset}{is_random}: no row of the paper is reproduced. "
+                "Give --from-backbones that were, or leave out --inputs to train them as in the paper."
+            )
 
     def data_in_words(self, settings: Settings, test: Split) -> str:
         names = {"rendered": "synthetic clips", "rendered_pairs": "synthetic clips, two events each"}
@@ -132,11 +156,11 @@ class EventLayers(Paper):
                 model = video_classifier(network, settings.model, weights)
             return compile_model(model, training)
 
-        return self.assemble(
+        experiment = self.assemble(
             settings,
             splits,
             build,
-            self.info(settings, network, train, network.modalities),
+            self.info(settings, network, train, network.modalities, config=config.stored_config(network)),
             Scoring("video_accuracy", video_accuracy),
             identity={
                 "video_weights": settings.video_weights,
@@ -145,6 +169,7 @@ class EventLayers(Paper):
             schedule={"batch_size": training.clips_a_step},
             start=start_from_backbones(folders) if folders else None,
         )
+        return dataclasses.replace(experiment, reproduces=()) if settings.is_untrained else experiment
 
     def first_stage(self, settings: Settings, modality: str) -> Settings:
         """The first stage of `settings`: one backbone with a linear head, trained for as many epochs as the second."""
@@ -196,9 +221,10 @@ def fitted(network: ModelConfig, split: Split) -> ModelConfig:
 def compared(paper: Paper, trained: Trained) -> report.Compared:
     """The paper's results in Tables 1 and 2 on the dataset, with ours."""
     paths = trained.predictions
+    published = () if trained.settings.is_untrained else published_of(trained.settings.model, trained.settings.dataset)
     lines = [
         (one, papers.Measured(measured(reading_of(one).measure, paths), trained.data))
-        for one in published_of(trained.settings.model, trained.settings.dataset)
+        for one in published
     ]
     if lines:
         print(f"\nvideo accuracy {papers.mean_text(trained.scores, '0.0')} % on {trained.data}")

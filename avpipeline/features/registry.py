@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import keras
 
 from avpipeline.errors import InputError
-from avpipeline.features import imagenet, mc3, small, vggish
+from avpipeline.features import c3d, imagenet, mc3, small, vggish
 from avpipeline.features.extractor import Extractor, Network, clip_features
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.logmel import LogMel
@@ -53,6 +53,11 @@ def _video(name: mc3.Name) -> Callable[..., tuple[Network, str]]:
     return build
 
 
+def _c3d(variant, weights, **where) -> tuple[Network, str]:
+    model, label = c3d.build_c3d(variant, weights, **where)
+    return Network(model, c3d.prepare_second, c3d.CLIP_FRAMES, c3d.RESIZE, whole_second=True), label
+
+
 def _small(builder: Callable[[int], keras.Model], *frames, **kind) -> Callable[..., tuple[Network, str]]:
     def build(variant, weights, *, weights_dir, seed):
         if weights not in ("default", "none"):
@@ -66,7 +71,7 @@ def _small(builder: Callable[[int], keras.Model], *frames, **kind) -> Callable[.
 # The name of random weights includes a seed other than 0, so that `extractor_for` can recreate them.
 _SEEDED = "none-seed"
 # Names of the official weights, whatever the name of the file that they were found in.
-_PRETRAINED = (vggish.PRETRAINED, imagenet.PRETRAINED, mc3.PRETRAINED)
+_PRETRAINED = (vggish.PRETRAINED, imagenet.PRETRAINED, mc3.PRETRAINED, c3d.PRETRAINED)
 
 _REGISTRY = {
     "vggish": _Entry(
@@ -97,6 +102,12 @@ _REGISTRY = {
         )
         for name, title in (("r2plus1d_18", "R(2+1)D-18"), ("mc3_18", "MC3-18"), ("r3d_18", "R3D-18"))
     },
+    "c3d": _Entry(
+        "C3D (Sports-1M), frames: 16 per second as one clip; the last pooling's mean or fc6",
+        "visual",
+        c3d.VARIANTS,
+        _c3d,
+    ),
     "small_visual": _Entry(
         "small seeded network, frames, for synthetic clips",
         "visual",

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from avpipeline.datasets.kinetics import SOUNDS_CLASSES
+from avpipeline.results import papers
 from eventlayers import analysis
 from eventlayers.analysis import NEW_LAYERS, ONLY
 from eventlayers.config import LAYERS
+from eventlayers.readings import reading_of, sounds_categories
 
 
 def scores_of(given, classes=3):
@@ -110,3 +113,48 @@ def test_tables_do_not_depend_on_the_order_of_videos_or_classes(order):
     videos = rng.permutation(30)
     for table in (analysis.complementary_counts, analysis.category_counts):
         assert table(labels[videos][:, order], scores[videos][..., order]) == table(labels, scores)
+
+
+def test_matched_labels_by_hand():
+    """Sets {0}, {0, 1} and {0, 1, 2} beside the labels {0}, {0, 2} and {1, 2}: 1 + 1 + 2 of 6 labels match."""
+    scores = scores_of([[0] * 5, [0, 1, 0, 1, 0], [0, 1, 2, 2, 2]])
+    labels = np.array([[1, 0, 0], [1, 0, 1], [0, 1, 1]])
+    assert analysis.label_matches(labels, scores) == {
+        "Labels a video": 2,
+        "Matched labels": pytest.approx(100 * 4 / 6),
+        "Matched labels a video": pytest.approx(4 / 3),
+    }
+
+
+def test_published_matches_agree_with_each_other():
+    """62 % of 2.21 labels a video are 1.4."""
+    row = {one.row: float(one.value) for one in papers.rows("eventlayers", "Section 4.2")}
+    assert round(row["Labels a video"] * row["Matched labels"] / 100, 1) == row["Matched labels a video"]
+
+
+def test_audio_visual_share_by_hand():
+    """One video a category, which one layer scores highest; the last category has none."""
+    dominant = ["continuous", "visual", "onset", "audio", "instant", None]
+    labels = np.eye(6)[:5]
+    scores = np.zeros((5, 5, 6))
+    for category, layer in enumerate(dominant[:5]):
+        scores[category, LAYERS.index(layer), category] = 1
+    assert analysis.audio_visual_share(labels, scores) == 60
+    assert analysis.audio_visual_share(labels, scores, [0, 1, 5]) == 50
+
+
+def test_of_kinetics_400_the_categories_of_kinetics_sounds_count():
+    """66 % is 21 of its 32 names, and no whole number of 31."""
+    names = sorted({*SOUNDS_CLASSES[32], *(f"other {number}" for number in range(368))})
+    chosen = sounds_categories(names)
+    assert len(names) == 400 and [names[number] for number in chosen] == list(SOUNDS_CLASSES[32])
+    assert sounds_categories(("dog", "cat")) is None
+    published = papers.lookup("eventlayers", "Section 4.2", "Kinetics-Sounds among the audio-visual categories")
+    percentages = {count: {round(100 * part / count) for part in range(count + 1)} for count in (31, 32)}
+    assert int(published.value) in percentages[32] - percentages[31]
+    labels, scores = np.eye(400), np.zeros((400, 5, 400))
+    scores[:, LAYERS.index("visual")] = 1
+    for number in chosen[:21]:
+        scores[number, LAYERS.index("instant"), number] = 2
+    assert round(reading_of(published, names).measure(labels, scores)) == 66
+    assert reading_of(published).measure(labels, scores) == pytest.approx(100 * 21 / 400)

@@ -99,7 +99,7 @@ def test_rows_of_a_clip(media):
 def test_a_later_start_moves_everything(media):
     early, late = read(clip_inputs([media["both"]] * 2, SMALL, starts=[0, 5]), (0, 1))["visual"]
     np.testing.assert_array_equal(late[:45], early[50:95])
-    rows = read(clip_inputs([media["both"]], SMALL, starts=[5]))
+    rows = read(clip_inputs([media["both"]], SMALL, starts=[5], onset_method="fine"))
     assert rows["onsets"][0, 0] == 22 and rows["onset_mask"].sum() == 1
 
 
@@ -135,17 +135,17 @@ def test_onsets_are_found_once_and_kept_with_their_settings(media, monkeypatch, 
         "rows": "onsets",
         "librosa": "",
         "sample_rate": 16_000,
-        "hop_length": 256,
-        "n_fft": 1024,
-        "n_mels": 64,
+        "hop_length": 512,
+        "n_fft": 2048,
+        "n_mels": 128,
     }
     assert onset_time_steps(record["onsets"]).tolist() == inputs["onsets"].read(np.array([0]))[0, :3].tolist()
-    monkeypatch.setattr(clips, "onsets", lambda *_: pytest.fail("found again"))
+    monkeypatch.setattr(clips, "onsets", lambda *_, **__: pytest.fail("found again"))
     read(inputs)
     # Another way to find them is another place.
-    monkeypatch.setattr(clips, "onset_settings", lambda: {"sample_rate": 8_000})
-    monkeypatch.setattr(clips, "onsets", lambda *_: np.array([4.2]))
-    assert inputs["onsets"].read(np.array([0]))[0, 0] == 42
+    monkeypatch.setattr(clips, "onsets", lambda _, method: np.array([4.2]) if method == "fine" else pytest.fail(method))
+    fine = clip_inputs([media["both"]], SMALL, cache=False, onset_method="fine")
+    assert fine["onsets"].read(np.array([0]))[0, 0] == 42
 
 
 def test_a_file_that_is_replaced_is_decoded_again(media, tmp_path):

@@ -52,6 +52,18 @@ def test_instant_by_hand():
     assert InstantEventLayer(3).time_steps(VISUAL, AUDIO).numpy().tolist() == [[1, 3, 0]]
 
 
+def test_instant_by_cosine_by_hand():
+    """Loud time steps no longer win: 2/sqrt(29), 7/sqrt(50), -1/sqrt(17), 7/sqrt(170)."""
+    expected = [2 / 29**0.5, 7 / 50**0.5, -1 / 17**0.5, 7 / 170**0.5]
+    np.testing.assert_allclose(correspondence(VISUAL, AUDIO, "cosine"), [expected], rtol=1e-6)
+    loud = VISUAL * np.array([1, 1, 1, 100], "float32")[:, None]
+    assert InstantEventLayer(1).time_steps(loud, AUDIO).numpy().tolist() == [[3]]
+    assert InstantEventLayer(1, "cosine").time_steps(loud, AUDIO).numpy().tolist() == [[1]]
+    # What is pooled are the features themselves.
+    np.testing.assert_allclose(InstantEventLayer(1, "cosine")(loud, AUDIO), [[2, 1, 3, 1]])
+    assert not correspondence(VISUAL * 0, AUDIO, "cosine").numpy().any()
+
+
 def test_order_of_the_top_moments_does_not_matter():
     visual, audio = features()
     layer = InstantEventLayer(4)
@@ -103,7 +115,9 @@ def test_a_video_does_not_depend_on_its_batch_mates():
 
 @pytest.mark.parametrize(
     "layer",
-    [ContinuousEventLayer(), InstantEventLayer(2), VisualEventLayer(), AudioEventLayer()],
+    [ContinuousEventLayer()]
+    + [InstantEventLayer(2), InstantEventLayer(2, "cosine")]
+    + [VisualEventLayer(), AudioEventLayer()],
     ids=lambda layer: layer.name,
 )
 def test_what_holds_for_every_layer(layer):
@@ -117,6 +131,12 @@ def test_what_holds_for_every_layer_with_onsets():
 
 def test_k_is_kept_in_the_configuration_and_checked():
     assert InstantEventLayer.from_config(InstantEventLayer(7).get_config()).k == 7
+    kept = InstantEventLayer(7, "cosine").get_config()
+    assert InstantEventLayer.from_config(kept).score == "cosine"
+    # Models saved before there was a choice.
+    assert InstantEventLayer.from_config({name: kept[name] for name in kept if name != "score"}).score == "dot"
+    with pytest.raises(ValueError, match="score must be one of dot, cosine, not 'sum'"):
+        InstantEventLayer(7, "sum")
     with pytest.raises(ValueError, match="k must be at least 1"):
         InstantEventLayer(0)
 

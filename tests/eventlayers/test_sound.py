@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from avpipeline.errors import InputError
-from eventlayers.sound import EventLogMel, onsets
+from eventlayers.config import ONSET_METHODS
+from eventlayers.sound import EventLogMel, onset_settings, onsets
 
 RATE = 16000
 
@@ -97,14 +98,56 @@ def test_other_shapes_are_refused(shape):
         EventLogMel()(np.zeros(shape, "float32"))
 
 
-@pytest.mark.parametrize("rate", [16000, 44100])
-def test_onsets_are_where_plucked_notes_begin(rate):
-    times, time = [0.4, 1.1, 1.75, 2.6], np.arange(round(3.5 * rate)) / rate
+def test_samples_of_16_bits_are_10_4_higher_except_in_silence():
+    """As in the network's own paper; here samples lie in [-1, 1]."""
+    sound = sounds(RATE)[:1]
+    higher = np.asarray(EventLogMel()(32768 * sound)) - np.asarray(EventLogMel()(sound))
+    np.testing.assert_allclose(higher, np.log(32768), atol=1e-4)
+    assert np.log(32768) == pytest.approx(10.40, abs=0.01)
+
+
+def notes(rate: int, seconds: float = 3.5) -> tuple[list[float], np.ndarray]:
+    """Onsets of four plucked notes in faint noise, and their waveform."""
+    times, time = [0.4, 1.1, 1.75, 2.6], np.arange(round(seconds * rate)) / rate
     sound = 1e-3 * np.random.default_rng(0).normal(size=len(time))
     for note, start in enumerate(times):
         after = np.maximum(time - start, 0)
         sound += (time >= start) * np.exp(-8 * after) * np.sin(2 * np.pi * (400 + 150 * note) * after)
-    assert onsets(sound, rate) == pytest.approx(times, abs=0.04)
+    return times, sound.astype("float32")
+
+
+@pytest.mark.parametrize("method", ONSET_METHODS)
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_onsets_are_where_plucked_notes_begin(rate, method):
+    """At 16 kHz and a hop of 32 ms librosa's shortest wait is no frame, so the frame after an onset may be one too."""
+    times, sound = notes(rate)
+    hop = ONSET_METHODS[method][1] / ONSET_METHODS[method][0]
+    found = onsets(sound, rate, method)
+    distances = np.abs(found[:, None] - times)
+    assert (distances.min(0) <= 0.03).all() and (distances.min(1) <= 0.03 + hop).all()
+    assert len(found) == len(times) or method == "librosa"
+
+
+def test_the_default_is_librosas_own():
+    """Of hop, FFT and mel bands, at the paper's 16 kHz."""
+    sound = np.random.default_rng(1).normal(0, 0.1, 10 * RATE) * (np.arange(10 * RATE) % 9000 < 4000)
+    sound = sound.astype("float32")
+    expected = librosa.onset.onset_detect(y=sound, sr=RATE, units="time")
+    assert len(expected) > 10
+    np.testing.assert_array_equal(onsets(sound), expected)
+    resampled = librosa.resample(sound, orig_sr=RATE, target_sr=22050)
+    expected = librosa.onset.onset_detect(y=resampled, sr=22050, units="time")
+    np.testing.assert_array_equal(onsets(sound, method="librosa-22050"), expected)
+
+
+def test_onset_methods_are_named():
+    assert onset_settings() | {"librosa": ""} == {
+        "librosa": "",
+        **{"sample_rate": 16_000, "hop_length": 512, "n_fft": 2048, "n_mels": 128},
+    }
+    assert ONSET_METHODS["fine"] == (16_000, 256, 1024, 64)
+    assert ONSET_METHODS["librosa-22050"] == (22_050, 512, 2048, 128)
+    assert ONSET_METHODS["fine-22050"] == (22_050, 256, 1024, 64)
 
 
 @pytest.mark.parametrize("samples", [0, 1, 500, 16000])
@@ -120,4 +163,4 @@ def test_short_sounds_give_no_warning(samples):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = onsets(np.random.default_rng(0).normal(0, 0.1, samples))
-    assert (found >= 0).all() and (found <= max(samples, 1024) / RATE).all()
+    assert (found >= 0).all() and (found <= max(samples, 2048) / RATE).all()

@@ -14,10 +14,11 @@ import eventlayers
 from avpipeline.datasets.base import SelectedRows
 from avpipeline.datasets.rendered import RenderedSettings, rendered_clips
 from avpipeline.errors import InputError
+from avpipeline.files import write_json
 from avpipeline.training import runs
 from avpipeline.training.experiment import configuration_hash
 from avpipeline.training.saved import ModelInfo, load_model
-from eventlayers import data, evaluate, train
+from eventlayers import analysis, data, evaluate, train
 from eventlayers.data import Source, videos_of
 from tests.helpers.commands import run_command
 from tests.helpers.few_clips import rendered_defaults
@@ -74,6 +75,8 @@ def test_evaluation_agrees_with_the_training_and_writes_its_tables(trained, few_
     told = json.loads((trained / "evaluate" / "evaluation.json").read_text())
     result = json.loads((trained / "result.json").read_text())
     assert told["video accuracy of the vote"] == result["test_mean"] and 1 <= told["labels a video"] <= 5
+    matched = told["matched labels"] * told["labels a video"] / 100
+    assert matched == pytest.approx(told["matched labels a video"]) and 0 <= told["matched labels"] <= 100
     layers = json.loads((trained / "evaluate" / "layers.json").read_text())
     groups = {name: group for name, group in layers["complementary"].items() if name != "all"}
     assert set(groups) <= {"continuous", "rhythmic", "instant"}
@@ -81,6 +84,8 @@ def test_evaluation_agrees_with_the_training_and_writes_its_tables(trained, few_
         assert count == sum(group[row] for group in groups.values())
     with np.load(trained / "evaluate" / "predictions.npz") as file:
         assert layers["categories"] == eventlayers.category_counts(file["labels"], file["predictions"])
+        share = analysis.audio_visual_share(file["labels"], file["predictions"])
+        assert layers["audio-visual share of the categories"] == share
     for name in ("per_class.csv", "confusion.csv", "confusion.png", "categories.csv", "layers.png"):
         assert (trained / "evaluate" / name).exists()
     assert (trained / "evaluate" / "most_activating.png").exists()
@@ -170,9 +175,60 @@ def test_defaults_follow_model_dataset_and_inputs(model, inputs):
     assert (real.dataset, real.model, real.network.inputs) == ("vggsound", model, inputs)
     assert real.training == eventlayers.train_config("paper", model, inputs)
     assert real.network == eventlayers.model_config(model, inputs=inputs) and real.network.backbones == "published"
+    if inputs == "clips":
+        # What is trained on a real dataset where nothing else is asked for.
+        assert train.PAPER.defaults(["--model", model, "--dataset", "vggsound", "--data", "somewhere"]) == real
     here = train.PAPER.defaults(["--model", model, "--inputs", inputs])
     assert here.network.backbones == "small" and here.training.epochs <= 60
     assert real.folder != here.folder
+
+
+def test_random_audio_features_of_a_real_dataset_are_no_row_of_the_paper(tmp_path, capsys):
+    """They are only made where they are asked for; the command says in one line what they are."""
+    splits = time_step_splits()
+    own = train.PAPER.settings_for("event_layers", dataset="ave", inputs="features", data=tmp_path, out=tmp_path / "a")
+    own = dataclasses.replace(own, training=dataclasses.replace(own.training, epochs=1, batch_size=4))
+    for dataset in ("ave", "rendered"):
+        for model in ("audio_only", "vision_only"):
+            write_json(tmp_path / dataset / model / "settings.json", {"dataset": dataset})
+    given = dataclasses.replace(own, from_backbones=tmp_path / "ave", out=tmp_path / "b")
+    others = dataclasses.replace(own, from_backbones=tmp_path / "rendered", out=tmp_path / "c")
+    for settings, rows in ((own, []), (others, []), (given, train.PAPER.rows_of("event_layers"))):
+        train.PAPER.announce(settings)
+        said = capsys.readouterr().out.splitlines()
+        assert len(said) == (not rows)
+        for line in said:
+            assert "were not trained on ave" in line and "no row of the paper is reproduced" in line
+            assert ("the audio network is random" in line) == (settings is own)
+        trained = train.PAPER.train(settings, splits)
+        assert json.loads((settings.folder / "result.json").read_text())["reproduces"] == [list(row) for row in rows]
+        assert [one.dataset for one, _ in train.compared(train.PAPER, trained)] == (["AVE"] if rows else [])
+    # Synthetic clips have small networks of their own, and models on clips train theirs.
+    for settings in (train.PAPER.settings_for("event_layers"), train.PAPER.settings_for("event_layers", dataset="ave")):
+        assert not settings.is_untrained
+
+
+def test_settings_of_layers_name_the_runs_of_models_that_have_them():
+    def hash_of(model, **network):
+        settings = train.PAPER.settings_for(model)
+        settings = dataclasses.replace(settings, network=dataclasses.replace(settings.network, **network))
+        experiment = train.PAPER.experiment(settings, time_step_splits())
+        return experiment.hash, experiment.info.config
+
+    plain, _ = hash_of("event_layers")
+    changed, stored = hash_of("event_layers", instant="cosine", onsets="fine")
+    assert plain != changed and (stored["instant"], stored["onsets"]) == ("cosine", "fine")
+    plain, stored = hash_of("naive_av")
+    assert plain == hash_of("naive_av", instant="cosine", onsets="fine")[0] and not {"instant", "onsets"} & {*stored}
+    assert eventlayers.config.saved_config(stored) == train.fitted(
+        train.PAPER.settings_for("naive_av").network, time_step_splits()["val"]
+    )
+
+
+def test_models_saved_before_there_was_a_choice_keep_their_onsets():
+    before = eventlayers.config.stored_config(eventlayers.model_config("event_layers"))
+    del before["onsets"], before["instant"]
+    assert eventlayers.config.saved_config(before) == eventlayers.model_config("event_layers", onsets="fine")
 
 
 def test_training_clips_with_two_events_have_one_label_and_the_others_both(tmp_path, monkeypatch):
