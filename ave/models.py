@@ -236,8 +236,8 @@ def segment_output(model: keras.Model) -> str | None:
 
 
 def has_attention(model: keras.Model) -> bool:
-    """Whether the model has audio-guided visual attention."""
-    return any(layer.name == ATTENTION_LAYER for layer in model.layers)
+    """Whether the model has audio-guided visual attention or visual-guided audio attention."""
+    return any(layer.name in _MAPS for layer in model.layers)
 
 
 def with_attention(model: keras.Model) -> keras.Model:
@@ -259,16 +259,15 @@ def with_attention(model: keras.Model) -> keras.Model:
 
 
 def forward_of(model: keras.Model) -> Callable:
-    """The model on one window of features: probabilities `(seconds, classes)` and attention maps `(seconds, rows,
-    columns)`, or None from a model without attention."""
-    attends = has_attention(model)
-    shown = with_attention(model) if attends else model
+    """The model on one window of features: probabilities `(seconds, classes)` and, by name, the attention maps that
+    `with_attention` adds, `(seconds, rows, columns)`; none of a model without attention."""
+    shown = with_attention(model) if has_attention(model) else model
 
     def forward(features):
         output = shown(features, training=False)
-        segments = output["segments"] if isinstance(output, dict) else output
-        maps = output["attention"].numpy()[0] if attends else None
-        return probabilities(model, segments.numpy())[0], maps
+        named = output if isinstance(output, dict) else {"segments": output}
+        maps = {name: named[name].numpy()[0] for name in _MAPS.values() if name in named}
+        return probabilities(model, named["segments"].numpy())[0], maps
 
     return forward
 

@@ -132,10 +132,10 @@ def as_markdown(results: Iterable[Result], parity: Mapping[str, Mapping] | None 
 
 _HEAD = """# Results
 
-The papers' results, and ours where we could run the experiment: trained with the command given, selected on validation,
-tested once, mean +- standard deviation over the seeds. "Rendered test bed" means synthetic clips: a score on them says
-nothing about the score on a real dataset; it shows that the models train, and how they rank. Nothing was tuned on test
-clips.
+The papers' results, and ours where we could run the experiment: trained with the command given, selected on validation
+(the last validated weights where the authors' code does not select), tested once, mean +- standard deviation over the
+seeds. "Rendered test bed" means synthetic clips: a score on them says nothing about the score on a real dataset; it
+shows that the models train, and how they rank. Nothing was tuned on test clips.
 
 Written by `python -m avpipeline.published` from the result files in `results/`; a test recomputes every one of our
 results from the stored predictions.
