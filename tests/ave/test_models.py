@@ -191,6 +191,16 @@ def test_dmrn_has_the_head_of_its_code_in_all_three_places():
     assert dense_layers("dmrn_decision") == {"L2_audio": (256, 29), "L2_video": (256, 29)}
 
 
+@pytest.mark.parametrize("preset", ave.PRESETS)
+def test_all_models_are_different_networks(preset):
+    """Layers by kind and size; models are rows of the paper, so no two rows are one network by accident."""
+    networks = {}
+    for name in ave.MODELS:
+        model = ave.build_model(name, preset, **sizes_of(preset))
+        layers = tuple((type(layer), tuple(weight.shape for weight in layer.weights)) for layer in model.layers)
+        assert networks.setdefault((layers, *model.input), name) == name
+
+
 def test_the_paper_has_two_lstms_of_128_and_one_layer_with_softmax():
     """Section 4.1: one direction, and a shared fully connected layer; the code has neither."""
     model = ave.build_model("av_att", "paper")

@@ -270,13 +270,13 @@ def test_attention_over_sound_is_laid_over_the_log_mel_patches(folder, extractor
 
 @pytest.mark.parametrize(("words", "highest"), [((), "second"), (("--scale", "clip"), "clip")])
 def test_colours_are_scaled_by_each_second_or_by_the_clip(words, highest, folder, weights):
-    clip, drawn = write_media(folder / f"{highest}.mp4", 3), {}
+    clip, drawn = write_media(folder / f"scale_{highest}.mp4", 3), {}
 
     def draw(path, frames, maps, labels, **more):
         drawn.update(maps=maps, **more)
 
     with mock.patch.object(plots, "attention_frames", draw):
-        assert command(clip, "--weights", weights, "--out", folder / highest, *words) == 0
+        assert command(clip, "--weights", weights, "--out", folder / f"scale_{highest}", *words) == 0
     maps = drawn["maps"]
     if highest == "second":
         np.testing.assert_allclose(maps.min((1, 2)), 0, atol=1e-6)
