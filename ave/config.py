@@ -15,6 +15,7 @@ from typing import Literal
 import tyro
 
 from ave.fusion import FUSIONS
+from avpipeline.training.experiment import Select
 
 PRESETS = ("code", "paper")
 PLACES = ("early", "late", "decision")
@@ -52,9 +53,12 @@ class ModelConfig:
     attention_units: int = 512
     """Size of the attention's dense layers."""
     lstm_units: int = 128
-    """Size of each LSTM in each direction; fusions before and after the LSTMs have twice that size."""
+    """Size of each LSTM in each direction; fusions before and after the LSTMs are as large as an LSTM's output."""
+    bidirectional: bool = True
+    """LSTMs in both directions (the code) or forward only (the paper)."""
     hidden_units: int = 64
-    """Size of the dense layer before the classifier."""
+    """Size of the dense layer between the LSTMs and the classifier (the code); 0 leaves out that layer and the ReLUs
+    around it (the paper)."""
     tcn_filters: tuple[int, ...] = (64, 96)
     """Filters of ED-TCN's encoder layers; the decoder has them in reverse order."""
     tcn_kernel: int = 5
@@ -81,6 +85,11 @@ class ModelConfig:
         }
         return tuple(name for name, is_needed in needed.items() if is_needed)
 
+    @property
+    def state_units(self) -> int:
+        """Size of an LSTM's output."""
+        return 2 * self.lstm_units if self.bidirectional else self.lstm_units
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
@@ -99,13 +108,21 @@ class TrainConfig:
     decay_rate: float = 0.1
     """Factor applied to the learning rate every --decay-steps."""
     batch_size: int = 64
-    """Videos in a batch; the last partial batch of an epoch is dropped."""
+    """Videos in a batch."""
+    partial_batches: bool = False
+    """Keep the last batch of an epoch when it is not full; the code drops it."""
     shuffle: bool = False
     """Shuffle the videos before every epoch."""
     epochs: int = 300
     """Number of epochs."""
     validate_every: int = 5
-    """Epochs between validations; the weights with the best validation accuracy are kept."""
+    """Epochs between validations."""
+    first_validation: int | None = 1
+    """The epoch, from 1, of the first validation; from then on every --validate-every epochs, as in the code (1, 6,
+    ..., 296), so the last epochs are never validated. None: after --validate-every epochs, and after the last."""
+    select: Select = "best"
+    """Keep the weights with the best validation accuracy, or those of the last validation, as the code does for weakly
+    supervised models."""
 
 
 # The classes in the order of the authors' checkpoints: that of AVE's Annotations.txt, then background.
@@ -188,9 +205,17 @@ _SYSTEMS |= {
 
 MODELS = {name: text for name, (text, _) in _SYSTEMS.items()}
 
-_PAPER_MODEL = {"audio_added_to": "components", "residuals": "own", "mil_pooling": "mean"}
+_PAPER_MODEL = {
+    "audio_added_to": "components",
+    "residuals": "own",
+    "mil_pooling": "mean",
+    "bidirectional": False,
+    "hidden_units": 0,
+}
 _PAPER_TRAINING = {"loss": "cross_entropy"}
-_WEAK_TRAINING = {"epochs": 250}
+# The code never updates the best validation accuracy of a weakly supervised model, so each validation replaces the
+# weights: what is kept is the model of epoch 246.
+_WEAK_TRAINING = {"epochs": 250, "select": "last"}
 
 # The synthetic clips are few and simple: narrower layers, smaller batches, fewer epochs.
 RENDERED_MODEL = {"attention_units": 128, "lstm_units": 64}
@@ -209,6 +234,8 @@ ROWS = {
     ("Table 1", "W-A+V"): "w_av",
     ("Table 1", "W-A+V-att"): "w_av_att",
     ("Section 6.3", "ED-TCN"): "ed_tcn",
+    ("Supplement Table 2", "A"): "a",
+    ("Supplement Table 2", "Vs"): "v",
     ("Supplement Table 2", "V-c3d"): "v_c3d",
     ("Supplement Table 2", "V-s+c3d"): "v_s_c3d",
     ("Supplement Table 2", "AV-s"): "av",
@@ -216,6 +243,8 @@ ROWS = {
     ("Supplement Table 2", "AV-s+c3d"): "av_s_c3d",
     ("Supplement Table 3", "A' (VGGish pool features)"): "amap",
     ("Supplement Table 3", "A'-att"): "amap_att",
+    ("Supplement Table 3", "V"): "v",
+    ("Supplement Table 3", "V-att"): "v_att",
     ("Supplement Table 3", "A'+V"): "amap_v",
     ("Supplement Table 3", "A'+V-co-att"): "amap_v_co_att",
 }
@@ -231,7 +260,11 @@ ROWS |= {
 # Rows that are the same system in the paper, and why; every other row has a configuration of its own.
 SHARED = {
     ("Table 2", "Concat late"): (("Table 1", "A+V-att"), "A+V-att fuses by concatenating the LSTMs' outputs"),
+    ("Supplement Table 2", "A"): (("Table 1", "A"), "the supplement prints it again"),
+    ("Supplement Table 2", "Vs"): (("Table 1", "V"), "the supplement's new name for V"),
     ("Supplement Table 2", "AV-s"): (("Table 1", "A+V"), "the supplement's new name for A+V"),
+    ("Supplement Table 3", "V"): (("Table 1", "V"), "the supplement prints it again"),
+    ("Supplement Table 3", "V-att"): (("Table 1", "V-att"), "Table 1 prints 58.6 for it, the supplement 58.5"),
 }
 
 TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))

@@ -14,8 +14,8 @@ With linear layers U (audio) and V (visual):
     mrn       W a + tanh(U a) * tanh(V2 tanh(V v))  Kim et al. 2016, "Multimodal Residual Learning for Visual QA"
     dmrn      Eq. 5 and Eq. 6                     the paper, the authors' code
 
-The matrix W with which the formulas of Kiela et al. begin is left out: the next layer, the classifier or in early
-fusion the LSTM, begins with a matrix of its own.
+The matrix W with which the formulas of Kiela et al. begin is left out: the next layer, dense or in early fusion an
+LSTM, begins with a matrix of its own. In decision fusion the fused scores go to the softmax, without W.
 """
 
 import keras

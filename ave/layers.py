@@ -16,7 +16,7 @@ Section 6.2                        ChannelNormalizedReLU, of the compared ED-TCN
 import keras
 from keras import ops
 
-from avpipeline.nn.dense import linear
+from avpipeline.nn.dense import linear, uniform_by_fan_in
 
 AUDIO_ADDED_TO = ("regions", "components")
 
@@ -39,6 +39,7 @@ class AudioGuidedAttention(keras.layers.Layer):
         `"regions"` adds entry i to all components of region i (the authors' code); `"components"` adds entry j
         to component j of all regions (the paper's Eq. 4).
       zero_bias: initialise the biases of U_v and U_a with zeros instead of torch's default.
+      xavier: initialise the kernels with Xavier uniform (the authors' A+V-att) instead of torch's default (their DMRN).
 
     Inputs: audio `(batch, time, audio_channels)`, visual `(batch, time, height, width, channels)`.
     Outputs: attended visual `(batch, time, channels)` and the attention maps `(batch, time, height, width)`, each of
@@ -48,13 +49,21 @@ class AudioGuidedAttention(keras.layers.Layer):
       ValueError: unknown `audio_added_to`.
     """
 
-    def __init__(self, units: int = 512, audio_added_to: str = "regions", zero_bias: bool = False, **kwargs):
+    def __init__(
+        self,
+        units: int = 512,
+        audio_added_to: str = "regions",
+        zero_bias: bool = False,
+        xavier: bool = True,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if audio_added_to not in AUDIO_ADDED_TO:
             raise ValueError(f"audio_added_to must be one of {AUDIO_ADDED_TO}, not {audio_added_to!r}")
         self.units = units
         self.audio_added_to = audio_added_to
         self.zero_bias = zero_bias
+        self.xavier = xavier
 
     def build(self, audio_shape, visual_shape):
         height, width, channels = visual_shape[-3:]
@@ -62,21 +71,22 @@ class AudioGuidedAttention(keras.layers.Layer):
         per_region = (None, None, regions)
         # The layers have the names of the authors' checkpoints: affine_video = U_v, affine_audio = U_a,
         # affine_v = W_v, affine_g = W_a, affine_h = W_f.
-        dense = {"xavier": True, "zero_bias": self.zero_bias, "activation": "relu", "dtype": self.dtype_policy}
+        dense = {"xavier": self.xavier, "zero_bias": self.zero_bias, "activation": "relu", "dtype": self.dtype_policy}
         self.affine_video = linear(self.units, channels, name="affine_video", **dense)
         self.affine_audio = linear(self.units, audio_shape[-1], name="affine_audio", **dense)
-        self.affine_v = self._projection(regions, "affine_v")
-        self.affine_g = self._projection(regions, "affine_g")
-        self.affine_h = self._projection(1, "affine_h")
+        self.affine_v = self._projection(regions, self.units, "affine_v")
+        self.affine_g = self._projection(regions, self.units, "affine_g")
+        self.affine_h = self._projection(1, regions, "affine_h")
         self.affine_video.build((*per_region, channels))
         self.affine_audio.build(audio_shape)
         self.affine_v.build((*per_region, self.units))
         self.affine_g.build((None, None, self.units))
         self.affine_h.build((*per_region, regions))
 
-    def _projection(self, units: int, name: str) -> keras.layers.Dense:
+    def _projection(self, units: int, fan_in: int, name: str) -> keras.layers.Dense:
+        kernel = "glorot_uniform" if self.xavier else uniform_by_fan_in(fan_in)
         return keras.layers.Dense(
-            units, use_bias=False, kernel_initializer="glorot_uniform", name=name, dtype=self.dtype_policy
+            units, use_bias=False, kernel_initializer=kernel, name=name, dtype=self.dtype_policy
         )
 
     def call(self, audio, visual):
@@ -97,8 +107,8 @@ class AudioGuidedAttention(keras.layers.Layer):
         return (*visual_shape[:2], visual_shape[-1]), tuple(visual_shape[:4])
 
     def get_config(self):
-        own = {"units": self.units, "audio_added_to": self.audio_added_to, "zero_bias": self.zero_bias}
-        return {**super().get_config(), **own}
+        names = ("units", "audio_added_to", "zero_bias", "xavier")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 @keras.saving.register_keras_serializable(package="ave")

@@ -9,7 +9,7 @@ from ave.config import ModelConfig, model_config
 from ave.fusion import FUSIONS, Concat
 from ave.layers import AudioGuidedAttention, ChannelNormalizedReLU, EnsembleScores, VisualGuidedAttention
 from avpipeline.nn.dense import linear
-from avpipeline.nn.recurrent import BidirectionalLSTM
+from avpipeline.nn.recurrent import BidirectionalLSTM, TorchLSTM
 
 ATTENTION_LAYER = "attention"
 AUDIO_ATTENTION_LAYER = "audio_attention"
@@ -34,15 +34,18 @@ def av_att(config: ModelConfig, name: str = "av_att") -> keras.Model:
     attended, _ = attention(audio, visual)
 
     # Section 4.1, Eq. 1: an LSTM for each modality; the authors' code makes them bidirectional
-    audio_states = BidirectionalLSTM(config.lstm_units, name="lstm_audio")(audio)
-    visual_states = BidirectionalLSTM(config.lstm_units, name="lstm_video")(attended)
+    lstm = BidirectionalLSTM if config.bidirectional else TorchLSTM
+    audio_states = lstm(config.lstm_units, name="lstm_audio")(audio)
+    visual_states = lstm(config.lstm_units, name="lstm_video")(attended)
 
     # Table 1: late fusion by concatenation, h* = [h_a, h_v]
-    fused = Concat(2 * config.lstm_units, name="fusion")(audio_states, visual_states)
+    fused = Concat(config.state_units, name="fusion")(audio_states, visual_states)
 
-    # Section 4.1: fully connected layers, which all segments share, and softmax
-    x = keras.layers.ReLU(name="relu_lstm")(fused)
-    x = linear(config.hidden_units, x.shape[-1], xavier=True, activation="relu", name="L1")(x)
+    # Section 4.1: a fully connected layer, which all segments share, and softmax; the code has a hidden layer before it
+    x = fused
+    if config.hidden_units:
+        x = keras.layers.ReLU(name="relu_lstm")(x)
+        x = linear(config.hidden_units, x.shape[-1], xavier=True, activation="relu", name="L1")(x)
     scores = linear(config.num_classes, x.shape[-1], xavier=True, name="L2")(x)
     # float32 also under mixed precision: the loss needs the small probabilities.
     probabilities = keras.layers.Softmax(name="segments", dtype="float32")(scores)
@@ -110,7 +113,9 @@ def _branches(config: ModelConfig, inputs) -> dict:
     if config.visual == "mean":
         video.append(means["visual"])
     elif config.visual == "attention":
-        attention = AudioGuidedAttention(config.attention_units, config.audio_added_to, name=ATTENTION_LAYER)
+        attention = AudioGuidedAttention(
+            config.attention_units, config.audio_added_to, xavier=config.fusion != "dmrn", name=ATTENTION_LAYER
+        )
         video.append(attention(means.get("audio_map", inputs.get("audio")), inputs["visual"])[0])
     if config.motion:
         video.append(inputs["motion"])
@@ -137,19 +142,20 @@ def _segment_scores(config: ModelConfig, branches: dict) -> list:
         (branch,) = branches.values()
         return [_scores(config, _encoder_decoder(config, branch), "L2")]
     if len(branches) == 2 and config.fused_at == "early":
-        branches = {"fused": _fuse(config, branches, 2 * config.lstm_units, "fusion")}
-    states = {name: BidirectionalLSTM(config.lstm_units, name=f"lstm_{name}")(x) for name, x in branches.items()}
+        branches = {"fused": _fuse(config, branches, config.state_units, "fusion")}
+    lstm = BidirectionalLSTM if config.bidirectional else TorchLSTM
+    states = {name: lstm(config.lstm_units, name=f"lstm_{name}")(x) for name, x in branches.items()}
     if len(states) == 1:
         (state,) = states.values()
-        return [_perceptron(config, state)]
+        return [_head(config, state)]
     if config.fused_at == "decision":
-        votes = {name: _perceptron(config, state, f"_{name}") for name, state in states.items()}
-        return [_scores(config, _fuse(config, votes, config.num_classes, "fusion"), "L2")]
-    if config.fusion == "concat":
-        return [_perceptron(config, _fuse(config, states, 2 * config.lstm_units, "fusion"))]
+        votes = {name: _head(config, state, f"_{name}") for name, state in states.items()}
+        fused = _fuse(config, votes, config.num_classes, "fusion")
+        # The scores go to the softmax as they are; outer products and concatenations must first get their size.
+        return [fused if fused.shape[-1] == config.num_classes else _scores(config, fused, "L2")]
     members = ["", *(f"_{index}" for index in range(1, config.ensemble))]
-    fused = {member: _fuse(config, states, 2 * config.lstm_units, f"fusion{member}") for member in members}
-    return [_scores(config, x, f"L2{member}") for member, x in fused.items()]
+    fused = {member: _fuse(config, states, config.state_units, f"fusion{member}") for member in members}
+    return [_head(config, x, member) for member, x in fused.items()]
 
 
 def _fuse(config: ModelConfig, branches: dict, units: int, name: str):
@@ -159,10 +165,14 @@ def _fuse(config: ModelConfig, branches: dict, units: int, name: str):
     return FUSIONS[config.fusion](units, name=name, **options)(branches["audio"], branches["video"])
 
 
-def _perceptron(config: ModelConfig, state, suffix: str = ""):
-    """ReLU -> Dense -> ReLU -> Dense, as after the LSTMs of A+V-att."""
-    x = keras.layers.ReLU(name=f"relu_lstm{suffix}")(state)
-    x = linear(config.hidden_units, x.shape[-1], xavier=True, activation="relu", name=f"L1{suffix}")(x)
+def _head(config: ModelConfig, x, suffix: str = ""):
+    """Class scores of an LSTM's output or of a fusion, the same for a method wherever it fuses.
+
+    ReLU -> Dense -> ReLU -> Dense as in the code of A+V-att; one Dense in the code of DMRN, and in the paper.
+    """
+    if config.hidden_units and config.fusion != "dmrn":
+        x = keras.layers.ReLU(name=f"relu_lstm{suffix}")(x)
+        x = linear(config.hidden_units, x.shape[-1], xavier=True, activation="relu", name=f"L1{suffix}")(x)
     return _scores(config, x, f"L2{suffix}")
 
 
@@ -225,8 +235,8 @@ def segment_output(model: keras.Model) -> str | None:
 
 
 def has_attention(model: keras.Model) -> bool:
-    """Whether the model has audio-guided visual attention."""
-    return any(layer.name == ATTENTION_LAYER for layer in model.layers)
+    """Whether the model has audio-guided visual attention or visual-guided audio attention."""
+    return any(layer.name in _MAPS for layer in model.layers)
 
 
 def with_attention(model: keras.Model) -> keras.Model:
@@ -248,16 +258,15 @@ def with_attention(model: keras.Model) -> keras.Model:
 
 
 def forward_of(model: keras.Model) -> Callable:
-    """The model on one window of features: probabilities `(seconds, classes)` and attention maps `(seconds, rows,
-    columns)`, or None from a model without attention."""
-    attends = has_attention(model)
-    shown = with_attention(model) if attends else model
+    """The model on one window of features: probabilities `(seconds, classes)` and, by name, the attention maps that
+    `with_attention` adds, `(seconds, rows, columns)`; none of a model without attention."""
+    shown = with_attention(model) if has_attention(model) else model
 
     def forward(features):
         output = shown(features, training=False)
-        segments = output["segments"] if isinstance(output, dict) else output
-        maps = output["attention"].numpy()[0] if attends else None
-        return probabilities(model, segments.numpy())[0], maps
+        named = output if isinstance(output, dict) else {"segments": output}
+        maps = {name: named[name].numpy()[0] for name in _MAPS.values() if name in named}
+        return probabilities(model, named["segments"].numpy())[0], maps
 
     return forward
 

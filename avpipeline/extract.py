@@ -20,7 +20,7 @@ from avpipeline.datasets.ave_h5 import write_ave_h5
 from avpipeline.errors import InputError
 from avpipeline.features.extraction import AudioReader, Job, Timing
 from avpipeline.features.info import FeatureInfo
-from avpipeline.features.registry import EXTRACTORS, Extractor, build_extractor
+from avpipeline.features.registry import EXTRACTORS, Extractor, build_extractor, input_name
 from avpipeline.features.shards import ClipRecord, ShardWriter, shard_paths
 from avpipeline.features.store import MANIFEST, FeatureShards, Manifest, read_manifest, write_manifest
 from avpipeline.files import locked, make_folder, remove_partial, write_json
@@ -94,12 +94,13 @@ def extract(
 
     Args:
       source: folder, list of files (.txt) or one media file.
-      features: one extractor a modality, e.g. `["vgg19", "vggish:embedding"]`, or these joined by commas.
+      features: extractors, e.g. `["vgg19", "vggish:embedding"]`, or these joined by commas; one for each name under
+        which models read features (`features.registry.input_name`).
       weights: "default", "none" or, for a single extractor, a file; see `features.registry.build_extractor`.
       weights_dir: folder in which pretrained weights are looked for first.
       seconds: taken from the start of each file, filled up where it is shorter.
-      format: "shards", HDF5 files of `shard_size` clips each; "h5" also writes `audio_feature.h5` and
-        `visual_feature.h5` as AVE's authors share them.
+      format: "shards", HDF5 files of `shard_size` clips each; "h5" also writes `audio_feature.h5`,
+        `visual_feature.h5`, ... as AVE's authors share them.
       shard_size: clips a shard.
       workers: decoding threads; None takes one a core, at most 8.
       audio_reader: "tfio" decodes audio files by tensorflow-io inside tf.data, for audio features only.
@@ -112,7 +113,7 @@ def extract(
     clips = by_id(list_media(source))
     extractors = _extractors(features, weights, weights_dir)
     if audio_reader == "tfio":
-        if "visual" in extractors:
+        if any(extractor.modality == "visual" for extractor in extractors.values()):
             raise InputError("audio reader tfio: decodes sound only; name audio features only, or take 'pyav'.")
         tensorflow_io()
     manifest = Manifest({modality: extractor.info for modality, extractor in extractors.items()}, seconds)
@@ -144,7 +145,7 @@ def extract(
 
 
 def _extractors(features: Sequence[str] | str, weights: str | Path, weights_dir) -> dict[str, Extractor]:
-    """Modality -> extractor, audio first."""
+    """Name under which models read the features -> extractor, audio first."""
     features = features.split(",") if isinstance(features, str) else features
     names = [name.strip() for name in features if name.strip()]
     if not names:
@@ -160,12 +161,15 @@ def _extractors(features: Sequence[str] | str, weights: str | Path, weights_dir)
     extractors: dict[str, Extractor] = {}
     for name in names:
         extractor = build_extractor(name, weights, weights_dir=weights_dir)
-        other = extractors.setdefault(extractor.modality, extractor)
+        other = extractors.setdefault(input_name(extractor), extractor)
         if other is not extractor:
             raise InputError(
-                f"{name}: gives {extractor.modality} features, as {other.info.label} does; extract each into a "
+                f"{name}: gives {input_name(extractor)} features, as {other.info.label} does; extract each into a "
                 "folder of its own."
             )
+    frames = {(made.frame_rate, made.frame_size) for made in extractors.values() if made.modality == "visual"}
+    if len(frames) > 1:
+        raise InputError(f"{', '.join(names)}: take frames of different sizes; extract each into a folder of its own.")
     return dict(sorted(extractors.items()))
 
 
@@ -234,15 +238,15 @@ class Settings:
     out: tyro.conf.Positional[Path]
     """Folder for the features; an interrupted run into it goes on."""
     features: str = "vgg19,vggish"
-    """One extractor a modality, joined by a comma: vggish, vgg19, densenet201, small_visual or small_audio;
-    another output than the default is named behind a colon, e.g. vggish:embedding_pca."""
+    """Extractors joined by commas: vggish, vgg19, densenet201, small_visual, small_audio, ...; another output than the
+    default is named behind a colon, e.g. vggish:embedding_pca, or vggish:pool4, which models read as audio_map."""
     weights: str = "default"
     """default: the pretrained ones; none: seeded random; or, for a single extractor, a weight file."""
     weights_dir: Path | None = None
     """Folder in which pretrained weights are looked for first; then $AVPIPELINE_WEIGHTS and the cache folder."""
     format: Literal["shards", "h5"] = "shards"
-    """shards: HDF5 files of many clips each and features.json; h5 writes audio_feature.h5 and visual_feature.h5, as the
-    authors of AVE share them, too."""
+    """shards: HDF5 files of many clips each and features.json; h5 writes audio_feature.h5, visual_feature.h5, ... as
+    the authors of AVE share them, too."""
     seconds: Count = 10
     """Taken from the start of each file, one feature a second."""
     shard_size: Count = 256

@@ -121,6 +121,7 @@ def as_markdown(results: Iterable[Result], parity: Mapping[str, Mapping] | None 
         sections.append(f"## {paper}: {title}\n")
         for table in dict.fromkeys(published.table for published in papers.rows(paper)):
             sections.append(f"### {table}\n\n{_table(papers.rows(paper, table), results, runs)}")
+        sections += [_class_table(paper, table, classes) for table, classes in papers.class_tables(paper).items()]
     made = [("run", "model", "seeds", "parameters", "configuration", "predictions", "command", "date", "commit"), *runs]
     numbered = [(f"[{number}]" if number else line[0], *line[1:]) for number, line in enumerate(made)]
     sections.append(f"## How our results were obtained\n\n{papers.markdown(numbered)}")
@@ -131,10 +132,10 @@ def as_markdown(results: Iterable[Result], parity: Mapping[str, Mapping] | None 
 
 _HEAD = """# Results
 
-The papers' results, and ours where we could run the experiment: trained with the command given, selected on validation,
-tested once, mean +- standard deviation over the seeds. "Rendered test bed" means synthetic clips: a score on them says
-nothing about the score on a real dataset; it shows that the models train, and how they rank. Nothing was tuned on test
-clips.
+The papers' results, and ours where we could run the experiment: trained with the command given, selected on validation
+(the last validated weights where the authors' code does not select), tested once, mean +- standard deviation over the
+seeds. "Rendered test bed" means synthetic clips: a score on them says nothing about the score on a real dataset; it
+shows that the models train, and how they rank. Nothing was tuned on test clips.
 
 Written by `python -m avpipeline.published` from the result files in `results/`; a test recomputes every one of our
 results from the stored predictions.
@@ -157,6 +158,14 @@ def _table(rows: Iterable[papers.Published], results: list[Result], runs: list[t
             ours = papers.mean_text(tuple(result.content["ours"]), published.value)
             lines.append((*head, ours, result.content["our_data"], f"[{runs.index(made) + 1}]"))
     return papers.markdown(lines)
+
+
+def _class_table(paper: str, table: str, classes: Mapping[str, Mapping[str, str]]) -> str:
+    """A table of the paper's accuracies of each class, which synthetic clips have no counterparts of."""
+    models = list(next(iter(classes.values())))
+    lines = [("class", *models), *((name, *values.values()) for name, values in classes.items())]
+    about = f'The paper\'s accuracy of each class in %; `python -m {paper}.tables --table "{table}"` measures ours.'
+    return f"### {table}\n\n{about}\n\n{papers.markdown(lines)}"
 
 
 def _why_not(published: papers.Published) -> str:

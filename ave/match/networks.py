@@ -64,7 +64,8 @@ class ContrastiveLoss(keras.losses.Loss):
         self.margin = margin
 
     def call(self, y_true, y_pred):
-        distance = ops.diagonal(y_pred, axis1=-2, axis2=-1)
+        # The gradient of `ops.diagonal` cannot be built for batches of unknown size, which partial batches make.
+        distance = ops.einsum("bii->bi", y_pred)
         y_true = ops.cast(y_true, distance.dtype)
         # Eq. 10
         matching = ops.square(distance)

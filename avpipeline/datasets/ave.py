@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avpipeline.datasets.ave_h5 import DATA_KEY, FEATURE_FILES, H5Source, read_h5_array
+from avpipeline.datasets.ave_h5 import DATA_KEY, FEATURE_FILES, SUPPLEMENT_FILES, H5Source, read_h5_array
 from avpipeline.datasets.base import SelectedRows, Source, Split
 from avpipeline.datasets.listings import read_lines
 from avpipeline.errors import InputError
@@ -29,9 +29,8 @@ RELEASED_FEATURES = {
     "visual": FeatureInfo("vgg19", "pool5", "imagenet", "", (7, 7, 512)),
 }
 
-# Features that only the models of the paper's supplement read. The authors did not release them; users extract
-# them, so a file that does not describe its features is assumed to hold these.
-SUPPLEMENT_FILES = {"audio_map": "audio_map_feature.h5", "motion": "c3d_feature.h5"}
+# The authors did not release the supplement's features; users extract them, so a file that does not describe its
+# features is assumed to hold these.
 SUPPLEMENT_FEATURES = {
     "audio_map": FeatureInfo("vggish", "pool4", "audioset", "", (6, 4, 512)),
     "motion": FeatureInfo("c3d", "pool5", "sports1m", "", (512,)),

@@ -19,6 +19,8 @@ from avpipeline.files import atomic_path, make_folder
 
 DATA_KEY = "avadataset"
 FEATURE_FILES = {"audio": "audio_feature.h5", "visual": "visual_feature.h5"}
+# Features that only the models of the paper's supplement read.
+SUPPLEMENT_FILES = {"audio_map": "audio_map_feature.h5", "motion": "c3d_feature.h5"}
 
 # What our own files carry beside the authors' key: an attribute that says what the features are, and the
 # video of each row. They are inside the file, so that a copied or half-replaced folder stays truthful.
@@ -156,13 +158,13 @@ def write_ave_h5(
     features: Mapping[str, FeatureInfo],
     ids: Sequence[str],
 ) -> list[Path]:
-    """Writes features as the authors of AVE share them: `audio_feature.h5` and `visual_feature.h5` in `folder`.
+    """Writes features as the authors of AVE share them: a file for each modality in `folder`, e.g. `audio_feature.h5`.
 
     Each has the key "avadataset" (float32, contiguous, one row a video, in the order of `ids`) as the authors'
     files have, and says in addition what its features are and which video each row is.
 
     Args:
-      sources: modality ("audio", "visual") -> rows, read a few at a time.
+      sources: modality ("audio", "visual", "audio_map" or "motion") -> rows, read a few at a time.
       features: modality -> what those features are.
       ids: the video of each row.
 
@@ -174,10 +176,11 @@ def write_ave_h5(
     """
     make_folder(folder)
     paths = []
+    files = {**FEATURE_FILES, **SUPPLEMENT_FILES}
     for modality, source in sources.items():
         if not len(ids) or len(source) != len(ids):
             raise ValueError(f"{modality}: {len(source)} rows for {len(ids)} ids")
-        path = Path(folder) / FEATURE_FILES[modality]
+        path = Path(folder) / files[modality]
         with atomic_path(path) as temporary:
             _write_rows(temporary, source, features[modality], ids)
         paths.append(path)

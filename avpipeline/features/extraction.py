@@ -132,9 +132,10 @@ class Job:
         return clip, file_size, spent
 
     def _clip(self, path: Path) -> Clip | InputError:
-        visual = self._extractors.get("visual")
+        streams = {extractor.modality: extractor for extractor in self._extractors.values()}
+        visual = streams.get("visual")
         frames = {"frame_rate": visual.frame_rate, "size": visual.frame_size} if visual else {}
-        wanted = {"audio": "audio" in self._extractors, "video": visual is not None}
+        wanted = {"audio": "audio" in streams, "video": visual is not None}
         try:
             return read_clip(path, seconds=self._seconds, **wanted, **frames)
         except InputError as error:
@@ -147,7 +148,7 @@ class Job:
         features = {}
         for modality, extractor in self._extractors.items():
             made, spent = _timed(clip_features, {modality: extractor}, clip)
-            if clip.has_audio if modality == "audio" else clip.has_video:
+            if clip.has_audio if extractor.modality == "audio" else clip.has_video:
                 self.timing.add(modality, clip.seconds, spent)
             features.update(made)
         for modality, array in features.items():

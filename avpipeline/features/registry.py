@@ -16,7 +16,16 @@ from avpipeline.features.info import FeatureInfo
 from avpipeline.features.logmel import LogMel
 from avpipeline.features.weights import find_weights, search_folders, weights_hash
 
-__all__ = ["EXTRACTORS", "VARIANTS", "Extractor", "Network", "build_extractor", "clip_features", "extractor_for"]
+__all__ = [
+    "EXTRACTORS",
+    "VARIANTS",
+    "Extractor",
+    "Network",
+    "build_extractor",
+    "clip_features",
+    "extractor_for",
+    "input_name",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +143,14 @@ _REGISTRY = {
     ),
 }
 
+# Features that models read under a name of their own, beside the usual ones of the same stream.
+_INPUTS = {
+    "vggish:pool4": "audio_map",
+    "small_audio_map:pool4": "audio_map",
+    "c3d:pool5": "motion",
+    "small_motion:pool5": "motion",
+}
+
 VARIANTS = {name: tuple(entry.shapes) for name, entry in _REGISTRY.items()}
 EXTRACTORS = {name: f"{entry.help} ({', '.join(entry.shapes)})" for name, entry in _REGISTRY.items()}
 
@@ -163,6 +180,11 @@ def build_extractor(name: str, weights="default", *, weights_dir=None, seed: int
         label = f"{_SEEDED}{seed}"
     info = FeatureInfo(network_name, variant, label, weights_hash(network.model), entry.shapes[variant])
     return Extractor(info, entry.modality, network)
+
+
+def input_name(extractor: Extractor) -> str:
+    """The name under which models read an extractor's features: its modality's, "audio_map" or "motion"."""
+    return _INPUTS.get(extractor.info.label, extractor.modality)
 
 
 def extractor_for(info: FeatureInfo, *, weights_dir=None) -> Extractor:

@@ -23,6 +23,12 @@ def attention_limits(attention: np.ndarray) -> tuple[float, float]:
     return float(attention.min()), float(attention.max())
 
 
+def in_own_range(attention: np.ndarray) -> np.ndarray:
+    """Maps `(maps, rows, columns)`, each scaled to 0..1 by its own smallest and largest weight; an even map to 0."""
+    low, high = (limit(attention, axis=(1, 2), keepdims=True) for limit in (np.min, np.max))
+    return (attention - low) / np.maximum(high - low, 1e-12)
+
+
 def overlay_attention(
     frame: np.ndarray, attention: np.ndarray, limits: tuple[float, float] | None = None
 ) -> np.ndarray:

@@ -9,7 +9,7 @@ import tyro
 
 from avpipeline import plots
 from avpipeline.datasets.rendered import rendered_clips
-from avpipeline.predict.segments import Forward, Predictor, predict_file, predict_files, write_prediction
+from avpipeline.predict.segments import Forward, Predictor, Scale, predict_file, predict_files, write_prediction
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
 
@@ -26,6 +26,9 @@ class LabelSettings:
     """Folder for the texts, JSON files, pictures and videos."""
     figure: bool = False
     """Also write attention_figure.png: a row of frames with attention for each file (AVE's Figure 5)."""
+    scale: Scale = "clip"
+    """What the colours of attention are scaled by: the range of each second's map, or that of the whole file, so that
+    seconds can be compared."""
     weights_dir: Path | None = None
     """Folder with the feature extractors' weights, searched first."""
 
@@ -33,7 +36,12 @@ class LabelSettings:
 def label(settings: LabelSettings, forward: Forward, model: keras.Model, info: ModelInfo, *, attends: bool) -> int:
     """Labels the files that `settings` name with a segment classifier; returns the exit status."""
     predictor = Predictor.of(
-        forward, info, settings.weights, window=_window(model), weights_dir=settings.weights_dir
+        forward,
+        info,
+        settings.weights,
+        window=_window(model),
+        weights_dir=settings.weights_dir,
+        scale=settings.scale,
     )
     status = predict_files(settings.files, predictor, settings.out, figure=settings.figure)
     if not attends:
@@ -42,7 +50,7 @@ def label(settings: LabelSettings, forward: Forward, model: keras.Model, info: M
     return status
 
 
-def segment_example(trained: Trained, forward_of, probabilities) -> None:
+def segment_example(trained: Trained, forward_of, probabilities, scale: Scale = "clip") -> None:
     """Draws a trained model's predictions for the first test video that has both an event and background.
 
     A synthetic clip is predicted from its file: timeline, attention over the frames, video with sound. AVE's files
@@ -51,6 +59,7 @@ def segment_example(trained: Trained, forward_of, probabilities) -> None:
     Args:
       forward_of: model -> `predict.segments.Forward`.
       probabilities: model and its stored output -> probabilities.
+      scale: of the colours of attention, as in `LabelSettings`.
     """
     test, weights, out = trained.experiment.splits.test, trained.weights, trained.settings.folder / "example"
     background = test.labels.shape[-1] - 1
@@ -59,7 +68,7 @@ def segment_example(trained: Trained, forward_of, probabilities) -> None:
     video = mixed[0] if mixed else 0
     model, info = load_model(weights)
     if test.dataset == "rendered":
-        predictor = Predictor.of(forward_of(model), info, weights, window=_window(model))
+        predictor = Predictor.of(forward_of(model), info, weights, window=_window(model), scale=scale)
         write_prediction(predict_file(rendered_clips().paths("test")[video], predictor), predictor, out)
         return
     with np.load(weights.with_name("predictions.npz")) as file:

@@ -10,24 +10,31 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tqdm
 
 from avpipeline import media, plots
 from avpipeline.errors import InputError
+from avpipeline.features.logmel import LogMel, split_seconds
 from avpipeline.features.registry import Extractor, clip_features, extractor_for
 from avpipeline.files import make_folder
-from avpipeline.plots.overlays import write_overlay
+from avpipeline.plots.overlays import in_own_range, write_overlay
 from avpipeline.predict.documents import head_json, head_lines, result_files
 from avpipeline.training.saved import ModelInfo
 
-# Features of one window, `(1, seconds, ...)` by modality -> probabilities `(seconds, classes)` and, for models that
-# attend to regions, the attention maps `(seconds, rows, columns)`, else None.
-Forward = Callable[[Mapping[str, np.ndarray]], tuple[np.ndarray, np.ndarray | None]]
+# Features of one window, `(1, seconds, ...)` by modality -> probabilities `(seconds, classes)` and the attention maps
+# that the model has: "attention" `(seconds, rows, columns)` over frames, "audio_attention" `(seconds, times,
+# frequencies)` over log-mel patches.
+Forward = Callable[[Mapping[str, np.ndarray]], tuple[np.ndarray, Mapping[str, np.ndarray]]]
+
+# What the colours of attention are scaled by: the range of each second's map, or that of all maps of a file.
+Scale = Literal["second", "clip"]
 
 _FIGURE_COLUMNS, _FIGURE_HEIGHT = 5, 240
 _TIMELINE_FRAMES, _TIMELINE_HEIGHT = 20, 160
+_PATCH_SCALE = 4  # pixels for each bin of a log-mel patch
 _STREAMS = {"audio": "sound", "visual": "frames"}
 
 
@@ -41,6 +48,7 @@ class Predictor:
       weights: its file.
       extractors: modality -> the extractor of the features it was trained on.
       window: seconds in the model's input.
+      scale: of the colours in pictures of attention.
     """
 
     forward: Forward
@@ -48,14 +56,17 @@ class Predictor:
     weights: Path
     extractors: Mapping[str, Extractor]
     window: int
+    scale: Scale = "clip"
 
     @classmethod
-    def of(cls, forward: Forward, info: ModelInfo, weights, *, window: int, weights_dir=None) -> "Predictor":
+    def of(
+        cls, forward: Forward, info: ModelInfo, weights, *, window: int, weights_dir=None, scale: Scale = "clip"
+    ) -> "Predictor":
         """With the extractors that `info` names; InputError if their weights are missing or not the same."""
         extractors = {
             modality: extractor_for(feature, weights_dir=weights_dir) for modality, feature in info.features.items()
         }
-        return cls(forward, info, Path(weights), extractors, window)
+        return cls(forward, info, Path(weights), extractors, window, scale)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,14 +76,17 @@ class Prediction:
     Attributes:
       media: properties of the file.
       probabilities: `(seconds, classes)`.
-      attention: `(seconds, rows, columns)`; None if the model has none or the file has no video stream.
+      attention: `(seconds, rows, columns)`, weights or, with the scale "second", 0..1 in each map's own range; None if
+        the model has none or the file has no video stream.
       notes: what a reader of the result must know.
+      audio_attention: `(seconds, times, frequencies)` over log-mel patches, likewise; None without a sound stream.
     """
 
     media: media.MediaInfo
     probabilities: np.ndarray
     attention: np.ndarray | None
     notes: tuple[str, ...]
+    audio_attention: np.ndarray | None = None
 
 
 def predict_file(path, predictor: Predictor) -> Prediction:
@@ -92,11 +106,13 @@ def predict_file(path, predictor: Predictor) -> Prediction:
         starts = range(0, seconds, predictor.window)
         windows = [_predict_window(path, predictor, start) for start in starts]
     probabilities = np.concatenate([probabilities for probabilities, _ in windows])[:seconds]
-    attention = None
-    if windows[0][1] is not None and about.has_video:
-        attention = np.concatenate([maps for _, maps in windows])[:seconds]
+    maps = {name: np.concatenate([maps[name] for _, maps in windows])[:seconds] for name in windows[0][1]}
+    if predictor.scale == "second":
+        maps = {name: in_own_range(weights) for name, weights in maps.items()}
     notes += [*_length_notes(about, seconds, predictor.window), *damage]
-    return Prediction(about, probabilities, attention, tuple(notes))
+    seen = maps.get("attention") if about.has_video else None
+    heard = maps.get("audio_attention") if about.has_audio else None
+    return Prediction(about, probabilities, seen, tuple(notes), heard)
 
 
 @contextlib.contextmanager
@@ -173,7 +189,8 @@ def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
     """Writes everything that shows the prediction for one file; returns the text.
 
     That is `STEM.json` and `STEM.txt` with the same content, `STEM_timeline.png`, and for models with attention
-    `STEM_attention.png`, one for each window, and `STEM_attention.mp4`, the clip with the maps overlaid.
+    `STEM_attention.png`, one for each window, and `STEM_attention.mp4`, the clip with the maps overlaid; for models
+    with attention over sound `STEM_audio_attention.png`, the log-mel patch of each second with its map.
     """
     out, source = Path(out), prediction.media.path
     document = as_json(prediction, predictor)
@@ -181,9 +198,16 @@ def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
     with result_files(out / source.stem, document, text, source=source):
         _write_timeline(prediction, predictor.info, out / f"{source.stem}_timeline.png")
         if prediction.attention is not None:
-            _write_attention_pictures(prediction, predictor, out / f"{source.stem}_attention.png")
+            _write_attention_pictures(
+                prediction, predictor, out / f"{source.stem}_attention.png", prediction.attention, _frames
+            )
             labels = [predictor.info.class_names[index] for index in prediction.probabilities.argmax(1)]
             write_overlay(out / f"{source.stem}_attention.mp4", prediction.media, prediction.attention, labels)
+        if prediction.audio_attention is not None:
+            # As the patches are drawn: time from left to right, high pitch at the top.
+            maps = prediction.audio_attention.transpose(0, 2, 1)[:, ::-1]
+            path = out / f"{source.stem}_audio_attention.png"
+            _write_attention_pictures(prediction, predictor, path, maps, _patches)
     return text
 
 
@@ -226,7 +250,7 @@ def as_text(document: Mapping) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _predict_window(path, predictor: Predictor, start: int) -> tuple[np.ndarray, np.ndarray | None]:
+def _predict_window(path, predictor: Predictor, start: int) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
     features = window_features(path, predictor.extractors, start=start, seconds=predictor.window)
     return predictor.forward({modality: feature[np.newaxis] for modality, feature in features.items()})
 
@@ -317,22 +341,42 @@ def _spread_frames(about: media.MediaInfo, attention: np.ndarray) -> dict[str, n
     return {"frames": frames, "attention": attention[middles]}
 
 
-def _write_attention_pictures(prediction: Prediction, predictor: Predictor, path: Path) -> None:
-    """One picture for each window, numbered from the second on."""
+def _write_attention_pictures(
+    prediction: Prediction, predictor: Predictor, path: Path, maps: np.ndarray, images: Callable
+) -> None:
+    """One picture for each window, numbered from the second on.
+
+    Args:
+      maps: attention, `(seconds, rows, columns)`.
+      images: what it is laid over, a function of (media, first second, number of seconds).
+    """
     about, info = prediction.media, predictor.info
     labels = [info.class_names[index] for index in prediction.probabilities.argmax(1)]
     for number, start in enumerate(range(0, len(labels), predictor.window), start=1):
         here = slice(start, start + predictor.window)
-        frames = media.read_frames(about.path, frame_rate=1, size=None, start=start, seconds=len(labels[here]))
         plots.attention_frames(
             path if number == 1 else path.with_stem(f"{path.stem}_{number}"),
-            frames,
-            prediction.attention[here],
+            images(about, start, len(labels[here])),
+            maps[here],
             labels[here],
             class_names=info.class_names,
             start=start,
+            scale_label="attention in each second's own range" if predictor.scale == "second" else None,
             title=f"{about.path.name} - {info.title}",
         )
+
+
+def _frames(about: media.MediaInfo, start: int, seconds: int) -> np.ndarray:
+    """One frame a second, `(seconds, height, width, 3)`."""
+    return media.read_frames(about.path, frame_rate=1, size=None, start=start, seconds=seconds)
+
+
+def _patches(about: media.MediaInfo, start: int, seconds: int) -> np.ndarray:
+    """Each second's log-mel patch in grey, `(seconds, height, width, 3)`: time to the right, high pitch at the top."""
+    patches = LogMel()(split_seconds(media.read_waveform(about.path, start=start, seconds=seconds))).numpy()
+    grey = 255 * (patches - patches.min()) / max(np.ptp(patches), 1e-12)
+    upright = grey.astype(np.uint8).transpose(0, 2, 1)[:, ::-1, :, np.newaxis]
+    return upright.repeat(_PATCH_SCALE, 1).repeat(_PATCH_SCALE, 2).repeat(3, 3)
 
 
 def _figure_row(prediction: Prediction, info: ModelInfo) -> plots.AttentionRow:

@@ -74,6 +74,17 @@ def _published() -> tuple[Published, ...]:
     return tuple(Published(**fields) for fields in csv.DictReader(text.splitlines()))
 
 
+@functools.cache
+def class_tables(paper: str) -> dict[str, dict[str, dict[str, str]]]:
+    """A paper's tables with a result for each class and model: table -> class -> model -> accuracy in % as printed."""
+    text = importlib.resources.files("avpipeline.results").joinpath("published_classes.csv").read_text(encoding="utf-8")
+    tables: dict[str, dict[str, dict[str, str]]] = {}
+    for line in csv.DictReader(text.splitlines()):
+        if line["paper"] == paper:
+            tables.setdefault(line["table"], {}).setdefault(line["row"], {})[line["model"]] = line["value"]
+    return tables
+
+
 def rows(paper: str, table: str | None = None) -> list[Published]:
     """A paper's results in the paper's order, of one table or of all.
 

@@ -27,7 +27,8 @@ def train(paper: Paper, settings, compare: Callable[[Paper, Trained], Compared] 
     lines = list(compare(paper, trained))
     tables = ", ".join(dict.fromkeys(published.table for published, _ in lines))
     of_table = f", {tables} of the paper" if tables else ""
-    print(f"\n{settings.model}, preset {settings.preset}{of_table}; ours selected on validation:\n")
+    selected = "selected on validation" if trained.result["selected_on"] == "val" else "of the last validated epoch"
+    print(f"\n{settings.model}, preset {settings.preset}{of_table}; ours {selected}:\n")
     if lines:
         print(papers.comparison(lines))
     else:

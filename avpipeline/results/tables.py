@@ -205,12 +205,19 @@ def as_markdown(lines: Sequence[Line | NotRun]) -> str:
     texts = []
     for table in dict.fromkeys(line.published.table for line in lines):
         own = [line for line in lines if line.published.table == table]
-        texts.append(f"## {table}\n\nOurs: selected on validation.\n")
+        texts.append(f"## {table}\n\nOurs: selected on validation{_not_selected(own)}.\n")
         texts.append(papers.comparison((line.published, line.measured) for line in own))
         made = [line for line in own if isinstance(line, Line)]
         if made:
             texts.append(_how_made(made))
     return "\n".join(texts)
+
+
+def _not_selected(lines: Sequence[Line | NotRun]) -> str:
+    """Which rows are of the last validated epoch, as their training is set."""
+    measured = [line for line in lines if isinstance(line, Line)]
+    rows = [line.published.row for line in measured if line.trained.experiment.schedule.select == "last"]
+    return f"; of the last validated epoch: {', '.join(dict.fromkeys(rows))}" if rows else ""
 
 
 def _how_made(lines: Sequence[Line]) -> str:

@@ -8,7 +8,16 @@ import pytest
 import tensorflow as tf
 
 import ave
+from ave import train
+from ave.fusion import FUSIONS
+from ave.match.config import match_train_config
 from ave.models import assembled, av_att, is_av_att
+from avpipeline.datasets.ave import read_annotations, read_order
+from avpipeline.datasets.ave_h5 import H5Source
+from avpipeline.datasets.base import Split
+from avpipeline.datasets.batches import steps_per_epoch
+from avpipeline.nn.recurrent import BidirectionalLSTM, TorchLSTM
+from avpipeline.training.experiment import Schedule
 from tests.helpers.layer_checks import check_round_trip, check_same_network
 from tests.reference import ave as numpy_reference
 
@@ -56,6 +65,11 @@ def all_inputs(batch):
     return {**batch, "audio_map": rng.random((3, 3, 3, 2, 8), "float32"), "motion": rng.random((3, 3, 5), "float32")}
 
 
+def sizes_of(preset):
+    """Small sizes; the paper has no hidden layer."""
+    return {name: size for name, size in SMALL.items() if preset == "code" or name != "hidden_units"}
+
+
 def inputs_of(model, batch):
     return {name: batch[name] for name in model.input}
 
@@ -63,8 +77,8 @@ def inputs_of(model, batch):
 @pytest.mark.parametrize("preset", ave.PRESETS)
 @pytest.mark.parametrize("name", PLAIN)
 def test_model_equals_numpy(name, preset, batch):
-    model = ave.build_model(name, preset, **SMALL)
-    config = ave.model_config(name, preset, **SMALL)
+    model = ave.build_model(name, preset, **sizes_of(preset))
+    config = ave.model_config(name, preset, **sizes_of(preset))
     weights = {weight.path: np.asarray(weight) for weight in model.weights}
     ours = np.asarray(model(inputs_of(model, batch)))
     for video in range(3):
@@ -80,7 +94,7 @@ def test_model_equals_numpy(name, preset, batch):
 
 @pytest.mark.parametrize("preset", ave.PRESETS)
 def test_av_att_is_written_out_as_the_general_builder_assembles_it(preset, batch):
-    config = ave.model_config("av_att", preset, **SMALL)
+    config = ave.model_config("av_att", preset, **sizes_of(preset))
     check_same_network(lambda: av_att(config, "av_att"), lambda: assembled(config, "av_att"), batch)
 
 
@@ -145,8 +159,77 @@ def test_decision_fusion_fuses_what_each_modality_says(batch):
     model = ave.build_model("additive_decision", **SMALL)
     votes = keras.Model(model.input, [model.get_layer("L2_audio").output, model.get_layer("L2_video").output])
     fused = model.get_layer("fusion")(*votes(batch))
-    expected = numpy_reference.softmax(np.asarray(model.get_layer("L2")(fused)))
-    np.testing.assert_allclose(model(batch), expected, atol=1e-6)
+    np.testing.assert_allclose(model(batch), numpy_reference.softmax(np.asarray(fused)), atol=1e-6)
+
+
+HEAD = {"L1": (256, 64), "L2": (64, 29)}
+
+
+def dense_layers(name, preset="code"):
+    """The dense layers on the way from LSTMs to the softmax: name -> (inputs, outputs), at the published sizes."""
+    model = ave.build_model(name, preset)
+    return {
+        layer.name: layer.kernel.shape for layer in model.layers if isinstance(layer, keras.layers.Dense)
+    }
+
+
+@pytest.mark.parametrize("fusion", [name for name in FUSIONS if name != "dmrn"])
+def test_a_fusion_has_one_head_in_all_three_places(fusion):
+    """That of A+V-att; only scores of another size than the classes need a dense layer before the softmax."""
+    size = {"concat": 512, "mb": 1024, "gmb": 1024}.get(fusion, 256)
+    late = "av_att" if fusion == "concat" else f"{fusion}_late"
+    assert dense_layers(f"{fusion}_early") == HEAD
+    assert dense_layers(late) == {**HEAD, "L1": (size, 64)}
+    votes = {f"{layer}_{name}": shape for name in ("audio", "video") for layer, shape in HEAD.items()}
+    back = {"L2": ({"concat": 58}.get(fusion, 841), 29)} if fusion in ("concat", "mb", "gmb") else {}
+    assert dense_layers(f"{fusion}_decision") == votes | back
+
+
+def test_dmrn_has_the_head_of_its_code_in_all_three_places():
+    assert dense_layers("dmrn_early") == dense_layers("dmrn") == {"L2": (256, 29)}
+    assert dense_layers("dmrfe") == {"L2": (256, 29), "L2_1": (256, 29)}
+    assert dense_layers("dmrn_decision") == {"L2_audio": (256, 29), "L2_video": (256, 29)}
+
+
+@pytest.mark.parametrize("preset", ave.PRESETS)
+def test_all_models_are_different_networks(preset):
+    """Layers by kind and size; models are rows of the paper, so no two rows are one network by accident."""
+    networks = {}
+    for name in ave.MODELS:
+        model = ave.build_model(name, preset, **sizes_of(preset))
+        layers = tuple((type(layer), tuple(weight.shape for weight in layer.weights)) for layer in model.layers)
+        assert networks.setdefault((layers, *model.input), name) == name
+
+
+def test_the_paper_has_two_lstms_of_128_and_one_layer_with_softmax():
+    """Section 4.1: one direction, and a shared fully connected layer; the code has neither."""
+    model = ave.build_model("av_att", "paper")
+    assert type(model.get_layer("lstm_audio")) is type(model.get_layer("lstm_video")) is TorchLSTM
+    assert model.get_layer("lstm_audio").kernel.shape == (128, 512) and model.get_layer("lstm_audio").units == 128
+    assert [layer.name for layer in model.layers][-3:] == ["fusion", "L2", "segments"]
+    assert dense_layers("av_att", "paper") == {"L2": (256, 29)}
+    assert dense_layers("a", "paper") == {"L2": (128, 29)} and dense_layers("gmu_late", "paper") == {"L2": (128, 29)}
+    assert dense_layers("dmrn", "paper") == {"L2": (128, 29)}
+    assert dense_layers("additive_decision", "paper") == {"L2_audio": (128, 29), "L2_video": (128, 29)}
+    assert isinstance(ave.build_model("av_att").get_layer("lstm_audio"), BidirectionalLSTM)
+
+
+@pytest.mark.parametrize(
+    ("name", "bounds"),
+    [
+        ("dmrn", {"affine_video": 512**-0.5, "affine_audio": 128**-0.5, "affine_v": 512**-0.5, "affine_h": 49**-0.5}),
+        ("av_att", {"affine_video": (6 / 1024) ** 0.5, "affine_audio": (6 / 640) ** 0.5, "affine_v": (6 / 561) ** 0.5}),
+    ],
+)
+def test_attention_starts_as_in_the_code_of_its_model(name, bounds):
+    """DMRN: torch's default, 0.044 for 512 inputs and 0.143 for 49; A+V-att: Xavier. L2 is Xavier in both."""
+    keras.utils.set_random_seed(0)
+    model = ave.build_model(name)
+    for layer, bound in bounds.items():
+        largest = np.abs(getattr(model.get_layer("attention"), layer).kernel).max()
+        assert 0.9 * bound < largest <= bound, layer
+    last = np.asarray(model.get_layer("L2").kernel)
+    assert 0.95 * (6 / sum(last.shape)) ** 0.5 < np.abs(last).max() <= (6 / sum(last.shape)) ** 0.5
 
 
 def test_early_fusion_has_one_lstm_and_late_has_two():
@@ -173,7 +256,8 @@ def test_ensemble_averages_the_probabilities_of_two_dmrns(batch):
 def test_presets_of_dmrn_differ_from_the_second_block_on(batch):
     for blocks, differ in ((1, False), (2, True)):
         code = ave.build_model("dmrn", fusion_blocks=blocks, **SMALL)
-        paper = ave.build_model("dmrn", "paper", audio_added_to="regions", fusion_blocks=blocks, **SMALL)
+        code_but = {"audio_added_to": "regions", "bidirectional": True}
+        paper = ave.build_model("dmrn", "paper", **code_but, fusion_blocks=blocks, **SMALL)
         paper.set_weights(code.get_weights())
         assert (np.abs(np.asarray(code(batch)) - np.asarray(paper(batch))).max() > 1e-4) == differ
 
@@ -246,8 +330,48 @@ def test_presets_differ_where_paper_and_code_disagree():
     code, paper = ave.train_config("code"), ave.train_config("paper")
     assert (code.loss, paper.loss) == ("soft_margin", "cross_entropy")
     assert dataclasses.replace(paper, loss="soft_margin") == code
+    network = {"audio_added_to": "regions", "residuals": "swapped", "mil_pooling": "max"}
+    network |= {"bidirectional": True, "hidden_units": 64}
+    assert ave.model_config("av_att", "paper", **network) == ave.model_config("av_att")
     assert ave.model_config("av_att").audio_added_to == "regions"
     assert ave.model_config("av_att", "paper").audio_added_to == "components"
+
+
+def schedule_of(name, **more):
+    settings = train.PAPER.settings_for(name, dataset="ave", **more)
+    names = {field.name for field in dataclasses.fields(Schedule)}
+    return Schedule(**{key: value for key, value in vars(settings.training).items() if key in names})
+
+
+def test_schedules_are_those_of_the_code():
+    """Epochs 1, 6, ..., 296 are validated; of weakly supervised models the last of them, 246, is kept."""
+    supervised, weak = schedule_of("av_att"), schedule_of("w_av_att")
+    assert supervised.validated == list(range(1, 297, 5)) and supervised.select == "best"
+    assert weak.validated == list(range(1, 247, 5)) and weak.select == "last"
+    assert not supervised.partial_batches and not weak.partial_batches
+    matching = match_train_config("avdln")
+    assert (matching.select, matching.partial_batches, matching.epochs) == ("last", True, 20)
+
+
+def test_steps_of_an_epoch_reach_the_decay_in_epoch_289(reference_dir):
+    """From the sizes of AVE's splits: 52 steps, 15,600 in all; weakly supervised 54, which never reach 15,000."""
+    folder = reference_dir / "data" / "ave"
+    videos = len(read_order(folder, "train", read_annotations(folder / "Annotations.txt")))
+    noisy = len(H5Source(folder / "labels_noisy.h5"))
+    supervised, weak = ave.train_config(), ave.train_config("code", "w_av_att")
+    steps = videos // supervised.batch_size
+    assert (steps, steps * supervised.epochs) == (52, 15_600)
+    assert supervised.decay_steps // steps + 1 == 289
+    weak_steps = (videos + noisy) // weak.batch_size
+    assert (weak_steps, weak_steps * weak.epochs) == (54, 13_500) and weak.decay_steps == 15_000
+
+
+def test_avdln_has_4174_steps_an_epoch(reference_dir):
+    folder = reference_dir / "data" / "ave"
+    videos = len(read_order(folder, "train", read_annotations(folder / "Annotations.txt"), matched=True))
+    pairs = np.zeros((10 * videos, 1))
+    split = Split("ave", "train", ("",) * len(pairs), ("", ""), {}, pairs, {})
+    assert steps_per_epoch(split, 8) == 4174
 
 
 @pytest.mark.parametrize("arguments", [("av_attt",), ("av_att", "papers")])

@@ -5,6 +5,7 @@ import functools
 import json
 import wave
 from pathlib import Path
+from unittest import mock
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 import ave
 from ave import predict
 from avpipeline import media, plots
+from avpipeline.features.logmel import LogMel
 from avpipeline.features.registry import build_extractor, clip_features
 from avpipeline.predict.segments import as_text
 from avpipeline.training.saved import ModelInfo, save_model
@@ -239,6 +241,49 @@ def test_a_model_without_attention_says_so(folder, extractors, capsys):
     assert {path.name for path in (folder / "plain").iterdir()} == {
         "plain.txt", "plain.json", "plain_timeline.png"
     }  # fmt: skip
+
+
+def test_attention_over_sound_is_laid_over_the_log_mel_patches(folder, extractors, capsys):
+    """Figure 1 of the supplement: A'-att has a picture, in which each patch is the clip's sound, time to the right."""
+    more = {"audio_map": build_extractor("small_audio_map")}
+    model = write_weights(folder / "amap_att.keras", "amap_att", {**extractors, **more})
+    clip = write_media(folder / "heard.mp4", 2)
+    drawn = {}
+    with mock.patch.object(plots, "attention_frames", lambda path, *arrays, **_: drawn.update({path.name: arrays})):
+        assert command(clip, "--weights", folder / "amap_att.keras", "--out", folder / "heard", "--scale", "clip") == 0
+    assert "no attention" not in capsys.readouterr().out and list(drawn) == ["heard_audio_attention.png"]
+    patches, maps, _ = drawn["heard_audio_attention.png"]
+    log_mel = np.asarray(LogMel()(media.read_waveform(clip, seconds=2).reshape(2, 16000)))
+    grey = 255 * (log_mel - log_mel.min()) / np.ptp(log_mel)
+    np.testing.assert_allclose(patches[:, ::4, ::4, 0], grey.transpose(0, 2, 1)[:, ::-1], atol=1)
+
+    read = media.read_clip(clip, seconds=10, frame_rate=4, size=extractors["visual"].frame_size)
+    features = clip_features({"audio_map": more["audio_map"], "visual": extractors["visual"]}, read)
+    output = ave.with_attention(model)({name: feature[np.newaxis] for name, feature in features.items()})
+    expected = np.asarray(output["audio_attention"])[0, :2].transpose(0, 2, 1)[:, ::-1]
+    np.testing.assert_allclose(maps, expected, atol=1e-6)
+    np.testing.assert_allclose(maps.sum((1, 2)), 1, atol=1e-5)
+    assert command(clip, "--weights", folder / "amap_att.keras", "--out", folder / "heard") == 0
+    assert (folder / "heard" / "heard_audio_attention.png").stat().st_size > 10_000
+    assert not (folder / "heard" / "heard_attention.png").exists()
+
+
+@pytest.mark.parametrize(("words", "highest"), [((), "second"), (("--scale", "clip"), "clip")])
+def test_colours_are_scaled_by_each_second_or_by_the_clip(words, highest, folder, weights):
+    clip, drawn = write_media(folder / f"scale_{highest}.mp4", 3), {}
+
+    def draw(path, frames, maps, labels, **more):
+        drawn.update(maps=maps, **more)
+
+    with mock.patch.object(plots, "attention_frames", draw):
+        assert command(clip, "--weights", weights, "--out", folder / f"scale_{highest}", *words) == 0
+    maps = drawn["maps"]
+    if highest == "second":
+        np.testing.assert_allclose(maps.min((1, 2)), 0, atol=1e-6)
+        np.testing.assert_allclose(maps.max((1, 2)), 1, atol=1e-6)
+    else:
+        np.testing.assert_allclose(maps.sum((1, 2)), 1, atol=1e-5)
+    assert (drawn["scale_label"] is None) == (highest == "clip")
 
 
 @pytest.mark.parametrize("name", ["w_av_att", "amap_v_co_att", "av_s_c3d"])

@@ -1,9 +1,11 @@
 """The training command: an end-to-end run on few synthetic clips, scores, configurations."""
 
+import csv
 import functools
 import json
 
 import numpy as np
+import pytest
 
 import ave
 from ave import train
@@ -36,6 +38,18 @@ def test_reported_score_is_that_of_the_stored_predictions(few_clips, tmp_path):
     for seed in result["seeds"]:
         with np.load(tmp_path / f"seed-{seed['seed']}" / "predictions.npz") as file:
             assert seed["test"] == metrics.segment_accuracy(file["labels"], file["predictions"])
+
+
+@pytest.mark.parametrize(
+    ("words", "selected", "validated"),
+    [((), "last validated epoch", [1]), (("--select", "best", "--first-validation", 2), "val", [2])],
+)
+def test_weak_models_keep_the_last_validated_weights_unless_told(words, selected, validated, few_clips, tmp_path):
+    command("--model", "w_a", "--epochs", 2, "--batch-size", 5, "--out", tmp_path, *words)
+    assert json.loads((tmp_path / "result.json").read_text())["selected_on"] == selected
+    with open(tmp_path / "seed-0" / "log.csv", newline="") as file:
+        scores = [row["val_segment_accuracy"] for row in csv.DictReader(file)]
+    assert [epoch for epoch, score in enumerate(scores, 1) if score] == validated
 
 
 def test_configurations_differ_by_hash(few_clips):

@@ -19,7 +19,7 @@ COMMANDS = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for package in ("avpipeline", *PAPERS)
     for path in (ROOT / package).rglob("*.py")
-    if 'raise SystemExit(run(' in path.read_text(encoding="utf-8")
+    if "raise SystemExit(run(" in path.read_text(encoding="utf-8")
 )
 CONFIGURATIONS = [
     ("ave", "ModelConfig"),
@@ -38,9 +38,10 @@ def numbers(settings_class) -> dict[str, tuple[type, annotated_types.Interval | 
         if dataclasses.is_dataclass(hints[field.name]):
             found |= numbers(hints[field.name])
         else:
-            kinds = list(leaves(hints[field.name]))
             shown = tyro.conf.Suppress[int].__metadata__[0] not in getattr(hints[field.name], "__metadata__", ())
-            found |= {field.name: (kind, interval, shown) for kind, interval in kinds if kind in (int, float)}
+            for kind, interval in leaves(hints[field.name]):
+                if kind in (int, float):
+                    found[field.name] = kind, interval, shown
     return found
 
 
@@ -101,7 +102,8 @@ def test_every_number_states_its_range(place, settings_class):
 def test_a_command_refuses_numbers_beyond_their_range(command, capsys):
     module = importlib.import_module(command)
     for settings_class in settings_of(command):
-        defaults = {"defaults": module.PAPER.defaults} if command.endswith(".train") and hasattr(module, "PAPER") else {}
+        has_defaults = command.endswith(".train") and hasattr(module, "PAPER")
+        defaults = {"defaults": module.PAPER.defaults} if has_defaults else {}
 
         def main(settings) -> int:
             """Takes the settings and does nothing."""

@@ -58,6 +58,12 @@ def bidirectional(sequence, weights, name):
     return np.concatenate([forward, backward], -1)
 
 
+def recurrent(sequence, weights, name):
+    """The LSTM that the weights are of: one in both directions, or one forward only."""
+    way = bidirectional if f"{name}/forward/kernel" in weights else lstm
+    return way(sequence, weights, name)
+
+
 def segment_classifier(weights, *, audio=None, visual=None, attention="attention", audio_added_to="regions"):
     """AVE's classifier for one video -> probabilities `(time, classes)`.
 
@@ -67,8 +73,8 @@ def segment_classifier(weights, *, audio=None, visual=None, attention="attention
       attention: "attention" or "mean" over regions.
     """
     branches = []
-    if audio is not None and "lstm_audio/forward/kernel" in weights:
-        branches.append(bidirectional(audio, weights, "lstm_audio"))
+    if audio is not None and any(path.startswith("lstm_audio/") for path in weights):
+        branches.append(recurrent(audio, weights, "lstm_audio"))
     if visual is not None:
         vectors = []
         for second, picture in enumerate(visual):
@@ -77,7 +83,8 @@ def segment_classifier(weights, *, audio=None, visual=None, attention="attention
                 vectors.append(regions.mean(0))
             else:
                 vectors.append(attention_weights(audio[second], regions, weights, audio_added_to) @ regions)
-        branches.append(bidirectional(np.array(vectors), weights, "lstm_video"))
-    x = relu(np.concatenate(branches, -1))
-    x = relu(x @ weights["L1/kernel"] + weights["L1/bias"])
+        branches.append(recurrent(np.array(vectors), weights, "lstm_video"))
+    x = np.concatenate(branches, -1)
+    if "L1/kernel" in weights:
+        x = relu(relu(x) @ weights["L1/kernel"] + weights["L1/bias"])
     return softmax(x @ weights["L2/kernel"] + weights["L2/bias"])

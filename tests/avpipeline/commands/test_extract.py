@@ -14,14 +14,17 @@ import numpy as np
 import pytest
 import soundfile
 
+from ave import train as ave_train
 from avpipeline.cli import run
+from avpipeline.datasets import load_split
 from avpipeline.errors import InputError
 from avpipeline.extract import extract, main
 from avpipeline.features import extraction
 from avpipeline.features.registry import build_extractor
 from avpipeline.features.shards import shard_paths
 from avpipeline.features.store import FeatureShards, read_manifest
-from avpipeline.media import read_frames, read_waveform, tfio, write_clip
+from avpipeline.media import SAMPLE_RATE, read_frames, read_waveform, tfio, write_clip
+from tests.helpers.ave_files import write_ave_folder
 
 SMALL = "small_visual,small_audio"
 SECONDS = 2
@@ -197,7 +200,7 @@ def test_other_settings_in_the_same_folder_are_refused(clips, finished):
     for changes, words in (
         ({"seconds": 1}, "clips of 2 s where 1 s are asked for"),
         ({"features": "small_visual"}, "audio: none is asked for"),
-        ({"features": "small_visual,vggish:pool4", "weights": "none"}, "audio: extractor small_audio where vgg"),
+        ({"features": "small_visual,vggish:conv4_2", "weights": "none"}, "audio: extractor small_audio where vgg"),
     ):
         with pytest.raises(InputError, match=words) as refusal:
             extract(clips, finished.out, **{"features": SMALL, "seconds": SECONDS, **changes})
@@ -342,3 +345,38 @@ def test_extraction_of_real_clips(reference_dir, tmp_path):
     assert flags["0lFf-HP86Q0"] == (True, True)
     for values in rows(tmp_path).values():
         assert np.isfinite(values).all() and values.any()
+
+
+@pytest.mark.parametrize("format", ["shards", "h5"])
+def test_maps_are_extracted_under_the_name_that_training_reads(format, tmp_path):
+    """The supplement's models train on what `extract --features vggish,vggish:pool4` leaves in AVE's folder."""
+    clips, folder = tmp_path / "clips", write_ave_folder(tmp_path / "ave", features=())
+    clips.mkdir()
+    for number in range(5):
+        sound = np.random.default_rng(number).normal(0, 0.1, SAMPLE_RATE)
+        soundfile.write(clips / f"v{number}.wav", sound, SAMPLE_RATE)
+    extract(clips, folder, features="small_audio,vggish:pool4", weights="none", format=format)
+    for shard in shard_paths(folder) if format == "h5" else ():
+        shard.unlink()
+    split = load_split("ave", "train", folder, modalities=["audio", "audio_map"])
+    assert [info.label for info in split.features.values()] == ["small_audio:embedding", "vggish:pool4"]
+    sound = soundfile.read(clips / "v3.wav", dtype="float32")[0]  # the first training video, the row 4
+    expected = build_extractor("vggish:pool4", "none")(sound[np.newaxis])
+    np.testing.assert_allclose(split.inputs["audio_map"].read(np.array([0]))[0, :1], expected, atol=1e-5)
+
+    training = ave_train.PAPER.settings_for("amap", dataset="ave", data=folder, out=tmp_path / "run")
+    sizes = dataclasses.replace(training.network, lstm_units=2, hidden_units=2)
+    short = dataclasses.replace(training.training, epochs=1, batch_size=3)
+    trained = ave_train.PAPER.train(dataclasses.replace(training, network=sizes, training=short))
+    assert trained.result["features"]["audio_map"]["variant"] == "pool4"
+
+
+def test_motion_has_a_name_of_its_own(clips, tmp_path):
+    extract(clips / "c0.mp4", tmp_path, features="small_visual,small_motion", seconds=1, format="h5")
+    assert set(FeatureShards(tmp_path).sources) == {"motion", "visual"}
+    assert (tmp_path / "c3d_feature.h5").exists() and (tmp_path / "visual_feature.h5").exists()
+
+
+def test_networks_of_other_frame_sizes_need_folders_of_their_own(clips, tmp_path):
+    with pytest.raises(InputError, match="small_motion, vgg19: take frames of different sizes"):
+        extract(clips / "c0.mp4", tmp_path, features="small_motion,vgg19", weights="none", seconds=1)
