@@ -14,6 +14,8 @@ from typing import Literal
 
 import tyro
 
+from avpipeline.cli import Checked, Count, Dropout, Penalty, Rate, Share, Units
+
 PRESETS = ("paper",)
 TOKENS = ("mean_std", "mean", "frames")
 CLASSES = 4716
@@ -24,7 +26,7 @@ AVERAGED = ("average",)
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Checked):
     """Sizes and switches of a video classifier; the first six follow from the model's name (see `models.BLOCKS`)."""
 
     modalities: tyro.conf.Suppress[tuple[str, ...]] = ("audio", "visual")
@@ -40,20 +42,20 @@ class ModelConfig:
     width. `AVERAGED` gives each branch its own classifier instead."""
     output_gate: tyro.conf.Suppress[bool] = False
     """Multiply the probabilities by a gate (context gating)."""
-    width: int = PROPOSED_WIDTH
+    width: Units = PROPOSED_WIDTH
     """Size of the fully connected layers: 8000 in the baselines and 2048 in the proposed networks, as published."""
-    attention_units: int | None = None
+    attention_units: Units | None = None
     """Size of queries, keys and values. [default: half of --width; published: 1024]"""
-    dropout: float = 0.4
+    dropout: Dropout = 0.4
     """Dropout rate after every hidden fully connected layer."""
     tokens: Literal[TOKENS] | None = None
     """What attention attends to: a video's mean and standard deviation as two tokens, its mean as a single token (then
     attention is a linear map), or its frames. [default: mean and standard deviation, or the mean where video-level
     files hold nothing else]"""
-    num_classes: tyro.conf.Suppress[int] = CLASSES
+    num_classes: tyro.conf.Suppress[Count] = CLASSES
     """Number of labels; this and the widths below follow from the dataset."""
-    audio_channels: tyro.conf.Suppress[int] = 128
-    visual_channels: tyro.conf.Suppress[int] = 1024
+    audio_channels: tyro.conf.Suppress[Units] = 128
+    visual_channels: tyro.conf.Suppress[Units] = 1024
 
     @property
     def inner(self) -> int:
@@ -62,24 +64,24 @@ class ModelConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Checked):
     """Training hyperparameters. The paper gives the first two; the others are this package's assumptions."""
 
-    learning_rate: float = 1e-4
+    learning_rate: Rate = 1e-4
     """AdamW's learning rate."""
-    epochs: int = 20
+    epochs: Count = 20
     """Number of epochs."""
-    weight_decay: float = 0.01
+    weight_decay: Penalty = 0.01
     """AdamW's weight decay on all parameters, biases included: torch's default; the paper does not mention it."""
-    epsilon: float = 1e-8
+    epsilon: Rate = 1e-8
     """AdamW's epsilon, torch's default."""
-    batch_size: int = 512
+    batch_size: Count = 512
     """Videos in a batch; the last partial batch of an epoch is dropped."""
     shuffle: bool = True
     """Shuffle the videos before every epoch."""
-    validate_every: int = 1
+    validate_every: Count = 1
     """Epochs between validations; the weights with the best validation GAP are kept."""
-    f1_threshold: float | None = None
+    f1_threshold: Share | None = None
     """Probability from which a label counts as predicted in the F1 score. [default: the one with the best F1 on
     validation]"""
 

@@ -21,7 +21,7 @@ from attendfusion.export import example_inputs
 from attendfusion.models import build_model
 from attendfusion.pictures import accuracy_against_parameters
 from attendfusion.train import PAPER
-from avpipeline.cli import run
+from avpipeline.cli import Positive, run
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder
 from avpipeline.results import papers
@@ -40,7 +40,7 @@ class Settings:
     runs: Path | None = None
     """Folder of finished runs (python -m attendfusion.tables), whose trained networks are measured, with their GAP and
     F1. [default: every network at its published size, untrained]"""
-    seconds: float = 2.0
+    seconds: Positive = 2.0
     """How long to time each network for."""
     out: Path | None = None
     """Folder of the table and the picture. [default: runs/attendfusion/efficiency]"""

@@ -14,7 +14,7 @@ from attendfusion.evaluation import predictions
 from attendfusion.labelling import Labeller, MediaFrames, extractors_of, media_frames
 from attendfusion.pictures import Example, examples
 from avpipeline import media
-from avpipeline.cli import run
+from avpipeline.cli import Count, run
 from avpipeline.datasets.base import Stream
 from avpipeline.datasets.youtube8m import list_shards
 from avpipeline.datasets.youtube8m.files import first_record
@@ -43,7 +43,7 @@ class Settings:
     .tfrecord."""
     weights: Path
     """The model: a .keras file written by python -m attendfusion.train."""
-    top: int = 3
+    top: Count = 3
     """How many labels of each video, the most probable first."""
     vocabulary: Path | None = None
     """Names of the labels, a CSV file in YouTube-8M's format. [default: the names that the model was trained with]"""

@@ -15,6 +15,7 @@ from typing import Literal
 import tyro
 
 from ave.fusion import FUSIONS
+from avpipeline.cli import Checked, Count, Dropout, Natural, Rate, Units
 from avpipeline.training.experiment import Select
 
 PRESETS = ("code", "paper")
@@ -22,7 +23,7 @@ PLACES = ("early", "late", "decision")
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Checked):
     """Sizes and switches of a segment classifier."""
 
     audio: tyro.conf.Suppress[Literal["vector", "map_mean", "map_attention", "none"]] = "vector"
@@ -38,7 +39,7 @@ class ModelConfig:
     """Fusion method."""
     fused_at: tyro.conf.Suppress[Literal[PLACES]] = "late"
     """Where the branches are fused: before the LSTMs, after them, or on each branch's class scores."""
-    ensemble: tyro.conf.Suppress[int] = 1
+    ensemble: tyro.conf.Suppress[Count] = 1
     """Number of parallel fusions, each with its own classifier, whose probabilities are averaged."""
     weak: tyro.conf.Suppress[bool] = False
     """Weakly supervised: trained with one label per video."""
@@ -46,32 +47,32 @@ class ModelConfig:
     """What the attention adds the audio projection to: regions (the code) or components (the paper)."""
     residuals: Literal["swapped", "own"] = "swapped"
     """Which modality's residual a DMRN block adds to an update: the other's (the code) or its own (the paper)."""
-    fusion_blocks: int = 1
+    fusion_blocks: Count = 1
     """Number of consecutive DMRN blocks."""
     mil_pooling: Literal["max", "mean"] = "max"
     """Pooling of a weakly supervised model's segment scores: the maximum (the code) or the mean (the paper)."""
-    attention_units: int = 512
+    attention_units: Units = 512
     """Size of the attention's dense layers."""
-    lstm_units: int = 128
+    lstm_units: Units = 128
     """Size of each LSTM in each direction; fusions before and after the LSTMs are as large as an LSTM's output."""
     bidirectional: bool = True
     """LSTMs in both directions (the code) or forward only (the paper)."""
-    hidden_units: int = 64
+    hidden_units: Natural = 64
     """Size of the dense layer between the LSTMs and the classifier (the code); 0 leaves out that layer and the ReLUs
     around it (the paper)."""
-    tcn_filters: tuple[int, ...] = (64, 96)
+    tcn_filters: tuple[Units, ...] = (64, 96)
     """Filters of ED-TCN's encoder layers; the decoder has them in reverse order."""
-    tcn_kernel: int = 5
+    tcn_kernel: Count = 5
     """Kernel size of ED-TCN's convolutions, in segments."""
-    tcn_dropout: float = 0.3
+    tcn_dropout: Dropout = 0.3
     """Rate of ED-TCN's spatial dropout."""
-    num_classes: tyro.conf.Suppress[int] = 29
+    num_classes: tyro.conf.Suppress[Count] = 29
     """Number of classes, background included; this and the shapes below follow from the dataset."""
-    num_segments: tyro.conf.Suppress[int] = 10
-    audio_channels: tyro.conf.Suppress[int] = 128
-    audio_map_shape: tyro.conf.Suppress[tuple[int, int, int]] = (6, 4, 512)
-    visual_shape: tyro.conf.Suppress[tuple[int, int, int]] = (7, 7, 512)
-    motion_channels: tyro.conf.Suppress[int] = 512
+    num_segments: tyro.conf.Suppress[Count] = 10
+    audio_channels: tyro.conf.Suppress[Units] = 128
+    audio_map_shape: tyro.conf.Suppress[tuple[Units, Units, Units]] = (6, 4, 512)
+    visual_shape: tyro.conf.Suppress[tuple[Units, Units, Units]] = (7, 7, 512)
+    motion_channels: tyro.conf.Suppress[Units] = 512
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -92,32 +93,32 @@ class ModelConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Checked):
     """Training hyperparameters."""
 
     loss: Literal["soft_margin", "cross_entropy"] = "soft_margin"
     """Multi-label soft margin on the softmax output (the code) or cross-entropy (the paper)."""
-    learning_rate: float = 1e-3
+    learning_rate: Rate = 1e-3
     """Adam's learning rate."""
-    epsilon: float = 1e-8
+    epsilon: Rate = 1e-8
     """Adam's epsilon."""
     epsilon_form: Literal["torch_legacy", "torch"] = "torch_legacy"
     """Where Adam adds epsilon: as torch 0.3/0.4 did (the code), or as current torch does."""
-    decay_steps: int = 15_000
+    decay_steps: Count = 15_000
     """Number of steps after which the learning rate is multiplied by --decay-rate."""
-    decay_rate: float = 0.1
+    decay_rate: Rate = 0.1
     """Factor applied to the learning rate every --decay-steps."""
-    batch_size: int = 64
+    batch_size: Count = 64
     """Videos in a batch."""
     partial_batches: bool = False
     """Keep the last batch of an epoch when it is not full; the code drops it."""
     shuffle: bool = False
     """Shuffle the videos before every epoch."""
-    epochs: int = 300
+    epochs: Count = 300
     """Number of epochs."""
-    validate_every: int = 5
+    validate_every: Count = 5
     """Epochs between validations."""
-    first_validation: int | None = 1
+    first_validation: Count | None = 1
     """The epoch, from 1, of the first validation; from then on every --validate-every epochs, as in the code (1, 6,
     ..., 296), so the last epochs are never validated. None: after --validate-every epochs, and after the last."""
     select: Select = "best"

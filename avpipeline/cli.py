@@ -76,6 +76,9 @@ class Checked:
         if not _PARSING.get():
             check_ranges(self)
 
+    def check_together(self) -> None:
+        """Raises InputError for settings that are in range each but do not go together."""
+
 
 # Tyro would put the sentence of a value refused while it parses into a box of its own.
 _PARSING = contextvars.ContextVar("parsing", default=False)
@@ -105,6 +108,8 @@ def check_ranges(settings) -> None:
         problem = _problem(value, annotation)
         if problem:
             raise InputError(f"--{name.replace('_', '-')} {value}: must be {problem}.")
+    if isinstance(settings, Checked):
+        settings.check_together()
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from typing import Literal
 
 import tyro
 
+from avpipeline.cli import Checked, Count, Rate, Units
 from avpipeline.errors import InputError
 
 PRESETS = ("paper",)
@@ -38,7 +39,7 @@ INSTANT_SCORES = ("dot", "cosine")
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Checked):
     """Sizes and switches of a video classifier."""
 
     heads: tyro.conf.Suppress[tuple[str, ...]] = LAYERS
@@ -50,7 +51,7 @@ class ModelConfig:
     trained together with the heads as in the paper."""
     backbones: Literal[tuple(BACKBONE_SETS)] = "published"
     """The backbones: MC3-18 and the audio network, or small seeded networks for synthetic clips."""
-    top_k: int = 10
+    top_k: Count = 10
     """Number of time steps that the instant layer pools."""
     instant: Literal[INSTANT_SCORES] = "dot"
     """The instant layer's score of a time step: the product z^V . z^A that Eq. 2 prints, or that of the normalised
@@ -58,25 +59,29 @@ class ModelConfig:
     onsets: Literal[tuple(ONSET_METHODS)] = "librosa"
     """How onsets are found: librosa's defaults (hop 512, FFT 2048, 128 mel bands) or a finer spectrogram (256, 1024,
     64), each at 16 kHz or at 22.05 kHz, the rate to which librosa loads files."""
-    num_moments: tyro.conf.Suppress[int] = 100
+    num_moments: tyro.conf.Suppress[Count] = 100
     """Number of time steps in a clip, T."""
-    visual_channels: tyro.conf.Suppress[int] = 512
-    audio_channels: tyro.conf.Suppress[int] = 512
-    frame_size: tyro.conf.Suppress[int] = 112
+    visual_channels: tyro.conf.Suppress[Units] = 512
+    audio_channels: tyro.conf.Suppress[Units] = 512
+    frame_size: tyro.conf.Suppress[Count] = 112
     """Height and width of a clip's frames; this and the channels follow from the backbones."""
-    num_classes: tyro.conf.Suppress[int] = 309
+    num_classes: tyro.conf.Suppress[Count] = 309
     """Number of classes; follows from the dataset."""
+
+    def check_together(self) -> None:
+        if self.top_k > self.num_moments:
+            raise InputError(f"--top-k {self.top_k}: a clip has {self.num_moments} time steps; choose at most these.")
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Checked):
     """Training hyperparameters; the paper's are in a supplement that was not available, so these are our choice."""
 
-    learning_rate: float = 1e-4
+    learning_rate: Rate = 1e-4
     """Adam's learning rate."""
-    batch_size: int = 16
+    batch_size: Count = 16
     """Videos in a batch: one update of the weights."""
-    clips_at_once: int | None = 4
+    clips_at_once: Count | None = 4
     """Videos of a batch in one forward and backward pass; the gradients of --batch-size / --clips-at-once passes are
     accumulated before each update, so that a batch of clips needs the memory of these few. Batch normalization only
     sees these. None processes the whole batch at once."""
@@ -84,9 +89,9 @@ class TrainConfig:
     """Precision of the layers; "auto" is mixed_float16 on a GPU and float32 elsewhere."""
     shuffle: bool = True
     """Shuffle the videos before every epoch; those that do not fill the last step are dropped."""
-    epochs: int = 20
+    epochs: Count = 20
     """Number of epochs in each of the two stages."""
-    validate_every: int = 1
+    validate_every: Count = 1
     """Epochs between validations; the weights with the best validation accuracy are kept."""
 
     @property

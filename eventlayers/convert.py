@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tyro
 
-from avpipeline.cli import run
+from avpipeline.cli import Count, run
 from avpipeline.errors import InputError
 from avpipeline.features import mc3
 from avpipeline.files import atomic_path
@@ -25,9 +25,9 @@ class Settings:
     """The .keras file to write: the network with its classifier."""
     network: mc3.Name = "mc3_18"
     """The network in the checkpoint; the paper's is MC3-18."""
-    frames: int = mc3.FRAMES
+    frames: Count = mc3.FRAMES
     """Number of frames in the model's input."""
-    size: int = mc3.FRAME_SIZE
+    size: Count = mc3.FRAME_SIZE
     """Height and width of these frames."""
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from avpipeline import media
-from avpipeline.cli import run
+from avpipeline.cli import Natural, run
 from avpipeline.datasets.base import Split
 from avpipeline.files import atomic_path, write_json
 from avpipeline.results.evaluation import require_fit, stored, subject, write_classes, write_scores
@@ -37,7 +37,7 @@ class Settings:
     """Which split."""
     from_backbones: Path | None = None
     """The value of --from-backbones that the model was trained with, if any."""
-    figure: int = 0
+    figure: Natural = 0
     """Also draw this many videos that activate each audio-visual layer most (the paper's Figure 6)."""
     out: Path = Path("runs") / "eventlayers" / "evaluate"
     """Folder for the tables, pictures and predictions."""

@@ -16,6 +16,7 @@ mini-batches large enough to estimate their correlations; regularisation 1e-4, a
 
 import dataclasses
 
+from avpipeline.cli import Checked, Count, Natural, Penalty, Positive, Rate, Share, Units
 from avpipeline.training.experiment import Select
 
 MODELS = {
@@ -37,39 +38,39 @@ PRESETS = {"avdln": "code", "dcca": "paper"}
 
 
 @dataclasses.dataclass(frozen=True)
-class MatchModelConfig:
+class MatchModelConfig(Checked):
     """Sizes of a network that measures the distance between an audio and a visual segment."""
 
-    hidden_units: int = 128
+    hidden_units: Natural = 128
     """Size of the first dense layer of each branch."""
-    embedding_units: int = 64
+    embedding_units: Units = 64
     """Size of the second one, whose outputs are the embeddings; distances are measured between them or, in DCCA,
     between their projections."""
-    negative_slope: float = 0.3
+    negative_slope: Share = 0.3
     """Slope of LeakyReLU for negative inputs (Keras's default)."""
-    regularisation: float = 1e-4
+    regularisation: Penalty = 1e-4
     """DCCA: added to the diagonals of the covariance matrices."""
 
 
 @dataclasses.dataclass(frozen=True)
-class MatchTrainConfig:
+class MatchTrainConfig(Checked):
     """Training hyperparameters."""
 
-    margin: float = 2.0
+    margin: Positive = 2.0
     """AVDLN: pairs that do not match are pushed apart up to this distance."""
-    learning_rate: float = 1e-3
+    learning_rate: Rate = 1e-3
     """Adam's learning rate."""
-    epsilon: float = 1e-7
+    epsilon: Rate = 1e-7
     """Adam's epsilon, Keras's default."""
-    batch_size: int = 8
+    batch_size: Count = 8
     """Pairs of one-second segments in a batch."""
     partial_batches: bool = True
     """Keep the last batch of an epoch when it is not full: 4174 steps an epoch on AVE, as in the code."""
     shuffle: bool = True
     """Shuffle the pairs before every epoch, as Keras's fit does by default."""
-    epochs: int = 20
+    epochs: Count = 20
     """Number of epochs."""
-    validate_every: int = 1
+    validate_every: Count = 1
     """Epochs between validations."""
     select: Select = "last"
     """Keep the weights of the last epoch, as the code does, or those with the most exact matches on validation

@@ -11,7 +11,7 @@ import tyro
 from ave.match.search import event_spans, window_costs
 from ave.match.weights import load_matcher
 from avpipeline import media, plots
-from avpipeline.cli import run
+from avpipeline.cli import Natural, run
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
 from avpipeline.features.registry import Extractor, clip_features, extractor_for
@@ -35,9 +35,9 @@ class Settings:
     """Media file to search."""
     weights: Path
     """The network: a .keras file of python -m ave.match, or the authors' cmm_model_weights.h5."""
-    start: int
+    start: Natural
     """Second at which the query starts."""
-    end: int
+    end: Natural
     """Second at which the query ends, exclusive."""
     query: Literal["audio", "visual"] = "audio"
     """Modality of the query: "audio" is located in the frames, "visual" in the sound."""

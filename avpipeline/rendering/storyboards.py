@@ -12,9 +12,11 @@ a score.
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 
+from avpipeline.cli import Checked, Natural, Seed
 from avpipeline.errors import InputError
 
 GENERATOR_VERSION = 1
@@ -45,27 +47,19 @@ _SAME_CLASS_SHARE = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
-class RenderedSettings:
+class RenderedSettings(Checked):
     """What to render. Seed, split and number of a clip determine it completely."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Seed of all clips; another seed gives unseen clips of the same classes."""
-    train: int = 128
+    train: Natural = 128
     """Number of training clips."""
-    val: int = 32
+    val: Natural = 32
     """Number of validation clips."""
-    test: int = 32
+    test: Natural = 32
     """Number of test clips."""
-    events_per_clip: int = 1
+    events_per_clip: Literal[1, 2] = 1
     """1 as in AVE, or 2: two consecutive events of different classes (multi-label clips)."""
-
-    def __post_init__(self):
-        if self.seed < 0:
-            raise InputError(f"rendered: seed {self.seed} is negative; give 0 or more.")
-        if min(self.train, self.val, self.test) < 0:
-            raise InputError("rendered: a number of clips is negative; give 0 or more.")
-        if self.events_per_clip not in (1, 2):
-            raise InputError(f"rendered: {self.events_per_clip} events a clip is not possible; give 1 or 2.")
 
     def count(self, split: str) -> int:
         """Number of clips of a split; raises InputError for an unknown name."""
