@@ -18,6 +18,7 @@ RUN = {
     "model": "av_att",
     "preset": "code",
     "dataset": "rendered",
+    "selected_on": "val",
     "configuration": "0123456789ab",
     "command": "python -m ave.tables --seeds 2",
     "date": "2026-01-02T03:04:05+00:00",
