@@ -216,7 +216,7 @@ def as_markdown(lines: Sequence[Line | NotRun]) -> str:
 def _not_selected(lines: Sequence[Line | NotRun]) -> str:
     """Which rows are of the last validated epoch, as their training is set."""
     measured = [line for line in lines if isinstance(line, Line)]
-    rows = [line.published.row for line in measured if line.trained.experiment.schedule.select == "last"]
+    rows = [line.published.row for line in measured if line.trained.result["selected_on"] != "val"]
     return f"; of the last validated epoch: {', '.join(dict.fromkeys(rows))}" if rows else ""
 
 
