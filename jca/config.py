@@ -161,6 +161,7 @@ _AT_LEAST = {
     "epochs": 1,
     "batch_size": 1,
     "validate_every": 1,
+    "first_validation": 1,
     "plateau_patience": 0,
     "recursions": 0,
     "num_layers": 1,
@@ -204,7 +205,7 @@ def check(network: ModelConfig, training: TrainConfig) -> None:
     values = {**vars(network), **vars(training)}
     flags = {name: f"--{name.replace('_', '-')} {value}" for name, value in values.items()}
     for name, least in _AT_LEAST.items():
-        if values[name] < least:
+        if values[name] is not None and values[name] < least:
             raise InputError(f"{flags[name]}: must be at least {least}.")
     for name in _SHARES:
         if not 0 <= values[name] < 1:
