@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from avpipeline.cli import run
+from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder
 from avpipeline.results import papers
-from avpipeline.results.tables import Line, NotRun, line_of, measure_tables, shared_note, train_row
+from avpipeline.results.tables import Line, NotRun, chosen_rows, line_of, measure_tables, shared_note, train_row
 from avpipeline.training.settings import DataSettings, TableSettings
 from mafnet.config import DATASET_NAMES, EXTERNAL, PRESETS, ROWS, TABLES
 from mafnet.data import DATASETS, KINETICS_LISTS
@@ -70,16 +71,18 @@ def examples(settings: Settings) -> int:
     settings.check()
     dataset = DATASET_NAMES.get(settings.chosen_dataset, DATASET_NAMES["ave"])
     table = pd.DataFrame()
-    for published in papers.rows("mafnet", "Table 1"):
-        if published.dataset == dataset and (not settings.rows or published.row in settings.rows):
-            # With the first seed; on UCF51, on the first official split.
-            trained = measure(settings, published).trained
-            names = np.array(trained.experiment.info.class_names)
-            with np.load(trained.predictions[0]) as file:
-                label, predicted = (names[file[name].argmax(-1)] for name in ("labels", "predictions"))
-                ids = file["ids"]
-            column = pd.DataFrame({"label": label, published.row: predicted}, index=pd.Index(ids, name="video"))
-            table = column if table.empty else table.join(column[published.row], how="inner")
+    rows = [row for row in chosen_rows("mafnet", ["Table 1"], settings.rows) if row.dataset == dataset]
+    if not rows:
+        raise InputError(f"--rows {' '.join(settings.rows)}: has no result on {dataset}; choose other rows.")
+    for published in rows:
+        # With the first seed; on UCF51, on the first official split.
+        trained = measure(settings, published).trained
+        names = np.array(trained.experiment.info.class_names)
+        with np.load(trained.predictions[0]) as file:
+            label, predicted = (names[file[name].argmax(-1)] for name in ("labels", "predictions"))
+            ids = file["ids"]
+        column = pd.DataFrame({"label": label, published.row: predicted}, index=pd.Index(ids, name="video"))
+        table = column if table.empty else table.join(column[published.row], how="inner")
     path = make_folder(settings.folder) / "figure_5.csv"
     with atomic_path(path) as temporary:
         table.to_csv(temporary)

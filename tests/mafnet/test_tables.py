@@ -132,6 +132,9 @@ def test_figure_5_names_the_class_that_each_model_predicts(monkeypatch, tmp_path
     assert [line["Attention Cluster"] for line in lines] == ["bark", "bark", "bell"]
     printed = capsys.readouterr().out
     assert "| y " in printed and "| z " in printed and "| x " not in printed
+    words = ("--table", "Figure 5", "--dataset", "kinetics_sounds", "--data", tmp_path)
+    assert command(*words, "--rows", "DMRN (their feat.)", "--out", tmp_path / "out") == 2
+    assert "has no result on Kinetics-Sounds" in capsys.readouterr().err
 
 
 def test_missing_features_are_listed_as_not_run(capsys, tmp_path):
