@@ -3,7 +3,7 @@
 Paper     https://arxiv.org/abs/2008.06581
 Command   python -m jca.train --model jca --dataset ave --data DIR --seeds 3
 Expected  76.2 % segment accuracy on AVE's test split (Table 1, JCA)
-Cost      300 epochs of 52 steps; a step of 64 videos takes 1.6 s on two cores and holds 4.4 GB
+Cost      300 epochs of 53 steps; a step of 64 videos takes 1.6 s on two cores and holds 4.4 GB
 
 Presets: "code" follows the authors' code, "paper" follows the paper where the two differ. On synthetic clips (dataset
 "rendered") the sizes at the end are used instead of the published ones.
@@ -15,11 +15,13 @@ from typing import Literal
 import tyro
 
 from avpipeline.errors import InputError
+from avpipeline.training.experiment import Select
 
 PRESETS = ("code", "paper")
 CELLS = ("lstm", "gru")
 FORMS = ("qkv", "affinity")
 ATTENDED_BY = ("joint", "other")
+FUSED_BY = (*ATTENDED_BY, "dense")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +38,12 @@ class ModelConfig:
     residual_embedding: tyro.conf.Suppress[bool] = True
     """Concatenate the recurrent layers' input with their output."""
     cell: tyro.conf.Suppress[Literal[CELLS]] = "lstm"
-    """Type of the recurrent layers."""
+    """Type of the recurrent layers of each modality; those before the classifier are LSTMs."""
     visual: tyro.conf.Suppress[Literal["attention", "average", "max"]] = "attention"
     """How the regions of a frame are pooled: by audio-guided attention, or their mean or maximum."""
-    attended_by: tyro.conf.Suppress[Literal[ATTENDED_BY]] = "joint"
-    """What attends to a modality: both modalities (joint co-attention), or the other one (dual co-attention)."""
+    attended_by: Literal[FUSED_BY] = "joint"
+    """What attends to a modality: both modalities (joint co-attention), the other one in the same form, or the other
+    one by dense co-attention (Nguyen & Okatani 2018)."""
     co_attention: Literal[FORMS] = "qkv"
     """Form of the co-attention: queries, keys and values (the code) or affinity matrices (the paper)."""
     recursions: int = 4
@@ -53,6 +56,10 @@ class ModelConfig:
     """Number of bidirectional recurrent layers in each re-representation."""
     affinity_units: int = 32
     """Rows k of the attention maps in the paper's form."""
+    dense_heads: int = 4
+    """Dense co-attention: number of affinities."""
+    dense_memory: int = 3
+    """Dense co-attention: learned rows of each modality that a second attends to if nothing else fits."""
     recurrent_dropout: float = 0.1
     """Dropout rate between the recurrent layers of each modality and before the layer that follows them."""
     dropout: float = 0.3
@@ -83,13 +90,19 @@ class TrainConfig:
     plateau_threshold: float = 1e-4
     """Relative decrease from which a training loss counts as lower than the lowest so far."""
     batch_size: int = 64
-    """Videos in a batch; the last partial batch of an epoch is dropped."""
+    """Videos in a batch."""
+    partial_batches: bool = True
+    """Keep the last batch of an epoch when it is not full."""
     shuffle: bool = True
     """Shuffle the videos before every epoch."""
     epochs: int = 300
     """Number of epochs."""
     validate_every: int = 5
-    """Epochs between validations; the weights with the best validation accuracy are kept."""
+    """Epochs between validations."""
+    first_validation: int | None = 1
+    """Epoch of the first validation (the code validates after epochs 1, 6, ..., 296); None: after --validate-every."""
+    select: Select = "best"
+    """Which weights are tested: those with the best validation accuracy, or the last validated."""
 
 
 # Model -> (what it is and which row it reproduces, its differences from JCA).
@@ -100,10 +113,10 @@ _SYSTEMS = {
     "no_unimodal_lstm": ("JCA without LSTMs in each modality (Table 2)", {"unimodal_rnn": False}),
     "no_joint_lstm": ("JCA without LSTMs before the classifier (Table 2)", {"joint_rnn": False}),
     "no_residual": ("JCA without residual embedding of the LSTMs (Table 2)", {"residual_embedding": False}),
-    "gru": ("JCA with GRUs instead of LSTMs (Table 2)", {"cell": "gru"}),
+    "gru": ("JCA with GRUs instead of LSTMs in each modality (Table 2)", {"cell": "gru"}),
     "average_pooling": ("JCA with the mean over regions instead of attention (Table 2)", {"visual": "average"}),
     "max_pooling": ("JCA with the maximum over regions instead of attention (Table 2)", {"visual": "max"}),
-    "co_attention": ("JCA with each modality attended by the other alone (Table 2)", {"attended_by": "other"}),
+    "co_attention": ("JCA with dense co-attention of Nguyen & Okatani 2018 (Table 2)", {"attended_by": "dense"}),
 }
 
 MODELS = {name: text for name, (text, _) in _SYSTEMS.items()}
@@ -148,10 +161,13 @@ _AT_LEAST = {
     "epochs": 1,
     "batch_size": 1,
     "validate_every": 1,
+    "first_validation": 1,
     "plateau_patience": 0,
     "recursions": 0,
     "num_layers": 1,
     "affinity_units": 1,
+    "dense_heads": 1,
+    "dense_memory": 0,
 }
 _SHARES = ("dropout", "recurrent_dropout")
 
@@ -189,7 +205,7 @@ def check(network: ModelConfig, training: TrainConfig) -> None:
     values = {**vars(network), **vars(training)}
     flags = {name: f"--{name.replace('_', '-')} {value}" for name, value in values.items()}
     for name, least in _AT_LEAST.items():
-        if values[name] < least:
+        if values[name] is not None and values[name] < least:
             raise InputError(f"{flags[name]}: must be at least {least}.")
     for name in _SHARES:
         if not 0 <= values[name] < 1:
@@ -199,3 +215,5 @@ def check(network: ModelConfig, training: TrainConfig) -> None:
     for name in ("video_size", "audio_size"):
         if values[name] < 2 or values[name] % 2:
             raise InputError(f"{flags[name]}: must be even, since two directions share it.")
+    if network.attended_by == "dense" and min(network.video_size, network.audio_size) % network.dense_heads:
+        raise InputError(f"{flags['dense_heads']}: must divide the channels; change it or --video-size, --audio-size.")

@@ -5,6 +5,7 @@ Section 2, J = [A; V]      JointCoAttention: one joint co-attention layer, which
 Section 2, C and H         AffinityAttended, the paper's formulas; QueryAttended, the authors' code
 Eq. 1                      _Attended.call, the last step of both
 Eq. 2, Eq. 3               Eq. 1 repeated for audio and for video: the loop in models.joint_co_attention
+Table 2, [12]              DenseCoAttention, in `jca.dense_co_attention`
 authors' code              L2Normalization
 loss                       the paper gives none; the authors' code takes the multi-label soft margin
                            (avpipeline.nn.losses.MultiLabelSoftMargin), chosen in recipe.compile_model

@@ -6,6 +6,7 @@ from ave.layers import AudioGuidedAttention
 from ave.models import ATTENTION_LAYER
 from jca.compared import SYSTEMS, segment_probabilities
 from jca.config import ModelConfig, model_config
+from jca.dense_co_attention import DenseCoAttention
 from jca.layers import JointCoAttention, L2Normalization, Rerepresentation, xavier
 
 
@@ -87,7 +88,8 @@ def ablation(config: ModelConfig, name: str) -> keras.Model:
     inputs = _inputs(config)
     unimodal = {"num_layers": config.num_layers if config.unimodal_rnn else 0, "dropout": config.recurrent_dropout}
     joint = {"num_layers": config.num_layers if config.joint_rnn else 0}
-    kind = {"cell": config.cell, "residual": config.residual_embedding}
+    kind = {"residual": config.residual_embedding}
+    unimodal["cell"] = config.cell
     audio = L2Normalization(name="audio_unit")(inputs["audio"])
     audio = Rerepresentation(config.audio_size, **unimodal, **kind, name="audio_extract")(audio)
     regions = L2Normalization(name="visual_unit")(inputs["visual"])
@@ -95,17 +97,18 @@ def ablation(config: ModelConfig, name: str) -> keras.Model:
     video = affine(_region_vector(config, audio, regions))
     video = Rerepresentation(config.video_size, **unimodal, **kind, name="video_extract")(video)
     for index in range(config.recursions):
-        co_attention = JointCoAttention(
-            config.co_attention,
-            config.attended_by,
-            affinity_units=config.affinity_units,
-            dropout=config.dropout,
-            name=f"coattn_{index}",
-        )
-        video, audio = co_attention(video, audio)
+        video, audio = _co_attention(config, f"coattn_{index}")(video, audio)
     x = keras.layers.Concatenate(name="both")([video, audio])
+    # The authors' option for GRUs does not reach this block.
     x = Rerepresentation(config.video_size, **joint, **kind, name="joint")(x)
     return keras.Model(inputs, segment_probabilities(config, x), name=name)
+
+
+def _co_attention(config: ModelConfig, name: str) -> keras.layers.Layer:
+    if config.attended_by == "dense":
+        return DenseCoAttention(config.dense_heads, config.dense_memory, config.dropout, name=name)
+    units = {"affinity_units": config.affinity_units}
+    return JointCoAttention(config.co_attention, config.attended_by, dropout=config.dropout, name=name, **units)
 
 
 def _inputs(config: ModelConfig) -> dict:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from avpipeline import metrics
 from avpipeline.cli import run
 from avpipeline.datasets import load_split
 from avpipeline.datasets.base import Split
@@ -17,6 +16,7 @@ from jca import config
 from jca.config import MODELS, PRESETS, ModelConfig, TrainConfig, check
 from jca.models import segment_classifier
 from jca.predict import draw_example
+from jca.reading import measured
 from jca.recipe import callbacks, compile_model
 
 MODALITIES = ("audio", "visual")
@@ -62,7 +62,7 @@ class JCA(Paper):
             splits,
             lambda: compile_model(segment_classifier(network, settings.model), training),
             info,
-            Scoring("segment_accuracy", metrics.segment_accuracy),
+            Scoring("segment_accuracy", measure=measured),
             callbacks=lambda: callbacks(training),
         )
 

@@ -17,6 +17,7 @@ import tyro
 
 from avpipeline.datasets.mafnet_pickles import CLASS_NAMES
 from avpipeline.errors import InputError
+from avpipeline.training.experiment import Select
 
 PRESETS = ("code", "paper")
 MODALITIES = ("visual", "audio")
@@ -39,12 +40,14 @@ class ModelConfig:
     """Residual block of the visual path: none, plain, or conditioned on the audio features (FiLM)."""
     audio_block: tyro.conf.Suppress[_BLOCKS] = "film"
     """Residual block of the audio path: none, plain, or conditioned on the visual features (FiLM)."""
-    attention: tyro.conf.Suppress[Literal["modality_temporal", "temporal", "modality", "none"]] = (
-        "modality_temporal"
-    )
+    attention: tyro.conf.Suppress[Literal["modality_temporal", "temporal", "modality", "none"]] = "modality_temporal"
     """What the attention weights: clips and modalities jointly, only one of them, or nothing."""
     fusion: tyro.conf.Suppress[Literal["concatenation", "addition", "mcb", "dmr"]] = "concatenation"
     """How the features of the two modalities are fused."""
+    temporal_scorer: Literal["separate", "shared"] = "separate"
+    """Temporal attention: each modality has weights of its own, or both share them."""
+    mcb_normalized: bool = True
+    """Compact bilinear pooling ends with signed square roots and unit length, as its authors' does."""
     attention_score: Literal["hidden", "relu"] = "hidden"
     """Attention score of a clip: a hidden ReLU layer, then a linear one (the code), or ReLU(W x + b) (the paper)."""
     film_scale: Literal["one_plus", "plain"] = "one_plus"
@@ -63,6 +66,8 @@ class ModelConfig:
     """Seed of the two count sketches."""
     cluster_units: int = 64
     """Attention units per modality in an attention cluster."""
+    cluster_dropout: float = 0.5
+    """Dropout rate on the attention clusters."""
     dmrn_attention_units: int = 512
     """DMRN: size of the attention's dense layers."""
     dmrn_lstm_units: int = 128
@@ -80,8 +85,12 @@ class ModelConfig:
 class TrainConfig:
     """Training hyperparameters."""
 
+    loss: Literal["cross_entropy", "soft_margin"] = "cross_entropy"
+    """Cross-entropy, or multi-label soft margin on the softmax output (DMRN)."""
     learning_rate: float = 1e-4
     """Adam's learning rate."""
+    decay_steps: int | None = None
+    """Number of steps after which the learning rate is divided by 10 (DMRN); None: never."""
     epsilon: float = 1e-8
     """Adam's epsilon."""
     prob_image: float = 0.0
@@ -94,15 +103,21 @@ class TrainConfig:
     update_sequence: tuple[Literal[UPDATES], ...] | None = None
     """A fixed sequence of updates, repeated, instead of random draws."""
     batch_size: int = 32
-    """Videos in a batch; the last partial batch of an epoch is dropped."""
+    """Videos in a batch."""
+    partial_batches: bool = False
+    """Keep the last batch of an epoch when it is not full."""
     shuffle: bool = True
     """Shuffle the videos before every epoch."""
     epochs: int = 300
     """Maximum number of epochs."""
     validate_every: int = 1
-    """Epochs between validations; the weights with the best validation accuracy are kept."""
-    patience: int = 50
-    """Epochs without a better validation accuracy after which training stops."""
+    """Epochs between validations."""
+    first_validation: int | None = None
+    """Epoch of the first validation; None: after --validate-every."""
+    select: Select = "best"
+    """Which weights are tested: those with the best validation accuracy, or the last validated."""
+    patience: int | None = 51
+    """Epochs without a better validation accuracy after which training stops; None: never."""
     min_improvement: float = 1e-4
     """Improvement from which a validation accuracy counts as better."""
 
@@ -110,6 +125,30 @@ class TrainConfig:
 _NO_FILM = {"audio_block": "none"}
 # A residual block convolves a map; it treats the vectors in the authors' files as maps with one region.
 _VISUAL_MAP = {"visual_shape": (7, 7, 1920)}
+# The models of other papers, "trained based on code available online" (Table 1): the training of that code.
+_OWN_TRAINING = {
+    # AVE's DMRN: 300 epochs, validated after epochs 1, 6, ..., 296.
+    "dmrn": {
+        "loss": "soft_margin",
+        "learning_rate": 1e-3,
+        "decay_steps": 15_000,
+        "batch_size": 64,
+        "shuffle": False,
+        "validate_every": 5,
+        "first_validation": 1,
+        "patience": None,
+        "min_improvement": 0.0,
+    },
+    # https://github.com/longxiang92/Flash-MNIST
+    "attention_cluster": {
+        "learning_rate": 1e-3,
+        "batch_size": 64,
+        "partial_batches": True,
+        "epochs": 100,
+        "patience": None,
+        "min_improvement": 0.0,
+    },
+}
 
 # Model -> (what it is and which row it reproduces, its differences from MAFnet).
 _SYSTEMS = {
@@ -118,9 +157,12 @@ _SYSTEMS = {
         "attention units with the shifting operation, separate for each modality (Table 1, Attention Cluster)",
         {"system": "attention_cluster"},
     ),
-    "dmrn": ("AVE's DMRN with one output for the video (Table 1, DMRN, our feat.)", {"system": "dmrn"}),
+    "dmrn": (
+        "AVE's DMRN with one output for the video, DenseNet(V)+VGGish(A) (Table 1, DMRN, our feat.)",
+        {**_VISUAL_MAP, "system": "dmrn"},
+    ),
     "dmrn_vgg": (
-        "the same on AVE's VGG-19 maps and VGGish embeddings (Table 1, DMRN, their feat.)",
+        "the same on VGG19(V)+VGGish-PCA(A), AVE's released features (Table 1, DMRN, their feat.)",
         {"system": "dmrn", "visual_shape": (7, 7, 512), "audio_shape": (128,)},
     ),
     "visual": (
@@ -157,7 +199,7 @@ _PAPER_MODEL = {
     "film_scale": "plain",
     "logits_norm": False,
 }
-_PAPER_TRAINING = {"learning_rate": 1e-3, "left_out": "path"}
+_PAPER_TRAINING = {"learning_rate": 1e-3, "left_out": "path", "patience": 50}
 
 # The synthetic clips are few and simple: narrower layers, smaller batches, fewer epochs, faster moving averages.
 RENDERED_MODEL = {
@@ -224,7 +266,8 @@ def train_config(preset: str = "code", name: str = "mafnet", **overrides) -> Tra
     """Training hyperparameters of one of `MODELS` under a preset; raises as `model_config` does."""
     _check(name, preset)
     paper = _PAPER_TRAINING if preset == "paper" else {}
-    return dataclasses.replace(TrainConfig(), **{**paper, **overrides})
+    own = _OWN_TRAINING.get(model_config(name, preset).system, {})
+    return dataclasses.replace(TrainConfig(), **{**paper, **own, **overrides})
 
 
 def _check(name: str, preset: str) -> None:
@@ -242,7 +285,7 @@ def check(training: TrainConfig) -> None:
             f"--prob-image {shares[0]} and --prob-all {shares[1]}: are not shares of the steps; give numbers from 0 to "
             "1 whose sum is at most 1."
         )
-    for name in ("epochs", "validate_every", "patience"):
-        if getattr(training, name) < 1:
+    for name in ("epochs", "validate_every", "first_validation", "patience", "decay_steps"):
+        if getattr(training, name) is not None and getattr(training, name) < 1:
             flag = name.replace("_", "-")
             raise InputError(f"--{flag} {getattr(training, name)}: must be at least 1.")

@@ -16,6 +16,8 @@ Section 4.5                        fusion methods (Table 2): `mafnet.fusion`
 import keras
 from keras import ops
 
+from avpipeline.nn.dense import linear
+
 SCORES = ("hidden", "relu")
 SCALES = ("one_plus", "plain")
 # The epsilon of the authors' batch normalization.
@@ -47,12 +49,13 @@ class MapMean(keras.layers.Layer):
 
 
 class _Attention(keras.layers.Layer):
-    """Weighs the clips of one or more modalities by a score, whose weights all clips and modalities share.
+    """Weighs the clips of one or more modalities by a score, whose weights all clips share.
 
     Args:
       score: `"hidden"`, the authors' code: z = W2 ReLU(W1 x + b1) + b2; `"relu"`, the paper's Eq. 1, Eq. 4 and Eq. 8:
         z = ReLU(W x + b).
       units: size of the hidden layer of `"hidden"`.
+      separate: whether each modality's score has weights of its own; otherwise all share them.
 
     Input: X' of Eq. 7, `(batch, time, modalities, channels)`. Outputs: the video's feature vector of each modality,
     `(batch, modalities, channels)`, and the weights `(batch, time, modalities)`.
@@ -64,31 +67,43 @@ class _Attention(keras.layers.Layer):
     # The axes over which the weights sum to 1.
     over: tuple[int, ...]
 
-    def __init__(self, score: str = "hidden", units: int = 512, **kwargs):
+    def __init__(self, score: str = "hidden", units: int = 512, separate: bool = False, **kwargs):
         super().__init__(**kwargs)
         if score not in SCORES:
             raise ValueError(f"score must be one of {SCORES}, not {score!r}")
         self.score = score
         self.units = units
+        self.separate = separate
 
     def build(self, input_shape):
-        hidden = self.score == "hidden"
-        scorer = (
-            [] if not hidden else [keras.layers.Dense(self.units, "relu", name="hidden", dtype=self.dtype_policy)]
-        )
-        last = None if hidden else "relu"
-        self.scorer = [*scorer, keras.layers.Dense(1, last, name="score", dtype=self.dtype_policy)]
-        shape = tuple(input_shape)
-        for layer in self.scorer:
+        modalities = input_shape[2]
+        suffixes = [f"_{index}" for index in range(modalities)] if self.separate and modalities > 1 else [""]
+        # One list, since Keras does not save the layers of a list in a list.
+        self.scorer = [layer for suffix in suffixes for layer in self._scorer(suffix, tuple(input_shape))]
+        self._scorers = len(suffixes)
+
+    def _scorer(self, suffix: str, shape: tuple) -> list[keras.layers.Layer]:
+        """The layers of one score, built."""
+        sizes = {"hidden": (self.units, "relu"), "score": (1, None)}
+        if self.score == "relu":
+            sizes = {"score": (1, "relu")}
+        scorer = [
+            keras.layers.Dense(units, activation, name=f"{name}{suffix}", dtype=self.dtype_policy)
+            for name, (units, activation) in sizes.items()
+        ]
+        for layer in scorer:
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
+        return scorer
 
     def call(self, x):
         # The score z: Eq. 1, Eq. 4 or Eq. 8
-        z = x
-        for layer in self.scorer:
-            z = layer(z)
-        z = ops.squeeze(z, -1)
+        scores, depth = [], len(self.scorer) // self._scorers
+        for index, z in enumerate(ops.split(x, self._scorers, axis=2)):
+            for layer in self.scorer[index * depth : (index + 1) * depth]:
+                z = layer(z)
+            scores.append(z)
+        z = ops.squeeze(ops.concatenate(scores, axis=2), -1)
         # The softmax: Eq. 2, Eq. 5 or Eq. 9. Keras's softmax over several axes needs a known batch size.
         exponentials = ops.exp(z - ops.max(z, axis=self.over, keepdims=True))
         weights = exponentials / ops.sum(exponentials, axis=self.over, keepdims=True)
@@ -103,7 +118,7 @@ class _Attention(keras.layers.Layer):
         return (batch, modalities, channels), (batch, time, modalities)
 
     def get_config(self):
-        return {**super().get_config(), "score": self.score, "units": self.units}
+        return {**super().get_config(), "score": self.score, "units": self.units, "separate": self.separate}
 
 
 @keras.saving.register_keras_serializable(package="mafnet")
@@ -113,6 +128,9 @@ class TemporalAttention(_Attention):
     - Eq. 1: z_t = g(x'_t),
     - Eq. 2: alpha_t = exp(z_t) / sum_j exp(z_j),
     - Eq. 3: o = sum_t alpha_t x'_t.
+
+    The equations are "for a given modality", as in the two papers that the section cites, so each modality has weights
+    of its own there; the authors' code has no temporal attention alone.
     """
 
     over = (1,)
@@ -283,8 +301,8 @@ class AttentionCluster(keras.layers.Layer):
 
         psi(X) = (alpha * (a X) + beta) / (sqrt(N) * ||alpha * (a X) + beta||),
 
-    with scalars alpha and beta of its own, which let units with equal weights still differ. They are initialised
-    with 1 and 0.
+    with scalars alpha and beta of its own, which let units with equal weights still differ. As in that paper's code
+    they are initialised from a normal distribution with standard deviation N^(-1/4), and the scores as torch does.
 
     Args:
       units: N.
@@ -297,10 +315,11 @@ class AttentionCluster(keras.layers.Layer):
         self.units = units
 
     def build(self, input_shape):
-        self.scores = keras.layers.Dense(self.units, name="scores", dtype=self.dtype_policy)
+        self.scores = linear(self.units, input_shape[-1], name="scores", dtype=self.dtype_policy)
         self.scores.build(input_shape)
-        self.alpha = self.add_weight(shape=(self.units, 1), initializer="ones", name="alpha")
-        self.beta = self.add_weight(shape=(self.units, 1), initializer="zeros", name="beta")
+        for name in ("alpha", "beta"):
+            spread = keras.initializers.RandomNormal(stddev=self.units**-0.25)
+            setattr(self, name, self.add_weight(shape=(self.units, 1), initializer=spread, name=name))
 
     def call(self, x):
         weights = ops.softmax(self.scores(x), axis=1)

@@ -6,6 +6,7 @@ from keras import layers
 from ave.config import model_config as dmrn_config
 from ave.fusion import DMRN
 from ave.models import segment_classifier
+from avpipeline.nn.dense import linear
 from mafnet.config import MODALITIES, ModelConfig, model_config
 from mafnet.fusion import CompactBilinear
 from mafnet.layers import (
@@ -101,17 +102,14 @@ def classifier(config: ModelConfig, name: str) -> keras.Model:
 def is_mafnet(config: ModelConfig) -> bool:
     """Whether `config` describes MAFnet, of any size and preset."""
     has_audio_map = len(config.audio_shape) == 3
-    return has_audio_map and all(
-        getattr(config, setting) == getattr(ModelConfig(), setting) for setting in _STRUCTURE
-    )
+    return has_audio_map and all(getattr(config, setting) == getattr(ModelConfig(), setting) for setting in _STRUCTURE)
 
 
 def assembled(config: ModelConfig, name: str) -> keras.Model:
     """Any of the paper's networks, assembled from the parts that `config` names; inputs and output are MAFnet's."""
     shapes = {"visual": config.visual_shape, "audio": config.audio_shape}
     inputs = {
-        modality: keras.Input((config.num_segments, *shapes[modality]), name=modality)
-        for modality in config.modalities
+        modality: keras.Input((config.num_segments, *shapes[modality]), name=modality) for modality in config.modalities
     }
     if config.system == "dmrn":
         return keras.Model(inputs, _dmrn(config, inputs), name=name)
@@ -159,8 +157,9 @@ def _over_time(config: ModelConfig, paths: list) -> list:
     cells = layers.Concatenate(name="cells")(paths) if len(paths) > 1 else paths[0]
     # Eq. 7: X', as in `mafnet`
     cells = layers.Reshape((clips, len(paths), units), name="cells_by_modality")(cells)
-    attention = _ATTENTIONS[config.attention](config.attention_score, config.units, name=ATTENTION_LAYER)
-    features, _ = attention(cells)
+    separate = config.attention == "temporal" and config.temporal_scorer == "separate"
+    attention = _ATTENTIONS[config.attention]
+    features, _ = attention(config.attention_score, config.units, separate, name=ATTENTION_LAYER)(cells)
     return [features[:, index] for index in range(len(paths))]
 
 
@@ -168,7 +167,8 @@ def _fuse(config: ModelConfig, visual, audio):
     if config.fusion == "addition":
         return layers.Add(name="fusion")([visual, audio])
     if config.fusion == "mcb":
-        return CompactBilinear(config.mcb_channels, config.mcb_seed, name="fusion")(visual, audio)
+        pooling = CompactBilinear(config.mcb_channels, config.mcb_seed, config.mcb_normalized, name="fusion")
+        return pooling(visual, audio)
     if config.fusion == "dmr":
         return DMRN(config.units, name="fusion")(audio, visual)
     return layers.Concatenate(name="fusion")([visual, audio])
@@ -188,14 +188,17 @@ def _attention_clusters(config: ModelConfig, inputs: dict):
         AttentionCluster(config.cluster_units, name=f"{modality}_cluster")(_mean(modality, x))
         for modality, x in inputs.items()
     ]
-    scores = layers.Dense(config.num_classes, name="classifier")(layers.Concatenate(name="clusters")(clusters))
+    x = layers.Concatenate(name="clusters")(clusters)
+    x = layers.Dropout(config.cluster_dropout, name="drop_clusters")(x)
+    scores = linear(config.num_classes, x.shape[-1], name="classifier")(x)
     return layers.Softmax(name="video", dtype="float32")(scores)
 
 
 def _dmrn(config: ModelConfig, inputs: dict):
     """AVE's DMRN, whose class scores are averaged over the segments of the video.
 
-    Its audio-guided attention needs a visual map, so it has none where the visual features are vectors.
+    Its audio-guided attention needs a visual map. The authors' files hold vectors, for which it is left out
+    (`visual_shape=(1920,)`); no row of the paper is that.
     """
     has_map = len(config.visual_shape) == 3
     visual, audio = inputs["visual"], _mean("audio", inputs["audio"])

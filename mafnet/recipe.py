@@ -2,14 +2,16 @@
 
 import keras
 
+from avpipeline.nn.losses import MultiLabelSoftMargin
 from avpipeline.nn.optimizers import Adam
 from mafnet.config import TrainConfig, train_config
 from mafnet.optimizers import SeparateAdams
 
+# Section 4.3; the soft margin is that of AVE's code, with which DMRN is trained.
+_LOSSES = {"cross_entropy": keras.losses.CategoricalCrossentropy, "soft_margin": MultiLabelSoftMargin}
 # The layers of each path in `mafnet.models`, from input to output.
 PATHS = {
-    modality: tuple(f"{modality}_{layer}" for layer in ("block", "dense", "norm"))
-    for modality in ("visual", "audio")
+    modality: tuple(f"{modality}_{layer}" for layer in ("block", "dense", "norm")) for modality in ("visual", "audio")
 }
 
 
@@ -39,9 +41,12 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None, seed: i
       seed: seed of the random draws of update dropping.
     """
     config = config or train_config()
+    rate = config.learning_rate
+    if config.decay_steps:
+        rate = keras.optimizers.schedules.ExponentialDecay(rate, config.decay_steps, 0.1, staircase=True)
     if isinstance(model, UpdateDropping):
         optimizer = SeparateAdams(
-            config.learning_rate,
+            rate,
             epsilon=config.epsilon,
             prob_image=config.prob_image,
             prob_all=config.prob_all,
@@ -50,11 +55,10 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None, seed: i
             left_out=left_out(model, config.left_out),
         )
     else:
-        optimizer = Adam(config.learning_rate, epsilon=config.epsilon)
+        optimizer = Adam(rate, epsilon=config.epsilon)
     model.compile(
         optimizer,
-        # Section 4.3
-        keras.losses.CategoricalCrossentropy(),
+        _LOSSES[config.loss](),
         metrics=[keras.metrics.CategoricalAccuracy(name="video_accuracy")],
         # Keras's "auto" would choose XLA, which is eight times slower than plain kernels on a CPU.
         jit_compile=False,

@@ -5,9 +5,14 @@ import functools
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import pandas as pd
+
 from avpipeline.cli import run
+from avpipeline.errors import InputError
+from avpipeline.files import atomic_path, make_folder
 from avpipeline.results import papers
-from avpipeline.results.tables import Line, NotRun, line_of, measure_tables, shared_note, train_row
+from avpipeline.results.tables import Line, NotRun, chosen_rows, line_of, measure_tables, shared_note, train_row
 from avpipeline.training.settings import DataSettings, TableSettings
 from mafnet.config import DATASET_NAMES, EXTERNAL, PRESETS, ROWS, TABLES
 from mafnet.data import DATASETS, KINETICS_LISTS
@@ -15,6 +20,9 @@ from mafnet.train import PAPER
 
 # The row with DMRN's original features: AVE's VGG-19 maps and VGGish embeddings.
 _OTHER_FEATURES = "dmrn_vgg"
+FIGURE_5 = "Figure 5"
+# The figure has ten videos, (a) to (j).
+_EXAMPLES = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +31,9 @@ class Settings(DataSettings, TableSettings):
 
     paper = "mafnet"
 
-    table: Literal[(*TABLES, "all")] = "all"
-    """Which table of the paper; Table 1 includes the published results of networks trained end to end."""
+    table: Literal[(*TABLES, FIGURE_5, "all")] = "all"
+    """Which table of the paper; Table 1 includes the published results of networks trained end to end. Figure 5: what
+    the models of Table 1 predict for single videos."""
     preset: Literal[PRESETS] = "code"
     dataset: Literal[DATASETS] | None = None
     """What to train and evaluate on; with a real dataset, the rows of the others are listed as not run. [default: "ave"
@@ -37,6 +46,8 @@ class Settings(DataSettings, TableSettings):
 
 def main(settings: Settings) -> int:
     """Trains rows of the paper's tables with all seeds and prints our results beside the paper's."""
+    if settings.table == FIGURE_5:
+        return examples(settings)
     further = (EXTERNAL,) if "Table 1" in settings.chosen_tables(TABLES) else ()
     return 0 if measure_tables(settings, TABLES, functools.partial(measure, settings), further=further) else 2
 
@@ -53,6 +64,32 @@ def measure(settings: Settings, published: papers.Published) -> Line | NotRun:
     data = settings.vgg_data or settings.data if model == _OTHER_FEATURES else settings.data
     trained = train_row(PAPER, settings, model, data=data, classes=settings.classes)
     return line_of(published, trained, note(published, dataset))
+
+
+def examples(settings: Settings) -> int:
+    """Figure 5: the class that each model of Table 1 predicts for every test video; prints some where they differ."""
+    settings.check()
+    dataset = DATASET_NAMES.get(settings.chosen_dataset, DATASET_NAMES["ave"])
+    table = pd.DataFrame()
+    rows = [row for row in chosen_rows("mafnet", ["Table 1"], settings.rows) if row.dataset == dataset]
+    if not rows:
+        raise InputError(f"--rows {' '.join(settings.rows)}: has no result on {dataset}; choose other rows.")
+    for published in rows:
+        # With the first seed; on UCF51, on the first official split.
+        trained = measure(settings, published).trained
+        names = np.array(trained.experiment.info.class_names)
+        with np.load(trained.predictions[0]) as file:
+            label, predicted = (names[file[name].argmax(-1)] for name in ("labels", "predictions"))
+            ids = file["ids"]
+        column = pd.DataFrame({"label": label, published.row: predicted}, index=pd.Index(ids, name="video"))
+        table = column if table.empty else table.join(column[published.row], how="inner")
+    path = make_folder(settings.folder) / "figure_5.csv"
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary)
+    differing = table[table.drop(columns="label").nunique(axis=1) > 1].head(_EXAMPLES).reset_index()
+    print(f"\n{papers.markdown([tuple(differing.columns), *differing.astype(str).itertuples(index=False)])}")
+    print(f"Videos of {trained.data} for which the models differ; all of them are in {path}")
+    return 0
 
 
 def note(published: papers.Published, dataset: str) -> str:

@@ -14,7 +14,7 @@ from avpipeline import media, plots
 from avpipeline.cli import Natural, run
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
-from avpipeline.features.registry import Extractor, clip_features, extractor_for
+from avpipeline.features.registry import Extractor, clip_features, clip_format, extractor_for
 from avpipeline.predict.documents import model_json, result_files
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo
@@ -135,11 +135,10 @@ def _features(matcher: Matcher, path: Path, modality: str, start: int, end: int)
     """`(seconds, channels)`, maps averaged over regions; decodes a few seconds at a time."""
     extractor = matcher.extractors[modality]
     visual = modality == "visual"
-    frames = {"frame_rate": extractor.frame_rate, "size": extractor.frame_size} if visual else {}
     pieces = []
     for first in range(start, end, _PIECE):
         seconds = min(_PIECE, end - first)
-        clip = media.read_clip(path, start=first, seconds=seconds, audio=not visual, video=visual, **frames)
+        clip = media.read_clip(path, start=first, seconds=seconds, **clip_format([extractor]))
         pieces.append(clip_features({modality: extractor}, clip)[modality])
     rows = np.concatenate(pieces)
     return rows.mean(axis=(1, 2)) if visual else rows

@@ -216,7 +216,7 @@ def _decoded(paths: list[Path], visual: Extractor | None) -> Iterator[Clip]:
 
     Frames are decoded at the rate and size that `visual` needs, or not at all.
     """
-    frames = {"frame_rate": visual.frame_rate, "size": visual.frame_size} if visual else {"video": False}
+    frames = visual.clip_format if visual else {"video": False}
 
     def decode(path: Path) -> Clip:
         return read_clip(path, seconds=SECONDS, **frames)

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from avpipeline.errors import InputError
-from avpipeline.features.registry import Extractor, clip_features
+from avpipeline.features.registry import Extractor, clip_features, clip_format
 from avpipeline.features.shards import ClipRecord, ShardWriter
 from avpipeline.media import Clip, read_clip, tfio
 
@@ -132,12 +132,8 @@ class Job:
         return clip, file_size, spent
 
     def _clip(self, path: Path) -> Clip | InputError:
-        streams = {extractor.modality: extractor for extractor in self._extractors.values()}
-        visual = streams.get("visual")
-        frames = {"frame_rate": visual.frame_rate, "size": visual.frame_size} if visual else {}
-        wanted = {"audio": "audio" in streams, "video": visual is not None}
         try:
-            return read_clip(path, seconds=self._seconds, **wanted, **frames)
+            return read_clip(path, seconds=self._seconds, **clip_format(self._extractors.values()))
         except InputError as error:
             return error
         except Exception as error:

@@ -1,7 +1,7 @@
 """Wraps a Keras network as a feature extractor: seconds of audio or frames in, one feature per second out."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import keras
 import numpy as np
@@ -27,6 +27,9 @@ class Network:
       frame_rate: frames per second; None for audio.
       frame_size: (height, width); None for audio.
       whole_second: whether the model takes all frames of a second, `(batch, frame_rate, height, width, 3)`.
+      resize: a function from an RGB frame of the video's own size, uint8, to one of `frame_size`; None resizes
+        bilinearly.
+      by_second: whether each second of sound is resampled on its own.
     """
 
     model: keras.Model
@@ -34,6 +37,8 @@ class Network:
     frame_rate: int | None = None
     frame_size: tuple[int, int] | None = None
     whole_second: bool = False
+    resize: Callable[[np.ndarray], np.ndarray] | None = None
+    by_second: bool = False
 
 
 class Extractor:
@@ -65,6 +70,13 @@ class Extractor:
         # One signature for any number of segments, so that the last, smaller batch does not retrace.
         self._run = tf.function(self._forward, input_signature=signature, jit_compile=False)
 
+    @property
+    def clip_format(self) -> dict:
+        """The arguments of `media.read_clip` for the sound or the frames that it takes."""
+        if self.modality == "audio":
+            return {"by_second": self.network.by_second}
+        return {"frame_rate": self.frame_rate, "size": self.frame_size, "transform": self.network.resize}
+
     def compile(self) -> None:
         """Traces the graph now, so that the first call is not slower than the others."""
         self._run.get_concrete_function()
@@ -84,6 +96,13 @@ class Extractor:
         frames = tf.cast(tf.reshape(batch, (-1, *self.frame_size, 3)), tf.float32)
         maps = self.network.model(self.network.prepare(frames), training=False)
         return tf.reduce_mean(tf.reshape(maps, (-1, self.frame_rate, *self.info.shape)), axis=1)
+
+
+def clip_format(extractors: Collection[Extractor]) -> dict:
+    """The arguments of `media.read_clip` for a clip that all these extractors take; streams of none are not read."""
+    modalities = {extractor.modality for extractor in extractors}
+    formats = {name: value for extractor in extractors for name, value in extractor.clip_format.items()}
+    return {"audio": "audio" in modalities, "video": "visual" in modalities, **formats}
 
 
 def clip_features(extractors: Mapping[str, Extractor], clip: Clip) -> dict[str, np.ndarray]:

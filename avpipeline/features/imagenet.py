@@ -1,21 +1,27 @@
 """Image networks trained on ImageNet, from keras.applications: VGG-19 and DenseNet-201.
 
 They take frames of 224x224, 16 per second, preprocessed as in the network's own training. The feature of a second is
-the mean over its frames, as in the features that the papers' authors released.
+the mean over its frames, as in the features that the papers' authors released. DenseNet's frames went through JPEG
+files there, which were resized by nearest neighbour; VGG-19's are resized bilinearly.
 """
 
 import dataclasses
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import h5py
 import keras
+import numpy as np
+from PIL import Image
 
 from avpipeline.errors import InputError
 from avpipeline.features.weights import fill_seeded, find_weights, not_found
 
 FRAME_SIZE = (224, 224)
 FRAME_RATE = 16
+# That of OpenCV.
+_JPEG_QUALITY = 95
 
 PRETRAINED = "imagenet"
 _URL = "https://storage.googleapis.com/tensorflow/keras-applications/"
@@ -32,6 +38,7 @@ class ImagenetNetwork:
       files: usable weight files; the first is the one that Keras downloads (without the classification layers).
       shapes: variant -> shape of the output for one frame; the first is the default.
       layers: variant -> name of its layer.
+      resize: see `features.extractor.Network`.
     """
 
     application: Callable[..., keras.Model]
@@ -40,6 +47,14 @@ class ImagenetNetwork:
     files: tuple[str, ...]
     shapes: Mapping[str, tuple[int, ...]]
     layers: Mapping[str, str]
+    resize: Callable[[np.ndarray], np.ndarray] | None = None
+
+
+def from_jpeg(frame: np.ndarray) -> np.ndarray:
+    """An RGB frame stored as JPEG, read and resized to 224x224 by nearest neighbour."""
+    file = io.BytesIO()
+    Image.fromarray(frame).save(file, "JPEG", quality=_JPEG_QUALITY)
+    return np.asarray(Image.open(file).resize(FRAME_SIZE[::-1], Image.Resampling.NEAREST))
 
 
 NETWORKS = {
@@ -64,6 +79,7 @@ NETWORKS = {
         ),
         {"last_activation": (7, 7, 1920), "avg_pool": (1920,)},
         {"last_activation": "relu", "avg_pool": "relu"},
+        from_jpeg,
     ),
 }
 

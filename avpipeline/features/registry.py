@@ -11,7 +11,7 @@ import keras
 
 from avpipeline.errors import InputError
 from avpipeline.features import c3d, imagenet, mc3, small, vggish
-from avpipeline.features.extractor import Extractor, Network, clip_features
+from avpipeline.features.extractor import Extractor, Network, clip_features, clip_format
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.logmel import LogMel
 from avpipeline.features.weights import find_weights, search_folders, weights_hash
@@ -23,6 +23,7 @@ __all__ = [
     "Network",
     "build_extractor",
     "clip_features",
+    "clip_format",
     "extractor_for",
     "input_name",
 ]
@@ -43,13 +44,16 @@ class _Entry:
 
 def _vggish(variant, weights, **where) -> tuple[Network, str]:
     model, label = vggish.build_vggish(variant, weights, **where)
-    return Network(model, LogMel()), label
+    # The released maps are of seconds that were cut before they were resampled.
+    return Network(model, LogMel(), by_second=variant == "conv4_2"), label
 
 
 def _imagenet(name: str) -> Callable[..., tuple[Network, str]]:
     def build(variant, weights, **where):
         model, label = imagenet.build_imagenet(name, variant, weights, **where)
-        return Network(model, imagenet.NETWORKS[name].prepare, imagenet.FRAME_RATE, imagenet.FRAME_SIZE), label
+        network = imagenet.NETWORKS[name]
+        format_ = {"frame_rate": imagenet.FRAME_RATE, "frame_size": imagenet.FRAME_SIZE, "resize": network.resize}
+        return Network(model, network.prepare, **format_), label
 
     return build
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import librosa
 import numpy as np
 from av.audio.resampler import AudioResampler
 from av.stream import Disposition
@@ -104,21 +105,28 @@ class Decoded:
     frames: "Frames | None"
 
 
-def decode(path, *, start: float, seconds: float | None, audio: bool, request: FrameRequest | None) -> Decoded:
-    """Decodes what is requested and present; seeks to a late start if that works for this file."""
+def decode(
+    path, *, start: float, seconds: float | None, audio: bool, request: FrameRequest | None, by_second: bool = False
+) -> Decoded:
+    """Decodes what is requested and present; seeks to a late start if that works for this file.
+
+    Args:
+      by_second: see `Sound`.
+    """
     if start < 0 or (seconds is not None and seconds <= 0):
         raise InputError(f"{path}: start must be 0 or more and seconds above 0, not {start} and {seconds}.")
-    decoded = _attempt(path, start, seconds, audio, request, seek=True) if start > _SEEK_MARGIN else None
-    return decoded or _attempt(path, start, seconds, audio, request, seek=False)
+    what = (start, seconds, audio, request, by_second)
+    decoded = _attempt(path, *what, seek=True) if start > _SEEK_MARGIN else None
+    return decoded or _attempt(path, *what, seek=False)
 
 
-def _attempt(path, start, seconds, audio, request, *, seek: bool) -> Decoded | None:
+def _attempt(path, start, seconds, audio, request, by_second, *, seek: bool) -> Decoded | None:
     """One pass over the file; None if the seek did not reach the requested start."""
     path = Path(path)
     with opened(path) as container:
         heard, seen = audio_stream(container), video_stream(container)
         origin = _origin(container)
-        sound = Sound(heard, origin, start, seconds) if audio and heard else None
+        sound = Sound(heard, origin, start, seconds, by_second) if audio and heard else None
         frames = Frames(seen, origin, start, seconds, request) if request and seen else None
         decoded = Decoded(heard is not None, seen is not None, sound, frames)
         sinks = [sink for sink in (sound, frames) if sink]
@@ -220,9 +228,15 @@ def _riff_size(path: Path) -> int:
 
 
 class Sound:
-    """Collects an audio stream as mono sound at 16 kHz. Times are in seconds of the stream's clock."""
+    """Collects an audio stream as mono sound at 16 kHz. Times are in seconds of the stream's clock.
 
-    def __init__(self, stream, origin: float, start: float, seconds: float | None):
+    Args:
+      by_second: resample each second on its own instead of the whole stream, so that a second knows nothing of its
+        neighbours.
+    """
+
+    def __init__(self, stream, origin: float, start: float, seconds: float | None, by_second: bool = False):
+        self._rate = stream.rate if by_second else SAMPLE_RATE
         self.stream, self.origin, self.start, self.seconds = stream, origin, origin + start, seconds
         self.begin: float | None = None  # of what has been decoded so far
         self.end: float | None = None
@@ -247,7 +261,7 @@ class Sound:
             self._flush()
             # The layout is kept and the channels are averaged below: FFmpeg's own downmix to mono adds float stereo
             # channels with weight 0.707, which exceeds [-1, 1].
-            self._resampler = AudioResampler(format="fltp", layout=frame.layout, rate=SAMPLE_RATE)
+            self._resampler = AudioResampler(format="fltp", layout=frame.layout, rate=self._rate)
             self._setup = setup
             self._pieces.append((self.end - frame.samples / frame.sample_rate, []))
         self._store(self._resampler.resample(frame))
@@ -259,22 +273,28 @@ class Sound:
     def waveform(self) -> np.ndarray:
         placed = self._placed()
         end = max((first + len(samples) for first, samples in placed), default=0)
-        whole = np.zeros(max(end, 0) if self.seconds is None else round(self.seconds * SAMPLE_RATE), np.float32)
+        whole = np.zeros(max(end, 0) if self.seconds is None else round(self.seconds * self._rate), np.float32)
         for first, samples in placed:
             inside = samples[max(-first, 0) : max(len(whole) - first, 0)]
             whole[max(first, 0) : max(first, 0) + len(inside)] = inside
-        return np.clip(whole, -1.0, 1.0)  # lossy codecs overshoot
+        return np.clip(self._resampled(whole), -1.0, 1.0)  # lossy codecs overshoot
+
+    def _resampled(self, whole: np.ndarray) -> np.ndarray:
+        if self._rate == SAMPLE_RATE:
+            return whole
+        pieces = [whole[first : first + self._rate] for first in range(0, len(whole), self._rate)]
+        return np.concatenate([librosa.resample(x, orig_sr=self._rate, target_sr=SAMPLE_RATE) for x in pieces])
 
     def covered(self) -> float:
         """Seconds of the waveform that come from the file."""
-        total = round(self.seconds * SAMPLE_RATE)
+        total = round(self.seconds * self._rate)
         inside = (min(first + len(piece), total) - max(first, 0) for first, piece in self._placed())
-        return min(sum(max(samples, 0) for samples in inside), total) / SAMPLE_RATE
+        return min(sum(max(samples, 0) for samples in inside), total) / self._rate
 
     def _placed(self) -> list[tuple[int, np.ndarray]]:
         """Each continuous piece with the index of its first sample."""
         return [
-            (round((time - self.start) * SAMPLE_RATE), np.concatenate(chunks))
+            (round((time - self.start) * self._rate), np.concatenate(chunks))
             for time, chunks in self._pieces
             if chunks
         ]

@@ -142,16 +142,19 @@ def read_clip(
     frame_rate: float = 16,
     size: tuple[int, int] | None = (224, 224),
     start: float = 0.0,
+    transform: Callable[[np.ndarray], np.ndarray] | None = None,
+    by_second: bool = False,
     audio: bool = True,
     video: bool = True,
 ) -> Clip:
-    """Decodes both streams of `path` in one pass; see `read_waveform` and `read_frames` for the rules.
+    """Decodes both streams of `path` in one pass; see `read_waveform` and `read_frames` for the rules and arguments.
 
     A missing stream gives zeros and a False flag. A stream that is not requested (`audio=False`, `video=False`) is not
-    decoded and comes back empty, with 0 samples or frames.
+    decoded and comes back empty, with 0 samples or frames. With `by_second` each second of sound is resampled alone.
     """
-    request = FrameRequest(frame_rate, size)
-    decoded = decode(path, start=start, seconds=seconds, audio=audio, request=request if video else None)
+    request = FrameRequest(frame_rate, size, transform)
+    frames = request if video else None
+    decoded = decode(path, start=start, seconds=seconds, audio=audio, request=frames, by_second=by_second)
     sound, frames = decoded.sound, decoded.frames
     blank = np.zeros((request.count(seconds) if video else 0, *(size or (0, 0)), 3), np.uint8)
     silence = np.zeros(round(seconds * SAMPLE_RATE) if audio else 0, np.float32)

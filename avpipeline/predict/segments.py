@@ -18,7 +18,7 @@ import tqdm
 from avpipeline import media, plots
 from avpipeline.errors import InputError
 from avpipeline.features.logmel import LogMel, split_seconds
-from avpipeline.features.registry import Extractor, clip_features, extractor_for
+from avpipeline.features.registry import Extractor, clip_features, clip_format, extractor_for
 from avpipeline.files import make_folder
 from avpipeline.plots.overlays import in_own_range, write_overlay
 from avpipeline.predict.documents import head_json, head_lines, result_files
@@ -261,14 +261,9 @@ def window_features(
     """Features of some seconds of a file, `(seconds, ...)` by modality.
 
     Beyond the file's end they are those of silence and black frames; a missing stream has zeros. The extractors for
-    frames must agree in frame rate and size.
+    frames must agree in the frames that they take.
     """
-    streams = {extractor.modality: extractor for extractor in extractors.values()}
-    visual = streams.get("visual")
-    frames = {"frame_rate": visual.frame_rate, "size": visual.frame_size} if visual else {}
-    clip = media.read_clip(
-        path, seconds=seconds, start=start, audio="audio" in streams, video=visual is not None, **frames
-    )
+    clip = media.read_clip(path, seconds=seconds, start=start, **clip_format(extractors.values()))
     return clip_features(extractors, clip)
 
 

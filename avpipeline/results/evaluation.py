@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -113,19 +114,28 @@ def stored(split: Split, predictions: np.ndarray) -> dict[str, np.ndarray]:
     return {"ids": np.array(split.ids), "labels": split.labels, "predictions": predictions}
 
 
-def report_classes(out: Path, weights: Path, info: ModelInfo, split: Split, predictions: np.ndarray) -> None:
+def report_classes(
+    out: Path,
+    weights: Path,
+    info: ModelInfo,
+    split: Split,
+    predictions: np.ndarray,
+    further: Mapping[str, float] = MappingProxyType({}),
+) -> None:
     """Writes and prints a model's accuracy on a split, overall and for each class.
 
     Args:
       out: folder for the files.
       weights, info: the model's file and description.
       predictions: its output, `(videos, segments, classes)` or `(videos, classes)` like the split's labels.
+      further: scores to store beside the accuracy.
     """
     unit = "segment" if split.labels.ndim == 3 else "video"
     accuracy = metrics.segment_accuracy(split.labels, predictions)
     title = f"{info.paper} {subject(info, split)}"
     table = write_classes(out, split.class_names, split.labels, predictions, unit=unit, title=title)
-    write_scores(out, weights, info, split, stored(split, predictions), {f"{unit}_accuracy": accuracy})
+    scores = {f"{unit}_accuracy": accuracy, **further}
+    write_scores(out, weights, info, split, stored(split, predictions), scores)
     print(table.to_string(index=False, float_format="{:.3f}".format, na_rep="-"))
     print(f"\n{subject(info, split)}: {100 * accuracy:.2f} % of {table[f'{unit}s'].sum()} {unit}s right")
     print(f"Tables, confusion matrix and predictions are in {out}")

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from jca import attending
 from jca.attending import attend
+from jca.dense_co_attention import DenseCoAttention
 from jca.layers import AffinityAttended, JointCoAttention, L2Normalization, QueryAttended, Rerepresentation
 from tests.helpers.layer_checks import check_layer
 from tests.reference import jca as numpy_jca
@@ -85,6 +86,51 @@ def test_co_attention_equals_numpy(form, attended_by):
         )
         for mine, other in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(mine[index], other, atol=1e-5)
+
+
+def test_dense_co_attention_equals_numpy():
+    layer = DenseCoAttention(2, memory=3, dropout=0.4, name="coattn")
+    video, audio = normal(2, 3, 6), normal(2, 5, 4, seed=1)
+    ours = check_layer(layer, video, audio)
+    weights = weights_of(layer)
+    assert weights["coattn/video_memory"].shape == (3, 6) and weights["coattn/audio_memory"].shape == (3, 4)
+    for index in range(2):
+        theirs = numpy_jca.dense_co_attention(video[index], audio[index], weights, "coattn", heads=2)
+        for mine, other in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(mine[index], other, atol=1e-5)
+
+
+def test_seconds_may_attend_to_nothing():
+    """An affinity with the memory rows alone: what is attended to is their mean, whatever the other modality is."""
+    layer = DenseCoAttention(2, memory=3)
+    video, audio = normal(1, 3, 4), normal(1, 3, 4, seed=1)
+    layer(video, audio)
+    layer.projections["video"].kernel.assign(100 * np.eye(4))
+    layer.projections["audio"].kernel.assign(100 * np.eye(4))
+    layer.rows["audio"].assign(np.full((3, 4), 50.0))
+    ones, changed = np.ones((1, 3, 4), "f4"), -np.abs(audio)
+    np.testing.assert_array_equal(layer(ones, -np.abs(video))[0], layer(ones, changed)[0])
+    assert np.abs(layer(ones, audio)[1] - layer(ones, changed)[1]).max() > 1e-3
+
+
+def test_what_dense_co_attention_drops_is_a_state_of_the_model():
+    """A resumed run puts every variable back: then the same values are dropped again."""
+    layer = DenseCoAttention(2, dropout=0.5)
+    given = normal(2, 3, 4), normal(2, 3, 4, seed=1)
+    layer(*given)
+    before = [np.array(variable) for variable in layer.variables]
+    first = [np.asarray(output) for output in layer(*given, training=True)]
+    second = [np.asarray(output) for output in layer(*given, training=True)]
+    for variable, value in zip(layer.variables, before, strict=True):
+        variable.assign(value)
+    for old, new, again in zip(first, second, layer(*given, training=True), strict=True):
+        assert np.abs(old - new).max() > 1e-3
+        np.testing.assert_array_equal(old, again)
+
+
+def test_heads_that_do_not_divide_the_channels_are_refused():
+    with pytest.raises(ValueError, match="4 heads do not divide 6 channels"):
+        DenseCoAttention()(normal(1, 3, 6), normal(1, 3, 8))
 
 
 def test_dual_co_attention_does_not_see_its_own_modality():

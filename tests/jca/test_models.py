@@ -11,9 +11,12 @@ import ave
 import jca
 from benchmarks.co_attention import straightforward, training_step
 from jca.compared import EventPooling
+from jca.config import AVE_ROWS, ROWS
+from jca.layers import Rerepresentation
 from jca.models import ablation, joint_co_attention
 from jca.recipe import PlateauSchedule, callbacks
 from tests.helpers.layer_checks import check_round_trip, check_same_network
+from tests.helpers.structure import same_networks
 from tests.reference import jca as numpy_jca
 
 SMALL = {
@@ -21,6 +24,7 @@ SMALL = {
     "audio_size": 6,
     "recursions": 2,
     "affinity_units": 5,
+    "dense_heads": 2,
     "num_classes": 4,
     "num_segments": 3,
     "audio_channels": 7,
@@ -49,11 +53,13 @@ def build(name, preset="code", **sizes):
 
 
 @pytest.mark.parametrize(
-    ("name", "preset"), [(name, "code") for name in PLAIN] + [("jca", "paper"), ("co_attention", "paper")]
+    ("name", "preset"), [(name, "code") for name in [*PLAIN, "dual"]] + [("jca", "paper"), ("dual", "paper")]
 )
 def test_model_equals_numpy(name, preset, batch):
     # Two layers where they matter, since each operation takes its time.
     sizes = {**SMALL, "num_layers": 2 if name in ("jca", "gru") else 1}
+    if name == "dual":
+        name, sizes["attended_by"] = "jca", "other"
     model, config = build(name, preset, **sizes), jca.model_config(name, preset, **sizes)
     weights = {weight.path: np.asarray(weight) for weight in model.weights}
     ours = np.asarray(model(batch))
@@ -154,6 +160,19 @@ def test_with_attention_shares_weights_and_sums_to_one(batch):
     outputs = ave.with_attention(model)(batch)
     np.testing.assert_allclose(outputs["segments"], model(batch), atol=1e-6)
     np.testing.assert_allclose(np.sum(outputs["attention"], axis=(2, 3)), 1, atol=1e-6)
+
+
+def test_the_rows_of_both_tables_are_distinct_networks():
+    """All but the full model, which is printed twice."""
+    ours = {place: lambda name=name: build(name) for place, name in ROWS.items()}
+    theirs = {place: lambda name=name: ave.build_model(name) for place, name in AVE_ROWS.items()}
+    assert len(ours | theirs) == 16
+    assert same_networks(ours | theirs) == [[("Table 1", "JCA"), ("Table 2", "w/ Joint Co-Attention")]]
+
+
+def test_gru_leaves_the_joint_block_as_it_is():
+    kinds = {layer.name: layer.cell for layer in build("gru").layers if isinstance(layer, Rerepresentation)}
+    assert kinds == {"audio_extract": "gru", "video_extract": "gru", "joint": "lstm"}
 
 
 def test_recursions_are_layers_with_own_weights():

@@ -45,6 +45,11 @@ def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, ca
         folder = tmp_path / f"seed-{seed['seed']}"
         with np.load(folder / "predictions.npz") as file:
             assert seed["test"] == metrics.segment_accuracy(file["labels"], file["predictions"])
+        # Four test videos are one batch, whatever their order.
+        assert seed["figures"] == {
+            "author_reading": pytest.approx(seed["test"]),
+            "author_reading_std": pytest.approx(0),
+        }
         assert all((folder / name).exists() for name in ("best.keras", "log.csv", "curves.png"))
     assert {path.suffix for path in (tmp_path / "example").iterdir()} == {".txt", ".json", ".png", ".mp4"}
 
@@ -88,9 +93,35 @@ def test_killed_run_goes_on_with_its_learning_rate_and_its_dropped_values(small_
 @pytest.mark.parametrize("model", jca.MODELS)
 def test_recipe_is_the_authors(model):
     recipe = train.PAPER.settings_for(model, dataset="ave").training
-    assert (recipe.epochs, recipe.validate_every, recipe.batch_size) == (300, 5, 64)
+    assert (recipe.epochs, recipe.batch_size, recipe.shuffle) == (300, 64, True)
     here = train.PAPER.settings_for(model).network
     assert here.video_size == here.audio_size == 128
+
+
+def test_epochs_are_those_of_the_authors_loop():
+    """3339 videos are 52 batches of 64 and one of 11, shuffled anew; validation after epochs 1, 6, ..., 296."""
+    experiment = train.PAPER.experiment(train.PAPER.settings_for("jca", dataset="ave"), synthetic_splits())
+    schedule = experiment.schedule
+    assert schedule.validated == list(range(1, 297, 5)) and len(schedule.validated) == 60
+    assert schedule.select == "best" and schedule.shuffle and schedule.partial_batches
+    assert divmod(3339, schedule.batch_size) == (52, 11)
+
+
+def test_the_last_partial_batch_is_trained_on(tmp_path):
+    """Ten videos in batches of four: three steps an epoch, not two."""
+    settings = train.PAPER.settings_for("jca")
+    network = dataclasses.replace(settings.network, video_size=4, audio_size=4, num_layers=1, recursions=1)
+    training = dataclasses.replace(settings.training, epochs=1, batch_size=4)
+    settings = dataclasses.replace(settings, network=network, training=training)
+    experiment = train.PAPER.experiment(settings, synthetic_splits(train=10))
+    sizes = []
+
+    class Sizes(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            sizes.append(int(self.model.optimizer.iterations))
+
+    runs.run(dataclasses.replace(experiment, callbacks=lambda: [Sizes()]), tmp_path, [0])
+    assert sizes == [1, 2, 3]
 
 
 def test_configurations_differ_by_hash(few_clips):

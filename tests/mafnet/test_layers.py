@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import mafnet
 from mafnet import layers
-from mafnet.fusion import CompactBilinear
+from mafnet.fusion import CompactBilinear, _unit_roots
 from tests.helpers.layer_checks import check_layer
 from tests.reference import mafnet as numpy_mafnet
 
@@ -47,13 +47,17 @@ def maps(rng):
 
 
 @pytest.mark.parametrize("score", ["hidden", "relu"])
-@pytest.mark.parametrize("over", ATTENTIONS)
+@pytest.mark.parametrize("over", [*ATTENTIONS, "separate"])
 def test_attention_follows_the_equations(cells, over, score):
-    layer = ATTENTIONS[over](score, 16, name="attention")
+    separate, over = over == "separate", "temporal" if over == "separate" else over
+    layer = ATTENTIONS[over](score, 16, separate, name="attention")
     # Where all scores of a video are cut off by the paper's ReLU, no gradient comes back: begin above zero.
     layer.build(cells.shape)
-    layer.scorer[-1].bias.assign([2.0])
-    features, weights = check_layer(layer, cells, no_gradient=("score/bias",))
+    for scorer in layer.scorer:
+        if scorer.name.startswith("score"):
+            scorer.bias.assign([2.0])
+    features, weights = check_layer(layer, cells, no_gradient=("score/bias", "score_0/bias", "score_1/bias"))
+    assert len(layer.weights) == (4 if score == "hidden" else 2) * (1 + separate)
     numbers = {weight.path: np.asarray(weight) for weight in layer.weights}
     for video in range(len(cells)):
         expected = numpy_mafnet.attention_weights(cells[video], numbers, over, score)
@@ -98,9 +102,7 @@ def test_film_and_its_block_follow_figure_4(rng, maps, scale):
     weights = values(layer)
     output, before, after = check_layer(layer, maps, condition)
     for video, second in np.ndindex(2, 3):
-        expected = numpy_mafnet.residual_block(
-            maps[video, second], weights, "block", condition[video, second], scale
-        )
+        expected = numpy_mafnet.residual_block(maps[video, second], weights, "block", condition[video, second], scale)
         np.testing.assert_allclose(output[video, second], expected, atol=1e-4)
     film = np.asarray(layer.film.generator(condition))
     gamma = film[..., :6] + (scale == "one_plus")
@@ -151,6 +153,38 @@ def test_compact_bilinear_is_the_sketch_of_the_outer_product(rng):
             np.testing.assert_allclose(ours[video], expected, atol=1e-5)
 
 
+def test_compact_bilinear_ends_with_signed_roots_of_unit_length(rng):
+    visual, audio = (rng.standard_normal((3, size)).astype("float32") for size in (5, 6))
+    layer = CompactBilinear(9, seed=3, normalized=True)
+    (ours,) = check_layer(layer, visual, audio)
+    plain = np.asarray(CompactBilinear(9, seed=3)(visual, audio), "float64")
+    roots = np.sign(plain) * np.sqrt(np.abs(plain))
+    np.testing.assert_allclose(ours, roots / np.linalg.norm(roots, axis=-1, keepdims=True), atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(ours, axis=-1), 1, atol=1e-6)
+
+
+def test_roots_have_their_gradient_but_at_zero(rng):
+    """That of the formula in float64 for values from 1e-8 to 100; at zero, of silence, zero instead of infinity."""
+    values = rng.choice([-1, 1], (2, 6)) * 10.0 ** rng.uniform(-8, 2, (2, 6))
+    upstream = rng.standard_normal((2, 6))
+
+    def gradient(function, dtype, rows):
+        x = tf.constant(rows, dtype)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(tf.constant(upstream, dtype) * function(x))
+        return tape.gradient(total, x)
+
+    def formula(x):
+        roots = tf.sign(x) * tf.sqrt(tf.abs(x))
+        return roots / tf.norm(roots, axis=-1, keepdims=True)
+
+    expected = gradient(formula, "float64", values)
+    for ours in (_unit_roots, tf.function(_unit_roots)):
+        np.testing.assert_allclose(gradient(ours, "float32", values), expected, rtol=2e-4, atol=1e-6)
+        np.testing.assert_array_equal(gradient(ours, "float32", np.zeros((2, 6))), 0)
+
+
 def test_compact_bilinear_keeps_inner_products_in_the_mean():
     """Over many seeds <mcb(v, a), mcb(w, b)> is <v, w> <a, b>: what makes it bilinear pooling."""
     rng = np.random.default_rng(5)
@@ -180,10 +214,16 @@ def test_attention_cluster_shifts_by_its_equation(rng):
     (ours,) = check_layer(layer, x)
     weights = {weight.path: np.asarray(weight) for weight in layer.weights}
     for video in range(3):
-        np.testing.assert_allclose(
-            ours[video], numpy_mafnet.attention_cluster(x[video], weights, "cluster"), atol=1e-6
-        )
+        np.testing.assert_allclose(ours[video], numpy_mafnet.attention_cluster(x[video], weights, "cluster"), atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(ours, axis=-1), 1, atol=1e-6)
+
+
+def test_attention_clusters_begin_as_their_authors():
+    """alpha and beta with the standard deviation N^(-1/4): 0.1 for 10,000 units."""
+    layer = layers.AttentionCluster(10_000)
+    layer.build((None, 3, 4))
+    for weight in (layer.alpha, layer.beta):
+        assert np.std(weight) == pytest.approx(0.1, rel=0.03) and abs(np.mean(weight)) < 0.005
 
 
 def test_attention_cluster_survives_a_video_of_zeros():

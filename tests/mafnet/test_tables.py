@@ -41,7 +41,8 @@ def recorded(monkeypatch, tmp_path):
         experiment = train.PAPER.experiment(settings, video_splits())
         seeds = [{"seed": seed, "test": 0.5 + 0.1 * seed, "parameters": 7, "best_on_test": 0.75} for seed in (0, 1)]
         made = {"preset": "code", "dataset": "rendered", "command": "", "date": "", "commit": None}
-        result = {"model": settings.model, "configuration": "c0ffee", **made, "seeds": seeds}
+        made |= {"selected_on": "val", "configuration": "c0ffee"}
+        result = {"model": settings.model, **made, "seeds": seeds}
         return train.PAPER.finished(settings, experiment, result, (tmp_path,))
 
     monkeypatch.setattr(train.MAFnet, "train", staticmethod(pretend))
@@ -105,6 +106,35 @@ def test_figures_are_recomputed_from_the_saved_predictions(few_clips, tmp_path, 
     text = (tmp_path / "table_2.md").read_text()
     assert f"{accuracy:.2f} (1 seed)" in text and "75.63" in text and record["configuration"] in text
     assert "smoke: 1 of 4 epochs" in text and f"{int(record['parameters']):,}" in text
+
+
+def test_figure_5_names_the_class_that_each_model_predicts(monkeypatch, tmp_path, capsys):
+    """Three videos; the models of Table 1 agree about the first."""
+    classes = np.eye(3)
+    said = {"mafnet": [0, 1, 2], "dmrn": [0, 2, 2], "dmrn_vgg": [0, 1, 2], "attention_cluster": [0, 0, 1]}
+
+    def pretend(settings, splits=None, *, watch_test=False):
+        folder = tmp_path / settings.model
+        (folder / "seed-0").mkdir(parents=True)
+        arrays = {"ids": ["x", "y", "z"], "labels": classes, "predictions": classes[said[settings.model]]}
+        np.savez(folder / "seed-0" / "predictions.npz", **arrays)
+        result = {"seeds": [{"seed": 0, "test": 0.5}]}
+        experiment = train.PAPER.experiment(settings, video_splits())
+        return train.PAPER.finished(settings, experiment, result, (folder,))
+
+    monkeypatch.setattr(train.MAFnet, "train", staticmethod(pretend))
+    assert command("--table", "Figure 5", "--out", tmp_path / "out") == 0
+    with open(tmp_path / "out" / "figure_5.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["label"] for line in lines] == ["bark", "bell", "engine"]
+    assert [line["MAFnet"] for line in lines] == ["bark", "bell", "engine"]
+    assert [line["DMRN (our feat.)"] for line in lines] == ["bark", "engine", "engine"]
+    assert [line["Attention Cluster"] for line in lines] == ["bark", "bark", "bell"]
+    printed = capsys.readouterr().out
+    assert "| y " in printed and "| z " in printed and "| x " not in printed
+    words = ("--table", "Figure 5", "--dataset", "kinetics_sounds", "--data", tmp_path)
+    assert command(*words, "--rows", "DMRN (their feat.)", "--out", tmp_path / "out") == 2
+    assert "has no result on Kinetics-Sounds" in capsys.readouterr().err
 
 
 def test_missing_features_are_listed_as_not_run(capsys, tmp_path):

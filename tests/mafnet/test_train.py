@@ -11,8 +11,10 @@ import pytest
 
 import mafnet
 from avpipeline import metrics
+from avpipeline.nn.losses import MultiLabelSoftMargin
 from avpipeline.training import runs
-from mafnet import data, train
+from avpipeline.training.state import Progress
+from mafnet import config, data, train
 from tests.helpers.commands import run_command
 from tests.helpers.mafnet_data import NARROW, video_split, video_splits
 
@@ -129,9 +131,41 @@ def test_draws_follow_the_seed():
 def test_the_authors_recipe_is_the_default():
     recipe = train.PAPER.settings_for("mafnet", dataset="ave").training
     assert (recipe.learning_rate, recipe.batch_size, recipe.epochs) == (1e-4, 32, 300)
-    assert (recipe.patience, recipe.min_improvement, recipe.shuffle) == (50, 1e-4, True)
     schedule = train.PAPER.experiment(small(), video_splits()).schedule
-    assert (schedule.patience, schedule.min_improvement, schedule.shuffle) == (50, 1e-4, True)
+    for one in (recipe, schedule):
+        assert (one.patience, one.min_improvement, one.shuffle, one.partial_batches) == (51, 1e-4, True, False)
+
+
+def test_training_stops_after_51_epochs_without_a_better_one():
+    """More than 1e-4 better; the first epoch's weights are selected until there is a better one."""
+    schedule = train.PAPER.experiment(small(), video_splits()).schedule
+    assert schedule.selects(0.5, -np.inf) and not schedule.selects(0.5001, 0.5) and schedule.selects(0.50011, 0.5)
+    stopped = [epoch for epoch in range(1, 60) if Progress(epoch, best_epoch=1).is_stopped(schedule.patience)]
+    assert stopped[0] == 52
+    assert train.PAPER.settings_for("mafnet", "paper", "ave").training.patience == 50
+
+
+@pytest.mark.parametrize("preset", config.PRESETS)
+def test_other_papers_models_are_trained_as_their_code_does(preset):
+    """Table 1: "trained based on code available online"."""
+    training = train.PAPER.settings_for("dmrn", preset, "ave").training
+    assert training == train.PAPER.settings_for("dmrn_vgg", preset, "ave").training
+    assert (training.loss, training.learning_rate, training.batch_size) == ("soft_margin", 1e-3, 64)
+    assert (training.decay_steps, training.shuffle, training.partial_batches) == (15_000, False, False)
+    schedule = train.PAPER.experiment(train.PAPER.settings_for("dmrn", preset, "ave"), video_splits()).schedule
+    assert schedule.validated == list(range(1, 297, 5)) and schedule.patience is None
+    cluster = train.PAPER.settings_for("attention_cluster", preset, "ave").training
+    assert (cluster.loss, cluster.learning_rate, cluster.batch_size) == ("cross_entropy", 1e-3, 64)
+    assert (cluster.epochs, cluster.shuffle, cluster.partial_batches, cluster.patience) == (100, True, True, None)
+
+
+def test_dmrns_loss_and_rate_are_aves():
+    settings = train.PAPER.settings_for("dmrn", dataset="ave")
+    settings = dataclasses.replace(settings, network=dataclasses.replace(settings.network, **NARROW))
+    model = train.PAPER.experiment(settings, video_splits()).build()
+    assert isinstance(model.loss, MultiLabelSoftMargin)
+    rate = model.optimizer._learning_rate
+    assert [float(rate(step)) for step in (14_999, 15_000)] == pytest.approx([1e-3, 1e-4])
 
 
 def test_the_paper_s_result_is_that_of_the_dataset():

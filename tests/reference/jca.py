@@ -73,7 +73,29 @@ def attended_affinity(x, joint, weights, name):
     return x + weights[f"{name}/W_h"].T @ probabilities
 
 
-def co_attention(video, audio, weights, name, *, form="qkv", attended_by="joint"):
+def dense_co_attention(video, audio, weights, name, heads):
+    """Nguyen & Okatani's layer, one head and one second at a time; the affinity of a pair serves both directions."""
+    own = {"video": video, "audio": audio}
+    extended = {modality: np.concatenate([x, weights[f"{name}/{modality}_memory"]]) for modality, x in own.items()}
+    projected = {modality: x @ weights[f"{name}/{modality}_projection/kernel"] for modality, x in extended.items()}
+    size = projected["video"].shape[1] // heads
+    updated = {}
+    for modality, other in (("video", "audio"), ("audio", "video")):
+        rows = []
+        for second, x in enumerate(own[modality]):
+            attended = 0
+            for head in range(heads):
+                part = slice(head * size, (head + 1) * size)
+                affinity = projected[other][:, part] @ projected[modality][second, part] / np.sqrt(size)
+                attended = attended + softmax(affinity) @ extended[other] / heads
+            rows.append(x + relu(dense(np.concatenate([x, attended]), weights, f"{name}/{modality}_out")))
+        updated[modality] = np.array(rows)
+    return updated["video"], updated["audio"]
+
+
+def co_attention(video, audio, weights, name, *, form="qkv", attended_by="joint", heads=None):
+    if attended_by == "dense":
+        return dense_co_attention(video, audio, weights, name, heads)
     if attended_by == "joint":
         joint = np.concatenate([video, audio], -1)
         attending = {"video": joint, "audio": joint}
@@ -106,8 +128,9 @@ def segment_classifier(weights, config, *, audio, visual):
     for index in range(config.recursions):
         form, attended_by = config.co_attention, config.attended_by
         video, audio = co_attention(
-            video, audio, weights, f"coattn_{index}", form=form, attended_by=attended_by
+            video, audio, weights, f"coattn_{index}", form=form, attended_by=attended_by, heads=config.dense_heads
         )
     x = np.concatenate([video, audio], -1)
-    x = rerepresentation(x, weights, "joint", num_layers=config.num_layers if config.joint_rnn else 0, **rnn)
+    layers, rnn["cell"] = config.num_layers if config.joint_rnn else 0, "lstm"
+    x = rerepresentation(x, weights, "joint", num_layers=layers, **rnn)
     return softmax(dense(relu(dense(x, weights, "hidden")), weights, "classifier"))

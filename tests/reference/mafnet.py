@@ -48,11 +48,12 @@ def attention_weights(cells, weights, over, score="hidden"):
     """Eq. 1-2, 4-5 or 8-9: cells `(time, modalities, channels)` -> `(time, modalities)`."""
     z = np.zeros(cells.shape[:2])
     for t, k in np.ndindex(z.shape):
+        own = f"_{k}" if f"attention/score_{k}/kernel" in weights else ""
         if score == "hidden":
-            hidden = relu(dense(cells[t, k], weights, "attention/hidden"))
-            z[t, k] = dense(hidden, weights, "attention/score")[0]
+            hidden = relu(dense(cells[t, k], weights, f"attention/hidden{own}"))
+            z[t, k] = dense(hidden, weights, f"attention/score{own}")[0]
         else:
-            z[t, k] = relu(dense(cells[t, k], weights, "attention/score"))[0]
+            z[t, k] = relu(dense(cells[t, k], weights, f"attention/score{own}"))[0]
     if over == "temporal":
         return softmax(z.T).T
     if over == "modality":
@@ -88,6 +89,9 @@ def mafnet(weights, config, visual=None, audio=None, sketches=None):
         features = weighed.mean(0) if config.attention == "modality" else weighed.sum(0)
     if config.fusion == "mcb":
         fused = compact_bilinear(*features, sketches, config.mcb_channels)
+        if config.mcb_normalized:
+            fused = np.sign(fused) * np.sqrt(np.abs(fused))
+            fused = fused / np.linalg.norm(fused)
     else:
         fused = fuse(features, weights, config.fusion)
     scores = dense(fused, weights, "classifier")

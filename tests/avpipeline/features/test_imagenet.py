@@ -11,6 +11,7 @@ from avpipeline.errors import InputError
 from avpipeline.features import imagenet
 from avpipeline.features.registry import build_extractor, extractor_for
 from avpipeline.features.weights import fill_seeded, weights_hash
+from avpipeline.media import read_clip, read_frames, write_clip
 
 
 def write_keras_application(path, model) -> None:
@@ -38,6 +39,33 @@ def test_vgg19_from_a_local_file(tmp_path):
         file.truncate(path.stat().st_size // 2)
     with pytest.raises(InputError, match=f"{path.name}: not a complete weight file of vgg19"):
         build_extractor("vgg19", path)
+
+
+def test_densenets_frames_are_pixels_of_jpegs(tmp_path, monkeypatch):
+    """Stripes one pixel wide, at half the size: nearest neighbour keeps them, bilinear scaling makes them grey."""
+    stripes = np.zeros((448, 448, 3), "uint8")
+    stripes[:, ::2] = 255
+    ours = imagenet.from_jpeg(stripes)
+    assert ours.shape == (224, 224, 3) and ours.dtype == np.uint8
+    assert np.abs(ours.astype(int) - 128).min() > 100
+    # Noise does not survive JPEG, a plain colour does.
+    noise = np.random.default_rng(0).integers(0, 256, (224, 224, 3), "uint8")
+    assert 1 < np.abs(imagenet.from_jpeg(noise).astype(int) - noise).mean() < 60
+    plain = np.full((224, 224, 3), (200, 30, 90), "uint8")
+    np.testing.assert_allclose(imagenet.from_jpeg(plain), plain, atol=2)
+
+    def small_application(weights, include_top, input_shape):
+        image = keras.Input(input_shape)
+        return keras.Model(image, keras.layers.Conv2D(1920, 1, strides=32, name="relu")(image))
+
+    for name in imagenet.NETWORKS:
+        changed = {"application": small_application, "layers": dict.fromkeys(("pool5", "avg_pool"), "relu")}
+        monkeypatch.setitem(imagenet.NETWORKS, name, dataclasses.replace(imagenet.NETWORKS[name], **changed))
+    write_clip(tmp_path / "clip.mp4", np.repeat(stripes[None], 8, 0), None, frame_rate=8)
+    clip = read_clip(tmp_path / "clip.mp4", seconds=1, **build_extractor("densenet201:avg_pool", "none").clip_format)
+    (frame, *_) = read_frames(tmp_path / "clip.mp4", frame_rate=16, size=None, seconds=1)
+    np.testing.assert_array_equal(clip.frames[0], imagenet.from_jpeg(frame))
+    assert build_extractor("vgg19", "none").clip_format == {"frame_rate": 16, "size": (224, 224), "transform": None}
 
 
 @pytest.mark.parametrize("top", [False, True])

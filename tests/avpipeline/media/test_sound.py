@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from avpipeline.features.registry import build_extractor
 from avpipeline.media import SAMPLE_RATE, read_clip, read_waveform
 from tests.helpers.media_files import (
     FORMATS,
@@ -47,6 +48,24 @@ def test_lossless_sound_at_16_khz_is_unchanged(tmp_path, codec, tolerance):
     samples = np.random.default_rng(0).uniform(-1, 1, (1, 5000)).astype(np.float32)
     path = write_media(tmp_path / ("a.flac" if codec == "flac" else "a.wav"), audio=codec, samples=samples)
     np.testing.assert_allclose(read_waveform(path), samples[0], atol=tolerance)
+
+
+def test_seconds_resampled_alone_know_nothing_of_their_neighbours(tmp_path):
+    """Another second 1 changes the end of second 0 when the whole stream is resampled, and only then."""
+    noise = 0.1 * np.random.default_rng(0).standard_normal((3, 44_100)).astype("f4")
+    clips = []
+    for name, order in (("a", [0, 1]), ("b", [0, 2])):
+        path = write_sound(tmp_path / f"{name}.wav", "pcm_f32le", noise[order].reshape(1, -1), 44_100)
+        clips.append([read_clip(path, seconds=2, video=False, by_second=alone).waveform for alone in (False, True)])
+    (whole, alone), (other_whole, other_alone) = clips
+    np.testing.assert_array_equal(alone[:SAMPLE_RATE], other_alone[:SAMPLE_RATE])
+    assert np.abs(whole[SAMPLE_RATE - 50 : SAMPLE_RATE] - other_whole[SAMPLE_RATE - 50 : SAMPLE_RATE]).max() > 1e-3
+    assert alone.shape == whole.shape == (2 * SAMPLE_RATE,)
+    # Both are the same sound away from the border.
+    inside = slice(2000, 14_000)
+    assert np.abs(alone[inside] - whole[inside]).std() < 0.1 * whole[inside].std()
+    assert build_extractor("vggish:conv4_2", "none").clip_format == {"by_second": True}
+    assert build_extractor("vggish", "none").clip_format == {"by_second": False}
 
 
 @pytest.mark.parametrize("layout, channels", [("stereo", 2), ("5.1", 6)])
