@@ -21,7 +21,6 @@ from avpipeline.datasets.youtube8m.files import first_record
 from avpipeline.datasets.youtube8m.records import Record
 from avpipeline.datasets.youtube8m.splits import YouTube8M
 from avpipeline.datasets.youtube8m.writing import read_description
-from avpipeline.errors import InputError
 from avpipeline.features.info import require_same
 from avpipeline.features.registry import Extractor
 from avpipeline.files import atomic_path, make_folder
@@ -59,8 +58,6 @@ class Settings:
 
 def main(settings: Settings) -> int:
     """Predicts the most probable labels of videos: text and JSON, a table for records, a picture of some examples."""
-    if settings.top < 1:
-        raise InputError(f"--top {settings.top}: must be at least 1.")
     labellers = [
         Labeller.load(path, settings.vocabulary) for path in (settings.weights, settings.baseline) if path is not None
     ]

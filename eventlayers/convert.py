@@ -35,8 +35,6 @@ def main(settings: Settings) -> None:
     """Converts a torchvision checkpoint of a video network to a .keras model, which takes normalised frames."""
     if settings.out.suffix != ".keras":
         raise InputError(f"{settings.out}: a Keras model's file name must end in .keras; choose such a name.")
-    if settings.frames < 1 or settings.size < 1:
-        raise InputError(f"--frames {settings.frames} --size {settings.size}: both must be at least 1.")
     sizes = {"frames": settings.frames, "size": settings.size}
     model = mc3.build_video_classifier(settings.network, settings.checkpoint, **sizes)
     with atomic_path(settings.out) as temporary:

@@ -14,6 +14,7 @@ from typing import Literal
 
 import tyro
 
+from avpipeline.cli import Checked, Count, Dropout, Natural, Rate, Share, Units
 from avpipeline.errors import InputError
 from avpipeline.training.experiment import Select
 
@@ -25,7 +26,7 @@ FUSED_BY = (*ATTENDED_BY, "dense")
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Checked):
     """Sizes and switches of a segment classifier."""
 
     system: tyro.conf.Suppress[Literal["jca", "avsdn", "dam"]] = "jca"
@@ -46,63 +47,78 @@ class ModelConfig:
     one by dense co-attention (Nguyen & Okatani 2018)."""
     co_attention: Literal[FORMS] = "qkv"
     """Form of the co-attention: queries, keys and values (the code) or affinity matrices (the paper)."""
-    recursions: int = 4
+    recursions: Natural = 4
     """Number of consecutive co-attention layers, each with its own weights."""
-    video_size: int = 512
+    video_size: Units = 512
     """Channels of the visual representation and of the joint one; even."""
-    audio_size: int = 512
+    audio_size: Units = 512
     """Channels of the audio representation; even."""
-    num_layers: int = 2
+    num_layers: Count = 2
     """Number of bidirectional recurrent layers in each re-representation."""
-    affinity_units: int = 32
+    affinity_units: Units = 32
     """Rows k of the attention maps in the paper's form."""
-    dense_heads: int = 4
+    dense_heads: Count = 4
     """Dense co-attention: number of affinities."""
-    dense_memory: int = 3
+    dense_memory: Natural = 3
     """Dense co-attention: learned rows of each modality that a second attends to if nothing else fits."""
-    recurrent_dropout: float = 0.1
+    recurrent_dropout: Dropout = 0.1
     """Dropout rate between the recurrent layers of each modality and before the layer that follows them."""
-    dropout: float = 0.3
+    dropout: Dropout = 0.3
     """Dropout rate on the co-attention's scores, on each co-attention's output, and in the classifier."""
-    num_classes: tyro.conf.Suppress[int] = 29
+    num_classes: tyro.conf.Suppress[Count] = 29
     """Number of classes, background included; this and the shapes below follow from the dataset."""
-    num_segments: tyro.conf.Suppress[int] = 10
-    audio_channels: tyro.conf.Suppress[int] = 128
-    visual_shape: tyro.conf.Suppress[tuple[int, int, int]] = (7, 7, 512)
+    num_segments: tyro.conf.Suppress[Count] = 10
+    audio_channels: tyro.conf.Suppress[Units] = 128
+    visual_shape: tyro.conf.Suppress[tuple[Units, Units, Units]] = (7, 7, 512)
+
+    def check_together(self) -> None:
+        for name, size in (("--video-size", self.video_size), ("--audio-size", self.audio_size)):
+            if size % 2:
+                raise InputError(f"{name} {size}: must be even, since two directions share it.")
+        if self.attended_by == "dense" and min(self.video_size, self.audio_size) % self.dense_heads:
+            raise InputError(
+                f"--dense-heads {self.dense_heads}: must divide the channels; change it or --video-size, --audio-size."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Checked):
     """Training hyperparameters."""
 
     loss: Literal["soft_margin", "cross_entropy"] = "soft_margin"
     """Multi-label soft margin on the softmax output (the code), or cross-entropy (DAM)."""
-    learning_rate: float = 1e-4
+    learning_rate: Rate = 1e-4
     """Adam's learning rate at the start."""
-    epsilon: float = 1e-8
+    epsilon: Rate = 1e-8
     """Adam's epsilon."""
     epsilon_form: Literal["torch_legacy", "torch"] = "torch_legacy"
     """Where Adam adds epsilon: as torch 0.4 did (the code), or as current torch does."""
-    plateau_factor: float = 0.5
+    plateau_factor: Share = 0.5
     """Factor applied to the learning rate when the training loss has stopped falling."""
-    plateau_patience: int = 10
+    plateau_patience: Natural = 10
     """Number of epochs without a lower training loss before the learning rate is reduced."""
-    plateau_threshold: float = 1e-4
+    plateau_threshold: Share = 1e-4
     """Relative decrease from which a training loss counts as lower than the lowest so far."""
-    batch_size: int = 64
+    batch_size: Count = 64
     """Videos in a batch."""
     partial_batches: bool = True
     """Keep the last batch of an epoch when it is not full."""
     shuffle: bool = True
     """Shuffle the videos before every epoch."""
-    epochs: int = 300
+    epochs: Count = 300
     """Number of epochs."""
-    validate_every: int = 5
+    validate_every: Count = 5
     """Epochs between validations."""
-    first_validation: int | None = 1
+    first_validation: Count | None = 1
     """Epoch of the first validation (the code validates after epochs 1, 6, ..., 296); None: after --validate-every."""
     select: Select = "best"
     """Which weights are tested: those with the best validation accuracy, or the last validated."""
+
+    def check_together(self) -> None:
+        if self.plateau_factor in (0, 1):
+            raise InputError(
+                f"--plateau-factor {self.plateau_factor}: must lower the learning rate; give a factor between 0 and 1."
+            )
 
 
 # Model -> (what it is and which row it reproduces, its differences from JCA).
@@ -157,20 +173,6 @@ SHARED = {("Table 2", "w/ Joint Co-Attention"): (("Table 1", "JCA"), "the full m
 
 TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))
 
-_AT_LEAST = {
-    "epochs": 1,
-    "batch_size": 1,
-    "validate_every": 1,
-    "first_validation": 1,
-    "plateau_patience": 0,
-    "recursions": 0,
-    "num_layers": 1,
-    "affinity_units": 1,
-    "dense_heads": 1,
-    "dense_memory": 0,
-}
-_SHARES = ("dropout", "recurrent_dropout")
-
 
 def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
     """Configuration of one of `MODELS` under a preset.
@@ -180,11 +182,7 @@ def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
     """
     _check(name, preset)
     paper = _PAPER_MODEL if preset == "paper" else {}
-    config = dataclasses.replace(ModelConfig(), **{**_SYSTEMS[name][1], **paper, **overrides})
-    for size in ("video_size", "audio_size"):
-        if getattr(config, size) < 2 or getattr(config, size) % 2:
-            raise ValueError(f"{size} {getattr(config, size)}: must be even, since two directions share it")
-    return config
+    return dataclasses.replace(ModelConfig(), **{**_SYSTEMS[name][1], **paper, **overrides})
 
 
 def train_config(preset: str = "code", name: str = "jca", **overrides) -> TrainConfig:
@@ -198,22 +196,3 @@ def _check(name: str, preset: str) -> None:
         raise ValueError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; the presets are {', '.join(PRESETS)}")
-
-
-def check(network: ModelConfig, training: TrainConfig) -> None:
-    """Raises InputError for an invalid setting."""
-    values = {**vars(network), **vars(training)}
-    flags = {name: f"--{name.replace('_', '-')} {value}" for name, value in values.items()}
-    for name, least in _AT_LEAST.items():
-        if values[name] is not None and values[name] < least:
-            raise InputError(f"{flags[name]}: must be at least {least}.")
-    for name in _SHARES:
-        if not 0 <= values[name] < 1:
-            raise InputError(f"{flags[name]}: is not a dropout rate; give at least 0 and less than 1.")
-    if not 0 < values["plateau_factor"] < 1:
-        raise InputError(f"{flags['plateau_factor']}: must lower the learning rate; give a factor between 0 and 1.")
-    for name in ("video_size", "audio_size"):
-        if values[name] < 2 or values[name] % 2:
-            raise InputError(f"{flags[name]}: must be even, since two directions share it.")
-    if network.attended_by == "dense" and min(network.video_size, network.audio_size) % network.dense_heads:
-        raise InputError(f"{flags['dense_heads']}: must divide the channels; change it or --video-size, --audio-size.")

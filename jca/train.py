@@ -13,7 +13,7 @@ from avpipeline.training.experiment import Experiment, Scoring
 from avpipeline.training.paper import Paper
 from avpipeline.training.settings import TrainSettings, fitted
 from jca import config
-from jca.config import MODELS, PRESETS, ModelConfig, TrainConfig, check
+from jca.config import MODELS, PRESETS, ModelConfig, TrainConfig
 from jca.models import segment_classifier
 from jca.predict import draw_example
 from jca.reading import measured
@@ -49,7 +49,6 @@ class JCA(Paper):
     draw_example = staticmethod(draw_example)
 
     def experiment(self, settings: Settings, splits: Mapping[str, Split] | None = None) -> Experiment:
-        check(settings.network, settings.training)
         splits = splits or {
             name: load_split(settings.dataset, name, data_dir=settings.data, modalities=MODALITIES)
             for name in ("train", "val", "test")

@@ -15,6 +15,7 @@ from typing import Literal
 
 import tyro
 
+from avpipeline.cli import Checked, Count, Dropout, Rate, Seed, Share, Units
 from avpipeline.datasets.mafnet_pickles import CLASS_NAMES
 from avpipeline.errors import InputError
 from avpipeline.training.experiment import Select
@@ -28,7 +29,7 @@ _BLOCKS = Literal["none", "residual", "film"]
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Checked):
     """Sizes and switches of a video classifier."""
 
     system: tyro.conf.Suppress[Literal["mafnet", "attention_cluster", "dmrn"]] = "mafnet"
@@ -54,72 +55,80 @@ class ModelConfig:
     """FiLM multiplies by 1 + f(x) (the code) or by f(x) (the paper)."""
     logits_norm: bool = True
     """Batch normalization of the logits (the code)."""
-    units: int = 512
+    units: Units = 512
     """Size of the hidden dense layers."""
-    filters: int = 512
+    filters: Units = 512
     """Filters of the residual blocks."""
-    norm_decay: float = 0.999
+    norm_decay: Share = 0.999
     """Decay of the moving averages in batch normalization."""
-    mcb_channels: int = 8192
+    mcb_channels: Units = 8192
     """Size of the compact bilinear feature."""
-    mcb_seed: int = 0
+    mcb_seed: Seed = 0
     """Seed of the two count sketches."""
-    cluster_units: int = 64
+    cluster_units: Units = 64
     """Attention units per modality in an attention cluster."""
-    cluster_dropout: float = 0.5
+    cluster_dropout: Dropout = 0.5
     """Dropout rate on the attention clusters."""
-    dmrn_attention_units: int = 512
+    dmrn_attention_units: Units = 512
     """DMRN: size of the attention's dense layers."""
-    dmrn_lstm_units: int = 128
+    dmrn_lstm_units: Units = 128
     """DMRN: size of each LSTM in each direction."""
-    num_classes: tyro.conf.Suppress[int] = len(CLASS_NAMES)
+    num_classes: tyro.conf.Suppress[Count] = len(CLASS_NAMES)
     """Number of classes; this and the shapes below follow from the dataset."""
-    num_segments: tyro.conf.Suppress[int] = 10
-    visual_shape: tyro.conf.Suppress[tuple[int, ...]] = (1920,)
+    num_segments: tyro.conf.Suppress[Count] = 10
+    visual_shape: tyro.conf.Suppress[tuple[Units, ...]] = (1920,)
     """Visual feature of a clip: a vector, or a map that the model averages."""
-    audio_shape: tyro.conf.Suppress[tuple[int, ...]] = (12, 8, 512)
+    audio_shape: tyro.conf.Suppress[tuple[Units, ...]] = (12, 8, 512)
     """Audio feature of a clip: a map, or a vector for DMRN."""
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Checked):
     """Training hyperparameters."""
 
     loss: Literal["cross_entropy", "soft_margin"] = "cross_entropy"
     """Cross-entropy, or multi-label soft margin on the softmax output (DMRN)."""
-    learning_rate: float = 1e-4
+    learning_rate: Rate = 1e-4
     """Adam's learning rate."""
-    decay_steps: int | None = None
+    decay_steps: Count | None = None
     """Number of steps after which the learning rate is divided by 10 (DMRN); None: never."""
-    epsilon: float = 1e-8
+    epsilon: Rate = 1e-8
     """Adam's epsilon."""
-    prob_image: float = 0.0
+    prob_image: Share = 0.0
     """Share of steps that do not update the audio path's own variables."""
-    prob_all: float = 0.9
+    prob_all: Share = 0.9
     """Share of steps that update everything; the rest, the dropping rate of Figure 6, do not update the visual path."""
     left_out: Literal["accident", "path"] = "accident"
     """What is not updated: all of a path but its hidden dense layer, by an accident of names (the code), or all of it
     (the paper)."""
     update_sequence: tuple[Literal[UPDATES], ...] | None = None
     """A fixed sequence of updates, repeated, instead of random draws."""
-    batch_size: int = 32
+    batch_size: Count = 32
     """Videos in a batch."""
     partial_batches: bool = False
     """Keep the last batch of an epoch when it is not full."""
     shuffle: bool = True
     """Shuffle the videos before every epoch."""
-    epochs: int = 300
+    epochs: Count = 300
     """Maximum number of epochs."""
-    validate_every: int = 1
+    validate_every: Count = 1
     """Epochs between validations."""
-    first_validation: int | None = None
+    first_validation: Count | None = None
     """Epoch of the first validation; None: after --validate-every."""
     select: Select = "best"
     """Which weights are tested: those with the best validation accuracy, or the last validated."""
-    patience: int | None = 51
+    patience: Count | None = 51
     """Epochs without a better validation accuracy after which training stops; None: never."""
-    min_improvement: float = 1e-4
+    min_improvement: Share = 1e-4
     """Improvement from which a validation accuracy counts as better."""
+
+    def check_together(self) -> None:
+        shares = self.prob_image, self.prob_all
+        if sum(shares) > 1:
+            raise InputError(
+                f"--prob-image {shares[0]} and --prob-all {shares[1]}: are not shares of the steps; give numbers from "
+                "0 to 1 whose sum is at most 1."
+            )
 
 
 _NO_FILM = {"audio_block": "none"}
@@ -275,17 +284,3 @@ def _check(name: str, preset: str) -> None:
         raise ValueError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; the presets are {', '.join(PRESETS)}")
-
-
-def check(training: TrainConfig) -> None:
-    """Raises InputError for an invalid setting."""
-    shares = (training.prob_image, training.prob_all)
-    if min(shares) < 0 or sum(shares) > 1:
-        raise InputError(
-            f"--prob-image {shares[0]} and --prob-all {shares[1]}: are not shares of the steps; give numbers from 0 to "
-            "1 whose sum is at most 1."
-        )
-    for name in ("epochs", "validate_every", "first_validation", "patience", "decay_steps"):
-        if getattr(training, name) is not None and getattr(training, name) < 1:
-            flag = name.replace("_", "-")
-            raise InputError(f"--{flag} {getattr(training, name)}: must be at least 1.")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from avpipeline.cli import run
+from avpipeline.cli import Count, Share, run
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder
 from avpipeline.results.papers import markdown, mean_text
@@ -23,14 +23,14 @@ from mafnet.train import PAPER
 class Settings(DataSettings, SeedSettings):
     """Settings of the sweep."""
 
-    rates: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+    rates: tuple[Share, ...] = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
     """Shares of steps that do not update the visual path; the authors' code has 0.1."""
     preset: Literal[PRESETS] = "code"
     """Follow the authors' code, or the paper where the two differ; "paper" drops the whole visual path."""
     dataset: Literal[DATASETS] | None = None
     classes: Literal[KINETICS_LISTS] = 32
     """Kinetics-Sounds: which of its class lists."""
-    epochs: int | None = None
+    epochs: Count | None = None
     """Number of epochs for every run instead of the configuration's; fewer are marked "smoke"."""
     out: Path | None = None
     """Folder of the runs, the table and the picture. [default: runs/mafnet/sweep/DATASET-PRESET]"""
@@ -58,9 +58,6 @@ def main(settings: Settings) -> None:
 
 
 def _check(settings: Settings) -> None:
-    for rate in settings.rates:
-        if not 0 <= rate <= 1:
-            raise InputError(f"--rates {rate:g}: is not a share of the steps; give numbers from 0 to 1.")
     if not settings.rates or len(set(settings.rates)) < len(settings.rates):
         raise InputError("--rates: needs at least one rate and no rate twice; change the list.")
 

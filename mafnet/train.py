@@ -17,7 +17,7 @@ from avpipeline.training.experiment import Experiment, Scoring, configuration_ha
 from avpipeline.training.paper import Paper, Trained
 from avpipeline.training.settings import TrainSettings
 from mafnet import config
-from mafnet.config import DATASET_NAMES, MODELS, PRESETS, ModelConfig, TrainConfig, check
+from mafnet.config import DATASET_NAMES, MODELS, PRESETS, ModelConfig, TrainConfig
 from mafnet.data import DATASETS, KINETICS_LISTS, fitted, load_split
 from mafnet.models import classifier
 from mafnet.predict import draw_example
@@ -73,7 +73,6 @@ class MAFnet(Paper):
           InputError: the data is missing or does not fit, or a setting is invalid.
         """
         training = settings.training
-        check(training)
         splits = splits or load_splits(settings, fold)
         train = splits["train"]
         network = fitted(settings.network, train)

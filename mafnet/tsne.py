@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_score
 
-from avpipeline.cli import run
+from avpipeline.cli import Positive, Seed, run
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.batches import batches
 from avpipeline.datasets.padding import segment_mask
@@ -28,9 +28,9 @@ class Settings(SplitSettings):
 
     out: Path = Path("runs") / "mafnet" / "tsne"
     """Folder for the pictures and the points."""
-    perplexity: float = 30.0
+    perplexity: Positive = 30.0
     """Perplexity of t-SNE; lowered automatically if there are few points."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of t-SNE."""
 
 

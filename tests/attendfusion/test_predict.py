@@ -111,7 +111,7 @@ def test_features_that_nobody_here_can_make_are_said(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("nowhere.mp4", "--top", 0), "--top 0: must be at least 1."),
+        (("nowhere.mp4", "--top", 0), "--top 0: must be a whole number from 1 to 1000000."),
         (("nowhere.mp4",), "nowhere.mp4"),
         (("nowhere.tfrecord",), "nowhere.tfrecord: no file matches"),
     ],

@@ -39,7 +39,7 @@ def test_it_writes_a_model_that_keras_loads(checkpoint, classifier, tmp_path, ca
     ("arguments", "sentence"),
     [
         (["out.txt"], "must end in .keras"),
-        (["out.keras", "--frames", "0"], "must be at least 1"),
+        (["out.keras", "--frames", "0"], "--frames 0: must be a whole number from 1 to 1000000"),
         (["out.keras", "--network", "r2plus1d_18", "--frames", "3", "--size", "8"], "is no checkpoint of r2plus1d_18"),
     ],
 )

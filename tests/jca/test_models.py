@@ -195,7 +195,7 @@ def test_unknown_names_are_refused_with_the_choices(arguments):
 
 
 def test_odd_size_is_refused():
-    with pytest.raises(ValueError, match="video_size 7: must be even"):
+    with pytest.raises(ValueError, match="--video-size 7: must be even"):
         jca.build_model("jca", video_size=7)
 
 
