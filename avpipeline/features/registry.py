@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import keras
 
 from avpipeline.errors import InputError
-from avpipeline.features import imagenet, mc3, small, vggish
+from avpipeline.features import efficientnet, imagenet, mc3, small, vggish, yamnet
 from avpipeline.features.extractor import Extractor, Network, clip_features
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.logmel import LogMel
@@ -35,6 +35,16 @@ class _Entry:
 def _vggish(variant, weights, **where) -> tuple[Network, str]:
     model, label = vggish.build_vggish(variant, weights, **where)
     return Network(model, LogMel()), label
+
+
+def _yamnet(variant, weights, **where) -> tuple[Network, str]:
+    model, label = yamnet.build_yamnet(variant, weights, **where)
+    return Network(model, yamnet.YamnetLogMel()), label
+
+
+def _efficientnet(variant, weights, **where) -> tuple[Network, str]:
+    model, label = efficientnet.build_efficientnet_lite0(variant, weights, **where)
+    return Network(model, efficientnet.prepare, efficientnet.FRAME_RATE, efficientnet.FRAME_SIZE), label
 
 
 def _imagenet(name: str) -> Callable[..., tuple[Network, str]]:
@@ -75,6 +85,19 @@ _REGISTRY = {
         # The default comes first, as for every network.
         {vggish.DEFAULT_VARIANT: vggish.VARIANTS[vggish.DEFAULT_VARIANT], **vggish.VARIANTS},
         _vggish,
+    ),
+    "yamnet": _Entry(
+        "YAMNet (AudioSet), audio: embedding, last map, or scores of 521 classes",
+        "audio",
+        yamnet.VARIANTS,
+        _yamnet,
+    ),
+    "efficientnet_lite0": _Entry(
+        "EfficientNet-Lite0 (ImageNet), frames: last map, its spatial average, or scores of 1000 classes; mean over 4 "
+        "frames per second",
+        "visual",
+        efficientnet.VARIANTS,
+        _efficientnet,
     ),
     "vgg19": _Entry(
         "VGG-19 (ImageNet), frames: feature maps of the last pooling layer, mean over 16 frames per second",
