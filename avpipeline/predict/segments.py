@@ -19,7 +19,8 @@ from avpipeline.errors import InputError
 from avpipeline.features.registry import Extractor, clip_features, extractor_for
 from avpipeline.files import make_folder
 from avpipeline.plots.overlays import write_overlay
-from avpipeline.predict.documents import head_json, head_lines, result_files
+from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files, synthetic_warning
+from avpipeline.training.familiarity import unlike_training
 from avpipeline.training.saved import ModelInfo
 
 # Features of one window, `(1, seconds, ...)` by modality -> probabilities `(seconds, classes)` and, for models that
@@ -90,7 +91,9 @@ def predict_file(path, predictor: Predictor) -> Prediction:
         notes = stream_notes(about, predictor.extractors, predictor.info.model)
         seconds = about.whole_seconds
         starts = range(0, seconds, predictor.window)
-        windows = [_predict_window(path, predictor, start) for start in starts]
+        features = [window_features(path, predictor.extractors, start=start, seconds=predictor.window) for start in starts]
+        windows = [predictor.forward({name: own[np.newaxis] for name, own in each.items()}) for each in features]
+    notes += unlike_notes(about, predictor, features, seconds)
     probabilities = np.concatenate([probabilities for probabilities, _ in windows])[:seconds]
     attention = None
     if windows[0][1] is not None and about.has_video:
@@ -183,7 +186,13 @@ def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
         if prediction.attention is not None:
             _write_attention_pictures(prediction, predictor, out / f"{source.stem}_attention.png")
             labels = [predictor.info.class_names[index] for index in prediction.probabilities.argmax(1)]
-            write_overlay(out / f"{source.stem}_attention.mp4", prediction.media, prediction.attention, labels)
+            write_overlay(
+                out / f"{source.stem}_attention.mp4",
+                prediction.media,
+                prediction.attention,
+                labels,
+                warning=synthetic_warning(predictor.info, source),
+            )
     return text
 
 
@@ -226,9 +235,13 @@ def as_text(document: Mapping) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _predict_window(path, predictor: Predictor, start: int) -> tuple[np.ndarray, np.ndarray | None]:
-    features = window_features(path, predictor.extractors, start=start, seconds=predictor.window)
-    return predictor.forward({modality: feature[np.newaxis] for modality, feature in features.items()})
+def unlike_notes(about: media.MediaInfo, predictor, windows: Sequence[Mapping], seconds: int) -> list[str]:
+    """Notes on the modalities in which a file's own seconds are far from what the model was trained on."""
+    there = {"audio": about.has_audio, "visual": about.has_video}
+    present = [name for name, extractor in predictor.extractors.items() if there[extractor.modality]]
+    last = seconds - predictor.window * (len(windows) - 1)
+    own = [*windows[:-1], {name: values[:last] for name, values in windows[-1].items()}]
+    return unlike_training(predictor.info.statistics, own, present)
 
 
 def window_features(
@@ -302,7 +315,7 @@ def _write_timeline(prediction: Prediction, info: ModelInfo, path: Path) -> None
         waveform=media.read_waveform(about.path, seconds=len(prediction.probabilities)),
         sample_rate=media.SAMPLE_RATE,
         **attended,
-        title=f"{about.path.name} - {info.title}",
+        title=picture_title(info, about.path),
     )
 
 
@@ -331,7 +344,7 @@ def _write_attention_pictures(prediction: Prediction, predictor: Predictor, path
             labels[here],
             class_names=info.class_names,
             start=start,
-            title=f"{about.path.name} - {info.title}",
+            title=picture_title(info, about.path),
         )
 
 
