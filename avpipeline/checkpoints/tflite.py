@@ -40,7 +40,7 @@ def read_tflite(path) -> list[tuple[str, list[np.ndarray]]]:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; check the path.")
     if path.stat().st_size > _LARGEST:
-        raise InputError(f"{path}: is larger than {_LARGEST >> 20} MiB, so it is no network for phones; check the path.")
+        raise InputError(f"{path}: has over {_LARGEST >> 20} MiB, more than a network for phones has; check the path.")
     data = path.read_bytes()
     if data[4:8] != b"TFL3":
         raise InputError(f"{path}: is not a TensorFlow Lite file; give the .tflite file itself.")

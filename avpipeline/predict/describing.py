@@ -204,7 +204,8 @@ def as_text(document: Mapping) -> str:
         span = f"{segment['start']}-{segment['end']}"
         rows.append([span, *(column(segment) for column in columns.values())])
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    lines += ["", *("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows)]
+    padded = [[text.ljust(width) for text, width in zip(row, widths, strict=True)] for row in rows]
+    lines += ["", *("  ".join(row).rstrip() for row in padded)]
     return "\n".join(lines) + "\n"
 
 

@@ -91,7 +91,9 @@ def predict_file(path, predictor: Predictor) -> Prediction:
         notes = stream_notes(about, predictor.extractors, predictor.info.model)
         seconds = about.whole_seconds
         starts = range(0, seconds, predictor.window)
-        features = [window_features(path, predictor.extractors, start=start, seconds=predictor.window) for start in starts]
+        features = [
+            window_features(path, predictor.extractors, start=start, seconds=predictor.window) for start in starts
+        ]
         windows = [predictor.forward({name: own[np.newaxis] for name, own in each.items()}) for each in features]
     notes += unlike_notes(about, predictor, features, seconds)
     probabilities = np.concatenate([probabilities for probabilities, _ in windows])[:seconds]

@@ -1,8 +1,8 @@
 """Whether a file's features are like those that a model was trained on.
 
-For each modality a saved model keeps, over at most 256 training videos, the mean and standard deviation of every channel
-(of a video's mean over its segments and regions) and the largest distance of any of these videos: the root mean square
-of its channels' z-scores. A file much further away is nothing that the model has learnt about.
+For each modality a saved model keeps, over at most 256 training videos, the mean and standard deviation of every
+channel (of a video's mean over its segments and regions) and the largest distance of any of these videos: the root mean
+square of its channels' z-scores. A file much further away is nothing that the model has learnt about.
 """
 
 from collections.abc import Iterable, Mapping

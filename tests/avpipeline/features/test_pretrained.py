@@ -159,7 +159,8 @@ def normalized(x, arrays, name):
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
-    model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(64, "relu", bias_initializer="ones"), keras.layers.Dense(8, bias_initializer="ones")])
+    layers = [keras.layers.Dense(units, "relu", bias_initializer="ones") for units in (64, 8)]
+    model = keras.Sequential([keras.Input((64,)), *layers])
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     path = tmp_path / "yamnet.tflite"
