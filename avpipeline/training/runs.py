@@ -265,6 +265,13 @@ def _description(experiment: Experiment) -> dict:
         "settings": json.loads(json.dumps(experiment.settings)),
         "features": {modality: feature.to_json() for modality, feature in info.features.items()},
         "clips": {split.name: len(split) for split in vars(experiment.splits).values()},
+        **record(),
+    }
+
+
+def record() -> dict:
+    """How a result is obtained: the command, the date, the commit and the versions."""
+    return {
         "command": _command(),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": _commit(),
