@@ -4,7 +4,7 @@ A folder of results holds the small files that a paper's tables command writes, 
 
     results/PAPER/DATASET-PRESET/result.json                         our results and how they were obtained
     results/PAPER/DATASET-PRESET/MODEL/seed-0/predictions.npz        the predictions that they are computed from
-    results/real_clips/result.json                                   results on real recordings, in a section of their own
+    results/real_clips/result.json                                   results on real recordings, in their own section
     results/parity.json                  largest differences from the authors' implementations, from the golden tests
 
 Every number in RESULTS.md comes from there, dates and commits included, so the same folder gives the same bytes.
@@ -223,8 +223,9 @@ def main(settings: Settings) -> None:
     parity = settings.results / "parity.json"
     known = json.loads(parity.read_text(encoding="utf-8")) if parity.exists() else None
     results = read_results(settings.results)
+    real = real_clips.section(settings.results / "real_clips")
     with atomic_path(settings.out) as temporary:
-        temporary.write_text(as_markdown(results, known, real_clips.section(settings.results / "real_clips")), encoding="utf-8")
+        temporary.write_text(as_markdown(results, known, real), encoding="utf-8")
     print(f"{settings.out} holds {len(results)} of our results beside the papers'")
 
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.real_clips ESC10 --weights-dir WEIGHTS
 
-ESC-10 (Piczak, "ESC: Dataset for Environmental Sound Classification", ACM Multimedia 2015): 400 recordings of up to 5 s in
-ten classes, with five official folds. Every row is tested on each fold once; nothing is tuned. The first digit of a
+ESC-10 (Piczak, "ESC: Dataset for Environmental Sound Classification", ACM Multimedia 2015): 400 recordings of up to 5 s
+in ten classes, with five official folds. Every row is tested on each fold once; nothing is tuned. The first digit of a
 file name is its fold, the folder's name its class.
 """
 

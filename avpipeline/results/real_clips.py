@@ -16,13 +16,13 @@ from avpipeline.files import atomic_path, make_folder, write_json
 from avpipeline.results import papers
 
 RESULT, PREDICTIONS = "result.json", "predictions.npz"
-_INTRODUCTION = """No paper reports these: they stand beside none of its results. Data: ESC-10 (K. J. Piczak, "ESC: Dataset for
-Environmental Sound Classification", ACM Multimedia 2015), 400 recordings of up to 5 s from freesound.org in ten
-classes, sound only, Creative Commons Attribution. Accuracy in percent over the five official folds, mean +- standard
-deviation of the folds; chance is 10. A head of logistic regression sees the mean of a clip's features over its seconds
-and has scikit-learn's default settings; a paper's model is trained on three folds and selected on a fourth, with the
-batches and epochs of the test bed. Nothing was tuned. YAMNet knows AudioSet, in which recordings of such
-sounds are plenty; the weights are those of the file named."""
+_INTRODUCTION = """No paper reports these: they stand beside none of its results. Data: ESC-10 (K. J. Piczak, "ESC:
+Dataset for Environmental Sound Classification", ACM Multimedia 2015), 400 recordings of up to 5 s from freesound.org in
+ten classes, sound only, Creative Commons Attribution. Accuracy in percent over the five official folds, mean +-
+standard deviation of the folds; chance is 10. A head of logistic regression sees the mean of a clip's features over its
+seconds and has scikit-learn's default settings; a paper's model is trained on three folds and selected on a fourth,
+with the batches and epochs of the test bed. Nothing was tuned. YAMNet was trained on AudioSet, which is full of such
+sounds; the weights are those of the file named."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,11 @@ def write_rows(
     predicted = np.stack([row.predicted for row in rows.values()]).astype(np.uint8)
     with atomic_path(out / PREDICTIONS) as temporary:
         np.savez_compressed(
-            temporary, ids=np.array(ids), labels=labels.astype(np.uint8), folds=folds.astype(np.uint8), predicted=predicted
+            temporary,
+            ids=np.array(ids),
+            labels=labels.astype(np.uint8),
+            folds=folds.astype(np.uint8),
+            predicted=predicted,
         )
     write_json(out / RESULT, {"rows": described, **record})
 
