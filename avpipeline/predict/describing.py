@@ -27,6 +27,7 @@ _WINDOW = 10  # seconds in memory at a time
 _STRIP_FRAMES, _STRIP_HEIGHT = 20, 160
 _SILENT = 1e-4  # largest sample of what no ear would hear
 _BACKGROUND = "background"
+_GET_YAMNET = "what is heard needs YAMNet's weights: run python -m avpipeline.weights yamnet, or give --yamnet FILE"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +76,7 @@ def load_describer(yamnet_file: Path | None = None, weights_dir: Path | None = N
         try:
             found()
         except InputError as error:
-            missing[modality] = str(error)
+            missing[modality] = _GET_YAMNET if modality == "audio" else str(error).rstrip(".")
         else:
             extractors[modality], names[modality] = build()
 
@@ -90,7 +91,7 @@ def load_describer(yamnet_file: Path | None = None, weights_dir: Path | None = N
     take("audio", lambda: yamnet_file or yamnet.weights_file(weights_dir), hearing)
     take("visual", lambda: (efficientnet.weights_file(weights_dir), efficientnet.class_names()), seeing)
     if not extractors:
-        raise InputError(" ".join(missing.values()))
+        raise InputError(f"{'; '.join(missing.values())}.")
     return Describer(extractors, names, missing)
 
 
@@ -106,7 +107,7 @@ def describe_file(path, describer: Describer) -> Description:
         extractors = {name: extractor for name, extractor in describer.extractors.items() if there[name]}
         absent = [sentence for name, sentence in describer.missing.items() if there[name]]
         if not extractors:
-            raise InputError(f"{path}: nothing can be said about it. {' '.join(absent)}")
+            raise InputError(f"{path}: nothing can be said about it; {'; '.join(absent)}.")
         notes = [*absent, *(f"the file has no {kind}" for kind, name in _STREAMS.items() if not there[name])]
         windows = [_window(about, extractors, start) for start in range(0, about.whole_seconds, _WINDOW)]
     scores = {name: np.concatenate([found[name] for found, _ in windows]) for name in extractors}

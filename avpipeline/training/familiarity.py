@@ -1,8 +1,9 @@
 """Whether a file's features are like those that a model was trained on.
 
 For each modality a saved model keeps, over at most 256 training videos, the mean and standard deviation of every
-channel (of a video's mean over its segments and regions) and the largest distance of any of these videos: the root mean
-square of its channels' z-scores. A file much further away is nothing that the model has learnt about.
+channel (of a video's mean over its segments and regions) and the largest distance of any of these videos from the
+others: the root mean square of its channels' z-scores. A file much further away is nothing that the model has learnt
+about.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,11 +17,14 @@ _VIDEOS, _AT_ONCE = 256, 16
 # A channel that hardly varies in training must not decide alone.
 _SMALLEST_DEVIATION = 0.1  # of the channels' mean deviation
 _FAR = 1.5  # times the largest distance in training
+_FEWEST = 4  # videos from which anything can be said
 
 
 def feature_statistics(split: Split | Stream, features: Mapping[str, FeatureInfo]) -> dict[str, dict]:
     """Modality -> `{"mean": [...], "deviation": [...], "largest": float}`; empty for what is not read by index."""
     if not isinstance(split, Split):
+        return {}
+    if len(split) < _FEWEST:
         return {}
     return {name: _of_rows(split.inputs[name]) for name in features if name in split.inputs}
 
@@ -29,10 +33,16 @@ def _of_rows(source) -> dict:
     rows = np.unique(np.linspace(0, len(source) - 1, _VIDEOS).round().astype(int))
     pieces = [rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]
     means = np.concatenate([_channel_means(source.read(piece)) for piece in pieces])
+    # Each video from all the others: among few, the distance from a mean that includes it would be too small.
+    others = (_mean_and_deviation(np.delete(means, row, axis=0)) for row in range(len(means)))
+    largest = max(_distance(other, video) for other, video in zip(others, means, strict=True))
+    return {**_mean_and_deviation(means), "largest": round(largest, 3)}
+
+
+def _mean_and_deviation(means: np.ndarray) -> dict[str, list[float]]:
     deviation = means.std(0)
     deviation = np.maximum(deviation, max(_SMALLEST_DEVIATION * deviation.mean(), 1e-6))
-    found = {"mean": _rounded(means.mean(0)), "deviation": _rounded(deviation)}
-    return {**found, "largest": round(float(max(_distance(found, video) for video in means)), 3)}
+    return {"mean": _rounded(means.mean(0)), "deviation": _rounded(deviation)}
 
 
 def _channel_means(values: np.ndarray) -> np.ndarray:

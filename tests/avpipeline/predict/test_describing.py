@@ -137,7 +137,7 @@ def test_without_yamnet_it_says_how_to_get_it(no_weights, tmp_path):
     assert "python -m avpipeline.weights yamnet" in document["notes"][0]
     sound = tmp_path / "sound.wav"
     write_media(sound, audio="pcm_s16le", samples=tone(1, 16000))
-    with one_sentence("sound.wav: nothing can be said about it. YAMNet: neither"):
+    with one_sentence("sound.wav: nothing can be said about it; what is heard needs YAMNet"):
         describe_file(sound, describer)
 
 

@@ -19,14 +19,16 @@ def statistics():
 
 
 def test_statistics_of_channels(statistics):
-    assert statistics == {"audio": {"mean": [2, 1], "deviation": [1, 1], "largest": 1}}
+    # From the others a corner of the square has z-scores of sqrt(2) twice: they have the mean (7, 4) / 3 where it is at
+    # (1, 0), and the deviation sqrt(8) / 3.
+    assert statistics == {"audio": {"mean": [2, 1], "deviation": [1, 1], "largest": pytest.approx(2**0.5, abs=1e-3)}}
 
 
 def test_far_and_near(statistics):
-    near, far = ({"audio": np.array([[value, 1]] * 3, "f4")} for value in (4, 5))
+    near, far = ({"audio": np.array([[value, 1]] * 3, "f4")} for value in (4, 6))
     assert unlike_training(statistics, [near], ["audio"]) == []  # z (2, 0): distance 1.41
-    (note,) = unlike_training(statistics, [far], ["audio"])  # z (3, 0): distance 2.12
-    assert note.startswith("its audio features are far outside of those in training (distance 2.1, in training at most")
+    (note,) = unlike_training(statistics, [far], ["audio"])  # z (4, 0): distance 2.83
+    assert note.startswith("its audio features are far outside of those in training (distance 2.8, in")
 
 
 def test_windows_count_together_and_missing_streams_do_not(statistics):
