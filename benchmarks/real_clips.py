@@ -8,9 +8,9 @@ file name is its fold, the folder's name its class.
 """
 
 import dataclasses
-import json
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from avpipeline.errors import InputError
 from avpipeline.features import yamnet
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.registry import build_extractor
-from avpipeline.results.real_clips import Row, write_rows
+from avpipeline.results.real_clips import Row, fold_accuracies, read_rows, write_rows
 from avpipeline.training import runs
 from avpipeline.training.paper import Paper
 from mafnet.train import PAPER as MAFNET
@@ -89,20 +89,23 @@ class Settings:
 def main(settings: Settings) -> None:
     """Five-fold accuracy on ESC-10 of heads on seeded and pretrained features, and of two papers' audio-only models."""
     clips = read_clips(settings.esc10, settings.weights_dir)
-    weights = yamnet.weights_file(settings.weights_dir)
-    rows = {}
-    for name in EXTRACTORS:
-        info = clips.infos[name]
-        rows[f"logistic regression on {name}"] = Row(info.label, info.weights, _logistic(clips, name))
-    scores = clips.infos["YAMNet scores"]
-    zero_shot = _zero_shot(clips, yamnet.class_names(weights, settings.weights_dir))
-    rows["zero-shot: highest of YAMNet's scores"] = Row(scores.label, scores.weights, zero_shot)
+    class_names = yamnet.class_names(yamnet.weights_file(settings.weights_dir), settings.weights_dir)
+    # Row -> its features, what classifies the clips, and the seed, if there is one.
+    ways = {f"logistic regression on {name}": (name, partial(_logistic, clips, name), None) for name in EXTRACTORS}
+    scored = partial(_zero_shot, clips, class_names)
+    ways["zero-shot: highest of YAMNet's scores"] = ("YAMNet scores", scored, None)
     for paper, model in ((AVE, "a"), (MAFNET, "audio")):
         for name in ("seeded network", "YAMNet embedding"):
+            trained = partial(_paper, clips, name, paper, model, settings.seed)
+            ways[f"{paper.name} {model} (audio only) on {name}"] = (name, trained, settings.seed)
+    rows = read_rows(settings.out)
+    for way, (name, classify, seed) in ways.items():
+        if way not in rows:
             info = clips.infos[name]
-            found = _paper(clips, name, paper, model, settings.seed)
-            rows[f"{paper.name} {model} (audio only) on {name}"] = Row(info.label, info.weights, found, settings.seed)
-    write_rows(settings.out, rows, clips.ids, clips.labels, clips.folds, runs.record())
+            rows[way] = Row(info.label, info.weights, classify(), seed)
+            # After each row, so that a run that was interrupted goes on where it was.
+            write_rows(settings.out, rows, clips.ids, clips.labels, clips.folds, runs.record())
+            print(way, fold_accuracies(rows[way].predicted, clips.labels, clips.folds), flush=True)
     print(f"{settings.out} has {len(rows)} rows; python -m avpipeline.published writes RESULTS.md")
 
 
@@ -164,7 +167,6 @@ def _paper(clips: Clips, name: str, paper: Paper, model: str, seed: int) -> np.n
             with np.load(Path(folder) / f"seed-{seed}" / "predictions.npz") as file:
                 probabilities = file["predictions"].reshape(len(splits["test"]), -1, file["predictions"].shape[-1])
         predicted[rows["test"]] = probabilities.mean(1)[:, : len(NAMES)].argmax(1)
-        print(json.dumps({"model": model, "features": name, "fold": fold}), flush=True)
     return predicted
 
 

@@ -81,6 +81,20 @@ def write_rows(
     write_json(out / RESULT, {"rows": described, **record})
 
 
+def read_rows(folder) -> dict[str, Row]:
+    """The rows that are in a folder; none where there is no such folder."""
+    path = Path(folder) / RESULT
+    if not path.exists():
+        return {}
+    described = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    with np.load(path.with_name(PREDICTIONS)) as file:
+        predictions = file["predicted"]
+    return {
+        row["row"]: Row(row["features"], row["weights"], predicted, row["seed"])
+        for row, predicted in zip(described, predictions, strict=True)
+    }
+
+
 def section(folder) -> str | None:
     """The section of RESULTS.md; None where there are no such results, InputError where they cannot be read."""
     path = Path(folder) / RESULT
