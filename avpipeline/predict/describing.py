@@ -111,7 +111,7 @@ def describe_file(path, describer: Describer) -> Description:
         notes = [*absent, *(f"the file has no {kind}" for kind, name in _STREAMS.items() if not there[name])]
         windows = [_window(about, extractors, start) for start in range(0, about.whole_seconds, _WINDOW)]
     scores = {name: np.concatenate([found[name] for found, _ in windows]) for name in extractors}
-    notes += _stream_notes(about, [clip for _, clip in windows])
+    notes += _stream_notes(about, extractors, [clip for _, clip in windows])
     if "visual" in scores and scores["visual"].mean(0).max() < _NAMED:
         notes.append("nothing is seen for sure: ImageNet's classes are things and animals, not people or actions")
     return Description(about, scores, (*notes, *damage))
@@ -136,18 +136,20 @@ def _window(about: media.MediaInfo, extractors: Mapping[str, Extractor], start: 
     return clip_features(extractors, clip), (float(np.abs(clip.waveform).max(initial=0)), moves)
 
 
-def _stream_notes(about: media.MediaInfo, windows) -> list[str]:
+def _stream_notes(about: media.MediaInfo, extractors: Mapping[str, Extractor], windows) -> list[str]:
+    """Notes on the streams that were read."""
+    hears, sees = "audio" in extractors, "visual" in extractors
     notes = []
-    if about.has_audio and max(loudest for loudest, _ in windows) < _SILENT:
+    if hears and max(loudest for loudest, _ in windows) < _SILENT:
         notes.append("the sound is silent")
-    if about.has_audio and about.sample_rate < media.SAMPLE_RATE:
+    if hears and about.sample_rate < media.SAMPLE_RATE:
         notes.append(
             f"the sound is stored at {about.sample_rate} Hz: it has nothing above {about.sample_rate // 2} Hz, where "
             "the network listens too, so what is heard is less certain"
         )
-    if about.has_video and not any(moves for _, moves in windows):
+    if sees and not any(moves for _, moves in windows):
         notes.append("the picture stands still: the same is seen in every second")
-    if about.has_video and about.height > about.width:
+    if sees and about.height > about.width:
         notes.append("the frames are upright: they are squeezed into a square, so what is seen is less certain")
     return notes
 

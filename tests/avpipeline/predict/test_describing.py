@@ -135,6 +135,7 @@ def test_without_yamnet_it_says_how_to_get_it(no_weights, tmp_path):
     assert "seen" in document
     assert "heard" not in document
     assert "python -m avpipeline.weights yamnet" in document["notes"][0]
+    assert "the sound is silent" not in document["notes"]
     sound = tmp_path / "sound.wav"
     write_media(sound, audio="pcm_s16le", samples=tone(1, 16000))
     with one_sentence("sound.wav: nothing can be said about it; what is heard needs YAMNet"):
