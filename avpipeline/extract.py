@@ -233,8 +233,8 @@ class Settings:
     out: tyro.conf.Positional[Path]
     """Folder for the features; an interrupted run into it goes on."""
     features: str = "vgg19,vggish"
-    """One extractor a modality, joined by a comma: vggish, vgg19, densenet201, small_visual or small_audio;
-    another output than the default is named behind a colon, e.g. vggish:embedding_pca."""
+    """One extractor a modality, joined by a comma: yamnet, efficientnet_lite0, vggish, vgg19, densenet201, ...; another
+    output than the default is named behind a colon, e.g. vggish:embedding_pca."""
     weights: str = "default"
     """default: the pretrained ones; none: seeded random; or, for a single extractor, a weight file."""
     weights_dir: Path | None = None
