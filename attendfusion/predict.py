@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from avpipeline.datasets.youtube8m.writing import read_description
 from avpipeline.features.info import require_same
 from avpipeline.features.registry import Extractor
 from avpipeline.files import atomic_path, make_folder
-from avpipeline.predict.documents import head_json, head_lines, result_files
+from avpipeline.predict.documents import head_json, head_lines, result_files, synthetic_warning
 from avpipeline.predict.segments import for_each_file
 
 RECORDS = ".tfrecord"
@@ -74,7 +75,9 @@ def main(settings: Settings) -> int:
         status = for_each_file(files, lambda path: label_file(path, labellers, extractors, settings, shown))
     if shown:
         info = labellers[0].info
-        examples(make_folder(settings.out) / "examples.png", shown[:_EXAMPLES], title=info.title)
+        warned = {warning: None for path in files if (warning := synthetic_warning(info, path))}
+        title = "\n".join([info.title, *(textwrap.fill(warning, 100) for warning in warned)])
+        examples(make_folder(settings.out) / "examples.png", shown[:_EXAMPLES], title=title)
     print(f"Results and a picture of examples are in {settings.out}")
     return status
 

@@ -238,8 +238,9 @@ class Settings:
     out: tyro.conf.Positional[Path]
     """Folder for the features; an interrupted run into it goes on."""
     features: str = "vgg19,vggish"
-    """Extractors joined by commas: vggish, vgg19, densenet201, small_visual, small_audio, ...; another output than the
-    default is named behind a colon, e.g. vggish:embedding_pca, or vggish:pool4, which models read as audio_map."""
+    """Extractors joined by commas: yamnet, efficientnet_lite0, vggish, vgg19, densenet201, c3d, ...; another output
+    than the default is named behind a colon, e.g. vggish:embedding_pca, or vggish:pool4, which models read as
+    audio_map."""
     weights: str = "default"
     """default: the pretrained ones; none: seeded random; or, for a single extractor, a weight file."""
     weights_dir: Path | None = None

@@ -4,6 +4,7 @@ A folder of results holds the small files that a paper's tables command writes, 
 
     results/PAPER/DATASET-PRESET/result.json                         our results and how they were obtained
     results/PAPER/DATASET-PRESET/MODEL/seed-0/predictions.npz        the predictions that they are computed from
+    results/real_clips/result.json                                   results on real recordings, in their own section
     results/parity.json                  largest differences from the authors' implementations, from the golden tests
 
 Every number in RESULTS.md comes from there, dates and commits included, so the same folder gives the same bytes.
@@ -19,7 +20,7 @@ from pathlib import Path
 from avpipeline.cli import run
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_folder, atomic_path
-from avpipeline.results import papers
+from avpipeline.results import papers, real_clips
 from avpipeline.training.saved import known_papers
 
 _NEEDED = {
@@ -112,7 +113,9 @@ def add(run, results) -> Path:
     return place
 
 
-def as_markdown(results: Iterable[Result], parity: Mapping[str, Mapping] | None = None) -> str:
+def as_markdown(
+    results: Iterable[Result], parity: Mapping[str, Mapping] | None = None, real_clips: str | None = None
+) -> str:
     """The full text of RESULTS.md."""
     results = list(results)
     runs: list[tuple] = []
@@ -125,6 +128,8 @@ def as_markdown(results: Iterable[Result], parity: Mapping[str, Mapping] | None 
     made = [("run", "model", "seeds", "parameters", "configuration", "predictions", "command", "date", "commit"), *runs]
     numbered = [(f"[{number}]" if number else line[0], *line[1:]) for number, line in enumerate(made)]
     sections.append(f"## How our results were obtained\n\n{papers.markdown(numbered)}")
+    if real_clips:
+        sections.append(real_clips)
     if parity:
         sections.append(_parity(parity))
     return "\n".join([_HEAD, *sections])
@@ -227,8 +232,9 @@ def main(settings: Settings) -> None:
     parity = settings.results / "parity.json"
     known = json.loads(parity.read_text(encoding="utf-8")) if parity.exists() else None
     results = read_results(settings.results)
+    real = real_clips.section(settings.results / "real_clips")
     with atomic_path(settings.out) as temporary:
-        temporary.write_text(as_markdown(results, known), encoding="utf-8")
+        temporary.write_text(as_markdown(results, known, real), encoding="utf-8")
     print(f"{settings.out} holds {len(results)} of our results beside the papers'")
 
 

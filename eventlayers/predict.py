@@ -12,7 +12,7 @@ from avpipeline import media, plots
 from avpipeline.cli import run
 from avpipeline.errors import InputError
 from avpipeline.plots.overlays import write_overlay
-from avpipeline.predict.documents import head_json, head_lines, result_files
+from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files, synthetic_warning
 from avpipeline.predict.segments import collected_warnings, for_each_file, missing_stream_notes
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
@@ -275,7 +275,7 @@ def as_text(document: Mapping) -> str:
 
 def _write_pictures(prediction: Prediction, predictor: Predictor, stem: Path) -> None:
     about, info = prediction.media, predictor.info
-    title = f"{about.path.name} - {info.title}"
+    title = picture_title(info, about.path)
     for number, window in enumerate(prediction.windows, start=1):
         numbered = f"_{number}" if number > 1 else ""
 
@@ -300,7 +300,14 @@ def _write_pictures(prediction: Prediction, predictor: Predictor, stem: Path) ->
         maps = np.concatenate([window.localization for window in prediction.windows])
         labels = [label for window in prediction.windows for label in [_label(window, info)] * len(window.localization)]
         rate = predictor.config.num_moments / SECONDS
-        write_overlay(stem.with_name(f"{stem.name}_localization.mp4"), about, maps, labels, maps_a_second=rate)
+        write_overlay(
+            stem.with_name(f"{stem.name}_localization.mp4"),
+            about,
+            maps,
+            labels,
+            maps_a_second=rate,
+            warning=synthetic_warning(info, about.path),
+        )
 
 
 def _write_localization(path: Path, window: Window, about: media.MediaInfo, predictor: Predictor, title: str) -> None:

@@ -12,8 +12,8 @@ from avpipeline import media
 from avpipeline.cli import run
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.features.registry import Extractor, extractor_for
-from avpipeline.predict.documents import head_json, head_lines, result_files
-from avpipeline.predict.segments import collected_warnings, for_each_file, stream_notes, window_features
+from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files
+from avpipeline.predict.segments import collected_warnings, for_each_file, stream_notes, unlike_notes, window_features
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
 from mafnet.models import has_attention, with_attention
@@ -161,7 +161,12 @@ def predict_file(path, predictor: Predictor) -> Prediction:
         seconds = about.whole_seconds
         starts = range(0, seconds, predictor.window)
         lengths = [min(predictor.window, seconds - start) for start in starts]
-        windows = [_predict_window(path, predictor, *window) for window in zip(starts, lengths, strict=True)]
+        features = [
+            window_features(path, predictor.extractors, start=start, seconds=length)
+            for start, length in zip(starts, lengths, strict=True)
+        ]
+        windows = [_forward_padded(predictor, each) for each in features]
+    notes += unlike_notes(about, predictor, features, seconds)
     probabilities = np.average([probabilities for probabilities, _ in windows], axis=0, weights=lengths)
     scores = None
     if windows[0][1] is not None:
@@ -180,9 +185,10 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     return Prediction(about, probabilities, scores, (*notes, *damage))
 
 
-def _predict_window(path, predictor: Predictor, start: int, length: int) -> tuple[np.ndarray, np.ndarray | None]:
-    features = window_features(path, predictor.extractors, start=start, seconds=length)
-    missing = predictor.window - length
+def _forward_padded(
+    predictor: Predictor, features: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    missing = predictor.window - len(next(iter(features.values())))
     padded = {name: np.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1)) for name, x in features.items()}
     return predictor.forward({name: feature[np.newaxis] for name, feature in padded.items()})
 
@@ -238,7 +244,7 @@ def as_text(document: Mapping) -> str:
 def _write_pictures(prediction: Prediction, predictor: Predictor, document: Mapping, path: Path) -> None:
     """Figure 3 for one file, one picture for each window, numbered from the second on."""
     about, info = prediction.media, predictor.info
-    title = f"{about.path.name}: {document['label']} ({document['probability']:.2f}) - {info.title}"
+    title = picture_title(info, about.path, f": {document['label']} ({document['probability']:.2f})")
     for number, start in enumerate(range(0, len(prediction.scores), predictor.window), start=1):
         scores = prediction.scores[start : start + predictor.window]
         modality_scores(

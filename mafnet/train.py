@@ -142,6 +142,8 @@ def _mean_over_folds(settings: Settings, results: list[dict]) -> dict:
 
 def compared(paper: Paper, trained: Trained) -> report.Compared:
     """The paper's result in the model's first row on the dataset (on AVE if there is none on it), with ours."""
+    if paper.is_own(trained.settings, trained.experiment.splits.test):
+        return []
     table, row = paper.rows_of(trained.settings.model)[0]
     published = {one.dataset: one for one in papers.rows("mafnet", table) if one.row == row}
     one = published.get(DATASET_NAMES.get(trained.settings.dataset), published["AVE"])

@@ -15,7 +15,7 @@ from avpipeline.cli import Natural, run
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
 from avpipeline.features.registry import Extractor, clip_features, clip_format, extractor_for
-from avpipeline.predict.documents import model_json, result_files
+from avpipeline.predict.documents import model_json, picture_title, result_files, warning_json
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo
 
@@ -173,6 +173,7 @@ def as_json(result: Search, matcher: Matcher) -> dict:
             {"start": start, "end": start + length, "distance": round(float(cost), 6)}
             for start, cost in enumerate(result.costs)
         ],
+        **warning_json(info, result.searched.path),
         "model": model_json(info, matcher.weights),
         "features": {modality: feature.to_json() for modality, feature in info.features.items()},
     }
@@ -182,6 +183,7 @@ def as_text(document: dict) -> str:
     """The same result as text."""
     query, found, model = document["query"], document["found"], document["model"]
     lines = [
+        *([document["warning"]] if "warning" in document else []),
         f"query: {WORDS[query['modality']]} of {query['file']}, {query['start']}-{query['end']} s",
         f"found: {WORDS[document['searched']]} of {document['file']}, {found['start']}-{found['end']} s"
         f" (one of {len(document['windows'])} places, distance {found['distance']:.4f})",
@@ -203,7 +205,7 @@ def _draw(result: Search, info: ModelInfo, path: Path) -> None:
         query=(result.start, result.end),
         searched=_shown(result.searched, OTHER[result.query]),
         costs=result.costs,
-        title=f"{result.searched.path.name} - {info.title}",
+        title=picture_title(info, result.searched.path),
     )
 
 

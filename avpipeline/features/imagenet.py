@@ -123,6 +123,11 @@ def build_imagenet(
     return model, label
 
 
+def url_of(name: str) -> str:
+    """From where Keras downloads the weights of one of `NETWORKS`."""
+    return f"{_URL}{NETWORKS[name].folder}/{NETWORKS[name].files[0]}"
+
+
 def _application(network: ImagenetNetwork, weights, include_top: bool = False) -> keras.Model:
     return network.application(weights=weights, include_top=include_top, input_shape=(*FRAME_SIZE, 3))
 

@@ -28,7 +28,7 @@ RESIZE = (128, 171)
 
 # The convolutions of a stage: 3x3x3; 1x3x3; or 1x3x3 and 3x1x1 with batch norm and ReLU between.
 _FULL, _NO_TIME, _FACTORED = "full", "no_time", "factored"
-_URL = "https://download.pytorch.org/models/"
+URL = "https://download.pytorch.org/models/"
 # Classes that a pickled torchvision network refers to, which `read_torch` reads as inert records.
 _MODULE = "torchvision.models.video.resnet."
 _WHOLE = f"{_MODULE}VideoResNet"
@@ -117,7 +117,7 @@ def build_video_classifier(
     network = NETWORKS[name]
     if weights == "default":
         weights = find_weights([network.file], weights_dir) or fetch(
-            network.file, _URL + network.file, weights_dir, sha256=network.hash_start
+            network.file, URL + network.file, weights_dir, sha256=network.hash_start
         )
     file = None if weights is None else read_torch(weights, classes=_CLASSES)
     if file is not None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import keras
 
 from avpipeline.errors import InputError
-from avpipeline.features import c3d, imagenet, mc3, small, vggish
+from avpipeline.features import c3d, efficientnet, imagenet, mc3, small, vggish, yamnet
 from avpipeline.features.extractor import Extractor, Network, clip_features, clip_format
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.logmel import LogMel
@@ -46,6 +46,16 @@ def _vggish(variant, weights, **where) -> tuple[Network, str]:
     model, label = vggish.build_vggish(variant, weights, **where)
     # The released maps are of seconds that were cut before they were resampled.
     return Network(model, LogMel(), by_second=variant == "conv4_2"), label
+
+
+def _yamnet(variant, weights, **where) -> tuple[Network, str]:
+    model, label = yamnet.build_yamnet(variant, weights, **where)
+    return Network(model, yamnet.YamnetLogMel()), label
+
+
+def _efficientnet(variant, weights, **where) -> tuple[Network, str]:
+    model, label = efficientnet.build_efficientnet_lite0(variant, weights, **where)
+    return Network(model, efficientnet.prepare, efficientnet.FRAME_RATE, efficientnet.FRAME_SIZE), label
 
 
 def _imagenet(name: str) -> Callable[..., tuple[Network, str]]:
@@ -93,6 +103,19 @@ _REGISTRY = {
         # The default comes first, as for every network.
         {vggish.DEFAULT_VARIANT: vggish.VARIANTS[vggish.DEFAULT_VARIANT], **vggish.VARIANTS},
         _vggish,
+    ),
+    "yamnet": _Entry(
+        "YAMNet (AudioSet), audio: embedding, last map, or scores of 521 classes",
+        "audio",
+        yamnet.VARIANTS,
+        _yamnet,
+    ),
+    "efficientnet_lite0": _Entry(
+        "EfficientNet-Lite0 (ImageNet), frames: last map, its spatial average, or scores of 1000 classes; mean over 4 "
+        "frames per second",
+        "visual",
+        efficientnet.VARIANTS,
+        _efficientnet,
     ),
     "vgg19": _Entry(
         "VGG-19 (ImageNet), frames: feature maps of the last pooling layer, mean over 16 frames per second",

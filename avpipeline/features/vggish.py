@@ -34,7 +34,7 @@ PATCH_SHAPE = (96, 64)
 
 CHECKPOINT, PCA_FILE = "vggish_model.ckpt", "vggish_pca_params.npz"
 KERAS_FILES = ("vggish_audioset_weights.h5", "vggish_audioset_weights_without_fc2.h5")
-_URL = "https://storage.googleapis.com/audioset/"
+URL = "https://storage.googleapis.com/audioset/"
 PRETRAINED = "audioset"
 
 # Our layer -> its scope in the TF-slim checkpoint, under "vggish/". The Keras port nests the same names.
@@ -150,14 +150,14 @@ def build_vggish(
 
 def _default_file(variant: str, weights_dir) -> Path:
     files = (CHECKPOINT, *KERAS_FILES) if variant in MAPS else (CHECKPOINT, KERAS_FILES[0])
-    return find_weights(files, weights_dir) or fetch(CHECKPOINT, _URL + CHECKPOINT, weights_dir)
+    return find_weights(files, weights_dir) or fetch(CHECKPOINT, URL + CHECKPOINT, weights_dir)
 
 
 def _pca_file(weights: Path, weights_dir) -> Path:
     beside = weights.with_name(PCA_FILE)
     if beside.is_file():
         return beside
-    return find_weights((PCA_FILE,), weights_dir) or fetch(PCA_FILE, _URL + PCA_FILE, weights_dir)
+    return find_weights((PCA_FILE,), weights_dir) or fetch(PCA_FILE, URL + PCA_FILE, weights_dir)
 
 
 def _is_h5(path: Path) -> bool:
@@ -239,12 +239,12 @@ def _read_pca(path: Path) -> list[np.ndarray]:
             eigen_vectors, means = file["pca_eigen_vectors"], file["pca_means"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{path}: not AudioSet's PCA parameters (pca_eigen_vectors, pca_means); get {_URL}{PCA_FILE}."
+            f"{path}: not AudioSet's PCA parameters (pca_eigen_vectors, pca_means); get {URL}{PCA_FILE}."
         ) from error
     if eigen_vectors.shape != (128, 128) or means.size != 128:
         raise InputError(
             f"{path}: pca_eigen_vectors {eigen_vectors.shape} and pca_means {means.shape} should be (128, 128) and "
-            f"(128, 1); get {_URL}{PCA_FILE}."
+            f"(128, 1); get {URL}{PCA_FILE}."
         )
     return [_finite(path, eigen_vectors), _finite(path, means.reshape(128))]
 

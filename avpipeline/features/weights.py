@@ -77,8 +77,21 @@ def fetch(name: str, url: str, weights_dir=None, *, sha256: str = "") -> Path:
             if not found.startswith(sha256):
                 reason = ValueError(f"a file with the hash {found[:12]} came where {sha256} is needed")
                 raise not_found(name, url, reason, weights_dir)
+            # Before the file, so that no file is without its hash.
+            _hash_file(path).write_text(found + "\n", encoding="utf-8")
             os.replace(file, path)
     return path
+
+
+def require_unchanged(path: Path) -> None:
+    """InputError where a file that `fetch` downloaded is no longer what it was."""
+    kept = _hash_file(path)
+    if kept.is_file() and path.is_file() and kept.read_text(encoding="utf-8").strip() != sha256_file(path):
+        raise InputError(f"{path}: has changed since it was downloaded; remove it and fetch it again.")
+
+
+def _hash_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
 
 
 def fill_seeded(model: keras.Model, seed: int) -> None:

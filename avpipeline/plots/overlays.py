@@ -55,17 +55,17 @@ def overlay_attention(
     return ((1 - alpha) * base + alpha * colours).round().astype(np.uint8)
 
 
-def caption(frame: np.ndarray, text: str) -> np.ndarray:
-    """A copy of a uint8 frame `(height, width, 3)` with a line of text in its lower left corner."""
+def caption(frame: np.ndarray, text: str, *, top: bool = False) -> np.ndarray:
+    """A copy of a uint8 frame `(height, width, 3)` with a line of text in its lower (or upper) left corner."""
     image = Image.fromarray(frame)
     height, width = frame.shape[:2]
     font = ImageFont.truetype(_FONT, max(8, height // 18))
     if font.getlength(text) > 0.9 * width:
         font = font.font_variant(size=max(6, int(font.size * 0.9 * width / font.getlength(text))))
     margin = font.size // 3
-    left, top, right, bottom = font.getbbox(text, anchor="ls")
-    corner = (2 * margin, height - 2 * margin - bottom)
-    box = (margin, corner[1] + top - margin, corner[0] + right + margin, height - margin)
+    _, above, right, bottom = font.getbbox(text, anchor="ls")
+    corner = (2 * margin, 2 * margin - above if top else height - 2 * margin - bottom)
+    box = (margin, corner[1] + above - margin, corner[0] + right + margin, corner[1] + bottom + margin)
     draw = ImageDraw.Draw(image)
     draw.rectangle(box, fill=(20, 20, 20))
     draw.text(corner, text, font=font, fill=(255, 255, 255), anchor="ls")
@@ -73,7 +73,13 @@ def caption(frame: np.ndarray, text: str) -> np.ndarray:
 
 
 def write_overlay(
-    path, about: media.MediaInfo, attention: np.ndarray, labels: Sequence[str], *, maps_a_second: float = 1.0
+    path,
+    about: media.MediaInfo,
+    attention: np.ndarray,
+    labels: Sequence[str],
+    *,
+    maps_a_second: float = 1.0,
+    warning: str | None = None,
 ) -> None:
     """The clip with its sound, frame rate and size (at most 640 pixels wide), overlaid with maps and labels.
 
@@ -83,10 +89,15 @@ def write_overlay(
       attention: `(maps, rows, columns)`, from the beginning of the clip.
       labels: one for each map.
       maps_a_second: how many maps there are for each second.
+      warning: a line above every frame's content.
     """
     rate = min(about.frame_rate or 25.0, _RATE)
     waveform = media.read_waveform(about.path, seconds=about.seconds)
     frames = _overlaid_frames(about, attention, labels, rate, maps_a_second)
+    if warning:
+        # What to do instead is in the text: the whole sentence would be too small to read.
+        said = warning.partition(";")[0]
+        frames = (np.stack([caption(frame, said, top=True) for frame in piece]) for piece in frames)
     media.write_clip(path, frames, waveform, frame_rate=rate)
 
 

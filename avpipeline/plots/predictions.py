@@ -75,7 +75,7 @@ def timeline(
     bands = {name: [class_names[index] for index in indices] for name, indices in bands.items()}
     rows = _shown_rows(probabilities, shown_classes)
     strips = _strips(frames, attention)
-    heights = [1.1] * (waveform is not None) + [_strip_height(strip) for strip in strips.values()]
+    heights = [1.1] * (waveform is not None) + [strip_height(strip) for strip in strips.values()]
     heights += [0.75] * len(bands) + [0.26 * len(rows) + 0.1]
 
     with matplotlib.rc_context(TEXT):
@@ -86,10 +86,10 @@ def timeline(
             draw_waveform(next(below), waveform, sample_rate)
         names = []
         for strip, images in strips.items():
-            _draw_strip(next(below), strip, images, len(probabilities))
+            draw_strip(next(below), strip, images, len(probabilities))
         for band, labels in bands.items():
             names += _draw_band(next(below), band, labels, class_names)
-        image = _draw_probabilities(axes[-1], probabilities[:, rows], [class_names[row] for row in rows])
+        image = draw_probabilities(axes[-1], probabilities[:, rows], [class_names[row] for row in rows])
         axes[-1].set(xlim=(0, len(probabilities)), xlabel="time in seconds")
         axes[-1].xaxis.set_major_locator(MaxNLocator(20, integer=True))
         figure.colorbar(image, ax=axes[-1], label="probability", ticks=[0, 0.5, 1], pad=0.01, aspect=10)
@@ -258,17 +258,17 @@ def _strips(frames: np.ndarray | None, attention: np.ndarray | None) -> dict[str
     return {"frames": frames, "attention": np.stack(overlaid)}
 
 
-def _strip_height(frames: np.ndarray) -> float:
+def strip_height(frames: np.ndarray) -> float:
     """Inches at which frames side by side keep their aspect ratio, within limits."""
     count, height, width = frames.shape[:3]
     return float(np.clip(_STRIP_WIDTH / count * height / width, 0.4, 1.6))
 
 
-def _draw_strip(axis, name: str, frames: np.ndarray, seconds: float) -> None:
+def draw_strip(axis, name: str, frames: np.ndarray, seconds: float) -> None:
     """Draws frames in a row along the time axis, each centred in its share of it, aspect ratio kept."""
     count, height, width = frames.shape[:3]
     share = seconds / count
-    wide = min(0.97, _strip_height(frames) * width / height / (_STRIP_WIDTH / count)) * share
+    wide = min(0.97, strip_height(frames) * width / height / (_STRIP_WIDTH / count)) * share
     for index, frame in enumerate(frames):
         middle = (index + 0.5) * share
         axis.imshow(frame, extent=(middle - wide / 2, middle + wide / 2, 0, 1), aspect="auto")
@@ -323,7 +323,7 @@ def _shown_rows(probabilities: np.ndarray, count: int) -> np.ndarray:
     return np.argsort(-rank, kind="stable")[: max(count, len(predicted))]
 
 
-def _draw_probabilities(axis, probabilities: np.ndarray, names: Sequence[str]):
+def draw_probabilities(axis, probabilities: np.ndarray, names: Sequence[str]):
     extent = (0, len(probabilities), len(names) - 0.5, -0.5)
     image = axis.imshow(
         probabilities.T, aspect="auto", cmap="Blues", vmin=0, vmax=1, extent=extent, interpolation="nearest"

@@ -3,13 +3,32 @@
 import contextlib
 import json
 import re
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from avpipeline.files import atomic_path, make_folder, sha256_file
+from avpipeline.files import atomic_path, cache_dir, make_folder, sha256_file
 from avpipeline.media import MediaInfo
 from avpipeline.training.saved import ModelInfo
+
+SYNTHETIC = (
+    "trained on synthetic clips: its labels mean nothing for this file; use features of real clips (extract --features "
+    "yamnet,efficientnet_lite0, then train) or python -m avpipeline.describe"
+)
+
+
+def synthetic_warning(info: ModelInfo, path) -> str | None:
+    """What must be said first where a model that knows only synthetic clips is given another file; else None."""
+    is_clip = Path(path).resolve().is_relative_to((cache_dir() / "rendered").resolve())
+    return SYNTHETIC if info.domain == "synthetic" and not is_clip else None
+
+
+def picture_title(info: ModelInfo, path, said: str = "") -> str:
+    """The title of a picture of a prediction: file, what is said of it, model, and the warning if there is one."""
+    warning = synthetic_warning(info, path)
+    title = f"{Path(path).name}{said} - {info.title}"
+    return f"{title}\n{textwrap.fill(warning, 100)}" if warning else title
 
 
 def head_json(about: MediaInfo, notes: Sequence[str], info: ModelInfo, weights: Path) -> dict:
@@ -19,10 +38,17 @@ def head_json(about: MediaInfo, notes: Sequence[str], info: ModelInfo, weights: 
         "length": round(about.seconds, 3),
         "has_audio": about.has_audio,
         "has_video": about.has_video,
+        **warning_json(info, about.path),
         "notes": list(notes),
         "model": model_json(info, weights),
         "features": {modality: feature.to_json() for modality, feature in info.features.items()},
     }
+
+
+def warning_json(info: ModelInfo, path) -> dict:
+    """What the model was trained on, "synthetic" or "real", and the warning if there is one."""
+    warning = synthetic_warning(info, path)
+    return {"domain": info.domain, **({"warning": warning} if warning else {})}
 
 
 def model_json(info: ModelInfo, weights: Path) -> dict:
@@ -42,6 +68,7 @@ def head_lines(document: Mapping) -> list[str]:
     """The first lines of a text: the entries of `head_json`."""
     model = document["model"]
     lines = [
+        *([document["warning"]] if "warning" in document else []),
         f"{document['file']}: {document['length']} s",
         f"model: {model['paper']} {model['model']}, preset {model['preset']}, trained on {model['trained_on']} "
         f"({model['weights']}, sha256 {model['sha256'][:12]})",

@@ -21,7 +21,8 @@ from avpipeline.features.logmel import LogMel, split_seconds
 from avpipeline.features.registry import Extractor, clip_features, clip_format, extractor_for
 from avpipeline.files import make_folder
 from avpipeline.plots.overlays import in_own_range, write_overlay
-from avpipeline.predict.documents import head_json, head_lines, result_files
+from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files, synthetic_warning
+from avpipeline.training.familiarity import unlike_training
 from avpipeline.training.saved import ModelInfo
 
 # Features of one window, `(1, seconds, ...)` by modality -> probabilities `(seconds, classes)` and the attention maps
@@ -104,7 +105,11 @@ def predict_file(path, predictor: Predictor) -> Prediction:
         notes = stream_notes(about, predictor.extractors, predictor.info.model)
         seconds = about.whole_seconds
         starts = range(0, seconds, predictor.window)
-        windows = [_predict_window(path, predictor, start) for start in starts]
+        features = [
+            window_features(path, predictor.extractors, start=start, seconds=predictor.window) for start in starts
+        ]
+        windows = [predictor.forward({name: own[np.newaxis] for name, own in each.items()}) for each in features]
+    notes += unlike_notes(about, predictor, features, seconds)
     probabilities = np.concatenate([probabilities for probabilities, _ in windows])[:seconds]
     maps = {name: np.concatenate([maps[name] for _, maps in windows])[:seconds] for name in windows[0][1]}
     if predictor.scale == "second":
@@ -202,7 +207,13 @@ def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
                 prediction, predictor, out / f"{source.stem}_attention.png", prediction.attention, _frames
             )
             labels = [predictor.info.class_names[index] for index in prediction.probabilities.argmax(1)]
-            write_overlay(out / f"{source.stem}_attention.mp4", prediction.media, prediction.attention, labels)
+            write_overlay(
+                out / f"{source.stem}_attention.mp4",
+                prediction.media,
+                prediction.attention,
+                labels,
+                warning=synthetic_warning(predictor.info, source),
+            )
         if prediction.audio_attention is not None:
             # As the patches are drawn: time from left to right, high pitch at the top.
             maps = prediction.audio_attention.transpose(0, 2, 1)[:, ::-1]
@@ -250,9 +261,13 @@ def as_text(document: Mapping) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _predict_window(path, predictor: Predictor, start: int) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
-    features = window_features(path, predictor.extractors, start=start, seconds=predictor.window)
-    return predictor.forward({modality: feature[np.newaxis] for modality, feature in features.items()})
+def unlike_notes(about: media.MediaInfo, predictor, windows: Sequence[Mapping], seconds: int) -> list[str]:
+    """Notes on the modalities in which a file's own seconds are far from what the model was trained on."""
+    there = {"audio": about.has_audio, "visual": about.has_video}
+    present = [name for name, extractor in predictor.extractors.items() if there[extractor.modality]]
+    last = seconds - predictor.window * (len(windows) - 1)
+    own = [*windows[:-1], {name: values[:last] for name, values in windows[-1].items()}]
+    return unlike_training(predictor.info.statistics, own, present)
 
 
 def window_features(
@@ -321,7 +336,7 @@ def _write_timeline(prediction: Prediction, info: ModelInfo, path: Path) -> None
         waveform=media.read_waveform(about.path, seconds=len(prediction.probabilities)),
         sample_rate=media.SAMPLE_RATE,
         **attended,
-        title=f"{about.path.name} - {info.title}",
+        title=picture_title(info, about.path),
     )
 
 
@@ -357,7 +372,7 @@ def _write_attention_pictures(
             class_names=info.class_names,
             start=start,
             scale_label="attention in each second's own range" if predictor.scale == "second" else None,
-            title=f"{about.path.name} - {info.title}",
+            title=picture_title(info, about.path),
         )
 
 

@@ -9,7 +9,9 @@ Compared = Iterable[tuple[papers.Published, papers.Measured]]
 
 
 def compared(paper: Paper, trained: Trained) -> Compared:
-    """The paper's result in the first row that the model reproduces, with ours; nothing for your own models."""
+    """The paper's result in the first row that the model reproduces, with ours; none for your own models or clips."""
+    if paper.is_own(trained.settings, trained.experiment.splits.test):
+        return []
     return [
         (papers.lookup(paper.name, *place), papers.Measured(trained.scores, trained.data))
         for place in paper.rows_of(trained.settings.model)[:1]

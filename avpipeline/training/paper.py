@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from avpipeline.cli import chosen
+from avpipeline.datasets.ave import TEST_VIDEOS
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.training import runs
 from avpipeline.training.experiment import Experiment, Schedule, Scoring, Splits, settings_of
@@ -87,7 +88,14 @@ class Paper(abc.ABC):
         """A description of this test split, shown beside its results."""
         if settings.dataset == "rendered":
             return f"synthetic clips, {len(test)} in the test split"
+        if self.is_own(settings, test):
+            return f"your own clips, {len(test)} in the test split"
         return self.data_names[settings.dataset]
+
+    @staticmethod
+    def is_own(settings, test: Split | Stream) -> bool:
+        """Whether these are other clips than AVE's, in the form of its files: no paper has a result on them."""
+        return settings.dataset == "ave" and len(test) != TEST_VIDEOS
 
     def settings_for(self, model: str, preset: str | None = None, dataset: str = "rendered", **changes):
         """Default settings for a model, preset (None: the paper's first) and dataset; `changes` replaces fields.

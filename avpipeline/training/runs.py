@@ -15,6 +15,7 @@ Many papers print the best score that the test split ever reached during trainin
 recorded too, beside the selected one and under its own name; nothing is ever selected by it.
 """
 
+import dataclasses
 import datetime
 import json
 import os
@@ -37,6 +38,7 @@ from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, locked, make_folder, remove_partial, write_json
 from avpipeline.plots import charts
 from avpipeline.training.experiment import Experiment, Outcome
+from avpipeline.training.familiarity import feature_statistics
 from avpipeline.training.saved import load_model, save_model
 from avpipeline.training.state import KeepState, Progress, Score, restore_state
 
@@ -135,13 +137,14 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool) ->
     model.optimizer.build(model.trainable_variables)
     splits, schedule, scoring = experiment.splits, experiment.schedule, experiment.scoring
     callbacks = experiment.callbacks()
+    info = dataclasses.replace(experiment.info, statistics=feature_statistics(splits.train, experiment.info.features))
     progress = restore_state(model, folder / "state.npz", callbacks)
     keep = KeepState(
         folder / "state.npz",
         progress,
         metric=f"val_{scoring.metric}",
         schedule=schedule,
-        save_best=lambda: save_model(model, folder / "best.keras", experiment.info),
+        save_best=lambda: save_model(model, folder / "best.keras", info),
         others=callbacks,
     )
     modalities = list(model.input)
@@ -262,6 +265,13 @@ def _description(experiment: Experiment) -> dict:
         "settings": json.loads(json.dumps(experiment.settings)),
         "features": {modality: feature.to_json() for modality, feature in info.features.items()},
         "clips": {split.name: len(split) for split in vars(experiment.splits).values()},
+        **record(),
+    }
+
+
+def record() -> dict:
+    """How a result is obtained: the command, the date, the commit and the versions."""
+    return {
         "command": _command(),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": _commit(),

@@ -41,6 +41,7 @@ class ModelInfo:
       features: modality -> the features it was trained on.
       dataset: what it was trained on, e.g. `"rendered"`, `"ave"`; shown beside every result.
       config: the model's configuration, JSON values only.
+      statistics: modality -> what its features were like in training, see `familiarity`; empty where not known.
       version: the version of this package that saved it; informative only.
     """
 
@@ -52,11 +53,17 @@ class ModelInfo:
     dataset: str
     config: Mapping = dataclasses.field(default_factory=dict)
     version: str = __version__
+    statistics: Mapping = dataclasses.field(default_factory=dict, compare=False)
 
     def __post_init__(self):
         object.__setattr__(self, "class_names", tuple(self.class_names))
         # Via JSON, so that a loaded description equals the saved one (tuples become lists).
         object.__setattr__(self, "config", json.loads(json.dumps(dict(self.config))))
+
+    @property
+    def domain(self) -> str:
+        """ "synthetic" for a model that has seen nothing but the project's own clips, else "real"."""
+        return "synthetic" if self.dataset == "rendered" else "real"
 
     @property
     def title(self) -> str:
@@ -71,8 +78,9 @@ class ModelInfo:
 
     @classmethod
     def from_json(cls, fields: Mapping) -> "ModelInfo":
-        """The inverse of `to_json`; KeyError if a field is missing."""
-        values = {field.name: fields[field.name] for field in dataclasses.fields(cls)}
+        """The inverse of `to_json`; KeyError if a field is missing (files of version 0.2 have no statistics)."""
+        values = {field.name: fields[field.name] for field in dataclasses.fields(cls) if field.name != "statistics"}
+        values["statistics"] = dict(fields.get("statistics", {}))
         values["features"] = {name: FeatureInfo.from_json(info) for name, info in fields["features"].items()}
         return cls(**values)
 

@@ -19,7 +19,7 @@ from tests.helpers.imports import (
 )
 
 GROUND = {"errors", "files", "cli"}
-COMMANDS = {"extract", "validate", "published", "youtube8m", "clip_list"}
+COMMANDS = {"extract", "validate", "published", "youtube8m", "clip_list", "describe", "weights"}
 # What a paper may take from another one: its layers, its models, its rows (with the object that trains them).
 SHARED_BY_PAPERS = {"layers", "fusion", "models", "config"}
 

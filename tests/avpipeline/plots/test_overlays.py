@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from avpipeline.plots.overlays import caption, overlay_attention
+from avpipeline import media
+from avpipeline.plots.overlays import caption, overlay_attention, write_overlay
 
 
 def test_overlay_is_red_where_the_weight_is_and_keeps_the_frame_elsewhere():
@@ -33,3 +34,18 @@ def test_a_caption_is_in_the_lower_left_corner_and_no_wider_than_the_frame():
     rows, columns = np.nonzero(letters)
     assert rows.min() > 200 and 0 < columns.min() < 20 and 280 < columns.max() < 319
     np.testing.assert_array_equal(frame, 100)
+
+
+def test_a_warning_is_written_over_every_frame(tmp_path):
+    """Above the label: dark ground in the upper left corner of a white clip, nowhere without a warning."""
+    path = tmp_path / "white.mp4"
+    media.write_clip(path, np.full((8, 120, 160, 3), 255, np.uint8), None, frame_rate=4)
+    maps = np.full((2, 2, 2), 0.25)
+    corners = {}
+    for warning in ("trained on synthetic clips; describe", None):
+        out = tmp_path / f"{warning is None}.mp4"
+        write_overlay(out, media.probe(path), maps, ["a", "a"], warning=warning)
+        frames = media.read_frames(out, frame_rate=4, size=None, seconds=2)
+        corners[warning is None] = frames[:, 8:20, 8:60].reshape(len(frames), -1).min(1)
+    assert (corners[False] < 60).all()
+    assert (corners[True] > 100).all()

@@ -5,7 +5,9 @@ import warnings
 
 import pytest
 
-from avpipeline.predict.documents import head_lines, result_files
+from avpipeline.media import MediaInfo
+from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files
+from avpipeline.training.saved import ModelInfo
 
 DOCUMENT = {
     "file": "clip.mp4",
@@ -54,3 +56,52 @@ def test_warnings_of_the_file_are_not_repeated_and_others_are(tmp_path):
             warnings.warn(f"{source}: breaks off", stacklevel=1)
             warnings.warn("another", stacklevel=1)
     assert [str(warning.message) for warning in caught] == ["another"]
+
+
+@pytest.fixture
+def clip(tmp_path, monkeypatch):
+    """A place in the cache of synthetic clips."""
+    monkeypatch.setenv("AVPIPELINE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "rendered" / "0123" / "clips" / "a.mp4"
+
+
+@pytest.mark.parametrize("paper", ["ave", "mafnet", "jca", "attendfusion", "eventlayers"])
+def test_a_model_of_synthetic_clips_says_so_of_any_other_file(paper, clip, tmp_path):
+    info = ModelInfo(paper, "m", "code", ("x",), {}, "rendered")
+    weights = tmp_path / "best.keras"
+    weights.write_bytes(b"")
+    document = head_json(about(tmp_path / "dog.mp4"), [], info, weights)
+    assert document["domain"] == "synthetic"
+    assert document["warning"].startswith("trained on synthetic clips: its labels mean nothing for this file; use")
+    assert "--features yamnet,efficientnet_lite0" in document["warning"]
+    assert "python -m avpipeline.describe" in document["warning"]
+    assert head_lines(document)[:2] == [document["warning"], "dog.mp4: 2.0 s"]
+    title = picture_title(info, tmp_path / "dog.mp4", ": x (0.91)")
+    assert title.splitlines()[0] == f"dog.mp4: x (0.91) - {paper} m, trained on rendered"
+    assert " ".join(title.splitlines()[1:]) == document["warning"]
+
+
+def test_it_does_not_say_so_of_synthetic_clips_nor_of_other_models(clip, tmp_path):
+    weights = tmp_path / "best.keras"
+    weights.write_bytes(b"")
+    synthetic, real = (ModelInfo("ave", "av", "code", ("x",), {}, dataset) for dataset in ("rendered", "ave"))
+    document = head_json(about(clip), [], synthetic, weights)
+    assert document["domain"] == "synthetic"
+    assert "warning" not in document
+    assert head_lines(document)[0] == "a.mp4: 2.0 s"
+    document = head_json(about(tmp_path / "dog.mp4"), [], real, weights)
+    assert document["domain"] == "real"
+    assert "warning" not in document
+    assert picture_title(real, tmp_path / "dog.mp4") == "dog.mp4 - ave av, trained on ave"
+
+
+def about(path) -> MediaInfo:
+    return MediaInfo(path, 2.0, True, True, 25.0, 64, 48, 16000, 1, "pcm_s16le s16")
+
+
+def test_statistics_are_kept_with_a_model_and_older_files_have_none():
+    info = ModelInfo("ave", "av", "code", ("x",), {}, "ave", statistics={"audio": {"largest": 1.5}})
+    fields = info.to_json()
+    assert ModelInfo.from_json(fields).statistics == {"audio": {"largest": 1.5}}
+    del fields["statistics"]
+    assert ModelInfo.from_json(fields).statistics == {}

@@ -1,0 +1,273 @@
+"""What is heard and seen in a media file, second by second, by networks trained on AudioSet and ImageNet.
+
+Nothing is trained: YAMNet's scores of AudioSet's classes, EfficientNet-Lite0's of ImageNet's, and the categories of AVE
+that are AudioSet's classes. Either network may be missing; then one sentence says how to get it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from avpipeline import media
+from avpipeline.datasets.audioset import ave_scores
+from avpipeline.errors import InputError
+from avpipeline.features import efficientnet, yamnet
+from avpipeline.features.registry import Extractor, build_extractor, clip_features
+from avpipeline.plots.described import described_timeline
+from avpipeline.predict.documents import result_files
+from avpipeline.predict.segments import collected_warnings
+
+# A score from which a class is named in the text, and an AVE category takes a second.
+_NAMED, _EVENT = 0.1, 0.2
+_NAMED_AT_MOST, _OVERALL = 3, 5
+_SHOWN = 6  # rows a map
+_WINDOW = 10  # seconds in memory at a time
+_STRIP_FRAMES, _STRIP_HEIGHT = 20, 160
+_SILENT = 1e-4  # largest sample of what no ear would hear
+_BACKGROUND = "background"
+_GET_YAMNET = "what is heard needs YAMNet's weights: run python -m avpipeline.weights yamnet, or give --yamnet FILE"
+
+
+@dataclasses.dataclass(frozen=True)
+class Describer:
+    """The networks that are there, with their classes' names.
+
+    Attributes:
+      extractors: "audio" and "visual" -> the network's scores.
+      class_names: the same -> names in the order of the scores.
+      missing: the same -> the sentence that says how to get a network that is not there.
+    """
+
+    extractors: Mapping[str, Extractor]
+    class_names: Mapping[str, tuple[str, ...]]
+    missing: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """Scores over time of one media file.
+
+    Attributes:
+      media: properties of the file.
+      scores: "audio", "visual" -> `(seconds, classes)`, for the streams that are there and have a network.
+      notes: what a reader of the result must know.
+    """
+
+    media: media.MediaInfo
+    scores: Mapping[str, np.ndarray]
+    notes: tuple[str, ...]
+
+
+def load_describer(yamnet_file: Path | None = None, weights_dir: Path | None = None) -> Describer:
+    """The networks, from the installed packages and the folders of weights.
+
+    Args:
+      yamnet_file: Google's `yamnet.h5` or `yamnet.tflite`; None looks in the folders of weights.
+      weights_dir: folder that is searched first.
+
+    Raises:
+      InputError: a file is there but cannot be used, or neither network is there.
+    """
+    extractors, names, missing = {}, {}, {}
+
+    def take(modality: str, found: Callable[[], object], build: Callable[[], tuple]) -> None:
+        try:
+            found()
+        except InputError as error:
+            missing[modality] = _GET_YAMNET if modality == "audio" else str(error).rstrip(".")
+        else:
+            extractors[modality], names[modality] = build()
+
+    def hearing() -> tuple:
+        path = yamnet_file or yamnet.weights_file(weights_dir)
+        return build_extractor("yamnet:scores", path, weights_dir=weights_dir), yamnet.class_names(path, weights_dir)
+
+    def seeing() -> tuple:
+        scores = build_extractor("efficientnet_lite0:scores", weights_dir=weights_dir)
+        return scores, efficientnet.class_names()
+
+    take("audio", lambda: yamnet_file or yamnet.weights_file(weights_dir), hearing)
+    take("visual", lambda: (efficientnet.weights_file(weights_dir), efficientnet.class_names()), seeing)
+    if not extractors:
+        raise InputError(f"{'; '.join(missing.values())}.")
+    return Describer(extractors, names, missing)
+
+
+def describe_file(path, describer: Describer) -> Description:
+    """Scores of every second of a media file; the last one may be shorter.
+
+    Raises:
+      InputError: not a media file, or it lacks every stream that a network is there for.
+    """
+    with collected_warnings(path) as damage:
+        about = media.probe(path)
+        there = {"audio": about.has_audio, "visual": about.has_video}
+        extractors = {name: extractor for name, extractor in describer.extractors.items() if there[name]}
+        absent = [sentence for name, sentence in describer.missing.items() if there[name]]
+        if not extractors:
+            raise InputError(f"{path}: nothing can be said about it; {'; '.join(absent)}.")
+        notes = [*absent, *(f"the file has no {kind}" for kind, name in _STREAMS.items() if not there[name])]
+        windows = [_window(about, extractors, start) for start in range(0, about.whole_seconds, _WINDOW)]
+    scores = {name: np.concatenate([found[name] for found, _ in windows]) for name in extractors}
+    notes += _stream_notes(about, extractors, [clip for _, clip in windows])
+    if "visual" in scores and scores["visual"].mean(0).max() < _NAMED:
+        notes.append("nothing is seen for sure: ImageNet's classes are things and animals, not people or actions")
+    return Description(about, scores, (*notes, *damage))
+
+
+_STREAMS = {"sound": "audio", "frames": "visual"}
+
+
+def _window(about: media.MediaInfo, extractors: Mapping[str, Extractor], start: int):
+    """Scores of at most ten seconds, and what their sound and frames are like: (loudest, whether something moves)."""
+    seconds = min(_WINDOW, about.whole_seconds - start)
+    visual = extractors.get("visual")
+    frames = {"frame_rate": visual.frame_rate, "size": visual.frame_size} if visual else {}
+    clip = media.read_clip(
+        about.path, seconds=seconds, start=start, audio="audio" in extractors, video=visual is not None, **frames
+    )
+    if visual:
+        # Beyond the last frame of the file there would be black ones, and a still picture would be half black.
+        last = max(1, min(len(clip.frames), int(np.ceil(clip.video_seconds * clip.frame_rate))))
+        clip.frames[last:] = clip.frames[last - 1]
+    moves = bool(len(clip.frames)) and bool((clip.frames != clip.frames[0]).any())
+    return clip_features(extractors, clip), (float(np.abs(clip.waveform).max(initial=0)), moves)
+
+
+def _stream_notes(about: media.MediaInfo, extractors: Mapping[str, Extractor], windows) -> list[str]:
+    """Notes on the streams that were read."""
+    hears, sees = "audio" in extractors, "visual" in extractors
+    notes = []
+    if hears and max(loudest for loudest, _ in windows) < _SILENT:
+        notes.append("the sound is silent")
+    if hears and about.sample_rate < media.SAMPLE_RATE:
+        notes.append(
+            f"the sound is stored at {about.sample_rate} Hz: it has nothing above {about.sample_rate // 2} Hz, where "
+            "the network listens too, so what is heard is less certain"
+        )
+    if sees and not any(moves for _, moves in windows):
+        notes.append("the picture stands still: the same is seen in every second")
+    if sees and about.height > about.width:
+        notes.append("the frames are upright: they are squeezed into a square, so what is seen is less certain")
+    return notes
+
+
+def write_description(description: Description, describer: Describer, out) -> str:
+    """Writes `STEM.json`, `STEM.txt` and `STEM_timeline.png` to the folder `out`; returns the text."""
+    out, source = Path(out), description.media.path
+    document = as_json(description, describer)
+    text = as_text(document)
+    with result_files(out / source.stem, document, text, source=source):
+        _write_timeline(description, describer, out / f"{source.stem}_timeline.png")
+    return text
+
+
+def as_json(description: Description, describer: Describer) -> dict:
+    """The whole result as JSON values; the scores of AudioSet's classes do not sum to 1, each is for itself."""
+    about = description.media
+    tables = _tables(description, describer)
+    return {
+        "file": about.path.name,
+        "length": round(about.seconds, 3),
+        "has_audio": about.has_audio,
+        "has_video": about.has_video,
+        "notes": list(description.notes),
+        "networks": {name: describer.extractors[name].info.to_json() for name in description.scores},
+        **{kind: _best(scores.mean(0), names, _OVERALL) for kind, (scores, names) in tables.items()},
+        "segments": [
+            {
+                "start": second,
+                "end": second + 1,
+                **{kind: _best(scores[second], names, _OVERALL) for kind, (scores, names) in tables.items()},
+                **({"ave_label": _event(*tables["ave"], second)} if "ave" in tables else {}),
+            }
+            for second in range(about.whole_seconds)
+        ],
+    }
+
+
+def as_text(document: Mapping) -> str:
+    """The same as text: what is heard and seen in the whole file, then second by second."""
+    lines = [f"{document['file']}: {document['length']} s"]
+    lines += [
+        f"{kind}: {_listed(document[kind], _NAMED, _OVERALL)}" for kind in ("heard", "seen") if kind in document
+    ]
+    lines += [f"note: {note}" for note in document["notes"]]
+    columns = {
+        "heard": lambda segment: _listed(segment["heard"], _NAMED, _NAMED_AT_MOST),
+        "seen": lambda segment: _listed(segment["seen"], _NAMED, _NAMED_AT_MOST),
+        "ave": lambda segment: segment["ave_label"],
+    }
+    columns = {kind: column for kind, column in columns.items() if kind in document}
+    titles = {"heard": "heard (AudioSet)", "seen": "seen (ImageNet)", "ave": "AVE's category"}
+    rows = [["seconds", *(titles[kind] for kind in columns)]]
+    for segment in document["segments"]:
+        span = f"{segment['start']}-{segment['end']}"
+        rows.append([span, *(column(segment) for column in columns.values())])
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    padded = [[text.ljust(width) for text, width in zip(row, widths, strict=True)] for row in rows]
+    lines += ["", *("  ".join(row).rstrip() for row in padded)]
+    return "\n".join(lines) + "\n"
+
+
+def _tables(description: Description, describer: Describer) -> dict[str, tuple[np.ndarray, tuple[str, ...]]]:
+    """ "heard", "seen" and "ave" -> scores `(seconds, classes)` and class names."""
+    kinds = {"audio": "heard", "visual": "seen"}
+    tables = {kinds[name]: (scores, describer.class_names[name]) for name, scores in description.scores.items()}
+    if "heard" in tables:
+        tables["ave"] = ave_scores(*tables["heard"])
+    return tables
+
+
+def _best(scores: np.ndarray, names, count: int) -> list[dict]:
+    order = np.argsort(-scores, kind="stable")[:count]
+    return [{"label": names[index], "score": round(float(scores[index]), 4)} for index in order]
+
+
+def _event(scores: np.ndarray, names, second: int) -> str:
+    best = int(scores[second].argmax())
+    return names[best] if scores[second, best] >= _EVENT else _BACKGROUND
+
+
+def _listed(found: list[dict], least: float, count: int) -> str:
+    """`Bark 0.87, Dog 0.80`; the best one, uncertain as it is, where none reaches `least`."""
+    named = [entry for entry in found[:count] if entry["score"] >= least]
+    if not named:
+        return f"({found[0]['label']} {found[0]['score']:.2f}?)"
+    return ", ".join(f"{entry['label']} {entry['score']:.2f}" for entry in named)
+
+
+def _write_timeline(description: Description, describer: Describer, path: Path) -> None:
+    about, seconds = description.media, description.media.whole_seconds
+    shown = {}
+    titles = {
+        "heard": "heard: AudioSet's classes",
+        "seen": "seen: ImageNet's classes",
+        "ave": "heard: AVE's categories",
+    }
+    for kind, (scores, names) in _tables(description, describer).items():
+        rows = np.argsort(-scores.max(0), kind="stable")[: _SHOWN if kind != "ave" else _SHOWN // 2]
+        shown[titles[kind]] = (scores[:, rows], [names[row] for row in rows])
+    count = min(seconds, _STRIP_FRAMES)
+    frames = None
+    if about.has_video:
+        frames = media.read_frames(
+            about.path, frame_rate=count / seconds, size=_upright(about), seconds=seconds
+        )
+    described_timeline(
+        path,
+        seconds,
+        shown,
+        waveform=media.read_waveform(about.path, seconds=seconds) if about.has_audio else None,
+        sample_rate=media.SAMPLE_RATE,
+        frames=frames,
+        title=about.path.name,
+    )
+
+
+def _upright(about: media.MediaInfo) -> tuple[int, int]:
+    """Size of a small frame, of the shape in which the file's are shown."""
+    frame = media.read_frames(about.path, frame_rate=1, size=None, seconds=1)[0]
+    return _STRIP_HEIGHT, max(1, round(_STRIP_HEIGHT * frame.shape[1] / frame.shape[0]))

@@ -1,0 +1,113 @@
+"""Results on real recordings, a section of RESULTS.md of its own: no paper reports any of them.
+
+    results/real_clips/result.json        rows and how they were obtained
+    results/real_clips/predictions.npz    what they are computed from
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from avpipeline.errors import InputError
+from avpipeline.files import atomic_path, make_folder, write_json
+from avpipeline.results import papers
+
+RESULT, PREDICTIONS = "result.json", "predictions.npz"
+_INTRODUCTION = """No paper reports these: they stand beside none of its results. Data: ESC-10 (K. J. Piczak, "ESC:
+Dataset for Environmental Sound Classification", ACM Multimedia 2015), 400 recordings of up to 5 s from freesound.org in
+ten classes, sound only, Creative Commons Attribution. Accuracy in percent over the five official folds, mean +-
+standard deviation of the folds; chance is 10. A head of logistic regression sees the mean of a clip's features over its
+seconds and has scikit-learn's default settings; a paper's model is trained on three folds and selected on a fourth,
+with the batches and epochs of the test bed. Nothing was tuned. YAMNet was trained on AudioSet, which is full of such
+sounds; the weights are those of the file named."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A way to classify the clips.
+
+    Attributes:
+      features: `extractor:variant`.
+      weights: name of the extractor's weights.
+      predicted: class of each clip.
+      seed: of what is trained; None where nothing depends on one.
+    """
+
+    features: str
+    weights: str
+    predicted: np.ndarray
+    seed: int | None = None
+
+
+def fold_accuracies(predicted: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> list[float]:
+    """Accuracy on each fold in percent."""
+    right = predicted == labels
+    return [round(100 * float(right[folds == fold].mean()), 4) for fold in np.unique(folds)]
+
+
+def write_rows(
+    out, rows: Mapping[str, Row], ids: Sequence[str], labels: np.ndarray, folds: np.ndarray, record: Mapping
+) -> None:
+    """Writes both files.
+
+    Args:
+      rows: name -> row.
+      ids, labels, folds: of each clip.
+      record: how the results were obtained: command, date, commit, versions.
+    """
+    out = make_folder(out)
+    described = [
+        {
+            "row": name,
+            "features": row.features,
+            "weights": row.weights,
+            "seed": row.seed,
+            "folds": fold_accuracies(row.predicted, labels, folds),
+        }
+        for name, row in rows.items()
+    ]
+    predicted = np.stack([row.predicted for row in rows.values()]).astype(np.uint8)
+    with atomic_path(out / PREDICTIONS) as temporary:
+        np.savez_compressed(
+            temporary,
+            ids=np.array(ids),
+            labels=labels.astype(np.uint8),
+            folds=folds.astype(np.uint8),
+            predicted=predicted,
+        )
+    write_json(out / RESULT, {"rows": described, **record})
+
+
+def read_rows(folder) -> dict[str, Row]:
+    """The rows that are in a folder; none where there is no such folder."""
+    path = Path(folder) / RESULT
+    if not path.exists():
+        return {}
+    described = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    with np.load(path.with_name(PREDICTIONS)) as file:
+        predictions = file["predicted"]
+    return {
+        row["row"]: Row(row["features"], row["weights"], predicted, row["seed"])
+        for row, predicted in zip(described, predictions, strict=True)
+    }
+
+
+def section(folder) -> str | None:
+    """The section of RESULTS.md; None where there are no such results, InputError where they cannot be read."""
+    path = Path(folder) / RESULT
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        lines = [("row", "features", "weights", "accuracy", "seed")]
+        for row in found["rows"]:
+            accuracy = f"{np.mean(row['folds']):.1f} +- {np.std(row['folds'], ddof=1):.1f}"
+            seed = "" if row["seed"] is None else str(row["seed"])
+            lines.append((row["row"], f"`{row['features']}`", row["weights"], accuracy, seed))
+        made = f"Command: `{found['command']}`, {found['date'][:10]}, commit {(found['commit'] or 'unknown')[:12]}."
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is no result of benchmarks.real_clips ({error}); run it again.") from error
+    return f"## Real clips\n\n{_INTRODUCTION}\n\n{papers.markdown(lines)}\n{made}\n"

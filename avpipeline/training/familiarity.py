@@ -1,0 +1,83 @@
+"""Whether a file's features are like those that a model was trained on.
+
+For each modality a saved model keeps, over at most 256 training videos, the mean and standard deviation of every
+channel (of a video's mean over its segments and regions) and the largest distance of any of these videos from the
+others: the root mean square of its channels' z-scores. A file much further away is nothing that the model has learnt
+about.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from avpipeline.datasets.base import Split, Stream
+from avpipeline.features.info import FeatureInfo
+
+_VIDEOS, _AT_ONCE = 256, 16
+# A channel that hardly varies in training must not decide alone.
+_SMALLEST_DEVIATION = 0.1  # of the channels' mean deviation
+_FAR = 1.5  # times the largest distance in training
+_FEWEST = 4  # videos from which anything can be said
+
+
+def feature_statistics(split: Split | Stream, features: Mapping[str, FeatureInfo]) -> dict[str, dict]:
+    """Modality -> `{"mean": [...], "deviation": [...], "largest": float}`; empty for what is not read by index."""
+    if not isinstance(split, Split):
+        return {}
+    if len(split) < _FEWEST:
+        return {}
+    return {name: _of_rows(split.inputs[name]) for name in features if name in split.inputs}
+
+
+def _of_rows(source) -> dict:
+    rows = np.unique(np.linspace(0, len(source) - 1, _VIDEOS).round().astype(int))
+    pieces = [rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]
+    means = np.concatenate([_channel_means(source.read(piece)) for piece in pieces])
+    # Each video from all the others: among few, the distance from a mean that includes it would be too small.
+    others = (_mean_and_deviation(np.delete(means, row, axis=0)) for row in range(len(means)))
+    largest = max(_distance(other, video) for other, video in zip(others, means, strict=True))
+    return {**_mean_and_deviation(means), "largest": round(largest, 3)}
+
+
+def _mean_and_deviation(means: np.ndarray) -> dict[str, list[float]]:
+    deviation = means.std(0)
+    deviation = np.maximum(deviation, max(_SMALLEST_DEVIATION * deviation.mean(), 1e-6))
+    return {"mean": _rounded(means.mean(0)), "deviation": _rounded(deviation)}
+
+
+def _channel_means(values: np.ndarray) -> np.ndarray:
+    """`(videos, segments, ..., channels)` -> `(videos, channels)`."""
+    return values.reshape(len(values), -1, values.shape[-1]).mean(1, dtype=np.float64)
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return [float(f"{value:.5g}") for value in values]
+
+
+def _distance(statistics: Mapping, mean: np.ndarray) -> float:
+    z = (mean - np.asarray(statistics["mean"])) / np.asarray(statistics["deviation"])
+    return float(np.sqrt(np.mean(z**2)))
+
+
+def unlike_training(
+    statistics: Mapping[str, Mapping], windows: Iterable[Mapping[str, np.ndarray]], present: Iterable[str]
+) -> list[str]:
+    """A sentence for each modality in which a file is far from every training video.
+
+    Args:
+      statistics: of the model, `ModelInfo.statistics`.
+      windows: the file's features, modality -> `(seconds, ..., channels)`, window by window.
+      present: the modalities whose stream the file has.
+    """
+    windows, notes = list(windows), []
+    for name in present:
+        if name not in statistics:
+            continue
+        values = np.concatenate([window[name].reshape(-1, window[name].shape[-1]) for window in windows])
+        found, largest = _distance(statistics[name], values.mean(0, dtype=np.float64)), statistics[name]["largest"]
+        if found > _FAR * largest:
+            notes.append(
+                f"its {name} features are far outside of those in training (distance {found:.1f}, in training at most "
+                f"{largest:.1f}): the labels are a guess"
+            )
+    return notes

@@ -1,0 +1,60 @@
+"""The section "Real clips": recomputed from its predictions, with data, licence, seeds and command."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avpipeline.errors import InputError
+from avpipeline.results.real_clips import Row, fold_accuracies, read_rows, section, write_rows
+
+FOLDER = Path(__file__).resolve().parents[3] / "results" / "real_clips"
+RECORD = {"command": "python -m benchmarks.real_clips ESC10", "date": "2026-01-02T03:04:05", "commit": "0123456789abc"}
+
+
+def written(folder) -> Path:
+    rows = {
+        "head": Row("yamnet:embedding", "yamnet.tflite", np.array([0, 1, 1, 1])),
+        "model": Row("yamnet:embedding", "yamnet.tflite", np.array([0, 0, 1, 0]), seed=3),
+    }
+    write_rows(folder, rows, ("1-a", "1-b", "2-a", "2-b"), np.array([0, 1, 1, 0]), np.array([1, 1, 2, 2]), RECORD)
+    return folder
+
+
+def test_accuracy_on_each_fold():
+    assert fold_accuracies(np.array([0, 1, 1]), np.array([0, 1, 0]), np.array([1, 1, 2])) == [100, 0]
+
+
+def test_the_section_has_what_a_reader_needs(tmp_path):
+    text = section(written(tmp_path))
+    # Folds of 100 and 50 %: mean 75, sample deviation 35.4; 50 and 100 %: the same.
+    assert "| head  | `yamnet:embedding` | yamnet.tflite | 75.0 +- 35.4 |      |" in text
+    assert "| model | `yamnet:embedding` | yamnet.tflite | 75.0 +- 35.4 | 3    |" in text
+    for words in ("No paper reports these", "ESC-10", "Creative Commons", RECORD["command"], "0123456789ab."):
+        assert words in text
+    assert section(tmp_path / "none") is None
+
+
+def test_a_run_goes_on_with_the_rows_that_are_there(tmp_path):
+    rows = read_rows(written(tmp_path))
+    assert {name: (row.predicted.tolist(), row.seed) for name, row in rows.items()} == {
+        "head": ([0, 1, 1, 1], None),
+        "model": ([0, 0, 1, 0], 3),
+    }
+    assert read_rows(tmp_path / "none") == {}
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    (written(tmp_path) / "result.json").write_text('{"rows": [{}]}')
+    with pytest.raises(InputError, match="is no result of benchmarks.real_clips"):
+        section(tmp_path)
+
+
+@pytest.mark.skipif(not FOLDER.exists(), reason="there are no results on real clips")
+def test_the_stored_results_are_those_of_the_stored_predictions():
+    rows = json.loads((FOLDER / "result.json").read_text(encoding="utf-8"))["rows"]
+    with np.load(FOLDER / "predictions.npz") as file:
+        assert len(file["ids"]) == 400
+        for row, predicted in zip(rows, file["predicted"], strict=True):
+            assert row["folds"] == fold_accuracies(predicted, file["labels"], file["folds"]), row["row"]
