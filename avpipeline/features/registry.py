@@ -5,6 +5,7 @@ stored features came from or that a saved model was trained on, and raises an er
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Mapping
 
 import keras
@@ -205,8 +206,15 @@ def build_extractor(name: str, weights="default", *, weights_dir=None, seed: int
     network, label = entry.build(variant, weights, weights_dir=weights_dir, seed=seed)
     if label == "none" and seed:
         label = f"{_SEEDED}{seed}"
-    info = FeatureInfo(network_name, variant, label, weights_hash(network.model), entry.shapes[variant])
+    info = FeatureInfo(network_name, variant, label, _identity(network), entry.shapes[variant])
     return Extractor(info, entry.modality, network)
+
+
+def _identity(network: Network) -> str:
+    """Hash of what decides a feature's numbers: the weights, and how files are read if not in the usual way."""
+    unusual = [name for name in ("resize", "by_second") if getattr(network, name)]
+    digest = weights_hash(network.model)
+    return hashlib.sha256("+".join([digest, *unusual]).encode()).hexdigest() if unusual else digest
 
 
 def input_name(extractor: Extractor) -> str:
