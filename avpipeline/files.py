@@ -26,15 +26,15 @@ class Unusable(Exception):
 
 
 @contextlib.contextmanager
-def reading(path, kind: str, remedy: str = "get the file again") -> Iterator[None]:
+def reading(path, fault: str, remedy: str = "get the file again") -> Iterator[None]:
     """Turns whatever goes wrong while a file is taken apart into one sentence that names it.
 
     Every reader of files that somebody else may have made works inside it: a damaged or hostile file can break the
     parsing anywhere, by any exception.
 
     Args:
-      kind: what the file should be, with its article.
-      remedy: what to do where it is something else.
+      fault: what is wrong with a file that breaks the parsing, e.g. "is not a torch checkpoint, or is damaged".
+      remedy: what to do then.
     """
     try:
         yield
@@ -50,7 +50,7 @@ def reading(path, kind: str, remedy: str = "get the file again") -> Iterator[Non
         raise InputError(f"{path}: cannot be read ({first_line(error)}); {remedy}.") from error
     except Exception as error:
         told = f" ({first_line(error)})" if str(error) else ""
-        raise InputError(f"{path}: is not {kind}, or is damaged or cut short{told}; {remedy}.") from error
+        raise InputError(f"{path}: {fault}{told}; {remedy}.") from error
 
 
 def first_line(error: Exception) -> str:

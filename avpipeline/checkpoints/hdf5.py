@@ -61,6 +61,24 @@ def require_plain(dataset: h5py.Dataset) -> None:
                        "download or write the file again.")
 
 
+def require_all_plain(file) -> None:
+    """Raises Unusable unless every dataset of an open file is plain, and every link of it leads to its own data."""
+    with h5py.File(file, "r") as root:
+        waiting, seen = [root], set()
+        while waiting:
+            group = waiting.pop()
+            for name in group:
+                item = item_of(group, name)
+                place = h5py.h5o.get_info(item.id).addr
+                if place in seen:
+                    continue
+                seen.add(place)
+                if isinstance(item, h5py.Dataset):
+                    require_plain(item)
+                else:
+                    waiting.append(item)
+
+
 def small_array(group: h5py.Group, name: str, most: int = MOST_BYTES) -> np.ndarray:
     """A dataset of numbers, read whole; Unusable where it takes more than `most` bytes."""
     dataset = dataset_of(group, name)

@@ -31,7 +31,7 @@ def read_pickle_arrays(path) -> object:
     Raises:
       InputError: no such file, damaged, arrays of objects or text, or a pickle that names anything else.
     """
-    with reading(path, "a pickle of arrays"), mapped(path) as content:
+    with reading(path, "is not a pickle of arrays, or is damaged or cut short"), mapped(path) as content:
         value = _ArrayMachine(content, content.size()).load()
         if content.tell() != content.size():
             raise ValueError("bytes after the pickle")
@@ -130,7 +130,7 @@ def read_tf1(path) -> dict[str, np.ndarray]:
     for pattern, kind in ((".index", "index"), (".data-*", "data")):
         if not list(prefix.parent.glob(f"{glob.escape(prefix.name)}{pattern}")):
             raise InputError(f"{prefix}: its {prefix.name}{pattern} is missing; put the {kind} file beside the other.")
-    with reading(prefix, "a TensorFlow checkpoint"):
+    with reading(prefix, "is not a TensorFlow checkpoint, or is damaged or cut short"):
         for part in prefix.parent.glob(f"{glob.escape(prefix.name)}.*"):
             require_regular(part)
         reader = tf.train.load_checkpoint(str(prefix))
@@ -153,7 +153,7 @@ def read_keras_h5(path) -> dict[str, np.ndarray]:
     Raises:
       InputError: no such file, no HDF5 file, or one without Keras layers.
     """
-    with reading(path, "an HDF5 file of Keras weights"), opened_h5(path) as root:
+    with reading(path, "is not an HDF5 file of Keras weights, or is damaged"), opened_h5(path) as root:
         layers = root.get("model_weights", root)
         if "layer_names" not in layers.attrs:
             raise Unusable("has no Keras layers (attribute layer_names); give a file written by save_weights.")

@@ -84,7 +84,7 @@ def read_torch(path, *, classes: Collection[str] = ()) -> TorchFile:
       InputError: no such file, neither container, damaged, inconsistent, or a pickle that names anything that
         no such file needs; nothing of it was run then.
     """
-    with reading(path, "a torch checkpoint"), mapped(path) as content:
+    with reading(path, "is not a torch checkpoint, or is damaged or cut short"), mapped(path) as content:
         read = _read_zip if content[:4] == b"PK\x03\x04" else _read_legacy
         file, notes = _contents(*read(path, content, tuple(classes)))
     if notes:
