@@ -46,9 +46,9 @@ def reading(path, fault: str, remedy: str = "get the file again") -> Iterator[No
         raise InputError(f"{path}: there is no such file; check the path.") from error
     except PermissionError as error:
         raise InputError(f"{path}: cannot be read (permission denied); change its permissions.") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({first_line(error)}); {remedy}.") from error
     except Exception as error:
+        if isinstance(error, OSError) and error.errno and error.strerror:  # HDF5's have no number or no words of it
+            raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}.") from error
         told = f" ({first_line(error)})" if str(error) else ""
         raise InputError(f"{path}: {fault}{told}; {remedy}.") from error
 

@@ -41,24 +41,29 @@ def item_of(group: h5py.Group, name: str) -> h5py.Dataset | h5py.Group | None:
 
 
 def dataset_of(group: h5py.Group, name: str) -> h5py.Dataset:
-    """A dataset that holds what it declares; Unusable or KeyError for anything else."""
+    """A dataset whose numbers are in the file itself, declared or stored; Unusable or KeyError for anything else."""
     dataset = item_of(group, name)
     if not isinstance(dataset, h5py.Dataset):
         raise KeyError(f"there is no dataset '{name}'")
-    require_plain(dataset)
+    created = dataset.id.get_create_plist()
+    filters = {created.get_filter(number)[0] for number in range(created.get_nfilters())}
+    if created.get_layout() == h5py.h5d.VIRTUAL or created.get_external_count() or filters - set(_FILTERS):
+        raise Unusable(f"its '{name}' is stored in other files or by a plugin; write it again plainly.")
     return dataset
 
 
-def require_plain(dataset: h5py.Dataset) -> None:
-    """Raises Unusable unless a dataset's own storage can hold the numbers that it declares."""
-    created = dataset.id.get_create_plist()
-    filters = [created.get_filter(number)[0] for number in range(created.get_nfilters())]
-    if created.get_layout() == h5py.h5d.VIRTUAL or created.get_external_count() or set(filters) - set(_FILTERS):
-        raise Unusable(f"its '{dataset.name}' is stored in other files or by a plugin; write it again plainly.")
-    held = dataset.id.get_storage_size() * (_RATIO if filters else 1)
-    if math.prod(dataset.shape or ()) * dataset.dtype.itemsize > held and dataset.size:
-        raise Unusable(f"its '{dataset.name}' declares the shape {dataset.shape} and does not hold as much; "
-                       "download or write the file again.")
+def size_of(dataset: h5py.Dataset) -> int:
+    """Bytes that a dataset takes in memory by what it declares."""
+    return math.prod(dataset.shape or (0,)) * dataset.dtype.itemsize
+
+
+def _require_held(dataset: h5py.Dataset) -> None:
+    """Raises Unusable unless the file can hold the numbers that a dataset declares."""
+    ratio = _RATIO if dataset.id.get_create_plist().get_nfilters() else 1
+    if size_of(dataset) > ratio * dataset.id.get_storage_size():
+        raise Unusable(
+            f"its '{dataset.name}' declares the shape {dataset.shape} and does not hold as much; get the file again."
+        )
 
 
 def require_all_plain(file) -> None:
@@ -74,7 +79,7 @@ def require_all_plain(file) -> None:
                     continue
                 seen.add(place)
                 if isinstance(item, h5py.Dataset):
-                    require_plain(item)
+                    _require_held(dataset_of(group, name))
                 else:
                     waiting.append(item)
 
@@ -82,9 +87,9 @@ def require_all_plain(file) -> None:
 def small_array(group: h5py.Group, name: str, most: int = MOST_BYTES) -> np.ndarray:
     """A dataset of numbers, read whole; Unusable where it takes more than `most` bytes."""
     dataset = dataset_of(group, name)
-    size = math.prod(dataset.shape or ()) * dataset.dtype.itemsize
-    if dataset.dtype.kind not in "fiub" or size > most:
+    if dataset.dtype.kind not in "fiub" or size_of(dataset) > most:
         raise Unusable(f"its '{name}' is no table of numbers of at most {most:,} bytes; give the right file.")
+    _require_held(dataset)
     return dataset[()]
 
 

@@ -329,6 +329,8 @@ def _annotation(path: Path, number: int, line: str) -> Annotation:
 
 
 def _order_from_h5(path: Path, count: int) -> np.ndarray:
+    if len(H5Source(path, "order")) > count:
+        raise InputError(f"{path}: has more entries than {ANNOTATIONS} rows; the two do not belong together.")
     order = read_h5_array(path, "order")
     if order.ndim != 1 or order.dtype.kind not in "iu" or not len(order):
         raise InputError(

@@ -5,7 +5,6 @@ the extraction was finished) and the shards, whose form `shards` describes.
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
