@@ -9,7 +9,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from avpipeline.checkpoints.hdf5 import attribute_texts, opened_h5, small_array
 from avpipeline.checkpoints.pickles import BadPickle, Global, Machine, mapped, refusal, require_counts
@@ -130,6 +129,9 @@ def read_tf1(path) -> dict[str, np.ndarray]:
     for pattern, kind in ((".index", "index"), (".data-*", "data")):
         if not list(prefix.parent.glob(f"{glob.escape(prefix.name)}{pattern}")):
             raise InputError(f"{prefix}: its {prefix.name}{pattern} is missing; put the {kind} file beside the other.")
+    # Imported only here: lists and HDF5 files are read without it.
+    import tensorflow as tf
+
     with reading(prefix, "is not a TensorFlow checkpoint, or is damaged or cut short"):
         for part in prefix.parent.glob(f"{glob.escape(prefix.name)}.*"):
             require_regular(part)
