@@ -1,4 +1,4 @@
-"""Atomic writes, locks, hashes and the cache folder."""
+"""Reading files that others wrote, atomic writes, locks, hashes and the cache folder."""
 
 import contextlib
 import errno
@@ -6,9 +6,11 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import filelock
 
@@ -17,6 +19,90 @@ from avpipeline.errors import InputError
 CACHE_VARIABLE = "AVPIPELINE_CACHE"
 # In the name of everything that is being written, so that what a killed process left is known for what it is.
 _PARTIAL = ".partial-"
+# The most bytes of JSON that are read: a list of a million clips takes fewer.
+MOST_JSON = 1 << 26
+
+
+class Unusable(Exception):
+    """Why a file cannot be used, to follow its name in a sentence; raise it inside `reading`."""
+
+
+@contextlib.contextmanager
+def reading(path, fault: str, remedy: str = "get the file again") -> Iterator[None]:
+    """Turns whatever goes wrong while a file is taken apart into one sentence that names it.
+
+    Every reader of files that somebody else may have made works inside it: a damaged or hostile file can break the
+    parsing anywhere, by any exception.
+
+    Args:
+      fault: what is wrong with a file that breaks the parsing, e.g. "is not a torch checkpoint, or is damaged".
+      remedy: what to do then.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Unusable as error:
+        raise InputError(f"{path}: {error}") from error
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file; check the path.") from error
+    except PermissionError as error:
+        raise InputError(f"{path}: cannot be read (permission denied); change its permissions.") from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno and error.strerror:  # HDF5's have no number or no words of it
+            raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}.") from error
+        told = f" ({first_line(error)})" if str(error) else ""
+        raise InputError(f"{path}: {fault}{told}; {remedy}.") from error
+
+
+def first_line(error: Exception) -> str:
+    """The beginning of an error's message, to stand in brackets."""
+    text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:200].rstrip(".")
+
+
+def require_regular(path) -> Path:
+    """`path`; InputError where it is no regular file: a pipe or a device can hang or never end.
+
+    Raises:
+      FileNotFoundError, PermissionError: as `stat`; call it inside `reading`.
+    """
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{path}: cannot be read, since it is a folder; name a file.")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path}: cannot be read, since it is a pipe or a device; copy its content into a file.")
+    return Path(path)
+
+
+def open_regular(path) -> BinaryIO:
+    """A regular file, opened for reading; raises as `require_regular`."""
+    return open(require_regular(path), "rb")
+
+
+def read_bytes(path, most: int = MOST_JSON) -> bytes:
+    """The content of a regular file of at most `most` bytes; call it inside `reading`."""
+    with open_regular(path) as file:
+        return bounded(file, most)
+
+
+def bounded(file, most: int) -> bytes:
+    """What is left of an open file; Unusable where that is more than `most` bytes, whatever was declared."""
+    content = file.read(most + 1)
+    if len(content) > most:
+        raise Unusable(f"is larger than such a file ever is ({most:,} bytes); give the right one.")
+    return content
+
+
+def parse_json(content: bytes) -> object:
+    """JSON in UTF-8 whose numbers are finite; ValueError or RecursionError for anything else."""
+
+    def finite(text: str) -> float:
+        if abs(value := float(text)) < float("inf"):
+            return value
+        raise ValueError(f"{text[:20]} is no finite number")
+
+    return json.loads(content.decode("utf-8"), parse_float=finite, parse_constant=finite)
 
 
 def cache_dir() -> Path:

@@ -1,24 +1,21 @@
-"""Pickles read as data: Python's own unpickler, with stand-ins for everything that a file may name.
+"""Pickles read as data, by a machine of pickle's instructions that runs nothing.
 
-No module is imported, and no class or function of the file exists: names are answered from an exact list, and what
-they are called with goes to functions of ours. The unpickler is the standard library's in Python. The one in C cannot
-be held back: it takes memory for as many memo entries as a file declares, answers registered extension codes without
-asking `find_class`, and hashes a tuple that nests itself 60 times as a key for years.
+No module is imported and no class or function of a file exists: a name that a subclass knows becomes a `Global`, and
+what it is called with goes to functions of ours; every other name is refused. Python's own unpicklers cannot be held
+back: they take memory for as many memo entries as a file declares, answer registered extension codes without asking,
+and hash a tuple that nests itself 60 times as a key for years.
 """
 
-import contextlib
+import codecs
 import dataclasses
-import functools
 import mmap
-import os
-import pickle
 import pickletools
 import re
 import sys
-import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from avpipeline.errors import InputError
+from avpipeline.files import Unusable, open_regular
 
 HIGHEST_PROTOCOL = 5
 # What a pickle may make beside its values as they stand in the file, in bytes: this and twice the file's size, since
@@ -30,7 +27,7 @@ LONG_TEXT = 10**6
 MAX_AXES = 32
 
 
-class BadPickle(Exception):
+class BadPickle(Unusable):
     """Why a pickle is refused, to follow the file's name in a sentence."""
 
 
@@ -42,36 +39,12 @@ def refusal(name: str) -> BadPickle:
     )
 
 
-@contextlib.contextmanager
-def reading(path, kind: str) -> Iterator[None]:
-    """Turns whatever goes wrong while a file is taken apart into one sentence that names it.
-
-    Args:
-      kind: what the file should be, with its article.
-    """
-    try:
-        yield
-    except InputError:
-        raise
-    except BadPickle as error:
-        raise InputError(f"{path}: {error}") from error
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file; check the path.") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the file.") from error
-    except Exception as error:
-        # A damaged or hostile file can break the parsing anywhere; the cause stays chained.
-        raise InputError(f"{path}: is not {kind}, or is damaged or cut short; get the file again.") from error
-
-
-@contextlib.contextmanager
-def mapped(path) -> Iterator[mmap.mmap]:
+def mapped(path) -> mmap.mmap:
     """The file as a read-only map: reads past its end come back short and allocate nothing."""
-    with open(path, "rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:
+    with open_regular(path) as file:
+        if not file.seek(0, 2):
             raise InputError(f"{path}: is empty; get the file again.")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            yield content
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def plain_key(value: object) -> object:
@@ -90,127 +63,16 @@ def require_counts(numbers: tuple) -> None:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Global:
-    """Stand-in for a `module.name` of a file.
-
-    Attributes:
-      call: what calling it gives, None where it must not be called.
-      instance: an empty instance of the class that it names, None where it is no class.
-    """
+    """Stand-in for a `module.name` of a file."""
 
     name: str
-    call: Callable | None = None
-    instance: Callable | None = None
 
 
-def _apply(machine, kind: str) -> None:
-    """REDUCE and NEWOBJ: the `kind`, "call" or "instance", of the name that lies below its arguments."""
-    arguments, target = machine.stack.pop(), machine.stack.pop()
-    if not isinstance(target, Global) or type(arguments) is not tuple:
-        raise BadPickle(f"refused, because its pickle calls a {type(target).__name__}; nothing was run.")
-    function = getattr(target, kind)
-    if function is None or (kind == "instance" and arguments):
-        raise refusal(f"{kind} of {target.name}")
-    machine.append(function(*arguments))
-
-
-def _require_items(target: object, kind: type, keys=()) -> None:
-    if type(target) is not kind:
-        raise BadPickle(f"refused, because its pickle adds items to a {type(target).__name__}.")
-    for key in keys:
-        plain_key(key)
-
-
-def _build(machine) -> None:
-    state = machine.stack.pop()
-    machine.fill(machine.stack[-1], state)
-
-
-def _proto(machine) -> None:
-    (number,) = machine.read(1)
-    if number > HIGHEST_PROTOCOL:
-        raise BadPickle(f"is a pickle of the unknown protocol {number}; get the file again.")
-
-
-def _line(file) -> bytes:
-    line = file.readline()
-    if not line.endswith(b"\n"):
-        raise EOFError("line cut short")
-    return line
-
-
-def _counted(machine, width: int) -> bytes:
-    return machine.read(int.from_bytes(machine.read(width), "little"))
-
-
-def _text(machine, raw: bytes, codec: str, wide: bytes) -> None:
-    """Text, whose characters must all fit a byte where it is long: so do those of bytes that NumPy wrote as text.
-
-    One `wide` character (a regular expression) makes all of them take up to four bytes.
-    """
-    if len(raw) > LONG_TEXT and re.search(wide, raw):
-        raise BadPickle("holds very long text, or is damaged; get the file again.")
-    text = raw.decode(codec, "surrogatepass")
-    machine.spend(max(0, sys.getsizeof(text) - len(raw)))
-    machine.append(text)
-
-
-def _utf8(machine, width: int) -> None:
-    _text(machine, _counted(machine, width), "utf-8", b"[\xc4-\xff]")
-
-
-# Instructions that are carried out here rather than by the standard library, ...
-_OWN = {
-    "REDUCE": lambda machine: _apply(machine, "call"),
-    "NEWOBJ": lambda machine: _apply(machine, "instance"),
-    "BUILD": _build,
-    "PROTO": _proto,
-    # Frames are there for reading ahead; each would be one more copy of what it holds.
-    "FRAME": lambda machine: machine.read(8),
-    # No float is longer; Python's error would repeat the line, whatever its length.
-    "FLOAT": lambda machine: machine.append(float(machine.readline()[:100])),
-    "BYTEARRAY8": lambda machine: machine.append(bytearray(_counted(machine, 8))),
-    "UNICODE": lambda machine: _text(machine, machine.readline()[:-1], "raw-unicode-escape", rb"\\u(?!00)|\\U"),
-    "SHORT_BINUNICODE": lambda machine: _utf8(machine, 1),
-    "BINUNICODE": lambda machine: _utf8(machine, 4),
-    "BINUNICODE8": lambda machine: _utf8(machine, 8),
-}
-# ... those that are looked at before, ...
-_CHECKS = {
-    "APPEND": lambda machine: _require_items(machine.stack[-2], list),
-    "APPENDS": lambda machine: _require_items(machine.metastack[-1][-1], list),
-    "SETITEM": lambda machine: _require_items(machine.stack[-3], dict, machine.stack[-2:-1]),
-    "SETITEMS": lambda machine: _require_items(machine.metastack[-1][-1], dict, machine.stack[::2]),
-    "DICT": lambda machine: _require_items({}, dict, machine.stack[::2]),
-    "ADDITEMS": lambda machine: _require_items(machine.metastack[-1][-1], set, machine.stack),
-}
-# ... and those that no file of data has.
-_REFUSED = frozenset(
-    ("EXT1", "EXT2", "EXT4", "OBJ", "NEWOBJ_EX", "FROZENSET", "PERSID", "NEXT_BUFFER", "READONLY_BUFFER")
-)
-
-
-def _instruction(code: int, stock: Callable) -> Callable:
-    """The standard library's instruction, paid for, and checked or replaced where it has to be."""
-    name = pickletools.code2op[chr(code)].name
-    perform, check = _OWN.get(name, stock), _CHECKS.get(name)
-
-    def instruction(machine) -> None:
-        machine.spend(ENTRY)
-        if name in _REFUSED:
-            raise refusal(f"instruction {name}")
-        if check is not None:
-            check(machine)
-        perform(machine)
-
-    return instruction
-
-
-class DataUnpickler(pickle._Unpickler):
+class Machine:
     """Unpickles plain data and what a subclass knows; Python 2's byte strings come as latin-1 text.
 
     `load` leaves the file after the pickle's last byte. It raises BadPickle with its reason, or any other exception
-    for a damaged pickle: call inside `reading`. Make one for every file, so that stand-ins made for one are never seen
-    by the next.
+    for a damaged pickle: call it inside `files.reading`.
 
     Args:
       file: `read`, `readline`; must not allocate for reads past its end (a map, or bytes in memory).
@@ -219,22 +81,31 @@ class DataUnpickler(pickle._Unpickler):
 
     # "module.name" -> method that gives what a call of it gives.
     functions: Mapping[str, Callable] = {}
-    dispatch = {code: _instruction(code, stock) for code, stock in pickle._Unpickler.dispatch.items()}
 
     def __init__(self, file, size: int):
-        super().__init__(types.SimpleNamespace(read=file.read, readline=lambda: _line(file)), encoding="latin1")
-        self.size = size
-        self.budget = MEMORY + 2 * size
+        self.file, self.size, self.budget = file, size, MEMORY + 2 * size
 
     def load(self) -> object:
-        try:
-            value = super().load()
-            if self.stack:
-                raise ValueError("more than one value")
-            return value
-        finally:
-            # Stand-ins that are remembered hold this unpickler, and it them.
-            self.memo = {}
+        self.stack, self.below, self.memo = [], [], {}
+        while True:
+            instruction = _INSTRUCTIONS[self.file.read(1)]
+            self.spend(ENTRY)
+            name = instruction.name
+            if name == "STOP":
+                (value,) = self.stack
+                if self.below:
+                    raise ValueError("a mark is left")
+                return value
+            if name in _TEXTS:
+                self.push(self._text(*_TEXTS[name]))
+                continue
+            argument = instruction.arg.reader(self.file) if instruction.arg and name != "STRING" else None
+            if name in _ACTIONS:
+                _ACTIONS[name](self, argument)
+            elif name in _VALUES:
+                self.push(argument)
+            else:
+                raise refusal(f"{name} {argument or ''}".strip())
 
     def spend(self, amount: int) -> None:
         """Called before anything is made or copied, with its bytes."""
@@ -245,15 +116,167 @@ class DataUnpickler(pickle._Unpickler):
                 "not in lists."
             )
 
-    def find_class(self, module: str, name: str) -> Global:
-        full = f"{module}.{name}"
-        if full not in self.functions:
-            raise refusal(full)
-        return Global(full, functools.partial(self.functions[full], self))
+    # What a subclass may know
 
-    def persistent_load(self, identity: object) -> object:
+    def knows(self, name: str) -> bool:
+        return name in self.functions
+
+    def call(self, name: str, *arguments: object) -> object:
+        if name not in self.functions:
+            raise refusal(f"call of {name}")
+        return self.functions[name](self, *arguments)
+
+    def instance(self, name: str) -> object:
+        """An empty instance of the class `name`."""
+        raise refusal(f"instance of {name}")
+
+    def outside(self, identity: object) -> object:
+        """The object that a file names as kept outside of its pickle."""
         raise BadPickle("refused, because its pickle names objects outside of itself in an unknown way.")
 
     def fill(self, target: object, state: object) -> None:
-        """Gives `target`, a stand-in of this unpickler, its state."""
+        """Gives `target`, a stand-in of this machine, its state."""
         raise BadPickle(f"refused, because its pickle sets the state of a {type(target).__name__}.")
+
+    # Instructions
+
+    def _text(self, width: int, codec: str, wide: bytes) -> str:
+        """Text, whose characters must all fit a byte where it is long: so do those of bytes that NumPy wrote as text.
+
+        One `wide` character (a regular expression) makes all of them take up to four bytes.
+        """
+        if width:
+            count = int.from_bytes(self.file.read(width), "little")
+            raw = self.file.read(count)
+            is_whole = len(raw) == count
+        else:
+            line = self.file.readline()
+            raw, is_whole = line[:-1], line.endswith(b"\n")
+        if not is_whole:
+            raise EOFError("text cut short")
+        if len(raw) > LONG_TEXT and re.search(wide, raw):
+            raise BadPickle("holds very long text, or is damaged; get the file again.")
+        text = raw.decode(codec, "surrogatepass")
+        self.spend(max(0, sys.getsizeof(text) - len(raw)))
+        return text
+
+    def _string(self, _) -> None:
+        line = self.file.readline().rstrip(b"\r\n")
+        if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
+            raise ValueError("string without quotes")
+        self.push(codecs.escape_decode(line[1:-1])[0].decode("latin-1"))
+
+    def push(self, value: object) -> None:
+        self.stack.append(value)
+
+    def _marked(self) -> list:
+        """What lies above the last mark, taken off the stack."""
+        items, self.stack = self.stack, self.below.pop()
+        return items
+
+    def _mark(self, _) -> None:
+        self.below.append(self.stack)
+        self.stack = []
+
+    def _top(self, count: int) -> list:
+        items = self.stack[-count:]
+        if len(items) < count:
+            raise IndexError("empty stack")
+        del self.stack[-count:]
+        return items
+
+    def _named(self, name: str) -> None:
+        if not self.knows(name):
+            raise refusal(name)
+        self.push(Global(name))
+
+    def _stack_global(self, _) -> None:
+        module, name = self._top(2)
+        self._named(f"{module}.{name}")
+
+    def _apply(self, method: Callable, kind: str) -> None:
+        """REDUCE and NEWOBJ: calls the name that lies below its arguments, or makes an instance of it."""
+        target, arguments = self._top(2)
+        if not isinstance(target, Global) or type(arguments) is not tuple:
+            raise BadPickle(f"refused, because its pickle calls a {type(target).__name__}; nothing was run.")
+        if kind == "instance" and arguments:
+            raise refusal(f"{kind} of {target.name}")
+        self.push(method(self, target.name, *arguments))
+
+    def _build(self, _) -> None:
+        (state,) = self._top(1)
+        self.fill(self.stack[-1], state)
+
+    def _add(self, kind: type, items: list) -> None:
+        target = self.stack[-1]
+        if type(target) is not kind:
+            raise BadPickle(f"refused, because its pickle adds items to a {type(target).__name__}.")
+        if kind is list:
+            target.extend(items)
+        elif kind is set:
+            target.update(map(plain_key, items))
+        else:
+            target.update(zip(map(plain_key, items[::2]), items[1::2], strict=True))
+
+    def _dict(self, _) -> None:
+        items = self._marked()
+        self.push({})
+        self._add(dict, items)
+
+    def _protocol(self, number: int) -> None:
+        if number > HIGHEST_PROTOCOL:
+            raise BadPickle(f"is a pickle of the unknown protocol {number}; get the file again.")
+
+
+_INSTRUCTIONS = {code.code.encode("latin-1"): code for code in pickletools.opcodes}
+# Text -> bytes of its length (0: to the end of the line), codec, and a pattern of characters that do not fit a byte.
+_UTF8 = ("utf-8", b"[\xc4-\xff]")
+_TEXTS = {"SHORT_BINUNICODE": (1, *_UTF8), "BINUNICODE": (4, *_UTF8), "BINUNICODE8": (8, *_UTF8)}
+_TEXTS["UNICODE"] = (0, "raw-unicode-escape", rb"\\u(?!00)|\\U")
+# Instructions whose argument is the value.
+_VALUES = frozenset(
+    ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "BINSTRING")
+    + ("SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8")
+)
+
+
+def _put(machine: Machine, place: int) -> None:
+    machine.memo[place] = machine.stack[-1]
+
+
+def _pushing(make: Callable) -> Callable:
+    return lambda machine, argument: machine.push(make(machine))
+
+
+# All others: extension codes, OBJ, INST, NEWOBJ_EX, FROZENSET, PERSID and buffers are in no file of data.
+_ACTIONS = {
+    **{name: _pushing(lambda _, value=value: value) for name, value in
+       {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}.items()},
+    **{f"EMPTY_{kind.__name__.upper()}": _pushing(lambda _, kind=kind: kind()) for kind in (list, dict, set)},
+    **{f"TUPLE{count}": _pushing(lambda machine, count=count: tuple(machine._top(count))) for count in (1, 2, 3)},
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _put),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda machine, place: machine.push(machine.memo[place])),
+    "MEMOIZE": lambda machine, _: _put(machine, len(machine.memo)),
+    "STRING": Machine._string,
+    "MARK": Machine._mark,
+    "POP": lambda machine, _: machine.stack.pop() if machine.stack else machine._marked(),
+    "POP_MARK": lambda machine, _: machine._marked(),
+    "DUP": lambda machine, _: machine.push(machine.stack[-1]),
+    "LIST": lambda machine, _: machine.push(machine._marked()),
+    "TUPLE": lambda machine, _: machine.push(tuple(machine._marked())),
+    "DICT": Machine._dict,
+    "APPEND": lambda machine, _: machine._add(list, machine._top(1)),
+    "APPENDS": lambda machine, _: machine._add(list, machine._marked()),
+    "SETITEM": lambda machine, _: machine._add(dict, machine._top(2)),
+    "SETITEMS": lambda machine, _: machine._add(dict, machine._marked()),
+    "ADDITEMS": lambda machine, _: machine._add(set, machine._marked()),
+    "GLOBAL": lambda machine, names: machine._named(names.replace(" ", ".")),
+    "STACK_GLOBAL": Machine._stack_global,
+    "REDUCE": lambda machine, _: machine._apply(type(machine).call, "call"),
+    "NEWOBJ": lambda machine, _: machine._apply(type(machine).instance, "instance"),
+    "BUILD": Machine._build,
+    "BINPERSID": lambda machine, _: machine.push(machine.outside(*machine._top(1))),
+    "PROTO": Machine._protocol,
+    # Frames are there for reading ahead.
+    "FRAME": lambda machine, _: None,
+}

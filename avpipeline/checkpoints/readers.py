@@ -3,16 +3,17 @@
 Nothing here executes what a file asks for, and torch is not needed.
 """
 
+import glob
 import math
 import re
 from pathlib import Path
 
-import h5py
 import numpy as np
-import tensorflow as tf
 
-from avpipeline.checkpoints.pickles import BadPickle, DataUnpickler, Global, mapped, reading, refusal, require_counts
+from avpipeline.checkpoints.hdf5 import attribute_texts, opened_h5, small_array
+from avpipeline.checkpoints.pickles import BadPickle, Global, Machine, mapped, refusal, require_counts
 from avpipeline.errors import InputError
+from avpipeline.files import Unusable, reading, require_regular
 
 _NDARRAY = "numpy.ndarray"
 # What TF1's optimisers call the slots they keep beside a variable, and the counters of Adam.
@@ -29,8 +30,8 @@ def read_pickle_arrays(path) -> object:
     Raises:
       InputError: no such file, damaged, arrays of objects or text, or a pickle that names anything else.
     """
-    with reading(path, "a pickle of arrays"), mapped(path) as content:
-        value = _ArrayUnpickler(content, content.size()).load()
+    with reading(path, "is not a pickle of arrays, or is damaged or cut short"), mapped(path) as content:
+        value = _ArrayMachine(content, content.size()).load()
         if content.tell() != content.size():
             raise ValueError("bytes after the pickle")
         if not isinstance(value, (np.ndarray, list, tuple, dict)):
@@ -52,11 +53,11 @@ class _Dtype:
         self.dtype = self.dtype.newbyteorder(order)
 
 
-class _ArrayUnpickler(DataUnpickler):
+class _ArrayMachine(Machine):
     """What NumPy writes for arrays of numbers, under its module names of all versions."""
 
-    def find_class(self, module, name):
-        return Global(_NDARRAY) if f"{module}.{name}" == _NDARRAY else super().find_class(module, name)
+    def knows(self, name):
+        return name == _NDARRAY or super().knows(name)
 
     def fill(self, target, state):
         if isinstance(target, _Dtype):
@@ -126,11 +127,21 @@ def read_tf1(path) -> dict[str, np.ndarray]:
     """
     prefix = Path(re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", str(path)))
     for pattern, kind in ((".index", "index"), (".data-*", "data")):
-        if not list(prefix.parent.glob(f"{prefix.name}{pattern}")):
+        if not list(prefix.parent.glob(f"{glob.escape(prefix.name)}{pattern}")):
             raise InputError(f"{prefix}: its {prefix.name}{pattern} is missing; put the {kind} file beside the other.")
-    with reading(prefix, "a TensorFlow checkpoint"):
+    # Imported only here: lists and HDF5 files are read without it.
+    import tensorflow as tf
+
+    with reading(prefix, "is not a TensorFlow checkpoint, or is damaged or cut short"):
+        for part in prefix.parent.glob(f"{glob.escape(prefix.name)}.*"):
+            require_regular(part)
         reader = tf.train.load_checkpoint(str(prefix))
-        names = [name for name in reader.get_variable_to_shape_map() if not _OPTIMIZER_STATE.fullmatch(name)]
+        shapes = reader.get_variable_to_shape_map()
+        size = sum(part.stat().st_size for part in prefix.parent.glob(f"{glob.escape(prefix.name)}.data-*"))
+        names = [name for name in shapes if not _OPTIMIZER_STATE.fullmatch(name)]
+        # Every number takes a byte of the data at least.
+        if sum(math.prod(shapes[name]) for name in names) > size:
+            raise ValueError("declares more numbers than its data hold")
         return {name: reader.get_tensor(name) for name in sorted(names)}
 
 
@@ -144,17 +155,13 @@ def read_keras_h5(path) -> dict[str, np.ndarray]:
     Raises:
       InputError: no such file, no HDF5 file, or one without Keras layers.
     """
-    with reading(path, "an HDF5 file of Keras weights"), open(path, "rb") as file, h5py.File(file, "r") as root:
+    with reading(path, "is not an HDF5 file of Keras weights, or is damaged"), opened_h5(path) as root:
         layers = root.get("model_weights", root)
         if "layer_names" not in layers.attrs:
-            raise BadPickle("has no Keras layers (attribute layer_names); give a file written by save_weights.")
+            raise Unusable("has no Keras layers (attribute layer_names); give a file written by save_weights.")
         weights = {}
-        for layer in map(_text, layers.attrs["layer_names"]):
-            for name in map(_text, layers[layer].attrs["weight_names"]):
+        for layer in attribute_texts(layers, "layer_names"):
+            for name in attribute_texts(layers[layer], "weight_names"):
                 short = name.removesuffix(":0").removeprefix(f"{layer}/")
-                weights[f"{layer}/{short}"] = layers[layer][name][()]
+                weights[f"{layer}/{short}"] = small_array(layers, f"{layer}/{name}")
         return weights
-
-
-def _text(value) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

@@ -12,6 +12,7 @@ import math
 import re
 import reprlib
 import struct
+import warnings
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 
@@ -20,25 +21,29 @@ import numpy as np
 from avpipeline.checkpoints.pickles import (
     ENTRY,
     BadPickle,
-    DataUnpickler,
     Global,
+    Machine,
     mapped,
     plain_key,
-    reading,
     require_counts,
 )
+from avpipeline.files import reading
 
-TORCH_MODULE = re.compile(r"torch\.nn\.modules\.[a-z_]+\.[A-Za-z0-9_]+")
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
+_TORCH_MODULE = re.compile(r"torch\.nn\.modules\.[a-z_]+\.[A-Za-z0-9_]+")
+# Modules around a network, which hold it as their only child, and what they put before the names in a state dict.
+_WRAPPER = re.compile(r"torch\.nn\.parallel\.[a-z_.]+\.\w*DataParallel|torch\._dynamo\.eval_frame\.OptimizedModule")
+_PREFIXES = ("module.", "_orig_mod.")
+# Where training scripts put the network in a dict, beside the state of the optimizer.
+_HOLDERS = ("state_dict", "model_state_dict", "model")
+# Kind of a storage -> how its values stand in the file.
 _KINDS = {"Float": "f4", "Double": "f8", "Half": "f2", "Long": "i8", "Int": "i4", "Short": "i2", "Char": "i1"}
-_KINDS |= {"Byte": "u1", "Bool": "?"}
-STORAGES = {
-    f"{module}.{kind}Storage": np.dtype(code) for module in ("torch", "torch.cuda") for kind, code in _KINDS.items()
-}
-
-# Helper objects of old torch that hold no weights.
+_KINDS |= {"Byte": "u1", "Bool": "u1", "BFloat16": "u2"}
+_STORAGES = {f"{module}.{kind}Storage": kind for module in ("torch", "torch.cuda") for kind in _KINDS}
+# Helper objects that hold no weights.
 _IGNORED = ("torch.nn.backends.thnn._get_thnn_function_backend", "torch.backends.cudnn.rnn.Unserializable")
+_IGNORED += ("argparse.Namespace", "torch.device", "torch.Size")
 
 # Attributes, parameters and children of all modules, each counted wherever its module is used. Real networks
 # stay far below; a file can name one module twice at each of many levels to exhaust the reader.
@@ -65,7 +70,10 @@ class TorchFile:
 
 
 def read_torch(path, *, classes: Collection[str] = ()) -> TorchFile:
-    """Reads a file written by `torch.save(network)` or `torch.save(network.state_dict())`, of any torch version.
+    """Reads a file written by `torch.save` of a network, its state dict, or a dict that holds either, of any version.
+
+    Wrappers (`DataParallel`, compiled modules, `{"state_dict": ...}`, `{"model": ...}`) are taken off, and a class is
+    known by its name wherever its author kept it (`__main__.Net`); a warning says so. bfloat16 becomes float32.
 
     Args:
       path: the file, in torch's legacy or zip container.
@@ -76,10 +84,12 @@ def read_torch(path, *, classes: Collection[str] = ()) -> TorchFile:
       InputError: no such file, neither container, damaged, inconsistent, or a pickle that names anything that
         no such file needs; nothing of it was run then.
     """
-    with reading(path, "a torch checkpoint"), mapped(path) as content:
-        if content[:4] == b"PK\x03\x04":
-            return _contents(_read_zip(path, content, frozenset(classes)))
-        return _contents(_read_legacy(content, frozenset(classes)))
+    with reading(path, "is not a torch checkpoint, or is damaged or cut short"), mapped(path) as content:
+        read = _read_zip if content[:4] == b"PK\x03\x04" else _read_legacy
+        file, notes = _contents(*read(path, content, tuple(classes)))
+    if notes:
+        warnings.warn(f"{path}: {', '.join(notes)}.", UserWarning, stacklevel=2)
+    return file
 
 
 # What the object pickle may name
@@ -89,38 +99,36 @@ def read_torch(path, *, classes: Collection[str] = ()) -> TorchFile:
 class _Storage:
     """Raw values of one key, filled once they are read."""
 
-    dtype: np.dtype
+    kind: str
     count: int
     values: np.ndarray | None = None
 
+    @property
+    def nbytes(self) -> int:
+        return self.count * np.dtype(_KINDS[self.kind]).itemsize
+
     def fill(self, raw: bytes, order: str) -> None:
-        if len(raw) != self.count * self.dtype.itemsize:
+        if len(raw) != self.nbytes:
             raise ValueError("storage cut short")
-        if self.dtype == bool:
-            self.values = np.frombuffer(raw, np.uint8) != 0
-        else:
-            self.values = np.frombuffer(raw, self.dtype.newbyteorder(order)).astype(self.dtype, copy=False)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _View:
-    """A torch storage as a tensor refers to it: the part [start, stop) of a file's storage."""
-
-    storage: _Storage
-    start: int
-    stop: int
+        dtype = np.dtype(_KINDS[self.kind])
+        values = np.frombuffer(raw, dtype.newbyteorder(order)).astype(dtype, copy=False)
+        if self.kind == "BFloat16":  # the upper half of a float32
+            values = (values.astype(np.uint32) << 16).view(np.float32)
+        self.values = values != 0 if self.kind == "Bool" else values
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Tensor:
-    """A tensor as a part of a storage, and strides in elements."""
+    """The part [start, stop) of a storage, as strides in elements show it; a storage itself has no shape."""
 
-    view: _View
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
+    storage: _Storage
+    start: int
+    stop: int
+    shape: tuple[int, ...] | None = None
+    strides: tuple[int, ...] = ()
 
     def array(self) -> np.ndarray:
-        part = self.view.storage.values[self.view.start : self.view.stop]
+        part = self.storage.values[self.start : self.stop]
         # The stride of an axis of one element (or none) means nothing and may be any number.
         steps = [step * part.itemsize if size > 1 else 0 for size, step in zip(self.shape, self.strides, strict=True)]
         return np.lib.stride_tricks.as_strided(part, self.shape, steps, writeable=False)
@@ -138,65 +146,71 @@ class _Ignored:
     """Stand-in for the objects of `_IGNORED`, with whatever state."""
 
 
-class _TorchUnpickler(DataUnpickler):
+class _TorchMachine(Machine):
     """The exact list of what a torch object pickle may name, and the storages it referred to."""
 
-    def __init__(self, file, size: int, classes: frozenset[str]):
+    def __init__(self, file, size: int, classes: tuple[str, ...]):
         super().__init__(file, size)
         self.classes = classes
         self.storages: dict[str, _Storage] = {}
+        self.elsewhere: dict[str, str] = {}
 
-    def _is_class(self, name: str) -> bool:
-        return name in self.classes or TORCH_MODULE.fullmatch(name) is not None
+    def _known_class(self, name: str) -> str | None:
+        """The class of `classes` or of torch that `name` means; a script or package of another name may hold it."""
+        if name in self.classes or _TORCH_MODULE.fullmatch(name) or _WRAPPER.fullmatch(name):
+            return name
+        own = name.rpartition(".")[2]
+        found = next((known for known in self.classes if known.rpartition(".")[2] == own), None)
+        if found and not name.startswith("torch."):
+            self.elsewhere[name] = found
+            return found
+        return None
 
-    def find_class(self, module, name):
-        full = f"{module}.{name}"
-        if full in STORAGES:
-            return Global(full)
-        if full in _IGNORED:
-            return Global(full, call=_Ignored, instance=_Ignored)
-        if self._is_class(full):
-            return Global(full, instance=lambda: _Module(full))
-        return super().find_class(module, name)
+    def knows(self, name):
+        return name in _STORAGES or name in _IGNORED or self._known_class(name) is not None or super().knows(name)
 
-    def persistent_load(self, identity):
+    def call(self, name, *arguments):
+        return _Ignored() if name in _IGNORED else super().call(name, *arguments)
+
+    def instance(self, name):
+        if name in _IGNORED:
+            return _Ignored()
+        known = self._known_class(name)
+        return super().instance(name) if known is None else _Module(known)
+
+    def outside(self, identity):
         kind, *fields = identity if isinstance(identity, tuple) else (None,)
         if kind == "module":
             target, _file_name, _source = fields
-            if not isinstance(target, Global) or not self._is_class(target.name):
+            if not isinstance(target, Global) or self._known_class(target.name) is None:
                 raise BadPickle("refused, because its pickle names a module that is no class.")
             return target
-        if kind == "storage":
-            return self._storage(*fields)
-        return super().persistent_load(identity)
+        return self._storage(*fields) if kind == "storage" else super().outside(identity)
 
     def fill(self, target, state):
         if isinstance(target, _Module) and isinstance(state, dict):
             self.spend(ENTRY * len(state))
             target.state.update(state)
-        elif isinstance(target, _Tensor) and isinstance(state, tuple):
-            pass  # flags and hooks of torch 0.3; the values came with the call
-        elif type(target) is dict and isinstance(state, dict):
-            pass  # a state dict's `_metadata` of layer versions
-        elif not isinstance(target, _Ignored):
+        # Passed over: flags and hooks of torch 0.3, whose values came with the call, and a state dict's `_metadata`.
+        elif (type(target), type(state)) not in ((_Tensor, tuple), (dict, dict)) and not isinstance(target, _Ignored):
             super().fill(target, state)
 
-    def _storage(self, kind, key, _location, count, view=None) -> _View:
-        dtype = STORAGES[kind.name]
+    def _storage(self, kind, key, _location, count, view=None) -> _Tensor:
         if not isinstance(key, str):
             raise TypeError("storage key is no text")
         require_counts((count,))
-        storage = self.storages.setdefault(key, _Storage(dtype, count))
-        if (storage.dtype, storage.count) != (dtype, count):
+        made = _Storage(_STORAGES[kind.name], count)
+        storage = self.storages.setdefault(key, made)
+        if (storage.kind, storage.count) != (made.kind, count):
             raise ValueError("one storage with two sizes or types")
         _view_key, start, length = view or (None, 0, count)
         require_counts((start, length))
         if start + length > count:
             raise ValueError("view outside of its storage")
-        return _View(storage, start, start + length)
+        return _Tensor(storage, start, start + length)
 
     def _tensor(self, view, offset, shape, strides, *_flags_and_hooks) -> _Tensor:
-        if not isinstance(view, _View):
+        if not isinstance(view, _Tensor) or view.shape is not None:
             raise TypeError("tensor without storage")
         for counts in ((offset,), shape, strides):
             require_counts(counts)
@@ -205,12 +219,10 @@ class _TorchUnpickler(DataUnpickler):
         stop = start + last + 1 if 0 not in shape else start
         if stop > view.stop or math.prod(shape) > self.size:
             raise ValueError("tensor outside of its storage")
-        return _Tensor(_View(view.storage, start, stop), shape, strides)
+        return _Tensor(view.storage, start, stop, shape, strides)
 
     def _parameter(self, data, *_flags_and_hooks) -> _Tensor:
-        if not isinstance(data, _Tensor):
-            raise TypeError("parameter without tensor")
-        return data
+        return _required_tensor(data)
 
     def _ordered_dict(self, pairs=()) -> dict:
         self.spend(ENTRY * len(pairs))
@@ -222,43 +234,46 @@ class _TorchUnpickler(DataUnpickler):
 
     functions = {
         "collections.OrderedDict": _ordered_dict,
-        "builtins.set": _set,
-        "__builtin__.set": _set,
-        "torch._utils._rebuild_tensor": _tensor,
-        "torch._utils._rebuild_tensor_v2": _tensor,
-        "torch._utils._rebuild_parameter": _parameter,
-        "torch.nn.parameter.Parameter": _parameter,
+        **dict.fromkeys(("builtins.set", "__builtin__.set"), _set),
+        **dict.fromkeys(("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"), _tensor),
+        **dict.fromkeys(("torch._utils._rebuild_parameter", "torch.nn.parameter.Parameter"), _parameter),
     }
+
+
+def _required_tensor(value: object) -> _Tensor:
+    if not isinstance(value, _Tensor) or value.shape is None:
+        raise TypeError("no tensor where one is needed")
+    return value
 
 
 # Containers
 
 
-def _read_legacy(content, classes: frozenset[str]) -> object:
+def _read_legacy(_path, content, classes: tuple[str, ...]) -> tuple[object, _TorchMachine]:
     size = content.size()
-    if DataUnpickler(content, size).load() != LEGACY_MAGIC:
+    if Machine(content, size).load() != LEGACY_MAGIC:
         raise BadPickle("is a pickle, but no torch checkpoint; give a file written by torch.save.")
-    protocol = DataUnpickler(content, size).load()
+    protocol = Machine(content, size).load()
     if protocol != LEGACY_PROTOCOL:
         raise BadPickle(f"is of torch's unknown legacy protocol {reprlib.repr(protocol)}; save it with a newer torch.")
-    if DataUnpickler(content, size).load()["little_endian"] is not True:
+    if Machine(content, size).load()["little_endian"] is not True:
         raise BadPickle("was written on a big-endian machine, whose legacy format is ambiguous; save it anew.")
-    unpickler = _TorchUnpickler(content, size, classes)
-    root = unpickler.load()
-    keys = DataUnpickler(content, size).load()
-    _require_same_keys(keys, unpickler.storages)
+    machine = _TorchMachine(content, size, classes)
+    root = machine.load()
+    keys = Machine(content, size).load()
+    _require_same_keys(keys, machine.storages)
     for key in keys:
-        storage = unpickler.storages[key]
+        storage = machine.storages[key]
         (count,) = struct.unpack("<q", content.read(8))
         if count != storage.count:
             raise ValueError("storage of another size than its tensors say")
-        storage.fill(content.read(count * storage.dtype.itemsize), "<")
+        storage.fill(content.read(storage.nbytes), "<")
     if content.tell() != size:
         raise ValueError("bytes after the last storage")
-    return root
+    return root, machine
 
 
-def _read_zip(path, content, classes: frozenset[str]) -> object:
+def _read_zip(path, content, classes: tuple[str, ...]) -> tuple[object, _TorchMachine]:
     with zipfile.ZipFile(path) as archive:
         _require_plain_archive(archive, content)
         names = archive.namelist()
@@ -267,15 +282,15 @@ def _read_zip(path, content, classes: frozenset[str]) -> object:
         byteorder = archive.read(f"{folder}byteorder").strip() if f"{folder}byteorder" in names else b"little"
         order = {b"little": "<", b"big": ">"}[byteorder]
         file = io.BytesIO(archive.read(pickle_name))
-        unpickler = _TorchUnpickler(file, content.size(), classes)
-        root = unpickler.load()
+        machine = _TorchMachine(file, content.size(), classes)
+        root = machine.load()
         if file.read(1):
             raise ValueError("bytes after the pickle")
         data = f"{folder}data/"
-        _require_same_keys([name.removeprefix(data) for name in names if name.startswith(data)], unpickler.storages)
-        for key, storage in unpickler.storages.items():
+        _require_same_keys([name.removeprefix(data) for name in names if name.startswith(data)], machine.storages)
+        for key, storage in machine.storages.items():
             storage.fill(archive.read(data + key), order)
-    return root
+    return root, machine
 
 
 def _require_plain_archive(archive: zipfile.ZipFile, content) -> None:
@@ -298,16 +313,28 @@ def _require_same_keys(keys, storages: Mapping[str, _Storage]) -> None:
 # From the object to named arrays
 
 
-def _contents(root: object) -> TorchFile:
+def _contents(root: object, machine: _TorchMachine) -> tuple[TorchFile, list[str]]:
+    """What the file holds without its wrappers, and what these were."""
+    notes = [f"takes its class {name} for {known}" for name, known in machine.elsewhere.items()]
+    holder = next((key for key in _HOLDERS if type(root) is dict and isinstance(root.get(key), (dict, _Module))), None)
+    if holder is not None:
+        root = root[holder]
+        notes.append(f"reads its entry '{holder}' and nothing else")
+    while isinstance(root, _Module) and _WRAPPER.fullmatch(root.class_name):
+        notes.append(f"unwraps its {root.class_name.rpartition('.')[2]}")
+        (root,) = root.state["_modules"].values()
     if isinstance(root, _Module):
         state, extras = _gather(root)
-        return TorchFile(root.class_name, state, extras)
+        return TorchFile(root.class_name, state, extras), notes
     if not isinstance(root, dict) or not root:
         raise BadPickle("holds neither a network nor a state dict; save network.state_dict() with torch.")
     for name, value in root.items():
-        if not isinstance(name, str) or not isinstance(value, _Tensor):
+        if not isinstance(name, str) or not isinstance(value, _Tensor) or value.shape is None:
             raise BadPickle(f"is no plain state dict (see {str(name)[:60]!r}); save network.state_dict() alone.")
-    return TorchFile(None, {name: tensor.array() for name, tensor in root.items()}, {})
+    while prefix := next((each for each in _PREFIXES if all(name.startswith(each) for name in root)), None):
+        root = {name.removeprefix(prefix): tensor for name, tensor in root.items()}
+        notes.append(f"takes the prefix '{prefix}' off its names")
+    return TorchFile(None, {name: tensor.array() for name, tensor in root.items()}, {}), notes
 
 
 def _gather(root: _Module) -> tuple[dict[str, np.ndarray], dict]:
@@ -353,6 +380,4 @@ def _tensors(module: _Module) -> Iterator[tuple[str, _Tensor]]:
     buffers = {name: value for name, value in module.state["_buffers"].items() if name not in passing}
     for name, value in (module.state["_parameters"] | buffers).items():
         if value is not None:
-            if not isinstance(value, _Tensor):
-                raise TypeError("parameter that is no tensor")
-            yield name, value
+            yield name, _required_tensor(value)

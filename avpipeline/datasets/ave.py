@@ -13,6 +13,7 @@ import numpy as np
 from avpipeline.datasets.ave_h5 import DATA_KEY, FEATURE_FILES, SUPPLEMENT_FILES, H5Source, read_h5_array
 from avpipeline.datasets.base import SelectedRows, Source, Split
 from avpipeline.datasets.listings import read_lines
+from avpipeline.datasets.video_lists import by_youtube_id
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.store import MANIFEST, FeatureShards
@@ -274,11 +275,12 @@ def feature_rows(features: Features, annotations: Sequence[Annotation]) -> np.nd
         _check_count(features.place, features.source, annotations)
         return np.arange(len(annotations))
     row_of = {video_id: row for row, video_id in enumerate(features.ids)}
+    row_of = {**by_youtube_id(row_of), **row_of}
     missing = sorted({item.video_id for item in annotations} - row_of.keys())
     if missing:
         raise InputError(
             f"{features.place}: has no features of {len(missing)} annotated videos (the first is {missing[0]}); "
-            "extract them too."
+            "extract clips named by it alone, or by it and times (ID_60.000_70.000), too."
         )
     return np.array([row_of[item.video_id] for item in annotations], np.int64)
 
@@ -329,6 +331,8 @@ def _annotation(path: Path, number: int, line: str) -> Annotation:
 
 
 def _order_from_h5(path: Path, count: int) -> np.ndarray:
+    if len(H5Source(path, "order")) > count:
+        raise InputError(f"{path}: has more entries than {ANNOTATIONS} rows; the two do not belong together.")
     order = read_h5_array(path, "order")
     if order.ndim != 1 or order.dtype.kind not in "iu" or not len(order):
         raise InputError(

@@ -4,6 +4,7 @@ Files are read a few rows at a time (`H5Source`), never whole: the visual featur
 """
 
 import json
+import math
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from avpipeline.checkpoints.hdf5 import dataset_of, item_of, size_of
 from avpipeline.datasets.base import Source
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
-from avpipeline.files import atomic_path, make_folder
+from avpipeline.features.shards import HDF5_FORM, reserve
+from avpipeline.files import atomic_path, first_line, make_folder, parse_json, reading, require_regular
 
 DATA_KEY = "avadataset"
 FEATURE_FILES = {"audio": "audio_feature.h5", "visual": "visual_feature.h5"}
@@ -27,6 +30,9 @@ SUPPLEMENT_FILES = {"audio_map": "audio_map_feature.h5", "motion": "c3d_feature.
 INFO_ATTRIBUTE = "feature_info"
 IDS_KEY = "ids"
 
+# More videos than any dataset here has, and more numbers than any feature of one: what is larger is not read.
+MOST_ROWS = 1_000_000
+_MOST_ROW_BYTES = 1 << 28
 _ROWS_AT_ONCE = 16
 _LAYOUT_BYTES = 1 << 16
 
@@ -65,10 +71,11 @@ class H5Source:
         self._file: h5py.File | None = None
         self._process = 0
         dataset = self._dataset()
-        self.shape = tuple(int(size) for size in dataset.shape[1:])
-        self.number_type = str(dataset.dtype)
-        self._check_form(dataset, shape)
-        self._length = len(dataset)
+        with reading(self.path, "is damaged", "download or extract it again"):
+            self.shape = tuple(int(size) for size in (dataset.shape or ())[1:])
+            self.number_type = str(dataset.dtype)
+            self._check_form(dataset, shape)
+            self._length = len(dataset)
 
     def __len__(self) -> int:
         return self._length
@@ -86,9 +93,9 @@ class H5Source:
         for position, row in enumerate(rows):
             try:
                 dataset.read_direct(stored, np.s_[row])
-            except OSError as error:
+            except Exception as error:  # HDF5 raises any kind for a damaged table
                 raise InputError(
-                    f"{self.path}: row {row} of '{self.key}' cannot be read ({_first_line(error)}); "
+                    f"{self.path}: row {row} of '{self.key}' cannot be read ({first_line(error)}); "
                     "the file is damaged, download or extract it again."
                 ) from error
             with np.errstate(over="ignore"):
@@ -102,36 +109,44 @@ class H5Source:
 
     def feature_info(self) -> FeatureInfo | None:
         """What the features are, where the file says so (ours do, the authors' do not)."""
-        text = self._dataset().file.attrs.get(INFO_ATTRIBUTE)
-        if text is None:
-            return None
-        try:
-            return FeatureInfo.from_json(json.loads(text))
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{self.path}: its attribute '{INFO_ATTRIBUTE}' cannot be understood; extract the file again."
-            ) from error
+        attributes = self._dataset().file.attrs
+        fault = f"its attribute '{INFO_ATTRIBUTE}' cannot be understood"
+        with reading(self.path, fault, "extract the file again"):
+            if INFO_ATTRIBUTE not in attributes:
+                return None
+            return FeatureInfo.from_json(parse_json(attributes[INFO_ATTRIBUTE].encode()))
 
     def ids(self) -> list[str] | None:
         """The video of each row of the file, where the file says so (ours do, the authors' do not)."""
         file = self._dataset().file
-        return list(file[IDS_KEY].asstr()[()]) if IDS_KEY in file else None
+        with reading(self.path, f"its '{IDS_KEY}' are no list of names", "extract the file again"):
+            if item_of(file, IDS_KEY) is None:
+                return None
+            names = dataset_of(file, IDS_KEY)
+            if names.shape != (len(self),) or h5py.check_string_dtype(names.dtype) is None:
+                raise TypeError(f"{names.dtype} {names.shape} where {len(self)} texts are needed")
+            return list(names.asstr()[()])
 
     def _dataset(self) -> h5py.Dataset:
         with self._lock:
             if self._file is None or self._process != os.getpid():
                 self._file, self._process = _open(self.path), os.getpid()
-            dataset = self._file.get(self.key)
-        if not isinstance(dataset, h5py.Dataset):
-            found = ", ".join(f"'{name}'" for name in self._file) or "nothing"
-            raise InputError(f"{self.path}: has no dataset '{self.key}' (found: {found}); this is another file.")
-        return dataset
+            with reading(self.path, "is damaged", "download or extract it again"):
+                if isinstance(item_of(self._file, self.key), h5py.Dataset):
+                    return dataset_of(self._file, self.key)
+                found = ", ".join(f"'{name}'" for name in self._file) or "nothing"
+        raise InputError(f"{self.path}: has no dataset '{self.key}' (found: {found[:200]}); this is another file.")
 
     def _check_form(self, dataset: h5py.Dataset, shape: Sequence[int | None] | None) -> None:
         if dataset.dtype.kind not in "fiub" or dataset.ndim == 0:
             raise InputError(
                 f"{self.path}: '{self.key}' is not a table of numbers (type {dataset.dtype}, shape "
                 f"{dataset.shape}); this is another file."
+            )
+        if len(dataset) > MOST_ROWS or math.prod(self.shape) * dataset.dtype.itemsize > _MOST_ROW_BYTES:
+            raise InputError(
+                f"{self.path}: '{self.key}' declares the shape {dataset.shape}, more than {MOST_ROWS:,} rows or "
+                f"{_MOST_ROW_BYTES:,} bytes a row; this is another file."
             )
         if shape is not None and not _fits(self.shape, shape):
             needed = ", ".join("any" if size is None else str(size) for size in shape)
@@ -149,7 +164,11 @@ class H5Source:
 
 def read_h5_array(path, key: str) -> np.ndarray:
     """A small dataset whole, with the file's own number type; raises as `H5Source` does."""
-    return H5Source(path, key)._dataset()[()]
+    dataset = H5Source(path, key)._dataset()
+    with reading(path, "is damaged", "download it again"):
+        if size_of(dataset) > _MOST_ROW_BYTES:
+            raise ValueError(f"its '{key}' is no small table")
+        return dataset[()]
 
 
 def write_ave_h5(
@@ -160,8 +179,8 @@ def write_ave_h5(
 ) -> list[Path]:
     """Writes features as the authors of AVE share them: a file for each modality in `folder`, e.g. `audio_feature.h5`.
 
-    Each has the key "avadataset" (float32, contiguous, one row a video, in the order of `ids`) as the authors'
-    files have, and says in addition what its features are and which video each row is.
+    Each has the key "avadataset" (float32, one row a video, in the order of `ids`) as the authors' files have, says in
+    addition what its features are and which video each row is, and has a checksum of every row.
 
     Args:
       sources: modality ("audio", "visual", "audio_map" or "motion") -> rows, read a few at a time.
@@ -188,46 +207,33 @@ def write_ave_h5(
 
 
 def _write_rows(path: Path, source: Source, info: FeatureInfo, ids: Sequence[str]) -> None:
-    """Lets HDF5 lay the file out and writes the rows at their place without it.
-
-    HDF5 can end the whole process (segmentation fault) when a disk fills up under it; a plain write raises
-    OSError. What HDF5 itself writes is small; room for it, and the file's length, are tried first.
-    """
-    layout = _LAYOUT_BYTES + 64 * len(ids)
-    with open(path, "wb") as file:
-        file.write(bytes(layout))
-        file.truncate(layout + 4 * len(source) * int(np.prod(source.shape)))
-    offset = _lay_out(path, (len(source), *source.shape), info, ids)
-    with open(path, "r+b") as file:
-        file.seek(offset)
+    """Each row is a chunk with a checksum, which HDF5 verifies whenever it is read."""
+    names = [name.encode() for name in ids]
+    longest = max(map(len, names))
+    reserve(path, _LAYOUT_BYTES + len(ids) * (4 * math.prod(source.shape) + longest + 64))
+    with h5py.File(path, "r+", libver=HDF5_FORM) as file:
+        file.attrs[INFO_ATTRIBUTE] = json.dumps(info.to_json())
+        text = h5py.string_dtype("utf-8", longest)
+        stored = np.array(names, text)
+        file.create_dataset(IDS_KEY, data=stored, chunks=stored.shape, fletcher32=True)
+        shape = (len(source), *source.shape)
+        table = file.create_dataset(DATA_KEY, shape, "<f4", chunks=(1, *source.shape), fletcher32=True)
         for start in range(0, len(source), _ROWS_AT_ONCE):
             rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(source)))
-            file.write(np.ascontiguousarray(source.read(rows), "<f4"))
-
-
-def _lay_out(path: Path, shape: tuple[int, ...], info: FeatureInfo, ids: Sequence[str]) -> int:
-    """Writes a file whose table of float32 is reserved but not filled; returns where in the file it begins."""
-    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    with h5py.File(path, "w") as file:
-        file.attrs[INFO_ATTRIBUTE] = json.dumps(info.to_json())
-        file.create_dataset(IDS_KEY, data=list(ids), dtype=h5py.string_dtype())
-        space = h5py.h5s.create_simple(shape)
-        table = h5py.h5d.create(file.id, DATA_KEY.encode(), h5py.h5t.IEEE_F32LE, space, layout)
-        return table.get_offset()
+            table[rows[0] : rows[-1] + 1] = source.read(rows)
 
 
 def _open(path: Path) -> h5py.File:
-    if not path.is_file():
+    if path.is_dir() or not path.exists():
         raise InputError(f"{path}: no such file; check the folder, or download or extract it.")
+    require_regular(path)
     try:
         return h5py.File(path, "r")
     except PermissionError as error:
         raise InputError(f"{path}: cannot be read (permission denied); change its permissions.") from error
-    except OSError as error:
+    except Exception as error:
         raise InputError(
-            f"{path}: not a complete HDF5 file ({_first_line(error)}); download or extract it again."
+            f"{path}: not a complete HDF5 file ({first_line(error)}); download or extract it again."
         ) from error
 
 
@@ -235,7 +241,3 @@ def _fits(shape: tuple[int, ...], needed: Sequence[int | None]) -> bool:
     return len(shape) == len(needed) and all(
         size is None or size == given for given, size in zip(shape, needed, strict=True)
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or ["no details"])[0]

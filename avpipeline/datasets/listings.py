@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from avpipeline.errors import InputError
+from avpipeline.files import read_bytes, reading
 
 GUIDE = "docs/datasets.md says where it comes from"
 _NAMED = 5
+# Bytes of a list; that of VGGSound, the longest, has 7 MB.
+_MOST_LIST = 1 << 27
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +50,10 @@ def read_lines(path) -> list[str]:
       InputError: the file does not exist, is not text, or is empty.
     """
     path = Path(path)
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").splitlines()
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; {GUIDE}.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as UTF-8 text ({error}); download it again.") from error
+    if not path.exists():
+        raise InputError(f"{path}: no such file; {GUIDE}.")
+    with reading(path, "cannot be read as UTF-8 text", "download it again"):
+        lines = read_bytes(path, _MOST_LIST).decode("utf-8-sig").splitlines()
     while lines and not lines[-1].strip():
         lines.pop()
     if not lines:

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from avpipeline.datasets.listings import Row, class_number, numbered, read_table, require_unique
-from avpipeline.datasets.video_lists import VideoList, unshared
+from avpipeline.datasets.video_lists import VideoList, clip_names, unshared
 from avpipeline.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -106,7 +106,7 @@ def read_llp(data_dir, name: str, training_labels: TrainingLabels = "all") -> Vi
         class_names=CLASS_NAMES,
         labels=labels,
         files=tuple(f"{clip}.mp4" for clip in ids),
-        aliases=unshared(ids, [(_youtube_id(row),) for row in rows]),
+        aliases=unshared(ids, [_other_names(row) for row in rows]),
     )
     if name != "train" or training_labels == "all":
         return videos
@@ -137,13 +137,14 @@ def read_llp_events(data_dir, modality: str) -> tuple[Event, ...]:
     return tuple(events)
 
 
-def _youtube_id(row: Row) -> str:
+def _other_names(row: Row) -> tuple[str, ...]:
     match = _CLIP.fullmatch(row["filename"])
     if not match or float(match["start"]) >= float(match["end"]):
         raise row.error(
             f"has the filename '{row['filename']}', which is not a YouTube id, start and end joined by '_'"
         )
-    return match["video"]
+    start, end = float(match["start"]), float(match["end"])
+    return (match["video"], *clip_names(match["video"], start, end - start))
 
 
 def _classes(row: Row) -> list[int]:

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from avpipeline.datasets.listings import Row, class_number, numbered, read_table, require_unique
-from avpipeline.datasets.video_lists import VideoList, hold_out, one_hot
+from avpipeline.datasets.video_lists import VideoList, clip_names, hold_out, one_hot
 from avpipeline.errors import InputError
 
 SPLITS = ("train", "val", "test")
 CLASSES = 309
+SECONDS = 10
 FULL_LIST, TEST_LIST, STATISTICS = "vggsound.csv", "test.csv", "stat.csv"
 
 _YOUTUBE = re.compile(r"[\w-]{11}", re.ASCII)
@@ -49,7 +50,7 @@ def read_vggsound(data_dir, name: str) -> VideoList:
         class_names=names,
         labels=one_hot(classes, len(names)),
         files=tuple(f"{clip}.mp4" for clip in ids),
-        aliases=tuple((f"{row['video']}_{int(row.number('start'))}",) for row in rows),
+        aliases=tuple(clip_names(row["video"], row.number("start"), SECONDS) for row in rows),
     )
     chosen = np.flatnonzero([row["split"] == ("test" if name == "test" else "train") for row in rows])
     if name != "test":

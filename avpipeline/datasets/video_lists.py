@@ -7,6 +7,7 @@ themselves.
 
 import dataclasses
 import hashlib
+import re
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +28,7 @@ MASK = "mask"
 # held out, whatever a run's seed, so that all runs are compared on the same videos.
 VALIDATION_SHARE = 0.1
 
+_TIMED = re.compile(r"(?P<video>[\w-]{11})(_\d+(\.\d+)?){1,2}", re.ASCII)
 _Place = TypeVar("_Place")
 
 
@@ -132,12 +134,14 @@ def _with_places(
     videos: VideoList, places: Mapping[str, _Place], folder, what: str, remedy: str
 ) -> tuple[VideoList, list[_Place]]:
     """The videos found in `places` under one of their names, and where; a warning names the others."""
-    found = [_place(names, places) for names in names_of(videos)]
+    known = {**by_youtube_id(places), **places}
+    found = [_place(names, known) for names in names_of(videos)]
     rows = [row for row, place in enumerate(found) if place is not None]
     missing = [videos.ids[row] for row, place in enumerate(found) if place is None]
     about = f"{len(videos)} videos of {videos.dataset}, split {videos.name}"
     if not rows:
-        first = f" (the first is '{videos.ids[0]}')" if len(videos) else ""
+        names = "' or '".join(dict.fromkeys(names_of(videos)[0])) if len(videos) else ""
+        first = f" (the first was looked for as '{names}')" if names else ""
         raise InputError(f"{folder}: has {what} of none of the {about}{first}; name another folder or {remedy}.")
     if missing:
         warnings.warn(
@@ -157,6 +161,26 @@ def names_of(videos: VideoList) -> list[tuple[str, ...]]:
 
 def _place(names: Sequence[str], places: Mapping[str, _Place]) -> _Place | None:
     return next((places[name] for name in names if name in places), None)
+
+
+def clip_names(video: str, start: float, seconds: float) -> tuple[str, ...]:
+    """The names that cutters of YouTube videos give a clip, besides those of a dataset's own lists.
+
+    The id with start and end in seconds, as decimals or whole, or in milliseconds, or with the start alone.
+    """
+    end = start + seconds
+    places = (f"{start:.3f}_{end:.3f}", f"{start:.1f}_{end:.1f}", f"{start:g}_{end:g}")
+    places += (f"{start * 1000:.0f}_{end * 1000:.0f}", f"{start:06.0f}_{end:06.0f}", f"{start:06.0f}", f"{start:g}")
+    return tuple(dict.fromkeys(f"{video}_{place}" for place in places))
+
+
+def by_youtube_id(places: Mapping[str, _Place]) -> dict[str, _Place]:
+    """YouTube id -> the place of the only clip of that video, for clips whose names are an id and times."""
+    found = defaultdict(list)
+    for name, place in places.items():
+        if match := _TIMED.fullmatch(name):
+            found[match["video"]].append(place)
+    return {video: places[0] for video, places in found.items() if len(places) == 1}
 
 
 def unshared(ids: Sequence[str], aliases: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:

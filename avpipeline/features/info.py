@@ -6,9 +6,13 @@ compared wherever they meet.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
 from avpipeline.errors import InputError
+
+# Of one segment; VGG-19's maps have 25,088.
+_MOST_NUMBERS = 1 << 26
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +46,16 @@ class FeatureInfo:
 
     @classmethod
     def from_json(cls, fields: Mapping) -> "FeatureInfo":
-        return cls(**{field.name: fields[field.name] for field in dataclasses.fields(cls)})
+        """The inverse of `to_json`; KeyError, TypeError or ValueError where it is something else."""
+        values = {field.name: fields[field.name] for field in dataclasses.fields(cls)}
+        texts = [value for name, value in values.items() if name != "shape"]
+        if not all(isinstance(text, str) for text in texts) or not isinstance(values["shape"], list):
+            raise TypeError("a feature is described by texts and a shape")
+        if not all(type(size) is int and size > 0 for size in values["shape"]):
+            raise ValueError("a shape has whole numbers above 0")
+        if math.prod(values["shape"]) > _MOST_NUMBERS:
+            raise ValueError(f"no segment has {values['shape']} numbers")
+        return cls(**values)
 
     def difference(self, other: "FeatureInfo") -> str | None:
         """How `other` differs, in words; None if both are the same features.

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from avpipeline.errors import InputError
-from avpipeline.media.decoding import SAMPLE_RATE
+from avpipeline.media.sinks import SAMPLE_RATE
 
 
 def split_seconds(waveform: np.ndarray) -> np.ndarray:

@@ -21,8 +21,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from avpipeline.errors import InputError
-from avpipeline.files import make_folder, write_failure
+from avpipeline.checkpoints.hdf5 import opened_h5
+from avpipeline.files import Unusable, first_line, make_folder, parse_json, reading, write_failure
 
 # Modality -> shape of one clip's features, `(seconds, *feature shape)`.
 Shapes = Mapping[str, tuple[int, ...]]
@@ -30,7 +30,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 _CLIPS = "clips"
 _UNFINISHED = "unfinished"
 # The oldest form of HDF5 that has checksums over all of its own tables too.
-_HDF5_FORM = "v110"
+HDF5_FORM = "v110"
 # What HDF5 adds to the numbers, at most: its own tables, and for each chunk a checksum and an entry in an index.
 _FILE_OVERHEAD, _CHUNK_OVERHEAD = 1 << 16, 64
 
@@ -149,8 +149,8 @@ class ShardWriter:
 def _write_shard(path: Path, shapes: Shapes, records: Sequence[ClipRecord], clips: Iterable) -> None:
     text = np.frombuffer(json.dumps([dataclasses.asdict(record) for record in records]).encode(), np.uint8)
     clip_size = sum(4 * math.prod(shape) + _CHUNK_OVERHEAD for shape in shapes.values())
-    _reserve(path, _FILE_OVERHEAD + len(text) + len(records) * clip_size)
-    with h5py.File(path, "r+", libver=_HDF5_FORM) as file:
+    reserve(path, _FILE_OVERHEAD + len(text) + len(records) * clip_size)
+    with h5py.File(path, "r+", libver=HDF5_FORM) as file:
         file.create_dataset(_CLIPS, data=text, chunks=text.shape, fletcher32=True)
         tables = {
             modality: file.create_dataset(
@@ -163,13 +163,13 @@ def _write_shard(path: Path, shapes: Shapes, records: Sequence[ClipRecord], clip
                 table[row] = features[modality]
 
 
-def _reserve(path: Path, size: int) -> None:
+def reserve(path: Path, size: int) -> None:
     """Makes an empty HDF5 file with room for `size` bytes, which HDF5 gives back when it closes the file.
 
     HDF5 ends the whole process (segmentation fault) where a disk fills up under it; this raises OSError.
     """
     empty = io.BytesIO()
-    h5py.File(empty, "w", libver=_HDF5_FORM).close()
+    h5py.File(empty, "w", libver=HDF5_FORM).close()
     with open(path, "wb") as file:
         file.write(empty.getvalue())
         file.flush()
@@ -179,16 +179,10 @@ def _reserve(path: Path, size: int) -> None:
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
     """A shard, opened; what HDF5 cannot read in it becomes an InputError."""
-    try:
-        # The chunks of a shuffled epoch never come twice: no cache.
-        with h5py.File(path, "r", rdcc_nbytes=0) as file:
-            yield file
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error.__cause__
-    except (FileNotFoundError, PermissionError) as error:
-        raise InputError(f"{path}: cannot be read ({os.strerror(error.errno)}); check the file.") from error
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: is cut off or damaged ({_told(error)}); delete it and extract again.") from error
+    # The chunks of a shuffled epoch never come twice: no cache.
+    fault, remedy = "is cut off or damaged", "delete it and extract again"
+    with reading(path, fault, remedy), opened_h5(path, rdcc_nbytes=0) as file:
+        yield file
 
 
 def read_records(path: Path, shapes: Shapes) -> list[ClipRecord]:
@@ -196,13 +190,13 @@ def read_records(path: Path, shapes: Shapes) -> list[ClipRecord]:
     with opened(path) as file:
         text = table_of(file, _CLIPS, None)[()].tobytes()
         try:
-            records = [_record(fields) for fields in json.loads(text)]
+            records = [_record(fields) for fields in parse_json(text)]
         except (ValueError, TypeError, RecursionError) as error:
-            raise InputError("its list of clips cannot be understood; delete it and extract again.") from error
+            raise Unusable("its list of clips cannot be understood; delete it and extract again.") from error
         for modality, shape in shapes.items():
             table = table_of(file, modality, shape)
             if len(table) != len(records) or table.id.get_num_chunks() != len(records):
-                raise InputError(
+                raise Unusable(
                     f"holds {table.id.get_num_chunks()} clips' {modality} features of {len(records)} clips; delete it "
                     "and extract again."
                 )
@@ -237,15 +231,15 @@ def table_of(file: h5py.File, name: str, row_shape: tuple[int, ...] | None) -> h
     """
     links = file.id.links
     if not links.exists(name.encode()) or links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
-        raise InputError(f"has no dataset '{name}' of its own; extract into another folder.")
+        raise Unusable(f"has no dataset '{name}' of its own; extract into another folder.")
     table = file[name]
     if row_shape is not None and isinstance(table, h5py.Dataset) and table.shape[1:] != row_shape:
-        raise InputError(
+        raise Unusable(
             f"its {name} features have the shape {table.shape[1:]} where {row_shape} is needed; extract into another "
             "folder."
         )
     if not _is_ours(table, file, row_shape):
-        raise InputError(f"its dataset '{name}' is not as an extraction writes it; extract into another folder.")
+        raise Unusable(f"its dataset '{name}' is not as an extraction writes it; extract into another folder.")
     return table
 
 
@@ -269,10 +263,6 @@ def read_row(table: h5py.Dataset, row: int, values: np.ndarray, what: str) -> No
     try:
         table.read_direct(values, np.s_[row])
     except OSError as error:
-        raise InputError(f"{what} are damaged ({_told(error)}); delete this shard and extract again.") from error
+        raise Unusable(f"{what} are damaged ({first_line(error)}); delete this shard and extract again.") from error
     if not np.isfinite(values).all():
-        raise InputError(f"{what} hold NaN or infinite numbers; delete this shard and extract again.")
-
-
-def _told(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+        raise Unusable(f"{what} hold NaN or infinite numbers; delete this shard and extract again.")

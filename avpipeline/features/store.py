@@ -5,7 +5,6 @@ the extraction was finished) and the shards, whose form `shards` describes.
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,11 +13,13 @@ import numpy as np
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.shards import ClipRecord, Shapes, opened, read_records, read_row, shard_paths, table_of
-from avpipeline.files import write_json
+from avpipeline.files import parse_json, read_bytes, reading, write_json
 
 MANIFEST = "features.json"
 _SCHEMA = 2
 _TFRECORD_SCHEMA = 1
+# The longest clip whose features are stored.
+MOST_SECONDS = 24 * 3600
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,24 +47,31 @@ class Manifest:
 def read_manifest(folder) -> Manifest:
     """The manifest of a folder of shards; InputError where it is missing, damaged or of another version."""
     path = Path(folder) / MANIFEST
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file; name a folder of extracted features.")
+    with reading(path, "is damaged and cannot be understood", "extract into another folder"):
+        fields = parse_json(read_bytes(path))
         schema = fields["schema"]
-        features = {modality: FeatureInfo.from_json(info) for modality, info in fields["features"].items()}
-        manifest = Manifest(features, int(fields["seconds"]), tuple(fields["ids"]), bool(fields["complete"]))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file; name a folder of extracted features.") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the folder.") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: is damaged and cannot be understood; extract into another folder.") from error
+        if schema == _SCHEMA:
+            return _manifest(fields)
     if schema == _TFRECORD_SCHEMA:
         raise InputError(
             f"{path}: is of an earlier version, which kept features in TFRecord files; extract again into another "
             "folder."
         )
-    if schema != _SCHEMA:
-        raise InputError(f"{path}: has version {schema} where {_SCHEMA} is known; extract into another folder.")
+    raise InputError(f"{path}: has version {schema!r:.20} where {_SCHEMA} is known; extract into another folder.")
+
+
+def _manifest(fields: Mapping) -> Manifest:
+    """KeyError, TypeError or ValueError for anything that `write_manifest` does not write."""
+    features = {modality: FeatureInfo.from_json(info) for modality, info in fields["features"].items()}
+    manifest = Manifest(features, fields["seconds"], tuple(fields["ids"]), fields["complete"])
+    if type(manifest.seconds) is not int or not 0 < manifest.seconds <= MOST_SECONDS:
+        raise ValueError(f"a clip has 1 to {MOST_SECONDS} seconds")
+    if type(manifest.complete) is not bool or not all(type(name) is str for name in manifest.ids):
+        raise TypeError("ids are texts, and an extraction is complete or not")
+    if len(set(manifest.ids)) < len(manifest.ids):
+        raise ValueError("an id is there twice")
     return manifest
 
 

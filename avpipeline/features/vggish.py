@@ -8,6 +8,8 @@ AVE's authors released `embedding_relu` (their values are never negative and mos
 the embedding before the ReLU, as in the current AudioSet release.
 """
 
+import io
+import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,8 +19,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from avpipeline.checkpoints.hdf5 import opened_h5, small_array
 from avpipeline.errors import InputError
 from avpipeline.features.weights import fetch, fill_seeded, find_weights
+from avpipeline.files import bounded, reading, require_regular
 
 VARIANTS = {
     "embedding": (128,),
@@ -34,6 +38,7 @@ PATCH_SHAPE = (96, 64)
 
 CHECKPOINT, PCA_FILE = "vggish_model.ckpt", "vggish_pca_params.npz"
 KERAS_FILES = ("vggish_audioset_weights.h5", "vggish_audioset_weights_without_fc2.h5")
+_MOST_PCA = 1 << 20
 URL = "https://storage.googleapis.com/audioset/"
 PRETRAINED = "audioset"
 
@@ -197,13 +202,10 @@ def _read_h5(path: Path) -> dict[tuple[str, int], np.ndarray]:
         for layer, scope in _SCOPES.items():
             own_name = scope.split("/")[-1]
             if own_name in parts or f"vggish_{own_name}" in parts:
-                arrays[layer, item.ndim] = item[()]
+                arrays[layer, item.ndim] = small_array(item.parent, parts[-1])
 
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(visit)
-    except OSError as error:
-        raise InputError(f"{path}: not a complete .h5 file ({error}); download it again.") from error
+    with reading(path, "not a complete .h5 file", "download it again"), opened_h5(path) as file:
+        file.visititems(visit)
     return arrays
 
 
@@ -234,19 +236,32 @@ def _layer_weights(
 
 
 def _read_pca(path: Path) -> list[np.ndarray]:
-    try:
-        with np.load(path) as file:
-            eigen_vectors, means = file["pca_eigen_vectors"], file["pca_means"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path}: not AudioSet's PCA parameters (pca_eigen_vectors, pca_means); get {URL}{PCA_FILE}."
-        ) from error
+    names = ("pca_eigen_vectors", "pca_means")
+    fault = f"not AudioSet's PCA parameters ({', '.join(names)})"
+    with reading(path, fault, f"get {URL}{PCA_FILE}"), zipfile.ZipFile(require_regular(path)) as archive:
+        # 128 * 128 numbers of at most 8 bytes, and a header: more is not unpacked, whatever the file declares.
+        arrays = []
+        for name in names:
+            with archive.open(f"{name}.npy") as member:
+                arrays.append(_npy(bounded(member, _MOST_PCA)))
+    eigen_vectors, means = arrays
     if eigen_vectors.shape != (128, 128) or means.size != 128:
         raise InputError(
             f"{path}: pca_eigen_vectors {eigen_vectors.shape} and pca_means {means.shape} should be (128, 128) and "
             f"(128, 1); get {URL}{PCA_FILE}."
         )
     return [_finite(path, eigen_vectors), _finite(path, means.reshape(128))]
+
+
+def _npy(content: bytes) -> np.ndarray:
+    """The array of an .npy file of numbers; ValueError or KeyError where it does not hold what it declares."""
+    file = io.BytesIO(content)
+    form = np.lib.format
+    header = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}[form.read_magic(file)]
+    shape, is_fortran, dtype = header(file)
+    if dtype.kind not in "fiu" or math.prod(shape) * dtype.itemsize != len(content) - file.tell():
+        raise ValueError(f"an array of {dtype} {shape} is not there")
+    return np.frombuffer(content, dtype, offset=file.tell()).reshape(shape, order="F" if is_fortran else "C")
 
 
 def _finite(path: Path, array: np.ndarray) -> np.ndarray:

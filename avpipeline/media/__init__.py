@@ -1,6 +1,5 @@
 """Media files: what they contain, mono sound at 16 kHz, frames by timestamp, clips written as .mp4."""
 
-from avpipeline.media.decoding import SAMPLE_RATE
 from avpipeline.media.reading import (
     Clip,
     MediaInfo,
@@ -12,6 +11,7 @@ from avpipeline.media.reading import (
     read_waveform,
     write_clip,
 )
+from avpipeline.media.sinks import SAMPLE_RATE
 
 __all__ = [
     "SAMPLE_RATE",

@@ -1,8 +1,8 @@
 """Media files: what they contain, mono sound at 16 kHz, frames by timestamp, clips written as .mp4.
 
-Everything is decoded by PyAV, which bundles FFmpeg. Second 0 is the start of the container, for both streams: sound or
-video that begins later is placed where it belongs. Frames are chosen by their timestamps, never by index / frame rate,
-so that variable frame rates are handled correctly.
+Everything is decoded by PyAV, which bundles FFmpeg, in a process of its own (`processes`). Second 0 is the start of the
+container, for both streams: sound or video that begins later is placed where it belongs. Frames are chosen by their
+timestamps, never by index / frame rate, so that variable frame rates are handled correctly.
 """
 
 import dataclasses
@@ -16,7 +16,8 @@ import numpy as np
 
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, write_failure
-from avpipeline.media.decoding import SAMPLE_RATE, FrameRequest, audio_stream, decode, length, opened, video_stream
+from avpipeline.media.processes import ask
+from avpipeline.media.sinks import SAMPLE_RATE
 
 SUFFIXES = frozenset(
     (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp", ".ts")
@@ -84,21 +85,7 @@ class Clip:
 
 def probe(path) -> MediaInfo:
     """Describes what `path` contains; InputError if it is not a media file."""
-    with opened(path) as container:
-        audio, video = audio_stream(container), video_stream(container)
-        rate = video and (video.average_rate or video.guessed_rate)
-        return MediaInfo(
-            path=Path(path),
-            seconds=length(container),
-            has_audio=audio is not None,
-            has_video=video is not None,
-            frame_rate=float(rate) if rate else None,
-            width=video.width if video else None,
-            height=video.height if video else None,
-            sample_rate=audio.sample_rate if audio else None,
-            channels=audio.channels if audio else None,
-            sound_format=f"{audio.codec_context.name} {audio.format.name}" if audio and audio.format else None,
-        )
+    return MediaInfo(path=Path(path), **ask("probe", path)[0])
 
 
 def read_waveform(path, *, start: float = 0.0, seconds: float | None = None) -> np.ndarray | None:
@@ -107,8 +94,8 @@ def read_waveform(path, *, start: float = 0.0, seconds: float | None = None) -> 
     Channels are averaged. With `seconds` the result has exactly `seconds * 16000` samples, zero-padded; without, it
     ends where the sound ends.
     """
-    sound = decode(path, start=start, seconds=seconds, audio=True, request=None).sound
-    return sound.waveform() if sound else None
+    _, arrays = ask("read", path, start=start, seconds=seconds, audio=True, frames=None)
+    return arrays[0] if arrays else None
 
 
 def read_frames(
@@ -130,9 +117,9 @@ def read_frames(
       size: (height, width) to resize to (bilinear); None keeps the video's own.
       transform: replaces that resizing: a function from an upright RGB frame of the video's own size to one of `size`.
     """
-    request = FrameRequest(frame_rate, size, transform)
-    frames = decode(path, start=start, seconds=seconds, audio=False, request=request).frames
-    return frames.array if frames else None
+    frames = (frame_rate, size, transform is not None)
+    _, arrays = ask("read", path, transform=transform, start=start, seconds=seconds, audio=False, frames=frames)
+    return arrays[0] if arrays else None
 
 
 def read_clip(
@@ -152,22 +139,17 @@ def read_clip(
     A missing stream gives zeros and a False flag. A stream that is not requested (`audio=False`, `video=False`) is not
     decoded and comes back empty, with 0 samples or frames. With `by_second` each second of sound is resampled alone.
     """
-    request = FrameRequest(frame_rate, size, transform)
-    frames = request if video else None
-    decoded = decode(path, start=start, seconds=seconds, audio=audio, request=frames, by_second=by_second)
-    sound, frames = decoded.sound, decoded.frames
-    blank = np.zeros((request.count(seconds) if video else 0, *(size or (0, 0)), 3), np.uint8)
-    silence = np.zeros(round(seconds * SAMPLE_RATE) if audio else 0, np.float32)
+    frames = (frame_rate, size, transform is not None) if video else None
+    what = {"start": start, "seconds": seconds, "audio": audio, "frames": frames, "by_second": by_second}
+    found, arrays = ask("read", path, transform=transform, **what)
+    count = round(seconds * frame_rate) if video else 0
     return Clip(
         path=Path(path),
         seconds=seconds,
-        waveform=sound.waveform() if sound else silence,
-        frames=frames.array if frames else blank,
+        waveform=arrays[0] if found["has_waveform"] else np.zeros(round(seconds * SAMPLE_RATE) if audio else 0, "f4"),
+        frames=arrays[-1] if found["has_frames"] else np.zeros((count, *(size or (0, 0)), 3), np.uint8),
         frame_rate=frame_rate,
-        has_audio=decoded.has_audio,
-        has_video=decoded.has_video,
-        audio_seconds=sound.covered() if sound else 0.0,
-        video_seconds=frames.covered() if frames else 0.0,
+        **{name: found[name] for name in ("has_audio", "has_video", "audio_seconds", "video_seconds")},
     )
 
 

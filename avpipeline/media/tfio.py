@@ -5,6 +5,7 @@ files everywhere. Since tensorflow-io believes headers, PyAV says first what a f
 """
 
 import functools
+import os
 import struct
 import warnings
 from collections.abc import Iterable, Iterator
@@ -15,8 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from avpipeline.errors import InputError
-from avpipeline.media.decoding import SAMPLE_RATE
+from avpipeline.files import Unusable, reading
 from avpipeline.media.reading import Clip, MediaInfo, fitted, probe
+from avpipeline.media.sinks import SAMPLE_RATE
+from avpipeline.media.wav import Wav, read_wav
 
 # `MediaInfo.sound_format` -> tensorflow-io's decoder, and the type of its numbers where it asks for that.
 _DECODERS = {
@@ -68,7 +71,7 @@ def read_clips(paths: Iterable[Path], *, seconds: float, workers: int) -> Iterat
         return tf.cast(tf.cast(samples, tf.float64) / -float(dtype.min), tf.float32)
 
     def decode(path, kind):
-        contents = tf.io.read_file(path)
+        contents = tf.numpy_function(_contents, [path], tf.string)
         return tf.switch_case(kind, [functools.partial(samples_of, contents, *how) for how in _DECODERS.values()])
 
     found = [_inspected(path) for path in paths]
@@ -86,27 +89,41 @@ def read_clips(paths: Iterable[Path], *, seconds: float, workers: int) -> Iterat
             yield InputError(f"{info.path}: tensorflow-io cannot decode it ({told}); copy it again, or {_OTHERWISE}.")
 
 
+def _contents(name: bytes) -> bytes:
+    """A file's bytes; those of a .wav in the simplest form, since tensorflow-io knows no other."""
+    path = Path(os.fsdecode(name))
+    with open(path, "rb") as file:
+        if file.read(4) in (b"RIFF", b"RF64"):
+            return read_wav(path).plain()
+    return path.read_bytes()
+
+
 def _inspected(path: Path) -> MediaInfo | InputError:
     """What a file is, or why tensorflow-io is not given it."""
     try:
         info = probe(path)
+        if info.sound_format not in _DECODERS:
+            raise InputError(
+                f"{path}: is no .wav of 8, 16 or 24 bits or 32-bit floats, .flac of 16 or 24 bits, .mp3 or Ogg Vorbis, "
+                f"which tensorflow-io decodes; {_OTHERWISE}."
+            )
+        if info.seconds * info.sample_rate * info.channels * 4 > _MOST_BYTES:
+            raise InputError(f"{path}: lasts {info.seconds:.0f} s, too long to be decoded at once; {_OTHERWISE}.")
+        if _DECODERS[info.sound_format][0] == "decode_wav":
+            with reading(path, "has a header that is unusual", _OTHERWISE):
+                _require_known(read_wav(path), info)
     except InputError as error:
         return error
-    if info.sound_format not in _DECODERS:
-        return InputError(
-            f"{path}: is no .wav of 8, 16 or 24 bits or 32-bit floats, .flac of 16 or 24 bits, .mp3 or Ogg Vorbis, "
-            f"which tensorflow-io decodes; {_OTHERWISE}."
-        )
-    if info.seconds * info.sample_rate * info.channels * 4 > _MOST_BYTES:
-        return InputError(f"{path}: lasts {info.seconds:.0f} s, too long to be decoded at once; {_OTHERWISE}.")
-    if _DECODERS[info.sound_format][0] == "decode_wav":
-        # tensorflow-io ends the whole process where the size of a sample is stated wrong.
-        with open(path, "rb") as file:
-            header = file.read(36)
-        size, bits = struct.unpack_from("<HH", header, 32)
-        if header[12:16] != b"fmt " or 8 * size != info.channels * bits:
-            return InputError(f"{path}: its header is unusual or contradicts itself; {_OTHERWISE}.")
     return info
+
+
+def _require_known(wav: Wav, info: MediaInfo) -> None:
+    """Raises where a .wav is cut off, or misstates the size of a sample, of which the process of tensorflow-io dies."""
+    channels, _rate, _bytes, size, bits = struct.unpack_from("<HIIHH", wav.format, 2)
+    if channels != info.channels or 8 * size != channels * bits:
+        raise Unusable(f"its header is unusual or contradicts itself; {_OTHERWISE}.")
+    if wav.missing or wav.size % size:
+        raise Unusable(f"tensorflow-io cannot decode it, since {wav.missing} bytes are missing; {_OTHERWISE}.")
 
 
 def _clip(info: MediaInfo, samples: np.ndarray, seconds: float) -> Clip:

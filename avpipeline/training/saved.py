@@ -9,7 +9,9 @@ import dataclasses
 import functools
 import importlib
 import importlib.resources
+import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,12 +19,20 @@ from pathlib import Path
 import keras
 
 from avpipeline import __version__
+from avpipeline.checkpoints.hdf5 import require_all_plain
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
-from avpipeline.files import atomic_path
+from avpipeline.files import Unusable, atomic_path, bounded, first_line, parse_json, reading, require_regular
 
 MEMBER = "avpipeline.json"
 FORMAT = 1
+_CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+# What a description of a model takes at most, in bytes; ours have less than a hundredth.
+_MOST_TEXT = 1 << 24
+# The largest size of a layer that a description may ask for, before Keras makes its weights.
+_MOST_UNITS = 1 << 24
+# Weights hardly compress: an archive that unpacks to more than this many times its size is none of Keras's.
+_MOST_UNPACKING = 20
 # Plain values that Keras writes in the form of an object.
 _PLAIN = ("__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__tuple__")
 # Keras layers that run code or open files named in the model file; newer versions of Keras refuse them too.
@@ -128,64 +138,61 @@ def load_model(path, *, paper: str | None = None) -> tuple[keras.Model, ModelInf
         )
     _import_paper(path, info.paper)
     # The model is not compiled, so its own compile_config is never built; that of a nested model would be.
-    for asked in _objects({**config, "compile_config": None}):
+    for asked in _objects(path, config):
         _require_known(path, asked)
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds of exception for a file it cannot use.
         raise InputError(
-            f"{path}: Keras {keras.__version__} cannot rebuild this model, saved with Keras {keras_version} and "
-            f"version {info.version} of this package ({_first_line(error)}); load it with those versions."
+            f"{path}: Keras {keras.__version__} cannot rebuild this model, saved with Keras {keras_version[:20]} and "
+            f"version {info.version} of this package ({first_line(error)}); load it with those versions."
         ) from error
     return model, info
 
 
 def _read_members(path: Path) -> tuple[ModelInfo, dict, str]:
     """The description, Keras's model configuration, and the Keras version that wrote the file."""
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
-        raise InputError(f"{path}: {what}; give the .keras file that training wrote.")
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"{path}: is not a .keras model, or is cut off; give the whole file that training wrote.")
-    try:
+    if not path.exists():
+        raise InputError(f"{path}: no such file; give the .keras file that training wrote.")
+    with reading(path, "is damaged", "copy or train it again"):
+        if not zipfile.is_zipfile(require_regular(path)):
+            raise Unusable("is not a .keras model, or is cut off; give the whole file that training wrote.")
         with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-            names = archive.namelist()
-            members = {
-                name: archive.read(name) for name in ("config.json", "metadata.json", MEMBER) if name in names
-            }
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the file.") from error
-    except Exception as error:  # zipfile raises anything from BadZipFile to zlib.error on damaged archives.
-        raise InputError(f"{path}: is damaged ({_first_line(error)}); copy or train it again.") from error
-    if broken is not None:
-        raise InputError(f"{path}: is damaged (its part {broken} does not read back); copy or train it again.")
-    if "config.json" not in members or "metadata.json" not in members:
-        raise InputError(f"{path}: is a zip file but not a .keras model; give the file that training wrote.")
-    if MEMBER not in members:
-        raise InputError(
-            f"{path}: was saved by plain Keras, so the features and classes it was trained on are not known; "
+            return _described(path, archive)
+
+
+def _described(path: Path, archive: zipfile.ZipFile) -> tuple[ModelInfo, dict, str]:
+    """`_read_members` of an archive that unpacks to no more than it should, and whose weights are what they declare."""
+    sizes = {member.filename: member.file_size for member in archive.infolist()}
+    if _CONFIG not in sizes or _METADATA not in sizes:
+        raise Unusable("is a zip file but not a .keras model; give the file that training wrote.")
+    if MEMBER not in sizes:
+        raise Unusable(
+            "was saved by plain Keras, so the features and classes it was trained on are not known; "
             "save it with avpipeline.training.saved.save_model."
         )
-    return _parse(path, members)
-
-
-def _parse(path: Path, members: Mapping[str, bytes]) -> tuple[ModelInfo, dict, str]:
-    try:
-        fields = json.loads(members[MEMBER])
+    if sum(sizes.values()) > _MOST_TEXT + _MOST_UNPACKING * path.stat().st_size:
+        raise Unusable("unpacks to far more than its size; give the file that training wrote.")
+    texts = {}
+    for name in (_CONFIG, _METADATA, MEMBER):
+        with archive.open(name) as member:
+            texts[name] = bounded(member, _MOST_TEXT)
+    broken = archive.testzip()
+    if broken is not None:
+        raise Unusable(f"is damaged (its part {broken} does not read back); copy or train it again.")
+    if _WEIGHTS in sizes:
+        require_all_plain(io.BytesIO(archive.read(_WEIGHTS)))
+    with reading(path, "its description cannot be read", "train it again"):
+        fields = parse_json(texts[MEMBER])
         newest = int(fields["format"])
         if newest > FORMAT:
-            raise InputError(
-                f"{path}: was saved by version {fields.get('version')} of this package in format {newest}, "
+            raise Unusable(
+                f"was saved by version {fields.get('version')} of this package in format {newest}, "
                 f"and this is version {__version__}, which reads format {FORMAT}; update this package."
             )
-        keras_version = str(json.loads(members["metadata.json"])["keras_version"])
-        return ModelInfo.from_json(fields), json.loads(members["config.json"]), keras_version
-    except InputError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        what = f"{type(error).__name__}: {_first_line(error)}"
-        raise InputError(f"{path}: its description cannot be read ({what}); train it again.") from error
+        keras_version = str(parse_json(texts[_METADATA])["keras_version"])
+        config = parse_json(texts[_CONFIG])
+        return ModelInfo.from_json(fields), {**config, "compile_config": None}, keras_version
 
 
 def _import_paper(path: Path, paper: str) -> None:
@@ -202,16 +209,19 @@ def _import_paper(path: Path, paper: str) -> None:
         ) from error
 
 
-def _objects(config) -> Iterator[dict]:
-    """Every object that Keras would build from a model configuration."""
-    if isinstance(config, list):
-        for value in config:
-            yield from _objects(value)
-    elif isinstance(config, dict):
-        if "class_name" in config and config["class_name"] not in _PLAIN:
-            yield config
-        for value in config.values():
-            yield from _objects(value)
+def _objects(path: Path, config) -> Iterator[dict]:
+    """Every object that Keras would build from a model configuration; without recursion, since a file nests at will."""
+    waiting: list[tuple[str, object]] = [("", config)]
+    while waiting:
+        key, value = waiting.pop()
+        if isinstance(value, list):
+            waiting += [(key, each) for each in value]
+        elif isinstance(value, dict):
+            if "class_name" in value and value["class_name"] not in _PLAIN:
+                yield value
+            waiting += value.items()
+        elif isinstance(value, int) and value > _MOST_UNITS and not re.search("seed|_id$", key):
+            raise InputError(f"{path}: asks for {value} as {key}, more than any layer has; give the file of training.")
 
 
 def _require_known(path: Path, asked: Mapping) -> None:
@@ -232,8 +242,3 @@ def _require_known(path: Path, asked: Mapping) -> None:
             f"{path}: needs '{wanted or name}', which is not a part of Keras or of version {__version__} of this "
             "package; load it with the version that saved it."
         )
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:200].rstrip(".")

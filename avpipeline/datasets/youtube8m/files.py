@@ -6,6 +6,7 @@ data (4). tf.data reads it fast, but stops at the first damaged record without n
 
 import contextlib
 import dataclasses
+import os
 import struct
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from avpipeline.errors import InputError
+from avpipeline.files import require_regular
 
 _HEADER = struct.Struct("<QI")
 _CHECKSUM = struct.Struct("<I")
@@ -80,7 +82,10 @@ def first_usable(paths: Sequence[str], *, skip_corrupt: bool) -> tuple[str, byte
 
 
 def file_size(path: str) -> int:
+    """Bytes of a file; InputError for a pipe or a device, which would never end."""
     try:
+        if os.path.exists(path):
+            require_regular(path)
         return tf.io.gfile.stat(path).length
     except tf.errors.OpError as error:
         raise InputError(f"{path}: cannot be read ({error.message}); check the file.") from error
@@ -166,6 +171,7 @@ def intact_records(path: str, position: int, damage: Damage) -> Iterator[bytes]:
             header = file.read(_HEADER.size)
             length = _length(header)
             if length is None or position + FRAMING + length > size:
+                _require_unpacked(path, header)
                 damage.lost_bytes = size - position
                 return
             data = file.read(length)
@@ -181,8 +187,10 @@ def _count(path: str, skip_corrupt: bool) -> int:
     with tf.io.gfile.GFile(path, "rb") as file:
         while position < size:
             file.seek(position)
-            length = _length(file.read(_HEADER.size))
+            header = file.read(_HEADER.size)
+            length = _length(header)
             if length is None or position + FRAMING + length > size:
+                _require_unpacked(path, header)
                 if skip_corrupt:
                     break
                 raise InputError(
@@ -192,6 +200,11 @@ def _count(path: str, skip_corrupt: bool) -> int:
             position += FRAMING + length
             count += 1
     return count
+
+
+def _require_unpacked(path: str, header: bytes) -> None:
+    if header[:3] == b"\x1f\x8b\x08":
+        raise InputError(f"{path}: is compressed by gzip; unpack it first (gzip -d).")
 
 
 def _length(header: bytes) -> int | None:

@@ -9,7 +9,14 @@ import dataclasses
 
 import tensorflow as tf
 
-from avpipeline.datasets.youtube8m.records import FILE_NAMES, SEGMENT_FIELDS, SEGMENT_FRAMES, Expected, dequantise
+from avpipeline.datasets.youtube8m.records import (
+    FILE_NAMES,
+    ID_FIELDS,
+    SEGMENT_FIELDS,
+    SEGMENT_FRAMES,
+    Expected,
+    dequantise,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,9 +36,15 @@ class Places:
 
 
 _CONTEXT = {
-    "id": tf.io.FixedLenFeature([], tf.string, ""),
+    **{field: tf.io.RaggedFeature(tf.string) for field in ID_FIELDS},
     "labels": tf.io.VarLenFeature(tf.int64),
 }
+
+
+def _ids(context: dict) -> tf.Tensor:
+    """The name of each record, `(batch,)`; empty where it has none."""
+    first, second = (context[field][:, :1].to_tensor("", shape=[None, 1])[:, 0] for field in ID_FIELDS)
+    return tf.where(first == "", second, first)
 
 
 def videos(records: tf.Tensor, expected: Expected, tokens: str, max_frames: int):
@@ -55,7 +68,7 @@ def videos(records: tf.Tensor, expected: Expected, tokens: str, max_frames: int)
             for name, names in fields.items()
         }
         if details:
-            inputs["id"] = example["id"]
+            inputs["id"] = _ids(example)
         return inputs, _places(example["labels"], records)
 
     return parsed, fits
@@ -70,7 +83,7 @@ def frames(records: tf.Tensor, expected: Expected, tokens: str, max_frames: int)
     def parsed(details: bool):
         inputs = _inputs(strings, lengths, expected, tokens, max_frames)
         if details:
-            inputs["id"] = context["id"]
+            inputs["id"] = _ids(context)
         return inputs, _places(context["labels"], records)
 
     return parsed, fits
@@ -104,7 +117,7 @@ def segments(records: tf.Tensor, expected: Expected, tokens: str, max_frames: in
         there = scores.values > 0
         labels = Places(tf.boolean_mask(segment, there), tf.boolean_mask(classes.values, there), count)
         if details:
-            inputs |= {"id": tf.gather(context["id"], row), "start_time": start}
+            inputs |= {"id": tf.gather(_ids(context), row), "start_time": start}
             inputs["rated"] = Places(segment, classes.values, count).multi_hot(expected.num_classes)
         return inputs, labels
 

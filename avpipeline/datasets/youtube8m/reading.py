@@ -31,6 +31,7 @@ from avpipeline.datasets.youtube8m.records import (
     MODALITIES,
     Expected,
     decoded,
+    is_readable,
     require_fit,
     without,
 )
@@ -116,6 +117,11 @@ def dataset(
     widths = _widths(shard, first, modalities, missing)
     expected = Expected(level, widths, tokens == "mean_std" and level == "video", num_classes, missing == "zeros")
     require_fit(expected, shard, first)
+    if level == "segment" and not decoded(shard, first).has_segments:
+        raise InputError(
+            f"{shard}: its first video has no segment labels (segment_start_times), as only the validation files of "
+            "2019 have; read those, or whole videos (level 'frame')."
+        )
 
     corrupt = CorruptRecords() if corrupt is None else corrupt
     order = _Order(shards, shuffle, seed, window or _SIZES[level].window, _SIZES[level].block)
@@ -288,6 +294,10 @@ def _shuffled(key: tf.Tensor, index: tf.Tensor, window: tuple[tf.Tensor, tf.Tens
     return tf.gather(records, order), tf.gather(shards, order)
 
 
+def _all_readable(records: np.ndarray) -> np.bool_:
+    return np.bool_(all(map(is_readable, records)))
+
+
 def _parser(expected: Expected, shards: list[str], tokens: str, max_frames: int, details: bool):
     """A graph function: (records, numbers of their shards) -> (inputs, labels as `parsing.Places`)."""
     parse = {"video": parsing.videos, "frame": parsing.frames, "segment": parsing.segments}[expected.level]
@@ -298,12 +308,11 @@ def _parser(expected: Expected, shards: list[str], tokens: str, max_frames: int,
         raise AssertionError("a batch was refused, but none of its records is wrong")
 
     def element(records: tf.Tensor, numbers: tf.Tensor):
-        # Every Example begins with the tag of its first field; anything else would crash TensorFlow's parser.
-        begins = tf.strings.substr(records, 0, 1) == "\n"
-        examples = tf.cond(tf.reduce_all(begins), lambda: records, lambda: tf.where(begins, records, ""))
+        can_be_parsed = tf.ensure_shape(tf.numpy_function(_all_readable, [records], tf.bool), [])
+        examples = tf.cond(can_be_parsed, lambda: records, lambda: tf.zeros_like(records))
         parsed, fits = parse(examples, expected, tokens, max_frames)
         fine = tf.cond(
-            fits,
+            can_be_parsed & fits,
             lambda: tf.constant(0, tf.int64),
             lambda: tf.numpy_function(complain, [records, numbers], tf.int64),
         )

@@ -2,8 +2,9 @@
 
 The schemas are the dataset's own (https://research.google.com/youtube8m/download.html):
 
-- video level, `tf.train.Example`: `id` (bytes), `labels` (int64, any number), `mean_rgb` (1024 floats),
-  `mean_audio` (128 floats). `std_rgb` and `std_audio`, of the same sizes, are an optional addition.
+- video level, `tf.train.Example`: `id` (bytes; `video_id` in the version of 2017 and in AudioSet), `labels` (int64, any
+  number), `mean_rgb` (1024 floats), `mean_audio` (128 floats). `std_rgb` and `std_audio`, of the same
+  sizes, are an optional addition.
 - frame level, `tf.train.SequenceExample`: context `id` and `labels`; lists `rgb` and `audio` with one string of
   1024 or 128 bytes a second, up to 300. A byte q stands for q * 4/255 + (4/512 - 2).
 - segments, the same with `segment_start_times` (int64, seconds), `segment_labels` (int64) and `segment_scores` (float;
@@ -32,6 +33,20 @@ HIGHEST = 2.0
 _STEP = 2 * HIGHEST / 255
 _OFFSET = 2 * HIGHEST / 512 - HIGHEST
 SEGMENT_FIELDS = ("segment_start_times", "segment_labels", "segment_scores")
+# Where the name of a video is kept, in this order.
+ID_FIELDS = ("id", "video_id")
+# Field -> the kind of its values; TensorFlow's parser stops at any other.
+_KINDS = {
+    **dict.fromkeys(ID_FIELDS, "bytes_list"),
+    **dict.fromkeys(("labels", *SEGMENT_FIELDS[:2]), "int64_list"),
+    **dict.fromkeys((SEGMENT_FIELDS[2], "mean_rgb", "mean_audio", "std_rgb", "std_audio"), "float_list"),
+}
+# Lists of frames in the forms of other programs, which are refused by name.
+_OTHER_FORMS = {
+    "RGB/feature/floats": "MediaPipe",
+    "AUDIO/feature/floats": "MediaPipe",
+    "audio_embedding": "AudioSet",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +128,9 @@ class Expected:
             return "cannot be decoded; leave it out, or give files in YouTube-8M's format."
         found = record.level
         if found is None:
-            return "has neither mean_rgb, mean_audio nor frames; give files in YouTube-8M's format."
+            return record.other_form() or (
+                "has neither mean_rgb, mean_audio nor frames; give files in YouTube-8M's format."
+            )
         if (found == "video") != (self.level == "video"):
             return f"is a {found}-level record where {self.level}-level ones are read; say level '{found}'."
         return (
@@ -182,11 +199,32 @@ class Record:
         sequence = tf.train.SequenceExample.FromString(data)
         self._features = sequence.context.feature
         self._lists = sequence.feature_lists.feature_list
+        try:
+            self._require_kinds()
+        except UnicodeDecodeError as error:
+            raise DecodeError("a name is no text") from error
+
+    def _require_kinds(self) -> None:
+        for name, kind in _KINDS.items():
+            if name in self._features and self._features[name].WhichOneof("kind") not in (None, kind):
+                raise DecodeError(f"{name} is no {kind}")
+        for name in FILE_NAMES.values():
+            if name in self._lists and not all(each.HasField("bytes_list") for each in self._lists[name].feature):
+                raise DecodeError(f"{name} holds frames that are not bytes")
 
     @property
     def id(self) -> str:
-        values = self._features["id"].bytes_list.value if "id" in self._features else ()
-        return values[0].decode(errors="replace") if values else ""
+        for field in ID_FIELDS:
+            if field in self._features and self._features[field].bytes_list.value:
+                return self._features[field].bytes_list.value[0].decode(errors="replace")
+        return ""
+
+    def other_form(self) -> str | None:
+        """That a record is of another program's form, as a continuation of "video 'x' "."""
+        program = next((program for name, program in _OTHER_FORMS.items() if name in self._lists), None)
+        return program and (
+            f"has its frames in the form of {program}; write the lists rgb and audio of YouTube-8M's format from them."
+        )
 
     @property
     def level(self) -> str | None:
@@ -198,7 +236,7 @@ class Record:
 
     @property
     def has_segments(self) -> bool:
-        return SEGMENT_FIELDS[0] in self._features
+        return bool(self.integers(SEGMENT_FIELDS[0]))
 
     def integers(self, field: str) -> list[int]:
         return list(self._features[field].int64_list.value) if field in self._features else []
@@ -223,6 +261,16 @@ class Record:
             frames = self.frames(modality)
             return len(frames[0]) if frames else None
         return len(self.floats(f"mean_{FILE_NAMES[modality]}")) or None
+
+
+def is_readable(data: bytes) -> bool:
+    """Whether TensorFlow's parser can be given a record; others raise errors without a name, or end the process."""
+    try:
+        Record(data)
+    except DecodeError:
+        return False
+    # Every Example begins with the tag of its first field.
+    return data[:1] == b"\n"
 
 
 def decoded(shard: str, data: bytes) -> Record:

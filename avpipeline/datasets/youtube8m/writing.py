@@ -8,7 +8,7 @@ the dataset's authors published.
 import contextlib
 import dataclasses
 import errno
-import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -28,7 +28,7 @@ from avpipeline.datasets.youtube8m.records import (
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.store import FeatureShards
-from avpipeline.files import atomic_path, write_failure, write_json
+from avpipeline.files import atomic_path, parse_json, read_bytes, reading, write_failure, write_json
 
 DESCRIPTION_FILE = "youtube8m.json"
 _SCHEMA = 1
@@ -66,7 +66,10 @@ class Description:
         if fields["schema"] != _SCHEMA:
             raise ValueError(f"version {fields['schema']} where {_SCHEMA} is known")
         features = {modality: FeatureInfo.from_json(info) for modality, info in fields["features"].items()}
-        return cls(features, {modality: float(fields["scale"][modality]) for modality in features})
+        scale = {modality: float(fields["scale"][modality]) for modality in features}
+        if not all(0 < factor < math.inf for factor in scale.values()):
+            raise ValueError("a factor is a number above 0")
+        return cls(features, scale)
 
 
 PUBLISHED_DESCRIPTION = Description(PUBLISHED, dict.fromkeys(PUBLISHED, 1.0))
@@ -75,14 +78,10 @@ PUBLISHED_DESCRIPTION = Description(PUBLISHED, dict.fromkeys(PUBLISHED, 1.0))
 def read_description(folder) -> Description:
     """What `youtube8m.json` says; YouTube-8M's own features where there is none. Damaged: InputError."""
     path = Path(folder) / DESCRIPTION_FILE
-    try:
-        return Description.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    if not path.exists():
         return PUBLISHED_DESCRIPTION
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the folder.") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: is damaged and cannot be understood; write the shards again.") from error
+    with reading(path, "is damaged and cannot be understood", "write the shards again"):
+        return Description.from_json(parse_json(read_bytes(path)))
 
 
 def write_description(folder, description: Description) -> None:

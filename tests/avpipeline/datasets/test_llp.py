@@ -33,7 +33,7 @@ def test_labels_and_times(folder):
     assert (train.dataset, len(train), train.class_names) == ("llp", 41, CLASS_NAMES)
     assert np.flatnonzero(train.labels[0]).tolist() == [0, 3, 4] and train.labels[0].max() == 1
     assert train.ids[40] == "llp-_000040_8.5_18.5"
-    assert train.files[40] == "llp-_000040_8.5_18.5.mp4" and train.aliases[40] == ("llp-_000040",)
+    assert train.files[40] == "llp-_000040_8.5_18.5.mp4" and train.aliases[40][0] == "llp-_000040"
     # A label that is there twice counts once.
     assert read_llp(folder, "test").labels.sum() == 2
 

@@ -69,7 +69,7 @@ def test_what_cannot_be_joined_is_one_sentence(tmp_path):
         join_features(VIDEOS, tmp_path)
     write_shards(tmp_path, ("x", "y"))
     with pytest.raises(
-        InputError, match=r"has features of none of the 4 videos of synthetic, split train \(the first is 'a'\)"
+        InputError, match=r"has features of none of the 4 videos of .*, split train \(the first was looked for as 'a'"
     ):
         join_features(VIDEOS, tmp_path)
     with pytest.raises(InputError, match="hold no motion features, only audio, visual"):

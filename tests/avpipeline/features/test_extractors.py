@@ -337,7 +337,7 @@ def test_a_weight_file_is_found_again_by_its_name(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("name", "weights", "words"),
     [
-        ("vgg", "none", "vgg: there is no such extractor; choose one of vggish, vgg19"),
+        ("vgg", "none", "vgg: there is no such extractor; choose one of vggish, yamnet"),
         ("vggish:fc2", "none", "vggish has no output 'fc2'; choose embedding_relu or embedding"),
         ("small_audio", "file.h5", "file.h5: the small networks have no weight files"),
     ],

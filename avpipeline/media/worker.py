@@ -1,0 +1,109 @@
+"""The process in which media files are decoded: `python -m avpipeline.media.worker FD`, started by `processes`.
+
+A request is `(what, path, folder, arguments)`. The answers to it end with "done" or "refused"; before that come
+"alive", once a second at most while there is progress, "warning", and "transform" with a frame, which is answered.
+"""
+
+import functools
+import os
+import resource
+import signal
+import sys
+import time
+import warnings
+from multiprocessing.connection import Connection
+
+import numpy as np
+
+from avpipeline.errors import InputError
+from avpipeline.files import reading
+from avpipeline.media.decoding import decode, describe
+from avpipeline.media.sinks import FrameRequest
+from avpipeline.media.transport import receive_array, send_array
+
+# The most memory that a decoder may take, in bytes: what `sinks.MOST_BYTES` allows, twice.
+_MEMORY = 1 << 32
+_BETWEEN_SIGNS = 1.0
+
+
+class _Signs:
+    """Signs of life; called with every packet."""
+
+    def __init__(self, connection: Connection):
+        self._connection, self._next = connection, 0.0
+
+    def __call__(self) -> None:
+        if time.monotonic() >= self._next:
+            self._connection.send(("alive", None))
+            self._next = time.monotonic() + _BETWEEN_SIGNS
+
+
+def _transformed(connection: Connection, frame: np.ndarray) -> np.ndarray:
+    connection.send(("transform", None))
+    send_array(connection, frame)
+    return receive_array(connection)
+
+
+def _read(
+    connection: Connection, path: str, *, start, seconds, audio, frames, by_second=False
+) -> tuple[dict, list[np.ndarray]]:
+    request = None
+    if frames:
+        frame_rate, size, is_transformed = frames
+        transform = functools.partial(_transformed, connection) if is_transformed else None
+        request = FrameRequest(frame_rate, size, transform)
+    progress = _Signs(connection)
+    found = decode(
+        path, start=start, seconds=seconds, audio=audio, request=request, progress=progress, by_second=by_second
+    )
+    arrays = ([found.sound.waveform()] if found.sound else []) + ([found.frames.array] if found.frames else [])
+    about = {
+        "has_audio": found.has_audio,
+        "has_video": found.has_video,
+        "has_waveform": found.sound is not None,
+        "has_frames": found.frames is not None,
+        "audio_seconds": found.sound.covered() if found.sound and seconds else 0.0,
+        "video_seconds": found.frames.covered() if found.frames else 0.0,
+    }
+    return about, arrays
+
+
+def _probe(connection: Connection, path: str) -> tuple[dict, list[np.ndarray]]:
+    return describe(path, _Signs(connection)), []
+
+
+def _answer(connection: Connection, what: str, path: str, arguments: dict) -> None:
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            with reading(path, "cannot be decoded", "leave it out or convert it"):
+                about, arrays = {"read": _read, "probe": _probe}[what](connection, path, **arguments)
+    except InputError as error:
+        connection.send(("refused", str(error)))
+        return
+    for warning in caught:
+        if issubclass(warning.category, UserWarning):
+            connection.send(("warning", str(warning.message)))
+    connection.send(("done", (about, len(arrays))))
+    for array in arrays:
+        send_array(connection, array)
+
+
+def main(descriptor: str) -> int:
+    """Answers requests until the other end is closed."""
+    # Ctrl-C reaches all processes of a terminal; the one that started this closes the connection.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    connection = Connection(int(descriptor))
+    try:
+        while True:
+            what, path, folder, arguments = connection.recv()
+            os.chdir(folder)
+            _answer(connection, what, path, arguments)
+    except (EOFError, OSError):
+        return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(*sys.argv[1:]))
