@@ -13,7 +13,14 @@ from avpipeline.cli import run
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.features.registry import Extractor, extractor_for
 from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files
-from avpipeline.predict.segments import collected_warnings, for_each_file, stream_notes, unlike_notes, window_features
+from avpipeline.predict.segments import (
+    collected_warnings,
+    for_each_file,
+    region_means,
+    stream_notes,
+    unlike_notes,
+    window_features,
+)
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
 from mafnet.models import has_attention, with_attention
@@ -161,12 +168,12 @@ def predict_file(path, predictor: Predictor) -> Prediction:
         seconds = about.whole_seconds
         starts = range(0, seconds, predictor.window)
         lengths = [min(predictor.window, seconds - start) for start in starts]
-        features = [
-            window_features(path, predictor.extractors, start=start, seconds=length)
-            for start, length in zip(starts, lengths, strict=True)
-        ]
-        windows = [_forward_padded(predictor, each) for each in features]
-    notes += unlike_notes(about, predictor, features, seconds)
+        windows, means = [], []
+        for start, length in zip(starts, lengths, strict=True):
+            features = window_features(path, predictor.extractors, start=start, seconds=length)
+            windows.append(_forward_padded(predictor, features))
+            means.append(region_means(features))
+    notes += unlike_notes(about, predictor, means, seconds)
     probabilities = np.average([probabilities for probabilities, _ in windows], axis=0, weights=lengths)
     scores = None
     if windows[0][1] is not None:

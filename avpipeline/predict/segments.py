@@ -104,12 +104,12 @@ def predict_file(path, predictor: Predictor) -> Prediction:
         about = media.probe(path)
         notes = stream_notes(about, predictor.extractors, predictor.info.model)
         seconds = about.whole_seconds
-        starts = range(0, seconds, predictor.window)
-        features = [
-            window_features(path, predictor.extractors, start=start, seconds=predictor.window) for start in starts
-        ]
-        windows = [predictor.forward({name: own[np.newaxis] for name, own in each.items()}) for each in features]
-    notes += unlike_notes(about, predictor, features, seconds)
+        windows, means = [], []
+        for start in range(0, seconds, predictor.window):
+            features = window_features(path, predictor.extractors, start=start, seconds=predictor.window)
+            windows.append(predictor.forward({name: own[np.newaxis] for name, own in features.items()}))
+            means.append(region_means(features))
+    notes += unlike_notes(about, predictor, means, seconds)
     probabilities = np.concatenate([probabilities for probabilities, _ in windows])[:seconds]
     maps = {name: np.concatenate([maps[name] for _, maps in windows])[:seconds] for name in windows[0][1]}
     if predictor.scale == "second":
@@ -261,8 +261,21 @@ def as_text(document: Mapping) -> str:
     return "\n".join(lines) + "\n"
 
 
+def region_means(features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Each second's mean over regions, `(seconds, channels)`: all that is kept of a window, as files may be long."""
+    return {
+        name: values.reshape(len(values), -1, values.shape[-1]).mean(1, dtype=np.float64)
+        for name, values in features.items()
+    }
+
+
 def unlike_notes(about: media.MediaInfo, predictor, windows: Sequence[Mapping], seconds: int) -> list[str]:
-    """Notes on the modalities in which a file's own seconds are far from what the model was trained on."""
+    """Notes on the modalities in which a file's own seconds are far from what the model was trained on.
+
+    Args:
+      windows: `region_means` of each window.
+      seconds: of the file, beyond which a window's features are those of silence and black frames.
+    """
     there = {"audio": about.has_audio, "visual": about.has_video}
     present = [name for name, extractor in predictor.extractors.items() if there[extractor.modality]]
     last = seconds - predictor.window * (len(windows) - 1)

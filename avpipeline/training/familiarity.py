@@ -18,15 +18,24 @@ _VIDEOS, _AT_ONCE = 256, 16
 _SMALLEST_DEVIATION = 0.1  # of the channels' mean deviation
 _FAR = 1.5  # times the largest distance in training
 _FEWEST = 4  # videos from which anything can be said
+# What a model that is trained on clips themselves reads: no features, and a waveform would count as 160,000 channels.
+_MEDIA = ("frames", "waveform")
 
 
 def feature_statistics(split: Split | Stream, features: Mapping[str, FeatureInfo]) -> dict[str, dict]:
-    """Modality -> `{"mean": [...], "deviation": [...], "largest": float}`; empty for what is not read by index."""
+    """Modality -> `{"mean": [...], "deviation": [...], "largest": float}`; empty for what is not read by index.
+
+    Frames and waveforms, which no features were extracted from, have none.
+    """
     if not isinstance(split, Split):
         return {}
     if len(split) < _FEWEST:
         return {}
-    return {name: _of_rows(split.inputs[name]) for name in features if name in split.inputs}
+    return {
+        name: _of_rows(split.inputs[name])
+        for name, info in features.items()
+        if name in split.inputs and info.extractor not in _MEDIA
+    }
 
 
 def _of_rows(source) -> dict:

@@ -24,6 +24,13 @@ def test_statistics_of_channels(statistics):
     assert statistics == {"audio": {"mean": [2, 1], "deviation": [1, 1], "largest": pytest.approx(2**0.5, abs=1e-3)}}
 
 
+def test_frames_and_waveforms_are_no_features():
+    rows = ArraySource(np.zeros((4, 16000), "f4"))
+    info = {"audio": FeatureInfo("waveform", "16000 Hz", "none", "", (16000,))}
+    split = Split("csv", "train", tuple("abcd"), ("x",), {"audio": rows}, np.ones((4, 1)), info)
+    assert feature_statistics(split, info) == {}
+
+
 def test_far_and_near(statistics):
     near, far = ({"audio": np.array([[value, 1]] * 3, "f4")} for value in (4, 6))
     assert unlike_training(statistics, [near], ["audio"]) == []  # z (2, 0): distance 1.41
