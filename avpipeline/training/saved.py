@@ -73,7 +73,8 @@ class ModelInfo:
     @property
     def domain(self) -> str:
         """ "synthetic" for a model that has seen nothing but the project's own clips, else "real"."""
-        return "synthetic" if self.dataset == "rendered" else "real"
+        # "rendered_pairs" are synthetic clips with two events.
+        return "synthetic" if self.dataset in ("rendered", "rendered_pairs") else "real"
 
     @property
     def title(self) -> str:

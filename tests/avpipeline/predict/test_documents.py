@@ -65,9 +65,12 @@ def clip(tmp_path, monkeypatch):
     return tmp_path / "cache" / "rendered" / "0123" / "clips" / "a.mp4"
 
 
-@pytest.mark.parametrize("paper", ["ave", "mafnet", "jca", "attendfusion", "eventlayers"])
-def test_a_model_of_synthetic_clips_says_so_of_any_other_file(paper, clip, tmp_path):
-    info = ModelInfo(paper, "m", "code", ("x",), {}, "rendered")
+@pytest.mark.parametrize(
+    ("paper", "dataset"),
+    [*((paper, "rendered") for paper in ("ave", "mafnet", "jca", "attendfusion")), ("eventlayers", "rendered_pairs")],
+)
+def test_a_model_of_synthetic_clips_says_so_of_any_other_file(paper, dataset, clip, tmp_path):
+    info = ModelInfo(paper, "m", "code", ("x",), {}, dataset)
     weights = tmp_path / "best.keras"
     weights.write_bytes(b"")
     document = head_json(about(tmp_path / "dog.mp4"), [], info, weights)
@@ -77,7 +80,7 @@ def test_a_model_of_synthetic_clips_says_so_of_any_other_file(paper, clip, tmp_p
     assert "python -m avpipeline.describe" in document["warning"]
     assert head_lines(document)[:2] == [document["warning"], "dog.mp4: 2.0 s"]
     title = picture_title(info, tmp_path / "dog.mp4", ": x (0.91)")
-    assert title.splitlines()[0] == f"dog.mp4: x (0.91) - {paper} m, trained on rendered"
+    assert title.splitlines()[0] == f"dog.mp4: x (0.91) - {paper} m, trained on {dataset}"
     assert " ".join(title.splitlines()[1:]) == document["warning"]
 
 
