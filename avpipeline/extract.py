@@ -167,9 +167,11 @@ def _extractors(features: Sequence[str] | str, weights: str | Path, weights_dir)
                 f"{name}: gives {input_name(extractor)} features, as {other.info.label} does; extract each into a "
                 "folder of its own."
             )
-    frames = {(made.frame_rate, made.frame_size) for made in extractors.values() if made.modality == "visual"}
-    if len(frames) > 1:
-        raise InputError(f"{', '.join(names)}: take frames of different sizes; extract each into a folder of its own.")
+    different = {"audio": "sound that is resampled in different ways", "visual": "frames of different sizes"}
+    for modality, what in different.items():
+        formats = [made.clip_format for made in extractors.values() if made.modality == modality]
+        if any(each != formats[0] for each in formats):
+            raise InputError(f"{', '.join(names)}: take {what}; extract each into a folder of its own.")
     return dict(sorted(extractors.items()))
 
 

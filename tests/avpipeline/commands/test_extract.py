@@ -380,3 +380,8 @@ def test_motion_has_a_name_of_its_own(clips, tmp_path):
 def test_networks_of_other_frame_sizes_need_folders_of_their_own(clips, tmp_path):
     with pytest.raises(InputError, match="small_motion, vgg19: take frames of different sizes"):
         extract(clips / "c0.mp4", tmp_path, features="small_motion,vgg19", weights="none", seconds=1)
+
+
+def test_sound_resampled_second_by_second_needs_a_folder_of_its_own(clips, tmp_path):
+    with pytest.raises(InputError, match="take sound that is resampled in different ways; extract each into a folder"):
+        extract(clips / "c0.mp4", tmp_path, features="vggish:conv4_2,vggish:pool4", weights="none", seconds=1)
