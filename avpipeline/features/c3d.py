@@ -29,7 +29,7 @@ PRETRAINED = "sports1m"
 TORCH_FILE, KERAS_FILE = "c3d.pickle", "sports1M_weights_tf.h5"
 VARIANTS = {"pool5": (512,), "fc6": (4096,)}
 
-_URL = "https://github.com/adamcasson/c3d/releases/download/v0.1/"
+URL = "https://github.com/adamcasson/c3d/releases/download/v0.1/"
 _FILTERS = {
     "conv1": 64,
     "conv2": 128,
@@ -91,7 +91,7 @@ def build_c3d(variant: str, weights="default", *, weights_dir=None, seed: int = 
     path = Path(weights)
     if weights == "default":
         found = find_weights((TORCH_FILE, KERAS_FILE), weights_dir)
-        path = found or fetch(KERAS_FILE, _URL + KERAS_FILE, weights_dir)
+        path = found or fetch(KERAS_FILE, URL + KERAS_FILE, weights_dir)
     load_weights(model, path)
     return model, PRETRAINED if path.name in (TORCH_FILE, KERAS_FILE) else path.name
 

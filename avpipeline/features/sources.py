@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from avpipeline.errors import InputError
-from avpipeline.features import efficientnet, imagenet, mc3, vggish, yamnet
+from avpipeline.features import c3d, efficientnet, imagenet, mc3, vggish, yamnet
 from avpipeline.features.weights import fetch, find_weights, require_unchanged
 
 
@@ -73,6 +73,9 @@ SOURCES: dict[str, tuple[WeightFile, ...]] = {
     "mc3_18": (_torchvision("mc3_18", "47 MB"),),
     "r3d_18": (_torchvision("r3d_18", "133 MB"),),
     "r2plus1d_18": (_torchvision("r2plus1d_18", "126 MB"),),
+    "c3d": (
+        WeightFile(c3d.KERAS_FILE, c3d.URL + c3d.KERAS_FILE, "320 MB", "see its repository", others=(c3d.TORCH_FILE,)),
+    ),
 }
 
 
