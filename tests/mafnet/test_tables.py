@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import mafnet
+from avpipeline.errors import InputError
 from avpipeline.results import papers
 from avpipeline.results.tables import Line, NotRun
 from avpipeline.training.experiment import configuration_hash
@@ -132,9 +133,19 @@ def test_figure_5_names_the_class_that_each_model_predicts(monkeypatch, tmp_path
     assert [line["Attention Cluster"] for line in lines] == ["bark", "bark", "bell"]
     printed = capsys.readouterr().out
     assert "| y " in printed and "| z " in printed and "| x " not in printed
+    missing = ("--table", "Figure 5", "--data", tmp_path / "none", "--out", tmp_path / "none")
+    monkeypatch.setattr(train.MAFnet, "train", staticmethod(refuse))
+    assert command(*missing) == 2
+    told = capsys.readouterr()
+    assert "DMRN (their feat.): not run: no features here" in told.out
+    assert "Figure 5: none of its models could be trained on AVE" in told.err
     words = ("--table", "Figure 5", "--dataset", "kinetics_sounds", "--data", tmp_path)
     assert command(*words, "--rows", "DMRN (their feat.)", "--out", tmp_path / "out") == 2
     assert "has no result on Kinetics-Sounds" in capsys.readouterr().err
+
+
+def refuse(settings, splits=None, *, watch_test=False):
+    raise InputError("no features here")
 
 
 def test_missing_features_are_listed_as_not_run(capsys, tmp_path):
