@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from importlib import metadata
 from pathlib import Path
 
-from avpipeline.cli import run
+from avpipeline.cli import Positive, run
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path
 from benchmarks.rows import ROWS, Row, measure
@@ -26,7 +26,7 @@ class Settings:
 
     rows: tuple[str, ...] = ()
     """Names of the rows to measure, where * matches any text, e.g. "train/ave/*" "*/av_att". [default: all]"""
-    seconds: float = 5.0
+    seconds: Positive = 5.0
     """Duration of each measurement."""
     quick: bool = False
     """One second each, for a first impression."""
@@ -42,8 +42,6 @@ def main(settings: Settings) -> None:
     if settings.list:
         print("\n".join(row.name for row in rows))
         return
-    if settings.seconds <= 0:
-        raise InputError(f"--seconds {settings.seconds}: must be more than 0.")
     facts = machine()
     print(f"{facts['processor']}, {facts['cores']} cores, load {facts['load']:.1f}; TensorFlow {facts['tensorflow']}")
     results = {}

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ave.train import PAPER as AVE
 from avpipeline import media
-from avpipeline.cli import run
+from avpipeline.cli import Seed, run
 from avpipeline.datasets.base import ArraySource, Split
 from avpipeline.errors import InputError
 from avpipeline.features import yamnet
@@ -80,7 +80,7 @@ class Settings:
     """Folder with a folder for each class ("001 - Dog bark", ...)."""
     weights_dir: Path | None = None
     """Folder with yamnet.h5 or yamnet.tflite and yamnet_class_map.csv."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the papers' models; the seeded network has seed 0."""
     out: Path = Path("results") / "real_clips"
     """Folder for the results and the predictions that they are computed from."""
@@ -152,7 +152,7 @@ def _zero_shot(clips: Clips, class_names: tuple[str, ...]) -> np.ndarray:
 def _paper(clips: Clips, name: str, paper: Paper, model: str, seed: int) -> np.ndarray:
     """Predicted class of each clip, by a paper's model trained on three folds and selected on a fourth.
 
-    Batches and epochs are those of the test bed, as for AVE there would be too few of them.
+    Batches and epochs are those for the synthetic clips; AVE's batches would be too few for so few clips.
     """
     predicted = np.zeros(len(clips.ids), int)
     training = paper.config.train_config(paper.config.PRESETS[0], model, **paper.config.RENDERED_TRAINING)
