@@ -14,7 +14,7 @@ from avpipeline import media
 from avpipeline.datasets.audioset import ave_scores
 from avpipeline.errors import InputError
 from avpipeline.features import efficientnet, yamnet
-from avpipeline.features.registry import Extractor, build_extractor, clip_features
+from avpipeline.features.registry import Extractor, build_extractor, clip_features, clip_format
 from avpipeline.plots.described import described_timeline
 from avpipeline.predict.documents import result_files
 from avpipeline.predict.segments import collected_warnings
@@ -123,12 +123,8 @@ _STREAMS = {"sound": "audio", "frames": "visual"}
 def _window(about: media.MediaInfo, extractors: Mapping[str, Extractor], start: int):
     """Scores of at most ten seconds, and what their sound and frames are like: (loudest, whether something moves)."""
     seconds = min(_WINDOW, about.whole_seconds - start)
-    visual = extractors.get("visual")
-    frames = {"frame_rate": visual.frame_rate, "size": visual.frame_size} if visual else {}
-    clip = media.read_clip(
-        about.path, seconds=seconds, start=start, audio="audio" in extractors, video=visual is not None, **frames
-    )
-    if visual:
+    clip = media.read_clip(about.path, seconds=seconds, start=start, **clip_format(extractors.values()))
+    if "visual" in extractors:
         # Beyond the last frame of the file there would be black ones, and a still picture would be half black.
         last = max(1, min(len(clip.frames), int(np.ceil(clip.video_seconds * clip.frame_rate))))
         clip.frames[last:] = clip.frames[last - 1]
