@@ -16,7 +16,7 @@ mini-batches large enough to estimate their correlations; regularisation 1e-4, a
 
 import dataclasses
 
-from avpipeline.cli import Checked, Count, Natural, Penalty, Positive, Rate, Share, Units
+from avpipeline.cli import Checked, Count, Penalty, Positive, Rate, Share, Units
 from avpipeline.training.experiment import Select
 
 MODELS = {
@@ -41,7 +41,7 @@ PRESETS = {"avdln": "code", "dcca": "paper"}
 class MatchModelConfig(Checked):
     """Sizes of a network that measures the distance between an audio and a visual segment."""
 
-    hidden_units: Natural = 128
+    hidden_units: Units = 128
     """Size of the first dense layer of each branch."""
     embedding_units: Units = 64
     """Size of the second one, whose outputs are the embeddings; distances are measured between them or, in DCCA,

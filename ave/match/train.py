@@ -110,7 +110,8 @@ class Match(Paper):
     def line(self, published: papers.Published, trained: Trained, direction: str) -> Line:
         """A row of Table 3; its "best on test" is from the validation with the best mean over both directions."""
         watched = direction_scores(trained, "best_on_test.npz")[direction]
-        note = "A2V and V2A of a model come from the same run, selected by their mean"
+        selected = ", selected by their mean" if trained.result["selected_on"] == "val" else ""
+        note = f"A2V and V2A of a model come from the same run{selected}"
         return Line(published, trained, _percent(direction_scores(trained)[direction]), note, _percent(watched))
 
 
@@ -128,8 +129,8 @@ def _of_model(model: str, values) -> dict:
 
 
 def main(settings: Settings) -> None:
-    """Trains a network that measures whether sound and frames belong together, selects on validation, tests once, and
-    prints the results for locating a sound in the frames (A2V) and frames in the sound (V2A) beside the paper's."""
+    """Trains a network that measures whether sound and frames belong together, tests it once, and prints the
+    results for locating a sound in the frames (A2V) and frames in the sound (V2A) beside the paper's."""
     trained = report.train(PAPER, settings, compared)
     labels = trained.experiment.splits.test.labels
     write_json(settings.folder / "directions.json", {**direction_scores(trained), **without_looking(labels)})
