@@ -21,8 +21,8 @@ Dataset for Environmental Sound Classification", ACM Multimedia 2015), 400 recor
 ten classes, sound only, Creative Commons Attribution. Accuracy in percent over the five official folds, mean +-
 standard deviation of the folds; chance is 10. A head of logistic regression sees the mean of a clip's features over its
 seconds and has scikit-learn's default settings; a paper's model is trained on three folds and selected on a fourth,
-with the batches and epochs of the test bed. Nothing was tuned. YAMNet was trained on AudioSet, which is full of such
-sounds; the weights are those of the file named."""
+with the batches and epochs for the synthetic clips. Nothing was tuned. YAMNet was trained on AudioSet, which is full of
+such sounds; the weights are those of the file named."""
 
 
 @dataclasses.dataclass(frozen=True)
