@@ -112,7 +112,8 @@ class H5Source:
         with reading(self.path, fault, "extract the file again"):
             if INFO_ATTRIBUTE not in attributes:
                 return None
-            return FeatureInfo.from_json(parse_json(attributes[INFO_ATTRIBUTE].encode()))
+            about = attributes[INFO_ATTRIBUTE]
+            return FeatureInfo.from_json(parse_json(about if isinstance(about, bytes) else about.encode()))
 
     def ids(self) -> list[str] | None:
         """The video of each row of the file, where the file says so (ours do, the authors' do not)."""
@@ -209,7 +210,9 @@ def _write_rows(path: Path, source: Source, info: FeatureInfo, ids: Sequence[str
     longest = max(map(len, names))
     reserve(path, _LAYOUT_BYTES + len(ids) * (4 * math.prod(source.shape) + longest + 64))
     with h5py.File(path, "r+", libver=HDF5_FORM) as file:
-        file.attrs[INFO_ATTRIBUTE] = json.dumps(info.to_json())
+        about = json.dumps(info.to_json()).encode()
+        # Of a fixed length: other texts lie outside of what HDF5 checks, and it can loop for ever over damaged ones.
+        file.attrs.create(INFO_ATTRIBUTE, about, dtype=h5py.string_dtype("utf-8", len(about)))
         text = h5py.string_dtype("utf-8", longest)
         stored = np.array(names, text)
         file.create_dataset(IDS_KEY, data=stored, chunks=stored.shape, fletcher32=True)
