@@ -124,7 +124,10 @@ class H5Source:
             names = dataset_of(file, IDS_KEY)
             if names.shape != (len(self),) or h5py.check_string_dtype(names.dtype) is None:
                 raise TypeError(f"{names.dtype} {names.shape} where {len(self)} texts are needed")
-            return list(names.asstr()[()])
+            found = list(names.asstr()[()])
+            if not all(found):  # zeros, such as a hole in the file, have the checksum 0
+                raise ValueError("a name is empty")
+            return found
 
     def _dataset(self) -> h5py.Dataset:
         with self._lock:
