@@ -25,7 +25,7 @@ from avpipeline.media.sinks import (
 )
 from avpipeline.media.wav import read_wav
 
-# Sample rates and channels of sound, and pixels of a frame, that are decoded (docs/datasets.md).
+# Sample rates and channels of sound, and pixels of a frame, that are decoded (SECURITY.md).
 RATES, MOST_CHANNELS, MOST_PIXELS = range(4000, 384_001), 64, 1 << 26
 
 _SEEK_MARGIN = 1.0  # seconds decoded before the requested start, so that the decoders have settled
