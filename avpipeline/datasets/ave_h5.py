@@ -114,7 +114,8 @@ class H5Source:
         with reading(self.path, fault, "extract the file again"):
             if INFO_ATTRIBUTE not in attributes:
                 return None
-            return FeatureInfo.from_json(parse_json(attributes[INFO_ATTRIBUTE].encode()))
+            about = attributes[INFO_ATTRIBUTE]
+            return FeatureInfo.from_json(parse_json(about if isinstance(about, bytes) else about.encode()))
 
     def ids(self) -> list[str] | None:
         """The video of each row of the file, where the file says so (ours do, the authors' do not)."""
@@ -125,7 +126,10 @@ class H5Source:
             names = dataset_of(file, IDS_KEY)
             if names.shape != (len(self),) or h5py.check_string_dtype(names.dtype) is None:
                 raise TypeError(f"{names.dtype} {names.shape} where {len(self)} texts are needed")
-            return list(names.asstr()[()])
+            found = list(names.asstr()[()])
+            if not all(found):  # zeros, such as a hole in the file, have the checksum 0
+                raise ValueError("a name is empty")
+            return found
 
     def _dataset(self) -> h5py.Dataset:
         with self._lock:
@@ -212,7 +216,9 @@ def _write_rows(path: Path, source: Source, info: FeatureInfo, ids: Sequence[str
     longest = max(map(len, names))
     reserve(path, _LAYOUT_BYTES + len(ids) * (4 * math.prod(source.shape) + longest + 64))
     with h5py.File(path, "r+", libver=HDF5_FORM) as file:
-        file.attrs[INFO_ATTRIBUTE] = json.dumps(info.to_json())
+        about = json.dumps(info.to_json()).encode()
+        # Of a fixed length: other texts lie outside of what HDF5 checks, and it can loop for ever over damaged ones.
+        file.attrs.create(INFO_ATTRIBUTE, about, dtype=h5py.string_dtype("utf-8", len(about)))
         text = h5py.string_dtype("utf-8", longest)
         stored = np.array(names, text)
         file.create_dataset(IDS_KEY, data=stored, chunks=stored.shape, fletcher32=True)

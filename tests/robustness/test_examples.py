@@ -73,8 +73,8 @@ def test_a_bomb_that_states_a_small_size(tmp_path, member):
 @pytest.mark.parametrize("member", ["config", "metadata", "avpipeline"])
 @pytest.mark.parametrize("text", [DEEP, '{"a": 1e999}', '{"a": NaN}', '{"format": 1e999}', "\xff", '{"format": "x"}'])
 def test_descriptions_that_cannot_be_understood(tmp_path, member, text):
-    described = changed(tmp_path, **{member: text.encode("latin-1")})
-    refused(described, "its description cannot be read|is damaged", load_model)
+    path = changed(tmp_path, **{member: text.encode("latin-1")})
+    refused(path, "its description cannot be read|is damaged|cannot rebuild", load_model)
 
 
 def test_a_configuration_that_nests_deep(tmp_path):
@@ -137,6 +137,7 @@ def test_an_order_and_labels_of_billions_of_rows(tmp_path):
     refused(folder / "train_order.h5", "declares the shape", read_order, folder, "train", annotations)
     for name in ("labels.h5", "labels_noisy.h5"):
         refused(folder / name, "declares the shape", open_table, folder, name, annotations)
+    (folder / "train_order.h5").unlink()
     with h5py.File(folder / "train_order.h5", "w") as file:
         file["order"] = np.zeros(100_000, np.int64)
     refused(folder / "train_order.h5", "more entries than", read_order, folder, "train", annotations)
@@ -171,9 +172,7 @@ def test_ids_that_are_no_names(tmp_path, fill):
     refused(path, "its 'ids' ", lambda path: H5Source(path).ids())
 
 
-@pytest.mark.parametrize(
-    "value", [DEEP[:60_000], '{"shape": [1e999]}', "{}", 3, [1, 2], '{"extractor": 1e999}', "\udcff"]
-)
+@pytest.mark.parametrize("value", [DEEP[:60_000], '{"shape": [1e999]}', "{}", 3, [1, 2], '{"a": 1e999}', "\udcff"])
 def test_a_feature_info_that_cannot_be_understood(tmp_path, value):
     path = doors._authors_h5(tmp_path)
     with h5py.File(path, "a") as file:
@@ -349,5 +348,5 @@ def test_records_that_cannot_be_parsed_are_named(tmp_path, kind, position):
     assert BROKEN[kind] != VIDEO
     records = [VIDEO, VIDEO, VIDEO]
     records[position] = BROKEN[kind]
-    sentences = "cannot be decoded|another kind|has no|has neither|no features"
-    refused_records(str(write(tmp_path / "a", *records)), sentences)
+    path = str(write(tmp_path / "a", *records))
+    refused_records(path, "cannot be decoded|another kind|has no|has neither|no features")

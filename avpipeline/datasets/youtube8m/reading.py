@@ -212,7 +212,8 @@ def _widths(shard: str, first: bytes, modalities: Iterable[str], missing: str) -
     if absent:
         record = decoded(shard, first)
         if record.level is None:
-            raise InputError(f"{shard}: its first record holds no features; give files of YouTube-8M's form.")
+            told = record.other_form() or "holds no features; give files of YouTube-8M's form."
+            raise InputError(f"{shard}: its first record {told}")
         if missing == "error":
             raise InputError(f"{shard}: its first video '{record.id}' {without(absent[0])}")
         raise InputError(
