@@ -35,7 +35,7 @@ _LENGTH_STATED = frozenset({"mov", "flac"})
 # FFmpeg's readers that are used: of files that hold their data themselves, unlike playlists.
 _FORMATS = (
     "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,asf,wav,w64,mp3,flac,ogg,aac,ac3,eac3,amr,aiff,au,caf,"
-    "h264,hevc,m4v,ivf,nut,srt"
+    "h264,hevc,m4v,ivf,nut,srt,png_pipe,bmp_pipe,webp_pipe,gif,image2"
 )
 
 
@@ -47,7 +47,8 @@ def opened(path) -> Iterator[av.container.InputContainer]:
         raise Unusable("is a folder; name a media file in it.")
     if require_regular(path).stat().st_size == 0:
         raise Unusable("is empty (0 bytes); copy or download it again.")
-    options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+    # An image is a video of one frame; without a pattern, %d in its name stands for no other files.
+    options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS, "pattern_type": "none"}
     try:
         container = av.open(f"file:{path}", metadata_errors="ignore", options=options)
     except av.FFmpegError as error:

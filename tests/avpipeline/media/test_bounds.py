@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from avpipeline.errors import InputError
 from avpipeline.media import probe, processes, read_clip, read_frames, read_waveform, tfio, write_clip
@@ -181,6 +182,13 @@ def test_a_playlist_opens_no_other_file(tmp_path):
     (tmp_path / "b.mp4").write_text(f"ffconcat version 1.0\nfile {tmp_path / 'a.ts'}\n")
     for name in ("a.mp4", "b.mp4"):
         refused(tmp_path / name, "not a media file")
+
+
+def test_an_image_is_a_video_of_one_frame_and_stands_for_no_other_files(tmp_path):
+    for name, grey in (("a%d.jpg", 0), ("a1.jpg", 200), ("a2.png", 50)):
+        Image.fromarray(np.full((32, 48, 3), grey, np.uint8)).save(tmp_path / name)
+    for name, grey in (("a%d.jpg", 0), ("a2.png", 50)):
+        assert (read_frames(tmp_path / name, frame_rate=1, size=None, seconds=1) == grey).all()
 
 
 def test_a_pipe_is_no_media_file(tmp_path):
