@@ -13,14 +13,8 @@ from avpipeline.cli import run
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.features.registry import Extractor, extractor_for
 from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files
-from avpipeline.predict.segments import (
-    collected_warnings,
-    for_each_file,
-    region_means,
-    stream_notes,
-    unlike_notes,
-    window_features,
-)
+from avpipeline.predict.segments import collected_warnings, for_each_file, stream_notes, unlike_notes, window_features
+from avpipeline.training.familiarity import region_means
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
 from mafnet.models import has_attention, with_attention

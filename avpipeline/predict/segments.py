@@ -22,7 +22,7 @@ from avpipeline.features.registry import Extractor, clip_features, clip_format, 
 from avpipeline.files import make_folder
 from avpipeline.plots.overlays import in_own_range, write_overlay
 from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files, synthetic_warning
-from avpipeline.training.familiarity import unlike_training
+from avpipeline.training.familiarity import region_means, unlike_training
 from avpipeline.training.saved import ModelInfo
 
 # Features of one window, `(1, seconds, ...)` by modality -> probabilities `(seconds, classes)` and the attention maps
@@ -261,21 +261,8 @@ def as_text(document: Mapping) -> str:
     return "\n".join(lines) + "\n"
 
 
-def region_means(features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Each second's mean over regions, `(seconds, channels)`: all that is kept of a window, as files may be long."""
-    return {
-        name: values.reshape(len(values), -1, values.shape[-1]).mean(1, dtype=np.float64)
-        for name, values in features.items()
-    }
-
-
 def unlike_notes(about: media.MediaInfo, predictor, windows: Sequence[Mapping], seconds: int) -> list[str]:
-    """Notes on the modalities in which a file's own seconds are far from what the model was trained on.
-
-    Args:
-      windows: `region_means` of each window.
-      seconds: of the file, beyond which a window's features are those of silence and black frames.
-    """
+    """Notes on the modalities in which a file's own `seconds` are far from training; `windows` have `region_means`."""
     there = {"audio": about.has_audio, "visual": about.has_video}
     present = [name for name, extractor in predictor.extractors.items() if there[extractor.modality]]
     last = seconds - predictor.window * (len(windows) - 1)

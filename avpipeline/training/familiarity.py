@@ -55,7 +55,7 @@ def _mean_and_deviation(means: np.ndarray) -> dict[str, list[float]]:
 
 
 def _channel_means(values: np.ndarray) -> np.ndarray:
-    """`(videos, segments, ..., channels)` -> `(videos, channels)`."""
+    """The mean over all axes but the first and the last, `(rows, ..., channels)` -> `(rows, channels)`."""
     return values.reshape(len(values), -1, values.shape[-1]).mean(1, dtype=np.float64)
 
 
@@ -66,6 +66,11 @@ def _rounded(values: np.ndarray) -> list[float]:
 def _distance(statistics: Mapping, mean: np.ndarray) -> float:
     z = (mean - np.asarray(statistics["mean"])) / np.asarray(statistics["deviation"])
     return float(np.sqrt(np.mean(z**2)))
+
+
+def region_means(features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Each second's mean over regions, `(seconds, channels)`: all that is kept of a window, as files may be long."""
+    return {name: _channel_means(values) for name, values in features.items()}
 
 
 def unlike_training(
