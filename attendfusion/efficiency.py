@@ -6,7 +6,6 @@ suffers from another's memory use.
 
 import concurrent.futures
 import dataclasses
-import json
 import multiprocessing
 import os
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ from attendfusion.pictures import accuracy_against_parameters
 from attendfusion.train import PAPER
 from avpipeline.cli import Positive, run
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, make_folder
+from avpipeline.files import atomic_path, make_folder, read_record
 from avpipeline.results import papers
 from avpipeline.training.cost import operations, seconds_per_call
 from avpipeline.training.saved import load_model
@@ -109,10 +108,7 @@ def _chosen(settings: Settings) -> dict[str, Path | None]:
 
 
 def _read(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: is not JSON; train this network again.") from error
+    return read_record(path, "train this network again")
 
 
 def _measured_apart(model: str, trained: Path | None, seconds: float) -> dict:
