@@ -239,13 +239,13 @@ def model_config(name: str, preset: str = "paper", **overrides) -> ModelConfig:
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
     _check(preset)
-    return dataclasses.replace(ModelConfig(), **{**{**_SYSTEMS, **_ALTERNATIVES}[name][1], **overrides})
+    return ModelConfig().changed(**{**{**_SYSTEMS, **_ALTERNATIVES}[name][1], **overrides})
 
 
 def train_config(preset: str = "paper", name: str = "attend_fusion", **overrides) -> TrainConfig:
     """Training hyperparameters, the same for all models; ValueError for an unknown preset or setting."""
     _check(preset)
-    return dataclasses.replace(TrainConfig(), **overrides)
+    return TrainConfig().changed(**overrides)
 
 
 def _check(preset: str) -> None:

@@ -6,7 +6,6 @@ suffers from another's memory use.
 
 import concurrent.futures
 import dataclasses
-import json
 import multiprocessing
 import os
 from collections.abc import Mapping
@@ -23,12 +22,13 @@ from attendfusion.pictures import accuracy_against_parameters
 from attendfusion.train import PAPER
 from avpipeline.cli import Positive, run
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, make_folder
+from avpipeline.files import atomic_path, make_folder, read_record, reading
 from avpipeline.results import papers
 from avpipeline.training.cost import operations, seconds_per_call
 from avpipeline.training.saved import load_model
 
 PUBLISHED_SIZES = "published sizes, random weights"
+_AGAIN = "train this network again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,10 +109,12 @@ def _chosen(settings: Settings) -> dict[str, Path | None]:
 
 
 def _read(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: is not JSON; train this network again.") from error
+    """The result.json of a run with what is read from it here; InputError where it lacks some of that."""
+    with reading(path, "is no result of attendfusion.train", _AGAIN):
+        result = read_record(path, _AGAIN)
+        if "model" in result:
+            _trained_scores(result)
+    return result
 
 
 def _measured_apart(model: str, trained: Path | None, seconds: float) -> dict:
@@ -139,7 +141,10 @@ def _scores(trained: Path | None) -> dict:
     """GAP and F1 in percent, averaged over the seeds, and the dataset and size of the trained network."""
     if trained is None:
         return {"gap": None, "f1": None, "size": PUBLISHED_SIZES, "configuration": None}
-    result = _read(trained / "result.json")
+    return _trained_scores(_read(trained / "result.json"))
+
+
+def _trained_scores(result: Mapping) -> dict:
     seeds = [seed["figures"] for seed in result["seeds"]]
     gap, f1 = (100 * sum(seed[name] for seed in seeds) / len(seeds) for name in ("gap", "f1"))
     settings = result["settings"]

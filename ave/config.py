@@ -279,14 +279,14 @@ def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
     """
     _check(name, preset)
     paper = _PAPER_MODEL if preset == "paper" else {}
-    return dataclasses.replace(ModelConfig(), **{**_SYSTEMS[name][1], **paper, **overrides})
+    return ModelConfig().changed(**{**_SYSTEMS[name][1], **paper, **overrides})
 
 
 def train_config(preset: str = "code", name: str = "av_att", **overrides) -> TrainConfig:
     """Training hyperparameters of one of `MODELS` under a preset; raises as `model_config` does."""
     weak = _WEAK_TRAINING if model_config(name, preset).weak else {}
     paper = _PAPER_TRAINING if preset == "paper" else {}
-    return dataclasses.replace(TrainConfig(), **{**weak, **paper, **overrides})
+    return TrainConfig().changed(**{**weak, **paper, **overrides})
 
 
 def _check(name: str, preset: str) -> None:

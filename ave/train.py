@@ -1,7 +1,6 @@
 """`python -m ave.train`: trains one of the paper's models and prints its result beside the paper's."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -18,7 +17,7 @@ from avpipeline.cli import run
 from avpipeline.datasets import load_split, load_weak_training
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
-from avpipeline.files import sha256_file
+from avpipeline.files import read_record, sha256_file
 from avpipeline.results import report
 from avpipeline.results.evaluation import require_fit
 from avpipeline.training.experiment import Experiment, Scoring, configuration_hash
@@ -97,7 +96,7 @@ def _identity(init_from: Path | None) -> dict | None:
     settings = init_from / "settings.json"
     if not settings.is_file():
         raise InputError(f"{init_from}: is neither a .keras file nor the folder of a run; train that model first.")
-    return {"configuration": configuration_hash(json.loads(settings.read_text()))}
+    return {"configuration": configuration_hash(read_record(settings, "train that model again"))}
 
 
 def _start_from(init_from: Path, split: Split) -> Callable[[keras.Model, int], None]:

@@ -15,14 +15,14 @@ import threading
 import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import annotated_types
 import tyro
 
 from avpipeline import __version__
 from avpipeline.errors import InputError
-from avpipeline.files import write_failure
+from avpipeline.files import first_line, write_failure
 
 
 def _shown(interval: annotated_types.Interval, kind: str) -> object:
@@ -66,6 +66,9 @@ Penalty = Annotated[float, _PENALTY, _shown(_PENALTY, "FLOAT")]
 """A weight of regularisation; 0 is none."""
 
 
+_Settings = TypeVar("_Settings", bound="Checked")
+
+
 class Checked:
     """Base of every dataclass of settings: a value outside the range of its field is an InputError.
 
@@ -75,6 +78,13 @@ class Checked:
     def __post_init__(self):
         if not _PARSING.get():
             check_ranges(self)
+
+    def changed(self: _Settings, **changes) -> _Settings:
+        """A copy with other values; InputError for a setting that there is not."""
+        for name in changes:
+            if name not in _annotations(type(self)):
+                raise InputError(f"--{name.replace('_', '-')}: is no setting; choose from {_dashed(type(self))}.")
+        return dataclasses.replace(self, **changes)
 
     def check_together(self) -> None:
         """Raises InputError for settings that are in range each but do not go together."""
@@ -118,6 +128,10 @@ def _annotations(settings_class: type) -> dict[str, object]:
     return {field.name: hints[field.name] for field in dataclasses.fields(settings_class)}
 
 
+def _dashed(settings_class: type) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in _annotations(settings_class))
+
+
 def _problem(value, annotation, interval: annotated_types.Interval | None = None) -> str | None:
     """What `value` must be to agree with its type; None where it does."""
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
@@ -131,10 +145,16 @@ def _problem(value, annotation, interval: annotated_types.Interval | None = None
         return None if value is None else "none"
     if origin is typing.Literal:
         return None if value in inner else f"one of {', '.join(map(str, inner))}"
-    if origin is tuple and isinstance(value, tuple | list):
+    if origin is tuple:
+        if not isinstance(value, tuple | list):
+            return "a list"
         each = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
-        problems = (_problem(item, option, interval) for item, option in zip(value, each, strict=False))
+        if len(value) != len(each):
+            return f"a list of {len(each)}"
+        problems = (_problem(item, option, interval) for item, option in zip(value, each, strict=True))
         return next((f"a list of which each is {problem}" for problem in problems if problem), None)
+    if annotation is bool:
+        return None if isinstance(value, bool) else "true or false"
     if annotation in (int, float):
         return _number_problem(value, annotation, interval)
     return None
@@ -209,6 +229,8 @@ def run(
             return _fail(prog, f"{error.filename}: there is no such file or folder; check the path.")
         return _fail(prog, str(write_failure(error.filename or "output", error)))
     except Exception as error:
+        if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+            return _fail(prog, f"the memory does not suffice ({first_line(error)}); choose smaller layers or batches.")
         sentence = sentence_of(error)
         if sentence is None:
             raise
@@ -230,7 +252,8 @@ def chosen(argv: Sequence[str], **defaults: str | None) -> dict[str, str | None]
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name, default in defaults.items():
-        parser.add_argument(f"--{name}", default=default)
+        # A flag without its value is left to the parser of the whole command line, which says so.
+        parser.add_argument(f"--{name}", default=default, const=default, nargs="?")
     return vars(parser.parse_known_args(list(argv))[0])
 
 

@@ -105,6 +105,23 @@ def parse_json(content: bytes) -> object:
     return json.loads(content.decode("utf-8"), parse_float=finite, parse_constant=finite)
 
 
+def read_record(path, remedy: str) -> dict:
+    """A JSON object that a command left in the folder of a run, e.g. settings.json.
+
+    Args:
+      remedy: what to do where it cannot be used.
+
+    Raises:
+      InputError: no such file, no regular file, or damaged.
+    """
+    fault = "is damaged or not what a command wrote"
+    with reading(path, fault, remedy):
+        record = json.loads(read_bytes(path))
+        if not isinstance(record, dict):
+            raise Unusable(f"{fault}; {remedy}.")
+    return record
+
+
 def cache_dir() -> Path:
     """Folder for everything that can be regenerated: `$AVPIPELINE_CACHE`, else `~/.cache/avpipeline`."""
     return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "avpipeline")

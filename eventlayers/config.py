@@ -42,9 +42,9 @@ INSTANT_SCORES = ("dot", "cosine")
 class ModelConfig(Checked):
     """Sizes and switches of a video classifier."""
 
-    heads: tyro.conf.Suppress[tuple[str, ...]] = LAYERS
+    heads: tyro.conf.Suppress[tuple[Literal[LAYERS], ...]] = LAYERS
     """The event layers, each with its own dense layer; follows from the model's name."""
-    modalities: tyro.conf.Suppress[tuple[str, ...]] = ("visual", "audio")
+    modalities: tyro.conf.Suppress[tuple[Literal["visual", "audio"], ...]] = ("visual", "audio")
     """The model's input streams; follows from its name."""
     inputs: Literal[INPUTS] = "features"
     """Features of frozen backbones, extracted once and cached (the fast mode), or clips, with backbones that are
@@ -182,7 +182,7 @@ def model_config(name: str, preset: str = "paper", **overrides) -> ModelConfig:
     """
     _check(name, preset)
     _, heads, modalities = _SYSTEMS[name]
-    return dataclasses.replace(ModelConfig(), **{"heads": heads, "modalities": modalities, **overrides})
+    return ModelConfig().changed(**{"heads": heads, "modalities": modalities, **overrides})
 
 
 def saved_config(values: Mapping) -> ModelConfig:
@@ -210,7 +210,7 @@ def train_config(
     changes = _FEATURE_TRAINING if inputs == "features" else {}
     if inputs == "clips" and name == "audio_only":
         changes = _AUDIO_TRAINING
-    return dataclasses.replace(TrainConfig(), **{**changes, **overrides})
+    return TrainConfig().changed(**{**changes, **overrides})
 
 
 def _check(name: str, preset: str) -> None:

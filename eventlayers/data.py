@@ -122,7 +122,8 @@ def trained_backbones(folder) -> TimeStepBackbones:
     """
     networks, sets = {}, set()
     for modality, model in BACKBONE_MODELS.items():
-        seeds = sorted((Path(folder) / model).glob("seed-*"), key=lambda seed: int(seed.name.partition("-")[2]))
+        seeds = [seed for seed in (Path(folder) / model).glob("seed-*") if seed.name[len("seed-") :].isdecimal()]
+        seeds.sort(key=lambda seed: int(seed.name[len("seed-") :]))
         path = (seeds[0] if seeds else Path(folder) / model / "seed-0") / "best.keras"
         trained, info = load_model(path, paper="eventlayers")
         if info.model != model or info.config["inputs"] != "clips":

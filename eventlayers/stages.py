@@ -1,18 +1,20 @@
 """The two stages of training: first each backbone with a linear head, then the event layers on both."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
 
 from avpipeline.errors import InputError
+from avpipeline.files import read_record
 from avpipeline.training.experiment import configuration_hash
 from avpipeline.training.saved import load_model
 from eventlayers.config import BACKBONE_MODELS, ModelConfig
 from eventlayers.data import trained_backbones
 from eventlayers.models import BACKBONES
 from eventlayers.time_steps import TimeStepBackbones, time_step_backbones
+
+_AGAIN = "train that backbone again"
 
 
 def needs_backbones(network: ModelConfig) -> bool:
@@ -37,7 +39,7 @@ def frozen_backbones(network: ModelConfig, from_backbones: Path | None, video_we
 def datasets_of_backbones(folder: Path | None) -> set[str | None]:
     """What the backbones of the first stage in `folder` were trained on; None in it for one that is not there."""
     paths = [Path(folder or "") / model / "settings.json" for model in BACKBONE_MODELS.values()]
-    return {json.loads(path.read_text())["dataset"] if folder and path.is_file() else None for path in paths}
+    return {read_record(path, _AGAIN).get("dataset") if folder and path.is_file() else None for path in paths}
 
 
 def backbone_identities(folders: Mapping[str, Path]) -> dict[str, str]:
@@ -54,7 +56,7 @@ def backbone_identities(folders: Mapping[str, Path]) -> dict[str, str]:
         path = folders[modality] / "settings.json"
         if not path.is_file():
             raise InputError(f"{path.parent}: has no trained backbone; train {model} on clips into that folder.")
-        identities[model] = configuration_hash(json.loads(path.read_text()))
+        identities[model] = configuration_hash(read_record(path, _AGAIN))
     return identities
 
 

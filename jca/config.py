@@ -182,13 +182,13 @@ def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
     """
     _check(name, preset)
     paper = _PAPER_MODEL if preset == "paper" else {}
-    return dataclasses.replace(ModelConfig(), **{**_SYSTEMS[name][1], **paper, **overrides})
+    return ModelConfig().changed(**{**_SYSTEMS[name][1], **paper, **overrides})
 
 
 def train_config(preset: str = "code", name: str = "jca", **overrides) -> TrainConfig:
     """Training hyperparameters of one of `MODELS` under a preset; raises as `model_config` does."""
     _check(name, preset)
-    return dataclasses.replace(TrainConfig(), **{**_OWN_TRAINING.get(name, {}), **overrides})
+    return TrainConfig().changed(**{**_OWN_TRAINING.get(name, {}), **overrides})
 
 
 def _check(name: str, preset: str) -> None:

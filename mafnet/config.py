@@ -268,7 +268,7 @@ def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
     """
     _check(name, preset)
     paper = _PAPER_MODEL if preset == "paper" else {}
-    return dataclasses.replace(ModelConfig(), **{**paper, **_SYSTEMS[name][1], **overrides})
+    return ModelConfig().changed(**{**paper, **_SYSTEMS[name][1], **overrides})
 
 
 def train_config(preset: str = "code", name: str = "mafnet", **overrides) -> TrainConfig:
@@ -276,7 +276,7 @@ def train_config(preset: str = "code", name: str = "mafnet", **overrides) -> Tra
     _check(name, preset)
     paper = _PAPER_TRAINING if preset == "paper" else {}
     own = _OWN_TRAINING.get(model_config(name, preset).system, {})
-    return dataclasses.replace(TrainConfig(), **{**paper, **own, **overrides})
+    return TrainConfig().changed(**{**paper, **own, **overrides})
 
 
 def _check(name: str, preset: str) -> None:

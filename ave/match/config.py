@@ -96,7 +96,7 @@ def match_model_config(name: str, **overrides) -> MatchModelConfig:
       ValueError: unknown model.
     """
     _check(name)
-    return dataclasses.replace(MatchModelConfig(), **{**_NETWORK[name], **overrides})
+    return MatchModelConfig().changed(**{**_NETWORK[name], **overrides})
 
 
 def match_train_config(name: str, dataset: str = "ave", **overrides) -> MatchTrainConfig:
@@ -107,7 +107,7 @@ def match_train_config(name: str, dataset: str = "ave", **overrides) -> MatchTra
     """
     _check(name)
     rendered = RENDERED_TRAINING[name] if dataset == "rendered" else {}
-    return dataclasses.replace(MatchTrainConfig(), **{**_TRAINING[name], **rendered, **overrides})
+    return MatchTrainConfig().changed(**{**_TRAINING[name], **rendered, **overrides})
 
 
 def _check(name: str) -> None:

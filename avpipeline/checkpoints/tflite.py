@@ -12,6 +12,7 @@ from flatbuffers import number_types
 from flatbuffers.table import Table
 
 from avpipeline.errors import InputError
+from avpipeline.files import require_regular
 
 # Tables' fields, by their position in the schema.
 _MODEL_CODES, _MODEL_GRAPHS, _MODEL_BUFFERS = 1, 2, 4
@@ -37,8 +38,9 @@ def read_tflite(path) -> list[tuple[str, list[np.ndarray]]]:
       InputError: not a TensorFlow Lite file, a damaged one, or one of other number types.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path}: there is no such file; check the path.")
+    require_regular(path)
     if path.stat().st_size > _LARGEST:
         raise InputError(f"{path}: has over {_LARGEST >> 20} MiB, more than a network for phones has; check the path.")
     data = path.read_bytes()

@@ -9,6 +9,7 @@ from avpipeline.media.reading import (
     read_clip,
     read_frames,
     read_waveform,
+    scaled,
     write_clip,
 )
 from avpipeline.media.sinks import SAMPLE_RATE
@@ -23,5 +24,6 @@ __all__ = [
     "read_clip",
     "read_frames",
     "read_waveform",
+    "scaled",
     "write_clip",
 ]

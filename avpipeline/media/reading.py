@@ -15,7 +15,7 @@ import av
 import numpy as np
 
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, write_failure
+from avpipeline.files import atomic_path, require_regular, write_failure
 from avpipeline.media.processes import ask
 from avpipeline.media.sinks import SAMPLE_RATE
 
@@ -23,6 +23,8 @@ SUFFIXES = frozenset(
     (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp", ".ts")
     + (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac")
 )
+# Times its height: the widest that a small frame is drawn.
+_WIDEST = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +56,13 @@ class MediaInfo:
         return max(1, int(self.seconds + 0.5))
 
     def size_at(self, height: int) -> tuple[int, int]:
-        """`(height, width)` of its frames when scaled to that height."""
-        return height, max(1, round(height * self.width / self.height))
+        """`(height, width)` of its frames when scaled to that height; of very wide ones at most 8 times as wide."""
+        return scaled(height, self.width / self.height)
+
+
+def scaled(height: int, aspect: float) -> tuple[int, int]:
+    """`(height, width)` of a small frame; a file of 2 x 16384 pixels must not make it gigabytes large."""
+    return height, min(_WIDEST * height, max(1, round(height * aspect)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,8 +175,9 @@ def list_media(source) -> list[Path]:
         if not found:
             raise InputError(f"{source}: holds no media file ({' '.join(sorted(SUFFIXES))}); name another folder.")
         return found
-    if not source.is_file():
+    if not source.exists():
         raise InputError(f"{source}: there is no such file or folder; check the path.")
+    require_regular(source)
     if source.suffix.lower() != ".txt":
         return [source]
     try:

@@ -266,4 +266,4 @@ def _write_timeline(description: Description, describer: Describer, path: Path) 
 def _upright(about: media.MediaInfo) -> tuple[int, int]:
     """Size of a small frame, of the shape in which the file's are shown."""
     frame = media.read_frames(about.path, frame_rate=1, size=None, seconds=1)[0]
-    return _STRIP_HEIGHT, max(1, round(_STRIP_HEIGHT * frame.shape[1] / frame.shape[0]))
+    return media.scaled(_STRIP_HEIGHT, frame.shape[1] / frame.shape[0])

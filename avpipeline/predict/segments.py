@@ -109,6 +109,9 @@ def predict_file(path, predictor: Predictor) -> Prediction:
             features = window_features(path, predictor.extractors, start=start, seconds=predictor.window)
             windows.append(predictor.forward({name: own[np.newaxis] for name, own in features.items()}))
             means.append(region_means(features))
+    named, scored = len(predictor.info.class_names), windows[0][0].shape[-1]
+    if named != scored:
+        raise InputError(f"{predictor.weights}: names {named} classes and scores {scored}; train it again.")
     notes += unlike_notes(about, predictor, means, seconds)
     probabilities = np.concatenate([probabilities for probabilities, _ in windows])[:seconds]
     maps = {name: np.concatenate([maps[name] for _, maps in windows])[:seconds] for name in windows[0][1]}

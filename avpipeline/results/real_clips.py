@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, make_folder, write_json
+from avpipeline.files import atomic_path, make_folder, open_regular, read_record, reading, write_json
 from avpipeline.results import papers
 
 RESULT, PREDICTIONS = "result.json", "predictions.npz"
@@ -86,13 +86,14 @@ def read_rows(folder) -> dict[str, Row]:
     path = Path(folder) / RESULT
     if not path.exists():
         return {}
-    described = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    with np.load(path.with_name(PREDICTIONS)) as file:
-        predictions = file["predicted"]
-    return {
-        row["row"]: Row(row["features"], row["weights"], predicted, row["seed"])
-        for row, predicted in zip(described, predictions, strict=True)
-    }
+    with reading(folder, "its results are damaged", "run benchmarks.real_clips into another folder"):
+        described = read_record(path, "remove it")["rows"]
+        with open_regular(path.with_name(PREDICTIONS)) as content, np.load(content) as file:
+            predictions = file["predicted"]
+        return {
+            row["row"]: Row(row["features"], row["weights"], predicted, row["seed"])
+            for row, predicted in zip(described, predictions, strict=True)
+        }
 
 
 def section(folder) -> str | None:

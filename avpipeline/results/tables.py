@@ -5,7 +5,6 @@ saved predictions, carrying on with the other rows if one cannot be measured, an
 """
 
 import dataclasses
-import json
 import os
 import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -15,7 +14,7 @@ import pandas as pd
 import tensorflow as tf
 
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, make_folder, write_json
+from avpipeline.files import atomic_path, make_folder, read_record, write_json
 from avpipeline.results import papers
 from avpipeline.training.paper import Paper, Trained
 from avpipeline.training.settings import TableSettings
@@ -282,8 +281,10 @@ def _earlier_rows(path: Path) -> list[dict]:
     if not path.exists():
         return []
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["rows"]
-    except (ValueError, KeyError, TypeError) as error:
+        rows = read_record(path, "choose another --out or remove it")["rows"]
+        list(map(_identity, rows))
+        return list(rows)
+    except (InputError, KeyError, TypeError) as error:
         raise InputError(f"{path}: was not written by a tables command; choose another --out or remove it.") from error
 
 

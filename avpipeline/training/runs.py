@@ -35,7 +35,7 @@ from avpipeline import __version__
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.datasets.batches import batches, steps_per_epoch
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, locked, make_folder, remove_partial, write_json
+from avpipeline.files import atomic_path, locked, make_folder, read_record, remove_partial, write_json
 from avpipeline.plots import charts
 from avpipeline.training.experiment import Experiment, Outcome
 from avpipeline.training.familiarity import feature_statistics
@@ -65,7 +65,7 @@ def run(experiment: Experiment, out, seeds: Sequence[int], *, watch_test: bool =
         earlier = _earlier_result(out / "result.json")
         if earlier.get("seeds") == result["seeds"]:
             # Nothing was trained: command, date and commit are those of the run that did.
-            return earlier
+            return {**result, **earlier}
         write_json(out / "result.json", result)
     return result
 
@@ -73,10 +73,9 @@ def run(experiment: Experiment, out, seeds: Sequence[int], *, watch_test: bool =
 def _earlier_result(path: Path) -> dict:
     """What an earlier run left in result.json; empty where there is none that can be read."""
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_record(path, "remove it")
+    except InputError:
         return {}
-    return result if isinstance(result, dict) else {}
 
 
 def summary(results: Sequence[Mapping]) -> dict:
@@ -100,10 +99,7 @@ def _claim(out: Path, experiment: Experiment) -> None:
     path = out / "settings.json"
     settings = json.loads(json.dumps(experiment.settings))
     if path.exists():
-        try:
-            earlier = json.loads(path.read_text())
-        except ValueError as error:
-            raise InputError(f"{path}: is not JSON; remove the folder or choose another --out.") from error
+        earlier = read_record(path, "remove the folder or choose another --out")
         if earlier != settings:
             names = sorted(name for name in {*earlier, *settings} if earlier.get(name) != settings.get(name))
             raise InputError(
@@ -117,7 +113,7 @@ def _run_seed(experiment: Experiment, folder: Path, seed: int, watch_test: bool)
     done = folder / "result.json"
     if done.exists():
         print(f"seed {seed}: already finished, {done} is kept (remove {folder} to train it again)")
-        return json.loads(done.read_text())
+        return _finished(done, folder, seed)
     make_folder(folder)
     progress = _train(experiment, folder, seed, watch_test)
     selected = {"seed": seed, "val": progress.best_score, "best_epoch": progress.best_epoch}
@@ -125,6 +121,15 @@ def _run_seed(experiment: Experiment, folder: Path, seed: int, watch_test: bool)
     result = {**selected, **_test(experiment, folder), **watched}
     write_json(done, result)
     (folder / "state.npz").unlink(missing_ok=True)
+    return result
+
+
+def _finished(path: Path, folder: Path, seed: int) -> dict:
+    """The stored result of a finished seed; InputError where it lacks what tables and reports need."""
+    result = read_record(path, f"remove {folder} to train the seed again")
+    is_whole = all(isinstance(result.get(name), int | float) for name in ("test", "val", "parameters"))
+    if not is_whole or result.get("seed") != seed:
+        raise InputError(f"{path}: is not the result of seed {seed}; remove {folder} to train the seed again.")
     return result
 
 

@@ -91,7 +91,14 @@ class ModelInfo:
     def from_json(cls, fields: Mapping) -> "ModelInfo":
         """The inverse of `to_json`; KeyError if a field is missing (files of version 0.2 have no statistics)."""
         values = {field.name: fields[field.name] for field in dataclasses.fields(cls) if field.name != "statistics"}
-        values["statistics"] = dict(fields.get("statistics", {}))
+        values["statistics"] = {
+            name: {
+                "mean": [float(value) for value in found["mean"]],
+                "deviation": [float(value) for value in found["deviation"]],
+                "largest": float(found["largest"]),
+            }
+            for name, found in fields.get("statistics", {}).items()
+        }
         values["features"] = {name: FeatureInfo.from_json(info) for name, info in fields["features"].items()}
         return cls(**values)
 

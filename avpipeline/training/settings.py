@@ -8,6 +8,7 @@ from typing import ClassVar
 from avpipeline.cli import Checked, Count, Seed
 from avpipeline.datasets import require_no_folder
 from avpipeline.datasets.base import Split
+from avpipeline.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +19,12 @@ class SeedSettings(Checked):
     """How many seeds to train, starting with --seed."""
     seed: Seed = 0
     """The first seed."""
+
+    def check_together(self) -> None:
+        last = self.seed + self.seeds - 1
+        if last >= 2**32:
+            raise InputError(f"--seed {self.seed} --seeds {self.seeds}: the last seed would be {last}, above 2^32 - 1; "
+                             "choose smaller ones.")  # fmt: skip
 
     @property
     def all_seeds(self) -> range:

@@ -13,7 +13,7 @@ import pandas as pd
 import tqdm
 
 from avpipeline.errors import InputError, TrainingDiverged
-from avpipeline.files import atomic_path
+from avpipeline.files import atomic_path, open_regular
 from avpipeline.training.experiment import Schedule
 
 
@@ -161,7 +161,7 @@ def restore_state(model: keras.Model, path, callbacks: Sequence[keras.callbacks.
         return Progress()
     variables = _variables(model)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_regular(path) as content, np.load(content, allow_pickle=False) as file:
             arrays = [file[f"variable_{index}"] for index in range(len(file.files) - 1)]
             progress = Progress(**json.loads(str(file["progress"])))
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:

@@ -20,6 +20,7 @@ from avpipeline.training.experiment import configuration_hash
 from avpipeline.training.saved import ModelInfo, load_model
 from eventlayers import analysis, data, evaluate, train
 from eventlayers.data import Source, videos_of
+from eventlayers.stages import datasets_of_backbones
 from tests.helpers.commands import run_command
 from tests.helpers.few_clips import rendered_defaults
 from tests.helpers.synthetic_time_steps import CHANNELS, TIME_STEPS, time_step_splits
@@ -250,3 +251,11 @@ def test_clips_at_once_divide_the_batch(few_clips, capsys, tmp_path):
     said = capsys.readouterr().err.replace("\r", "\n")
     assert "does not divide --batch-size 6" in said
     assert len([line for line in said.splitlines() if "error" in line]) == 1
+
+
+@pytest.mark.parametrize("text", ["", "[1]"])
+def test_damaged_settings_of_backbones_are_refused(tmp_path, text):
+    (tmp_path / "vision_only").mkdir()
+    (tmp_path / "vision_only" / "settings.json").write_text(text)
+    with pytest.raises(InputError, match="vision_only/settings.json: is damaged.*; train that backbone again"):
+        datasets_of_backbones(tmp_path)

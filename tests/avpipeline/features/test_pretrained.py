@@ -1,5 +1,7 @@
 """YAMNet and EfficientNet-Lite0: layer by layer against NumPy, TFLite's own arithmetic explained, files refused."""
 
+import os
+
 import h5py
 import keras
 import numpy as np
@@ -247,3 +249,9 @@ def test_another_file_under_that_name(tmp_path):
     (tmp_path / efficientnet.FILE).write_bytes(b"not torch")
     with pytest.raises(InputError, match=r"efficientnet-lite0-57934424\.pth: "):
         build_extractor("efficientnet_lite0", weights_dir=tmp_path)
+
+
+def test_a_pipe_in_place_of_a_tflite_file_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "yamnet.tflite")
+    with pytest.raises(InputError, match="yamnet.tflite: cannot be read, since it is a pipe"):
+        read_tflite(tmp_path / "yamnet.tflite")

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tyro
 
 from avpipeline import __version__
-from avpipeline.cli import run, sentence_of
+from avpipeline.cli import chosen, run, sentence_of
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path
 
@@ -172,6 +172,19 @@ def test_a_mistake_in_the_program_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
         run(failing(ZeroDivisionError()), prog="python -m thing", argv=[])
     assert sentence_of(ValueError("another error")) is None
+
+
+def test_too_little_memory_is_one_sentence(capsys):
+    too_much = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[9,9]\nmore")
+    for error in (too_much, MemoryError("Unable to allocate 9 GiB")):
+        status, said = status_and_error(failing(error), capsys)
+        assert status == 2 and said.count("\n") == 1
+        assert "the memory does not suffice (" in said and "; choose smaller layers or batches." in said
+
+
+def test_a_flag_without_its_value_is_left_to_the_whole_parser():
+    assert chosen(["--data", "--model", "b"], model="a", data=None) == {"model": "b", "data": None}
+    assert chosen(["--model"], model="a") == {"model": "a"}
 
 
 def test_from_a_shell(tmp_path):

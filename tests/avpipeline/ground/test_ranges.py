@@ -25,6 +25,10 @@ class Training(Checked):
     """A choice."""
     margin: float = 2.0
     """Any finite number."""
+    shape: tuple[Count, Count] = (1, 2)
+    """Two of them."""
+    shuffle: bool = False
+    """A switch."""
     out: Path | None = None
     """Not a number at all."""
 
@@ -54,6 +58,9 @@ def main(settings: Settings) -> None:
         ("learning_rate", math.nan, "a finite number above 0 and at most 10"),
         ("learning_rate", 10.5, "a finite number above 0 and at most 10"),
         ("rates", (0.5, 1.0), "a list of which each is a finite number from 0 to below 1"),
+        ("rates", 0.5, "a list"),
+        ("shape", (1,), "a list of 2"),
+        ("shuffle", "no", "true or false"),
         ("width", 0, "a whole number from 1 to 65536"),
         ("form", "oval", "one of round, square"),
         ("margin", math.inf, "a finite number"),
@@ -107,3 +114,9 @@ def test_help_shows_the_range(capsys):
     with pytest.raises(SystemExit):
         run(main, prog="it", argv=["--help"])
     assert "--epochs INT from 1 to 1000000" in capsys.readouterr().out
+
+
+def test_a_setting_that_there_is_not_is_named():
+    assert Training().changed(epochs=5, margin=1.0) == Training(epochs=5, margin=1.0)
+    with pytest.raises(InputError, match="--epoch: is no setting; choose from --epochs, --learning-rate, --rates"):
+        Training().changed(epoch=5)

@@ -1,5 +1,6 @@
 """Media files: streams that are missing or short, what a file holds, lists of files, real files."""
 
+import os
 import warnings
 
 import av
@@ -8,7 +9,7 @@ import pytest
 import soundfile
 
 from avpipeline.errors import InputError
-from avpipeline.media import SAMPLE_RATE, list_media, probe, read_clip, read_frames, read_waveform
+from avpipeline.media import SAMPLE_RATE, list_media, probe, read_clip, read_frames, read_waveform, scaled
 from tests.helpers.media_files import SIZE, constant, grey_frames, one_sentence, tone, write_media
 
 
@@ -157,3 +158,17 @@ def test_a_real_wav_file_is_what_another_library_reads(reference_dir):
     expected, rate = soundfile.read(path, dtype="float32")
     assert rate == SAMPLE_RATE
     np.testing.assert_allclose(read_waveform(path), expected, atol=1e-7)
+
+
+def test_a_pipe_is_no_missing_file(tmp_path):
+    os.mkfifo(tmp_path / "a.mp4")
+    os.mkfifo(tmp_path / "list.txt")
+    for name in ("a.mp4", "list.txt"):
+        with pytest.raises(InputError, match=f"{name}: cannot be read, since it is a pipe"):
+            list_media(tmp_path / name)
+
+
+def test_small_frames_of_very_wide_ones_stay_small():
+    assert scaled(160, 16 / 9) == (160, 284)
+    assert scaled(160, 16384 / 2) == (160, 1280)
+    assert scaled(160, 2 / 16384) == (160, 1)

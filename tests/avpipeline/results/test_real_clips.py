@@ -58,3 +58,10 @@ def test_the_stored_results_are_those_of_the_stored_predictions():
         assert len(file["ids"]) == 400
         for row, predicted in zip(rows, file["predicted"], strict=True):
             assert row["folds"] == fold_accuracies(predicted, file["labels"], file["folds"]), row["row"]
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"rows": [{}]}'])
+def test_damaged_rows_are_refused(tmp_path, text):
+    (written(tmp_path) / "result.json").write_text(text)
+    with pytest.raises(InputError, match="damaged.*; (remove it|run benchmarks.real_clips into another folder)"):
+        read_rows(tmp_path)

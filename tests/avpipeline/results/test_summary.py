@@ -12,7 +12,7 @@ from avpipeline.errors import InputError
 from avpipeline.results import papers, tables
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import known_papers
-from tests.helpers.commands import run_command
+from tests.helpers.commands import refused, run_command
 
 RUN = {
     "model": "av_att",
@@ -75,7 +75,14 @@ def test_rows_measured_later_join_those_measured_before(run, tmp_path):
     assert [result.content["row"] for result in published.read_result(other)] == ["A"]
 
 
-@pytest.mark.parametrize("text", ["not JSON", '{"paper": "ave", "seeds": []}', "[]"])
+@pytest.mark.parametrize("text", ["", "[1]", '{"a": {}}', '{"a": 3}'])
+def test_a_damaged_file_of_differences_is_refused(tmp_path, text, capsys):
+    (tmp_path / "parity.json").write_text(text)
+    out = tmp_path / "R.md"
+    refused(published, ["--results", tmp_path, "--out", out], "parity.json: is ", capsys, out)
+
+
+@pytest.mark.parametrize("text", ["not JSON", '{"paper": "ave", "seeds": []}', "[]", '{"rows": 3}', '{"rows": [{}]}'])
 def test_a_folder_of_another_command_is_refused_before_anything_is_trained(tmp_path, text):
     (tmp_path / "result.json").write_text(text)
 

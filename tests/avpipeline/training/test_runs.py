@@ -243,6 +243,49 @@ def test_damaged_state_is_refused(tmp_path):
         runs.run(experiment(), tmp_path, [0])
 
 
+DAMAGED = {
+    "empty": "",
+    "cut": '{"seed": 0',
+    "a list": "[1]",
+    "another seed": '{"seed": 1, "val": 0.5, "test": 0.5, "parameters": 3}',
+    "no scores": '{"seed": 0}',
+    "words": '{"seed": 0, "val": 0.5, "test": "good", "parameters": 3}',
+}
+
+
+@pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED)
+def test_damaged_result_of_a_seed_is_refused(tmp_path, text):
+    (tmp_path / "seed-0").mkdir()
+    (tmp_path / "seed-0" / "result.json").write_text(text)
+    with pytest.raises(InputError, match="seed-0/result.json: .*; remove .*seed-0 to train the seed again"):
+        runs.run(experiment(), tmp_path, [0])
+
+
+@pytest.mark.parametrize("name", ["settings.json", "seed-0/result.json", "seed-0/state.npz"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_what_is_no_file_in_a_run_is_refused(tmp_path, name, make):
+    (tmp_path / "seed-0").mkdir()
+    make(tmp_path / name)
+    with pytest.raises(InputError, match=f"{name}: (cannot be read|the saved state is damaged)"):
+        runs.run(experiment(), tmp_path, [0])
+
+
+def test_settings_that_are_no_object_are_refused(tmp_path):
+    for text in ("[1]", "3", "{", "\x00"):
+        (tmp_path / "settings.json").write_text(text)
+        with pytest.raises(InputError, match="settings.json: is damaged.*; remove the folder or choose another --out"):
+            runs.run(experiment(), tmp_path, [0])
+
+
+def test_a_stored_summary_that_lacks_its_description_is_completed(finished):
+    out, result = finished
+    text = (out / "result.json").read_text()
+    (out / "result.json").write_text(json.dumps({"seeds": result["seeds"], "date": "then"}))
+    again = runs.run(experiment(), out, [0, 1])
+    (out / "result.json").write_text(text)
+    assert again["date"] == "then" and again["selected_on"] == "val"
+
+
 def test_out_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file.*cannot be written|in the way"):

@@ -211,3 +211,10 @@ def test_whatever_else_a_file_asks_for_is_refused(path, asked):
     rewrite(path, {"config.json": json.dumps(config)})
     sentence = refused(path, "needs '|runs code")
     assert not re.search("cannot rebuild", sentence)
+
+
+@pytest.mark.parametrize("statistics", [{"audio": 3}, {"audio": {"mean": ["x"], "deviation": [1], "largest": 1}}, 3])
+def test_damaged_statistics_are_refused(path, statistics):
+    described = {"format": 1, **info().to_json(), "statistics": statistics}
+    rewrite(path, {"avpipeline.json": json.dumps(described).encode()})
+    refused(path, "its description cannot be read")

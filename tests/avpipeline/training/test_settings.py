@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import pytest
 
+from avpipeline.errors import InputError
 from avpipeline.training.paper import Paper
-from avpipeline.training.settings import TrainSettings
+from avpipeline.training.settings import SeedSettings, TrainSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,3 +87,9 @@ def test_synthetic_clips_are_announced_with_the_sizes_that_the_run_has(capsys):
     assert capsys.readouterr().out.endswith("instead of the published sizes: width 4, epochs 5\n")
     THING.announce(THING.settings_for("plain", dataset="real"))
     assert not capsys.readouterr().out
+
+
+def test_the_last_seed_is_a_seed_too():
+    assert list(SeedSettings(seed=2**32 - 2, seeds=2).all_seeds) == [2**32 - 2, 2**32 - 1]
+    with pytest.raises(InputError, match="--seed 4294967295 --seeds 2: the last seed would be 4294967296"):
+        SeedSettings(seed=2**32 - 1, seeds=2)
