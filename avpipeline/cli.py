@@ -25,7 +25,7 @@ from avpipeline.errors import InputError
 from avpipeline.files import first_line, write_failure
 
 
-def _shown(interval: annotated_types.Interval, kind: str) -> object:
+def shown(interval: annotated_types.Interval, kind: str) -> object:
     """How --help shows an option with values in `interval`."""
     return tyro.conf.arg(metavar=f"{kind} {_in_words(interval)}")
 
@@ -46,23 +46,23 @@ _SHARE = annotated_types.Interval(ge=0, le=1)
 _DROPOUT = annotated_types.Interval(ge=0, lt=1)
 _PENALTY = annotated_types.Interval(ge=0, le=10)
 
-Count = Annotated[int, _COUNT, _shown(_COUNT, "INT")]
+Count = Annotated[int, _COUNT, shown(_COUNT, "INT")]
 """Of things that there must be one of at least: epochs, videos in a batch, layers."""
-Units = Annotated[int, _UNITS, _shown(_UNITS, "INT")]
+Units = Annotated[int, _UNITS, shown(_UNITS, "INT")]
 """The width of a layer."""
-Natural = Annotated[int, _NATURAL, _shown(_NATURAL, "INT")]
+Natural = Annotated[int, _NATURAL, shown(_NATURAL, "INT")]
 """Of things that there may be none of."""
-Seed = Annotated[int, _SEED, _shown(_SEED, "INT")]
+Seed = Annotated[int, _SEED, shown(_SEED, "INT")]
 """A seed, as NumPy's generators take it."""
-Positive = Annotated[float, _POSITIVE, _shown(_POSITIVE, "FLOAT")]
+Positive = Annotated[float, _POSITIVE, shown(_POSITIVE, "FLOAT")]
 """A number above 0."""
-Rate = Annotated[float, _RATE, _shown(_RATE, "FLOAT")]
+Rate = Annotated[float, _RATE, shown(_RATE, "FLOAT")]
 """A learning rate, or an optimizer's epsilon."""
-Share = Annotated[float, _SHARE, _shown(_SHARE, "FLOAT")]
+Share = Annotated[float, _SHARE, shown(_SHARE, "FLOAT")]
 """A probability, or a share of a whole."""
-Dropout = Annotated[float, _DROPOUT, _shown(_DROPOUT, "FLOAT")]
+Dropout = Annotated[float, _DROPOUT, shown(_DROPOUT, "FLOAT")]
 """The share of values that a dropout layer drops."""
-Penalty = Annotated[float, _PENALTY, _shown(_PENALTY, "FLOAT")]
+Penalty = Annotated[float, _PENALTY, shown(_PENALTY, "FLOAT")]
 """A weight of regularisation; 0 is none."""
 
 

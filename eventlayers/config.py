@@ -13,11 +13,12 @@ the sizes at the end are used instead of the published ones.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
+import annotated_types
 import tyro
 
-from avpipeline.cli import Checked, Count, Rate, Units
+from avpipeline.cli import Checked, Count, Rate, Units, shown
 from avpipeline.errors import InputError
 
 PRESETS = ("paper",)
@@ -36,6 +37,8 @@ ONSET_METHODS = {
     "fine-22050": (22_050, 256, 1024, 64),
 }
 INSTANT_SCORES = ("dot", "cosine")
+# Of a clip's hundred time steps.
+_MOMENTS = annotated_types.Interval(ge=1, le=100)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +54,7 @@ class ModelConfig(Checked):
     trained together with the heads as in the paper."""
     backbones: Literal[tuple(BACKBONE_SETS)] = "published"
     """The backbones: MC3-18 and the audio network, or small seeded networks for synthetic clips."""
-    top_k: Count = 10
+    top_k: Annotated[int, _MOMENTS, shown(_MOMENTS, "INT")] = 10
     """Number of time steps that the instant layer pools."""
     instant: Literal[INSTANT_SCORES] = "dot"
     """The instant layer's score of a time step: the product z^V . z^A that Eq. 2 prints, or that of the normalised
@@ -67,10 +70,6 @@ class ModelConfig(Checked):
     """Height and width of a clip's frames; this and the channels follow from the backbones."""
     num_classes: tyro.conf.Suppress[Count] = 309
     """Number of classes; follows from the dataset."""
-
-    def check_together(self) -> None:
-        if self.top_k > self.num_moments:
-            raise InputError(f"--top-k {self.top_k}: a clip has {self.num_moments} time steps; choose at most these.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -210,13 +210,8 @@ def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
                 prediction, predictor, out / f"{source.stem}_attention.png", prediction.attention, _frames
             )
             labels = [predictor.info.class_names[index] for index in prediction.probabilities.argmax(1)]
-            write_overlay(
-                out / f"{source.stem}_attention.mp4",
-                prediction.media,
-                prediction.attention,
-                labels,
-                warning=synthetic_warning(predictor.info, source),
-            )
+            path, warning = out / f"{source.stem}_attention.mp4", synthetic_warning(predictor.info, source)
+            write_overlay(path, prediction.media, prediction.attention, labels, warning=warning)
         if prediction.audio_attention is not None:
             # As the patches are drawn: time from left to right, high pitch at the top.
             maps = prediction.audio_attention.transpose(0, 2, 1)[:, ::-1]
