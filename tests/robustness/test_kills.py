@@ -7,6 +7,7 @@ where the most is at stake: the file lies there under its temporary name, and wh
 import csv
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -139,13 +140,18 @@ def said(path: Path):
     if path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
             return {**contents(file), "config": undated(json.loads(archive.read("config.json")))}
+    if path.suffix == ".txt":
+        return re.sub(r"\.keras, sha256 [0-9a-f]{12}", ".keras", path.read_text(encoding="utf-8"))
     return path.read_bytes()
 
 
 def undated(value):
-    """JSON values without dates, and without the memory addresses by which Keras knows shared objects."""
+    """JSON values without dates, without the memory addresses by which Keras knows shared objects in a .keras file, and
+    without that file's hash, which depends on them.
+    """
     if isinstance(value, dict):
-        return {name: undated(item) for name, item in value.items() if name not in ("date", "shared_object_id")}
+        own = {"date", "shared_object_id"} | ({"sha256"} if "weights" in value and "paper" in value else set())
+        return {name: undated(item) for name, item in value.items() if name not in own}
     return [undated(item) for item in value] if isinstance(value, list) else value
 
 
