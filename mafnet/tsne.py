@@ -36,8 +36,6 @@ class Settings(SplitSettings):
 
 def main(settings: Settings) -> None:
     """Draws the embeddings of one-second clips before and after FiLM, coloured by the class of the video (Figure 7)."""
-    if settings.perplexity <= 0:
-        raise InputError(f"--perplexity {settings.perplexity}: must be above 0.")
     model, info = load_model(settings.weights, paper="mafnet")
     try:
         shown = with_film(model)

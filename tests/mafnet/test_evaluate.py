@@ -156,6 +156,6 @@ def test_models_without_film_and_too_few_clips_are_refused(tmp_path, loads, caps
     assert command(tmp_path, module=tsne) == 2
     assert "was trained on the classes of synthetic (bell, bark, engine)" in capsys.readouterr().err
     assert command(tmp_path, "--perplexity", "0", module=tsne) == 2
-    assert "--perplexity 0.0: must be above 0" in capsys.readouterr().err
+    assert "--perplexity 0.0: must be a finite number above 0" in capsys.readouterr().err
     with pytest.raises(InputError, match="3 clips are too few for t-SNE"):
         tsne.in_the_plane(np.zeros((3, 2)), 30, 0)

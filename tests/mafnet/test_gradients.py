@@ -23,6 +23,8 @@ def test_norm_of_a_cluster_at_every_length():
     """x / ||x|| with Keras's floor: below a length of 1e-7 the output is 1e7 x, and at zero there is no NaN."""
     layer = AttentionCluster(1)
     layer.build((1, 1, 2))
+    layer.alpha.assign([[1.0]])
+    layer.beta.assign([[0.0]])
     upstream = np.array([1.0, 2.0])
     for length in (1e-9, 1e-5, 1.0, 20.0, 50.0, 100.0):
         x = length * np.array([0.6, 0.8])

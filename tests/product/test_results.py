@@ -84,7 +84,8 @@ def test_the_page_is_written_from_the_folder_byte_by_byte(tmp_path):
 def test_all_files_there_are_small_and_used():
     there = {path for path in FOLDER.rglob("*") if path.is_file()}
     used = {path for result in RESULTS for path in (result.folder / "result.json", *result.predictions)}
-    assert there == {*used, FOLDER / "parity.json"}
+    real = {FOLDER / "real_clips" / name for name in ("result.json", "predictions.npz")}
+    assert there == {*used, *real, FOLDER / "parity.json"}
     assert sum(path.stat().st_size for path in there) < 5_000_000
 
 

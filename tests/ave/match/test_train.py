@@ -347,7 +347,7 @@ def test_query_from_another_file(weights, clip, tmp_path, capsys):
     ("start", "end", "says"),
     [
         (3, 3, "do not contain the query, 3 to 3 s"),
-        (-1, 2, "do not contain"),
+        (-1, 2, "--start -1: must be a whole number from 0"),
         (4, 9, "do not contain"),
         (0, 6, "at most one place"),
     ],

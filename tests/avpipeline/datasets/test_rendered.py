@@ -239,7 +239,7 @@ def test_rendering_goes_on_after_a_kill(tmp_path):
     process.communicate()
     kept = {path: path.stat().st_mtime_ns for path in folder.glob("clips/train*.mp4")}
     assert 2 <= len(kept) < 8
-    (folder / "clips" / ".train_00007.half.mp4").write_bytes(b"half")
+    (folder / "clips" / ".train_00007.partial-half.mp4").write_bytes(b"half")
     render_folder(folder, RenderedSettings(train=8, val=0, test=0))
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert len(list((folder / "clips").iterdir())) == 8

@@ -103,7 +103,7 @@ def test_two_events_a_clip_differ_in_class_and_do_not_overlap():
 
 @pytest.mark.parametrize(
     ("wrong", "says"),
-    [({"seed": -1}, "seed -1"), ({"val": -1}, "number of clips"), ({"events_per_clip": 3}, "3 events")],
+    [({"seed": -1}, "--seed -1"), ({"val": -1}, "--val -1"), ({"events_per_clip": 3}, "--events-per-clip 3")],
 )
 def test_settings_that_cannot_be_rendered(wrong, says):
     with pytest.raises(InputError, match=says):
