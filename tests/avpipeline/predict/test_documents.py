@@ -103,8 +103,9 @@ def about(path) -> MediaInfo:
 
 
 def test_statistics_are_kept_with_a_model_and_older_files_have_none():
-    info = ModelInfo("ave", "av", "code", ("x",), {}, "ave", statistics={"audio": {"largest": 1.5}})
+    statistics = {"audio": {"mean": [0.5], "deviation": [0.1], "largest": 1.5}}
+    info = ModelInfo("ave", "av", "code", ("x",), {}, "ave", statistics=statistics)
     fields = info.to_json()
-    assert ModelInfo.from_json(fields).statistics == {"audio": {"largest": 1.5}}
+    assert ModelInfo.from_json(fields).statistics == statistics
     del fields["statistics"]
     assert ModelInfo.from_json(fields).statistics == {}
