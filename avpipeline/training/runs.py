@@ -40,7 +40,7 @@ from avpipeline.plots import charts
 from avpipeline.training.experiment import Experiment, Outcome
 from avpipeline.training.familiarity import feature_statistics
 from avpipeline.training.saved import load_model, save_model
-from avpipeline.training.state import KeepState, Progress, Score, restore_state
+from avpipeline.training.state import KeepState, Progress, Score, restore_state, write_log
 
 
 def run(experiment: Experiment, out, seeds: Sequence[int], *, watch_test: bool = False) -> dict:
@@ -186,6 +186,8 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool) ->
                 verbose=0,
                 **validation,
             )
+    # A process killed between the last state and its log left the log one validation behind.
+    write_log(progress, folder / "log.csv")
     columns = progress.columns()
     columns.pop(_watched_name(experiment), None)
     charts.curves(folder / "curves.png", columns)

@@ -108,8 +108,7 @@ class KeepState(keras.callbacks.Callback):
         # The best weights first: after a kill in between, the same epochs are trained again, with the same best one.
         progress.callbacks = [callback.get_state() for callback in _stateful(self.others)]
         save_state(self.model, progress, self.path)
-        with atomic_path(self.path.with_name("log.csv")) as temporary:
-            pd.DataFrame(progress.history).to_csv(temporary, index=False)
+        write_log(progress, self.path.with_name("log.csv"))
         if progress.is_stopped(self.schedule.patience):
             self.model.stop_training = True
 
@@ -133,6 +132,12 @@ class Score(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if epoch + 1 in self.epochs:
             logs[self.name] = self.measure(self.model)
+
+
+def write_log(progress: Progress, path) -> None:
+    """Writes the history as CSV, one line an epoch."""
+    with atomic_path(path) as temporary:
+        pd.DataFrame(progress.history).to_csv(temporary, index=False)
 
 
 def _stateful(callbacks: Sequence[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:
