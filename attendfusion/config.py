@@ -14,7 +14,7 @@ from typing import Literal
 
 import tyro
 
-from avpipeline.cli import Checked, Count, Dropout, Penalty, Rate, Share, Units
+from avpipeline.cli import Checked, Count, Dropout, MaybeShare, MaybeUnits, Penalty, Rate, Units
 
 PRESETS = ("paper",)
 TOKENS = ("mean_std", "mean", "frames")
@@ -44,7 +44,7 @@ class ModelConfig(Checked):
     """Multiply the probabilities by a gate (context gating)."""
     width: Units = PROPOSED_WIDTH
     """Size of the fully connected layers: 8000 in the baselines and 2048 in the proposed networks, as published."""
-    attention_units: Units | None = None
+    attention_units: MaybeUnits = None
     """Size of queries, keys and values. [default: half of --width; published: 1024]"""
     dropout: Dropout = 0.4
     """Dropout rate after every hidden fully connected layer."""
@@ -81,7 +81,7 @@ class TrainConfig(Checked):
     """Shuffle the videos before every epoch."""
     validate_every: Count = 1
     """Epochs between validations; the weights with the best validation GAP are kept."""
-    f1_threshold: Share | None = None
+    f1_threshold: MaybeShare = None
     """Probability from which a label counts as predicted in the F1 score. [default: the one with the best F1 on
     validation]"""
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from avpipeline.cli import Count
+from avpipeline.cli import MaybeCount
 from avpipeline.datasets import require_folder, require_no_folder
 from avpipeline.datasets.base import Stream
 from avpipeline.datasets.youtube8m import CorruptRecords
@@ -21,7 +21,7 @@ class RecordSettings:
     "youtube8m" with --data, else "rendered"]"""
     data: Path | None = None
     """Folder with shards in YouTube-8M's format (train*.tfrecord, validate*.tfrecord, test*.tfrecord)."""
-    num_classes: Count | None = None
+    num_classes: MaybeCount = None
     """Number of labels: 4716 for YouTube-8M of 2017, as in the paper, 3862 for 2018. [default: that in vocabulary.csv
     in --data]"""
     vocabulary: Path | None = None

@@ -9,7 +9,7 @@ import pandas as pd
 
 from attendfusion.data import Records, RecordSettings, load_records
 from attendfusion.evaluation import Evaluation, best_threshold, described, evaluate
-from avpipeline.cli import Share, run
+from avpipeline.cli import MaybeShare, run
 from avpipeline.errors import InputError
 from avpipeline.features.info import require_same
 from avpipeline.files import atomic_path
@@ -25,7 +25,7 @@ class Settings:
     """The model: a .keras file written by python -m attendfusion.train."""
     split: Literal["train", "val", "test"] = "test"
     """Which split."""
-    threshold: Share | None = None
+    threshold: MaybeShare = None
     """Probability from which a label counts as predicted in the F1 scores. [default: the one with the best F1 on the
     validation split]"""
     out: Path = Path("runs") / "attendfusion" / "evaluate"

@@ -8,7 +8,7 @@ from attendfusion.config import PRESETS, ROWS, TABLES
 from attendfusion.data import RecordSettings
 from attendfusion.sizes import count_parameters
 from attendfusion.train import PAPER, of_metric
-from avpipeline.cli import Count, Units, run
+from avpipeline.cli import MaybeCount, MaybeUnits, run
 from avpipeline.results import papers
 from avpipeline.results.tables import Line, measure_tables, row_settings
 from avpipeline.training.paper import Trained
@@ -29,10 +29,10 @@ class Settings(TableSettings):
     table: Literal[(*TABLES, "all")] = "all"
     preset: Literal[PRESETS] = "paper"
     """There is no public code to follow, only the paper."""
-    width: Units | None = None
+    width: MaybeUnits = None
     """Size of the fully connected layers in every row, instead of the published 8000 and 2048; attention has half of
     it. [default: the published sizes, 256 on synthetic clips]"""
-    batch_size: Count | None = None
+    batch_size: MaybeCount = None
     """Videos in a batch. [default: the configuration's]"""
     records: RecordSettings = RecordSettings()
 

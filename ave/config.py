@@ -15,7 +15,7 @@ from typing import Literal
 import tyro
 
 from ave.fusion import FUSIONS
-from avpipeline.cli import Checked, Count, Dropout, Natural, Rate, Units
+from avpipeline.cli import Checked, Count, Dropout, MaybeCount, Natural, Rate, Units
 from avpipeline.training.experiment import Select
 
 PRESETS = ("code", "paper")
@@ -118,7 +118,7 @@ class TrainConfig(Checked):
     """Number of epochs."""
     validate_every: Count = 5
     """Epochs between validations."""
-    first_validation: Count | None = 1
+    first_validation: MaybeCount = 1
     """The epoch, from 1, of the first validation; from then on every --validate-every epochs, as in the code (1, 6,
     ..., 296), so the last epochs are never validated. None: after --validate-every epochs, and after the last."""
     select: Select = "best"

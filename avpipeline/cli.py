@@ -60,6 +60,9 @@ Rate = Annotated[float, _RATE, shown(_RATE, "FLOAT")]
 """A learning rate, or an optimizer's epsilon."""
 Share = Annotated[float, _SHARE, shown(_SHARE, "FLOAT")]
 """A probability, or a share of a whole."""
+MaybeCount = Annotated[Count | None, shown(_COUNT, "None|INT")]
+MaybeUnits = Annotated[Units | None, shown(_UNITS, "None|INT")]
+MaybeShare = Annotated[Share | None, shown(_SHARE, "None|FLOAT")]
 Dropout = Annotated[float, _DROPOUT, shown(_DROPOUT, "FLOAT")]
 """The share of values that a dropout layer drops."""
 Penalty = Annotated[float, _PENALTY, shown(_PENALTY, "FLOAT")]

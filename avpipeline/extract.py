@@ -15,7 +15,7 @@ from typing import Literal
 import tyro
 from tqdm import tqdm
 
-from avpipeline.cli import Count, run
+from avpipeline.cli import Count, MaybeCount, run
 from avpipeline.datasets.ave_h5 import write_ave_h5
 from avpipeline.errors import InputError
 from avpipeline.features.extraction import AudioReader, Job, Timing
@@ -254,7 +254,7 @@ class Settings:
     """Taken from the start of each file, one feature a second."""
     shard_size: Count = 256
     """Clips a shard, which is one file."""
-    workers: Count | None = None
+    workers: MaybeCount = None
     """Decoding threads; as many as there are cores, at most 8, when not given."""
     audio_reader: AudioReader = "pyav"
     """pyav decodes every media file; tfio only .wav, .flac, .mp3 and Ogg Vorbis, for audio features, by tensorflow-io

@@ -11,7 +11,7 @@ import tyro
 from tqdm import tqdm
 
 from avpipeline.checks.youtube8m import check_shards
-from avpipeline.cli import Count, run
+from avpipeline.cli import Count, MaybeCount, run
 from avpipeline.datasets.listings import Row, class_number, numbered, read_table, require_unique
 from avpipeline.datasets.own_clips import BETWEEN_LABELS
 from avpipeline.datasets.youtube8m.files import CorruptRecords, list_shards
@@ -42,7 +42,7 @@ class Check:
 
     shards: tyro.conf.Positional[tuple[str, ...]]
     """Files or patterns in quotes, e.g. "yt8m/train*.tfrecord"."""
-    num_classes: Count | None = None
+    num_classes: MaybeCount = None
     """Number of classes, which labels must be below: 3862 for YouTube-8M of 2018, 4716 for 2017. [default: any]"""
     values: bool = True
     """Read every record; otherwise records are only counted, which is quick."""

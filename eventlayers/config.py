@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 import annotated_types
 import tyro
 
-from avpipeline.cli import Checked, Count, Rate, Units, shown
+from avpipeline.cli import Checked, Count, MaybeCount, Rate, Units, shown
 from avpipeline.errors import InputError
 
 PRESETS = ("paper",)
@@ -80,7 +80,7 @@ class TrainConfig(Checked):
     """Adam's learning rate."""
     batch_size: Count = 16
     """Videos in a batch: one update of the weights."""
-    clips_at_once: Count | None = 4
+    clips_at_once: MaybeCount = 4
     """Videos of a batch in one forward and backward pass; the gradients of --batch-size / --clips-at-once passes are
     accumulated before each update, so that a batch of clips needs the memory of these few. Batch normalization only
     sees these. None processes the whole batch at once."""

@@ -14,7 +14,7 @@ from typing import Literal
 
 import tyro
 
-from avpipeline.cli import Checked, Count, Dropout, Natural, Rate, Share, Units
+from avpipeline.cli import Checked, Count, Dropout, MaybeCount, Natural, Rate, Share, Units
 from avpipeline.errors import InputError
 from avpipeline.training.experiment import Select
 
@@ -109,7 +109,7 @@ class TrainConfig(Checked):
     """Number of epochs."""
     validate_every: Count = 5
     """Epochs between validations."""
-    first_validation: Count | None = 1
+    first_validation: MaybeCount = 1
     """Epoch of the first validation (the code validates after epochs 1, 6, ..., 296); None: after --validate-every."""
     select: Select = "best"
     """Which weights are tested: those with the best validation accuracy, or the last validated."""

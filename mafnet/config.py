@@ -15,7 +15,7 @@ from typing import Literal
 
 import tyro
 
-from avpipeline.cli import Checked, Count, Dropout, Rate, Seed, Share, Units
+from avpipeline.cli import Checked, Count, Dropout, MaybeCount, Rate, Seed, Share, Units
 from avpipeline.datasets.mafnet_pickles import CLASS_NAMES
 from avpipeline.errors import InputError
 from avpipeline.training.experiment import Select
@@ -90,7 +90,7 @@ class TrainConfig(Checked):
     """Cross-entropy, or multi-label soft margin on the softmax output (DMRN)."""
     learning_rate: Rate = 1e-4
     """Adam's learning rate."""
-    decay_steps: Count | None = None
+    decay_steps: MaybeCount = None
     """Number of steps after which the learning rate is divided by 10 (DMRN); None: never."""
     epsilon: Rate = 1e-8
     """Adam's epsilon."""
@@ -113,11 +113,11 @@ class TrainConfig(Checked):
     """Maximum number of epochs."""
     validate_every: Count = 1
     """Epochs between validations."""
-    first_validation: Count | None = None
+    first_validation: MaybeCount = None
     """Epoch of the first validation; None: after --validate-every."""
     select: Select = "best"
     """Which weights are tested: those with the best validation accuracy, or the last validated."""
-    patience: Count | None = 51
+    patience: MaybeCount = 51
     """Epochs without a better validation accuracy after which training stops; None: never."""
     min_improvement: Share = 1e-4
     """Improvement from which a validation accuracy counts as better."""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from avpipeline.cli import Count, Share, run
+from avpipeline.cli import MaybeCount, Share, run
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder
 from avpipeline.results.papers import markdown, mean_text
@@ -30,7 +30,7 @@ class Settings(DataSettings, SeedSettings):
     dataset: Literal[DATASETS] | None = None
     classes: Literal[KINETICS_LISTS] = 32
     """Kinetics-Sounds: which of its class lists."""
-    epochs: Count | None = None
+    epochs: MaybeCount = None
     """Number of epochs for every run instead of the configuration's; fewer are marked "smoke"."""
     out: Path | None = None
     """Folder of the runs, the table and the picture. [default: runs/mafnet/sweep/DATASET-PRESET]"""

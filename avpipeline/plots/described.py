@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from avpipeline.plots.predictions import draw_probabilities, draw_strip, draw_waveform, strip_height
-from avpipeline.plots.style import TEXT, new_figure, save_figure
+from avpipeline.plots.style import TEXT, save_figure, stacked_figure
 
 
 def described_timeline(
@@ -33,8 +33,7 @@ def described_timeline(
     heights = ([] if waveform is None else [1.0]) + ([] if frames is None else [strip_height(frames)])
     heights += [0.26 * len(names) + 0.15 for _, names in scores.values()]
     with matplotlib.rc_context(TEXT):
-        figure = new_figure(11, sum(heights) + 1.5)
-        axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+        figure, axes = stacked_figure(heights)
         below = iter(axes)
         if waveform is not None:
             draw_waveform(next(below), waveform, sample_rate)

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from avpipeline.plots.overlays import ATTENTION_COLOURS, attention_limits, overlay_attention
-from avpipeline.plots.style import INK, PALETTE, TEXT, new_figure, save_figure, words
+from avpipeline.plots.style import INK, PALETTE, TEXT, new_figure, save_figure, stacked_figure, words
 
 BACKGROUND = "background"
 
@@ -79,8 +79,7 @@ def timeline(
     heights += [0.75] * len(bands) + [0.26 * len(rows) + 0.1]
 
     with matplotlib.rc_context(TEXT):
-        figure = new_figure(11, sum(heights) + 1.5)
-        axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+        figure, axes = stacked_figure(heights)
         below = iter(axes)
         if waveform is not None:
             draw_waveform(next(below), waveform, sample_rate)

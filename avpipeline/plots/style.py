@@ -5,8 +5,10 @@ a notebook's backend.
 """
 
 import io
+from collections.abc import Sequence
 
 import matplotlib
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -28,6 +30,12 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def stacked_figure(heights: Sequence[float]) -> tuple[Figure, np.ndarray]:
+    """A figure of pictures one below the other, each `heights[i]` inches high, over one time axis; and their axes."""
+    figure = new_figure(11, sum(heights) + 1.5)
+    return figure, figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
 
 
 def save_figure(figure: Figure, path) -> None:

@@ -20,9 +20,10 @@ _INTRODUCTION = """No paper reports these: they stand beside none of its results
 Dataset for Environmental Sound Classification", ACM Multimedia 2015), 400 recordings of up to 5 s from freesound.org in
 ten classes, sound only, Creative Commons Attribution. Accuracy in percent over the five official folds, mean +-
 standard deviation of the folds; chance is 10. A head of logistic regression sees the mean of a clip's features over its
-seconds and has scikit-learn's default settings; a paper's model is trained on three folds and selected on a fourth,
-with the batches and epochs for the synthetic clips. Nothing was tuned. YAMNet was trained on AudioSet, which is full of
+seconds and has scikit-learn's default settings. Nothing was tuned. YAMNet was trained on AudioSet, which is full of
 such sounds; the weights are those of the file named."""
+_MODELS = """ A paper's model, the rows with a seed, is trained on three folds and selected on a fourth, with the
+batches and epochs for the synthetic clips."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,4 +112,5 @@ def section(folder) -> str | None:
         made = f"Command: `{found['command']}`, {found['date'][:10]}, commit {(found['commit'] or 'unknown')[:12]}."
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is no result of benchmarks.real_clips ({error}); run it again.") from error
-    return f"## Real clips\n\n{_INTRODUCTION}\n\n{papers.markdown(lines)}\n{made}\n"
+    introduction = _INTRODUCTION + (_MODELS if any(row["seed"] is not None for row in found["rows"]) else "")
+    return f"## Real clips\n\n{introduction}\n\n{papers.markdown(lines)}\n{made}\n"

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
-from avpipeline.cli import Checked, Count, Seed
+from avpipeline.cli import Checked, Count, MaybeCount, Seed
 from avpipeline.datasets import require_no_folder
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
@@ -84,7 +84,7 @@ class TableSettings(SeedSettings):
     """Which of its rows, by the names printed. [default: all]"""
     preset: str = "code"
     """Follow the authors' code, or the paper where the two differ."""
-    epochs: Count | None = None
+    epochs: MaybeCount = None
     """Number of epochs for every row instead of its own; a row trained for fewer is marked "smoke"."""
     out: Path | None = None
     """Folder of the tables and all runs; the same command resumes an interrupted one.

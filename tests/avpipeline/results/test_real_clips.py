@@ -51,7 +51,6 @@ def test_a_damaged_file_is_refused(tmp_path):
         section(tmp_path)
 
 
-@pytest.mark.skipif(not FOLDER.exists(), reason="there are no results on real clips")
 def test_the_stored_results_are_those_of_the_stored_predictions():
     rows = json.loads((FOLDER / "result.json").read_text(encoding="utf-8"))["rows"]
     with np.load(FOLDER / "predictions.npz") as file:

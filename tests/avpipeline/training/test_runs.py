@@ -150,6 +150,22 @@ class Halves(keras.callbacks.Callback):
         self.counted = values["counted"]
 
 
+def test_a_run_killed_between_its_last_state_and_its_log_ends_with_the_whole_log(finished, tmp_path, monkeypatch):
+    write_log = state.write_log
+
+    def killed(progress, path):
+        if progress.epoch == 4:
+            raise KeyboardInterrupt
+        write_log(progress, path)
+
+    monkeypatch.setattr(state, "write_log", killed)
+    with pytest.raises(KeyboardInterrupt):
+        runs.run(experiment(), tmp_path, [0])
+    monkeypatch.setattr(state, "write_log", write_log)
+    runs.run(experiment(), tmp_path, [0])
+    assert (tmp_path / "seed-0" / "log.csv").read_text() == (finished[0] / "seed-0" / "log.csv").read_text()
+
+
 def test_callbacks_go_on_where_they_were(finished, tmp_path, monkeypatch):
     halving = dataclasses.replace(experiment(), callbacks=lambda: [Halves()])
     whole = runs.run(halving, tmp_path / "whole", [0])
