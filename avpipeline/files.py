@@ -195,9 +195,10 @@ def atomic_folder(path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def remove_partial(folder) -> None:
-    """Removes what killed processes left half-written in `folder` and below; call it while holding its lock."""
-    for leftover in Path(folder).rglob(f".*{_PARTIAL}*"):
+def remove_partial(folder, *, below: bool = True) -> None:
+    """Removes what killed processes left half-written in `folder` and `below`; call it while holding its lock."""
+    pattern = f".*{_PARTIAL}*"
+    for leftover in Path(folder).rglob(pattern) if below else Path(folder).glob(pattern):
         if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

@@ -14,7 +14,7 @@ import pandas as pd
 import tensorflow as tf
 
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, make_folder, read_record, write_json
+from avpipeline.files import atomic_path, locked, make_folder, read_record, remove_partial, write_json
 from avpipeline.results import papers
 from avpipeline.training.paper import Paper, Trained
 from avpipeline.training.settings import TableSettings
@@ -138,7 +138,10 @@ def measure_tables(
     tf.get_logger().setLevel("ERROR")
     wanted = settings.chosen_tables(tables)
     results = [part for row in chosen_rows(settings.paper, (*wanted, *further), settings.rows) for part in parts(row)]
-    return measure_rows(results, measure, settings.folder, wanted[0] if len(wanted) == 1 else "all")
+    # Two commands that write one result.json would lose each other's rows. Runs have locks and leftovers of their own.
+    with locked(settings.folder / "tables", wait=False):
+        remove_partial(settings.folder, below=False)
+        return measure_rows(results, measure, settings.folder, wanted[0] if len(wanted) == 1 else "all")
 
 
 def chosen_rows(paper: str, tables: Collection[str], rows: Sequence[str] = ()) -> list[papers.Published]:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import ave.train
 import jca
+from avpipeline.files import locked
 from avpipeline.results import papers
 from jca import tables, train
 from jca.config import AVE_ROWS, ROWS
@@ -38,6 +39,13 @@ def test_rows_of_aves_models_have_aves_figures():
 
 
 command = functools.partial(run_command, tables)
+
+
+def test_two_commands_do_not_write_one_folder(tmp_path, capsys):
+    """Both would rewrite its result.json, and lose each other's rows."""
+    with locked(tmp_path / "tables"):
+        assert command(*WORDS, "--out", tmp_path) == 2
+    assert "another process is working there" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ where the most is at stake: the file lies there under its temporary name, and wh
 import csv
 import io
 import json
+import os
 import re
 import signal
 import subprocess
@@ -36,11 +37,11 @@ COMMANDS = {
     ),
 }
 POINTS = [(command, share) for command, (_, shares) in COMMANDS.items() for share in shares]
-# A command on few synthetic clips; argv: module, its words as JSON, the number of files after which it kills itself.
+# A command on few synthetic clips, which kills itself before the file number KILL_AT; argv is recorded by runs.
 DRIVER = """
 import importlib, json, os, signal, sys
 sys.path.insert(0, {root!r})
-module, words, kill_at = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
+module, words, kill_at = sys.argv[1], json.loads(sys.argv[2]), int(os.environ["KILL_AT"])
 from tests.helpers.commands import run_command
 from tests.helpers.few_clips import rendered_defaults
 put, done = os.replace, 0
@@ -62,8 +63,9 @@ raise SystemExit(status)
 def start(folder: Path, command: str, kill_at: int = 0) -> subprocess.CompletedProcess:
     folder.mkdir(exist_ok=True)
     words = json.dumps(COMMANDS[command][0])
-    program = [sys.executable, "-c", DRIVER.format(root=str(ROOT)), command, words, str(kill_at)]
-    return subprocess.run(program, cwd=folder, capture_output=True, text=True, timeout=900)
+    program = [sys.executable, "-c", DRIVER.format(root=str(ROOT)), command, words]
+    surroundings = {**os.environ, "KILL_AT": str(kill_at)}
+    return subprocess.run(program, cwd=folder, env=surroundings, capture_output=True, text=True, timeout=900)
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from avpipeline.files import (
     cache_dir,
     locked,
     make_folder,
+    remove_partial,
     sha256_file,
     write_failure,
 )
@@ -176,3 +177,17 @@ def test_the_cache_is_where_the_variable_says(tmp_path, monkeypatch):
 def test_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_file(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_half_written_files_are_known_by_their_names(tmp_path):
+    (tmp_path / "below").mkdir()
+    with pytest.raises(ZeroDivisionError), atomic_path(tmp_path / "table.csv") as temporary:
+        name = temporary.name
+        raise ZeroDivisionError
+    above, below, own = tmp_path / name, tmp_path / "below" / name, tmp_path / ".table.csv"
+    for path in (above, below, own):
+        path.write_text("")
+    remove_partial(tmp_path, below=False)
+    assert not above.exists() and below.exists() and own.exists()
+    remove_partial(tmp_path)
+    assert not below.exists() and own.exists()
