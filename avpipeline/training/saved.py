@@ -198,6 +198,8 @@ def _described(path: Path, archive: zipfile.ZipFile) -> tuple[ModelInfo, dict, s
                 f"was saved by version {fields.get('version')} of this package in format {newest}, "
                 f"and this is version {__version__}, which reads format {FORMAT}; update this package."
             )
+        if not fields["features"]:
+            raise Unusable("names no features that the model takes; save it with the features it was trained on.")
         keras_version = str(parse_json(texts[_METADATA])["keras_version"])
         config = parse_json(texts[_CONFIG])
         return ModelInfo.from_json(fields), {**config, "compile_config": None}, keras_version
