@@ -86,7 +86,8 @@ def open_regular(path) -> BinaryIO:
 def read_bytes(path, most: int = MOST_JSON) -> bytes:
     """The content of a regular file of at most `most` bytes; call it inside `reading`."""
     with open_regular(path) as file:
-        return bounded(file, most)
+        # Python sets aside as many bytes as it is asked for, and most files are small.
+        return bounded(file, min(most, os.fstat(file.fileno()).st_size))
 
 
 def bounded(file, most: int) -> bytes:

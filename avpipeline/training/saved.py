@@ -89,7 +89,7 @@ class ModelInfo:
 
     @classmethod
     def from_json(cls, fields: Mapping) -> "ModelInfo":
-        """The inverse of `to_json`; KeyError if a field is missing (files of version 0.2 have no statistics)."""
+        """The inverse of `to_json`; KeyError or TypeError else. Files of version 0.2 have no statistics."""
         values = {field.name: fields[field.name] for field in dataclasses.fields(cls) if field.name != "statistics"}
         values["statistics"] = {
             name: {
@@ -99,6 +99,10 @@ class ModelInfo:
             }
             for name, found in fields.get("statistics", {}).items()
         }
+        if not all(isinstance(values[name], str) for name in ("paper", "model", "preset", "dataset", "version")):
+            raise TypeError("a model, its paper, preset and dataset have names")
+        if not all(isinstance(name, str) for name in values["class_names"]):
+            raise TypeError("classes have names")
         values["features"] = {name: FeatureInfo.from_json(info) for name, info in fields["features"].items()}
         return cls(**values)
 
