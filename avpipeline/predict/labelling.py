@@ -1,9 +1,11 @@
 """What the predict commands of the segment classifiers share: settings, labelling, the example after training."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 import dataclasses
 from pathlib import Path
 
-import keras
 import numpy as np
 import tyro
 
@@ -12,6 +14,9 @@ from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.predict.segments import Forward, Predictor, Scale, predict_file, predict_files, write_prediction
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,8 @@
 """What the evaluation commands share: the check that a split fits a model, and the files with the scores."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,16 +10,16 @@ from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 
-from avpipeline import metrics
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.errors import InputError
 from avpipeline.features.info import require_same
 from avpipeline.files import atomic_path, make_folder, write_json
-from avpipeline.plots import charts
 from avpipeline.training.saved import ModelInfo
 from avpipeline.training.settings import DataSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,10 @@ def write_classes(
     Returns:
       the contents of per_class.csv: class, segments (or videos), right, accuracy; NaN for a class without any.
     """
+    import pandas as pd
+    from avpipeline.plots import charts
+    from avpipeline import metrics
+
     out, names = make_folder(out), list(class_names)
     counts = metrics.confusion_matrix(labels, predictions)
     table = pd.DataFrame(
@@ -130,6 +137,8 @@ def report_classes(
       predictions: its output, `(videos, segments, classes)` or `(videos, classes)` like the split's labels.
       further: scores to store beside the accuracy.
     """
+    from avpipeline import metrics
+
     unit = "segment" if split.labels.ndim == 3 else "video"
     accuracy = metrics.segment_accuracy(split.labels, predictions)
     title = f"{info.paper} {subject(info, split)}"

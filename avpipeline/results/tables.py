@@ -10,8 +10,6 @@ import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-import pandas as pd
-import tensorflow as tf
 
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, locked, make_folder, read_record, remove_partial, write_json
@@ -133,6 +131,8 @@ def measure_tables(
       further: tables that are printed with the chosen ones.
       parts: the results in a row that has several.
     """
+    import tensorflow as tf
+
     settings.check()
     # TensorFlow warns about building graphs in a loop; here every graph is another model's.
     tf.get_logger().setLevel("ERROR")
@@ -252,6 +252,8 @@ def _how(line: Line, watched: bool) -> tuple[str, ...]:
 
 def write_tables(folder, name: str, lines: Sequence[Line | NotRun]) -> tuple[Path, Path]:
     """Writes the lines to `folder` as Markdown and CSV; returns both paths."""
+    import pandas as pd
+
     stem = name.lower().replace(" ", "_").replace(".", "_")
     folder = make_folder(folder)
     paths = folder / f"{stem}.md", folder / f"{stem}.csv"

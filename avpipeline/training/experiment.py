@@ -1,16 +1,21 @@
 """One experiment: the model, the splits, the schedule, and how the result is scored."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-import keras
 import numpy as np
 
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.training.saved import ModelInfo
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclasses.dataclass(frozen=True)

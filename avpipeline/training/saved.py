@@ -4,6 +4,9 @@ The file is an ordinary Keras 3 archive with one more member, `avpipeline.json`.
 it like any other; `load_model` here also returns the description, and refuses whatever does not fit.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 import csv
 import dataclasses
 import functools
@@ -16,13 +19,15 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import keras
 
 from avpipeline import __version__
 from avpipeline.checkpoints.hdf5 import require_all_plain
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.files import Unusable, atomic_path, bounded, first_line, parse_json, reading, require_regular
+
+if TYPE_CHECKING:
+    import keras
 
 MEMBER = "avpipeline.json"
 FORMAT = 1
@@ -137,6 +142,8 @@ def load_model(path, *, paper: str | None = None) -> tuple[keras.Model, ModelInf
       InputError: no such file, not a complete .keras file, a plain Keras file without `avpipeline.json`, a model of
         another paper, a newer format, unknown layers or layers that would run code.
     """
+    import keras
+
     path = Path(path)
     info, config, keras_version = _read_members(path)
     if paper is not None and info.paper != paper:
@@ -234,6 +241,8 @@ def _objects(path: Path, config) -> Iterator[dict]:
 
 def _require_known(path: Path, asked: Mapping) -> None:
     """Raises InputError unless `asked` is part of Keras and runs no stored code, or is registered by this package."""
+    import keras
+
     name, module = asked["class_name"], asked.get("module")
     if name in _RUNS_CODE or name == "__lambda__":
         raise InputError(
