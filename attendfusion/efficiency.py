@@ -12,19 +12,13 @@ from collections.abc import Mapping
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-import pandas as pd
-import tensorflow as tf
-
 from attendfusion.config import MODELS, ROWS
 from attendfusion.export import example_inputs
-from attendfusion.models import build_model
-from attendfusion.pictures import accuracy_against_parameters
 from attendfusion.train import PAPER
 from avpipeline.cli import Positive, run
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder, read_record, reading
 from avpipeline.results import papers
-from avpipeline.training.cost import operations, seconds_per_call
 from avpipeline.training.saved import load_model
 
 PUBLISHED_SIZES = "published sizes, random weights"
@@ -52,6 +46,10 @@ class Settings:
 
 def main(settings: Settings) -> None:
     """Measures parameters, operations and CPU latency of each network; with GAP and F1 of trained networks."""
+    import pandas as pd
+
+    from attendfusion.pictures import accuracy_against_parameters
+
     lines = []
     for model, trained in _chosen(settings).items():
         lines.append({**_described(model), **_measured_apart(model, trained, settings.seconds), **_scores(trained)})
@@ -74,6 +72,11 @@ def measure(what: str, seconds: float) -> dict:
       what: one of `attendfusion.MODELS`, at its published size, or a .keras file.
       seconds: how long to time for.
     """
+    import tensorflow as tf
+
+    from attendfusion.models import build_model
+    from avpipeline.training.cost import operations, seconds_per_call
+
     tf.config.set_visible_devices([], "GPU")
     model = build_model(what) if what in MODELS else load_model(what, paper="attendfusion")[0]
     inputs = {name: tf.constant(value) for name, value in example_inputs(model, videos=1).items()}

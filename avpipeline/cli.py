@@ -201,7 +201,8 @@ def run(
     if "--version" in argv:
         print(f"{prog} {__version__}")
         return 0
-    settings_class = next(value for name, value in main.__annotations__.items() if name != "return")
+    hints = typing.get_type_hints(main, include_extras=True)
+    settings_class = next(value for name, value in hints.items() if name != "return")
     description = (main.__doc__ or "").strip()
     try:
         with _unchecked():

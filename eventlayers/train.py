@@ -25,10 +25,8 @@ from eventlayers.config import (
     TrainConfig,
 )
 from eventlayers.data import DATASETS, RENDERED, Source, default_inputs, load_splits, require_source
-from eventlayers.models import video_classifier
 from eventlayers.predict import draw_example
 from eventlayers.readings import measured, published_of, reading_of
-from eventlayers.recipe import compile_model, precision
 from eventlayers.stages import (
     backbone_identities,
     datasets_of_backbones,
@@ -143,6 +141,9 @@ class EventLayers(Paper):
         Raises:
           InputError: data, weights or the backbones of the first stage are missing or do not fit.
         """
+        from eventlayers.models import video_classifier
+        from eventlayers.recipe import compile_model, precision
+
         splits = splits or splits_of(settings)
         train = splits["train"]
         network, training = fitted(settings.network, splits["val"]), settings.training

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pandas as pd
-import tensorflow as tf
 
 from avpipeline.cli import MaybeCount, Share, run
 from avpipeline.errors import InputError
@@ -15,7 +13,6 @@ from avpipeline.results.papers import markdown, mean_text
 from avpipeline.training.settings import DataSettings, SeedSettings
 from mafnet.config import PRESETS
 from mafnet.data import DATASETS, KINETICS_LISTS
-from mafnet.pictures import dropping_curve
 from mafnet.train import PAPER
 
 
@@ -42,6 +39,8 @@ class Settings(DataSettings, SeedSettings):
 
 def main(settings: Settings) -> None:
     """Trains MAFnet with several dropping rates; writes a table and the curve of the paper's Figure 6."""
+    import tensorflow as tf
+
     _check(settings)
     # TensorFlow warns about building graphs in a loop; here every graph is another model's.
     tf.get_logger().setLevel("ERROR")
@@ -94,6 +93,10 @@ def _measure(settings: Settings, rate: float) -> tuple[dict, list[float]]:
 
 
 def _write(settings: Settings, records: list[dict], scores: dict[float, list[float]]) -> None:
+    import pandas as pd
+
+    from mafnet.pictures import dropping_curve
+
     folder = make_folder(settings.folder)
     with atomic_path(folder / "dropping_rate.csv") as temporary:
         pd.DataFrame(records).to_csv(temporary, index=False)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 
 from avpipeline.cli import run
 from avpipeline.errors import InputError
@@ -68,6 +67,8 @@ def measure(settings: Settings, published: papers.Published) -> Line | NotRun:
 
 def examples(settings: Settings) -> int:
     """Figure 5: the class that each model of Table 1 predicts for every test video; prints some where they differ."""
+    import pandas as pd
+
     settings.check()
     dataset = DATASET_NAMES.get(settings.chosen_dataset, DATASET_NAMES["ave"])
     table, status = pd.DataFrame(), 0

@@ -4,26 +4,28 @@ For segment classifiers, which label every second of a clip. A paper's `predict.
 writing are the same for all. `for_each_file`, `window_features` and the notes serve video classifiers too.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import tqdm
 
 from avpipeline import media, plots
 from avpipeline.errors import InputError
-from avpipeline.features.logmel import LogMel, split_seconds
-from avpipeline.features.registry import Extractor, clip_features, clip_format, extractor_for
 from avpipeline.files import make_folder
-from avpipeline.plots.overlays import in_own_range, write_overlay
 from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files, synthetic_warning
 from avpipeline.training.familiarity import region_means, unlike_training
 from avpipeline.training.saved import ModelInfo
+
+if TYPE_CHECKING:
+    from avpipeline.features.registry import Extractor
 
 # Features of one window, `(1, seconds, ...)` by modality -> probabilities `(seconds, classes)` and the attention maps
 # that the model has: "attention" `(seconds, rows, columns)` over frames, "audio_attention" `(seconds, times,
@@ -62,8 +64,10 @@ class Predictor:
     @classmethod
     def of(
         cls, forward: Forward, info: ModelInfo, weights, *, window: int, weights_dir=None, scale: Scale = "clip"
-    ) -> "Predictor":
+    ) -> Predictor:
         """With the extractors that `info` names; InputError if their weights are missing or not the same."""
+        from avpipeline.features.registry import extractor_for
+
         extractors = {
             modality: extractor_for(feature, weights_dir=weights_dir) for modality, feature in info.features.items()
         }
@@ -100,6 +104,8 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     Raises:
       InputError: not a media file, or it lacks the only stream that the model uses.
     """
+    from avpipeline.plots.overlays import in_own_range
+
     with collected_warnings(path) as damage:
         about = media.probe(path)
         notes = stream_notes(about, predictor.extractors, predictor.info.model)
@@ -200,6 +206,8 @@ def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
     `STEM_attention.png`, one for each window, and `STEM_attention.mp4`, the clip with the maps overlaid; for models
     with attention over sound `STEM_audio_attention.png`, the log-mel patch of each second with its map.
     """
+    from avpipeline.plots.overlays import write_overlay
+
     out, source = Path(out), prediction.media.path
     document = as_json(prediction, predictor)
     text = as_text(document)
@@ -276,6 +284,8 @@ def window_features(
     Beyond the file's end they are those of silence and black frames; a missing stream has zeros. The extractors for
     frames must agree in the frames that they take.
     """
+    from avpipeline.features.registry import clip_features, clip_format
+
     clip = media.read_clip(path, seconds=seconds, start=start, **clip_format(extractors.values()))
     return clip_features(extractors, clip)
 
@@ -381,6 +391,8 @@ def _frames(about: media.MediaInfo, start: int, seconds: int) -> np.ndarray:
 
 def _patches(about: media.MediaInfo, start: int, seconds: int) -> np.ndarray:
     """Each second's log-mel patch in grey, `(seconds, height, width, 3)`: time to the right, high pitch at the top."""
+    from avpipeline.features.logmel import LogMel, split_seconds
+
     patches = LogMel()(split_seconds(media.read_waveform(about.path, start=start, seconds=seconds))).numpy()
     grey = 255 * (patches - patches.min()) / max(np.ptp(patches), 1e-12)
     upright = grey.astype(np.uint8).transpose(0, 2, 1)[:, ::-1, :, np.newaxis]

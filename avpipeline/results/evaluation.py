@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -68,8 +67,9 @@ def write_classes(
       the contents of per_class.csv: class, segments (or videos), right, accuracy; NaN for a class without any.
     """
     import pandas as pd
-    from avpipeline.plots import charts
+
     from avpipeline import metrics
+    from avpipeline.plots import charts
 
     out, names = make_folder(out), list(class_names)
     counts = metrics.confusion_matrix(labels, predictions)

@@ -6,7 +6,6 @@ it like any other; `load_model` here also returns the description, and refuses w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 import csv
 import dataclasses
 import functools
@@ -18,7 +17,7 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
+from typing import TYPE_CHECKING
 
 from avpipeline import __version__
 from avpipeline.checkpoints.hdf5 import require_all_plain
@@ -93,7 +92,7 @@ class ModelInfo:
         return fields
 
     @classmethod
-    def from_json(cls, fields: Mapping) -> "ModelInfo":
+    def from_json(cls, fields: Mapping) -> ModelInfo:
         """The inverse of `to_json`; KeyError if a field is missing (files of version 0.2 have no statistics)."""
         values = {field.name: fields[field.name] for field in dataclasses.fields(cls) if field.name != "statistics"}
         values["statistics"] = {
@@ -211,11 +210,13 @@ def _described(path: Path, archive: zipfile.ZipFile) -> tuple[ModelInfo, dict, s
 
 
 def _import_paper(path: Path, paper: str) -> None:
-    """Imports the paper's package, which registers its layers with Keras."""
+    """Imports every public name of the paper's package, which registers its layers with Keras."""
     if paper not in known_papers():
         raise InputError(f"{path}: says it is a model of '{paper}'; known are {', '.join(known_papers())}.")
     try:
-        importlib.import_module(paper)
+        package = importlib.import_module(paper)
+        for name in getattr(package, "__all__", ()):
+            getattr(package, name)
     except ModuleNotFoundError as error:
         if error.name != paper:
             raise
