@@ -45,7 +45,11 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
-    """Measures parameters, operations and CPU latency of each network; with GAP and F1 of trained networks."""
+    """Measures parameters, operations and CPU latency of each network; with GAP and F1 of trained networks.
+
+    Examples:
+      python -m attendfusion.efficiency
+    """
     import pandas as pd
 
     from attendfusion.pictures import accuracy_against_parameters

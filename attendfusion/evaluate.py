@@ -40,7 +40,11 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
-    """Evaluates a saved model on a split: GAP, F1, Hit@1, PERR, mean average precision, and scores of each label."""
+    """Evaluates a saved model on a split: GAP, F1, Hit@1, PERR, mean average precision, and scores of each label.
+
+    Examples:
+      python -m attendfusion.evaluate --weights W.keras --data YT8M
+    """
     from attendfusion.data import load_records
     from attendfusion.evaluation import best_threshold, described, evaluate
 

@@ -39,7 +39,11 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
-    """Exports a network as SavedModel and TFLite, for use without Keras, and checks their outputs against it."""
+    """Exports a network as SavedModel and TFLite, for use without Keras, and checks their outputs against it.
+
+    Examples:
+      python -m attendfusion.export --weights W.keras --out OUT
+    """
     model, info = load_model(settings.weights, paper="attendfusion")
     if settings.out.exists():
         raise InputError(f"{settings.out}: exists already; choose another --out or remove it.")

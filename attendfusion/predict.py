@@ -55,7 +55,12 @@ class Settings:
 
 
 def main(settings: Settings) -> int:
-    """Predicts the most probable labels of videos: text and JSON, a table for records, a picture of some examples."""
+    """Predicts the most probable labels of videos: text and JSON, a table for records, a picture of some examples.
+
+    Examples:
+      python -m attendfusion.predict video.mp4 --weights W.keras
+      python -m attendfusion.predict test00.tfrecord --weights W.keras --top 5
+    """
     from attendfusion.labelling import Labeller, extractors_of
     from attendfusion.pictures import examples
 

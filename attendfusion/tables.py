@@ -41,7 +41,12 @@ class Settings(TableSettings):
 
 
 def main(settings: Settings) -> int:
-    """Trains rows of the paper's tables with all seeds and prints our results beside the paper's."""
+    """Trains rows of the paper's tables with all seeds and prints our results beside the paper's.
+
+    Examples:
+      python -m attendfusion.tables --params
+      python -m attendfusion.tables --table "Table 1" --data YT8M
+    """
     if settings.params:
         print(parameters_table())
         return 0

@@ -124,7 +124,12 @@ def of_metric(result: Mapping, name: str) -> tuple[float, ...]:
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the Attend-Fusion paper, selects on validation, tests once; prints ours beside the paper's."""
+    """Trains a model of the Attend-Fusion paper, selects on validation, tests once; prints ours beside the paper's.
+
+    Examples:
+      python -m attendfusion.train
+      python -m attendfusion.train --data YT8M --epochs 5
+    """
     from attendfusion.evaluation import described
 
     trained = report.train(PAPER, settings, compared)

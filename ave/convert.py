@@ -21,7 +21,11 @@ class Settings(ConvertSettings):
 
 
 def main(settings: Settings) -> None:
-    """Converts one of the authors' checkpoints to a .keras model for predict, evaluate and notebooks."""
+    """Converts one of the authors' checkpoints to a .keras model for predict, evaluate and notebooks.
+
+    Examples:
+      python -m ave.convert AV_att.pt av_att.keras
+    """
     from ave.author_checkpoints import load_with_config
 
     if is_author_file(settings.checkpoint):

@@ -23,7 +23,12 @@ class Settings(EvaluationSettings):
 
 
 def main(settings: Settings) -> None:
-    """Evaluates a saved model on a split: segment accuracy, accuracy of each class, confusion matrix."""
+    """Evaluates a saved model on a split: segment accuracy, accuracy of each class, confusion matrix.
+
+    Examples:
+      python -m ave.evaluate --weights W.keras
+      python -m ave.evaluate --weights W.keras --data DIR --split val
+    """
     from ave.models import segment_output
     from avpipeline.training.runs import predict
 

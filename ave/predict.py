@@ -25,7 +25,12 @@ class Settings(LabelSettings):
 
 def main(settings: Settings) -> int:
     """Labels every second of media files: text, JSON, a timeline, and the video with the attention overlaid; attention
-    over sound (Figure 1 of the supplement) is laid over the log-mel patch of each second."""
+    over sound (Figure 1 of the supplement) is laid over the log-mel patch of each second.
+
+    Examples:
+      python -m ave.predict video.mp4 --weights W.keras
+      python -m ave.predict VIDEOS --weights W.keras --figure --out OUT
+    """
     from ave.models import forward_of, has_attention
 
     model, info = load_model(settings.weights, paper="ave")

@@ -127,7 +127,13 @@ def _same_shape(weight, other) -> bool:
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the AVE paper, selects on validation, tests once; prints the result beside the paper's."""
+    """Trains a model of the AVE paper, selects on validation, tests once; prints the result beside the paper's.
+
+    Examples:
+      python -m ave.train
+      python -m ave.train --model dmrn --epochs 5
+      python -m ave.train --data DIR --seeds 3
+    """
     report.train(PAPER, settings)
 
 

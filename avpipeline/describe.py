@@ -26,7 +26,11 @@ class Settings:
 
 
 def main(settings: Settings) -> int:
-    """Names what is heard (AudioSet's classes, AVE's categories) and seen (ImageNet's) in every second of a file."""
+    """Names what is heard (AudioSet's classes, AVE's categories) and seen (ImageNet's) in every second of a file.
+
+    Examples:
+      python -m avpipeline.describe video.mp4
+    """
     describer = load_describer(settings.yamnet, settings.weights_dir)
     status = for_each_file(
         settings.files, lambda path: write_description(describe_file(path, describer), describer, settings.out)

@@ -269,7 +269,12 @@ class Settings:
 
 
 def main(settings: Settings) -> int:
-    """Extracts audio and visual features of media files."""
+    """Extracts audio and visual features of media files.
+
+    Examples:
+      python -m avpipeline.extract VIDEOS FEATURES --features vgg19,vggish
+      python -m avpipeline.extract clips.txt FEATURES --format h5
+    """
     fields = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
     summary = extract(**fields)
     print(summary.text())

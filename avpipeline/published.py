@@ -232,7 +232,11 @@ def _read_parity(path: Path) -> dict:
 
 
 def main(settings: Settings) -> None:
-    """Writes RESULTS.md: every result of the papers beside ours, from the result files."""
+    """Writes RESULTS.md: every result of the papers beside ours, from the result files.
+
+    Examples:
+      python -m avpipeline.published
+    """
     for folder in settings.add:
         print(f"{folder} is now in {add(folder, settings.results)}")
     if not settings.results.is_dir():

@@ -29,7 +29,12 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
-    """Lists the networks' weight files, or fetches those of the networks named."""
+    """Lists the networks' weight files, or fetches those of the networks named.
+
+    Examples:
+      python -m avpipeline.weights
+      python -m avpipeline.weights yamnet
+    """
     from avpipeline.features.sources import SOURCES, fetched, found_at
 
     unknown = [name for name in settings.networks if name not in SOURCES]

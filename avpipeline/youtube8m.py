@@ -73,7 +73,12 @@ class Write:
 
 
 def main(command: Check | Std | Write) -> int:
-    """YouTube-8M records: checks them, stores standard deviations, writes records of your own videos."""
+    """YouTube-8M records: checks them, stores standard deviations, writes records of your own videos.
+
+    Examples:
+      python -m avpipeline.youtube8m check "yt8m/train*.tfrecord"
+      python -m avpipeline.youtube8m write FEATURES labels.csv --out OUT
+    """
     return {Check: check, Std: store_std, Write: write}[type(command)](command)
 
 

@@ -32,7 +32,11 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
-    """Converts a torchvision checkpoint of a video network to a .keras model, which takes normalised frames."""
+    """Converts a torchvision checkpoint of a video network to a .keras model, which takes normalised frames.
+
+    Examples:
+      python -m eventlayers.convert mc3_18-a90a0ba3.pth mc3.keras
+    """
     from avpipeline.features import mc3
 
     if settings.out.suffix != ".keras":

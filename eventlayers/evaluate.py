@@ -47,7 +47,11 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
-    """Evaluates a saved model on a split: accuracy, F1 of its label sets, confusion matrix, Tables 3 and 4."""
+    """Evaluates a saved model on a split: accuracy, F1 of its label sets, confusion matrix, Tables 3 and 4.
+
+    Examples:
+      python -m eventlayers.evaluate
+    """
     from avpipeline.training.runs import predict
 
     model, info = load_model(settings.weights, paper="eventlayers")

@@ -145,7 +145,11 @@ class Prediction:
 
 
 def main(settings: Settings) -> int:
-    """Labels the events in media files: vote, all labels, the time steps that each layer pools, the sound source."""
+    """Labels the events in media files: vote, all labels, the time steps that each layer pools, the sound source.
+
+    Examples:
+      python -m eventlayers.predict video.mp4
+    """
     predictor = Predictor.of(settings.weights, settings.from_backbones, settings.weights_dir)
     status = for_each_file(settings.files, lambda path: write_file(path, predictor, settings.out))
     if len(predictor.config.modalities) == 1:

@@ -233,7 +233,12 @@ def compared(paper: Paper, trained: Trained) -> report.Compared:
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the event layers' paper, selects on validation, tests once; prints ours beside the paper's."""
+    """Trains a model of the event layers' paper, selects on validation, tests once; prints ours beside the paper's.
+
+    Examples:
+      python -m eventlayers.train
+      python -m eventlayers.train --dataset vggsound --data LISTS --clips VIDEOS
+    """
     report.train(PAPER, settings, compared)
 
 

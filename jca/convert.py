@@ -20,7 +20,11 @@ class Settings(ConvertSettings):
 
 
 def main(settings: Settings) -> None:
-    """Converts a JCA checkpoint of the authors to a .keras model for predict, evaluate and notebooks."""
+    """Converts a JCA checkpoint of the authors to a .keras model for predict, evaluate and notebooks.
+
+    Examples:
+      python -m jca.convert model.pt jca.keras
+    """
     from jca.author_checkpoints import load_with_config
 
     model, config = load_with_config(settings.checkpoint)

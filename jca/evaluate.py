@@ -22,7 +22,11 @@ class Settings(EvaluationSettings):
 
 
 def main(settings: Settings) -> None:
-    """Evaluates a saved model on a split: segment accuracy, accuracy of each class, confusion matrix."""
+    """Evaluates a saved model on a split: segment accuracy, accuracy of each class, confusion matrix.
+
+    Examples:
+      python -m jca.evaluate --weights W.keras --data DIR
+    """
     from jca.reading import measured
 
     model, info = load_model(settings.weights, paper="jca")

@@ -23,7 +23,11 @@ class Settings(LabelSettings):
 
 
 def main(settings: Settings) -> int:
-    """Labels every second of media files: text, JSON, a timeline, and the video with the attention overlaid."""
+    """Labels every second of media files: text, JSON, a timeline, and the video with the attention overlaid.
+
+    Examples:
+      python -m jca.predict video.mp4 --weights W.keras
+    """
     from ave.models import forward_of, has_attention
 
     model, info = load_model(settings.weights, paper="jca")

@@ -71,7 +71,12 @@ PAPER = JCA()
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the JCA paper, selects on validation, tests once; prints the result beside the paper's."""
+    """Trains a model of the JCA paper, selects on validation, tests once; prints the result beside the paper's.
+
+    Examples:
+      python -m jca.train
+      python -m jca.train --data DIR --recursions 2
+    """
     report.train(PAPER, settings)
 
 

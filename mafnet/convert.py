@@ -20,7 +20,11 @@ class Settings(ConvertSettings):
 
 
 def main(settings: Settings) -> None:
-    """Converts the authors' checkpoint to a .keras model for predict, evaluate and notebooks."""
+    """Converts the authors' checkpoint to a .keras model for predict, evaluate and notebooks.
+
+    Examples:
+      python -m mafnet.convert MAFnet.index mafnet.keras
+    """
     from mafnet.author_checkpoints import load_with_config
 
     model, config = load_with_config(settings.checkpoint)

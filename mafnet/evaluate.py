@@ -34,7 +34,11 @@ class Settings(SplitSettings):
 
 
 def main(settings: Settings) -> None:
-    """Evaluates a saved model on a split: video accuracy, accuracy of each class, confusion matrix."""
+    """Evaluates a saved model on a split: video accuracy, accuracy of each class, confusion matrix.
+
+    Examples:
+      python -m mafnet.evaluate --weights W.keras --data DIR
+    """
     from avpipeline.training.runs import predict
 
     model, info = load_model(settings.weights, paper="mafnet")

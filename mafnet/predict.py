@@ -87,7 +87,11 @@ class Prediction:
 
 
 def main(settings: Settings) -> int:
-    """Classifies whole videos: text, JSON, and a picture of the attention to clips and modalities with the frames."""
+    """Classifies whole videos: text, JSON, and a picture of the attention to clips and modalities with the frames.
+
+    Examples:
+      python -m mafnet.predict video.mp4 --weights W.keras
+    """
     predictor = load_predictor(settings.weights, weights_dir=settings.weights_dir)
 
     def one(path: Path) -> str:

@@ -38,7 +38,11 @@ class Settings(DataSettings, SeedSettings):
 
 
 def main(settings: Settings) -> None:
-    """Trains MAFnet with several dropping rates; writes a table and the curve of the paper's Figure 6."""
+    """Trains MAFnet with several dropping rates; writes a table and the curve of the paper's Figure 6.
+
+    Examples:
+      python -m mafnet.sweep --rates 0.1 0.5
+    """
     import tensorflow as tf
 
     _check(settings)

@@ -44,7 +44,12 @@ class Settings(DataSettings, TableSettings):
 
 
 def main(settings: Settings) -> int:
-    """Trains rows of the paper's tables with all seeds and prints our results beside the paper's."""
+    """Trains rows of the paper's tables with all seeds and prints our results beside the paper's.
+
+    Examples:
+      python -m mafnet.tables --table "Table 1" --epochs 2
+      python -m mafnet.tables --data DIR --seeds 3
+    """
     if settings.table == FIGURE_5:
         return examples(settings)
     further = (EXTERNAL,) if "Table 1" in settings.chosen_tables(TABLES) else ()

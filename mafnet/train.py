@@ -155,7 +155,12 @@ def compared(paper: Paper, trained: Trained) -> report.Compared:
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the MAFnet paper, selects on validation, tests once; prints the result beside the paper's."""
+    """Trains a model of the MAFnet paper, selects on validation, tests once; prints the result beside the paper's.
+
+    Examples:
+      python -m mafnet.train
+      python -m mafnet.train --dataset ucf51 --data DIR --seeds 3
+    """
     report.train(PAPER, settings, compared)
 
 

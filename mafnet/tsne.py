@@ -35,7 +35,11 @@ class Settings(SplitSettings):
 
 
 def main(settings: Settings) -> None:
-    """Draws the embeddings of one-second clips before and after FiLM, coloured by the class of the video (Figure 7)."""
+    """Draws the embeddings of one-second clips before and after FiLM, coloured by the class of the video (Figure 7).
+
+    Examples:
+      python -m mafnet.tsne --weights W.keras --data DIR
+    """
     from mafnet.models import with_film
     from mafnet.pictures import embeddings
 

@@ -36,7 +36,11 @@ class Settings(EvaluationSettings):
 
 
 def main(settings: Settings) -> None:
-    """Evaluates a cross-modality network: exact matches from sound to frames (A2V) and from frames to sound (V2A)."""
+    """Evaluates a cross-modality network: exact matches from sound to frames (A2V) and from frames to sound (V2A).
+
+    Examples:
+      python -m ave.match.evaluate --weights W.keras
+    """
     from ave.match.search import DIRECTIONS, exact_match, without_looking, without_looking_text
     from avpipeline.training.runs import predict
 

@@ -241,7 +241,12 @@ def draw_example(trained: Trained) -> None:
 
 
 def main(settings: Settings) -> None:
-    """Locates a sound in the frames of a video, or frames in its sound: text, JSON and a picture."""
+    """Locates a sound in the frames of a video, or frames in its sound: text, JSON and a picture.
+
+    Examples:
+      python -m ave.match.predict video.mp4 --weights W.keras --start 2 --end 5
+      python -m ave.match.predict video.mp4 --weights W.keras --start 2 --end 5 --query visual
+    """
     matcher = Matcher.load(settings.weights, settings.weights_dir)
     result = search(
         matcher, settings.file, settings.start, settings.end, query=settings.query, query_file=settings.query_file

@@ -132,7 +132,12 @@ def _of_model(model: str, values) -> dict:
 
 def main(settings: Settings) -> None:
     """Trains a network that measures whether sound and frames belong together, tests it once, and prints the
-    results for locating a sound in the frames (A2V) and frames in the sound (V2A) beside the paper's."""
+    results for locating a sound in the frames (A2V) and frames in the sound (V2A) beside the paper's.
+
+    Examples:
+      python -m ave.match
+      python -m ave.match --model dcca --data DIR
+    """
     from ave.match.search import without_looking, without_looking_text
 
     trained = report.train(PAPER, settings, compared)

@@ -101,7 +101,7 @@ def _shown(settings_class: type, everything: bool, names: Collection[str] | None
             default = default if default is dataclasses.MISSING else _as_shown(default, annotation)
         else:
             words = _is_positional(annotation)
-            notes = {"help_behavior_hint": ""} if default is None or words and _is_list(annotation) else {}
+            notes = {"help_behavior_hint": ""} if default in (None, ()) or words and _is_list(annotation) else {}
             if words:
                 notes["metavar"] = f"{name.upper().removesuffix('S')}..." if _is_list(annotation) else name.upper()
             annotation = Annotated[annotation, tyro.conf.arg(**notes)] if notes else annotation

@@ -246,7 +246,11 @@ class RenderCommand:
 
 
 def main(command: RenderCommand) -> None:
-    """Renders the clips of the rendered dataset into a folder, to watch and listen to."""
+    """Renders the clips of the rendered dataset into a folder, to watch and listen to.
+
+    Examples:
+      python -m avpipeline.datasets.rendered CLIPS
+    """
     render_folder(command.out, command.settings)
     clips = sum(command.settings.count(split) for split in SPLITS)
     print(f"{clips} clips in {command.out / 'clips'}, described in {command.out / 'storyboards.json'}")
