@@ -16,6 +16,7 @@ from attendfusion.config import MODELS, ROWS
 from attendfusion.export import example_inputs
 from attendfusion.train import PAPER
 from avpipeline.cli import Positive, run
+from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder, read_record, reading
 from avpipeline.results import papers
@@ -66,7 +67,7 @@ def main(settings: Settings) -> None:
     with atomic_path(out / "efficiency.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
     accuracy_against_parameters(out / "efficiency.png", panels(lines), title="Accuracy against size")
-    print(f"\n{text}\nThe table and the picture are in {out}")
+    print(f"\n{text}\nThe table and the picture are in {link(out)}")
 
 
 def measure(what: str, seconds: float) -> dict:

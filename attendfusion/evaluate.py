@@ -10,6 +10,7 @@ import numpy as np
 
 from attendfusion.settings import RecordSettings
 from avpipeline.cli import MaybeShare, run
+from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.features.info import require_same
 from avpipeline.files import atomic_path
@@ -65,7 +66,7 @@ def main(settings: Settings) -> None:
     print(f"{subject(info, stream)}: {len(outcome.arrays['ids'])} videos")
     print("\n".join(f"  {line}" for line in described(outcome.figures)))
     records.tell_skipped()
-    print(f"The table of labels, the scores and the predictions are in {settings.out}")
+    print(f"The table of labels, the scores and the predictions are in {link(settings.out)}")
 
 
 def require_fit(weights: Path, info: ModelInfo, records: Records) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avpipeline.cli import run
+from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_folder, atomic_path, write_json
 from avpipeline.training.saved import load_model
@@ -63,7 +64,7 @@ def main(settings: Settings) -> None:
             f"  {name:<12} {found['bytes'] / 1e6:10.2f} MB, differs from the Keras model by at most "
             f"{found['largest_difference']:.1e}"
         )
-    print(f"They are in {settings.out}")
+    print(f"They are in {link(settings.out)}")
 
 
 def write_saved_model(model: keras.Model, path: Path) -> None:

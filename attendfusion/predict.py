@@ -14,11 +14,12 @@ import tyro
 
 from avpipeline import media
 from avpipeline.cli import Count, run
+from avpipeline.cli.progress import link
 from avpipeline.datasets.base import Stream
 from avpipeline.features.info import require_same
 from avpipeline.files import atomic_path, make_folder
 from avpipeline.predict.documents import head_json, head_lines, result_files, synthetic_warning
-from avpipeline.predict.segments import for_each_file
+from avpipeline.predict.files import for_each_file
 
 if TYPE_CHECKING:
     from attendfusion.labelling import Labeller, MediaFrames
@@ -83,7 +84,7 @@ def main(settings: Settings) -> int:
         warned = {warning: None for path in files if (warning := synthetic_warning(info, path))}
         title = "\n".join([info.title, *(textwrap.fill(warning, 100) for warning in warned)])
         examples(make_folder(settings.out) / "examples.png", shown[:_EXAMPLES], title=title)
-    print(f"Results and a picture of examples are in {settings.out}")
+    print(f"Results and a picture of examples are in {link(settings.out)}")
     return status
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import tyro
 
 from avpipeline.cli import run
+from avpipeline.cli.progress import link
 from avpipeline.predict.describing import describe_file, load_describer, write_description
-from avpipeline.predict.segments import for_each_file
+from avpipeline.predict.files import for_each_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,7 @@ def main(settings: Settings) -> int:
     status = for_each_file(
         settings.files, lambda path: write_description(describe_file(path, describer), describer, settings.out)
     )
-    print(f"Texts, JSON files and timelines are in {settings.out}")
+    print(f"Texts, JSON files and timelines are in {link(settings.out)}")
     return status
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import tyro
-from tqdm import tqdm
 
 from avpipeline.cli import Count, MaybeCount, run
+from avpipeline.cli.progress import ProgressBar
 from avpipeline.datasets.ave_h5 import write_ave_h5
 from avpipeline.errors import InputError
 from avpipeline.features.extraction import AudioReader, Job, Timing
@@ -130,7 +130,8 @@ def extract(
         with ShardWriter(out, manifest.shapes, shard_size) as writer:
             reused = len(writer.records)
             todo = _without_finished(out, clips, writer.records)
-            with tqdm(desc="extracting", total=len(clips), initial=len(clips) - len(todo), unit="clip") as progress:
+            there = len(clips) - len(todo)
+            with ProgressBar(desc="extracting", total=len(clips), initial=there, unit="clip") as progress:
                 job.run(todo, writer, progress)
         present = [record.id for record in writer.records]
         _finish(out, dataclasses.replace(before, ids=_ordered(before.ids, clips, present)), job.failed)

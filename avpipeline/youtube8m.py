@@ -8,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 import tyro
-from tqdm import tqdm
 
 from avpipeline.checks.youtube8m import check_shards
 from avpipeline.cli import Count, MaybeCount, run
+from avpipeline.cli.progress import ProgressBar
 from avpipeline.datasets.listings import Row, class_number, numbered, read_table, require_unique
 from avpipeline.datasets.own_clips import BETWEEN_LABELS
 from avpipeline.errors import InputError
@@ -121,7 +121,7 @@ def store_std(command: Std) -> int:
     made = summaries(todo, skip_corrupt=command.skip_corrupt, corrupt=corrupt) if todo else ()
     videos = 0
     for path, group in itertools.groupby(
-        tqdm(made, desc="standard deviations", unit="video"), lambda each: each[0]
+        ProgressBar(made, desc="standard deviations", unit="video"), lambda each: each[0]
     ):
         with record_writer(targets[path]) as add:
             for _, name, labels, summary in group:

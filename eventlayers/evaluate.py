@@ -10,6 +10,7 @@ import numpy as np
 
 from avpipeline import media
 from avpipeline.cli import Natural, run
+from avpipeline.cli.progress import link
 from avpipeline.datasets.base import Split
 from avpipeline.files import atomic_path, write_json
 from avpipeline.results.evaluation import require_fit, stored, subject, write_classes, write_scores
@@ -69,7 +70,7 @@ def main(settings: Settings) -> None:
         print(write_layers(settings.out, videos, scores))
         if settings.figure:
             write_most_activating(settings.out, videos, scores, settings.figure)
-    print(f"Tables, pictures and predictions are in {settings.out}")
+    print(f"Tables, pictures and predictions are in {link(settings.out)}")
 
 
 def overall(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:

@@ -12,9 +12,11 @@ import tyro
 
 from avpipeline import media, plots
 from avpipeline.cli import run
+from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files, synthetic_warning
-from avpipeline.predict.segments import collected_warnings, for_each_file, missing_stream_notes
+from avpipeline.predict.files import collected_warnings, for_each_file
+from avpipeline.predict.segments import missing_stream_notes
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
 from eventlayers.config import ModelConfig, saved_config
@@ -154,7 +156,7 @@ def main(settings: Settings) -> int:
     status = for_each_file(settings.files, lambda path: write_file(path, predictor, settings.out))
     if len(predictor.config.modalities) == 1:
         print(f"{predictor.info.model} has one stream: there are no time steps and no sound source to show.")
-    print(f"Texts, JSON files, pictures and videos are in {settings.out}")
+    print(f"Texts, JSON files, pictures and videos are in {link(settings.out)}")
     return status
 
 

@@ -12,9 +12,11 @@ import tyro
 
 from avpipeline import media
 from avpipeline.cli import run
+from avpipeline.cli.progress import link
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files
-from avpipeline.predict.segments import collected_warnings, for_each_file, stream_notes, unlike_notes, window_features
+from avpipeline.predict.files import collected_warnings, for_each_file
+from avpipeline.predict.segments import stream_notes, unlike_notes, window_features
 from avpipeline.training.familiarity import region_means
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
@@ -100,7 +102,7 @@ def main(settings: Settings) -> int:
     status = for_each_file(settings.files, one)
     if not predictor.attends:
         print(f"{predictor.info.model} has no attention, so there are no pictures.")
-    print(f"Texts, JSON files and pictures are in {settings.out}")
+    print(f"Texts, JSON files and pictures are in {link(settings.out)}")
     return status
 
 

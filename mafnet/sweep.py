@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from avpipeline.cli import MaybeCount, Share, run
+from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder
 from avpipeline.results.papers import markdown, mean_text
@@ -57,7 +58,7 @@ def main(settings: Settings) -> None:
         _write(settings, records, scores)
     columns = ("dropping rate", "video accuracy %", "configuration", "parameters", "predictions")
     print(f"\n{markdown([columns, *([str(record[name]) for name in columns] for record in records)])}")
-    print(f"Selected on validation; {records[0]['data']}. dropping_rate.csv and .png are in {settings.folder}")
+    print(f"Selected on validation; {records[0]['data']}. dropping_rate.csv and .png are in {link(settings.folder)}")
 
 
 def _check(settings: Settings) -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from avpipeline.cli import run
+from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder
 from avpipeline.results import papers
@@ -102,7 +103,7 @@ def examples(settings: Settings) -> int:
         table.to_csv(temporary)
     differing = table[table.drop(columns="label").nunique(axis=1) > 1].head(_EXAMPLES).reset_index()
     print(f"\n{papers.markdown([tuple(differing.columns), *differing.astype(str).itertuples(index=False)])}")
-    print(f"Videos of {trained.data} for which the models differ; all of them are in {path}")
+    print(f"Videos of {trained.data} for which the models differ; all of them are in {link(path)}")
     return status
 
 

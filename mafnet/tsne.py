@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avpipeline.cli import Positive, Seed, run
+from avpipeline.cli.progress import link
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.padding import segment_mask
 from avpipeline.errors import InputError
@@ -65,7 +66,7 @@ def main(settings: Settings) -> None:
         points |= {f"{path}_{when}": places for when, places in flat.items()}
     with atomic_path(out / "points.npz") as temporary:
         np.savez_compressed(temporary, classes=classes, clips=clips, ids=np.array(split.ids), **points)
-    print(f"{len(clips)} clips of {len(split)} videos; pictures and points are in {settings.out}")
+    print(f"{len(clips)} clips of {len(split)} videos; pictures and points are in {link(settings.out)}")
 
 
 def film_embeddings(shown: keras.Model, split: Split) -> tuple[dict[str, np.ndarray], np.ndarray]:

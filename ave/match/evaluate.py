@@ -11,6 +11,7 @@ import numpy as np
 from ave.match.pairs import load_videos
 from ave.match.weights import load_matcher
 from avpipeline.cli import run
+from avpipeline.cli.progress import link
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
 from avpipeline.features.info import require_same
@@ -61,7 +62,7 @@ def main(settings: Settings) -> None:
     for direction, meaning in DIRECTIONS.items():
         print(f"{direction.upper()} ({meaning}): {100 * scores[direction]:.1f} % exact matches")
     print(without_looking_text(split.labels))
-    print(f"The table of videos, the distances and the scores are in {settings.out}")
+    print(f"The table of videos, the distances and the scores are in {link(settings.out)}")
 
 
 def per_video(split: Split, distances: np.ndarray) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import tyro
 from ave.match.weights import load_matcher
 from avpipeline import media, plots
 from avpipeline.cli import Natural, run
+from avpipeline.cli.progress import link
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
 from avpipeline.predict.documents import model_json, picture_title, result_files, warning_json
@@ -252,7 +253,7 @@ def main(settings: Settings) -> None:
         matcher, settings.file, settings.start, settings.end, query=settings.query, query_file=settings.query_file
     )
     print(write_search(result, matcher, settings.out))
-    print(f"The text, JSON file and picture are in {settings.out}")
+    print(f"The text, JSON file and picture are in {link(settings.out)}")
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import tyro
-from tqdm import tqdm
 
 from avpipeline.cli import run
+from avpipeline.cli.progress import ProgressBar
 from avpipeline.datasets.base import ArraySource, JoinedRows, SelectedRows, Split
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
@@ -211,7 +211,7 @@ def _store_features(paths: list[Path], extractors: Mapping[str, Extractor], stor
             files[modality] = stack.enter_context(open(stack.enter_context(atomic_path(path)), "wb"))
             _write_header(files[modality], (len(paths), SECONDS, *extractors[modality].info.shape))
         visual = next((extractor for extractor in extractors.values() if extractor.modality == "visual"), None)
-        for clip in tqdm(_decoded(paths, visual), desc="features", total=len(paths), unit="clip"):
+        for clip in ProgressBar(_decoded(paths, visual), desc="features", total=len(paths), unit="clip"):
             for modality, rows in clip_features(extractors, clip).items():
                 files[modality].write(np.ascontiguousarray(rows, "<f4").tobytes())
 

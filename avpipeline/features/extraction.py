@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from tqdm import tqdm
 
+from avpipeline.cli.progress import ProgressBar
 from avpipeline.errors import InputError
 from avpipeline.features.shards import ClipRecord, ShardWriter
 from avpipeline.media import Clip, read_clip
@@ -69,7 +69,7 @@ class Job:
         self._workers = workers
         self._audio_reader = audio_reader
 
-    def run(self, todo: Mapping[str, Path], writer: ShardWriter, progress: tqdm) -> None:
+    def run(self, todo: Mapping[str, Path], writer: ShardWriter, progress: ProgressBar) -> None:
         if todo:
             for extractor in self._extractors.values():
                 extractor.compile()

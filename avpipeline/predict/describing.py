@@ -17,7 +17,7 @@ from avpipeline import media
 from avpipeline.datasets.audioset import ave_scores
 from avpipeline.errors import InputError
 from avpipeline.predict.documents import result_files
-from avpipeline.predict.segments import collected_warnings
+from avpipeline.predict.files import collected_warnings
 
 if TYPE_CHECKING:
     from avpipeline.features.registry import Extractor

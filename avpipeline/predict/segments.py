@@ -1,26 +1,23 @@
 """From a media file to labels over time: windows, prediction, and the files that show the result.
 
 For segment classifiers, which label every second of a clip. A paper's `predict.py` supplies the model; reading and
-writing are the same for all. `for_each_file`, `window_features` and the notes serve video classifiers too.
+writing are the same for all. `window_features` and the notes serve video classifiers too.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import tqdm
 
 from avpipeline import media, plots
 from avpipeline.errors import InputError
 from avpipeline.files import make_folder
 from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files, synthetic_warning
+from avpipeline.predict.files import collected_warnings, for_each_file
 from avpipeline.training.familiarity import region_means, unlike_training
 from avpipeline.training.saved import ModelInfo
 
@@ -129,16 +126,6 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     return Prediction(about, probabilities, seen, tuple(notes), heard)
 
 
-@contextlib.contextmanager
-def collected_warnings(path) -> Iterator[list[str]]:
-    """Yields a list that is filled at the end with the decoder's warnings about this file, without the file's name."""
-    damage: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        yield damage
-    told = (str(warning.message) for warning in caught if str(warning.message).startswith(str(path)))
-    damage.extend(sentence.removeprefix(f"{path}: ") for sentence in dict.fromkeys(told))
-
 
 def predict_files(sources: Sequence, predictor: Predictor, out, *, figure: bool = False) -> int:
     """Labels files, folders or lists of files; prints each result and writes it to the folder `out`.
@@ -167,36 +154,6 @@ def predict_files(sources: Sequence, predictor: Predictor, out, *, figure: bool 
         plots.attention_figure(figure_path, rows, class_names=info.class_names, title=info.title)
     return status
 
-
-def for_each_file(sources: Sequence, one: Callable[[Path], str]) -> int:
-    """Calls `one` for every media file of `sources` and prints the text that it returns.
-
-    Args:
-      sources: media files, folders of them, or lists (.txt).
-      one: predicts a file and writes its results under the file's stem.
-
-    Returns:
-      exit status: 0, or 2 if some of several files could not be used; they are named at the end.
-
-    Raises:
-      InputError: a source names no file, two results would have the same name, or the only file cannot be used.
-    """
-    paths = [path for source in sources for path in media.list_media(source)]
-    if not paths:
-        raise InputError("no file to predict; name media files, folders of them or lists.")
-    _require_own_names(paths)
-    failed = []
-    for path in tqdm.tqdm(paths, unit="file", disable=len(paths) == 1):
-        try:
-            tqdm.tqdm.write(one(path))
-        except InputError as error:
-            if len(paths) == 1:
-                raise
-            failed.append(str(error))
-    if failed:
-        print(f"{len(paths) - len(failed)} of {len(paths)} files done; not done:", file=sys.stderr)
-        print("\n".join(failed), file=sys.stderr)
-    return 2 if failed else 0
 
 
 def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
@@ -324,13 +281,6 @@ def _length_notes(about: media.MediaInfo, seconds: int, window: int) -> list[str
         return [f"longer than the model's {window} s: predicted in {count} consecutive windows"]
     return []
 
-
-def _require_own_names(paths: Sequence[Path]) -> None:
-    first: dict[str, Path] = {}
-    for path in paths:
-        other = first.setdefault(path.stem, path)
-        if other is not path:
-            raise InputError(f"{path}: would overwrite the results of {other}; write its results to another --out.")
 
 
 def _write_timeline(prediction: Prediction, info: ModelInfo, path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from avpipeline.cli.progress import link
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.errors import InputError
 from avpipeline.features.info import require_same
@@ -147,4 +148,4 @@ def report_classes(
     write_scores(out, weights, info, split, stored(split, predictions), scores)
     print(table.to_string(index=False, float_format="{:.3f}".format, na_rep="-"))
     print(f"\n{subject(info, split)}: {100 * accuracy:.2f} % of {table[f'{unit}s'].sum()} {unit}s right")
-    print(f"Tables, confusion matrix and predictions are in {out}")
+    print(f"Tables, confusion matrix and predictions are in {link(out)}")

@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, locked, make_folder, read_record, remove_partial, write_json
 from avpipeline.results import papers
@@ -197,7 +198,7 @@ def measure_rows(
         # After each row, so that an interrupted command keeps its results.
         written = write_tables(folder, name, lines)
         write_results(folder, [line for line in lines if isinstance(line, Line)])
-    print(f"\n{as_markdown(lines)}\nAlso in {' and '.join(map(str, written))}; the runs are in {folder}")
+    print(f"\n{as_markdown(lines)}\nAlso in {' and '.join(map(link, written))}; the runs are in {link(folder)}")
     return not any(isinstance(line, NotRun) and line.is_failure for line in lines)
 
 

@@ -56,8 +56,7 @@ def page() -> str:
         package = importlib.import_module(module)
         lines = []
         # Constants, classes, functions.
-        own = sorted(package.__all__, key=lambda name: (not name.isupper(), name.islower(), name))
-        for name in names or own:
+        for name in names or sorted(package.__all__, key=lambda name: (not name.isupper(), name.islower(), name)):
             value = getattr(package, name)
             said = first_sentence(value) if callable(value) else CONSTANTS[name]
             lines.append(f"- `{name}`: {said}")
