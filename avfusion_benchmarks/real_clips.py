@@ -1,6 +1,6 @@
 """ESC-10 through the extractors: what real sound gives, without and with pretrained weights.
 
-    python -m benchmarks.real_clips ESC10 --weights-dir WEIGHTS
+    python -m avfusion_benchmarks.real_clips ESC10 --weights-dir WEIGHTS
 
 ESC-10 (Piczak, "ESC: Dataset for Environmental Sound Classification", ACM Multimedia 2015): 400 recordings of up to 5 s
 in ten classes, with five official folds. Every row is tested on each fold once; nothing is tuned. The first digit of a
@@ -195,4 +195,4 @@ def _split(clips: Clips, name: str, split: str, rows: np.ndarray, paper: Paper) 
 
 
 if __name__ == "__main__":
-    raise SystemExit(run(main, prog="python -m benchmarks.real_clips"))
+    raise SystemExit(run(main, prog="python -m avfusion_benchmarks.real_clips"))
