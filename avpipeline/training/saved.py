@@ -1,7 +1,8 @@
 """Saved models that describe themselves: a `.keras` file that includes its features, classes and preset.
 
 The file is an ordinary Keras 3 archive with one more member, `avpipeline.json`. `keras.models.load_model` reads
-it like any other; `load_model` here also returns the description, and refuses whatever does not fit.
+it like any other once the paper's layers are imported; `load_model` here imports them, also returns the description,
+and refuses whatever does not fit.
 """
 
 from __future__ import annotations
