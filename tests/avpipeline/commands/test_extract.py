@@ -100,12 +100,12 @@ def test_a_bad_clip_is_reported_and_does_not_stop_the_run(clips, finished):
 SLOW = """
 import sys, time
 from avpipeline.extract import extract
-from avpipeline.features import extraction
+from avpipeline.features import registry
 quick = registry.clip_features
 def slow(extractors, clip):
     time.sleep(0.2)
     return quick(extractors, clip)
-extraction.clip_features = slow
+registry.clip_features = slow
 extract(sys.argv[1], sys.argv[2], features="small_visual,small_audio", seconds=2, shard_size=3)
 """
 
