@@ -1,26 +1,8 @@
 """Attend-Fusion: Efficient Audio-Visual Fusion for Video Classification (Awan et al., 2024)."""
 
-import avpipeline  # noqa: F401  first: it silences TensorFlow's startup messages
+import lazy_loader
 
-# isort: split
-from attendfusion.config import MODELS, PRESETS, ModelConfig, TrainConfig, model_config, train_config
-from attendfusion.layers import Attention, FullyConnected, GatedResidualBlock, ResidualBlock
-from attendfusion.models import build_model
-from attendfusion.recipe import compile_model
-from attendfusion.sizes import count_parameters
+import avpipeline  # noqa: F401  it silences TensorFlow's startup messages
 
-__all__ = [
-    "MODELS",
-    "PRESETS",
-    "Attention",
-    "FullyConnected",
-    "GatedResidualBlock",
-    "ModelConfig",
-    "ResidualBlock",
-    "TrainConfig",
-    "build_model",
-    "compile_model",
-    "count_parameters",
-    "model_config",
-    "train_config",
-]
+# The names are listed in __init__.pyi and imported on first use, so that a command starts without TensorFlow.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

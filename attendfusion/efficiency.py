@@ -12,19 +12,14 @@ from collections.abc import Mapping
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-import pandas as pd
-import tensorflow as tf
-
 from attendfusion.config import MODELS, ROWS
 from attendfusion.export import example_inputs
-from attendfusion.models import build_model
-from attendfusion.pictures import accuracy_against_parameters
 from attendfusion.train import PAPER
 from avpipeline.cli import Positive, run
+from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder, read_record, reading
 from avpipeline.results import papers
-from avpipeline.training.cost import operations, seconds_per_call
 from avpipeline.training.saved import load_model
 
 PUBLISHED_SIZES = "published sizes, random weights"
@@ -51,7 +46,15 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
-    """Measures parameters, operations and CPU latency of each network; with GAP and F1 of trained networks."""
+    """Measures parameters, operations and CPU latency of each network; with GAP and F1 of trained networks.
+
+    Examples:
+      python -m attendfusion.efficiency
+    """
+    import pandas as pd
+
+    from attendfusion.pictures import accuracy_against_parameters
+
     lines = []
     for model, trained in _chosen(settings).items():
         lines.append({**_described(model), **_measured_apart(model, trained, settings.seconds), **_scores(trained)})
@@ -64,7 +67,7 @@ def main(settings: Settings) -> None:
     with atomic_path(out / "efficiency.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
     accuracy_against_parameters(out / "efficiency.png", panels(lines), title="Accuracy against size")
-    print(f"\n{text}\nThe table and the picture are in {out}")
+    print(f"\n{text}\nThe table and the picture are in {link(out)}")
 
 
 def measure(what: str, seconds: float) -> dict:
@@ -74,6 +77,11 @@ def measure(what: str, seconds: float) -> dict:
       what: one of `attendfusion.MODELS`, at its published size, or a .keras file.
       seconds: how long to time for.
     """
+    import tensorflow as tf
+
+    from attendfusion.models import build_model
+    from avpipeline.training.cost import operations, seconds_per_call
+
     tf.config.set_visible_devices([], "GPU")
     model = build_model(what) if what in MODELS else load_model(what, paper="attendfusion")[0]
     inputs = {name: tf.constant(value) for name, value in example_inputs(model, videos=1).items()}

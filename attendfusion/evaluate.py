@@ -1,20 +1,27 @@
 """`python -m attendfusion.evaluate`: a saved model's scores on a split of records, overall and for each label."""
 
+from __future__ import annotations
+
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 
-from attendfusion.data import Records, RecordSettings, load_records
-from attendfusion.evaluation import Evaluation, best_threshold, described, evaluate
+from attendfusion.settings import RecordSettings
 from avpipeline.cli import MaybeShare, run
+from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.features.info import require_same
 from avpipeline.files import atomic_path
 from avpipeline.results.evaluation import subject, write_scores
 from avpipeline.training.saved import ModelInfo, load_model
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from attendfusion.data import Records
+    from attendfusion.evaluation import Evaluation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +41,14 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
-    """Evaluates a saved model on a split: GAP, F1, Hit@1, PERR, mean average precision, and scores of each label."""
+    """Evaluates a saved model on a split: GAP, F1, Hit@1, PERR, mean average precision, and scores of each label.
+
+    Examples:
+      python -m attendfusion.evaluate --weights W.keras --data YT8M
+    """
+    from attendfusion.data import load_records
+    from attendfusion.evaluation import best_threshold, described, evaluate
+
     model, info = load_model(settings.weights, paper="attendfusion")
     records = load_records(settings.records, info.config)
     require_fit(settings.weights, info, records)
@@ -52,7 +66,7 @@ def main(settings: Settings) -> None:
     print(f"{subject(info, stream)}: {len(outcome.arrays['ids'])} videos")
     print("\n".join(f"  {line}" for line in described(outcome.figures)))
     records.tell_skipped()
-    print(f"The table of labels, the scores and the predictions are in {settings.out}")
+    print(f"The table of labels, the scores and the predictions are in {link(settings.out)}")
 
 
 def require_fit(weights: Path, info: ModelInfo, records: Records) -> None:
@@ -73,6 +87,8 @@ def require_fit(weights: Path, info: ModelInfo, records: Records) -> None:
 
 def per_label_table(evaluation: Evaluation, class_names: tuple[str, ...]) -> pd.DataFrame:
     """Columns label, videos, average_precision, precision, recall, f1; NaN for a ratio of 0 to 0."""
+    import pandas as pd
+
     right, wrong, missed = evaluation.counts
     with np.errstate(invalid="ignore"):
         return pd.DataFrame(

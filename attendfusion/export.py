@@ -1,18 +1,22 @@
 """`python -m attendfusion.export`: exports a trained network as SavedModel and TFLite, and checks the exports."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from attendfusion.models import NUM_FRAMES
 from avpipeline.cli import run
+from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_folder, atomic_path, write_json
 from avpipeline.training.saved import load_model
+
+if TYPE_CHECKING:
+    import keras
 
 SAVED_MODEL, TFLITE = "saved_model", "model.tflite"
 _SIGNATURE = "serving_default"
@@ -36,7 +40,11 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
-    """Exports a network as SavedModel and TFLite, for use without Keras, and checks their outputs against it."""
+    """Exports a network as SavedModel and TFLite, for use without Keras, and checks their outputs against it.
+
+    Examples:
+      python -m attendfusion.export --weights W.keras --out OUT
+    """
     model, info = load_model(settings.weights, paper="attendfusion")
     if settings.out.exists():
         raise InputError(f"{settings.out}: exists already; choose another --out or remove it.")
@@ -56,7 +64,7 @@ def main(settings: Settings) -> None:
             f"  {name:<12} {found['bytes'] / 1e6:10.2f} MB, differs from the Keras model by at most "
             f"{found['largest_difference']:.1e}"
         )
-    print(f"They are in {settings.out}")
+    print(f"They are in {link(settings.out)}")
 
 
 def write_saved_model(model: keras.Model, path: Path) -> None:
@@ -64,6 +72,8 @@ def write_saved_model(model: keras.Model, path: Path) -> None:
 
     `keras.Model.export` would store every weight twice.
     """
+    import tensorflow as tf
+
     inputs = {name: tf.TensorSpec(tensor.shape, tensor.dtype, name) for name, tensor in model.input.items()}
     module = tf.Module()
     module.weights = [weight.value for weight in model.weights]
@@ -75,12 +85,16 @@ def write_saved_model(model: keras.Model, path: Path) -> None:
 
 def write_tflite(exported: Path, path: Path) -> None:
     """Converts a SavedModel to a TFLite file: float32, any batch size."""
+    import tensorflow as tf
+
     with atomic_path(path) as temporary:
         temporary.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(exported)).convert())
 
 
 def saved_model(path: Path) -> Predict:
     """A SavedModel as a function."""
+    import tensorflow as tf
+
     loaded = tf.saved_model.load(str(path))
 
     def call(inputs):
@@ -93,6 +107,8 @@ def saved_model(path: Path) -> Predict:
 
 def tflite(path: Path) -> Predict:
     """A TFLite file as a function."""
+    import tensorflow as tf
+
     interpreter = tf.lite.Interpreter(model_path=str(path))
 
     def call(inputs):
@@ -120,6 +136,8 @@ def largest_difference(model: keras.Model, call: Predict) -> float:
 
 def example_inputs(model: keras.Model, videos: int = _VIDEOS) -> dict[str, np.ndarray]:
     """Random videos in the form that a network takes."""
+    from attendfusion.models import NUM_FRAMES
+
     random = np.random.default_rng(0)
     inputs = {}
     for name, tensor in model.input.items():

@@ -14,7 +14,8 @@ from avpipeline.datasets.youtube8m.splits import read_vocabulary
 from avpipeline.datasets.youtube8m.writing import Description
 from avpipeline.errors import InputError
 from avpipeline.features.registry import EXTRACTORS, Extractor, extractor_for
-from avpipeline.predict.segments import collected_warnings, stream_notes, window_features
+from avpipeline.predict.files import collected_warnings
+from avpipeline.predict.segments import stream_notes, window_features
 from avpipeline.training.saved import ModelInfo, load_model
 
 # Seconds decoded at a time.

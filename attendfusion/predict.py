@@ -1,32 +1,30 @@
 """`python -m attendfusion.predict`: the most probable labels of media files or of records."""
 
+from __future__ import annotations
+
 import csv
 import dataclasses
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tyro
 
-from attendfusion.data import Records
-from attendfusion.evaluate import require_fit
-from attendfusion.evaluation import predictions
-from attendfusion.labelling import Labeller, MediaFrames, extractors_of, media_frames
-from attendfusion.pictures import Example, examples
 from avpipeline import media
 from avpipeline.cli import Count, run
+from avpipeline.cli.progress import link
 from avpipeline.datasets.base import Stream
-from avpipeline.datasets.youtube8m import list_shards
-from avpipeline.datasets.youtube8m.files import first_record
-from avpipeline.datasets.youtube8m.records import Record
-from avpipeline.datasets.youtube8m.splits import YouTube8M
-from avpipeline.datasets.youtube8m.writing import read_description
 from avpipeline.features.info import require_same
-from avpipeline.features.registry import Extractor
 from avpipeline.files import atomic_path, make_folder
 from avpipeline.predict.documents import head_json, head_lines, result_files, synthetic_warning
-from avpipeline.predict.segments import for_each_file
+from avpipeline.predict.files import for_each_file
+
+if TYPE_CHECKING:
+    from attendfusion.labelling import Labeller, MediaFrames
+    from attendfusion.pictures import Example
+    from avpipeline.features.registry import Extractor
 
 RECORDS = ".tfrecord"
 # The picture of examples: number of videos, as in Figure 4, frames of each, and their height.
@@ -58,7 +56,15 @@ class Settings:
 
 
 def main(settings: Settings) -> int:
-    """Predicts the most probable labels of videos: text and JSON, a table for records, a picture of some examples."""
+    """Predicts the most probable labels of videos: text and JSON, a table for records, a picture of some examples.
+
+    Examples:
+      python -m attendfusion.predict video.mp4 --weights W.keras
+      python -m attendfusion.predict test00.tfrecord --weights W.keras --top 5
+    """
+    from attendfusion.labelling import Labeller, extractors_of
+    from attendfusion.pictures import examples
+
     labellers = [
         Labeller.load(path, settings.vocabulary) for path in (settings.weights, settings.baseline) if path is not None
     ]
@@ -78,7 +84,7 @@ def main(settings: Settings) -> int:
         warned = {warning: None for path in files if (warning := synthetic_warning(info, path))}
         title = "\n".join([info.title, *(textwrap.fill(warning, 100) for warning in warned)])
         examples(make_folder(settings.out) / "examples.png", shown[:_EXAMPLES], title=title)
-    print(f"Results and a picture of examples are in {settings.out}")
+    print(f"Results and a picture of examples are in {link(settings.out)}")
     return status
 
 
@@ -90,6 +96,8 @@ def label_file(
     shown: list[Example],
 ) -> str:
     """Labels a media file, writes STEM.json and STEM.txt, adds it to the examples; returns the text."""
+    from attendfusion.labelling import media_frames
+
     labeller = labellers[0]
     found = media_frames(path, labeller, extractors)
     document = as_json(found, labeller, settings.top)
@@ -121,6 +129,9 @@ def as_text(document: Mapping) -> str:
 
 def label_records(paths: Sequence[Path], labellers: Sequence[Labeller], settings: Settings) -> list[Example]:
     """Labels every video in some shards and writes labels.csv; returns the first videos for the picture."""
+    from attendfusion.evaluation import predictions
+    from avpipeline.datasets.youtube8m import list_shards
+
     shards = tuple(list_shards(paths))
     streams = [_stream(shards, labeller) for labeller in labellers]
     labeller, videos = labellers[0], 0
@@ -142,6 +153,13 @@ def label_records(paths: Sequence[Path], labellers: Sequence[Labeller], settings
 
 def _stream(shards: Sequence[str], labeller: Labeller) -> Stream:
     """The shards as one split for a model; InputError if their features are not those it was trained on."""
+    from attendfusion.data import Records
+    from attendfusion.evaluate import require_fit
+    from avpipeline.datasets.youtube8m.files import first_record
+    from avpipeline.datasets.youtube8m.records import Record
+    from avpipeline.datasets.youtube8m.splits import YouTube8M
+    from avpipeline.datasets.youtube8m.writing import read_description
+
     info = labeller.info
     for folder in dict.fromkeys(Path(shard).parent for shard in shards):
         source = YouTube8M(
@@ -158,6 +176,8 @@ def _stream(shards: Sequence[str], labeller: Labeller) -> Stream:
 
 
 def _first_examples(labellers: Sequence[Labeller], streams: Sequence[Stream], settings: Settings) -> list[Example]:
+    from attendfusion.evaluation import predictions
+
     batches = [
         next(predictions(labeller.model, stream, _EXAMPLES))
         for labeller, stream in zip(labellers, streams, strict=True)
@@ -183,6 +203,8 @@ def _named(labeller: Labeller, truth: np.ndarray) -> tuple[str, ...]:
 
 def _example(name, truth, labellers, probabilities, top: int, path: Path | None) -> Example:
     """A video for the picture."""
+    from attendfusion.pictures import Example
+
     names = [labeller.info.model for labeller in labellers]
     names[1:] = [f"baseline: {name}" for name in names[1:]]
     predicted = {

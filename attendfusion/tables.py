@@ -5,8 +5,7 @@ import functools
 from typing import Literal
 
 from attendfusion.config import PRESETS, ROWS, TABLES
-from attendfusion.data import RecordSettings
-from attendfusion.sizes import count_parameters
+from attendfusion.settings import RecordSettings
 from attendfusion.train import PAPER, of_metric
 from avpipeline.cli import MaybeCount, MaybeUnits, run
 from avpipeline.results import papers
@@ -42,7 +41,12 @@ class Settings(TableSettings):
 
 
 def main(settings: Settings) -> int:
-    """Trains rows of the paper's tables with all seeds and prints our results beside the paper's."""
+    """Trains rows of the paper's tables with all seeds and prints our results beside the paper's.
+
+    Examples:
+      python -m attendfusion.tables --params
+      python -m attendfusion.tables --table "Table 1" --data YT8M
+    """
     if settings.params:
         print(parameters_table())
         return 0
@@ -53,6 +57,8 @@ def main(settings: Settings) -> int:
 
 def parameters_table() -> str:
     """For every row: our exact number of parameters, the paper's in millions, and whether ours rounds to it."""
+    from attendfusion.sizes import count_parameters
+
     lines = [("table", "row", "model", "ours, exact", "paper, M", "equal when rounded")]
     for (table, row), model in ROWS.items():
         *_, printed = papers.lookup("attendfusion", table, row).parts

@@ -1,23 +1,25 @@
 """`python -m attendfusion.train`: trains one of the paper's models and prints its results beside the paper's."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Mapping
-from typing import ClassVar, Literal
-
-import keras
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from attendfusion import config
 from attendfusion.config import MODELS, PRESETS, ModelConfig, TrainConfig, model_config
-from attendfusion.data import Records, RecordSettings, load_records
-from attendfusion.evaluation import best_threshold, described, evaluate
-from attendfusion.models import video_classifier
-from attendfusion.recipe import compile_model
+from attendfusion.settings import RecordSettings
 from avpipeline.cli import run
 from avpipeline.datasets.base import Stream
 from avpipeline.results import papers, report
 from avpipeline.training.experiment import Experiment, Outcome, Scoring
 from avpipeline.training.paper import Paper, Trained
 from avpipeline.training.settings import TrainSettings
+
+if TYPE_CHECKING:
+    import keras
+
+    from attendfusion.data import Records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +55,11 @@ class AttendFusion(Paper):
 
     def experiment(self, settings: Settings, splits: Records | None = None) -> Experiment:
         """The experiment that `settings` describe; `splits` are records to use instead of the dataset's."""
+        from attendfusion.data import load_records
+        from attendfusion.evaluation import best_threshold, evaluate
+        from attendfusion.models import video_classifier
+        from attendfusion.recipe import compile_model
+
         records = splits or load_records(settings.records, dataclasses.asdict(settings.network))
         streams = {name: records.stream(name) for name in ("train", "val", "test")}
         train, training = streams["train"], settings.training
@@ -78,6 +85,8 @@ class AttendFusion(Paper):
         )
 
     def train(self, settings: Settings, splits: Records | None = None, *, watch_test: bool = False) -> Trained:
+        from attendfusion.data import load_records
+
         records = splits or load_records(settings.records, dataclasses.asdict(settings.network))
         trained = super().train(settings, records, watch_test=watch_test)
         records.tell_skipped()
@@ -115,7 +124,14 @@ def of_metric(result: Mapping, name: str) -> tuple[float, ...]:
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the Attend-Fusion paper, selects on validation, tests once; prints ours beside the paper's."""
+    """Trains a model of the Attend-Fusion paper, selects on validation, tests once; prints ours beside the paper's.
+
+    Examples:
+      python -m attendfusion.train
+      python -m attendfusion.train --data YT8M --epochs 5
+    """
+    from attendfusion.evaluation import described
+
     trained = report.train(PAPER, settings, compared)
     for seed in trained.result["seeds"]:
         print(f"seed {seed['seed']}, {seed['parameters']:,} parameters:")

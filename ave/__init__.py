@@ -1,30 +1,8 @@
 """Audio-Visual Event Localization in Unconstrained Videos (Tian et al., ECCV 2018)."""
 
-import avpipeline  # noqa: F401  first: it silences TensorFlow's startup messages
+import lazy_loader
 
-# isort: split
-from ave.author_checkpoints import load_author_checkpoint
-from ave.config import MODELS, PRESETS, ModelConfig, TrainConfig, model_config, train_config
-from ave.layers import AudioGuidedAttention
-from ave.match.dcca import build_dcca
-from ave.match.networks import build_avdln, load_cross_modality_weights
-from ave.models import build_model, has_attention, with_attention
-from ave.recipe import compile_model
+import avpipeline  # noqa: F401  it silences TensorFlow's startup messages
 
-__all__ = [
-    "MODELS",
-    "PRESETS",
-    "AudioGuidedAttention",
-    "ModelConfig",
-    "TrainConfig",
-    "build_avdln",
-    "build_dcca",
-    "build_model",
-    "compile_model",
-    "has_attention",
-    "load_author_checkpoint",
-    "load_cross_modality_weights",
-    "model_config",
-    "train_config",
-    "with_attention",
-]
+# The names are listed in __init__.pyi and imported on first use, so that a command starts without TensorFlow.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

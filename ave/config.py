@@ -14,13 +14,24 @@ from typing import Literal
 
 import tyro
 
-from ave.fusion import FUSIONS
 from avpipeline.cli import Checked, Count, Dropout, MaybeCount, Natural, Rate, Units
 from avpipeline.errors import InputError
 from avpipeline.training.experiment import Select
 
 PRESETS = ("code", "paper")
 PLACES = ("early", "late", "decision")
+# Fusion method -> its class in `ave.fusion`.
+FUSIONS = {
+    "additive": "Additive",
+    "mp": "MaxPooling",
+    "gated": "Gated",
+    "mb": "MultimodalBilinear",
+    "gmu": "GatedMultimodalUnit",
+    "gmb": "GatedMultimodalBilinear",
+    "concat": "Concat",
+    "mrn": "MRN",
+    "dmrn": "DMRN",
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import tyro
 
-from ave.author_checkpoints import load_with_config
 from ave.config import CLASS_NAMES
 from ave.match.weights import convert_author_weights, is_author_file
 from avpipeline.cli import run
@@ -22,7 +21,13 @@ class Settings(ConvertSettings):
 
 
 def main(settings: Settings) -> None:
-    """Converts one of the authors' checkpoints to a .keras model for predict, evaluate and notebooks."""
+    """Converts one of the authors' checkpoints to a .keras model for predict, evaluate and notebooks.
+
+    Examples:
+      python -m ave.convert AV_att.pt av_att.keras
+    """
+    from ave.author_checkpoints import load_with_config
+
     if is_author_file(settings.checkpoint):
         tell_converted(settings, convert_author_weights(settings.checkpoint, settings.out))
         return

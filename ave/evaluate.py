@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from ave.match.weights import require_labeller
-from ave.models import segment_output
 from avpipeline.cli import run
 from avpipeline.datasets import load_split
 from avpipeline.results.evaluation import EvaluationSettings, report_classes, require_fit
-from avpipeline.training.runs import predict
 from avpipeline.training.saved import load_model
 
 
@@ -25,7 +23,15 @@ class Settings(EvaluationSettings):
 
 
 def main(settings: Settings) -> None:
-    """Evaluates a saved model on a split: segment accuracy, accuracy of each class, confusion matrix."""
+    """Evaluates a saved model on a split: segment accuracy, accuracy of each class, confusion matrix.
+
+    Examples:
+      python -m ave.evaluate --weights W.keras
+      python -m ave.evaluate --weights W.keras --data DIR --split val
+    """
+    from ave.models import segment_output
+    from avpipeline.training.runs import predict
+
     model, info = load_model(settings.weights, paper="ave")
     require_labeller(settings.weights, info, "python -m ave.match.evaluate")
     split = load_split(settings.chosen_dataset, settings.split, settings.data, modalities=list(model.input))

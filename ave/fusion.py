@@ -1,6 +1,6 @@
 """The fusion methods that the paper compares (Section 6.2), each of which makes one sequence of two.
 
-A method is a subclass of `Fusion` and an entry of `FUSIONS`; its models, rows and tests follow from that entry.
+A method is a subclass of `Fusion` and an entry of `config.FUSIONS`; its models, rows and tests follow from that entry.
 
 With linear layers U (audio) and V (visual):
 
@@ -21,6 +21,7 @@ LSTM, begins with a matrix of its own. In decision fusion the fused scores go to
 import keras
 from keras import ops
 
+from ave import config
 from avpipeline.nn.dense import linear
 
 RESIDUALS = ("swapped", "own")
@@ -255,14 +256,4 @@ class DMRN(Fusion):
         return {**super().get_config(), "blocks": self.blocks, "residuals": self.residuals}
 
 
-FUSIONS = {
-    "additive": Additive,
-    "mp": MaxPooling,
-    "gated": Gated,
-    "mb": MultimodalBilinear,
-    "gmu": GatedMultimodalUnit,
-    "gmb": GatedMultimodalBilinear,
-    "concat": Concat,
-    "mrn": MRN,
-    "dmrn": DMRN,
-}
+FUSIONS = {name: globals()[method] for name, method in config.FUSIONS.items()}

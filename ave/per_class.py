@@ -4,18 +4,21 @@ The accuracy of a class is over all ten seconds of its videos, background second
 194 are such shares of the test split, which most are not of the seconds that are labelled with the class.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from ave.config import CLASS_NAMES
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder, read_predictions
-from avpipeline.plots import charts
 from avpipeline.results import papers
 from avpipeline.training.paper import Trained
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PER_CLASS = "Supplement Table 1"
 # The supplement's names -> models.
@@ -32,6 +35,8 @@ MODELS = {
 
 def paper_table() -> pd.DataFrame:
     """The paper's results in %, one row per class and one column per model."""
+    import pandas as pd
+
     return pd.DataFrame.from_dict(papers.class_tables("ave")[PER_CLASS], orient="index").astype(float)
 
 
@@ -49,6 +54,10 @@ def chosen_models(rows: Sequence[str]) -> dict[str, str]:
 
 def write_per_class(folder: Path, trained: Mapping[str, Trained]) -> str:
     """Writes the table (Markdown, CSV) and the bar chart of trained models to `folder`; returns the Markdown."""
+    import pandas as pd
+
+    from avpipeline.plots import charts
+
     one = next(iter(trained.values()))
     classes = one.experiment.info.class_names[:-1]
     table = pd.DataFrame({label: accuracies(own.predictions) for label, own in trained.items()}, classes)
@@ -66,6 +75,8 @@ def write_per_class(folder: Path, trained: Mapping[str, Trained]) -> str:
 
 def _markdown(table: pd.DataFrame, data: str) -> str:
     """The table; for AVE's classes each cell has the paper's result and ours."""
+    from ave.config import CLASS_NAMES
+
     paper = paper_table() if tuple(table.index) == CLASS_NAMES[:-1] else None
     lines = [("class", *table)]
     for name, values in table.iterrows():

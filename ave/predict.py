@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 
 from ave.match.weights import require_labeller
-from ave.models import forward_of, has_attention, probabilities
 from avpipeline.cli import run
 from avpipeline.predict.labelling import LabelSettings, label, segment_example
 from avpipeline.predict.segments import Scale
@@ -26,7 +25,14 @@ class Settings(LabelSettings):
 
 def main(settings: Settings) -> int:
     """Labels every second of media files: text, JSON, a timeline, and the video with the attention overlaid; attention
-    over sound (Figure 1 of the supplement) is laid over the log-mel patch of each second."""
+    over sound (Figure 1 of the supplement) is laid over the log-mel patch of each second.
+
+    Examples:
+      python -m ave.predict video.mp4 --weights W.keras
+      python -m ave.predict VIDEOS --weights W.keras --figure --out OUT
+    """
+    from ave.models import forward_of, has_attention
+
     model, info = load_model(settings.weights, paper="ave")
     require_labeller(settings.weights, info, "python -m ave.match.predict")
     return label(settings, forward_of(model), model, info, attends=has_attention(model))
@@ -34,6 +40,8 @@ def main(settings: Settings) -> int:
 
 def draw_example(trained: Trained) -> None:
     """Draws a trained model's predictions for a test video; see `segment_example`."""
+    from ave.models import forward_of, probabilities
+
     segment_example(trained, forward_of, probabilities, scale="second")
 
 

@@ -37,7 +37,12 @@ class Settings(DataSettings, TableSettings):
 
 
 def main(settings: Settings) -> int:
-    """Trains rows of the paper's tables with all seeds and prints our results beside the paper's."""
+    """Trains rows of the paper's tables with all seeds and prints our results beside the paper's.
+
+    Examples:
+      python -m ave.tables --table "Table 1" --epochs 2
+      python -m ave.tables --table "Table 2" --rows "DMRN late" --data DIR --seeds 3
+    """
     complete = True
     if settings.table != PER_CLASS:
         complete = measure_tables(settings, TABLES, functools.partial(measure, settings))

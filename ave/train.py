@@ -1,17 +1,15 @@
 """`python -m ave.train`: trains one of the paper's models and prints its result beside the paper's."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
-
-import keras
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ave import config
 from ave.config import MODELS, PRESETS, ModelConfig, TrainConfig
-from ave.models import segment_classifier
 from ave.predict import draw_example
-from ave.recipe import compile_model
 from avpipeline import metrics
 from avpipeline.cli import run
 from avpipeline.datasets import load_split, load_weak_training
@@ -24,6 +22,9 @@ from avpipeline.training.experiment import Experiment, Scoring, configuration_ha
 from avpipeline.training.paper import Paper
 from avpipeline.training.saved import load_model
 from avpipeline.training.settings import TrainSettings, fitted
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +60,9 @@ class AVE(Paper):
 
     def experiment(self, settings: Settings, splits: Mapping[str, Split] | None = None) -> Experiment:
         """The experiment that `settings` describe; training labels of weak models are `(videos, classes)`."""
+        from ave.models import segment_classifier
+        from ave.recipe import compile_model
+
         splits = splits or load_splits(settings)
         train = splits["train"]
         network = fitted(settings.network, splits["val"])
@@ -123,7 +127,13 @@ def _same_shape(weight, other) -> bool:
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the AVE paper, selects on validation, tests once; prints the result beside the paper's."""
+    """Trains a model of the AVE paper, selects on validation, tests once; prints the result beside the paper's.
+
+    Examples:
+      python -m ave.train
+      python -m ave.train --model dmrn --epochs 5
+      python -m ave.train --data DIR --seeds 3
+    """
     report.train(PAPER, settings)
 
 

@@ -36,7 +36,11 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
-    """Lists which files in a folder are a dataset's clips, for python -m avpipeline.extract."""
+    """Lists which files in a folder are a dataset's clips, for python -m avpipeline.extract.
+
+    Examples:
+      python -m avpipeline.clip_list vggsound LISTS VIDEOS clips.txt
+    """
     if settings.out.suffix.lower() != ".txt":
         raise InputError(f"{settings.out}: a list of files must end in .txt; choose such a name.")
     paths = []

@@ -9,8 +9,9 @@ from pathlib import Path
 import tyro
 
 from avpipeline.cli import run
+from avpipeline.cli.progress import link
 from avpipeline.predict.describing import describe_file, load_describer, write_description
-from avpipeline.predict.segments import for_each_file
+from avpipeline.predict.files import for_each_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +27,16 @@ class Settings:
 
 
 def main(settings: Settings) -> int:
-    """Names what is heard (AudioSet's classes, AVE's categories) and seen (ImageNet's) in every second of a file."""
+    """Names what is heard (AudioSet's classes, AVE's categories) and seen (ImageNet's) in every second of a file.
+
+    Examples:
+      python -m avpipeline.describe video.mp4
+    """
     describer = load_describer(settings.yamnet, settings.weights_dir)
     status = for_each_file(
         settings.files, lambda path: write_description(describe_file(path, describer), describer, settings.out)
     )
-    print(f"Texts, JSON files and timelines are in {settings.out}")
+    print(f"Texts, JSON files and timelines are in {link(settings.out)}")
     return status
 
 

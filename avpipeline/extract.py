@@ -6,26 +6,29 @@ Files are decoded by threads while the networks work on those before. A run that
 was: what is in the shards is neither lost nor made again.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
-from tqdm import tqdm
 
 from avpipeline.cli import Count, MaybeCount, run
+from avpipeline.cli.progress import ProgressBar
 from avpipeline.datasets.ave_h5 import write_ave_h5
 from avpipeline.errors import InputError
 from avpipeline.features.extraction import AudioReader, Job, Timing
 from avpipeline.features.info import FeatureInfo
-from avpipeline.features.registry import EXTRACTORS, Extractor, build_extractor, input_name
 from avpipeline.features.shards import ClipRecord, ShardWriter, shard_paths
 from avpipeline.features.store import MANIFEST, FeatureShards, Manifest, read_manifest, write_manifest
 from avpipeline.files import locked, make_folder, remove_partial, write_json
 from avpipeline.media import by_id, list_media
-from avpipeline.media.tfio import tensorflow_io
+
+if TYPE_CHECKING:
+    from avpipeline.features.registry import Extractor
 
 FAILED_FILE = "failed.json"
 
@@ -108,6 +111,8 @@ def extract(
     Raises:
       InputError: bad settings, nothing to read, another process or other features in `out`, a full disk.
     """
+    from avpipeline.media.tfio import tensorflow_io
+
     if min(seconds, shard_size, 1 if workers is None else workers) < 1:
         raise InputError(f"{out}: seconds, shard size and workers must be at least 1; correct them.")
     clips = by_id(list_media(source))
@@ -125,7 +130,8 @@ def extract(
         with ShardWriter(out, manifest.shapes, shard_size) as writer:
             reused = len(writer.records)
             todo = _without_finished(out, clips, writer.records)
-            with tqdm(desc="extracting", total=len(clips), initial=len(clips) - len(todo), unit="clip") as progress:
+            there = len(clips) - len(todo)
+            with ProgressBar(desc="extracting", total=len(clips), initial=there, unit="clip") as progress:
                 job.run(todo, writer, progress)
         present = [record.id for record in writer.records]
         _finish(out, dataclasses.replace(before, ids=_ordered(before.ids, clips, present)), job.failed)
@@ -146,6 +152,8 @@ def extract(
 
 def _extractors(features: Sequence[str] | str, weights: str | Path, weights_dir) -> dict[str, Extractor]:
     """Name under which models read the features -> extractor, audio first."""
+    from avpipeline.features.registry import EXTRACTORS, build_extractor, input_name
+
     features = features.split(",") if isinstance(features, str) else features
     names = [name.strip() for name in features if name.strip()]
     if not names:
@@ -262,7 +270,12 @@ class Settings:
 
 
 def main(settings: Settings) -> int:
-    """Extracts audio and visual features of media files."""
+    """Extracts audio and visual features of media files.
+
+    Examples:
+      python -m avpipeline.extract VIDEOS FEATURES --features vgg19,vggish
+      python -m avpipeline.extract clips.txt FEATURES --format h5
+    """
     fields = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
     summary = extract(**fields)
     print(summary.text())

@@ -50,7 +50,11 @@ def texts(folder: Path) -> tuple[str, str]:
 
 
 def main(settings: Settings) -> None:
-    """Writes RESULTS.md, every result of the papers beside ours, and the record behind it, from the result files."""
+    """Writes RESULTS.md, every result of the papers beside ours, and the record behind it, from the result files.
+
+    Examples:
+      python -m avpipeline.published
+    """
     for folder in settings.add:
         print(f"{folder} is now in {add(folder, settings.results)}")
     if not settings.results.is_dir():

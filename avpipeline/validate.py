@@ -47,7 +47,11 @@ class Settings:
 
 
 def main(settings: Settings) -> int:
-    """Checks a dataset's files. Exit status 0 when nothing is wrong (files may be missing), else 2."""
+    """Checks a dataset's files. Exit status 0 when nothing is wrong (files may be missing), else 2.
+
+    Examples:
+      python -m avpipeline.validate ave DIR
+    """
     print(f"{settings.dataset}: {settings.folder}")
     findings = []
     for finding in CHECKS[settings.dataset](settings.folder, values=settings.values):

@@ -4,15 +4,20 @@
     python -m avpipeline.weights yamnet     fetches its files into the cache folder, if they are not found
 """
 
+from __future__ import annotations
+
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from avpipeline.cli import run
 from avpipeline.errors import InputError
-from avpipeline.features.sources import SOURCES, WeightFile, fetched, found_at
 from avpipeline.files import sha256_file
+
+if TYPE_CHECKING:
+    from avpipeline.features.sources import WeightFile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +29,14 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
-    """Lists the networks' weight files, or fetches those of the networks named."""
+    """Lists the networks' weight files, or fetches those of the networks named.
+
+    Examples:
+      python -m avpipeline.weights
+      python -m avpipeline.weights yamnet
+    """
+    from avpipeline.features.sources import SOURCES, fetched, found_at
+
     unknown = [name for name in settings.networks if name not in SOURCES]
     if unknown:
         raise InputError(f"{unknown[0]}: there is no such network; choose one of {', '.join(SOURCES)}.")

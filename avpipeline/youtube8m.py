@@ -8,25 +8,12 @@ from typing import Literal
 
 import numpy as np
 import tyro
-from tqdm import tqdm
 
 from avpipeline.checks.youtube8m import check_shards
 from avpipeline.cli import Count, MaybeCount, run
+from avpipeline.cli.progress import ProgressBar
 from avpipeline.datasets.listings import Row, class_number, numbered, read_table, require_unique
 from avpipeline.datasets.own_clips import BETWEEN_LABELS
-from avpipeline.datasets.youtube8m.files import CorruptRecords, list_shards
-from avpipeline.datasets.youtube8m.reading import summaries
-from avpipeline.datasets.youtube8m.records import encode_video
-from avpipeline.datasets.youtube8m.splits import VOCABULARY_FILE, read_vocabulary, write_vocabulary
-from avpipeline.datasets.youtube8m.writing import (
-    DESCRIPTION_FILE,
-    FeatureVideos,
-    description_of,
-    read_description,
-    record_writer,
-    write_description,
-    write_shards,
-)
 from avpipeline.errors import InputError
 from avpipeline.features.store import FeatureShards
 from avpipeline.files import make_folder
@@ -86,12 +73,19 @@ class Write:
 
 
 def main(command: Check | Std | Write) -> int:
-    """YouTube-8M records: checks them, stores standard deviations, writes records of your own videos."""
+    """YouTube-8M records: checks them, stores standard deviations, writes records of your own videos.
+
+    Examples:
+      python -m avpipeline.youtube8m check "yt8m/train*.tfrecord"
+      python -m avpipeline.youtube8m write FEATURES labels.csv --out OUT
+    """
     return {Check: check, Std: store_std, Write: write}[type(command)](command)
 
 
 def check(command: Check) -> int:
     """Prints findings; exit status 0 when nothing is wrong, else 2."""
+    from avpipeline.datasets.youtube8m.files import list_shards
+
     findings = []
     for pattern in command.shards:
         paths = list_shards(pattern)
@@ -104,6 +98,11 @@ def check(command: Check) -> int:
 
 def store_std(command: Std) -> int:
     """Writes one video-level shard for each frame-level one."""
+    from avpipeline.datasets.youtube8m.files import CorruptRecords, list_shards
+    from avpipeline.datasets.youtube8m.reading import summaries
+    from avpipeline.datasets.youtube8m.records import encode_video
+    from avpipeline.datasets.youtube8m.writing import record_writer
+
     paths = list_shards(command.shards)
     targets = {path: command.out / Path(path).name for path in paths}
     if len(set(targets.values())) < len(paths):
@@ -122,7 +121,7 @@ def store_std(command: Std) -> int:
     made = summaries(todo, skip_corrupt=command.skip_corrupt, corrupt=corrupt) if todo else ()
     videos = 0
     for path, group in itertools.groupby(
-        tqdm(made, desc="standard deviations", unit="video"), lambda each: each[0]
+        ProgressBar(made, desc="standard deviations", unit="video"), lambda each: each[0]
     ):
         with record_writer(targets[path]) as add:
             for _, name, labels, summary in group:
@@ -137,6 +136,8 @@ def store_std(command: Std) -> int:
 
 def _take_over_description(paths: Sequence[str], out: Path) -> None:
     """The description of the frames also holds for their means; YouTube-8M's own files have none."""
+    from avpipeline.datasets.youtube8m.writing import DESCRIPTION_FILE, read_description, write_description
+
     folders = {Path(path).parent for path in paths}
     described = [read_description(folder) for folder in sorted(folders) if (folder / DESCRIPTION_FILE).exists()]
     if described and (len(described) < len(folders) or any(each != described[0] for each in described)):
@@ -147,6 +148,9 @@ def _take_over_description(paths: Sequence[str], out: Path) -> None:
 
 def write(command: Write) -> int:
     """Writes the shards, the vocabulary and the description of the features."""
+    from avpipeline.datasets.youtube8m.splits import VOCABULARY_FILE, read_vocabulary, write_vocabulary
+    from avpipeline.datasets.youtube8m.writing import FeatureVideos, description_of, write_description, write_shards
+
     rows = read_labels(command.labels)
     names = read_vocabulary(command.vocabulary) if command.vocabulary else _own_names(rows)
     labels = {row["id"]: _class_numbers(row, names, command.vocabulary or command.labels) for row in rows}

@@ -8,12 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from eventlayers.config import LAYERS
+from eventlayers.config import LAYERS, NEW_LAYERS, ONLY
 from eventlayers.voting import label_sets
-
-# The rows of Table 3.
-ONLY = ("Continuous only", "Instant only", "Onset only")
-NEW_LAYERS = "(Instant or Onset) and not Continuous"
 
 
 def right_by_layer(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:

@@ -57,6 +57,10 @@ class FrameFormat:
         }
 
 
+# The frames that the backbones take: those of MC3-18 as torchvision's weights expect.
+FRAME_FORMATS = {"published": FrameFormat(), "small": FrameFormat(32, None)}
+
+
 def clip_inputs(
     paths: Sequence,
     frames: FrameFormat,

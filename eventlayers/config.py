@@ -152,6 +152,9 @@ STANDS_FOR = {
 }
 # What the authors' annotators said of a model's labels on VGGSound; not released, so no dataset here.
 ANNOTATED = "Multi-labeled VGGSound"
+# The rows of Table 3.
+ONLY = ("Continuous only", "Instant only", "Onset only")
+NEW_LAYERS = "(Instant or Onset) and not Continuous"
 TABLES = ("Table 1", "Table 2", "Table 3", "Table 4", "Section 4.2")
 
 OURS = "Event-specific layers"

@@ -6,12 +6,12 @@ The paper's authors have published no weights. Training reads torchvision's chec
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
 from avpipeline.cli import Count, run
 from avpipeline.errors import InputError
-from avpipeline.features import mc3
 from avpipeline.files import atomic_path
 
 
@@ -23,16 +23,22 @@ class Settings:
     """A torchvision checkpoint, e.g. mc3_18-a90a0ba3.pth, in torch's legacy or zip container."""
     out: tyro.conf.Positional[Path]
     """The .keras file to write: the network with its classifier."""
-    network: mc3.Name = "mc3_18"
+    network: Literal["mc3_18", "r3d_18", "r2plus1d_18"] = "mc3_18"
     """The network in the checkpoint; the paper's is MC3-18."""
-    frames: Count = mc3.FRAMES
+    frames: Count = 100
     """Number of frames in the model's input."""
-    size: Count = mc3.FRAME_SIZE
+    size: Count = 112
     """Height and width of these frames."""
 
 
 def main(settings: Settings) -> None:
-    """Converts a torchvision checkpoint of a video network to a .keras model, which takes normalised frames."""
+    """Converts a torchvision checkpoint of a video network to a .keras model, which takes normalised frames.
+
+    Examples:
+      python -m eventlayers.convert mc3_18-a90a0ba3.pth mc3.keras
+    """
+    from avpipeline.features import mc3
+
     if settings.out.suffix != ".keras":
         raise InputError(f"{settings.out}: a Keras model's file name must end in .keras; choose such a name.")
     sizes = {"frames": settings.frames, "size": settings.size}

@@ -4,9 +4,12 @@ A model's inputs are either decoded clips (frames, log-mel, onsets) or features 
 both are cached, see `eventlayers.clips`.
 """
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,13 +22,11 @@ from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo, require_same
 from avpipeline.rendering.storyboards import CATEGORIES
 from avpipeline.training.saved import load_model
-from eventlayers.clips import FrameFormat, clip_inputs
 from eventlayers.config import BACKBONE_MODELS, ModelConfig
-from eventlayers.models import BACKBONES
-from eventlayers.time_steps import TimeStepBackbones, time_step_backbones, time_step_backbones_for, time_step_inputs
 
-# The frames that the backbones take: those of MC3-18 as torchvision's weights expect.
-FRAME_FORMATS = {"published": FrameFormat(), "small": FrameFormat(32, None)}
+if TYPE_CHECKING:
+    from eventlayers.time_steps import TimeStepBackbones
+
 # Synthetic datasets -> events per clip.
 RENDERED = {"rendered": 1, "rendered_pairs": 2}
 DATASETS = {
@@ -120,6 +121,9 @@ def trained_backbones(folder) -> TimeStepBackbones:
     Raises:
       InputError: one of them is missing or is another model.
     """
+    from eventlayers.models import BACKBONES
+    from eventlayers.time_steps import time_step_backbones
+
     networks, sets = {}, set()
     for modality, model in BACKBONE_MODELS.items():
         seeds = [seed for seed in (Path(folder) / model).glob("seed-*") if seed.name[len("seed-") :].isdecimal()]
@@ -148,6 +152,8 @@ def backbones_of(features: Mapping[str, FeatureInfo], from_backbones=None, weigh
     Raises:
       InputError: weights are missing or not the same.
     """
+    from eventlayers.time_steps import time_step_backbones_for
+
     if from_backbones is None:
         return time_step_backbones_for(features, weights_dir=weights_dir)
     backbones = trained_backbones(from_backbones)
@@ -174,6 +180,9 @@ def load_splits(
 
 def load_split(videos: Videos, network: ModelConfig, backbones: TimeStepBackbones | None) -> Split:
     """One split, with clips as inputs if `backbones` is None, else with their features."""
+    from eventlayers.clips import FRAME_FORMATS, clip_inputs
+    from eventlayers.time_steps import time_step_inputs
+
     if backbones is None:
         frames = FRAME_FORMATS[network.backbones]
         inputs, features = clip_inputs(videos.paths, frames, onset_method=network.onsets), frames.info()

@@ -1,24 +1,28 @@
 """`python -m eventlayers.evaluate`: a saved model's accuracy on a split, and what its layers tell about the dataset."""
 
+from __future__ import annotations
+
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 
 from avpipeline import media
 from avpipeline.cli import Natural, run
+from avpipeline.cli.progress import link
 from avpipeline.datasets.base import Split
 from avpipeline.files import atomic_path, write_json
 from avpipeline.results.evaluation import require_fit, stored, subject, write_classes, write_scores
-from avpipeline.training.runs import predict
 from avpipeline.training.saved import ModelInfo, load_model
-from eventlayers import analysis, pictures, voting
+from eventlayers import analysis, voting
 from eventlayers.config import LAYERS, saved_config
 from eventlayers.data import DATASETS, Source, Videos, backbones_of, load_split, videos_of
 from eventlayers.predict import DEFAULT_WEIGHTS, SECONDS, film
 from eventlayers.readings import sounds_categories
+
+if TYPE_CHECKING:
+    from eventlayers import pictures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +48,13 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
-    """Evaluates a saved model on a split: accuracy, F1 of its label sets, confusion matrix, Tables 3 and 4."""
+    """Evaluates a saved model on a split: accuracy, F1 of its label sets, confusion matrix, Tables 3 and 4.
+
+    Examples:
+      python -m eventlayers.evaluate
+    """
+    from avpipeline.training.runs import predict
+
     model, info = load_model(settings.weights, paper="eventlayers")
     config = saved_config(info.config)
     videos = videos_of(Source(settings.dataset or info.dataset, settings.data, settings.clips), settings.split)
@@ -60,7 +70,7 @@ def main(settings: Settings) -> None:
         print(write_layers(settings.out, videos, scores))
         if settings.figure:
             write_most_activating(settings.out, videos, scores, settings.figure)
-    print(f"Tables, pictures and predictions are in {settings.out}")
+    print(f"Tables, pictures and predictions are in {link(settings.out)}")
 
 
 def overall(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
@@ -90,6 +100,10 @@ def write_measures(
 
 def write_layers(out: Path, videos: Videos, scores: np.ndarray) -> str:
     """Writes layers.json (Tables 3 and 4), categories.csv and layers.png (Table 4 as bars); returns them as text."""
+    import pandas as pd
+
+    from eventlayers import pictures
+
     labels, dataset = videos.labels, videos.source.dataset
     complementary = {"all": {"videos": len(labels), **analysis.complementary_counts(labels, scores)}}
     if videos.kinds:
@@ -113,6 +127,8 @@ def write_layers(out: Path, videos: Videos, scores: np.ndarray) -> str:
 
 def write_most_activating(out: Path, videos: Videos, scores: np.ndarray, count: int) -> None:
     """Writes most_activating.png: for each audio-visual layer the videos that activate it most (Figure 6)."""
+    from eventlayers import pictures
+
     chosen = analysis.most_activating(videos.labels, scores, count)
     examples = {
         layer: [_example(videos, scores, video) for video in chosen[layer]]
@@ -127,6 +143,8 @@ def write_most_activating(out: Path, videos: Videos, scores: np.ndarray, count: 
 
 
 def _example(videos: Videos, scores: np.ndarray, video: int) -> pictures.Example:
+    from eventlayers import pictures
+
     about = media.probe(videos.paths[video])
     names = videos.class_names
     waveform = media.read_waveform(about.path, seconds=SECONDS)

@@ -1,29 +1,32 @@
 """`python -m eventlayers.predict`: labels the events in media files and shows which time steps the layers pool."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 import tyro
 
 from avpipeline import media, plots
 from avpipeline.cli import run
+from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
-from avpipeline.plots.overlays import write_overlay
 from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files, synthetic_warning
-from avpipeline.predict.segments import collected_warnings, for_each_file, missing_stream_notes
+from avpipeline.predict.files import collected_warnings, for_each_file
+from avpipeline.predict.segments import missing_stream_notes
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
-from eventlayers import pictures
-from eventlayers.clips import clip_of
 from eventlayers.config import ModelConfig, saved_config
-from eventlayers.data import FRAME_FORMATS, backbones_of, videos_of
-from eventlayers.layers import InstantEventLayer, correspondence, sound_localization
-from eventlayers.models import ONSET_MASK, ONSETS, time_step_features
-from eventlayers.time_steps import time_steps_of
+from eventlayers.data import backbones_of, videos_of
 from eventlayers.voting import vote
+
+if TYPE_CHECKING:
+    import keras
+
+    from eventlayers import pictures
 
 DEFAULT_WEIGHTS = Path("runs") / "eventlayers" / "event_layers-paper" / "seed-0" / "best.keras"
 SECONDS = 10
@@ -69,8 +72,10 @@ class Predictor:
     weights: Path
 
     @classmethod
-    def of(cls, weights, from_backbones=None, weights_dir=None) -> "Predictor":
+    def of(cls, weights, from_backbones=None, weights_dir=None) -> Predictor:
         """With the backbones that the model names; InputError if weights are missing or not the same."""
+        from eventlayers.time_steps import time_steps_of
+
         weights = Path(weights)
         if weights == DEFAULT_WEIGHTS and not weights.is_file():
             raise InputError(
@@ -90,6 +95,9 @@ class Predictor:
 
 
 def _look_at_clips(model: keras.Model, config: ModelConfig) -> Look:
+    from eventlayers.clips import FRAME_FORMATS, clip_of
+    from eventlayers.models import ONSET_MASK, ONSETS, time_step_features
+
     seen = time_step_features(model)
 
     def look(path: Path, start: float) -> dict[str, np.ndarray]:
@@ -139,12 +147,16 @@ class Prediction:
 
 
 def main(settings: Settings) -> int:
-    """Labels the events in media files: vote, all labels, the time steps that each layer pools, the sound source."""
+    """Labels the events in media files: vote, all labels, the time steps that each layer pools, the sound source.
+
+    Examples:
+      python -m eventlayers.predict video.mp4
+    """
     predictor = Predictor.of(settings.weights, settings.from_backbones, settings.weights_dir)
     status = for_each_file(settings.files, lambda path: write_file(path, predictor, settings.out))
     if len(predictor.config.modalities) == 1:
         print(f"{predictor.info.model} has one stream: there are no time steps and no sound source to show.")
-    print(f"Texts, JSON files, pictures and videos are in {settings.out}")
+    print(f"Texts, JSON files, pictures and videos are in {link(settings.out)}")
     return status
 
 
@@ -190,6 +202,9 @@ def predict_file(path, predictor: Predictor) -> Prediction:
 
 
 def _window(path: Path, predictor: Predictor, start: int, seconds: int) -> Window:
+    from eventlayers.layers import InstantEventLayer, correspondence, sound_localization
+    from eventlayers.models import ONSET_MASK, ONSETS
+
     found = predictor.look(path, start)
     count = predictor.config.num_moments
     own = round(count * seconds / SECONDS)
@@ -274,6 +289,9 @@ def as_text(document: Mapping) -> str:
 
 
 def _write_pictures(prediction: Prediction, predictor: Predictor, stem: Path) -> None:
+    from avpipeline.plots.overlays import write_overlay
+    from eventlayers import pictures
+
     about, info = prediction.media, predictor.info
     title = picture_title(info, about.path)
     for number, window in enumerate(prediction.windows, start=1):
@@ -333,6 +351,8 @@ def _label(window: Window, info: ModelInfo) -> str:
 
 def example_of(window: Window, about: media.MediaInfo, predictor: Predictor, truth=()) -> pictures.Example:
     """A window as Figures 4 and 6 show it."""
+    from eventlayers import pictures
+
     given = [predictor.info.class_names[index] for index in window.scores.argmax(-1)]
     return pictures.Example(
         name=about.path.stem,

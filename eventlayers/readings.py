@@ -11,8 +11,7 @@ from avpipeline.datasets.kinetics import SOUNDS_CLASSES
 from avpipeline.files import read_predictions
 from avpipeline.results import papers
 from eventlayers import analysis, voting
-from eventlayers.analysis import NEW_LAYERS, ONLY
-from eventlayers.config import DATASETS, LAYERS, OURS, ROWS, STANDS_FOR, TABLES
+from eventlayers.config import DATASETS, LAYERS, NEW_LAYERS, ONLY, OURS, ROWS, STANDS_FOR, TABLES
 
 # Labels `(videos, classes)` and scores `(videos, heads, classes)` -> the result of a row, in the table's unit.
 Measure = Callable[[np.ndarray, np.ndarray], float]

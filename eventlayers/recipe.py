@@ -9,7 +9,7 @@ from keras import ops
 
 from avpipeline.nn.optimizers import Adam
 from eventlayers.config import TrainConfig, train_config
-from eventlayers.voting import VideoAccuracy
+from eventlayers.voting import vote
 
 
 @keras.saving.register_keras_serializable(package="eventlayers")
@@ -26,6 +26,18 @@ class MultiHeadCrossEntropy(keras.losses.Loss):
         # Eq. 4; Keras takes the mean over the batch.
         labels = ops.cast(y_true, y_pred.dtype)[:, None]
         return -ops.sum(labels * ops.log_softmax(y_pred, axis=-1), axis=(1, 2))
+
+
+@keras.saving.register_keras_serializable(package="eventlayers")
+class VideoAccuracy(keras.metrics.Mean):
+    """`video_accuracy` as a metric that is updated batch by batch."""
+
+    def __init__(self, name="video_accuracy", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        right = ops.take_along_axis(ops.cast(y_true, "float32"), vote(y_pred)[:, None], axis=1)[:, 0]
+        return super().update_state(right > 0, sample_weight)
 
 
 def compile_model(model: keras.Model, config: TrainConfig | None = None) -> keras.Model:

@@ -1,9 +1,10 @@
 """The two stages of training: first each backbone with a linear head, then the event layers on both."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from pathlib import Path
-
-import keras
+from typing import TYPE_CHECKING
 
 from avpipeline.errors import InputError
 from avpipeline.files import read_record
@@ -11,8 +12,11 @@ from avpipeline.training.experiment import configuration_hash
 from avpipeline.training.saved import load_model
 from eventlayers.config import BACKBONE_MODELS, ModelConfig
 from eventlayers.data import trained_backbones
-from eventlayers.models import BACKBONES
-from eventlayers.time_steps import TimeStepBackbones, time_step_backbones
+
+if TYPE_CHECKING:
+    import keras
+
+    from eventlayers.time_steps import TimeStepBackbones
 
 _AGAIN = "train that backbone again"
 
@@ -29,6 +33,8 @@ def frozen_backbones(network: ModelConfig, from_backbones: Path | None, video_we
       from_backbones: folder of the runs that trained them, if any.
       video_weights: initial weights of MC3-18.
     """
+    from eventlayers.time_steps import time_step_backbones
+
     if network.inputs == "clips":
         return None
     if from_backbones:
@@ -62,6 +68,8 @@ def backbone_identities(folders: Mapping[str, Path]) -> dict[str, str]:
 
 def start_from_backbones(folders: Mapping[str, Path]) -> Callable[[keras.Model, int], None]:
     """Function of (model, seed) that loads the backbones from the first stage of the same seed."""
+    from eventlayers.models import BACKBONES
+
 
     def start(model: keras.Model, seed: int) -> None:
         for modality, name in BACKBONES.items():

@@ -66,7 +66,12 @@ class Settings(TableSettings):
 
 
 def main(settings: Settings) -> int:
-    """Trains rows of the paper's tables with all seeds and prints our results beside the paper's."""
+    """Trains rows of the paper's tables with all seeds and prints our results beside the paper's.
+
+    Examples:
+      python -m eventlayers.tables --table "Table 1"
+      python -m eventlayers.tables --dataset vggsound --data LISTS --clips VIDEOS
+    """
     return 0 if measure_tables(settings, TABLES, functools.partial(measure, TableRuns(settings))) else 2
 
 

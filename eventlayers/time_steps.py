@@ -12,8 +12,8 @@ from typing import Literal
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
+from avpipeline.cli.progress import ProgressBar
 from avpipeline.datasets.base import Source
 from avpipeline.errors import InputError
 from avpipeline.features import mc3
@@ -208,7 +208,7 @@ def _make_missing(stored: Mapping[str, StoredRows], backbones: TimeStepBackbones
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(decode, row) for row in missing[:_READY_CLIPS]]
-        for index, row in enumerate(tqdm(missing, desc="features of time steps", unit="clip")):
+        for index, row in enumerate(ProgressBar(missing, desc="features of time steps", unit="clip")):
             if index + _READY_CLIPS < len(missing):
                 waiting.append(pool.submit(decode, missing[index + _READY_CLIPS]))
             streams = waiting.pop(0).result()

@@ -25,10 +25,8 @@ from eventlayers.config import (
     TrainConfig,
 )
 from eventlayers.data import DATASETS, RENDERED, Source, default_inputs, load_splits, require_source
-from eventlayers.models import video_classifier
 from eventlayers.predict import draw_example
 from eventlayers.readings import measured, published_of, reading_of
-from eventlayers.recipe import compile_model, precision
 from eventlayers.stages import (
     backbone_identities,
     datasets_of_backbones,
@@ -143,6 +141,9 @@ class EventLayers(Paper):
         Raises:
           InputError: data, weights or the backbones of the first stage are missing or do not fit.
         """
+        from eventlayers.models import video_classifier
+        from eventlayers.recipe import compile_model, precision
+
         splits = splits or splits_of(settings)
         train = splits["train"]
         network, training = fitted(settings.network, splits["val"]), settings.training
@@ -232,7 +233,12 @@ def compared(paper: Paper, trained: Trained) -> report.Compared:
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the event layers' paper, selects on validation, tests once; prints ours beside the paper's."""
+    """Trains a model of the event layers' paper, selects on validation, tests once; prints ours beside the paper's.
+
+    Examples:
+      python -m eventlayers.train
+      python -m eventlayers.train --dataset vggsound --data LISTS --clips VIDEOS
+    """
     report.train(PAPER, settings, compared)
 
 

@@ -4,9 +4,7 @@ Everywhere `scores` is O of the paper, `(videos, heads, classes)`: the output of
 softmax. A baseline has one head, and its vote is that head's label.
 """
 
-import keras
 import numpy as np
-from keras import ops
 
 
 def vote(scores):
@@ -15,6 +13,8 @@ def vote(scores):
     The label that most heads predict. If several labels are predicted equally often there is no majority, and the label
     of the most confident head is taken, the one with the highest softmax probability of all heads.
     """
+    from keras import ops
+
     given = ops.argmax(scores, axis=-1)
     counts = ops.sum(ops.one_hot(given, scores.shape[-1], dtype="int32"), axis=1)
     most = ops.max(counts, axis=-1, keepdims=True)
@@ -59,17 +59,7 @@ def multi_label_f1(labels: np.ndarray, predicted: np.ndarray, average: str = "vi
 
 def video_accuracy(labels: np.ndarray, scores: np.ndarray) -> float:
     """Share of videos whose vote is one of their labels, in [0, 1]; labels `(videos, classes)`."""
+    from keras import ops
+
     labels = np.asarray(labels)
     return float(np.mean(labels[np.arange(len(labels)), ops.convert_to_numpy(vote(scores))] > 0))
-
-
-@keras.saving.register_keras_serializable(package="eventlayers")
-class VideoAccuracy(keras.metrics.Mean):
-    """`video_accuracy` as a metric that is updated batch by batch."""
-
-    def __init__(self, name="video_accuracy", **kwargs):
-        super().__init__(name=name, **kwargs)
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        right = ops.take_along_axis(ops.cast(y_true, "float32"), vote(y_pred)[:, None], axis=1)[:, 0]
-        return super().update_state(right > 0, sample_weight)

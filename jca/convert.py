@@ -9,7 +9,6 @@ from ave.config import CLASS_NAMES
 from avpipeline.cli import run
 from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.training.conversion import ConvertSettings, save_converted
-from jca.author_checkpoints import load_with_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +20,13 @@ class Settings(ConvertSettings):
 
 
 def main(settings: Settings) -> None:
-    """Converts a JCA checkpoint of the authors to a .keras model for predict, evaluate and notebooks."""
+    """Converts a JCA checkpoint of the authors to a .keras model for predict, evaluate and notebooks.
+
+    Examples:
+      python -m jca.convert model.pt jca.keras
+    """
+    from jca.author_checkpoints import load_with_config
+
     model, config = load_with_config(settings.checkpoint)
     save_converted("jca", settings, model, config, CLASS_NAMES, RELEASED_FEATURES)
 

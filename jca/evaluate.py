@@ -8,7 +8,6 @@ from avpipeline.cli import run
 from avpipeline.datasets import load_split
 from avpipeline.results.evaluation import EvaluationSettings, report_classes, require_fit
 from avpipeline.training.saved import load_model
-from jca.reading import measured
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,7 +22,13 @@ class Settings(EvaluationSettings):
 
 
 def main(settings: Settings) -> None:
-    """Evaluates a saved model on a split: segment accuracy, accuracy of each class, confusion matrix."""
+    """Evaluates a saved model on a split: segment accuracy, accuracy of each class, confusion matrix.
+
+    Examples:
+      python -m jca.evaluate --weights W.keras --data DIR
+    """
+    from jca.reading import measured
+
     model, info = load_model(settings.weights, paper="jca")
     split = load_split(settings.chosen_dataset, settings.split, settings.data, modalities=list(model.input))
     require_fit(settings.weights, info, split)

@@ -7,7 +7,6 @@ predicted label of every second.
 import dataclasses
 from pathlib import Path
 
-from ave.models import forward_of, has_attention, probabilities
 from avpipeline.cli import run
 from avpipeline.predict.labelling import LabelSettings, label, segment_example
 from avpipeline.training.paper import Trained
@@ -24,13 +23,21 @@ class Settings(LabelSettings):
 
 
 def main(settings: Settings) -> int:
-    """Labels every second of media files: text, JSON, a timeline, and the video with the attention overlaid."""
+    """Labels every second of media files: text, JSON, a timeline, and the video with the attention overlaid.
+
+    Examples:
+      python -m jca.predict video.mp4 --weights W.keras
+    """
+    from ave.models import forward_of, has_attention
+
     model, info = load_model(settings.weights, paper="jca")
     return label(settings, forward_of(model), model, info, attends=has_attention(model))
 
 
 def draw_example(trained: Trained) -> None:
     """Draws a trained model's predictions for a test video; see `segment_example`."""
+    from ave.models import forward_of, probabilities
+
     segment_example(trained, forward_of, probabilities)
 
 

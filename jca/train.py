@@ -14,10 +14,7 @@ from avpipeline.training.paper import Paper
 from avpipeline.training.settings import TrainSettings, fitted
 from jca import config
 from jca.config import MODELS, PRESETS, ModelConfig, TrainConfig
-from jca.models import segment_classifier
 from jca.predict import draw_example
-from jca.reading import measured
-from jca.recipe import callbacks, compile_model
 
 MODALITIES = ("audio", "visual")
 
@@ -49,6 +46,10 @@ class JCA(Paper):
     draw_example = staticmethod(draw_example)
 
     def experiment(self, settings: Settings, splits: Mapping[str, Split] | None = None) -> Experiment:
+        from jca.models import segment_classifier
+        from jca.reading import measured
+        from jca.recipe import callbacks, compile_model
+
         splits = splits or {
             name: load_split(settings.dataset, name, data_dir=settings.data, modalities=MODALITIES)
             for name in ("train", "val", "test")
@@ -70,7 +71,12 @@ PAPER = JCA()
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the JCA paper, selects on validation, tests once; prints the result beside the paper's."""
+    """Trains a model of the JCA paper, selects on validation, tests once; prints the result beside the paper's.
+
+    Examples:
+      python -m jca.train
+      python -m jca.train --data DIR --recursions 2
+    """
     report.train(PAPER, settings)
 
 

@@ -8,7 +8,6 @@ import tyro
 from avpipeline.cli import run
 from avpipeline.datasets.mafnet_pickles import FEATURES
 from avpipeline.training.conversion import ConvertSettings, save_converted
-from mafnet.author_checkpoints import load_with_config
 from mafnet.config import CLASS_NAMES
 
 
@@ -21,7 +20,13 @@ class Settings(ConvertSettings):
 
 
 def main(settings: Settings) -> None:
-    """Converts the authors' checkpoint to a .keras model for predict, evaluate and notebooks."""
+    """Converts the authors' checkpoint to a .keras model for predict, evaluate and notebooks.
+
+    Examples:
+      python -m mafnet.convert MAFnet.index mafnet.keras
+    """
+    from mafnet.author_checkpoints import load_with_config
+
     model, config = load_with_config(settings.checkpoint)
     # With the checkpoint's own sizes, so that features of other sizes are refused when it is used.
     shapes = {"visual": config.visual_shape, "audio": config.audio_shape}

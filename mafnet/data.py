@@ -7,7 +7,6 @@ from avpipeline.datasets import load_video_split, mafnet_pickles
 from avpipeline.datasets.ave_videos import load_ave_videos
 from avpipeline.datasets.base import ArraySource, Split, mean_over_regions
 from avpipeline.errors import InputError
-from avpipeline.features.registry import VARIANTS
 from mafnet.config import ModelConfig
 
 DATASETS = ("rendered", "ave", "ucf51", "kinetics_sounds")
@@ -97,6 +96,8 @@ def _load_rendered(name: str, dimensions: dict[str, int], data_dir: Path | None)
 
 def _with_visual_means(split: Split) -> Split:
     """The same split with the visual maps averaged over regions, like the extractor's variant "avg_pool"."""
+    from avpipeline.features.registry import VARIANTS
+
     info = split.features["visual"]
     if "avg_pool" not in VARIANTS.get(info.extractor, ()):
         return split

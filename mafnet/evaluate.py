@@ -7,7 +7,6 @@ from typing import Literal
 from avpipeline.cli import run
 from avpipeline.datasets.base import Split
 from avpipeline.results.evaluation import EvaluationSettings, report_classes, require_fit
-from avpipeline.training.runs import predict
 from avpipeline.training.saved import ModelInfo, load_model
 from mafnet.config import ModelConfig
 from mafnet.data import DATASETS, KINETICS_LISTS, load_split
@@ -35,7 +34,13 @@ class Settings(SplitSettings):
 
 
 def main(settings: Settings) -> None:
-    """Evaluates a saved model on a split: video accuracy, accuracy of each class, confusion matrix."""
+    """Evaluates a saved model on a split: video accuracy, accuracy of each class, confusion matrix.
+
+    Examples:
+      python -m mafnet.evaluate --weights W.keras --data DIR
+    """
+    from avpipeline.training.runs import predict
+
     model, info = load_model(settings.weights, paper="mafnet")
     split = load_split_for(settings, info)
     report_classes(settings.out, settings.weights, info, split, predict(model, split))

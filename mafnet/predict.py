@@ -1,24 +1,30 @@
 """`python -m mafnet.predict`: classifies whole videos and shows the attention to clips and modalities (Figure 3)."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 import tyro
 
 from avpipeline import media
 from avpipeline.cli import run
+from avpipeline.cli.progress import link
 from avpipeline.datasets.rendered import rendered_clips
-from avpipeline.features.registry import Extractor, extractor_for
 from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files
-from avpipeline.predict.segments import collected_warnings, for_each_file, stream_notes, unlike_notes, window_features
+from avpipeline.predict.files import collected_warnings, for_each_file
+from avpipeline.predict.segments import stream_notes, unlike_notes, window_features
 from avpipeline.training.familiarity import region_means
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
-from mafnet.models import has_attention, with_attention
-from mafnet.pictures import modality_scores
+
+if TYPE_CHECKING:
+    import keras
+
+    from avpipeline.features.registry import Extractor
 
 _SHOWN_CLASSES = 5
 _FRAME_HEIGHT = 240
@@ -83,7 +89,11 @@ class Prediction:
 
 
 def main(settings: Settings) -> int:
-    """Classifies whole videos: text, JSON, and a picture of the attention to clips and modalities with the frames."""
+    """Classifies whole videos: text, JSON, and a picture of the attention to clips and modalities with the frames.
+
+    Examples:
+      python -m mafnet.predict video.mp4 --weights W.keras
+    """
     predictor = load_predictor(settings.weights, weights_dir=settings.weights_dir)
 
     def one(path: Path) -> str:
@@ -92,7 +102,7 @@ def main(settings: Settings) -> int:
     status = for_each_file(settings.files, one)
     if not predictor.attends:
         print(f"{predictor.info.model} has no attention, so there are no pictures.")
-    print(f"Texts, JSON files and pictures are in {settings.out}")
+    print(f"Texts, JSON files and pictures are in {link(settings.out)}")
     return status
 
 
@@ -102,6 +112,8 @@ def draw_example(trained: Trained) -> None:
     A synthetic clip is predicted from its file. The other datasets have features but no frames, so there only the
     attention is drawn.
     """
+    from mafnet.pictures import modality_scores
+
     test, weights, out = trained.experiment.splits.test, trained.weights, trained.settings.folder / "example"
     if test.dataset == "rendered":
         predictor = load_predictor(weights)
@@ -119,6 +131,9 @@ def draw_example(trained: Trained) -> None:
 
 def load_predictor(weights: Path, *, weights_dir: Path | None = None) -> Predictor:
     """A model with its extractors; InputError if its file or their weights are missing or not the same."""
+    from avpipeline.features.registry import extractor_for
+    from mafnet.models import has_attention
+
     model, info = load_model(weights, paper="mafnet")
     return Predictor(
         forward=forward_of(model),
@@ -135,6 +150,8 @@ def load_predictor(weights: Path, *, weights_dir: Path | None = None) -> Predict
 
 def forward_of(model: keras.Model) -> Forward:
     """Function that runs the model on one window; see `Forward`."""
+    from mafnet.models import has_attention, with_attention
+
     attends = has_attention(model)
     shown = with_attention(model) if attends else model
 
@@ -244,6 +261,8 @@ def as_text(document: Mapping) -> str:
 
 def _write_pictures(prediction: Prediction, predictor: Predictor, document: Mapping, path: Path) -> None:
     """Figure 3 for one file, one picture for each window, numbered from the second on."""
+    from mafnet.pictures import modality_scores
+
     about, info = prediction.media, predictor.info
     title = picture_title(info, about.path, f": {document['label']} ({document['probability']:.2f})")
     for number, start in enumerate(range(0, len(prediction.scores), predictor.window), start=1):

@@ -5,17 +5,15 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pandas as pd
-import tensorflow as tf
 
 from avpipeline.cli import MaybeCount, Share, run
+from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder
 from avpipeline.results.papers import markdown, mean_text
 from avpipeline.training.settings import DataSettings, SeedSettings
 from mafnet.config import PRESETS
 from mafnet.data import DATASETS, KINETICS_LISTS
-from mafnet.pictures import dropping_curve
 from mafnet.train import PAPER
 
 
@@ -41,7 +39,13 @@ class Settings(DataSettings, SeedSettings):
 
 
 def main(settings: Settings) -> None:
-    """Trains MAFnet with several dropping rates; writes a table and the curve of the paper's Figure 6."""
+    """Trains MAFnet with several dropping rates; writes a table and the curve of the paper's Figure 6.
+
+    Examples:
+      python -m mafnet.sweep --rates 0.1 0.5
+    """
+    import tensorflow as tf
+
     _check(settings)
     # TensorFlow warns about building graphs in a loop; here every graph is another model's.
     tf.get_logger().setLevel("ERROR")
@@ -54,7 +58,7 @@ def main(settings: Settings) -> None:
         _write(settings, records, scores)
     columns = ("dropping rate", "video accuracy %", "configuration", "parameters", "predictions")
     print(f"\n{markdown([columns, *([str(record[name]) for name in columns] for record in records)])}")
-    print(f"Selected on validation; {records[0]['data']}. dropping_rate.csv and .png are in {settings.folder}")
+    print(f"Selected on validation; {records[0]['data']}. dropping_rate.csv and .png are in {link(settings.folder)}")
 
 
 def _check(settings: Settings) -> None:
@@ -94,6 +98,10 @@ def _measure(settings: Settings, rate: float) -> tuple[dict, list[float]]:
 
 
 def _write(settings: Settings, records: list[dict], scores: dict[float, list[float]]) -> None:
+    import pandas as pd
+
+    from mafnet.pictures import dropping_curve
+
     folder = make_folder(settings.folder)
     with atomic_path(folder / "dropping_rate.csv") as temporary:
         pd.DataFrame(records).to_csv(temporary, index=False)

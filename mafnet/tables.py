@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 
 from avpipeline.cli import run
+from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder, read_predictions
 from avpipeline.results import papers
@@ -45,7 +45,12 @@ class Settings(DataSettings, TableSettings):
 
 
 def main(settings: Settings) -> int:
-    """Trains rows of the paper's tables with all seeds and prints our results beside the paper's."""
+    """Trains rows of the paper's tables with all seeds and prints our results beside the paper's.
+
+    Examples:
+      python -m mafnet.tables --table "Table 1" --epochs 2
+      python -m mafnet.tables --data DIR --seeds 3
+    """
     if settings.table == FIGURE_5:
         return examples(settings)
     further = (EXTERNAL,) if "Table 1" in settings.chosen_tables(TABLES) else ()
@@ -68,6 +73,8 @@ def measure(settings: Settings, published: papers.Published) -> Line | NotRun:
 
 def examples(settings: Settings) -> int:
     """Figure 5: the class that each model of Table 1 predicts for every test video; prints some where they differ."""
+    import pandas as pd
+
     settings.check()
     dataset = DATASET_NAMES.get(settings.chosen_dataset, DATASET_NAMES["ave"])
     table, status = pd.DataFrame(), 0
@@ -95,7 +102,7 @@ def examples(settings: Settings) -> int:
         table.to_csv(temporary)
     differing = table[table.drop(columns="label").nunique(axis=1) > 1].head(_EXAMPLES).reset_index()
     print(f"\n{papers.markdown([tuple(differing.columns), *differing.astype(str).itertuples(index=False)])}")
-    print(f"Videos of {trained.data} for which the models differ; all of them are in {path}")
+    print(f"Videos of {trained.data} for which the models differ; all of them are in {link(path)}")
     return status
 
 

@@ -12,16 +12,13 @@ from avpipeline.cli import run
 from avpipeline.datasets.base import Split
 from avpipeline.files import write_json
 from avpipeline.results import papers, report
-from avpipeline.training import runs
 from avpipeline.training.experiment import Experiment, Scoring, configuration_hash
 from avpipeline.training.paper import Paper, Trained
 from avpipeline.training.settings import TrainSettings
 from mafnet import config
 from mafnet.config import DATASET_NAMES, MODELS, PRESETS, ModelConfig, TrainConfig
 from mafnet.data import DATASETS, KINETICS_LISTS, fitted, load_split
-from mafnet.models import classifier
 from mafnet.predict import draw_example
-from mafnet.recipe import compile_model
 
 # UCF51's official splits; the result is the mean over them.
 FOLDS = (1, 2, 3)
@@ -72,6 +69,9 @@ class MAFnet(Paper):
         Raises:
           InputError: the data is missing or does not fit, or a setting is invalid.
         """
+        from mafnet.models import classifier
+        from mafnet.recipe import compile_model
+
         training = settings.training
         splits = splits or load_splits(settings, fold)
         train = splits["train"]
@@ -91,6 +91,8 @@ class MAFnet(Paper):
 
     def train(self, settings: Settings, splits=None, *, watch_test: bool = False) -> Trained:
         """Trains all seeds; on UCF51 on each official split, and a seed's scores are means over the splits."""
+        from avpipeline.training import runs
+
         if len(settings.folds) == 1:
             return super().train(settings, splits, watch_test=watch_test)
         experiments, results, folders = [], [], []
@@ -123,6 +125,8 @@ def load_splits(settings: Settings, fold: int = 1) -> dict[str, Split]:
 
 def _mean_over_folds(settings: Settings, results: list[dict]) -> dict:
     """Merges the results on several splits: a seed's score is the mean of its scores on the splits."""
+    from avpipeline.training import runs
+
     seeds = []
     for of_seed in zip(*(result["seeds"] for result in results), strict=True):
         names = [name for name in ("val", "test", "best_on_test") if name in of_seed[0]]
@@ -151,7 +155,12 @@ def compared(paper: Paper, trained: Trained) -> report.Compared:
 
 
 def main(settings: Settings) -> None:
-    """Trains a model of the MAFnet paper, selects on validation, tests once; prints the result beside the paper's."""
+    """Trains a model of the MAFnet paper, selects on validation, tests once; prints the result beside the paper's.
+
+    Examples:
+      python -m mafnet.train
+      python -m mafnet.train --dataset ucf51 --data DIR --seeds 3
+    """
     report.train(PAPER, settings, compared)
 
 

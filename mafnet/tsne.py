@@ -1,23 +1,24 @@
 """`python -m mafnet.tsne`: t-SNE of the audio path's embeddings just before and just after FiLM (Figure 7)."""
 
+from __future__ import annotations
+
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
-from sklearn.manifold import TSNE
-from sklearn.metrics import silhouette_score
 
 from avpipeline.cli import Positive, Seed, run
+from avpipeline.cli.progress import link
 from avpipeline.datasets.base import Split
-from avpipeline.datasets.batches import batches
 from avpipeline.datasets.padding import segment_mask
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder
 from avpipeline.training.saved import load_model
 from mafnet.evaluate import SplitSettings, load_split_for
-from mafnet.models import with_film
-from mafnet.pictures import embeddings
+
+if TYPE_CHECKING:
+    import keras
 
 _BATCH = 32
 
@@ -35,7 +36,14 @@ class Settings(SplitSettings):
 
 
 def main(settings: Settings) -> None:
-    """Draws the embeddings of one-second clips before and after FiLM, coloured by the class of the video (Figure 7)."""
+    """Draws the embeddings of one-second clips before and after FiLM, coloured by the class of the video (Figure 7).
+
+    Examples:
+      python -m mafnet.tsne --weights W.keras --data DIR
+    """
+    from mafnet.models import with_film
+    from mafnet.pictures import embeddings
+
     model, info = load_model(settings.weights, paper="mafnet")
     try:
         shown = with_film(model)
@@ -58,7 +66,7 @@ def main(settings: Settings) -> None:
         points |= {f"{path}_{when}": places for when, places in flat.items()}
     with atomic_path(out / "points.npz") as temporary:
         np.savez_compressed(temporary, classes=classes, clips=clips, ids=np.array(split.ids), **points)
-    print(f"{len(clips)} clips of {len(split)} videos; pictures and points are in {settings.out}")
+    print(f"{len(clips)} clips of {len(split)} videos; pictures and points are in {link(settings.out)}")
 
 
 def film_embeddings(shown: keras.Model, split: Split) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -71,6 +79,8 @@ def film_embeddings(shown: keras.Model, split: Split) -> tuple[dict[str, np.ndar
       e.g. `{"audio_before": (clips, filters), "audio_after": ...}`, and the index of each clip: index of the video
       times clips per video, plus the index within the video.
     """
+    from avpipeline.datasets.batches import batches
+
     inputs = batches(split, _BATCH, modalities=list(shown.input)).map(lambda inputs, labels: inputs)
     output = shown.predict(inputs, verbose=0)
     kept = np.flatnonzero(segment_mask(split))
@@ -84,6 +94,8 @@ def in_the_plane(rows: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
     Raises:
       InputError: fewer than four points.
     """
+    from sklearn.manifold import TSNE
+
     if len(rows) < 4:
         raise InputError(f"{len(rows)} clips are too few for t-SNE; give a split with more videos.")
     # t-SNE needs a perplexity below a third of the number of points.
@@ -92,6 +104,8 @@ def in_the_plane(rows: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
 
 
 def _silhouette(rows: np.ndarray, classes: np.ndarray) -> str:
+    from sklearn.metrics import silhouette_score
+
     if not 2 <= len(np.unique(classes)) < len(rows):
         return "not defined"
     return f"{silhouette_score(rows, classes):.3f}"

@@ -1,30 +1,25 @@
 """`python -m ave.match.evaluate`: how often a saved network finds the exact match, in both directions."""
 
+from __future__ import annotations
+
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 
 from ave.match.pairs import load_videos
-from ave.match.search import (
-    DIRECTIONS,
-    event_spans,
-    exact_match,
-    found_starts,
-    matches,
-    without_looking,
-    without_looking_text,
-)
 from ave.match.weights import load_matcher
 from avpipeline.cli import run
+from avpipeline.cli.progress import link
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
 from avpipeline.features.info import require_same
 from avpipeline.files import atomic_path
 from avpipeline.results.evaluation import EvaluationSettings, stored, subject, write_scores
-from avpipeline.training.runs import predict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,7 +37,14 @@ class Settings(EvaluationSettings):
 
 
 def main(settings: Settings) -> None:
-    """Evaluates a cross-modality network: exact matches from sound to frames (A2V) and from frames to sound (V2A)."""
+    """Evaluates a cross-modality network: exact matches from sound to frames (A2V) and from frames to sound (V2A).
+
+    Examples:
+      python -m ave.match.evaluate --weights W.keras
+    """
+    from ave.match.search import DIRECTIONS, exact_match, without_looking, without_looking_text
+    from avpipeline.training.runs import predict
+
     model, info = load_matcher(settings.weights)
     split = load_videos(settings.chosen_dataset, settings.split, settings.data)
     require_same(info.features, split.features, f"{split.dataset}, {split.name}")
@@ -60,11 +62,15 @@ def main(settings: Settings) -> None:
     for direction, meaning in DIRECTIONS.items():
         print(f"{direction.upper()} ({meaning}): {100 * scores[direction]:.1f} % exact matches")
     print(without_looking_text(split.labels))
-    print(f"The table of videos, the distances and the scores are in {settings.out}")
+    print(f"The table of videos, the distances and the scores are in {link(settings.out)}")
 
 
 def per_video(split: Split, distances: np.ndarray) -> pd.DataFrame:
     """One row per scored video: id, start, length, and for each direction where the event was found, and if rightly."""
+    import pandas as pd
+
+    from ave.match.search import DIRECTIONS, event_spans, found_starts, matches
+
     starts, lengths = (np.asarray(values) for values in event_spans(split.labels))
     columns = {"id": split.ids, "start": starts, "length": lengths}
     for direction in DIRECTIONS:
@@ -76,6 +82,10 @@ def per_video(split: Split, distances: np.ndarray) -> pd.DataFrame:
 
 def by_length(table: pd.DataFrame) -> pd.DataFrame:
     """Exact matches in percent, by length of the event."""
+    import pandas as pd
+
+    from ave.match.search import DIRECTIONS
+
     of_length = table.groupby("length")
     columns = {"event seconds": list(of_length.groups), "videos": of_length.size().to_numpy()}
     for direction in DIRECTIONS:

@@ -1,23 +1,28 @@
 """`python -m ave.match.predict`: locates a sound in the frames of a video, or frames in its sound."""
 
+from __future__ import annotations
+
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import keras
 import numpy as np
 import tyro
 
-from ave.match.search import event_spans, window_costs
 from ave.match.weights import load_matcher
 from avpipeline import media, plots
 from avpipeline.cli import Natural, run
+from avpipeline.cli.progress import link
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
-from avpipeline.features.registry import Extractor, clip_features, clip_format, extractor_for
 from avpipeline.predict.documents import model_json, picture_title, result_files, warning_json
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo
+
+if TYPE_CHECKING:
+    import keras
+
+    from avpipeline.features.registry import Extractor
 
 OTHER = {"audio": "visual", "visual": "audio"}
 WORDS = {"audio": "sound", "visual": "frames"}
@@ -66,8 +71,10 @@ class Matcher:
     extractors: dict[str, Extractor]
 
     @classmethod
-    def load(cls, weights, weights_dir=None) -> "Matcher":
+    def load(cls, weights, weights_dir=None) -> Matcher:
         """With the extractors that the model names; InputError if weights are missing or not the same."""
+        from avpipeline.features.registry import extractor_for
+
         model, info = load_matcher(weights)
         extractors = {
             modality: extractor_for(features, weights_dir=weights_dir) for modality, features in info.features.items()
@@ -107,6 +114,8 @@ def search(matcher: Matcher, file, start: int, end: int, *, query: str = "audio"
       InputError: not a media file, a missing stream, or a query that is not within its file or not shorter than the
         searched file.
     """
+    from ave.match.search import window_costs
+
     searched = media.probe(file)
     asked = searched if query_file is None else media.probe(query_file)
     for about, modality in ((asked, query), (searched, OTHER[query])):
@@ -133,6 +142,8 @@ def search(matcher: Matcher, file, start: int, end: int, *, query: str = "audio"
 
 def _features(matcher: Matcher, path: Path, modality: str, start: int, end: int) -> np.ndarray:
     """`(seconds, channels)`, maps averaged over regions; decodes a few seconds at a time."""
+    from avpipeline.features.registry import clip_features, clip_format
+
     extractor = matcher.extractors[modality]
     visual = modality == "visual"
     pieces = []
@@ -219,6 +230,8 @@ def _shown(about: media.MediaInfo, modality: str) -> np.ndarray:
 
 def draw_example(trained: Trained) -> None:
     """Draws both searches for the event of the first short-event clip of the synthetic test split."""
+    from ave.match.search import event_spans
+
     labels, out = trained.experiment.splits.test.labels, trained.settings.folder / "example"
     starts, lengths = (np.asarray(values) for values in event_spans(labels))
     video = int(np.flatnonzero((lengths > 0) & (lengths < labels.shape[1]))[0])
@@ -229,13 +242,18 @@ def draw_example(trained: Trained) -> None:
 
 
 def main(settings: Settings) -> None:
-    """Locates a sound in the frames of a video, or frames in its sound: text, JSON and a picture."""
+    """Locates a sound in the frames of a video, or frames in its sound: text, JSON and a picture.
+
+    Examples:
+      python -m ave.match.predict video.mp4 --weights W.keras --start 2 --end 5
+      python -m ave.match.predict video.mp4 --weights W.keras --start 2 --end 5 --query visual
+    """
     matcher = Matcher.load(settings.weights, settings.weights_dir)
     result = search(
         matcher, settings.file, settings.start, settings.end, query=settings.query, query_file=settings.query_file
     )
     print(write_search(result, matcher, settings.out))
-    print(f"The text, JSON file and picture are in {settings.out}")
+    print(f"The text, JSON file and picture are in {link(settings.out)}")
 
 
 if __name__ == "__main__":

@@ -7,11 +7,7 @@ from typing import Literal
 
 from ave.match import config
 from ave.match.config import MODELS, ONLY_OF, PRESETS, RENDERED_TRAINING, ROWS, MatchModelConfig, MatchTrainConfig
-from ave.match.dcca import FitProjection, build_dcca, compile_dcca
-from ave.match.networks import build_avdln, compile_avdln
 from ave.match.pairs import CLASS_NAMES, load_videos, segment_pairs
-from ave.match.predict import draw_example
-from ave.match.search import DIRECTIONS, exact_match, mean_exact_match, without_looking, without_looking_text
 from avpipeline.cli import chosen
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
@@ -78,6 +74,10 @@ class Match(Paper):
         Raises:
           InputError: the data cannot be read, or a setting belongs to the other model.
         """
+        from ave.match.dcca import FitProjection, build_dcca, compile_dcca
+        from ave.match.networks import build_avdln, compile_avdln
+        from ave.match.search import mean_exact_match
+
         network, training = (_of_model(settings.model, values) for values in (settings.network, settings.training))
         names = ("train", "val", "test")
         splits = splits or {name: load_videos(settings.dataset, name, settings.data) for name in names}
@@ -102,6 +102,8 @@ class Match(Paper):
 
     def draw_example(self, trained: Trained) -> None:
         # AVE's files hold features and no frames.
+        from ave.match.predict import draw_example
+
         if trained.settings.dataset == "rendered":
             draw_example(trained)
 
@@ -128,7 +130,14 @@ def _of_model(model: str, values) -> dict:
 
 def main(settings: Settings) -> None:
     """Trains a network that measures whether sound and frames belong together, tests it once, and prints the
-    results for locating a sound in the frames (A2V) and frames in the sound (V2A) beside the paper's."""
+    results for locating a sound in the frames (A2V) and frames in the sound (V2A) beside the paper's.
+
+    Examples:
+      python -m ave.match
+      python -m ave.match --model dcca --data DIR
+    """
+    from ave.match.search import without_looking, without_looking_text
+
     trained = report.train(PAPER, settings, compared)
     labels = trained.experiment.splits.test.labels
     write_json(settings.folder / "directions.json", {**direction_scores(trained), **without_looking(labels)})
@@ -147,6 +156,8 @@ def compared(paper: Paper, trained: Trained) -> report.Compared:
 
 def direction_scores(trained: Trained, file_name: str = "predictions.npz") -> dict[str, list[float]]:
     """The share of exact matches in each direction, one per seed, computed from the stored predictions."""
+    from ave.match.search import DIRECTIONS, exact_match
+
     scores: dict[str, list[float]] = {direction: [] for direction in DIRECTIONS}
     for path in trained.predictions:
         stored = read_predictions(path.with_name(file_name), "labels", "predictions")

@@ -1,15 +1,18 @@
 """Weight files of cross-modality networks: our own .keras files and the authors' file."""
 
-from pathlib import Path
+from __future__ import annotations
 
-import keras
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ave.match.config import MODELS, PRESETS
-from ave.match.networks import load_cross_modality_weights
 from ave.match.pairs import CLASS_NAMES
 from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.errors import InputError
 from avpipeline.training.saved import ModelInfo, load_model, save_model
+
+if TYPE_CHECKING:
+    import keras
 
 
 def is_author_file(path) -> bool:
@@ -23,6 +26,8 @@ def load_matcher(path) -> tuple[keras.Model, ModelInfo]:
     Raises:
       InputError: no such file, an incomplete file, or another kind of model.
     """
+    from ave.match.networks import load_cross_modality_weights
+
     if is_author_file(path):
         model = load_cross_modality_weights(path)
         return model, author_info(model)
@@ -51,6 +56,8 @@ def convert_author_weights(path, out) -> keras.Model:
     Raises:
       InputError: as `load_cross_modality_weights`, or `out` cannot be written.
     """
+    from ave.match.networks import load_cross_modality_weights
+
     model = load_cross_modality_weights(path)
     save_model(model, out, author_info(model))
     return model

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from tqdm import tqdm
 
+from avpipeline.cli.progress import ProgressBar
 from avpipeline.datasets.base import Source
 from avpipeline.datasets.listings import some
 from avpipeline.errors import InputError
@@ -60,7 +60,7 @@ def failed(path: Path, error: InputError) -> Finding:
 def value_findings(name: str, source: Source, *, non_negative: bool) -> Iterator[Finding]:
     """Reads all rows, a few at a time; labels and the released features (after a ReLU) are `non_negative`."""
     bad, lowest, highest, zeros = [], np.inf, -np.inf, 0
-    for start in tqdm(range(0, len(source), _ROWS_AT_ONCE), desc=name, unit="block", leave=False, disable=None):
+    for start in ProgressBar(range(0, len(source), _ROWS_AT_ONCE), desc=name, unit="block", leave=False):
         for block in _good_blocks(source, np.arange(start, min(start + _ROWS_AT_ONCE, len(source))), bad):
             lowest, highest = min(lowest, block.min()), max(highest, block.max())
             zeros += int((block == 0).sum())

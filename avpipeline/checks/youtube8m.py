@@ -1,20 +1,21 @@
 """Checks of shards in YouTube-8M's format: all files and records are inspected, faults are named."""
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from avpipeline.checks.findings import Finding, missing, note, ok, wrong
 from avpipeline.checks.lists import require_folder
-from avpipeline.datasets.youtube8m.files import FRAMING, Damage, count_records, first_record, intact_records
-from avpipeline.datasets.youtube8m.records import FILE_NAMES, MODALITIES, Expected, Record, decoded
-from avpipeline.datasets.youtube8m.splits import VOCABULARY_FILE, split_files, vocabulary_entries
-from avpipeline.datasets.youtube8m.writing import read_description
 from avpipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from avpipeline.datasets.youtube8m.files import Damage
 
 # Faulty records of a group of files that are listed one by one.
 _TOLD = 3
@@ -26,6 +27,9 @@ def check_youtube8m(folder, values: bool = True) -> Iterator[Finding]:
     Raises:
       InputError: the folder does not exist, or holds none of these files.
     """
+    from avpipeline.datasets.youtube8m.splits import VOCABULARY_FILE, split_files, vocabulary_entries
+    from avpipeline.datasets.youtube8m.writing import read_description
+
     folder = Path(folder)
     splits = split_files(folder)
     shards = [str(Path(path).relative_to(folder)) for paths in splits.values() for path in paths]
@@ -61,6 +65,8 @@ def check_shards(
       num_classes: labels must be below it; None accepts any, and the highest is reported.
       values: read every record; False counts them and checks the first.
     """
+    from avpipeline.datasets.youtube8m.files import Damage, count_records, first_record
+
     try:
         survey = _Survey(paths[0], first_record(paths[0]), num_classes)
         if not values:
@@ -90,6 +96,10 @@ def check_shards(
 
 def _records(path: str, damage: Damage) -> Iterator[bytes]:
     """All intact records of a file, read by TensorFlow up to the first damaged one and by our own reader from there."""
+    import tensorflow as tf
+
+    from avpipeline.datasets.youtube8m.files import FRAMING, intact_records
+
     position = 0
     for record in tf.data.TFRecordDataset(path, buffer_size=1 << 20).ignore_errors().as_numpy_iterator():
         position += len(record) + FRAMING
@@ -106,6 +116,8 @@ class _Survey:
     """
 
     def __init__(self, path: str, first: bytes, num_classes: int | None):
+        from avpipeline.datasets.youtube8m.records import FILE_NAMES, MODALITIES, Expected, decoded
+
         record = decoded(path, first)
         level = "segment" if record.has_segments else record.level or "video"
         widths = {name: width for name in MODALITIES if (width := record.width(name))}
@@ -118,6 +130,8 @@ class _Survey:
         self._labels, self._highest, self._frames, self._segments = 0, -1, [], 0
 
     def add(self, path: str, data: bytes) -> None:
+        from avpipeline.datasets.youtube8m.records import Record
+
         self._learn_widths(data)
         problem = self._expected.problem(data)
         if problem:
@@ -137,6 +151,8 @@ class _Survey:
 
     def _learn_widths(self, data: bytes) -> None:
         """Takes the width of a modality from the first video that has it; the very first video may lack one."""
+        from avpipeline.datasets.youtube8m.records import MODALITIES, Record
+
         if len(self._widths) < len(MODALITIES):
             with contextlib.suppress(DecodeError):
                 record = Record(data)
@@ -167,6 +183,8 @@ class _Survey:
 
 def name_of(data: bytes) -> str:
     """ "video 'x'" of a record, as far as it can be decoded."""
+    from avpipeline.datasets.youtube8m.records import Record
+
     try:
         return f"video '{Record(data).id}'"
     except DecodeError:

@@ -7,6 +7,8 @@ the clips, and why neither frames nor sound alone suffice.
     python -m avpipeline.datasets.rendered OUT --seed 1      renders the clips into a folder, to look at
 """
 
+from __future__ import annotations
+
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -14,16 +16,16 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tyro
-from tqdm import tqdm
 
 from avpipeline.cli import run
+from avpipeline.cli.progress import ProgressBar
 from avpipeline.datasets.base import ArraySource, JoinedRows, SelectedRows, Split
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
-from avpipeline.features.registry import Extractor, build_extractor, clip_features
 from avpipeline.files import atomic_path, cache_dir, locked
 from avpipeline.media import Clip, read_clip
 from avpipeline.rendering.clips import clip_path, identity, render_folder
@@ -36,6 +38,9 @@ from avpipeline.rendering.storyboards import (
     Storyboard,
     storyboards,
 )
+
+if TYPE_CHECKING:
+    from avpipeline.features.registry import Extractor
 
 __all__ = [
     "CLASS_NAMES",
@@ -174,6 +179,8 @@ def _features(
     clips: RenderedClips, name: str, names: Mapping[str, str]
 ) -> tuple[dict[str, Path], dict[str, FeatureInfo]]:
     """The files of one split's features, computed unless present, and the identity of the features."""
+    from avpipeline.features.registry import build_extractor
+
     extractors = {modality: build_extractor(extractor) for modality, extractor in names.items()}
     features = {modality: extractor.info for modality, extractor in extractors.items()}
     folder = clips.folder / "features" / _digest({modality: info.to_json() for modality, info in features.items()})
@@ -196,13 +203,15 @@ def _all_there(stored: Mapping[str, Path]) -> bool:
 
 def _store_features(paths: list[Path], extractors: Mapping[str, Extractor], stored: Mapping[str, Path]) -> None:
     """Writes each modality's features as one .npy file, a clip at a time."""
+    from avpipeline.features.registry import clip_features
+
     with contextlib.ExitStack() as stack:
         files = {}
         for modality, path in stored.items():
             files[modality] = stack.enter_context(open(stack.enter_context(atomic_path(path)), "wb"))
             _write_header(files[modality], (len(paths), SECONDS, *extractors[modality].info.shape))
         visual = next((extractor for extractor in extractors.values() if extractor.modality == "visual"), None)
-        for clip in tqdm(_decoded(paths, visual), desc="features", total=len(paths), unit="clip"):
+        for clip in ProgressBar(_decoded(paths, visual), desc="features", total=len(paths), unit="clip"):
             for modality, rows in clip_features(extractors, clip).items():
                 files[modality].write(np.ascontiguousarray(rows, "<f4").tobytes())
 
@@ -237,7 +246,11 @@ class RenderCommand:
 
 
 def main(command: RenderCommand) -> None:
-    """Renders the clips of the rendered dataset into a folder, to watch and listen to."""
+    """Renders the clips of the rendered dataset into a folder, to watch and listen to.
+
+    Examples:
+      python -m avpipeline.datasets.rendered CLIPS
+    """
     render_folder(command.out, command.settings)
     clips = sum(command.settings.count(split) for split in SPLITS)
     print(f"{clips} clips in {command.out / 'clips'}, described in {command.out / 'storyboards.json'}")

@@ -1,5 +1,7 @@
 """The clips of one run of `python -m avpipeline.extract` on their way from media files to shards."""
 
+from __future__ import annotations
+
 import concurrent.futures
 import dataclasses
 import itertools
@@ -8,15 +10,17 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from tqdm import tqdm
 
+from avpipeline.cli.progress import ProgressBar
 from avpipeline.errors import InputError
-from avpipeline.features.registry import Extractor, clip_features, clip_format
 from avpipeline.features.shards import ClipRecord, ShardWriter
-from avpipeline.media import Clip, read_clip, tfio
+from avpipeline.media import Clip, read_clip
+
+if TYPE_CHECKING:
+    from avpipeline.features.registry import Extractor
 
 AudioReader = Literal["pyav", "tfio"]
 
@@ -65,7 +69,7 @@ class Job:
         self._workers = workers
         self._audio_reader = audio_reader
 
-    def run(self, todo: Mapping[str, Path], writer: ShardWriter, progress: tqdm) -> None:
+    def run(self, todo: Mapping[str, Path], writer: ShardWriter, progress: ProgressBar) -> None:
         if todo:
             for extractor in self._extractors.values():
                 extractor.compile()
@@ -119,6 +123,8 @@ class Job:
 
     def _read_by_tensorflow_io(self, paths: Iterable[Path]) -> Iterator[tuple[Clip | InputError, int, float]]:
         """As `_read_in_threads`; the seconds are those that were waited for the clip."""
+        from avpipeline.media import tfio
+
         sizes = [_file_size(path) for path in paths]
         clips = tfio.read_clips(paths, seconds=self._seconds, workers=self._workers)
         for file_size in sizes:
@@ -132,6 +138,8 @@ class Job:
         return clip, file_size, spent
 
     def _clip(self, path: Path) -> Clip | InputError:
+        from avpipeline.features.registry import clip_format
+
         try:
             return read_clip(path, seconds=self._seconds, **clip_format(self._extractors.values()))
         except InputError as error:
@@ -141,6 +149,8 @@ class Job:
             return InputError(f"{path}: cannot be decoded ({type(error).__name__}: {error}); leave it out.")
 
     def _features(self, clip: Clip) -> dict[str, np.ndarray] | None:
+        from avpipeline.features.registry import clip_features
+
         features = {}
         for modality, extractor in self._extractors.items():
             made, spent = _timed(clip_features, {modality: extractor}, clip)

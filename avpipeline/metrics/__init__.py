@@ -1,5 +1,6 @@
 """Metrics: accuracy of segments and videos (`segments`), multi-label ranking of videos (`ranking`)."""
 
-from avpipeline.metrics.segments import SegmentAccuracy, confusion_matrix, per_class_accuracy, segment_accuracy
+import lazy_loader
 
-__all__ = ["SegmentAccuracy", "confusion_matrix", "per_class_accuracy", "segment_accuracy"]
+# The names are listed in __init__.pyi and imported on first use, so that a command starts without TensorFlow.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

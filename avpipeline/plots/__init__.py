@@ -1,25 +1,6 @@
 """Pictures: timelines, attention over frames, training curves, confusion matrices, overlays on videos."""
 
-from avpipeline.plots.predictions import (
-    BACKGROUND,
-    AttentionRow,
-    attention_figure,
-    attention_frames,
-    class_colour,
-    draw_waveform,
-    found_window,
-    stretches,
-    timeline,
-)
+import lazy_loader
 
-__all__ = [
-    "BACKGROUND",
-    "AttentionRow",
-    "attention_figure",
-    "attention_frames",
-    "class_colour",
-    "draw_waveform",
-    "found_window",
-    "stretches",
-    "timeline",
-]
+# The names are listed in __init__.pyi and imported on first use, so that a command starts without TensorFlow.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

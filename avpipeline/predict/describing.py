@@ -4,20 +4,23 @@ Nothing is trained: YAMNet's scores of AudioSet's classes, EfficientNet-Lite0's 
 that are AudioSet's classes. Either network may be missing; then one sentence says how to get it.
 """
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avpipeline import media
 from avpipeline.datasets.audioset import ave_scores
 from avpipeline.errors import InputError
-from avpipeline.features import efficientnet, yamnet
-from avpipeline.features.registry import Extractor, build_extractor, clip_features, clip_format
-from avpipeline.plots.described import described_timeline
 from avpipeline.predict.documents import result_files
-from avpipeline.predict.segments import collected_warnings
+from avpipeline.predict.files import collected_warnings
+
+if TYPE_CHECKING:
+    from avpipeline.features.registry import Extractor
 
 # A score from which a class is named in the text, and an AVE category takes a second.
 _NAMED, _EVENT = 0.1, 0.2
@@ -70,6 +73,9 @@ def load_describer(yamnet_file: Path | None = None, weights_dir: Path | None = N
     Raises:
       InputError: a file is there but cannot be used, or neither network is there.
     """
+    from avpipeline.features import efficientnet, yamnet
+    from avpipeline.features.registry import build_extractor
+
     extractors, names, missing = {}, {}, {}
 
     def take(modality: str, found: Callable[[], object], build: Callable[[], tuple]) -> None:
@@ -122,6 +128,8 @@ _STREAMS = {"sound": "audio", "frames": "visual"}
 
 def _window(about: media.MediaInfo, extractors: Mapping[str, Extractor], start: int):
     """Scores of at most ten seconds, and what their sound and frames are like: (loudest, whether something moves)."""
+    from avpipeline.features.registry import clip_features, clip_format
+
     seconds = min(_WINDOW, about.whole_seconds - start)
     clip = media.read_clip(about.path, seconds=seconds, start=start, **clip_format(extractors.values()))
     if "visual" in extractors:
@@ -236,6 +244,8 @@ def _listed(found: list[dict], least: float, count: int) -> str:
 
 
 def _write_timeline(description: Description, describer: Describer, path: Path) -> None:
+    from avpipeline.plots.described import described_timeline
+
     about, seconds = description.media, description.media.whole_seconds
     shown = {}
     titles = {

@@ -1,17 +1,23 @@
 """What the predict commands of the segment classifiers share: settings, labelling, the example after training."""
 
+from __future__ import annotations
+
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import tyro
 
 from avpipeline import plots
+from avpipeline.cli.progress import link
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.files import read_predictions
 from avpipeline.predict.segments import Forward, Predictor, Scale, predict_file, predict_files, write_prediction
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,7 +52,7 @@ def label(settings: LabelSettings, forward: Forward, model: keras.Model, info: M
     status = predict_files(settings.files, predictor, settings.out, figure=settings.figure)
     if not attends:
         print(f"{info.model} has no attention, so there are no pictures of attention.")
-    print(f"Texts, JSON files, pictures and videos are in {settings.out}")
+    print(f"Texts, JSON files, pictures and videos are in {link(settings.out)}")
     return status
 
 

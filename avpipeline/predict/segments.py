@@ -1,29 +1,28 @@
 """From a media file to labels over time: windows, prediction, and the files that show the result.
 
 For segment classifiers, which label every second of a clip. A paper's `predict.py` supplies the model; reading and
-writing are the same for all. `for_each_file`, `window_features` and the notes serve video classifiers too.
+writing are the same for all. `window_features` and the notes serve video classifiers too.
 """
 
-import contextlib
+from __future__ import annotations
+
 import dataclasses
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import tqdm
 
 from avpipeline import media, plots
 from avpipeline.errors import InputError
-from avpipeline.features.logmel import LogMel, split_seconds
-from avpipeline.features.registry import Extractor, clip_features, clip_format, extractor_for
 from avpipeline.files import make_folder
-from avpipeline.plots.overlays import in_own_range, write_overlay
 from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files, synthetic_warning
+from avpipeline.predict.files import collected_warnings, for_each_file
 from avpipeline.training.familiarity import region_means, unlike_training
 from avpipeline.training.saved import ModelInfo
+
+if TYPE_CHECKING:
+    from avpipeline.features.registry import Extractor
 
 # Features of one window, `(1, seconds, ...)` by modality -> probabilities `(seconds, classes)` and the attention maps
 # that the model has: "attention" `(seconds, rows, columns)` over frames, "audio_attention" `(seconds, times,
@@ -62,8 +61,10 @@ class Predictor:
     @classmethod
     def of(
         cls, forward: Forward, info: ModelInfo, weights, *, window: int, weights_dir=None, scale: Scale = "clip"
-    ) -> "Predictor":
+    ) -> Predictor:
         """With the extractors that `info` names; InputError if their weights are missing or not the same."""
+        from avpipeline.features.registry import extractor_for
+
         extractors = {
             modality: extractor_for(feature, weights_dir=weights_dir) for modality, feature in info.features.items()
         }
@@ -100,6 +101,8 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     Raises:
       InputError: not a media file, or it lacks the only stream that the model uses.
     """
+    from avpipeline.plots.overlays import in_own_range
+
     with collected_warnings(path) as damage:
         about = media.probe(path)
         notes = stream_notes(about, predictor.extractors, predictor.info.model)
@@ -122,16 +125,6 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     heard = maps.get("audio_attention") if about.has_audio else None
     return Prediction(about, probabilities, seen, tuple(notes), heard)
 
-
-@contextlib.contextmanager
-def collected_warnings(path) -> Iterator[list[str]]:
-    """Yields a list that is filled at the end with the decoder's warnings about this file, without the file's name."""
-    damage: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        yield damage
-    told = (str(warning.message) for warning in caught if str(warning.message).startswith(str(path)))
-    damage.extend(sentence.removeprefix(f"{path}: ") for sentence in dict.fromkeys(told))
 
 
 def predict_files(sources: Sequence, predictor: Predictor, out, *, figure: bool = False) -> int:
@@ -162,36 +155,6 @@ def predict_files(sources: Sequence, predictor: Predictor, out, *, figure: bool 
     return status
 
 
-def for_each_file(sources: Sequence, one: Callable[[Path], str]) -> int:
-    """Calls `one` for every media file of `sources` and prints the text that it returns.
-
-    Args:
-      sources: media files, folders of them, or lists (.txt).
-      one: predicts a file and writes its results under the file's stem.
-
-    Returns:
-      exit status: 0, or 2 if some of several files could not be used; they are named at the end.
-
-    Raises:
-      InputError: a source names no file, two results would have the same name, or the only file cannot be used.
-    """
-    paths = [path for source in sources for path in media.list_media(source)]
-    if not paths:
-        raise InputError("no file to predict; name media files, folders of them or lists.")
-    _require_own_names(paths)
-    failed = []
-    for path in tqdm.tqdm(paths, unit="file", disable=len(paths) == 1):
-        try:
-            tqdm.tqdm.write(one(path))
-        except InputError as error:
-            if len(paths) == 1:
-                raise
-            failed.append(str(error))
-    if failed:
-        print(f"{len(paths) - len(failed)} of {len(paths)} files done; not done:", file=sys.stderr)
-        print("\n".join(failed), file=sys.stderr)
-    return 2 if failed else 0
-
 
 def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
     """Writes everything that shows the prediction for one file; returns the text.
@@ -200,6 +163,8 @@ def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
     `STEM_attention.png`, one for each window, and `STEM_attention.mp4`, the clip with the maps overlaid; for models
     with attention over sound `STEM_audio_attention.png`, the log-mel patch of each second with its map.
     """
+    from avpipeline.plots.overlays import write_overlay
+
     out, source = Path(out), prediction.media.path
     document = as_json(prediction, predictor)
     text = as_text(document)
@@ -276,6 +241,8 @@ def window_features(
     Beyond the file's end they are those of silence and black frames; a missing stream has zeros. The extractors for
     frames must agree in the frames that they take.
     """
+    from avpipeline.features.registry import clip_features, clip_format
+
     clip = media.read_clip(path, seconds=seconds, start=start, **clip_format(extractors.values()))
     return clip_features(extractors, clip)
 
@@ -314,13 +281,6 @@ def _length_notes(about: media.MediaInfo, seconds: int, window: int) -> list[str
         return [f"longer than the model's {window} s: predicted in {count} consecutive windows"]
     return []
 
-
-def _require_own_names(paths: Sequence[Path]) -> None:
-    first: dict[str, Path] = {}
-    for path in paths:
-        other = first.setdefault(path.stem, path)
-        if other is not path:
-            raise InputError(f"{path}: would overwrite the results of {other}; write its results to another --out.")
 
 
 def _write_timeline(prediction: Prediction, info: ModelInfo, path: Path) -> None:
@@ -381,6 +341,8 @@ def _frames(about: media.MediaInfo, start: int, seconds: int) -> np.ndarray:
 
 def _patches(about: media.MediaInfo, start: int, seconds: int) -> np.ndarray:
     """Each second's log-mel patch in grey, `(seconds, height, width, 3)`: time to the right, high pitch at the top."""
+    from avpipeline.features.logmel import LogMel, split_seconds
+
     patches = LogMel()(split_seconds(media.read_waveform(about.path, start=start, seconds=seconds))).numpy()
     grey = 255 * (patches - patches.min()) / max(np.ptp(patches), 1e-12)
     upright = grey.astype(np.uint8).transpose(0, 2, 1)[:, ::-1, :, np.newaxis]

@@ -9,8 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tqdm import tqdm
-
+from avpipeline.cli.progress import ProgressBar
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, locked, remove_partial
 from avpipeline.media import SAMPLE_RATE, write_clip
@@ -62,7 +61,7 @@ def render_folder(folder, settings: RenderedSettings) -> None:
         remove_partial(folder)
         missing = sum(not clip_path(folder, board).exists() for board in boards)
         if missing:
-            with tqdm(total=missing, desc="rendering clips", unit="clip") as progress:
+            with ProgressBar(total=missing, desc="rendering clips", unit="clip") as progress:
                 _render_in_processes(folder, progress.update)
 
 

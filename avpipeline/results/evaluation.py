@@ -1,22 +1,25 @@
 """What the evaluation commands share: the check that a split fits a model, and the files with the scores."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 
-from avpipeline import metrics
+from avpipeline.cli.progress import link
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.errors import InputError
 from avpipeline.features.info import require_same
 from avpipeline.files import atomic_path, make_folder, write_json
-from avpipeline.plots import charts
 from avpipeline.training.saved import ModelInfo
 from avpipeline.training.settings import DataSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,11 @@ def write_classes(
     Returns:
       the contents of per_class.csv: class, segments (or videos), right, accuracy; NaN for a class without any.
     """
+    import pandas as pd
+
+    from avpipeline import metrics
+    from avpipeline.plots import charts
+
     out, names = make_folder(out), list(class_names)
     counts = metrics.confusion_matrix(labels, predictions)
     table = pd.DataFrame(
@@ -130,6 +138,8 @@ def report_classes(
       predictions: its output, `(videos, segments, classes)` or `(videos, classes)` like the split's labels.
       further: scores to store beside the accuracy.
     """
+    from avpipeline import metrics
+
     unit = "segment" if split.labels.ndim == 3 else "video"
     accuracy = metrics.segment_accuracy(split.labels, predictions)
     title = f"{info.paper} {subject(info, split)}"
@@ -138,4 +148,4 @@ def report_classes(
     write_scores(out, weights, info, split, stored(split, predictions), scores)
     print(table.to_string(index=False, float_format="{:.3f}".format, na_rep="-"))
     print(f"\n{subject(info, split)}: {100 * accuracy:.2f} % of {table[f'{unit}s'].sum()} {unit}s right")
-    print(f"Tables, confusion matrix and predictions are in {out}")
+    print(f"Tables, confusion matrix and predictions are in {link(out)}")

@@ -5,8 +5,6 @@ import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from scipy import stats
-
 from avpipeline.results import papers
 from avpipeline.results.stored import Result
 from avpipeline.training.saved import known_papers
@@ -36,6 +34,8 @@ class Order:
     @property
     def correlation(self) -> float:
         """Spearman's, from -1 to 1; ties share their mean rank."""
+        from scipy import stats
+
         return float(stats.spearmanr(self.published, self.ours).statistic)
 
 
@@ -63,6 +63,7 @@ def orders(results: Iterable[Result]) -> list[Order]:
 def draw(path: Path, shown: Sequence[Order]) -> None:
     """A panel a table: the rows by the paper's results on the left, by ours on the right, a line for each row."""
     import matplotlib
+    from scipy import stats
 
     from avpipeline.plots.style import INK, TEXT, new_figure, save_figure
 

@@ -87,7 +87,7 @@ def read_rows(folder) -> dict[str, Row]:
     path = Path(folder) / RESULT
     if not path.exists():
         return {}
-    with reading(folder, "its results are damaged", "run benchmarks.real_clips into another folder"):
+    with reading(folder, "its results are damaged", "run avfusion_benchmarks.real_clips into another folder"):
         described = read_record(path, "remove it")["rows"]
         predictions = read_predictions(path.with_name(PREDICTIONS), "predicted")["predicted"]
         return {
@@ -110,6 +110,6 @@ def section(folder) -> str | None:
             lines.append((row["row"], f"`{row['features']}`", row["weights"], accuracy, seed))
         made = f"Command: `{found['command']}`, {found['date'][:10]}, commit {(found['commit'] or 'unknown')[:12]}."
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: is no result of benchmarks.real_clips ({error}); run it again.") from error
+        raise InputError(f"{path}: is no result of avfusion_benchmarks.real_clips ({error}); run it again.") from error
     introduction = _INTRODUCTION + (_MODELS if any(row["seed"] is not None for row in found["rows"]) else "")
     return f"## Real clips\n\n{introduction}\n\n{papers.markdown(lines)}\n{made}\n"

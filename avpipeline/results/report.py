@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
+from avpipeline.cli.progress import link
 from avpipeline.results import papers
 from avpipeline.training.paper import Paper, Trained
 
@@ -37,5 +38,5 @@ def train(paper: Paper, settings, compare: Callable[[Paper, Trained], Compared] 
         metric = trained.experiment.scoring.metric.replace("_", " ")
         print(f"{metric} {papers.mean_text(trained.scores, '0.0')} % on {trained.data}\n")
     paper.draw_example(trained)
-    print(f"Result, weights, logs and pictures are in {settings.folder}")
+    print(f"Result, weights, logs and pictures are in {link(settings.folder)}")
     return trained

@@ -10,9 +10,7 @@ import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-import pandas as pd
-import tensorflow as tf
-
+from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, locked, make_folder, read_record, remove_partial, write_json
 from avpipeline.results import papers
@@ -133,6 +131,8 @@ def measure_tables(
       further: tables that are printed with the chosen ones.
       parts: the results in a row that has several.
     """
+    import tensorflow as tf
+
     settings.check()
     # TensorFlow warns about building graphs in a loop; here every graph is another model's.
     tf.get_logger().setLevel("ERROR")
@@ -198,7 +198,7 @@ def measure_rows(
         # After each row, so that an interrupted command keeps its results.
         written = write_tables(folder, name, lines)
         write_results(folder, [line for line in lines if isinstance(line, Line)])
-    print(f"\n{as_markdown(lines)}\nAlso in {' and '.join(map(str, written))}; the runs are in {folder}")
+    print(f"\n{as_markdown(lines)}\nAlso in {' and '.join(map(link, written))}; the runs are in {link(folder)}")
     return not any(isinstance(line, NotRun) and line.is_failure for line in lines)
 
 
@@ -252,6 +252,8 @@ def _how(line: Line, watched: bool) -> tuple[str, ...]:
 
 def write_tables(folder, name: str, lines: Sequence[Line | NotRun]) -> tuple[Path, Path]:
     """Writes the lines to `folder` as Markdown and CSV; returns both paths."""
+    import pandas as pd
+
     stem = name.lower().replace(" ", "_").replace(".", "_")
     folder = make_folder(folder)
     paths = folder / f"{stem}.md", folder / f"{stem}.csv"

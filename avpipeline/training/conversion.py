@@ -1,15 +1,20 @@
 """What the convert commands share: saving a model read from an authors' checkpoint, with a description of it."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import tyro
 
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
-from avpipeline.training.saved import ModelInfo, save_model
+from avpipeline.training.saved import ModelInfo
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +46,8 @@ def save_converted(
     Raises:
       InputError: its number of classes is not AVE's.
     """
+    from avpipeline.training.saved import save_model
+
     if config.num_classes != len(class_names):
         raise InputError(
             f"{settings.checkpoint}: has {config.num_classes} classes and AVE has {len(class_names)}, so their names "

@@ -1,16 +1,20 @@
 """One experiment: the model, the splits, the schedule, and how the result is scored."""
 
+from __future__ import annotations
+
 import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import keras
 import numpy as np
 
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.training.saved import ModelInfo
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclasses.dataclass(frozen=True)

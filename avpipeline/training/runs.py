@@ -119,6 +119,10 @@ def _run_seed(experiment: Experiment, folder: Path, seed: int, watch_test: bool)
     selected = {"seed": seed, "val": progress.best_score, "best_epoch": progress.best_epoch}
     watched = {"best_on_test": _best_on_test(experiment, progress)} if watch_test else {}
     result = {**selected, **_test(experiment, folder), **watched}
+    print(f"seed {seed}: {experiment.scoring.metric.replace('_', ' ')} {100 * result['test']:.1f} % on the test split")
+    columns = progress.columns()
+    columns.pop(_watched_name(experiment), None)
+    charts.curves(folder / "curves.png", columns)
     write_json(done, result)
     (folder / "state.npz").unlink(missing_ok=True)
     return result
@@ -188,9 +192,6 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool) ->
             )
     # A process killed between the last state and its log left the log one validation behind.
     write_log(progress, folder / "log.csv")
-    columns = progress.columns()
-    columns.pop(_watched_name(experiment), None)
-    charts.curves(folder / "curves.png", columns)
     return progress
 
 

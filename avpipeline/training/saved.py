@@ -1,8 +1,11 @@
 """Saved models that describe themselves: a `.keras` file that includes its features, classes and preset.
 
 The file is an ordinary Keras 3 archive with one more member, `avpipeline.json`. `keras.models.load_model` reads
-it like any other; `load_model` here also returns the description, and refuses whatever does not fit.
+it like any other once the paper's layers are imported; `load_model` here imports them, also returns the description,
+and refuses whatever does not fit.
 """
+
+from __future__ import annotations
 
 import csv
 import dataclasses
@@ -15,14 +18,16 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import keras
+from typing import TYPE_CHECKING
 
 from avpipeline import __version__
 from avpipeline.checkpoints.hdf5 import require_all_plain
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.files import Unusable, atomic_path, bounded, first_line, parse_json, reading, require_regular
+
+if TYPE_CHECKING:
+    import keras
 
 MEMBER = "avpipeline.json"
 FORMAT = 1
@@ -88,7 +93,7 @@ class ModelInfo:
         return fields
 
     @classmethod
-    def from_json(cls, fields: Mapping) -> "ModelInfo":
+    def from_json(cls, fields: Mapping) -> ModelInfo:
         """The inverse of `to_json`; KeyError or TypeError else. Files of version 0.2 have no statistics."""
         values = {field.name: fields[field.name] for field in dataclasses.fields(cls) if field.name != "statistics"}
         values["statistics"] = {
@@ -141,6 +146,8 @@ def load_model(path, *, paper: str | None = None) -> tuple[keras.Model, ModelInf
       InputError: no such file, not a complete .keras file, a plain Keras file without `avpipeline.json`, a model of
         another paper, a newer format, unknown layers or layers that would run code.
     """
+    import keras
+
     path = Path(path)
     info, config, keras_version = _read_members(path)
     if paper is not None and info.paper != paper:
@@ -210,11 +217,13 @@ def _described(path: Path, archive: zipfile.ZipFile) -> tuple[ModelInfo, dict, s
 
 
 def _import_paper(path: Path, paper: str) -> None:
-    """Imports the paper's package, which registers its layers with Keras."""
+    """Imports every public name of the paper's package, which registers its layers with Keras."""
     if paper not in known_papers():
         raise InputError(f"{path}: says it is a model of '{paper}'; known are {', '.join(known_papers())}.")
     try:
-        importlib.import_module(paper)
+        package = importlib.import_module(paper)
+        for name in getattr(package, "__all__", ()):
+            getattr(package, name)
     except ModuleNotFoundError as error:
         if error.name != paper:
             raise
@@ -240,6 +249,8 @@ def _objects(path: Path, config) -> Iterator[dict]:
 
 def _require_known(path: Path, asked: Mapping) -> None:
     """Raises InputError unless `asked` is part of Keras and runs no stored code, or is registered by this package."""
+    import keras
+
     name, module = asked["class_name"], asked.get("module")
     if name in _RUNS_CODE or name == "__lambda__":
         raise InputError(

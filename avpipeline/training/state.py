@@ -10,8 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
-import tqdm
 
+from avpipeline.cli.progress import ProgressBar
 from avpipeline.errors import InputError, TrainingDiverged
 from avpipeline.files import atomic_path, open_regular
 from avpipeline.training.experiment import Schedule
@@ -76,7 +76,7 @@ class KeepState(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         epochs, done = self.params["epochs"], self.progress.epoch
-        self._bar = tqdm.tqdm(total=epochs, initial=done, unit="epoch", desc="training")
+        self._bar = ProgressBar(total=epochs, initial=done, unit="epoch", desc="training")
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch + 1

@@ -6,8 +6,7 @@ import pytest
 from avpipeline.datasets.kinetics import SOUNDS_CLASSES
 from avpipeline.results import papers
 from eventlayers import analysis
-from eventlayers.analysis import NEW_LAYERS, ONLY
-from eventlayers.config import LAYERS
+from eventlayers.config import LAYERS, NEW_LAYERS, ONLY
 from eventlayers.readings import reading_of, sounds_categories
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from eventlayers import voting
+from eventlayers.recipe import VideoAccuracy
 from tests.reference import eventlayers as reference
 
 
@@ -79,7 +80,7 @@ def test_accuracy_counts_a_vote_for_any_of_the_labels():
     scores = np.stack([scored([1], 1), scored([2], 1), scored([0], 1)])
     labels = np.array([[0, 1, 0, 1], [0, 0, 1, 0], [0, 1, 0, 0]], np.float32)
     assert voting.video_accuracy(labels, scores) == pytest.approx(2 / 3)
-    metric = voting.VideoAccuracy()
+    metric = VideoAccuracy()
     metric.update_state(labels[:1], scores[:1])
     metric.update_state(labels[1:], scores[1:])
     assert float(metric.result()) == pytest.approx(2 / 3)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from attendfusion.data import Records, RecordSettings, load_records
+from attendfusion.data import Records, load_records
+from attendfusion.settings import RecordSettings
 from avpipeline.datasets.youtube8m import Video
 from avpipeline.datasets.youtube8m.splits import write_vocabulary
 from avpipeline.datasets.youtube8m.writing import Description, write_description, write_shards

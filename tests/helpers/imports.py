@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPERS = ("ave", "mafnet", "jca", "attendfusion", "eventlayers")
-PACKAGES = ("avpipeline", *PAPERS, "benchmarks")
+PACKAGES = ("avpipeline", *PAPERS, "avfusion_benchmarks")
 
 
 def module_of(path: Path) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 import ave
 import jca
-from benchmarks.co_attention import straightforward
+from avfusion_benchmarks.co_attention import straightforward
 from jca.author_checkpoints import load_with_config
 from tests.reference.jca import segment_classifier
 

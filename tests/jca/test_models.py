@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import ave
 import jca
-from benchmarks.co_attention import straightforward, training_step
+from avfusion_benchmarks.co_attention import straightforward, training_step
 from jca.compared import EventPooling
 from jca.config import AVE_ROWS, ROWS
 from jca.layers import Rerepresentation

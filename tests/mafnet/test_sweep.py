@@ -6,7 +6,7 @@ import functools
 import numpy as np
 import pytest
 
-from mafnet import sweep, train
+from mafnet import pictures, sweep, train
 from tests.helpers.commands import run_command
 from tests.helpers.mafnet_data import video_splits
 
@@ -42,7 +42,7 @@ def test_rates_become_shares_of_steps(recorded, tmp_path):
 
 def test_table_and_curve_hold_what_the_runs_gave(recorded, tmp_path, monkeypatch, capsys):
     drawn = []
-    monkeypatch.setattr(sweep, "dropping_curve", lambda path, scores, *, title: drawn.append((path, scores, title)))
+    monkeypatch.setattr(pictures, "dropping_curve", lambda path, scores, *, title: drawn.append((path, scores, title)))
     assert command("--rates", 0.5, 0.1, "--seeds", 2, "--epochs", 3, "--out", tmp_path) == 0
     path, scores, title = drawn[-1]
     assert path == tmp_path / "dropping_rate.png" and "smoke: 3 of" in title and "synthetic clips" in title

@@ -79,7 +79,7 @@ def recorded(monkeypatch):
             **runs.summary(results),
         }
 
-    monkeypatch.setattr(train.runs, "run", run)
+    monkeypatch.setattr(runs, "run", run)
     return experiments
 
 

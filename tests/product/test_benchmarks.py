@@ -7,17 +7,17 @@ import time
 import pytest
 import tensorflow as tf
 
+from avfusion_benchmarks import rounded_probabilities, youtube8m
+from avfusion_benchmarks.__main__ import main, tables
+from avfusion_benchmarks.measuring import operations, seconds_per_call, seconds_per_call_in_turn
+from avfusion_benchmarks.rows import EXTRACTION, NETWORKS, ROWS, VIDEO_METRICS, Row, measure
 from avpipeline.cli import run
-from benchmarks import rounded_probabilities, youtube8m
-from benchmarks.__main__ import main, tables
-from benchmarks.measuring import operations, seconds_per_call, seconds_per_call_in_turn
-from benchmarks.rows import EXTRACTION, NETWORKS, ROWS, VIDEO_METRICS, Row, measure
 
 ROW = {row.name: row for row in ROWS}
 
 
 def command(*words) -> int:
-    return run(main, prog="python -m benchmarks", argv=[str(word) for word in words])
+    return run(main, prog="python -m avfusion_benchmarks", argv=[str(word) for word in words])
 
 
 def test_one_row_through_the_command(tmp_path, capsys):

@@ -55,7 +55,8 @@ def page() -> str:
     for module, names in {**dict.fromkeys(PAPERS), **SHARED}.items():
         package = importlib.import_module(module)
         lines = []
-        for name in names or package.__all__:
+        # Constants, classes, functions.
+        for name in names or sorted(package.__all__, key=lambda name: (not name.isupper(), name.islower(), name)):
             value = getattr(package, name)
             said = first_sentence(value) if callable(value) else CONSTANTS[name]
             lines.append(f"- `{name}`: {said}")

@@ -62,7 +62,7 @@ def small_data(monkeypatch):
     for module in (match, match_evaluate):
         monkeypatch.setattr(module, "load_videos", lambda dataset, name, data_dir=None: videos(name))
     # These videos are no clips that could be drawn.
-    monkeypatch.setattr(match, "draw_example", lambda trained: None)
+    monkeypatch.setattr(match_predict, "draw_example", lambda trained: None)
 
 
 # Data

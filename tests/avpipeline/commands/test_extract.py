@@ -19,7 +19,7 @@ from avpipeline.cli import run
 from avpipeline.datasets import load_split
 from avpipeline.errors import InputError
 from avpipeline.extract import extract, main
-from avpipeline.features import extraction
+from avpipeline.features import extraction, registry
 from avpipeline.features.registry import build_extractor
 from avpipeline.features.shards import shard_paths
 from avpipeline.features.store import FeatureShards, read_manifest
@@ -100,12 +100,12 @@ def test_a_bad_clip_is_reported_and_does_not_stop_the_run(clips, finished):
 SLOW = """
 import sys, time
 from avpipeline.extract import extract
-from avpipeline.features import extraction
-quick = extraction.clip_features
+from avpipeline.features import registry
+quick = registry.clip_features
 def slow(extractors, clip):
     time.sleep(0.2)
     return quick(extractors, clip)
-extraction.clip_features = slow
+registry.clip_features = slow
 extract(sys.argv[1], sys.argv[2], features="small_visual,small_audio", seconds=2, shard_size=3)
 """
 
@@ -315,7 +315,7 @@ def test_audio_files_decoded_inside_tf_data(tmp_path, capsys):
 
 
 def test_features_that_are_no_numbers_fail_the_clip(clips, tmp_path, monkeypatch):
-    quick = extraction.clip_features
+    quick = registry.clip_features
 
     def broken(extractors, clip):
         features = quick(extractors, clip)
@@ -323,7 +323,7 @@ def test_features_that_are_no_numbers_fail_the_clip(clips, tmp_path, monkeypatch
             next(iter(features.values()))[0] = np.nan
         return features
 
-    monkeypatch.setattr(extraction, "clip_features", broken)
+    monkeypatch.setattr(registry, "clip_features", broken)
     summary = extract(clips, tmp_path, features=SMALL, seconds=SECONDS)
     assert sorted(summary.failed) == [str(clips / "c1.mp4"), str(clips / "c6.mp4")]
     assert "hold NaN" in summary.failed[str(clips / "c1.mp4")] and "c1" not in FeatureShards(tmp_path).ids

@@ -22,6 +22,7 @@ from avpipeline.datasets.rendered import (
     rendered_weak_training,
 )
 from avpipeline.errors import InputError
+from avpipeline.features import registry
 from avpipeline.features.registry import build_extractor, clip_features
 from avpipeline.features.small import FRAME_SIZE, build_small_audio, build_small_visual
 from avpipeline.media import SAMPLE_RATE, read_clip
@@ -301,7 +302,7 @@ def test_features_cut_short_leave_no_file(clips, monkeypatch):
     def broken(extractors, clip):
         raise InputError("broken off")
 
-    monkeypatch.setattr(rendered, "clip_features", broken)
+    monkeypatch.setattr(registry, "clip_features", broken)
     with pytest.raises(InputError, match="broken off"):
         rendered_split("test", SMALL)
     assert not [path for path in clips.folder.glob("features/*/*") if "test_" in path.name]

@@ -10,7 +10,7 @@ from avpipeline.errors import InputError
 from avpipeline.results.real_clips import Row, fold_accuracies, read_rows, section, write_rows
 
 FOLDER = Path(__file__).resolve().parents[3] / "results" / "real_clips"
-RECORD = {"command": "python -m benchmarks.real_clips ESC10", "date": "2026-01-02T03:04:05", "commit": "0123456789abc"}
+RECORD = {"command": "python -m x.real_clips ESC10", "date": "2026-01-02T03:04:05", "commit": "0123456789abc"}
 
 
 def written(folder) -> Path:
@@ -47,7 +47,7 @@ def test_a_run_goes_on_with_the_rows_that_are_there(tmp_path):
 
 def test_a_damaged_file_is_refused(tmp_path):
     (written(tmp_path) / "result.json").write_text('{"rows": [{}]}')
-    with pytest.raises(InputError, match="is no result of benchmarks.real_clips"):
+    with pytest.raises(InputError, match="is no result of avfusion_benchmarks.real_clips"):
         section(tmp_path)
 
 
@@ -62,5 +62,5 @@ def test_the_stored_results_are_those_of_the_stored_predictions():
 @pytest.mark.parametrize("text", ["", "[1]", '{"rows": [{}]}'])
 def test_damaged_rows_are_refused(tmp_path, text):
     (written(tmp_path) / "result.json").write_text(text)
-    with pytest.raises(InputError, match="damaged.*; (remove it|run benchmarks.real_clips into another folder)"):
+    with pytest.raises(InputError, match="damaged.*; (remove it|run avfusion_benchmarks.real_clips into)"):
         read_rows(tmp_path)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: speed and memory of everything on this machine, as Markdown tables and JSON."""
+"""`python -m avfusion_benchmarks`: speed and memory of everything on this machine, as Markdown tables and JSON."""
 
 import concurrent.futures
 import dataclasses
@@ -12,10 +12,10 @@ from concurrent.futures.process import BrokenProcessPool
 from importlib import metadata
 from pathlib import Path
 
+from avfusion_benchmarks.rows import ROWS, Row, measure
 from avpipeline.cli import Positive, run
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path
-from benchmarks.rows import ROWS, Row, measure
 
 QUICK_SECONDS = 1.0
 
@@ -32,7 +32,7 @@ class Settings:
     """One second each, for a first impression."""
     list: bool = False
     """Print the names of the rows and exit."""
-    out: Path = Path("runs") / "benchmarks" / "benchmarks.json"
+    out: Path = Path("runs") / "avfusion_benchmarks" / "avfusion_benchmarks.json"
     """JSON file for the results."""
 
 
@@ -57,7 +57,7 @@ def main(settings: Settings) -> None:
 def _chosen(patterns: Sequence[str]) -> list[Row]:
     for pattern in patterns:
         if not any(fnmatch.fnmatchcase(row.name, pattern) for row in ROWS):
-            raise InputError(f"--rows {pattern}: there is no such row; python -m benchmarks --list shows all names.")
+            raise InputError(f"--rows {pattern}: there is no such row; --list shows the names of all.")
     return [row for row in ROWS if not patterns or any(fnmatch.fnmatchcase(row.name, each) for each in patterns)]
 
 
@@ -123,4 +123,4 @@ def _number(value: float | None) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run(main, prog="python -m benchmarks"))
+    raise SystemExit(run(main, prog="python -m avfusion_benchmarks"))

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from avfusion_benchmarks.measuring import seconds_per_call
 from avpipeline.datasets import youtube8m
 from avpipeline.datasets.youtube8m.records import Video, encode_frames, encode_video
 from avpipeline.datasets.youtube8m.writing import record_writer, summary
 from avpipeline.metrics.ranking import F1, GAP, PERR, BestThreshold, HitAtOne, MeanAveragePrecision
-from benchmarks.measuring import seconds_per_call
 
 WIDTHS = {"audio": 128, "visual": 1024}
 CLASSES = 4716

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from avfusion_benchmarks.measuring import seconds_per_call
 from avpipeline.extract import extract
 from avpipeline.features.registry import Extractor, build_extractor
 from avpipeline.media import SAMPLE_RATE, read_frames, read_waveform, write_clip
-from benchmarks.measuring import seconds_per_call
 
 CLIP_SECONDS = 10
 CLIP_SIZE = (240, 320)

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.rounded_probabilities`: what clipping probabilities in Eq. 10 costs, on synthetic videos.
+"""`python -m avfusion_benchmarks.rounded_probabilities`: what clipping probabilities in Eq. 10 costs.
 
 A network with as many labels as YouTube-8M soon gives most labels a probability near zero. A loss that clips
 probabilities at 1e-7 has no gradient below, so the positives that are there stay there; Eq. 10 from the scores brings
-them back. Both are trained here on the same videos, whose labels follow Zipf's law, from the same weights.
+them back. Both are trained here on the same synthetic videos, whose labels follow Zipf's law, from the same weights.
 """
 
 import dataclasses
@@ -108,4 +108,4 @@ def synthetic_videos(settings: Settings):
 
 
 if __name__ == "__main__":
-    raise SystemExit(run(main, prog="python -m benchmarks.rounded_probabilities"))
+    raise SystemExit(run(main, prog="python -m avfusion_benchmarks.rounded_probabilities"))

@@ -63,33 +63,34 @@ METRICS = "Metrics of YouTube-8M, 100,000 videos of 4716 classes"
 CO_ATTENTION = "Training step of JCA, batch 64, published sizes, compared with a literal implementation"
 LOCALIZATION = "Cross-modality localization, AVE's 402 test videos in both directions"
 
+HERE = "avfusion_benchmarks"
 ROWS = (
     *(
-        Row(table, f"{kind}/{paper}/{model}", f"benchmarks.networks:{function}", {"paper": paper, "model": model})
+        Row(table, f"{kind}/{paper}/{model}", f"{HERE}.networks:{function}", {"paper": paper, "model": model})
         for table, kind, function in ((TRAINING, "train", "training_step"), (INFERENCE, "predict", "forward"))
         for paper, models in NETWORKS.items()
         for model in models
     ),
     *(
-        Row(table, f"{kind}/{name}", f"benchmarks.backbones:{function}", {"name": name})
+        Row(table, f"{kind}/{name}", f"{HERE}.backbones:{function}", {"name": name})
         for table, kind, function in (
             (CLIP_TRAINING, "train-clip", "training_step"),
             (CLIP_INFERENCE, "predict-clip", "forward"),
         )
         for name in BACKBONES
     ),
-    Row(JOINT_TRAINING, "train-clip/event_layers", "benchmarks.eventlayers:joint_step"),
-    *(Row(EXTRACTION, f"extract/{name}", "benchmarks.extraction:extractor", {"name": name}) for name in EXTRACTORS),
-    Row(RUN, "extract-run/small", "benchmarks.extraction:whole_run", {"features": "small_audio,small_visual"}),
-    Row(INPUT, "input/hdf5", "benchmarks.pipeline:from_hdf5"),
-    Row(INPUT, "input/shards", "benchmarks.pipeline:from_shards"),
+    Row(JOINT_TRAINING, "train-clip/event_layers", f"{HERE}.eventlayers:joint_step"),
+    *(Row(EXTRACTION, f"extract/{name}", f"{HERE}.extraction:extractor", {"name": name}) for name in EXTRACTORS),
+    Row(RUN, "extract-run/small", f"{HERE}.extraction:whole_run", {"features": "small_audio,small_visual"}),
+    Row(INPUT, "input/hdf5", f"{HERE}.pipeline:from_hdf5"),
+    Row(INPUT, "input/shards", f"{HERE}.pipeline:from_shards"),
     *(
-        Row(RECORDS, f"input/youtube8m-{level}", "benchmarks.youtube8m:input_pipeline", {"level": level})
+        Row(RECORDS, f"input/youtube8m-{level}", f"{HERE}.youtube8m:input_pipeline", {"level": level})
         for level in ("video", "frame")
     ),
-    *(Row(METRICS, f"metrics/{name}", "benchmarks.youtube8m:metric_memory", {"name": name}) for name in VIDEO_METRICS),
-    Row(CO_ATTENTION, "co-attention/jca", "benchmarks.co_attention:training_step"),
-    Row(LOCALIZATION, "localize/avdln", "benchmarks.localization:evaluation"),
+    *(Row(METRICS, f"metrics/{name}", f"{HERE}.youtube8m:metric_memory", {"name": name}) for name in VIDEO_METRICS),
+    Row(CO_ATTENTION, "co-attention/jca", f"{HERE}.co_attention:training_step"),
+    Row(LOCALIZATION, "localize/avdln", f"{HERE}.localization:evaluation"),
 )
 
 
@@ -97,6 +98,6 @@ def measure(row: Row, seconds: float) -> dict[str, float]:
     """Measures a row in this process, which should measure nothing else: peak memory is the whole process's."""
     module, _, function = row.measure.partition(":")
     columns = getattr(importlib.import_module(module), function)(seconds, **row.arguments)
-    from benchmarks.measuring import peak_memory
+    from avfusion_benchmarks.measuring import peak_memory
 
     return {**columns, **peak_memory()}

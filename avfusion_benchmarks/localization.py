@@ -4,7 +4,7 @@ import numpy as np
 
 from ave.match.networks import build_avdln
 from ave.match.search import DIRECTIONS, exact_match
-from benchmarks.measuring import seconds_per_call
+from avfusion_benchmarks.measuring import seconds_per_call
 
 VIDEOS = 402
 

@@ -1,28 +1,20 @@
-"""How every command of the project starts, fails and ends, and the ranges of its settings."""
+"""Ranges of settings, and the check that every value is in its own."""
 
-import argparse
 import contextlib
 import contextvars
 import dataclasses
 import functools
 import math
 import numbers
-import os
-import re
-import signal
-import sys
-import threading
 import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Annotated, TypeVar
 
 import annotated_types
 import tyro
 
-from avpipeline import __version__
 from avpipeline.errors import InputError
-from avpipeline.files import first_line, write_failure
 
 
 def shown(interval: annotated_types.Interval, kind: str) -> object:
@@ -85,7 +77,7 @@ class Checked:
     def changed(self: _Settings, **changes) -> _Settings:
         """A copy with other values; InputError for a setting that there is not."""
         for name in changes:
-            if name not in _annotations(type(self)):
+            if name not in annotations_of(type(self)):
                 raise InputError(f"--{name.replace('_', '-')}: is no setting; choose from {_dashed(type(self))}.")
         return dataclasses.replace(self, **changes)
 
@@ -98,7 +90,7 @@ _PARSING = contextvars.ContextVar("parsing", default=False)
 
 
 @contextlib.contextmanager
-def _unchecked() -> Iterator[None]:
+def unchecked() -> Iterator[None]:
     """Settings made inside are not checked until `check_ranges` is called."""
     token = _PARSING.set(True)
     try:
@@ -113,12 +105,12 @@ def check_ranges(settings) -> None:
     Raises:
       InputError: a number is outside its range, not finite or not whole, or a name is not one of the choices.
     """
-    for name, annotation in _annotations(type(settings)).items():
+    for name, annotation in annotations_of(type(settings)).items():
         value = getattr(settings, name)
         if dataclasses.is_dataclass(value):
             check_ranges(value)
             continue
-        problem = _problem(value, annotation)
+        problem = problem_with(value, annotation)
         if problem:
             raise InputError(f"--{name.replace('_', '-')} {value}: must be {problem}.")
     if isinstance(settings, Checked):
@@ -126,23 +118,23 @@ def check_ranges(settings) -> None:
 
 
 @functools.cache
-def _annotations(settings_class: type) -> dict[str, object]:
+def annotations_of(settings_class: type) -> dict[str, object]:
     hints = typing.get_type_hints(settings_class, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(settings_class)}
 
 
 def _dashed(settings_class: type) -> str:
-    return ", ".join(f"--{name.replace('_', '-')}" for name in _annotations(settings_class))
+    return ", ".join(f"--{name.replace('_', '-')}" for name in annotations_of(settings_class))
 
 
-def _problem(value, annotation, interval: annotated_types.Interval | None = None) -> str | None:
+def problem_with(value, annotation, interval: annotated_types.Interval | None = None) -> str | None:
     """What `value` must be to agree with its type; None where it does."""
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         found = [item for item in inner[1:] if isinstance(item, annotated_types.Interval)]
-        return _problem(value, inner[0], found[0] if found else interval)
+        return problem_with(value, inner[0], found[0] if found else interval)
     if origin in (typing.Union, types.UnionType):
-        problems = [_problem(value, option, interval) for option in inner]
+        problems = [problem_with(value, option, interval) for option in inner]
         return None if None in problems else next(problem for problem in problems if problem != "none")
     if annotation is type(None):
         return None if value is None else "none"
@@ -154,7 +146,7 @@ def _problem(value, annotation, interval: annotated_types.Interval | None = None
         each = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
         if len(value) != len(each):
             return f"a list of {len(each)}"
-        problems = (_problem(item, option, interval) for item, option in zip(value, each, strict=True))
+        problems = (problem_with(item, option, interval) for item, option in zip(value, each, strict=True))
         return next((f"a list of which each is {problem}" for problem in problems if problem), None)
     if annotation is bool:
         return None if isinstance(value, bool) else "true or false"
@@ -173,103 +165,3 @@ def _number_problem(value, kind: type, interval: annotated_types.Interval | None
     below = value < interval.ge if interval.ge is not None else value <= interval.gt
     above = interval.le is not None and value > interval.le or interval.lt is not None and value >= interval.lt
     return words if below or above else None
-
-
-def run(
-    main: Callable,
-    *,
-    prog: str,
-    argv: Sequence[str] | None = None,
-    defaults: Callable[[list[str]], object] | None = None,
-) -> int:
-    """Runs `main`, whose one argument is a settings dataclass, from the command line; returns the exit status.
-
-    Flags, defaults and help are generated from the dataclass, so that every setting is declared once. An
-    `InputError` (including one raised inside tf.data) becomes one sentence on stderr and status 2.
-
-    Args:
-      main: function of one dataclass, or of a union (`Check | Write`: one subcommand each); its docstring is the
-        description that --help shows.
-      prog: name shown in help and errors, e.g. `"python -m ave.train"`.
-      argv: command-line arguments; None takes those of the process.
-      defaults: `argv` -> default settings, where some defaults depend on other flags (see `chosen`).
-    """
-    from_shell = argv is None
-    argv = list(sys.argv[1:] if from_shell else argv)
-    if from_shell and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)
-    if "--version" in argv:
-        print(f"{prog} {__version__}")
-        return 0
-    if "" in argv:
-        # As a path it would be the current folder.
-        before = argv[argv.index("") - 1] if argv.index("") else "the first argument"
-        return _fail(prog, f"{before}: has an empty value; give one, or leave the option out.")
-    settings_class = next(value for name, value in main.__annotations__.items() if name != "return")
-    description = (main.__doc__ or "").strip()
-    try:
-        with _unchecked():
-            settings = tyro.cli(
-                settings_class,
-                prog=prog,
-                description=f"{description}\n\n--version prints the version.",
-                args=argv,
-                **({"default": defaults(argv)} if defaults else {}),
-                config=(tyro.conf.OmitArgPrefixes,),
-            )
-        check_ranges(settings)
-        return int(main(settings) or 0)
-    except InputError as error:
-        return _fail(prog, str(error), error.exit_status)
-    except KeyboardInterrupt as interrupt:
-        status = 143 if isinstance(interrupt, _Terminated) else 130
-        _fail(prog, "interrupted; finished work is kept, and the same command resumes from there.")
-        if from_shell:
-            # TensorFlow's threads have been seen to hang in the interpreter's own exit for good.
-            sys.stdout.flush()
-            os._exit(status)
-        return status
-    except OSError as error:
-        if error.filename is None and error.errno is None:
-            raise
-        if isinstance(error, FileNotFoundError):
-            return _fail(prog, f"{error.filename}: there is no such file or folder; check the path.")
-        return _fail(prog, str(write_failure(error.filename or "output", error)))
-    except Exception as error:
-        if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-            return _fail(prog, f"the memory does not suffice ({first_line(error)}); choose smaller layers or batches.")
-        sentence = sentence_of(error)
-        if sentence is None:
-            raise
-        return _fail(prog, sentence)
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends a command like Ctrl-C does."""
-
-
-def _terminate(number, frame) -> None:
-    raise _Terminated
-
-
-def chosen(argv: Sequence[str], **defaults: str | None) -> dict[str, str | None]:
-    """The values that `argv` gives to a few flags on which the defaults of other flags depend.
-
-    A preset, for example, decides many defaults: it is read first, then the whole command line is parsed.
-    """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name, default in defaults.items():
-        # A flag without its value is left to the parser of the whole command line, which says so.
-        parser.add_argument(f"--{name}", default=default, const=default, nargs="?")
-    return vars(parser.parse_known_args(list(argv))[0])
-
-
-def sentence_of(error: Exception) -> str | None:
-    """The message of an InputError that TensorFlow re-raised from a tf.data function, or None."""
-    match = re.search(r"InputError: (.+?)\]?\s*$", str(error), re.MULTILINE)
-    return match.group(1).strip() if match else None
-
-
-def _fail(prog: str, sentence: str, status: int = 2) -> int:
-    print(f"{prog}: error: {sentence}", file=sys.stderr, flush=True)
-    return status

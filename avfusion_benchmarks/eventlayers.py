@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 import eventlayers
-from benchmarks.measuring import seconds_per_call
+from avfusion_benchmarks.measuring import seconds_per_call
 
 CLIPS = 2
 

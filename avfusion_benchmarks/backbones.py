@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from avfusion_benchmarks.networks import speed
 from avpipeline.features.mc3 import build_mc3_18
-from benchmarks.networks import speed
 from eventlayers.audio_network import build_audio_network
 from eventlayers.small_backbones import build_small_event_audio, build_small_event_visual
 

@@ -6,15 +6,15 @@ import tensorflow as tf
 from keras import ops
 
 import jca
+from avfusion_benchmarks.measuring import seconds_per_call_in_turn
 from avpipeline.nn.losses import MultiLabelSoftMargin
 from avpipeline.nn.recurrent import TorchLSTM
-from benchmarks.measuring import seconds_per_call_in_turn
 from jca.layers import JointCoAttention, L2Normalization, QueryAttended, Rerepresentation
 
 BATCH = 64
 
 
-@keras.saving.register_keras_serializable(package="benchmarks")
+@keras.saving.register_keras_serializable(package="avfusion_benchmarks")
 class PlainNormalization(L2Normalization):
     """x / max(||x||, 1e-12), without the safe gradient at rows of zeros."""
 
@@ -41,7 +41,7 @@ class PlainCell(keras.layers.Layer):
         return hidden, [hidden, cell]
 
 
-@keras.saving.register_keras_serializable(package="benchmarks")
+@keras.saving.register_keras_serializable(package="avfusion_benchmarks")
 class PlainRerepresentation(Rerepresentation):
     """Each direction of each LSTM runs on its own, in the loop that Keras has for custom cells."""
 
@@ -70,7 +70,7 @@ class PlainRerepresentation(Rerepresentation):
         return self.normalize(self.linear(self.drop(ops.concatenate([sequence, out], axis=-1))))
 
 
-@keras.saving.register_keras_serializable(package="benchmarks")
+@keras.saving.register_keras_serializable(package="avfusion_benchmarks")
 class PlainQueryAttended(QueryAttended):
     """The scores step by step: product, scaling, tanh and Keras's dropout."""
 
@@ -83,7 +83,7 @@ class PlainQueryAttended(QueryAttended):
         return ops.matmul(value, self.drop_scores(scores, training=training))
 
 
-@keras.saving.register_keras_serializable(package="benchmarks")
+@keras.saving.register_keras_serializable(package="avfusion_benchmarks")
 class PlainJointCoAttention(JointCoAttention):
     """Joint co-attention with `PlainQueryAttended`."""
 

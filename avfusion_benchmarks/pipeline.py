@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from avfusion_benchmarks.measuring import seconds_per_call
 from avpipeline.datasets.ave_h5 import FEATURE_FILES, H5Source, write_ave_h5
 from avpipeline.datasets.base import Source, Split
 from avpipeline.datasets.batches import batches
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.shards import ClipRecord, ShardWriter
 from avpipeline.features.store import FeatureShards, Manifest, write_manifest
-from benchmarks.measuring import seconds_per_call
 
 BATCH = 64
 SEGMENTS = 10

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.measuring import matrix_product, operations, seconds_per_call_in_turn
+from avfusion_benchmarks.measuring import matrix_product, operations, seconds_per_call_in_turn
 
 BATCH = 64
 

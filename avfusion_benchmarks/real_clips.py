@@ -1,6 +1,6 @@
 """ESC-10 through the extractors: what real sound gives, without and with pretrained weights.
 
-    python -m benchmarks.real_clips ESC10 --weights-dir WEIGHTS
+    python -m avfusion_benchmarks.real_clips ESC10 --weights-dir WEIGHTS
 
 ESC-10 (Piczak, "ESC: Dataset for Environmental Sound Classification", ACM Multimedia 2015): 400 recordings of up to 5 s
 in ten classes, with five official folds. Every row is tested on each fold once; nothing is tuned. The first digit of a
@@ -15,21 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from ave.train import PAPER as AVE
 from avpipeline import media
 from avpipeline.cli import Seed, run
 from avpipeline.datasets.base import ArraySource, Split
 from avpipeline.errors import InputError
-from avpipeline.features import yamnet
 from avpipeline.features.info import FeatureInfo
-from avpipeline.features.registry import build_extractor
 from avpipeline.files import read_predictions
 from avpipeline.results.real_clips import Row, fold_accuracies, read_rows, write_rows
-from avpipeline.training import runs
 from avpipeline.training.paper import Paper
 from mafnet.train import PAPER as MAFNET
 
@@ -89,6 +83,9 @@ class Settings:
 
 def main(settings: Settings) -> None:
     """Five-fold accuracy on ESC-10 of heads on seeded and pretrained features, and of two papers' audio-only models."""
+    from avpipeline.features import yamnet
+    from avpipeline.training import runs
+
     clips = read_clips(settings.esc10, settings.weights_dir)
     class_names = yamnet.class_names(yamnet.weights_file(settings.weights_dir), settings.weights_dir)
     # Row -> its features, what classifies the clips, and the seed, if there is one.
@@ -112,6 +109,8 @@ def main(settings: Settings) -> None:
 
 def read_clips(folder: Path, weights_dir=None) -> Clips:
     """Decodes ESC-10 and extracts its features; InputError where a class's folder is missing."""
+    from avpipeline.features.registry import build_extractor
+
     extractors = {name: build_extractor(label, weights_dir=weights_dir) for name, label in EXTRACTORS.items()}
     sounds, ids, labels = [], [], []
     for number, name in enumerate(NAMES):
@@ -136,6 +135,10 @@ def read_clips(folder: Path, weights_dir=None) -> Clips:
 
 def _logistic(clips: Clips, name: str) -> np.ndarray:
     """Predicted class of each clip, by a head trained on the other four folds with scikit-learn's default settings."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     values, predicted = clips.means(name), np.zeros(len(clips.ids), int)
     for fold in range(1, FOLDS + 1):
         test = clips.folds == fold
@@ -155,6 +158,8 @@ def _paper(clips: Clips, name: str, paper: Paper, model: str, seed: int) -> np.n
 
     Batches and epochs are those for the synthetic clips; AVE's batches would be too few for so few clips.
     """
+    from avpipeline.training import runs
+
     predicted = np.zeros(len(clips.ids), int)
     training = paper.config.train_config(paper.config.PRESETS[0], model, **paper.config.RENDERED_TRAINING)
     settings = paper.settings_for(model, dataset="ave", training=training, seed=seed)
@@ -191,4 +196,4 @@ def _split(clips: Clips, name: str, split: str, rows: np.ndarray, paper: Paper) 
 
 
 if __name__ == "__main__":
-    raise SystemExit(run(main, prog="python -m benchmarks.real_clips"))
+    raise SystemExit(run(main, prog="python -m avfusion_benchmarks.real_clips"))

@@ -1,0 +1,178 @@
+"""From the words of a command line to settings, and the help."""
+
+import contextlib
+import copy
+import dataclasses
+import functools
+import inspect
+import io
+import itertools
+import re
+import textwrap
+import typing
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Annotated
+
+import tyro
+
+from avpipeline.cli.ranges import annotations_of, problem_with, unchecked
+from avpipeline.errors import InputError
+
+# Options of the network and its training that --help shows; --help-all shows the others too.
+OFTEN_SET = ("epochs", "batch_size", "learning_rate", "dataset", "data")
+HELP_ALL = "--help-all"
+
+_RULE = re.compile("[─-]{3}")
+
+
+def parsed(settings_class, default, *, prog: str, argv: Sequence[str]):
+    """The settings that a command line gives; InputError where it cannot be understood."""
+    try:
+        with unchecked(), contextlib.redirect_stderr(io.StringIO()):
+            return _tyro(settings_class, default, prog=prog, argv=argv)
+    except SystemExit:
+        said = io.StringIO()
+    with unchecked(), contextlib.redirect_stderr(said), contextlib.suppress(SystemExit):
+        _tyro(*_for_help(settings_class, default, everything=True), prog=prog, argv=argv)
+    raise InputError(f"{_in_a_sentence(said.getvalue())}; see {prog} --help.")
+
+
+def _tyro(settings_class, default, *, prog: str, argv: Sequence[str], **more):
+    given = {} if default is None else {"default": default}
+    return tyro.cli(settings_class, prog=prog, args=argv, config=(tyro.conf.OmitArgPrefixes,), **given, **more)
+
+
+def _in_a_sentence(box: str) -> str:
+    """What is wrong, from the box that tyro draws: what is wrong, a rule, what may be meant or the option's help."""
+    # Without the title; the border is of spaces where the terminal has ASCII alone.
+    lines = (line[2:].rstrip("│ ") for line in box.splitlines()[1:])
+    groups = itertools.groupby(lines, lambda line: bool(_RULE.match(line)))
+    parts = [list(part) for is_rule, part in groups if not is_rule]
+    wrong = parts[0]
+    if wrong[0].startswith("Missing from "):
+        wrong = ["Missing:", *(line.strip() + "," for line in wrong[1:] if re.match("    [^ ]", line))]
+    sentence = " ".join(" ".join(wrong).split()).rstrip(".,")
+    if parts[1:] and parts[1][0] == "Perhaps you meant:":
+        sentence += f" (perhaps {parts[1][1].split()[0]})"
+    return sentence
+
+
+def show_help(main: Callable, settings_class, default, *, prog: str, argv: Sequence[str]) -> None:
+    """Prints the help of a command: what it does, the options that matter (all with --help-all), examples."""
+    everything = HELP_ALL in argv
+    description, _, examples = inspect.cleandoc(main.__doc__ or "").partition("\nExamples:\n")
+    classes = typing.get_args(settings_class) or (settings_class,)
+    left_out = any(dataclasses.is_dataclass(kind) for own in classes for kind in annotations_of(own).values())
+    more = f"; {HELP_ALL} shows every option" if left_out and not everything else ""
+    with unchecked(), contextlib.suppress(SystemExit):
+        _tyro(
+            *_for_help(settings_class, default, everything=everything),
+            prog=prog,
+            description=f"{description.strip()}\n\n--version prints the version{more}.",
+            argv=["--help" if word == HELP_ALL else word for word in argv],
+        )
+    if examples:
+        print(f"examples:\n{textwrap.indent(textwrap.dedent(examples).strip(), '  ')}")
+
+
+def _for_help(settings_class, default, *, everything: bool) -> tuple[object, object]:
+    """Settings (of one dataclass, or a union of some) and their default as --help shows them."""
+    shown = {own: _shown(own, everything) for own in typing.get_args(settings_class) or (settings_class,)}
+    together = typing.Union[tuple(shown.values())]  # noqa: UP007  of any number of classes
+    return together, None if default is None else _as_shown(default, shown[type(default)])
+
+
+def _shown(settings_class: type, everything: bool, names: Collection[str] | None = None) -> type:
+    """A dataclass of settings as --help shows it.
+
+    A positional word has the name of its field, a default of None is told by the text alone, and of the dataclasses
+    inside there are only the options that people set often.
+
+    Args:
+      everything: whether all options are shown.
+      names: of the fields to show; None for all.
+    """
+    fields = []
+    for name, annotation in annotations_of(settings_class).items():
+        field = next(field for field in dataclasses.fields(settings_class) if field.name == name)
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        if dataclasses.is_dataclass(annotation):
+            annotation = _shown(annotation, everything, None if everything else OFTEN_SET)
+            default = default if default is dataclasses.MISSING else _as_shown(default, annotation)
+        else:
+            words = _is_positional(annotation)
+            notes = {"help_behavior_hint": ""} if default in (None, ()) or words and _is_list(annotation) else {}
+            if words:
+                notes["metavar"] = f"{name.upper().removesuffix('S')}..." if _is_list(annotation) else name.upper()
+            annotation = Annotated[annotation, tyro.conf.arg(**notes)] if notes else annotation
+            if names is not None and name not in names:
+                annotation = tyro.conf.Suppress[annotation]
+        given = {} if default is dataclasses.MISSING else {"default_factory": functools.partial(copy.copy, default)}
+        fields.append((name, annotation, dataclasses.field(**given)))
+    frozen = settings_class.__dataclass_params__.frozen
+    name, bases = settings_class.__name__, (settings_class,)
+    made = dataclasses.make_dataclass(name, fields, bases=bases, frozen=frozen, kw_only=True)
+    for name in ("__module__", "__qualname__", "__doc__"):  # by which tyro finds the texts
+        setattr(made, name, getattr(settings_class, name))
+    return made
+
+
+def _as_shown(settings, shown: type):
+    """The same settings as a dataclass of `_shown`."""
+    hints = annotations_of(shown)
+    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    inside = {name: _as_shown(value, hints[name]) for name, value in values.items() if dataclasses.is_dataclass(value)}
+    return shown(**{**values, **inside})
+
+
+def _is_positional(annotation) -> bool:
+    return typing.get_origin(annotation) is Annotated and any(
+        item in tyro.conf.Positional[int].__metadata__ for item in typing.get_args(annotation)[1:]
+    )
+
+
+def require_numbers(settings_class, argv: Sequence[str]) -> None:
+    """InputError where `argv` gives an option that takes a number something else; tyro would say it in its words."""
+    for words in typing.get_args(settings_class) or (settings_class,):
+        for name, annotation in _options(words):
+            flag = f"--{name.replace('_', '-')}"
+            for value in _values(flag, argv, None if _is_list(annotation) else 1):
+                number = _number(value)
+                problem = problem_with((number,) if _is_list(annotation) else number, annotation) or ""
+                if isinstance(number, str) and "number" in problem or "whole" in problem and isinstance(number, float):
+                    raise InputError(f"{flag} {value}: must be {problem}.")
+
+
+def _number(word: str) -> int | float | str | None:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(word)
+    return None if word == "None" else word
+
+
+def _options(settings_class: type) -> Iterator[tuple[str, object]]:
+    """Name and type of every option, also of those in the dataclasses inside."""
+    hidden = tyro.conf.Suppress[int].__metadata__[0]
+    for name, annotation in annotations_of(settings_class).items():
+        if hidden in typing.get_args(annotation):
+            continue
+        if dataclasses.is_dataclass(annotation):
+            yield from _options(annotation)
+        else:
+            yield name, annotation
+
+
+def _is_list(annotation) -> bool:
+    if typing.get_origin(annotation) is Annotated:
+        return _is_list(typing.get_args(annotation)[0])
+    return typing.get_origin(annotation) is tuple
+
+
+def _values(flag: str, argv: Sequence[str], most: int | None) -> Iterator[str]:
+    """The words that `argv` gives to an option, at most so many."""
+    for place, word in enumerate(argv):
+        if word == flag:
+            given = itertools.takewhile(lambda word: not word.startswith("--"), argv[place + 1 :])
+            yield from itertools.islice(given, most)
+        elif word.startswith(f"{flag}="):
+            yield word.partition("=")[2]

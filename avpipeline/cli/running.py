@@ -1,0 +1,132 @@
+"""How every command starts, fails and ends."""
+
+import argparse
+import os
+import re
+import signal
+import sys
+import threading
+import typing
+from collections.abc import Callable, Sequence
+
+from avpipeline import __version__
+from avpipeline.cli.parsing import HELP_ALL, parsed, require_numbers, show_help
+from avpipeline.cli.ranges import check_ranges
+from avpipeline.errors import InputError
+from avpipeline.files import first_line, write_failure
+
+
+def run(
+    main: Callable,
+    *,
+    prog: str,
+    argv: Sequence[str] | None = None,
+    defaults: Callable[[list[str]], object] | None = None,
+) -> int:
+    """Runs `main`, whose one argument is a settings dataclass, from the command line; returns the exit status.
+
+    Flags, defaults and help are generated from the dataclass, so that every setting is declared once. An
+    `InputError` (including one raised inside tf.data) becomes one sentence on stderr and status 2.
+
+    Args:
+      main: function of one dataclass, or of a union (`Check | Write`: one subcommand each); its docstring is the
+        description that --help shows.
+      prog: name shown in help and errors, e.g. `"python -m ave.train"`.
+      argv: command-line arguments; None takes those of the process.
+      defaults: `argv` -> default settings, where some defaults depend on other flags (see `chosen`).
+    """
+    from_shell = argv is None
+    argv = list(sys.argv[1:] if from_shell else argv)
+    if from_shell and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
+        signal.signal(signal.SIGINT, _interrupt)
+    if "--version" in argv:
+        print(f"{prog} {__version__}")
+        return 0
+    if "" in argv:
+        # As a path it would be the current folder.
+        before = argv[argv.index("") - 1] if argv.index("") else "the first argument"
+        return _fail(prog, f"{before}: has an empty value; give one, or leave the option out.")
+    hints = typing.get_type_hints(main, include_extras=True)
+    settings_class = next(value for name, value in hints.items() if name != "return")
+    try:
+        default = defaults(argv) if defaults else None
+        if {"-h", "--help", HELP_ALL}.intersection(argv):
+            show_help(main, settings_class, default, prog=prog, argv=argv)
+            return 0
+        require_numbers(settings_class, argv)
+        settings = parsed(settings_class, default, prog=prog, argv=argv)
+        check_ranges(settings)
+        return int(main(settings) or 0)
+    except InputError as error:
+        return _fail(prog, str(error), error.exit_status)
+    except KeyboardInterrupt as interrupt:
+        return _ended(prog, 143 if isinstance(interrupt, _Terminated) else 130, from_shell)
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        if isinstance(error, FileNotFoundError):
+            return _fail(prog, f"{error.filename}: there is no such file or folder; check the path.")
+        return _fail(prog, str(write_failure(error.filename or "output", error)))
+    except Exception as error:
+        if _Interrupted.happened:
+            # Compiled code turns an interrupt of its import into an error of its own.
+            return _ended(prog, 130, from_shell)
+        if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+            return _fail(prog, f"the memory does not suffice ({first_line(error)}); choose smaller layers or batches.")
+        sentence = sentence_of(error)
+        if sentence is None:
+            raise
+        return _fail(prog, sentence)
+
+
+def _ended(prog: str, status: int, from_shell: bool) -> int:
+    """Ends an interrupted command in one line."""
+    _fail(prog, "interrupted; finished work is kept, and the same command resumes from there.")
+    if from_shell:
+        # TensorFlow's threads have been seen to hang in the interpreter's own exit for good.
+        sys.stdout.flush()
+        os._exit(status)
+    return status
+
+
+class _Interrupted(KeyboardInterrupt):
+    """Ctrl-C, which is remembered."""
+
+    happened = False
+
+
+def _interrupt(number, frame) -> None:
+    _Interrupted.happened = True
+    raise _Interrupted
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command like Ctrl-C does."""
+
+
+def _terminate(number, frame) -> None:
+    raise _Terminated
+
+
+def chosen(argv: Sequence[str], **defaults: str | None) -> dict[str, str | None]:
+    """The values that `argv` gives to a few flags on which the defaults of other flags depend.
+
+    A preset, for example, decides many defaults: it is read first, then the whole command line is parsed.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name, default in defaults.items():
+        # A flag without its value is left to the parser of the whole command line, which says so.
+        parser.add_argument(f"--{name}", default=default, const=default, nargs="?")
+    return vars(parser.parse_known_args(list(argv))[0])
+
+
+def sentence_of(error: Exception) -> str | None:
+    """The message of an InputError that TensorFlow re-raised from a tf.data function, or None."""
+    match = re.search(r"InputError: (.+?)\]?\s*$", str(error), re.MULTILINE)
+    return match.group(1).strip() if match else None
+
+
+def _fail(prog: str, sentence: str, status: int = 2) -> int:
+    print(f"{prog}: error: {sentence}", file=sys.stderr, flush=True)
+    return status

@@ -1,0 +1,61 @@
+"""The media files that a predict command was given, one after the other."""
+
+import contextlib
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from avpipeline import media
+from avpipeline.cli.progress import ProgressBar
+from avpipeline.errors import InputError
+
+
+@contextlib.contextmanager
+def collected_warnings(path) -> Iterator[list[str]]:
+    """Yields a list that is filled at the end with the decoder's warnings about this file, without the file's name."""
+    damage: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield damage
+    told = (str(warning.message) for warning in caught if str(warning.message).startswith(str(path)))
+    damage.extend(sentence.removeprefix(f"{path}: ") for sentence in dict.fromkeys(told))
+
+
+def for_each_file(sources: Sequence, one: Callable[[Path], str]) -> int:
+    """Calls `one` for every media file of `sources` and prints the text that it returns.
+
+    Args:
+      sources: media files, folders of them, or lists (.txt).
+      one: predicts a file and writes its results under the file's stem.
+
+    Returns:
+      exit status: 0, or 2 if some of several files could not be used; they are named at the end.
+
+    Raises:
+      InputError: a source names no file, two results would have the same name, or the only file cannot be used.
+    """
+    paths = [path for source in sources for path in media.list_media(source)]
+    if not paths:
+        raise InputError("no file to predict; name media files, folders of them or lists.")
+    _require_own_names(paths)
+    failed = []
+    for path in ProgressBar(paths, desc="predicting", unit="file", disable=len(paths) == 1):
+        try:
+            ProgressBar.write(one(path))
+        except InputError as error:
+            if len(paths) == 1:
+                raise
+            failed.append(str(error))
+    if failed:
+        print(f"{len(paths) - len(failed)} of {len(paths)} files done; not done:", file=sys.stderr)
+        print("\n".join(failed), file=sys.stderr)
+    return 2 if failed else 0
+
+
+def _require_own_names(paths: Sequence[Path]) -> None:
+    first: dict[str, Path] = {}
+    for path in paths:
+        other = first.setdefault(path.stem, path)
+        if other is not path:
+            raise InputError(f"{path}: would overwrite the results of {other}; write its results to another --out.")
