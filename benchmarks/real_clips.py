@@ -30,6 +30,7 @@ from avpipeline.features.registry import build_extractor
 from avpipeline.results.real_clips import Row, fold_accuracies, read_rows, write_rows
 from avpipeline.training import runs
 from avpipeline.training.paper import Paper
+from avpipeline.training.record import record
 from mafnet.train import PAPER as MAFNET
 
 FOLDS, SECONDS = 5, 5
@@ -104,7 +105,7 @@ def main(settings: Settings) -> None:
             info = clips.infos[name]
             rows[way] = Row(info.label, info.weights, classify(), seed)
             # After each row, so that a run that was interrupted goes on where it was.
-            write_rows(settings.out, rows, clips.ids, clips.labels, clips.folds, runs.record())
+            write_rows(settings.out, rows, clips.ids, clips.labels, clips.folds, record())
             print(way, fold_accuracies(rows[way].predicted, clips.labels, clips.folds), flush=True)
     print(f"{settings.out} has {len(rows)} rows; python -m avpipeline.published writes RESULTS.md")
 

@@ -3,6 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+
 from avpipeline.datasets import load_video_split, mafnet_pickles
 from avpipeline.datasets.ave_videos import load_ave_videos
 from avpipeline.datasets.base import ArraySource, Split, mean_over_regions
@@ -10,7 +12,7 @@ from avpipeline.errors import InputError
 from avpipeline.features.registry import VARIANTS
 from mafnet.config import ModelConfig
 
-DATASETS = ("rendered", "ave", "ucf51", "kinetics_sounds")
+DATASETS = ("rendered", "ave", "ucf51", "kinetics_sounds", "csv")
 # Kinetics-Sounds has three class lists; the paper has 32 classes.
 KINETICS_LISTS = (31, 32, 34)
 # The features that a model needs, by the number of dimensions of one clip's feature.
@@ -50,6 +52,12 @@ def load_split(
     split = _load(place, name, dimensions, data_dir)
     if dimensions.get("visual") == 1 and len(split.features["visual"].shape) == 3:
         split = _with_visual_means(split)
+    several = np.flatnonzero(split.labels.sum(1) != 1)
+    if dataset == "csv" and several.size:
+        raise InputError(
+            f"{data_dir}: MAFnet gives each video one label, and {several.size} of the {len(split)} in split {name} "
+            f"have several or none (the first is {split.ids[several[0]]}); leave one each."
+        )
     for modality, count in dimensions.items():
         info = split.features[modality]
         if len(info.shape) != count:

@@ -9,7 +9,9 @@ import numpy as np
 
 from avpipeline import metrics
 from avpipeline.cli import run
+from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.datasets.base import Split
+from avpipeline.datasets.mafnet_pickles import FEATURES
 from avpipeline.files import write_json
 from avpipeline.results import papers, report
 from avpipeline.training import runs
@@ -37,8 +39,8 @@ class Settings(TrainSettings):
     """Which of the paper's models."""
     preset: Literal[PRESETS] = "code"
     dataset: Literal[DATASETS] = "rendered"
-    """"ave" (the default with --data), "ucf51" (mean over its three official splits) and "kinetics_sounds" need --data;
-    "rendered" means synthetic clips, generated on this machine."""
+    """"ave" (the default with --data), "ucf51" (mean over its three official splits), "kinetics_sounds" and "csv", your
+    own clips, need --data; "rendered" means synthetic clips, generated on this machine."""
     data: Path | None = None
     """Folder with the dataset's official files and features."""
     classes: Literal[KINETICS_LISTS] = 32
@@ -57,8 +59,15 @@ class MAFnet(Paper):
     name = "mafnet"
     config = config
     settings = Settings
-    data_names = {"ave": "AVE, test split", "ucf51": "UCF51, mean of the three official test splits"}
     draw_example = staticmethod(draw_example)
+
+    def features_of(self, model: str):
+        network = config.model_config(model)
+        if network.audio_shape == RELEASED_FEATURES["audio"].shape:
+            return RELEASED_FEATURES
+        variant = "avg_pool" if len(network.visual_shape) == 1 else "last_activation"
+        visual = dataclasses.replace(FEATURES["visual"], variant=variant, shape=network.visual_shape)
+        return {**FEATURES, "visual": visual}
 
     def experiment(
         self, settings: Settings, splits: Mapping[str, Split] | None = None, *, fold: int = 1
@@ -103,10 +112,17 @@ class MAFnet(Paper):
         write_json(settings.folder / "result.json", result)
         return self.finished(settings, experiments[0], result, tuple(folders))
 
-    def data_in_words(self, settings: Settings, test: Split) -> str:
-        if settings.dataset == "kinetics_sounds":
-            return f"Kinetics-Sounds ({settings.classes} classes), test split"
-        return super().data_in_words(settings, test)
+    def data_in_words(self, experiment: Experiment) -> str:
+        data = experiment.data
+        if data.is_official and data.dataset.startswith("ucf51"):
+            return "UCF51, mean of the three official test splits"
+        return data.in_words()
+
+    def unlike(self, settings: Settings, experiment: Experiment) -> tuple[str, ...]:
+        """The paper's Kinetics-Sounds has 32 classes."""
+        classes = settings.classes if settings.dataset == "kinetics_sounds" else 32
+        other = () if classes == 32 else (f"the list has {classes} classes, the paper's 32",)
+        return (*super().unlike(settings, experiment), *other)
 
 
 PAPER = MAFnet()
@@ -131,7 +147,7 @@ def _mean_over_folds(settings: Settings, results: list[dict]) -> dict:
     together = {**results[0]["settings"], "dataset": settings.dataset}
     return {
         **results[0],
-        "dataset": settings.dataset,
+        "dataset": "ucf51" if all(result["data"]["official"] for result in results) else results[0]["dataset"],
         "settings": together,
         "configuration": configuration_hash(together),
         "clips": {result["dataset"]: result["clips"] for result in results},
@@ -142,8 +158,6 @@ def _mean_over_folds(settings: Settings, results: list[dict]) -> dict:
 
 def compared(paper: Paper, trained: Trained) -> report.Compared:
     """The paper's result in the model's first row on the dataset (on AVE if there is none on it), with ours."""
-    if paper.is_own(trained.settings, trained.experiment.splits.test):
-        return []
     table, row = paper.rows_of(trained.settings.model)[0]
     published = {one.dataset: one for one in papers.rows("mafnet", table) if one.row == row}
     one = published.get(DATASET_NAMES.get(trained.settings.dataset), published["AVE"])

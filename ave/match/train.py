@@ -15,6 +15,8 @@ from ave.match.pairs import CLASS_NAMES, load_videos, segment_pairs
 from ave.match.predict import draw_example
 from ave.match.search import DIRECTIONS, exact_match, mean_exact_match, without_looking, without_looking_text
 from avpipeline.cli import chosen
+from avpipeline.datasets import DATASETS
+from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
 from avpipeline.files import write_json
@@ -31,8 +33,9 @@ class Settings(SeedSettings):
 
     model: Literal[tuple(MODELS)] = "avdln"
     """Which network."""
-    dataset: Literal["rendered", "ave"] = "rendered"
-    """"ave" needs --data and is the default with it; "rendered" means synthetic clips, generated on this machine."""
+    dataset: Literal[tuple(DATASETS)] = "rendered"
+    """"ave" needs --data and is the default with it; "csv", your own clips, needs it too; "rendered" means synthetic
+    clips, generated on this machine."""
     data: Path | None = None
     """Folder with the dataset's official files."""
     out: Path | None = None
@@ -94,13 +97,17 @@ class Match(Paper):
             Scoring("exact_match", mean_exact_match),
             identity={"training": training},
             callbacks=lambda: [FitProjection(pairs)] if settings.model == "dcca" else [],
+            measured_on=splits,
         )
 
-    def data_in_words(self, settings: Settings, test: Split) -> str:
-        events = test.labels.sum(1)
-        rated = int(((events > 0) & (events < test.labels.shape[1])).sum())
-        name = "AVE, test split" if test.dataset == "ave" else "synthetic clips"
-        return f"{name}, {rated} short events"
+    def features_of(self, model: str):
+        return RELEASED_FEATURES
+
+    def data_in_words(self, experiment: Experiment) -> str:
+        labels, data = experiment.splits.test.labels, experiment.data
+        events = labels.sum(1)
+        rated = int(((events > 0) & (events < labels.shape[1])).sum())
+        return f"{data.name}{', test split' if data.is_official else ''}, {rated} short events"
 
     def draw_example(self, trained: Trained) -> None:
         # AVE's files hold features and no frames.
