@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from avpipeline.datasets import load_video_split, mafnet_pickles
+from avpipeline.datasets import load_video_split, mafnet_pickles, require_folder
 from avpipeline.datasets.ave_videos import load_ave_videos
 from avpipeline.datasets.base import ArraySource, Split, mean_over_regions
 from avpipeline.errors import InputError
 from avpipeline.features.registry import VARIANTS
+from avpipeline.features.store import FeatureShards
 from mafnet.config import ModelConfig
 
 DATASETS = ("rendered", "ave", "ucf51", "kinetics_sounds", "csv")
@@ -81,8 +82,8 @@ def _shapes(network: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def _load(dataset: str, name: str, dimensions: dict[str, int], data_dir: Path | None) -> Split:
-    if dataset == "rendered":
-        return _load_rendered(name, dimensions, data_dir)
+    if dataset in ("rendered", "csv"):
+        return _load_extracted(dataset, name, dimensions, data_dir)
     if dataset == "ave" and data_dir is not None:
         # The pickles serve the models whose features they hold; DMRN uses other features.
         pickled = {modality: len(info.shape) for modality, info in mafnet_pickles.FEATURES.items()}
@@ -91,11 +92,14 @@ def _load(dataset: str, name: str, dimensions: dict[str, int], data_dir: Path | 
     return load_video_split(dataset, name, data_dir, modalities=tuple(dimensions))
 
 
-def _load_rendered(name: str, dimensions: dict[str, int], data_dir: Path | None) -> Split:
-    """Synthetic clips, where audio maps are stored as "audio_map"."""
-    stored = {"audio": "audio_map" if dimensions.get("audio") == 3 else "audio", "visual": "visual"}
+def _load_extracted(dataset: str, name: str, dimensions: dict[str, int], data_dir: Path | None) -> Split:
+    """Synthetic clips, or one's own, where audio maps can be stored as "audio_map" beside vectors."""
+    if dataset != "rendered":
+        require_folder(dataset, data_dir)
+    maps = dataset == "rendered" or "audio_map" in FeatureShards(data_dir).features
+    stored = {"audio": "audio_map" if maps and dimensions.get("audio") == 3 else "audio", "visual": "visual"}
     wanted = {modality: stored[modality] for modality in dimensions}
-    split = load_video_split("rendered", name, data_dir, modalities=tuple(wanted.values()))
+    split = load_video_split(dataset, name, data_dir, modalities=tuple(wanted.values()))
     return dataclasses.replace(
         split,
         inputs={modality: split.inputs[key] for modality, key in wanted.items()},

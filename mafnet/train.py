@@ -12,6 +12,7 @@ from avpipeline.cli import run
 from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.mafnet_pickles import FEATURES
+from avpipeline.datasets.official import Data
 from avpipeline.files import write_json
 from avpipeline.results import papers, report
 from avpipeline.training import runs
@@ -108,12 +109,13 @@ class MAFnet(Paper):
             experiments.append(self.experiment(settings, splits, fold=fold))
             folders.append(settings.folder / f"split-{fold}")
             results.append(runs.run(experiments[-1], folders[-1], settings.all_seeds, watch_test=watch_test))
-        result = _mean_over_folds(settings, results)
+        result = _mean_over_folds(settings, results, [experiment.data for experiment in experiments])
         write_json(settings.folder / "result.json", result)
         return self.finished(settings, experiments[0], result, tuple(folders))
 
     def data_in_words(self, experiment: Experiment) -> str:
         data = experiment.data
+        # A single split's data stands for all three, which `unlike` of each has looked at.
         if data.is_official and data.dataset.startswith("ucf51"):
             return "UCF51, mean of the three official test splits"
         return data.in_words()
@@ -137,7 +139,7 @@ def load_splits(settings: Settings, fold: int = 1) -> dict[str, Split]:
     }
 
 
-def _mean_over_folds(settings: Settings, results: list[dict]) -> dict:
+def _mean_over_folds(settings: Settings, results: list[dict], data: list[Data]) -> dict:
     """Merges the results on several splits: a seed's score is the mean of its scores on the splits."""
     seeds = []
     for of_seed in zip(*(result["seeds"] for result in results), strict=True):
@@ -147,7 +149,7 @@ def _mean_over_folds(settings: Settings, results: list[dict]) -> dict:
     together = {**results[0]["settings"], "dataset": settings.dataset}
     return {
         **results[0],
-        "dataset": "ucf51" if all(result["data"]["official"] for result in results) else results[0]["dataset"],
+        "dataset": settings.dataset if all(each.is_official for each in data) else "a part of UCF51",
         "settings": together,
         "configuration": configuration_hash(together),
         "clips": {result["dataset"]: result["clips"] for result in results},

@@ -68,7 +68,8 @@ class Match(Paper):
         first = chosen(argv, model="avdln", dataset=None, data=None)
         dataset = first["dataset"] or ("ave" if first["data"] else "rendered")
         # An unknown name is left to the parser, which lists the valid ones.
-        return self.settings_for(first["model"], "", dataset) if first["model"] in MODELS else Settings()
+        known = first["model"] in MODELS and dataset in DATASETS
+        return self.settings_for(first["model"], "", dataset) if known else Settings()
 
     def announce(self, settings: Settings) -> None:
         if settings.dataset == "rendered":
@@ -140,6 +141,9 @@ def main(settings: Settings) -> None:
     results for locating a sound in the frames (A2V) and frames in the sound (V2A) beside the paper's."""
     trained = report.train(PAPER, settings, compared)
     labels = trained.experiment.splits.test.labels
+    if trained.unlike:
+        for direction, scores in direction_scores(trained).items():
+            print(f"{direction.upper()}: {papers.mean_text(_percent(scores), '0.0')} % exact matches")
     write_json(settings.folder / "directions.json", {**direction_scores(trained), **without_looking(labels)})
     print(without_looking_text(labels))
 

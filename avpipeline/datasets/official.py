@@ -51,7 +51,9 @@ OFFICIAL = {
         )
         for split, counts in _UCF51.items()
     },
-    "kinetics_sounds-31": Official("Kinetics-Sounds (31 classes)", {"train": (13320,), "val": (1479,), "test": (2597,)}),
+    "kinetics_sounds-31": Official(
+        "Kinetics-Sounds (31 classes)", {"train": (13320,), "val": (1479,), "test": (2597,)}
+    ),
     "kinetics_sounds-32": Official("Kinetics-Sounds (32 classes)", {"all": (21945,)}),
     "kinetics400": Official("Kinetics-400", {"all": (306245,)}),
     "vggsound": Official("VGGSound", {"test": (15446,), "all": (199176,)}),
@@ -110,10 +112,12 @@ class Data:
 
     def in_words(self) -> str:
         """Name and test split, as shown beside a result."""
-        return f"{self.name}, test split" if self.is_official else f"{self.name}, {self.clips['test']} in the test split"
+        if self.is_official:
+            return f"{self.name}, test split"
+        return f"{self.name}, {self.clips['test']} in the test split"
 
     def why_not_official(self) -> str | None:
-        """Why no paper can have a result on this data; None for a published dataset, or synthetic clips in its place."""
+        """Why no paper has a result on this data; None for a published dataset, or synthetic clips in its place."""
         if self.is_synthetic or self.is_official:
             return None
         counts = f"{self.name} ({', '.join(f'{count} {split}' for split, count in self.clips.items())})"
@@ -141,7 +145,7 @@ class Data:
 
 def name_of(split: Split | Stream) -> str:
     """The name of a single split's data in records and titles: its dataset's, unless the number of videos says no."""
-    return Data(split.dataset, {split.name: len(split)}, (), {}).key if split.dataset in OFFICIAL else split.dataset
+    return Data(split.dataset, {split.name: len(split)}, (), {}).key
 
 
 def _unofficial(dataset: str) -> str:

@@ -144,7 +144,7 @@ def read_own(data_dir) -> tuple[tuple[Clip, ...], tuple[str, ...]]:
 
 
 def read_clips_csv(data_dir, name: str) -> VideoList:
-    """One split of your own clips, with the labels of whole videos.
+    """One split of your own clips, with the labels of whole videos; clips of background alone are left out.
 
     Args:
       data_dir: folder with clips.csv and, if wanted, classes.txt, the classes in label order, one a line.
@@ -154,6 +154,13 @@ def read_clips_csv(data_dir, name: str) -> VideoList:
       InputError: as `read_own`; there is no such split, or it is empty.
     """
     clips, names = _of_split(data_dir, name)
+    labelled = tuple(clip for clip in clips if clip.events)
+    if not labelled:
+        raise InputError(f"{Path(data_dir) / CLIPS}: split '{name}' has {BACKGROUND} alone; label some events in it.")
+    return _listed(labelled, name, names)
+
+
+def _listed(clips: Sequence[Clip], name: str, names: tuple[str, ...]) -> VideoList:
     numbers = numbered(names)
     labels = np.zeros((len(clips), len(names)), np.float32)
     for video, clip in zip(labels, clips, strict=True):
@@ -176,10 +183,10 @@ def load_own_segments(data_dir, name: str, *, modalities: Iterable[str] | None =
       InputError: as `read_clips_csv`; features are missing, an event has no times or ends after the features, two
         events with different labels share a second.
     """
-    listed = read_clips_csv(data_dir, name)
-    split = join_features(listed, data_dir, modalities=modalities, zero_padded=False)
-    clips = {clip.name: clip for clip in _of_split(data_dir, name)[0]}
-    names, seconds = (*listed.class_names, BACKGROUND), next(iter(split.inputs.values())).shape[0]
+    own, events = _of_split(data_dir, name)
+    split = join_features(_listed(own, name, events), data_dir, modalities=modalities, zero_padded=False)
+    clips = {clip.name: clip for clip in own}
+    names, seconds = (*events, BACKGROUND), next(iter(split.inputs.values())).shape[0]
     if weak:
         labels = np.concatenate([split.labels, 1 - split.labels.max(1, keepdims=True)], 1)
     else:
@@ -197,7 +204,7 @@ def _seconds(clip: Clip, numbers: dict[str, int], seconds: int) -> np.ndarray:
         if event.start is None or event.end is None:
             raise event.row.error("has no start and end, which are needed to label seconds")
         if event.end > seconds + 0.5:
-            raise event.row.error(f"ends at {event.end:g} s where features are of {seconds} s (extract --seconds)")
+            raise event.row.error(f"ends at {event.end:g} s where features are of {seconds} s; extract longer ones")
         covered = (event.start <= middles) & (middles < event.end)
         if (classes[covered] != numbers[BACKGROUND])[classes[covered] != numbers[event.label]].any():
             raise event.row.error(f"shares a second with another event of '{clip.name}'; a second has one label")

@@ -5,6 +5,7 @@ writing are the same for all. `for_each_file`, `window_features` and the notes s
 """
 
 import contextlib
+import contextvars
 import dataclasses
 import sys
 import warnings
@@ -32,6 +33,9 @@ Forward = Callable[[Mapping[str, np.ndarray]], tuple[np.ndarray, Mapping[str, np
 
 # What the colours of attention are scaled by: the range of each second's map, or that of all maps of a file.
 Scale = Literal["second", "clip"]
+
+# Files that were used as far as they go, for the exit status of the command that predicts them.
+_DAMAGED: contextvars.ContextVar[list[str]] = contextvars.ContextVar("damaged", default=[])  # noqa: B039
 
 _FIGURE_COLUMNS, _FIGURE_HEIGHT = 5, 240
 _TIMELINE_FRAMES, _TIMELINE_HEIGHT = 20, 160
@@ -132,6 +136,8 @@ def collected_warnings(path) -> Iterator[list[str]]:
         yield damage
     told = (str(warning.message) for warning in caught if str(warning.message).startswith(str(path)))
     damage.extend(sentence.removeprefix(f"{path}: ") for sentence in dict.fromkeys(told))
+    if damage:
+        _DAMAGED.get().append(str(path))
 
 
 def predict_files(sources: Sequence, predictor: Predictor, out, *, figure: bool = False) -> int:
@@ -170,7 +176,7 @@ def for_each_file(sources: Sequence, one: Callable[[Path], str]) -> int:
       one: predicts a file and writes its results under the file's stem.
 
     Returns:
-      exit status: 0, or 2 if some of several files could not be used; they are named at the end.
+      exit status: 0, or 2 if some of several files could not be used or some are damaged; they are named at the end.
 
     Raises:
       InputError: a source names no file, two results would have the same name, or the only file cannot be used.
@@ -179,7 +185,9 @@ def for_each_file(sources: Sequence, one: Callable[[Path], str]) -> int:
     if not paths:
         raise InputError("no file to predict; name media files, folders of them or lists.")
     _require_own_names(paths)
-    failed = []
+    failed: list[str] = []
+    damaged: list[str] = []
+    _DAMAGED.set(damaged)
     for path in tqdm.tqdm(paths, unit="file", disable=len(paths) == 1):
         try:
             tqdm.tqdm.write(one(path))
@@ -190,7 +198,9 @@ def for_each_file(sources: Sequence, one: Callable[[Path], str]) -> int:
     if failed:
         print(f"{len(paths) - len(failed)} of {len(paths)} files done; not done:", file=sys.stderr)
         print("\n".join(failed), file=sys.stderr)
-    return 2 if failed else 0
+    if damaged:
+        print(f"damaged, and used as far as they go: {', '.join(dict.fromkeys(damaged))}", file=sys.stderr)
+    return 2 if failed or damaged else 0
 
 
 def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:

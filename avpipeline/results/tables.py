@@ -216,7 +216,7 @@ def measure_rows(
 
 
 def as_markdown(lines: Sequence[Line | NotRun]) -> str:
-    """Each table with the paper's results and ours, those that stand beside none of them, and how ours were obtained."""
+    """Each table with the paper's results and ours, our results that stand alone, and how ours were obtained."""
     texts = []
     for table in dict.fromkeys(line.published.table for line in lines):
         own = [line for line in lines if line.published.table == table]

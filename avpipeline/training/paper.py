@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
-from avpipeline.cli import chosen
+from avpipeline.cli import check_ranges, chosen
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.features.info import FeatureInfo
 from avpipeline.training import runs
@@ -147,7 +147,9 @@ class Paper(abc.ABC):
         first = chosen(argv, model=unchanged.model, preset=unchanged.preset, dataset=None, data=None)
         dataset = first["dataset"] or (self.data_default if first["data"] else "rendered")
         try:
-            return self.settings_for(first["model"], first["preset"], dataset)
+            found = self.settings_for(first["model"], first["preset"], dataset)
+            check_ranges(found)
+            return found
         except ValueError:
             # An unknown name is left to the parser, which lists the valid ones.
             return unchanged
