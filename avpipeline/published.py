@@ -99,7 +99,7 @@ def add(run, results) -> Path:
         raise InputError(f"{run}: has no result of a row of the paper ({'; '.join(dict.fromkeys(reasons))}).")
     if not rows:
         raise InputError(
-            f"{run}: has smoke runs only, trained for fewer epochs than configured; run its python -m PAPER.tables again "
+            f"{run}: has smoke runs only, trained for fewer epochs than configured; run python -m PAPER.tables again "
             "and leave out --epochs."
         )
     papers, datasets = ({result.content[name] for result in rows} for name in ("paper", "our_dataset"))

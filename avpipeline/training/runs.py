@@ -63,7 +63,7 @@ def run(experiment: Experiment, out, seeds: Sequence[int], *, watch_test: bool =
         earlier = _earlier_result(out / "result.json")
         if earlier.get("seeds") == described["seeds"]:
             # Nothing was trained: command, date and code are those of the run that did.
-            return {**earlier, **described}
+            return {**dict.fromkeys(made), **earlier, **described}
         write_json(out / "result.json", {**described, **made})
     return {**described, **made}
 
