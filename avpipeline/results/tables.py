@@ -290,17 +290,18 @@ def write_tables(folder, name: str, lines: Sequence[Line | NotRun]) -> tuple[Pat
     paths = folder / f"{stem}.md", folder / f"{stem}.csv"
     with atomic_path(paths[0]) as temporary:
         temporary.write_text(as_markdown(lines), encoding="utf-8")
-    records = [{name: _cell(value) for name, value in line.record(folder).items()} for line in lines]
+    records = [{name: _cell(name, value) for name, value in line.record(folder).items()} for line in lines]
     with atomic_path(paths[1]) as temporary:
         pd.DataFrame(records).to_csv(temporary, index=False)
     return paths
 
 
-def _cell(value):
+def _cell(name: str, value):
     """A value of a record as a cell of a CSV file."""
     if isinstance(value, dict):
         return json.dumps(value)
-    return " ".join(map(str, value)) if isinstance(value, list) else value
+    between = "; " if name == "unlike" else " "
+    return between.join(map(str, value)) if isinstance(value, list) else value
 
 
 def write_results(folder, lines: Sequence[Line]) -> None:
