@@ -143,8 +143,7 @@ def collected_warnings(path) -> Iterator[list[str]]:
 def predict_files(sources: Sequence, predictor: Predictor, out, *, figure: bool = False) -> int:
     """Labels files, folders or lists of files; prints each result and writes it to the folder `out`.
 
-    Returns and raises as `for_each_file`. With `figure` it also writes `attention_figure.png`, with a row for every file
-    that has attention maps.
+    Returns and raises as `for_each_file`; `figure` also writes `attention_figure.png`, a row for each file with maps.
     """
     rows = []
 
