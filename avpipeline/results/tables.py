@@ -250,7 +250,8 @@ def _alone(lines: Sequence[Line]) -> str:
 def _not_selected(lines: Sequence[Line | NotRun]) -> str:
     """Which rows are of the last validated epoch, as their training is set."""
     measured = [line for line in lines if isinstance(line, Line)]
-    rows = [line.published.row for line in measured if line.trained.result["selected_on"] != "val"]
+    last = [line for line in measured if line.trained.result["selected_on"] != "val"]
+    rows = [line.trained.result["model"] if line.trained.unlike else line.published.row for line in last]
     return f"; of the last validated epoch: {', '.join(dict.fromkeys(rows))}" if rows else ""
 
 

@@ -91,7 +91,7 @@ def test_every_row_says_what_it_is(trained):
         assert record["value"] == "" and record["unlike"] == "epochs 2 instead of 4"
         assert f"| {record['model']} " in text and "synthetic clips, 4 in the test split" in record["our_data"]
     assert "Nothing here is selected by it" in text
-    assert "Ours: selected on validation; of the last validated epoch: W-A, W-A+V-att." in text
+    assert "Ours: selected on validation; of the last validated epoch: w_a, w_av_att." in text
 
 
 def test_finished_rows_are_kept(trained, capsys):
