@@ -12,7 +12,6 @@ from avpipeline.cli import run
 from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.mafnet_pickles import FEATURES
-from avpipeline.datasets.official import Data
 from avpipeline.files import write_json
 from avpipeline.results import papers, report
 from avpipeline.training import runs
@@ -109,13 +108,17 @@ class MAFnet(Paper):
             experiments.append(self.experiment(settings, splits, fold=fold))
             folders.append(settings.folder / f"split-{fold}")
             results.append(runs.run(experiments[-1], folders[-1], settings.all_seeds, watch_test=watch_test))
-        result = _mean_over_folds(settings, results, [experiment.data for experiment in experiments])
+        unlike = tuple(dict.fromkeys(reason for experiment in experiments for reason in experiment.unlike))
+        # Of three splits, one that is not whole speaks for all.
+        spoken = next((experiment for experiment in experiments if not experiment.data.is_official), experiments[0])
+        spoken = dataclasses.replace(spoken, unlike=unlike)
+        result = {**_mean_over_folds(settings, results), "dataset": _key_of(spoken), "unlike": list(unlike)}
+        result |= {"reproduces": []} if unlike else {}
         write_json(settings.folder / "result.json", result)
-        return self.finished(settings, experiments[0], result, tuple(folders))
+        return self.finished(settings, spoken, result, tuple(folders))
 
     def data_in_words(self, experiment: Experiment) -> str:
         data = experiment.data
-        # A single split's data stands for all three, which `unlike` of each has looked at.
         if data.is_official and data.dataset.startswith("ucf51"):
             return "UCF51, mean of the three official test splits"
         return data.in_words()
@@ -139,7 +142,11 @@ def load_splits(settings: Settings, fold: int = 1) -> dict[str, Split]:
     }
 
 
-def _mean_over_folds(settings: Settings, results: list[dict], data: list[Data]) -> dict:
+def _key_of(experiment: Experiment) -> str:
+    return "ucf51" if experiment.data.is_official else "a part of UCF51"
+
+
+def _mean_over_folds(settings: Settings, results: list[dict]) -> dict:
     """Merges the results on several splits: a seed's score is the mean of its scores on the splits."""
     seeds = []
     for of_seed in zip(*(result["seeds"] for result in results), strict=True):
@@ -149,7 +156,6 @@ def _mean_over_folds(settings: Settings, results: list[dict], data: list[Data]) 
     together = {**results[0]["settings"], "dataset": settings.dataset}
     return {
         **results[0],
-        "dataset": settings.dataset if all(each.is_official for each in data) else "a part of UCF51",
         "settings": together,
         "configuration": configuration_hash(together),
         "clips": {result["dataset"]: result["clips"] for result in results},
