@@ -101,6 +101,9 @@ class Match(Paper):
             measured_on=splits,
         )
 
+    def rows_of(self, model: str) -> list[tuple[str, str]]:
+        return [place for place, (name, _) in ROWS.items() if name == model]
+
     def features_of(self, model: str):
         return RELEASED_FEATURES
 

@@ -210,6 +210,7 @@ def test_random_audio_features_of_a_real_dataset_are_no_row_of_the_paper(tmp_pat
         assert json.loads((settings.folder / "result.json").read_text())["reproduces"] == [list(row) for row in rows]
         assert list(trained.unlike) == ([] if rows else ["its backbones were not trained on this data"])
         assert [one.dataset for one, _ in train.compared(train.PAPER, trained)] == ["AVE"]
+        capsys.readouterr()
     # Synthetic clips have small networks of their own, and models on clips train theirs.
     for settings in (train.PAPER.settings_for("event_layers"), train.PAPER.settings_for("event_layers", dataset="ave")):
         assert not settings.is_untrained
