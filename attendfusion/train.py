@@ -47,7 +47,6 @@ class AttendFusion(Paper):
     name = "attendfusion"
     config = config
     settings = Settings
-    data_names = {"youtube8m": "YouTube-8M, validate files"}
     data_default = "youtube8m"
 
     def read_from(self, dataset: str) -> dict:
@@ -92,11 +91,10 @@ class AttendFusion(Paper):
         records.tell_skipped()
         return trained
 
-    def data_in_words(self, settings: Settings, test: Stream) -> str:
+    def data_in_words(self, experiment: Experiment) -> str:
         """Also mentions a width that differs from the published one."""
-        data = super().data_in_words(settings, test)
-        published = model_config(settings.model, settings.preset).width
-        width = settings.network.width
+        data, info = experiment.data.in_words(), experiment.info
+        published, width = model_config(info.model, info.preset).width, info.config["width"]
         return data if width == published else f"{data}, width {width} of {published}"
 
 

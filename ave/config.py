@@ -287,6 +287,10 @@ SHARED = {
 TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))
 
 
+# The authors initialised DMRN from a trained A+V-att; each seed starts from the run of the same seed.
+STARTS_FROM = {"dmrn": "av_att", "dmrfe": "av_att"}
+
+
 def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
     """Configuration of one of `MODELS` under a preset.
 

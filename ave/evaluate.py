@@ -6,7 +6,7 @@ from typing import Literal
 
 from ave.match.weights import require_labeller
 from avpipeline.cli import run
-from avpipeline.datasets import load_split
+from avpipeline.datasets import DATASETS, load_split
 from avpipeline.results.evaluation import EvaluationSettings, report_classes, require_fit
 from avpipeline.training.saved import load_model
 
@@ -17,7 +17,7 @@ class Settings(EvaluationSettings):
 
     weights: Path
     """The model: a .keras file written by python -m ave.train or python -m ave.convert."""
-    dataset: Literal["rendered", "ave"] | None = None
+    dataset: Literal[tuple(DATASETS)] | None = None
     """What to evaluate on. [default: "ave" with --data, else "rendered"]"""
     out: Path = Path("runs") / "ave" / "evaluate"
 

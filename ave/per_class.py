@@ -62,7 +62,8 @@ def write_per_class(folder: Path, trained: Mapping[str, Trained]) -> str:
     classes = one.experiment.info.class_names[:-1]
     table = pd.DataFrame({label: accuracies(own.predictions) for label, own in trained.items()}, classes)
     table.index.name = "class"
-    text = _markdown(table, one.data)
+    unlike = list(dict.fromkeys(reason for own in trained.values() for reason in own.unlike))
+    text = _markdown(table, one.data, unlike)
     stem = make_folder(folder) / "supplement_table_1"
     with atomic_path(stem.with_suffix(".md")) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -73,18 +74,23 @@ def write_per_class(folder: Path, trained: Mapping[str, Trained]) -> str:
     return f"{text}\nAlso in {stem}.md, .csv and .png"
 
 
-def _markdown(table: pd.DataFrame, data: str) -> str:
-    """The table; for AVE's classes each cell has the paper's result and ours."""
+def _markdown(table: pd.DataFrame, data: str, unlike: Sequence[str] = ()) -> str:
+    """The table; for AVE's own clips and the preset's settings each cell has the paper's result and ours.
+
+    Args:
+      unlike: why it is no table of the paper, if it is none.
+    """
     from ave.config import CLASS_NAMES
 
-    paper = paper_table() if tuple(table.index) == CLASS_NAMES[:-1] else None
+    paper = paper_table() if tuple(table.index) == CLASS_NAMES[:-1] and not unlike else None
     lines = [("class", *table)]
     for name, values in table.iterrows():
         ours = [("-" if np.isnan(value) else f"{value:.1f}") for value in values]
         if paper is not None:
             ours = [f"{paper.loc[name, label]} / {text}" for label, text in zip(table, ours, strict=True)]
         lines.append((str(name), *ours))
-    cells = "paper / ours" if paper is not None else "ours (other classes than the paper's)"
+    why = "; ".join(unlike) or "other classes than the paper's"
+    cells = "paper / ours" if paper is not None else f"ours ({why})"
     about = f"Accuracy of each class in %, over all seconds of its videos; {cells}, selected on validation."
     return f"## {PER_CLASS}\n\n{about} Ours: {data}.\n\n{papers.markdown(lines)}"
 

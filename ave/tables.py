@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from ave import match, per_class
-from ave.config import PRESETS, ROWS
+from ave.config import PRESETS, ROWS, STARTS_FROM
 from ave.match.train import PAPER as MATCH
 from ave.per_class import PER_CLASS
 from ave.train import PAPER
 from avpipeline.cli import run
+from avpipeline.datasets import DATASETS
 from avpipeline.results import papers
 from avpipeline.results.tables import Line, line_of, measure_tables, shared_note, train_row
 from avpipeline.training.paper import Trained
@@ -18,8 +19,6 @@ from avpipeline.training.settings import DataSettings, TableSettings
 
 # Rows of cross-modality localization are trained by a command of their own.
 TABLES = tuple(dict.fromkeys(table for table, _ in (*ROWS, *match.config.ROWS)))
-# The authors initialised DMRN from a trained A+V-att; so do these rows, each seed from the run of the same seed.
-STARTS_FROM = {"dmrn": "av_att", "dmrfe": "av_att"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Settings(DataSettings, TableSettings):
     table: Literal[(*TABLES, PER_CLASS, "all")] = "all"
     """Which table of the paper."""
     preset: Literal[PRESETS] = "code"
-    dataset: Literal["rendered", "ave"] | None = None
+    dataset: Literal[tuple(DATASETS)] | None = None
     noisy: bool = True
     """Weakly supervised models: add the background videos without an event to the training videos."""
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ave import config
-from ave.config import MODELS, PRESETS, ModelConfig, TrainConfig
+from ave.config import MODELS, PRESETS, STARTS_FROM, ModelConfig, TrainConfig
+from ave.models import segment_classifier
 from ave.predict import draw_example
 from avpipeline import metrics
 from avpipeline.cli import run
-from avpipeline.datasets import load_split, load_weak_training
+from avpipeline.datasets import DATASETS, load_split, load_weak_training
+from avpipeline.datasets.ave import RELEASED_FEATURES, SUPPLEMENT_FEATURES
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
 from avpipeline.files import read_record, sha256_file
@@ -36,8 +38,9 @@ class Settings(TrainSettings):
     model: Literal[tuple(MODELS)] = "av_att"
     """Which of the paper's models."""
     preset: Literal[PRESETS] = "code"
-    dataset: Literal["rendered", "ave"] = "rendered"
-    """"ave" needs --data and is the default with it; "rendered" means synthetic clips, generated on this machine."""
+    dataset: Literal[tuple(DATASETS)] = "rendered"
+    """"ave" needs --data and is the default with it; "csv", your own clips, needs it too; "rendered" means synthetic
+    clips, generated on this machine."""
     data: Path | None = None
     """Folder with the dataset's official files."""
     noisy: bool = True
@@ -55,12 +58,22 @@ class AVE(Paper):
     name = "ave"
     config = config
     settings = Settings
-    data_names = {"ave": "AVE, test split"}
     draw_example = staticmethod(draw_example)
+
+    def features_of(self, model: str):
+        return {**RELEASED_FEATURES, **SUPPLEMENT_FEATURES}
+
+    def differences(self, settings: Settings) -> dict[str, tuple]:
+        found = super().differences(settings)
+        if settings.network.weak and not settings.noisy:
+            found["noisy"] = (False, True)
+        first = STARTS_FROM.get(settings.model)
+        if bool(first) != bool(settings.init_from):
+            found["init_from"] = (settings.init_from and str(settings.init_from), first)
+        return found
 
     def experiment(self, settings: Settings, splits: Mapping[str, Split] | None = None) -> Experiment:
         """The experiment that `settings` describe; training labels of weak models are `(videos, classes)`."""
-        from ave.models import segment_classifier
         from ave.recipe import compile_model
 
         splits = splits or load_splits(settings)

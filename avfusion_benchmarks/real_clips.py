@@ -25,6 +25,7 @@ from avpipeline.features.info import FeatureInfo
 from avpipeline.files import read_predictions
 from avpipeline.results.real_clips import Row, fold_accuracies, read_rows, write_rows
 from avpipeline.training.paper import Paper
+from avpipeline.training.record import record
 from mafnet.train import PAPER as MAFNET
 
 FOLDS, SECONDS = 5, 5
@@ -84,7 +85,6 @@ class Settings:
 def main(settings: Settings) -> None:
     """Five-fold accuracy on ESC-10 of heads on seeded and pretrained features, and of two papers' audio-only models."""
     from avpipeline.features import yamnet
-    from avpipeline.training import runs
 
     clips = read_clips(settings.esc10, settings.weights_dir)
     class_names = yamnet.class_names(yamnet.weights_file(settings.weights_dir), settings.weights_dir)
@@ -102,7 +102,7 @@ def main(settings: Settings) -> None:
             info = clips.infos[name]
             rows[way] = Row(info.label, info.weights, classify(), seed)
             # After each row, so that a run that was interrupted goes on where it was.
-            write_rows(settings.out, rows, clips.ids, clips.labels, clips.folds, runs.record())
+            write_rows(settings.out, rows, clips.ids, clips.labels, clips.folds, record())
             print(way, fold_accuracies(rows[way].predicted, clips.labels, clips.folds), flush=True)
     print(f"{settings.out} has {len(rows)} rows; python -m avpipeline.published writes RESULTS.md")
 

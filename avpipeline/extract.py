@@ -270,7 +270,7 @@ class Settings:
 
 
 def main(settings: Settings) -> int:
-    """Extracts audio and visual features of media files.
+    """Extracts audio and visual features of media files. Exit status 0, or 2 if a file is damaged or cannot be used.
 
     Examples:
       python -m avpipeline.extract VIDEOS FEATURES --features vgg19,vggish
@@ -279,7 +279,7 @@ def main(settings: Settings) -> int:
     fields = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
     summary = extract(**fields)
     print(summary.text())
-    return 0 if summary.extracted + summary.reused else 2
+    return 2 if summary.failed or summary.notes or not summary.extracted + summary.reused else 0
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ import tyro
 from avpipeline.checks.youtube8m import check_shards
 from avpipeline.cli import Count, MaybeCount, run
 from avpipeline.cli.progress import ProgressBar
-from avpipeline.datasets.listings import Row, class_number, numbered, read_table, require_unique
-from avpipeline.datasets.own_clips import BETWEEN_LABELS
+from avpipeline.datasets.listings import class_number, numbered
+from avpipeline.datasets.own_clips import Clip, read_clips
 from avpipeline.errors import InputError
 from avpipeline.features.store import FeatureShards
 from avpipeline.files import make_folder
@@ -151,9 +151,9 @@ def write(command: Write) -> int:
     from avpipeline.datasets.youtube8m.splits import VOCABULARY_FILE, read_vocabulary, write_vocabulary
     from avpipeline.datasets.youtube8m.writing import FeatureVideos, description_of, write_description, write_shards
 
-    rows = read_labels(command.labels)
-    names = read_vocabulary(command.vocabulary) if command.vocabulary else _own_names(rows)
-    labels = {row["id"]: _class_numbers(row, names, command.vocabulary or command.labels) for row in rows}
+    clips = read_clips(command.labels, only="train")
+    names = read_vocabulary(command.vocabulary) if command.vocabulary else _own_names(clips)
+    labels = {clip.name: _class_numbers(clip, names, command.vocabulary or command.labels) for clip in clips}
     features = FeatureShards(command.features)
     if any(command.out.glob("*.tfrecord")):
         raise InputError(
@@ -162,7 +162,7 @@ def write(command: Write) -> int:
     description = description_of(features, scale=command.scale)
     splits = {}
     for split in _FILE_NAMES:
-        chosen = {row["id"]: labels[row["id"]] for row in rows if _split(row) == split}
+        chosen = {clip.name: labels[clip.name] for clip in clips if clip.split == split}
         if chosen:
             splits[split] = FeatureVideos(features, chosen, description)
     make_folder(command.out)
@@ -170,43 +170,21 @@ def write(command: Write) -> int:
         written = write_shards(command.out, _FILE_NAMES[split], videos, shards=command.shards, level=command.level)
         print(f"{split}: {len(videos)} videos in {len(written)} files")
     write_description(command.out, description)
-    train = [label for row in rows if _split(row) == "train" for label in labels[row["id"]]]
+    train = [label for clip in clips if clip.split == "train" for label in labels[clip.name]]
     counts = np.bincount(train, minlength=len(names)).tolist()
     write_vocabulary(command.out / VOCABULARY_FILE, names, counts)
     print(f"{len(names)} classes, shards and {VOCABULARY_FILE} are in {command.out}")
     return 0
 
 
-def read_labels(path: Path) -> list[Row]:
-    """The rows of a CSV of labels, with the columns id, labels and, optionally, split.
-
-    Raises:
-      InputError: no such file, missing columns, a repeated id, an unknown split.
-    """
-    rows = read_table(path, ("id", "labels"), heading=True)
-    require_unique(rows, lambda row: row["id"])
-    for row in rows:
-        if _split(row) not in _FILE_NAMES:
-            raise row.error(f"has the split '{_split(row)}', which is not one of {', '.join(_FILE_NAMES)}")
-    return rows
+def _own_names(clips: Sequence[Clip]) -> tuple[str, ...]:
+    return tuple(sorted({event.label for clip in clips for event in clip.events}))
 
 
-def _split(row: Row) -> str:
-    return row.fields.get("split") or "train"
-
-
-def _labels(row: Row) -> list[str]:
-    return [label.strip() for label in row["labels"].split(BETWEEN_LABELS) if label.strip()]
-
-
-def _own_names(rows: Sequence[Row]) -> tuple[str, ...]:
-    return tuple(sorted({label for row in rows for label in _labels(row)}))
-
-
-def _class_numbers(row: Row, names: Sequence[str], of: Path) -> list[int]:
-    """Class indices of a row's labels, given by name or, where no class has that name, by number."""
+def _class_numbers(clip: Clip, names: Sequence[str], of: Path) -> list[int]:
+    """Class indices of a clip's labels, given by name or, where no class has that name, by number."""
     numbers = numbered(str(number) for number in range(len(names))) | numbered(names)
-    return sorted({class_number(row, label, numbers, str(of)) for label in _labels(row)})
+    return sorted({class_number(event.row, event.label, numbers, str(of)) for event in clip.events})
 
 
 if __name__ == "__main__":

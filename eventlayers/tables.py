@@ -9,7 +9,7 @@ from avpipeline.cli import run
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
 from avpipeline.results import papers
-from avpipeline.results.tables import Line, NotRun, measure_tables
+from avpipeline.results.tables import Line, NotRun, measure_tables, once_each
 from avpipeline.training.paper import Trained
 from avpipeline.training.settings import TableSettings
 from eventlayers import data
@@ -34,7 +34,8 @@ class Settings(TableSettings):
     """There is no public code to follow, only the paper."""
     dataset: Literal[tuple(name for name in data.DATASETS if name != "rendered_pairs")] = "rendered"
     """What to train and evaluate on. "rendered" (synthetic clips) stands in for every dataset in the tables, with two
-    events per clip for LLP; with another dataset only its own rows are run."""
+    events per clip for LLP; with another dataset of the tables only its own rows are run, with any other dataset and
+    your own clips ("csv") each model once."""
     data: Path | None = None
     """Folder with the dataset's official lists."""
     clips: Path | None = None
@@ -72,7 +73,9 @@ def main(settings: Settings) -> int:
       python -m eventlayers.tables --table "Table 1"
       python -m eventlayers.tables --dataset vggsound --data LISTS --clips VIDEOS
     """
-    return 0 if measure_tables(settings, TABLES, functools.partial(measure, TableRuns(settings))) else 2
+    of_row = functools.partial(measure, TableRuns(settings))
+    own = {"parts": once_each("eventlayers")} if settings.dataset not in (*RENDERED, *DATASETS.values()) else {}
+    return 0 if measure_tables(settings, TABLES, of_row, **own) else 2
 
 
 class TableRuns:
@@ -120,10 +123,14 @@ def measure(runs: TableRuns, published: papers.Published) -> Line | NotRun:
 
 
 def measured_on(settings: Settings, published: papers.Published) -> str | None:
-    """The dataset on which a result is measured here; None if it needs another one than `settings` name."""
+    """The dataset on which a result is measured here; None if it needs another one than `settings` name.
+
+    On a dataset that is in no table, such as one's own clips, every model is measured.
+    """
     if settings.dataset in RENDERED:
         return next(rendered for rendered, stands_for in STANDS_FOR.items() if published.dataset in stands_for)
-    return settings.dataset if settings.dataset == DATASETS.get(published.dataset) else None
+    in_tables = settings.dataset in DATASETS.values()
+    return settings.dataset if not in_tables or settings.dataset == DATASETS.get(published.dataset) else None
 
 
 def _needed(published: papers.Published) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from avpipeline.cli import run
-from avpipeline.datasets import load_split
+from avpipeline.datasets import DATASETS, load_split
 from avpipeline.results.evaluation import EvaluationSettings, report_classes, require_fit
 from avpipeline.training.saved import load_model
 
@@ -16,7 +16,7 @@ class Settings(EvaluationSettings):
 
     weights: Path
     """The model: a .keras file written by python -m jca.train or python -m jca.convert."""
-    dataset: Literal["rendered", "ave"] | None = None
+    dataset: Literal[tuple(DATASETS)] | None = None
     """What to evaluate on. [default: "ave" with --data, else "rendered"]"""
     out: Path = Path("runs") / "jca" / "evaluate"
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from ave.train import PAPER as AVE
 from avpipeline.cli import run
+from avpipeline.datasets import DATASETS
 from avpipeline.results import papers
 from avpipeline.results.tables import Line, line_of, measure_tables, shared_note, train_row
 from avpipeline.training.settings import DataSettings, TableSettings
@@ -20,7 +21,7 @@ class Settings(DataSettings, TableSettings):
     paper = "jca"
 
     preset: Literal[PRESETS] = "code"
-    dataset: Literal["rendered", "ave"] | None = None
+    dataset: Literal[tuple(DATASETS)] | None = None
 
 
 def main(settings: Settings) -> int:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from avpipeline.cli import run
-from avpipeline.datasets import load_split
+from avpipeline.datasets import DATASETS, load_split
+from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.datasets.base import Split
 from avpipeline.results import report
 from avpipeline.training.experiment import Experiment, Scoring
@@ -28,8 +29,9 @@ class Settings(TrainSettings):
     model: Literal[tuple(MODELS)] = "jca"
     """Which of the paper's models; the other rows of Table 1 are models of `python -m ave.train`."""
     preset: Literal[PRESETS] = "code"
-    dataset: Literal["rendered", "ave"] = "rendered"
-    """"ave" needs --data and is the default with it; "rendered" means synthetic clips, generated on this machine."""
+    dataset: Literal[tuple(DATASETS)] = "rendered"
+    """"ave" needs --data and is the default with it; "csv", your own clips, needs it too; "rendered" means synthetic
+    clips, generated on this machine."""
     data: Path | None = None
     """Folder with the dataset's official files."""
     network: ModelConfig = ModelConfig()
@@ -42,8 +44,10 @@ class JCA(Paper):
     name = "jca"
     config = config
     settings = Settings
-    data_names = {"ave": "AVE, test split"}
     draw_example = staticmethod(draw_example)
+
+    def features_of(self, model: str):
+        return RELEASED_FEATURES
 
     def experiment(self, settings: Settings, splits: Mapping[str, Split] | None = None) -> Experiment:
         from jca.models import segment_classifier

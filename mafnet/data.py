@@ -3,13 +3,17 @@
 import dataclasses
 from pathlib import Path
 
-from avpipeline.datasets import load_video_split, mafnet_pickles
+import numpy as np
+
+from avpipeline.datasets import load_video_split, mafnet_pickles, require_folder
 from avpipeline.datasets.ave_videos import load_ave_videos
 from avpipeline.datasets.base import ArraySource, Split, mean_over_regions
 from avpipeline.errors import InputError
+from avpipeline.features.registry import VARIANTS
+from avpipeline.features.store import FeatureShards
 from mafnet.config import ModelConfig
 
-DATASETS = ("rendered", "ave", "ucf51", "kinetics_sounds")
+DATASETS = ("rendered", "ave", "ucf51", "kinetics_sounds", "csv")
 # Kinetics-Sounds has three class lists; the paper has 32 classes.
 KINETICS_LISTS = (31, 32, 34)
 # The features that a model needs, by the number of dimensions of one clip's feature.
@@ -49,6 +53,12 @@ def load_split(
     split = _load(place, name, dimensions, data_dir)
     if dimensions.get("visual") == 1 and len(split.features["visual"].shape) == 3:
         split = _with_visual_means(split)
+    several = np.flatnonzero(split.labels.sum(1) != 1)
+    if dataset == "csv" and several.size:
+        raise InputError(
+            f"{data_dir}: MAFnet gives each video one label, and {several.size} of the {len(split)} in split {name} "
+            f"have several or none (the first is {split.ids[several[0]]}); leave one each."
+        )
     for modality, count in dimensions.items():
         info = split.features[modality]
         if len(info.shape) != count:
@@ -72,8 +82,8 @@ def _shapes(network: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def _load(dataset: str, name: str, dimensions: dict[str, int], data_dir: Path | None) -> Split:
-    if dataset == "rendered":
-        return _load_rendered(name, dimensions, data_dir)
+    if dataset in ("rendered", "csv"):
+        return _load_extracted(dataset, name, dimensions, data_dir)
     if dataset == "ave" and data_dir is not None:
         # The pickles serve the models whose features they hold; DMRN uses other features.
         pickled = {modality: len(info.shape) for modality, info in mafnet_pickles.FEATURES.items()}
@@ -82,11 +92,14 @@ def _load(dataset: str, name: str, dimensions: dict[str, int], data_dir: Path | 
     return load_video_split(dataset, name, data_dir, modalities=tuple(dimensions))
 
 
-def _load_rendered(name: str, dimensions: dict[str, int], data_dir: Path | None) -> Split:
-    """Synthetic clips, where audio maps are stored as "audio_map"."""
-    stored = {"audio": "audio_map" if dimensions.get("audio") == 3 else "audio", "visual": "visual"}
+def _load_extracted(dataset: str, name: str, dimensions: dict[str, int], data_dir: Path | None) -> Split:
+    """Synthetic clips, or one's own, where audio maps can be stored as "audio_map" beside vectors."""
+    if dataset != "rendered":
+        require_folder(dataset, data_dir)
+    maps = dataset == "rendered" or "audio_map" in FeatureShards(data_dir).features
+    stored = {"audio": "audio_map" if maps and dimensions.get("audio") == 3 else "audio", "visual": "visual"}
     wanted = {modality: stored[modality] for modality in dimensions}
-    split = load_video_split("rendered", name, data_dir, modalities=tuple(wanted.values()))
+    split = load_video_split(dataset, name, data_dir, modalities=tuple(wanted.values()))
     return dataclasses.replace(
         split,
         inputs={modality: split.inputs[key] for modality, key in wanted.items()},
@@ -96,7 +109,6 @@ def _load_rendered(name: str, dimensions: dict[str, int], data_dir: Path | None)
 
 def _with_visual_means(split: Split) -> Split:
     """The same split with the visual maps averaged over regions, like the extractor's variant "avg_pool"."""
-    from avpipeline.features.registry import VARIANTS
 
     info = split.features["visual"]
     if "avg_pool" not in VARIANTS.get(info.extractor, ()):

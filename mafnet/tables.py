@@ -12,7 +12,16 @@ from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder, read_predictions
 from avpipeline.results import papers
-from avpipeline.results.tables import Line, NotRun, chosen_rows, line_of, measure_tables, shared_note, train_row
+from avpipeline.results.tables import (
+    Line,
+    NotRun,
+    chosen_rows,
+    line_of,
+    measure_tables,
+    once_each,
+    shared_note,
+    train_row,
+)
 from avpipeline.training.settings import DataSettings, TableSettings
 from mafnet.config import DATASET_NAMES, EXTERNAL, PRESETS, ROWS, TABLES
 from mafnet.data import DATASETS, KINETICS_LISTS
@@ -36,7 +45,8 @@ class Settings(DataSettings, TableSettings):
     the models of Table 1 predict for single videos."""
     preset: Literal[PRESETS] = "code"
     dataset: Literal[DATASETS] | None = None
-    """What to train and evaluate on; with a real dataset, the rows of the others are listed as not run. [default: "ave"
+    """What to train and evaluate on; with a real dataset, the rows of the others are listed as not run; with your
+    own clips ("csv"), each model is run once. [default: "ave"
     with --data, else "rendered"]"""
     vgg_data: Path | None = None
     """Like --data, with VGG-19 maps and VGGish embeddings, for the row DMRN (their feat.). [default: --data]"""
@@ -53,8 +63,11 @@ def main(settings: Settings) -> int:
     """
     if settings.table == FIGURE_5:
         return examples(settings)
+    of_row = functools.partial(measure, settings)
+    if settings.chosen_dataset == "csv":
+        return 0 if measure_tables(settings, TABLES, of_row, parts=once_each("mafnet")) else 2
     further = (EXTERNAL,) if "Table 1" in settings.chosen_tables(TABLES) else ()
-    return 0 if measure_tables(settings, TABLES, functools.partial(measure, settings), further=further) else 2
+    return 0 if measure_tables(settings, TABLES, of_row, further=further) else 2
 
 
 def measure(settings: Settings, published: papers.Published) -> Line | NotRun:
@@ -62,7 +75,7 @@ def measure(settings: Settings, published: papers.Published) -> Line | NotRun:
     if published.table == EXTERNAL:
         return NotRun(published, "published result only: a network trained end to end on video", is_failure=False)
     dataset = settings.chosen_dataset
-    if dataset != "rendered" and DATASET_NAMES[dataset] != published.dataset:
+    if dataset in DATASET_NAMES and DATASET_NAMES[dataset] != published.dataset:
         other = next(name for name, printed in DATASET_NAMES.items() if printed == published.dataset)
         return NotRun(published, f"not run: on {published.dataset}, use --dataset {other}", is_failure=False)
     model = ROWS[published.table, published.row]

@@ -9,7 +9,9 @@ import numpy as np
 
 from avpipeline import metrics
 from avpipeline.cli import run
+from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.datasets.base import Split
+from avpipeline.datasets.mafnet_pickles import FEATURES
 from avpipeline.files import write_json
 from avpipeline.results import papers, report
 from avpipeline.training.experiment import Experiment, Scoring, configuration_hash
@@ -34,8 +36,8 @@ class Settings(TrainSettings):
     """Which of the paper's models."""
     preset: Literal[PRESETS] = "code"
     dataset: Literal[DATASETS] = "rendered"
-    """"ave" (the default with --data), "ucf51" (mean over its three official splits) and "kinetics_sounds" need --data;
-    "rendered" means synthetic clips, generated on this machine."""
+    """"ave" (the default with --data), "ucf51" (mean over its three official splits), "kinetics_sounds" and "csv", your
+    own clips, need --data; "rendered" means synthetic clips, generated on this machine."""
     data: Path | None = None
     """Folder with the dataset's official files and features."""
     classes: Literal[KINETICS_LISTS] = 32
@@ -54,8 +56,15 @@ class MAFnet(Paper):
     name = "mafnet"
     config = config
     settings = Settings
-    data_names = {"ave": "AVE, test split", "ucf51": "UCF51, mean of the three official test splits"}
     draw_example = staticmethod(draw_example)
+
+    def features_of(self, model: str):
+        network = config.model_config(model)
+        if network.audio_shape == RELEASED_FEATURES["audio"].shape:
+            return RELEASED_FEATURES
+        variant = "avg_pool" if len(network.visual_shape) == 1 else "last_activation"
+        visual = dataclasses.replace(FEATURES["visual"], variant=variant, shape=network.visual_shape)
+        return {**FEATURES, "visual": visual}
 
     def experiment(
         self, settings: Settings, splits: Mapping[str, Split] | None = None, *, fold: int = 1
@@ -101,14 +110,26 @@ class MAFnet(Paper):
             experiments.append(self.experiment(settings, splits, fold=fold))
             folders.append(settings.folder / f"split-{fold}")
             results.append(runs.run(experiments[-1], folders[-1], settings.all_seeds, watch_test=watch_test))
-        result = _mean_over_folds(settings, results)
+        unlike = tuple(dict.fromkeys(reason for experiment in experiments for reason in experiment.unlike))
+        # Of three splits, one that is not whole speaks for all.
+        spoken = next((experiment for experiment in experiments if not experiment.data.is_official), experiments[0])
+        spoken = dataclasses.replace(spoken, unlike=unlike)
+        result = {**_mean_over_folds(settings, results), "dataset": _key_of(spoken), "unlike": list(unlike)}
+        result |= {"reproduces": []} if unlike else {}
         write_json(settings.folder / "result.json", result)
-        return self.finished(settings, experiments[0], result, tuple(folders))
+        return self.finished(settings, spoken, result, tuple(folders))
 
-    def data_in_words(self, settings: Settings, test: Split) -> str:
-        if settings.dataset == "kinetics_sounds":
-            return f"Kinetics-Sounds ({settings.classes} classes), test split"
-        return super().data_in_words(settings, test)
+    def data_in_words(self, experiment: Experiment) -> str:
+        data = experiment.data
+        if data.is_official and data.dataset.startswith("ucf51"):
+            return "UCF51, mean of the three official test splits"
+        return data.in_words()
+
+    def unlike(self, settings: Settings, experiment: Experiment) -> tuple[str, ...]:
+        """The paper's Kinetics-Sounds has 32 classes."""
+        classes = settings.classes if settings.dataset == "kinetics_sounds" else 32
+        other = () if classes == 32 else (f"the list has {classes} classes, the paper's 32",)
+        return (*super().unlike(settings, experiment), *other)
 
 
 PAPER = MAFnet()
@@ -123,6 +144,10 @@ def load_splits(settings: Settings, fold: int = 1) -> dict[str, Split]:
     }
 
 
+def _key_of(experiment: Experiment) -> str:
+    return "ucf51" if experiment.data.is_official else "a part of UCF51"
+
+
 def _mean_over_folds(settings: Settings, results: list[dict]) -> dict:
     """Merges the results on several splits: a seed's score is the mean of its scores on the splits."""
     from avpipeline.training import runs
@@ -135,7 +160,6 @@ def _mean_over_folds(settings: Settings, results: list[dict]) -> dict:
     together = {**results[0]["settings"], "dataset": settings.dataset}
     return {
         **results[0],
-        "dataset": settings.dataset,
         "settings": together,
         "configuration": configuration_hash(together),
         "clips": {result["dataset"]: result["clips"] for result in results},
@@ -146,8 +170,6 @@ def _mean_over_folds(settings: Settings, results: list[dict]) -> dict:
 
 def compared(paper: Paper, trained: Trained) -> report.Compared:
     """The paper's result in the model's first row on the dataset (on AVE if there is none on it), with ours."""
-    if paper.is_own(trained.settings, trained.experiment.splits.test):
-        return []
     table, row = paper.rows_of(trained.settings.model)[0]
     published = {one.dataset: one for one in papers.rows("mafnet", table) if one.row == row}
     one = published.get(DATASET_NAMES.get(trained.settings.dataset), published["AVE"])

@@ -9,6 +9,8 @@ from ave.match import config
 from ave.match.config import MODELS, ONLY_OF, PRESETS, RENDERED_TRAINING, ROWS, MatchModelConfig, MatchTrainConfig
 from ave.match.pairs import CLASS_NAMES, load_videos, segment_pairs
 from avpipeline.cli import chosen
+from avpipeline.datasets import DATASETS
+from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
 from avpipeline.files import read_predictions, write_json
@@ -25,8 +27,9 @@ class Settings(SeedSettings):
 
     model: Literal[tuple(MODELS)] = "avdln"
     """Which network."""
-    dataset: Literal["rendered", "ave"] = "rendered"
-    """"ave" needs --data and is the default with it; "rendered" means synthetic clips, generated on this machine."""
+    dataset: Literal[tuple(DATASETS)] = "rendered"
+    """"ave" needs --data and is the default with it; "csv", your own clips, needs it too; "rendered" means synthetic
+    clips, generated on this machine."""
     data: Path | None = None
     """Folder with the dataset's official files."""
     out: Path | None = None
@@ -59,7 +62,8 @@ class Match(Paper):
         first = chosen(argv, model="avdln", dataset=None, data=None)
         dataset = first["dataset"] or ("ave" if first["data"] else "rendered")
         # An unknown name is left to the parser, which lists the valid ones.
-        return self.settings_for(first["model"], "", dataset) if first["model"] in MODELS else Settings()
+        known = first["model"] in MODELS and dataset in DATASETS
+        return self.settings_for(first["model"], "", dataset) if known else Settings()
 
     def announce(self, settings: Settings) -> None:
         if settings.dataset == "rendered":
@@ -92,13 +96,20 @@ class Match(Paper):
             Scoring("exact_match", mean_exact_match),
             identity={"training": training},
             callbacks=lambda: [FitProjection(pairs)] if settings.model == "dcca" else [],
+            measured_on=splits,
         )
 
-    def data_in_words(self, settings: Settings, test: Split) -> str:
-        events = test.labels.sum(1)
-        rated = int(((events > 0) & (events < test.labels.shape[1])).sum())
-        name = "AVE, test split" if test.dataset == "ave" else "synthetic clips"
-        return f"{name}, {rated} short events"
+    def rows_of(self, model: str) -> list[tuple[str, str]]:
+        return [place for place, (name, _) in ROWS.items() if name == model]
+
+    def features_of(self, model: str):
+        return RELEASED_FEATURES
+
+    def data_in_words(self, experiment: Experiment) -> str:
+        labels, data = experiment.splits.test.labels, experiment.data
+        events = labels.sum(1)
+        rated = int(((events > 0) & (events < labels.shape[1])).sum())
+        return f"{data.name}{', test split' if data.is_official else ''}, {rated} short events"
 
     def draw_example(self, trained: Trained) -> None:
         # AVE's files hold features and no frames.
@@ -140,6 +151,9 @@ def main(settings: Settings) -> None:
 
     trained = report.train(PAPER, settings, compared)
     labels = trained.experiment.splits.test.labels
+    if trained.unlike:
+        for direction, scores in direction_scores(trained).items():
+            print(f"{direction.upper()}: {papers.mean_text(_percent(scores), '0.0')} % exact matches")
     write_json(settings.folder / "directions.json", {**direction_scores(trained), **without_looking(labels)})
     print(without_looking_text(labels))
 

@@ -10,15 +10,19 @@ import numpy as np
 from avpipeline.checks.findings import Finding, expect, failed, missing, note, ok, wrong
 from avpipeline.checks.lists import feature_findings, gathered, overlap_findings, require_folder, split_findings
 from avpipeline.datasets import kinetics, llp, own_clips, ucf51, vggsound
+from avpipeline.datasets.ave import BACKGROUND
 from avpipeline.datasets.listings import numbered, read_table, some
 from avpipeline.datasets.video_lists import VideoList
 from avpipeline.errors import InputError
+from avpipeline.features.store import MANIFEST, FeatureShards
 
 # The published datasets.
 UCF51_LISTED = {1: (4901, 1944), 2: (4930, 1915), 3: (4945, 1900)}
 UCF51_ANNOTATION = "ucf51_annotation.json"
 NUMBERED_SIZES = {"train": 14799, "test": 2597}
 VGGSOUND_TEST = 15446
+# Training clips of the most frequent class for each of the rarest, from which it is told.
+_UNBALANCED = 3
 LLP_SIZES = {"train": 10000, "val": 649, "test": 1200}
 
 
@@ -294,4 +298,53 @@ def check_csv(folder: Path, *, values: bool = True) -> Iterator[Finding]:
                 "class",
                 f"{number:2d} {name}: {sum(videos.labels[:, number].sum() for videos in lists):.0f} videos",
             )
+        yield from _balance_findings(lists)
+        yield from _time_findings(folder)
     yield from feature_findings(folder, lists, values)
+    if (folder / MANIFEST).exists():
+        yield from _stream_findings(folder)
+
+
+def _balance_findings(lists: list[VideoList]) -> Iterator[Finding]:
+    """Whether some class has far more training clips than another."""
+    for videos in lists:
+        counts = videos.labels.sum(0)
+        if videos.name == "train" and counts.max() > _UNBALANCED * counts.min():
+            most, least = videos.class_names[counts.argmax()], videos.class_names[counts.argmin()]
+            text = f"'{most}' has {counts.max():.0f} training clips and '{least}' {counts.min():.0f}"
+            yield note(own_clips.CLIPS, f"{text}: a model may always answer '{most}'")
+
+
+def _time_findings(folder: Path) -> Iterator[Finding]:
+    """How many labels clips have, which of these have times, as models of segments need, and how long events are."""
+    labels = [{event.label for event in clip.events} for clip in own_clips.read_own(folder)[0]]
+    several, none = sum(len(names) > 1 for names in labels), sum(not names for names in labels)
+    yield ok(own_clips.CLIPS, f"{several} clips have several labels, {none} are {BACKGROUND} alone")
+    events = [event for clip in own_clips.read_own(folder)[0] for event in clip.events]
+    lengths = [event.end - event.start for event in events if event.start is not None and event.end is not None]
+    if not lengths:
+        yield note(own_clips.CLIPS, "labels whole clips; models that label seconds need the columns start and end")
+        return
+    yield ok(own_clips.CLIPS, f"{len(lengths)} events of {min(lengths):g} to {max(lengths):g} s")
+    if len(lengths) < len(events):
+        text = f"{len(events) - len(lengths)} labels have no start and end: such clips serve weak training alone"
+        yield note(own_clips.CLIPS, text)
+
+
+def _stream_findings(folder: Path) -> Iterator[Finding]:
+    """How long the clips are, and which lack sound or frames."""
+    try:
+        shards = FeatureShards(folder)
+    except InputError:
+        return  # told by `feature_findings`
+    seconds = np.maximum(shards.audio_seconds, shards.video_seconds)
+    text = f"clips of {seconds.min():.1f} to {seconds.max():.1f} s, features of {shards.seconds} s"
+    yield ok(MANIFEST, text)
+    ids = np.array(shards.ids)
+    short = ids[seconds < shards.seconds - 0.5]
+    if short.size:
+        yield note(MANIFEST, f"{short.size} clips are shorter ({some(list(short))}); their rest is silent and black")
+    for stream, there in (("sound", shards.has_audio), ("frames", shards.has_video)):
+        if not there.all():
+            lacking = list(ids[~there])
+            yield note(MANIFEST, f"{len(lacking)} clips have no {stream} ({some(lacking)}); those features are zeros")

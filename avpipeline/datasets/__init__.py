@@ -9,7 +9,7 @@ from avpipeline.datasets.ave_weak import load_ave_weak
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.kinetics import read_kinetics400, read_kinetics_sounds
 from avpipeline.datasets.llp import read_llp
-from avpipeline.datasets.own_clips import read_clips_csv
+from avpipeline.datasets.own_clips import load_own_segments, read_clips_csv
 from avpipeline.datasets.ucf51 import read_ucf51
 from avpipeline.datasets.vggsound import read_vggsound
 from avpipeline.datasets.video_lists import VideoList, join_features
@@ -19,6 +19,7 @@ from avpipeline.rendering.storyboards import RenderedSettings
 DATASETS = {
     "ave": "AVE: 4143 real videos, one event each, from its official files (needs --data)",
     "rendered": "synthetic clips of moving objects and synthesised sounds, rendered on first use",
+    "csv": "your own clips, from a clips.csv with starts and ends (needs --data)",
 }
 # Datasets with labels of whole videos.
 VIDEO_DATASETS = {
@@ -70,6 +71,8 @@ def load_split(
     if dataset == "rendered":
         return _rendered(data_dir).rendered_split(name, RenderedSettings(seed=seed), modalities=modalities)
     require_folder(dataset, data_dir)
+    if dataset == "csv":
+        return load_own_segments(data_dir, name, modalities=modalities)
     return load_ave(data_dir, name, modalities=modalities)
 
 
@@ -139,6 +142,9 @@ def load_weak_training(
         settings = RenderedSettings(seed=seed)
         return _rendered(data_dir).rendered_weak_training(settings, modalities=modalities, noisy=noisy)
     require_folder(dataset, data_dir)
+    if dataset == "csv":
+        # Background videos of one's own are rows of the table.
+        return load_own_segments(data_dir, "train", modalities=modalities, weak=True)
     return load_ave_weak(data_dir, modalities=modalities, noisy=noisy)
 
 

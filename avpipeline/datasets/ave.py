@@ -19,7 +19,6 @@ from avpipeline.features.info import FeatureInfo
 from avpipeline.features.store import MANIFEST, FeatureShards
 
 SEGMENTS = 10  # of one second each
-TEST_VIDEOS = 402
 BACKGROUND = "background"
 SPLITS = ("train", "val", "test")
 ANNOTATIONS = "Annotations.txt"

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from avpipeline.datasets.base import ArraySource, SelectedRows, Split
+from avpipeline.datasets.base import ArraySource, SelectedRows, Source, Split
 from avpipeline.datasets.listings import some
 from avpipeline.datasets.padding import ZeroPadded, whole_segments
 from avpipeline.errors import InputError
@@ -73,7 +73,9 @@ class VideoList:
 _COLUMNS = ("ids", "labels", "files", "aliases")
 
 
-def join_features(videos: VideoList, folder, *, modalities: Iterable[str] | None = None) -> Split:
+def join_features(
+    videos: VideoList, folder, *, modalities: Iterable[str] | None = None, zero_padded: bool = True
+) -> Split:
     """The stored features of `videos`, as a split with labels `(videos, classes)`.
 
     Videos without features are left out, with a warning that counts and names them. After the end of a short video
@@ -82,6 +84,7 @@ def join_features(videos: VideoList, folder, *, modalities: Iterable[str] | None
     Args:
       folder: written by `python -m avpipeline.extract`.
       modalities: the inputs needed, which may include `"mask"`; None for all stored modalities, without the mask.
+      zero_padded: False leaves the features after the end of a short video as extracted, of silence and black frames.
 
     Raises:
       InputError: no features, a modality that is not stored, none of the videos in the folder.
@@ -98,9 +101,9 @@ def join_features(videos: VideoList, folder, *, modalities: Iterable[str] | None
     videos, rows = _with_places(videos, row_of, folder, "features", "extract their clips too")
     rows = np.asarray(rows, np.int64)
     segments = whole_segments(np.maximum(shards.audio_seconds, shards.video_seconds)[rows], shards.seconds)
-    inputs = {
-        name: ZeroPadded(SelectedRows(shards.sources[name], rows), segments) for name in wanted if name != MASK
-    }
+    inputs: dict[str, Source] = {name: SelectedRows(shards.sources[name], rows) for name in wanted if name != MASK}
+    if zero_padded:
+        inputs = {name: ZeroPadded(source, segments) for name, source in inputs.items()}
     if MASK in wanted:
         inputs[MASK] = ArraySource((np.arange(shards.seconds) < segments[:, np.newaxis]).astype(np.float32))
     return Split(

@@ -41,6 +41,11 @@ class FeatureInfo:
         """`extractor:variant`, the form used on the command line."""
         return f"{self.extractor}:{self.variant}"
 
+    @property
+    def named(self) -> str:
+        """Label and weights, for sentences."""
+        return f"{self.label} ({self.weights})"
+
     def to_json(self) -> dict:
         return {**dataclasses.asdict(self), "shape": list(self.shape)}
 

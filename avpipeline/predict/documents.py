@@ -57,7 +57,7 @@ def model_json(info: ModelInfo, weights: Path) -> dict:
         "paper": info.paper,
         "model": info.model,
         "preset": info.preset,
-        "trained_on": info.dataset,
+        "trained_on": info.trained_on,
         "weights": weights.name,
         "sha256": sha256_file(weights),
         "version": info.version,

@@ -1,6 +1,7 @@
 """The media files that a predict command was given, one after the other."""
 
 import contextlib
+import contextvars
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,9 @@ from pathlib import Path
 from avpipeline import media
 from avpipeline.cli.progress import ProgressBar
 from avpipeline.errors import InputError
+
+# Files that were used as far as they go, for the exit status of the command that predicts them.
+_DAMAGED: contextvars.ContextVar[list[str]] = contextvars.ContextVar("damaged", default=[])  # noqa: B039
 
 
 @contextlib.contextmanager
@@ -20,6 +24,8 @@ def collected_warnings(path) -> Iterator[list[str]]:
         yield damage
     told = (str(warning.message) for warning in caught if str(warning.message).startswith(str(path)))
     damage.extend(sentence.removeprefix(f"{path}: ") for sentence in dict.fromkeys(told))
+    if damage:
+        _DAMAGED.get().append(str(path))
 
 
 def for_each_file(sources: Sequence, one: Callable[[Path], str]) -> int:
@@ -30,7 +36,7 @@ def for_each_file(sources: Sequence, one: Callable[[Path], str]) -> int:
       one: predicts a file and writes its results under the file's stem.
 
     Returns:
-      exit status: 0, or 2 if some of several files could not be used; they are named at the end.
+      exit status: 0, or 2 if some of several files could not be used or some are damaged; they are named at the end.
 
     Raises:
       InputError: a source names no file, two results would have the same name, or the only file cannot be used.
@@ -39,7 +45,9 @@ def for_each_file(sources: Sequence, one: Callable[[Path], str]) -> int:
     if not paths:
         raise InputError("no file to predict; name media files, folders of them or lists.")
     _require_own_names(paths)
-    failed = []
+    failed: list[str] = []
+    damaged: list[str] = []
+    _DAMAGED.set(damaged)
     for path in ProgressBar(paths, desc="predicting", unit="file", disable=len(paths) == 1):
         try:
             ProgressBar.write(one(path))
@@ -50,7 +58,9 @@ def for_each_file(sources: Sequence, one: Callable[[Path], str]) -> int:
     if failed:
         print(f"{len(paths) - len(failed)} of {len(paths)} files done; not done:", file=sys.stderr)
         print("\n".join(failed), file=sys.stderr)
-    return 2 if failed else 0
+    if damaged:
+        print(f"damaged, and used as far as they go: {', '.join(dict.fromkeys(damaged))}", file=sys.stderr)
+    return 2 if failed or damaged else 0
 
 
 def _require_own_names(paths: Sequence[Path]) -> None:

@@ -130,14 +130,7 @@ def predict_file(path, predictor: Predictor) -> Prediction:
 def predict_files(sources: Sequence, predictor: Predictor, out, *, figure: bool = False) -> int:
     """Labels files, folders or lists of files; prints each result and writes it to the folder `out`.
 
-    Args:
-      figure: also write `attention_figure.png`, with a row for every file that has attention maps.
-
-    Returns:
-      exit status: 0, or 2 if some of several files could not be used; they are named at the end.
-
-    Raises:
-      InputError: a source names no file, two results would have the same name, or the only file cannot be used.
+    Returns and raises as `for_each_file`; `figure` also writes `attention_figure.png`, a row for each file with maps.
     """
     rows = []
 

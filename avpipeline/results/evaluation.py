@@ -12,6 +12,7 @@ import numpy as np
 
 from avpipeline.cli.progress import link
 from avpipeline.datasets.base import Split, Stream
+from avpipeline.datasets.official import name_of
 from avpipeline.errors import InputError
 from avpipeline.features.info import require_same
 from avpipeline.files import atomic_path, make_folder, write_json
@@ -36,10 +37,10 @@ class EvaluationSettings(DataSettings):
 
 def require_fit(weights: Path, info: ModelInfo, split: Split) -> None:
     """Raises InputError unless the split has the classes and the features that the model was trained on."""
-    where = f"{split.dataset}, {split.name}"
+    where = f"{name_of(split)}, {split.name}"
     if info.class_names != split.class_names:
         raise InputError(
-            f"{weights}: was trained on the classes of {info.dataset} ({_shortened(info.class_names)}), but {where} "
+            f"{weights}: was trained on the classes of {info.trained_on} ({_shortened(info.class_names)}), but {where} "
             f"has others ({_shortened(split.class_names)}); evaluate it on its own dataset or train on this one."
         )
     require_same(info.features, split.features, where)
@@ -51,7 +52,7 @@ def _shortened(names: Sequence[str]) -> str:
 
 def subject(info: ModelInfo, split: Split | Stream) -> str:
     """Which model is evaluated on what: the beginning of printed lines and titles."""
-    return f"{info.model} (trained on {info.dataset}) on {split.dataset}, {split.name}"
+    return f"{info.model} (trained on {info.trained_on}) on {name_of(split)}, {split.name}"
 
 
 def write_classes(
@@ -109,7 +110,7 @@ def write_scores(
         {
             "weights": str(weights),
             "model": info.to_json(),
-            "dataset": split.dataset,
+            "dataset": name_of(split),
             "split": split.name,
             "videos": len(arrays["ids"]),
             **scores,

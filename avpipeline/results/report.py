@@ -10,9 +10,7 @@ Compared = Iterable[tuple[papers.Published, papers.Measured]]
 
 
 def compared(paper: Paper, trained: Trained) -> Compared:
-    """The paper's result in the first row that the model reproduces, with ours; none for your own models or clips."""
-    if paper.is_own(trained.settings, trained.experiment.splits.test):
-        return []
+    """The paper's result in the first row that the model reproduces, with ours; none for a model in no row."""
     return [
         (papers.lookup(paper.name, *place), papers.Measured(trained.scores, trained.data))
         for place in paper.rows_of(trained.settings.model)[:1]
@@ -23,11 +21,11 @@ def train(paper: Paper, settings, compare: Callable[[Paper, Trained], Compared] 
     """Runs the experiment that `settings` describe with all seeds and reports the result.
 
     Args:
-      compare: returns the paper's results with ours.
+      compare: returns the paper's results with ours; asked only of runs that may stand beside a row of the paper.
     """
     paper.announce(settings)
     trained = paper.train(settings)
-    lines = list(compare(paper, trained))
+    lines = [] if trained.unlike else list(compare(paper, trained))
     tables = ", ".join(dict.fromkeys(published.table for published, _ in lines))
     of_table = f", {tables} of the paper" if tables else ""
     selected = "selected on validation" if trained.result["selected_on"] == "val" else "of the last validated epoch"
@@ -37,6 +35,9 @@ def train(paper: Paper, settings, compare: Callable[[Paper, Trained], Compared] 
     else:
         metric = trained.experiment.scoring.metric.replace("_", " ")
         print(f"{metric} {papers.mean_text(trained.scores, '0.0')} % on {trained.data}\n")
+    print(f"{trained.experiment.data.described()}\n")
+    if trained.unlike and paper.rows_of(settings.model):
+        print(f"This reproduces no row of the paper: {'; '.join(trained.unlike)}.\n")
     paper.draw_example(trained)
     print(f"Result, weights, logs and pictures are in {link(settings.folder)}")
     return trained

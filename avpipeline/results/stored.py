@@ -80,14 +80,21 @@ def read_results(folder) -> list[Result]:
 def add(run, results) -> Path:
     """Copies the rows in a tables command's folder into a folder of results; returns where they are there.
 
-    Rows of smoke runs are left out.
+    Rows of smoke runs, of other data than the paper's and of other settings than the preset's are left out.
 
     Raises:
-      InputError: no results, rows of several papers, nothing but smoke runs, or missing predictions.
+      InputError: no results, rows of several papers, nothing but rows that are left out, or missing predictions.
     """
-    rows = [result for result in read_result(run) if not result.content["smoke"]]
+    found = read_result(run)
+    rows = [result for result in found if not result.content["smoke"] and not result.content.get("unlike")]
+    reasons = [reason for result in found if not result.content["smoke"] for reason in result.content.get("unlike", ())]
+    if not rows and reasons:
+        raise InputError(f"{run}: has no result of a row of the paper ({'; '.join(dict.fromkeys(reasons))}).")
     if not rows:
-        raise InputError(f"{run}: has smoke runs only, trained for fewer epochs than configured; leave out --epochs.")
+        raise InputError(
+            f"{run}: has smoke runs only, trained for fewer epochs than configured; run python -m PAPER.tables again "
+            "and leave out --epochs."
+        )
     papers, datasets = ({result.content[name] for result in rows} for name in ("paper", "our_dataset"))
     if len(papers) > 1:
         raise InputError(f"{run}: holds rows of {', '.join(sorted(papers))}; give each paper's tables a folder.")

@@ -5,6 +5,7 @@ saved predictions, carrying on with the other rows if one cannot be measured, an
 """
 
 import dataclasses
+import json
 import os
 import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -48,6 +49,9 @@ class Line:
         made = ("model", "preset", "configuration", "command", "date", "commit")
         return {
             **dataclasses.asdict(self.published),
+            # The paper's result belongs to its own data and settings alone.
+            **({"value": ""} if self.trained.unlike else {}),
+            "unlike": list(self.trained.unlike),
             "ours": list(self.values),
             "ours_mean": statistics.fmean(self.values),
             "ours_std": statistics.stdev(self.values) if len(self.values) > 1 else None,
@@ -62,6 +66,7 @@ class Line:
             "smoke": self.trained.experiment.schedule.is_smoke,
             "note": self.note,
             **{name: result[name] for name in made},
+            **{name: result[name] for name in ("data", "differences", "code") if name in result},
         }
 
 
@@ -144,6 +149,12 @@ def measure_tables(
         return measure_rows(results, measure, settings.folder, wanted[0] if len(wanted) == 1 else "all")
 
 
+def once_each(paper: str) -> Callable[[papers.Published], Sequence[papers.Published]]:
+    """The `parts` of rows on one's own clips: what the paper prints for several datasets is measured once."""
+    first = {(row.table, row.row): row for row in reversed(papers.rows(paper))}
+    return lambda row: [row] if first[row.table, row.row] == row else []
+
+
 def chosen_rows(paper: str, tables: Collection[str], rows: Sequence[str] = ()) -> list[papers.Published]:
     """A paper's results in the paper's order.
 
@@ -186,8 +197,10 @@ def measure_rows(
     lines: list[Line | NotRun] = []
     # A file that cannot be used is found before hours of training.
     _earlier_rows(Path(folder) / "result.json")
+    several = len({published.dataset for published in results}) > 1
     for number, published in enumerate(results, start=1):
-        print(f"\n[{number} of {len(results)}] {published.table}, {published.row}, {published.dataset}", flush=True)
+        on = f", {published.dataset}" if several else ""
+        print(f"\n[{number} of {len(results)}] {published.table}, {published.row}{on}", flush=True)
         try:
             lines.append(measure(published))
         except InputError as error:
@@ -203,22 +216,42 @@ def measure_rows(
 
 
 def as_markdown(lines: Sequence[Line | NotRun]) -> str:
-    """Each table with the paper's results and ours, then how ours were obtained."""
+    """Each table with the paper's results and ours, our results that stand alone, and how ours were obtained."""
     texts = []
     for table in dict.fromkeys(line.published.table for line in lines):
         own = [line for line in lines if line.published.table == table]
-        texts.append(f"## {table}\n\nOurs: selected on validation{_not_selected(own)}.\n")
-        texts.append(papers.comparison((line.published, line.measured) for line in own))
         made = [line for line in own if isinstance(line, Line)]
+        alone = [line for line in made if line.trained.unlike]
+        beside = [line for line in own if line not in alone]
+        title = table if beside else f"Models of {table}"
+        texts.append(f"## {title}\n\nOurs: selected on validation{_not_selected(own)}.\n")
+        if beside:
+            texts.append(papers.comparison((line.published, line.measured) for line in beside))
+        if alone:
+            texts.append(_alone(alone))
         if made:
+            described = dict.fromkeys(line.trained.experiment.data.described() for line in made)
+            texts += [f"{text}\n" for text in described]
             texts.append(_how_made(made))
     return "\n".join(texts)
+
+
+def _alone(lines: Sequence[Line]) -> str:
+    """Results that reproduce no row of the paper, by the models' names, and why."""
+    rows = [("model", "metric", "ours", "our data", "no row of the paper, since")]
+    for line in lines:
+        ours = papers.mean_text(line.values, line.published.value)
+        model, reasons = line.trained.result["model"], "; ".join(line.trained.unlike)
+        rows.append((model, line.published.metric, ours, line.trained.data, reasons))
+    # A model of several rows has one result.
+    return papers.markdown(list(dict.fromkeys(rows)))
 
 
 def _not_selected(lines: Sequence[Line | NotRun]) -> str:
     """Which rows are of the last validated epoch, as their training is set."""
     measured = [line for line in lines if isinstance(line, Line)]
-    rows = [line.published.row for line in measured if line.trained.result["selected_on"] != "val"]
+    last = [line for line in measured if line.trained.result["selected_on"] != "val"]
+    rows = [line.trained.result["model"] if line.trained.unlike else line.published.row for line in last]
     return f"; of the last validated epoch: {', '.join(dict.fromkeys(rows))}" if rows else ""
 
 
@@ -232,15 +265,16 @@ def _how_made(lines: Sequence[Line]) -> str:
         )
     watched_heading = ("best on test",) if watched else ()
     headings = ("row", "dataset", "model", "configuration", "parameters", *watched_heading, "predictions", "note")
-    return f"{text}\n\n{papers.markdown([headings, *(_how(line, watched) for line in lines)])}"
+    return f"{text}\n\n{papers.markdown([headings, *dict.fromkeys(_how(line, watched) for line in lines)])}"
 
 
 def _how(line: Line, watched: bool) -> tuple[str, ...]:
     made = line.record(Path())
+    row, dataset = ("", "") if line.trained.unlike else (line.published.row, line.published.dataset)
     best = papers.mean_text(line.best_on_test, line.published.value) if line.best_on_test else ""
     return (
-        line.published.row,
-        line.published.dataset,
+        row,
+        dataset,
         made["model"],
         made["configuration"],
         f"{made['parameters']:,}",
@@ -259,15 +293,18 @@ def write_tables(folder, name: str, lines: Sequence[Line | NotRun]) -> tuple[Pat
     paths = folder / f"{stem}.md", folder / f"{stem}.csv"
     with atomic_path(paths[0]) as temporary:
         temporary.write_text(as_markdown(lines), encoding="utf-8")
-    records = [{name: _cell(value) for name, value in line.record(folder).items()} for line in lines]
+    records = [{name: _cell(name, value) for name, value in line.record(folder).items()} for line in lines]
     with atomic_path(paths[1]) as temporary:
         pd.DataFrame(records).to_csv(temporary, index=False)
     return paths
 
 
-def _cell(value):
+def _cell(name: str, value):
     """A value of a record as a cell of a CSV file."""
-    return " ".join(map(str, value)) if isinstance(value, list) else value
+    if isinstance(value, dict):
+        return json.dumps(value)
+    between = "; " if name == "unlike" else " "
+    return between.join(map(str, value)) if isinstance(value, list) else value
 
 
 def write_results(folder, lines: Sequence[Line]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from avpipeline.datasets.base import Split, Stream
+from avpipeline.datasets.official import Data
 from avpipeline.training.saved import ModelInfo
 
 if TYPE_CHECKING:
@@ -129,6 +130,9 @@ class Experiment:
         beyond the model's variables returns it as JSON values from `get_state()` and restores it in
         `set_state(values)`.
       reproduces: the rows of the paper, `(table, row)`, that this model reproduces; for the record.
+      differences: setting -> its value and the preset's, where they differ.
+      unlike: why this is no row of the paper, in words; empty where it may stand beside one.
+      measured_on: the splits that are described as its data, where these are not `splits`.
     """
 
     build: Callable[[], keras.Model]
@@ -140,6 +144,14 @@ class Experiment:
     start: Callable[[keras.Model, int], None] | None = None
     callbacks: Callable[[], Sequence[keras.callbacks.Callback]] = tuple
     reproduces: Sequence[tuple[str, str]] = ()
+    differences: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
+    unlike: Sequence[str] = ()
+    measured_on: Mapping[str, Split | Stream] | None = None
+
+    @property
+    def data(self) -> Data:
+        """What is read."""
+        return Data.of(self.measured_on or vars(self.splits), self.info.features)
 
     @property
     def hash(self) -> str:

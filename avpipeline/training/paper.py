@@ -11,9 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
-from avpipeline.cli import chosen
-from avpipeline.datasets.ave import TEST_VIDEOS
+from avpipeline.cli import check_ranges, chosen
 from avpipeline.datasets.base import Split, Stream
+from avpipeline.features.info import FeatureInfo
+from avpipeline.training import runs
 from avpipeline.training.experiment import Experiment, Schedule, Scoring, Splits, settings_of
 from avpipeline.training.saved import ModelInfo
 
@@ -48,6 +49,11 @@ class Trained:
         return self.folders[0] / f"seed-{self.settings.seed}" / "best.keras"
 
     @property
+    def unlike(self) -> Sequence[str]:
+        """Why this is no row of the paper; empty where it may stand beside one."""
+        return self.experiment.unlike
+
+    @property
     def scores(self) -> tuple[float, ...]:
         """Each seed's score on the test split, in percent."""
         return tuple(100 * seed["test"] for seed in self.result["seeds"])
@@ -61,14 +67,14 @@ class Paper(abc.ABC):
       config: its configuration, a module with `model_config`, `train_config`, `PRESETS`, `RENDERED_MODEL`,
         `RENDERED_TRAINING` and `ROWS`, (table, row) -> model.
       settings: the class of its training command's settings.
-      data_names: dataset -> its name beside a result; for synthetic clips ("rendered") their number is given.
+      further_settings: fields of the settings beside network and training that a preset decides.
       data_default: the dataset with --data but no --dataset; without --data it is "rendered".
     """
 
     name: ClassVar[str]
     config: ClassVar[ModuleType]
     settings: ClassVar[type]
-    data_names: ClassVar[Mapping[str, str]]
+    further_settings: ClassVar[tuple[str, ...]] = ()
     data_default: ClassVar[str] = "ave"
 
     @abc.abstractmethod
@@ -83,18 +89,40 @@ class Paper(abc.ABC):
     def draw_example(trained: Trained) -> None:
         """Applies the first seed's model to one test video and draws it, in the run's folder "example"; optional."""
 
-    def data_in_words(self, settings, test: Split | Stream) -> str:
-        """A description of this test split, shown beside its results."""
-        if settings.dataset == "rendered":
-            return f"synthetic clips, {len(test)} in the test split"
-        if self.is_own(settings, test):
-            return f"your own clips, {len(test)} in the test split"
-        return self.data_names[settings.dataset]
+    def data_in_words(self, experiment: Experiment) -> str:
+        """A description of the data, shown beside its results."""
+        return experiment.data.in_words()
 
-    @staticmethod
-    def is_own(settings, test: Split | Stream) -> bool:
-        """Whether these are other clips than AVE's, in the form of its files: no paper has a result on them."""
-        return settings.dataset == "ave" and len(test) != TEST_VIDEOS
+    def features_of(self, model: str) -> Mapping[str, FeatureInfo]:
+        """Modality -> the features of the paper's row; none where they are not compared."""
+        return {}
+
+    def default_settings(self, settings):
+        """The settings of the same model, preset and dataset with nothing changed."""
+        return self.settings_for(settings.model, settings.preset, settings.dataset)
+
+    def differences(self, settings) -> dict[str, tuple]:
+        """Setting -> its value and the preset's, where they differ; on synthetic clips the preset's sizes for these."""
+        preset = self.default_settings(settings)
+        found = {name: (getattr(settings, name), getattr(preset, name)) for name in self.further_settings}
+        for part in ("network", "training"):
+            mine, planned = vars(getattr(settings, part)), vars(getattr(preset, part))
+            found |= {name: (mine[name], planned.get(name)) for name in mine}
+        return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
+
+    def unlike(self, settings, experiment: Experiment) -> tuple[str, ...]:
+        """Why an experiment is no row of the paper: other data, other features, settings that are not the preset's."""
+        data, given = experiment.data, experiment.info.features
+        reasons = [data.why_not_official()]
+        if not data.is_synthetic:
+            needed = self.features_of(settings.model)
+            reasons += [
+                f"{name} features are {given[name].named}, the paper's {info.named}"
+                for name, info in needed.items()
+                if name in given and info.difference(given[name])
+            ]
+        changed = (f"{name} {mine} instead of {planned}" for name, (mine, planned) in experiment.differences.items())
+        return tuple(filter(None, (*reasons, *changed)))
 
     def settings_for(self, model: str, preset: str | None = None, dataset: str = "rendered", **changes):
         """Default settings for a model, preset (None: the paper's first) and dataset; `changes` replaces fields.
@@ -119,7 +147,9 @@ class Paper(abc.ABC):
         first = chosen(argv, model=unchanged.model, preset=unchanged.preset, dataset=None, data=None)
         dataset = first["dataset"] or (self.data_default if first["data"] else "rendered")
         try:
-            return self.settings_for(first["model"], first["preset"], dataset)
+            found = self.settings_for(first["model"], first["preset"], dataset)
+            check_ranges(found)
+            return found
         except ValueError:
             # An unknown name is left to the parser, which lists the valid ones.
             return unchanged
@@ -130,7 +160,7 @@ class Paper(abc.ABC):
 
     def planned_epochs(self, settings) -> int:
         """Number of epochs in the configuration; a shorter run is a smoke run."""
-        return self.settings_for(settings.model, settings.preset, settings.dataset).training.epochs
+        return self.default_settings(settings).training.epochs
 
     def announce(self, settings) -> None:
         """Before training on synthetic clips, prints which settings differ from the published ones."""
@@ -188,16 +218,27 @@ class Paper(abc.ABC):
         training = settings.training
         planned = {field.name: getattr(training, field.name, field.default) for field in dataclasses.fields(Schedule)}
         planned["planned_epochs"] = self.planned_epochs(settings)
-        return Experiment(
+        chosen, differences = Schedule(**{**planned, **(schedule or {})}), self.differences(settings)
+        count, batch = len(splits["train"]), chosen.batch_size
+        if count < batch and not chosen.partial_batches:
+            print(f"{count} training clips do not fill a batch of {batch}: the batch is {count}.", flush=True)
+            chosen = dataclasses.replace(chosen, batch_size=count)
+            differences["batch_size"] = (count, differences.get("batch_size", (batch, batch))[1])
+        experiment = Experiment(
             build=build,
             info=info,
             splits=Splits(**splits),
             settings={**settings_of(info, training), **(identity or {})},
-            schedule=Schedule(**{**planned, **(schedule or {})}),
+            schedule=chosen,
             scoring=scoring,
-            reproduces=self.rows_of(settings.model),
+            differences=differences,
             **more,
         )
+        data = experiment.data
+        known = {} if data.is_synthetic or data.is_official else {"info": dataclasses.replace(info, data=data.name)}
+        unlike = self.unlike(settings, experiment)
+        rows = () if unlike else self.rows_of(settings.model)
+        return dataclasses.replace(experiment, unlike=unlike, reproduces=rows, **known)
 
     def train(self, settings, splits=None, *, watch_test: bool = False) -> Trained:
         """Trains all seeds; resumes unfinished runs and reuses finished ones.
@@ -206,7 +247,6 @@ class Paper(abc.ABC):
           splits: as for `experiment`.
           watch_test: also record the best score on the test split at any validation.
         """
-        from avpipeline.training import runs
 
         experiment = self.experiment(settings, splits)
         result = runs.run(experiment, settings.folder, settings.all_seeds, watch_test=watch_test)
@@ -214,7 +254,7 @@ class Paper(abc.ABC):
 
     def finished(self, settings, experiment: Experiment, result: Mapping, folders: tuple[Path, ...]) -> Trained:
         """The finished runs in `folders`."""
-        schedule, data = experiment.schedule, self.data_in_words(settings, experiment.splits.test)
+        schedule, data = experiment.schedule, self.data_in_words(experiment)
         if schedule.is_smoke:
             data = f"{data} (smoke: {schedule.epochs} of {schedule.planned_epochs} epochs)"
         return Trained(settings, experiment, result, data, folders)

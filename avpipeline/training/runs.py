@@ -5,6 +5,7 @@ A run has one folder:
     settings.json            what is trained; other settings are refused in this folder
     result.json              the result over all seeds and how it was obtained
     seed-0/state.npz         everything needed to resume (removed when the seed is finished)
+    seed-0/code.json         hashes of the code that began it (likewise; then they are in result.json)
     seed-0/best.keras        the weights selected: with the best validation score, or the last validated
     seed-0/log.csv, tensorboard/, curves.png
     seed-0/predictions.npz   labels and predictions of the test split, from which the result is computed
@@ -16,13 +17,7 @@ recorded too, beside the selected one and under its own name; nothing is ever se
 """
 
 import dataclasses
-import datetime
 import json
-import os
-import platform
-import shlex
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -31,7 +26,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from avpipeline import __version__
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.datasets.batches import batches, steps_per_epoch
 from avpipeline.errors import InputError
@@ -39,8 +33,12 @@ from avpipeline.files import atomic_path, locked, make_folder, read_record, remo
 from avpipeline.plots import charts
 from avpipeline.training.experiment import Experiment, Outcome
 from avpipeline.training.familiarity import feature_statistics
+from avpipeline.training.record import code, different_code, record
 from avpipeline.training.saved import load_model, save_model
 from avpipeline.training.state import KeepState, Progress, Score, restore_state, write_log
+
+# The code that began a seed, kept beside its state.
+_CODE = "code.json"
 
 
 def run(experiment: Experiment, out, seeds: Sequence[int], *, watch_test: bool = False) -> dict:
@@ -61,13 +59,13 @@ def run(experiment: Experiment, out, seeds: Sequence[int], *, watch_test: bool =
         remove_partial(out)
         _claim(out, experiment)
         results = [_run_seed(experiment, out / f"seed-{seed}", seed, watch_test) for seed in seeds]
-        result = {**_description(experiment), **summary(results)}
+        described, made = {**_description(experiment), **summary(results)}, record()
         earlier = _earlier_result(out / "result.json")
-        if earlier.get("seeds") == result["seeds"]:
-            # Nothing was trained: command, date and commit are those of the run that did.
-            return {**result, **earlier}
-        write_json(out / "result.json", result)
-    return result
+        if earlier.get("seeds") == described["seeds"]:
+            # Nothing was trained: command, date and code are those of the run that did.
+            return {**dict.fromkeys(made), **earlier, **described}
+        write_json(out / "result.json", {**described, **made})
+    return {**described, **made}
 
 
 def _earlier_result(path: Path) -> dict:
@@ -112,20 +110,38 @@ def _run_seed(experiment: Experiment, folder: Path, seed: int, watch_test: bool)
     """Trains and tests one seed, or returns the stored result of a finished one."""
     done = folder / "result.json"
     if done.exists():
+        result = _finished(done, folder, seed)
         print(f"seed {seed}: already finished, {done} is kept (remove {folder} to train it again)")
-        return _finished(done, folder, seed)
+        _tell_other_code(folder, seed, result.get("code"))
+        return result
     make_folder(folder)
+    begun = folder / _CODE
+    if begun.exists():
+        _tell_other_code(folder, seed, read_record(begun, f"remove {folder}"))
+    else:
+        write_json(begun, code())
     progress = _train(experiment, folder, seed, watch_test)
     selected = {"seed": seed, "val": progress.best_score, "best_epoch": progress.best_epoch}
     watched = {"best_on_test": _best_on_test(experiment, progress)} if watch_test else {}
-    result = {**selected, **_test(experiment, folder), **watched}
+    result = {**selected, **_test(experiment, folder), **watched, "code": read_record(begun, f"remove {folder}")}
     print(f"seed {seed}: {experiment.scoring.metric.replace('_', ' ')} {100 * result['test']:.1f} % on the test split")
     columns = progress.columns()
     columns.pop(_watched_name(experiment), None)
     charts.curves(folder / "curves.png", columns)
     write_json(done, result)
     (folder / "state.npz").unlink(missing_ok=True)
+    begun.unlink(missing_ok=True)
     return result
+
+
+def _tell_other_code(folder: Path, seed: int, earlier: object) -> None:
+    """Says in one line if a seed was trained, or begun, by other code than this."""
+    different = different_code(earlier)
+    if different:
+        print(
+            f"seed {seed}: was trained by other code (not this {', '.join(different)}), and this code may give another "
+            f"result; remove {folder} to train it again."
+        )
 
 
 def _finished(path: Path, folder: Path, seed: int) -> dict:
@@ -264,58 +280,18 @@ def _description(experiment: Experiment) -> dict:
         "paper": info.paper,
         "model": info.model,
         "preset": info.preset,
-        "dataset": info.dataset,
+        "dataset": experiment.data.key,
+        "data": experiment.data.to_json(),
         "metric": experiment.scoring.metric,
         "selected_on": "val" if experiment.schedule.select == "best" else "last validated epoch",
         "reproduces": [list(row) for row in experiment.reproduces],
+        "unlike": list(experiment.unlike),
+        "differences": {
+            name: {"ours": mine, "preset": planned} for name, (mine, planned) in experiment.differences.items()
+        },
         "smoke": experiment.schedule.is_smoke,
         "configuration": experiment.hash,
         "settings": json.loads(json.dumps(experiment.settings)),
         "features": {modality: feature.to_json() for modality, feature in info.features.items()},
         "clips": {split.name: len(split) for split in vars(experiment.splits).values()},
-        **record(),
     }
-
-
-def record() -> dict:
-    """How a result is obtained: the command, the date, the commit and the versions."""
-    return {
-        "command": _command(),
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "commit": _commit(),
-        "versions": {
-            "audio-visual-fusion": __version__,
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
-    }
-
-
-def _command() -> str:
-    """The command line, with the module's name instead of its file's path.
-
-    It starts with the number of threads if that was set, since sums over other partitions are rounded differently.
-    """
-    module = getattr(sys.modules["__main__"], "__spec__", None)
-    program = ["-m", module.name.removesuffix(".__main__")] if module else [Path(sys.argv[0]).name]
-    threads = [f"{name}={os.environ[name]}" for name in ("TF_NUM_INTRAOP_THREADS",) if name in os.environ]
-    return " ".join([*threads, shlex.join(["python", *program, *sys.argv[1:]])])
-
-
-def _commit() -> str | None:
-    """The commit of the checkout that this code runs from, with '+' if files were changed; None outside one."""
-    here = Path(__file__).resolve()
-
-    def git(*words):
-        words = ["git", *words]
-        return subprocess.run(words, cwd=here.parent, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        # An installed copy may be in a virtual environment inside somebody else's checkout.
-        git("ls-files", "--error-unmatch", here.name)
-        changed = git("status", "--porcelain", "--untracked-files=no")
-        return git("rev-parse", "HEAD") + ("+" if changed else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None

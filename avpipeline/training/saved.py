@@ -54,10 +54,11 @@ class ModelInfo:
       preset: `"code"` or `"paper"`.
       class_names: in the order of the model's outputs.
       features: modality -> the features it was trained on.
-      dataset: what it was trained on, e.g. `"rendered"`, `"ave"`; shown beside every result.
+      dataset: the name under which the data was read that it was trained on, e.g. `"rendered"`, `"ave"`.
       config: the model's configuration, JSON values only.
       statistics: modality -> what its features were like in training, see `familiarity`; empty where not known.
       version: the version of this package that saved it; informative only.
+      data: what it was trained on in words, where that is not what `dataset` promises, e.g. `"your own clips"`.
     """
 
     paper: str
@@ -69,6 +70,7 @@ class ModelInfo:
     config: Mapping = dataclasses.field(default_factory=dict)
     version: str = __version__
     statistics: Mapping = dataclasses.field(default_factory=dict, compare=False)
+    data: str = ""
 
     def __post_init__(self):
         object.__setattr__(self, "class_names", tuple(self.class_names))
@@ -82,9 +84,14 @@ class ModelInfo:
         return "synthetic" if self.dataset in ("rendered", "rendered_pairs") else "real"
 
     @property
+    def trained_on(self) -> str:
+        """What it was trained on, shown beside every result."""
+        return self.data or self.dataset
+
+    @property
     def title(self) -> str:
         """How the model is named in the titles of pictures."""
-        return f"{self.paper} {self.model}, trained on {self.dataset}"
+        return f"{self.paper} {self.model}, trained on {self.trained_on}"
 
     def to_json(self) -> dict:
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -94,8 +101,10 @@ class ModelInfo:
 
     @classmethod
     def from_json(cls, fields: Mapping) -> ModelInfo:
-        """The inverse of `to_json`; KeyError or TypeError else. Files of version 0.2 have no statistics."""
-        values = {field.name: fields[field.name] for field in dataclasses.fields(cls) if field.name != "statistics"}
+        """The inverse of `to_json`; KeyError or TypeError else. Earlier versions have no statistics or data."""
+        later = ("statistics", "data")
+        values = {field.name: fields[field.name] for field in dataclasses.fields(cls) if field.name not in later}
+        values["data"] = str(fields.get("data", ""))
         values["statistics"] = {
             name: {
                 "mean": [float(value) for value in found["mean"]],

@@ -90,7 +90,8 @@ def test_every_row_says_what_it_is(trained):
         assert record["smoke"] == "True" and "smoke: 1 of 20 epochs" in record["our_data"]
         assert f"width {WIDTH} of" in record["our_data"] and f"width {WIDTH}, 1 epoch" in record["note"]
         assert out / record["predictions"] == folder / "seed-0" / "predictions.npz"
-        assert record["value"] in text and record["configuration"] in text
+        assert record["value"] == "" and "epochs 1 instead of 20" in record["unlike"]
+        assert f"| {model} " in text and record["configuration"] in text
 
 
 @pytest.mark.trained

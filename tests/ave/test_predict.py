@@ -308,9 +308,12 @@ def test_every_kind_of_model_predicts(folder, extractors, name):
 def test_a_cut_off_file_is_said(folder, weights, done, capsys, recwarn):
     content = done.clip.read_bytes()
     (folder / "cut.mp4").write_bytes(content[: int(len(content) * 0.6)])
-    assert command(folder / "cut.mp4", "--weights", weights, "--out", folder / "cut") == 0
+    # Labelled as far as it goes; the status says that it is damaged.
+    assert command(folder / "cut.mp4", "--weights", weights, "--out", folder / "cut") == 2
     (note,) = document(folder / "cut", "cut")["notes"]
-    assert note.startswith("is damaged or cut off") and f"note: {note}" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert note.startswith("is damaged or cut off") and f"note: {note}" in said.out
+    assert said.err.strip().endswith(f"damaged, and used as far as they go: {folder / 'cut.mp4'}")
     assert not [warning for warning in recwarn if "cut.mp4" in str(warning.message)]
 
 

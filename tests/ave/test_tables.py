@@ -88,9 +88,10 @@ def test_every_row_says_what_it_is(trained):
         assert int(record["parameters"]) > 0 and record["selected_on"] == selected
         # Four epochs are the configured number here.
         assert record["smoke"] == "True" and "smoke: 2 of 4 epochs" in record["our_data"]
-        assert record["value"] in text and "synthetic clips, 4 in the test split" in record["our_data"]
+        assert record["value"] == "" and record["unlike"] == "epochs 2 instead of 4"
+        assert f"| {record['model']} " in text and "synthetic clips, 4 in the test split" in record["our_data"]
     assert "Nothing here is selected by it" in text
-    assert "Ours: selected on validation; of the last validated epoch: W-A, W-A+V-att." in text
+    assert "Ours: selected on validation; of the last validated epoch: w_a, w_av_att." in text
 
 
 def test_finished_rows_are_kept(trained, capsys):

@@ -18,11 +18,15 @@ command = functools.partial(run_command, train)
 def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, capsys):
     assert command("--epochs", 2, "--batch-size", 5, "--out", tmp_path) == 0
     said = capsys.readouterr().out
-    assert "A+V-att" in said and "72.7" in said
+    # Other settings than the preset's: each is named, and no row of the paper is.
+    assert "A+V-att" not in said and "72.7" not in said and "Table 1" not in said
+    assert "no row of the paper: batch_size 5 instead of 16; epochs 2 instead of 40." in said
     assert "synthetic clips, 4 in the test split (smoke: 2 of 40 epochs)" in said
 
     result = json.loads((tmp_path / "result.json").read_text())
-    assert result["settings"]["training"]["epochs"] == 2
+    assert result["settings"]["training"]["epochs"] == 2 and result["reproduces"] == []
+    assert result["differences"]["epochs"] == {"ours": 2, "preset": 40}
+    assert set(result["code"]) >= {"avpipeline", "ave"}
     assert f"{100 * result['test_mean']:.1f} (1 seed)" in said
     for name in ("best.keras", "log.csv", "curves.png", "predictions.npz"):
         assert (tmp_path / "seed-0" / name).exists()

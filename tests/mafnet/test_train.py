@@ -11,6 +11,7 @@ import pytest
 
 import mafnet
 from avpipeline import metrics
+from avpipeline.datasets import official
 from avpipeline.nn.losses import MultiLabelSoftMargin
 from avpipeline.training import runs
 from avpipeline.training.state import Progress
@@ -44,14 +45,15 @@ def small(model="mafnet", dataset="ave", **changes):
 def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, capsys):
     assert command("--epochs", 2, "--batch-size", 5, "--units", 8, "--filters", 8, "--out", tmp_path) == 0
     said = capsys.readouterr().out
-    assert "MAFnet" in said and "90.86" in said
+    assert "90.86" not in said and "Table 1" not in said
+    assert "units 8 instead of 64" in said and "batch_size 5 instead of" in said and "epochs 2 instead of 60" in said
     assert "synthetic clips, 4 in the test split (smoke: 2 of 60 epochs)" in said
     assert "instead of the published sizes: units 8, filters 8" in said
 
     result = json.loads((tmp_path / "result.json").read_text())
-    assert result["smoke"] and result["reproduces"][0] == ["Table 1", "MAFnet"]
+    assert result["smoke"] and result["reproduces"] == []
     assert result["settings"]["training"]["epochs"] == 2 and result["metric"] == "video_accuracy"
-    assert f"{100 * result['test_mean']:.2f} (1 seed)" in said
+    assert f"{100 * result['test_mean']:.1f} (1 seed)" in said
     for name in ("best.keras", "log.csv", "curves.png", "predictions.npz"):
         assert (tmp_path / "seed-0" / name).exists()
     (seed,) = result["seeds"]
@@ -93,7 +95,10 @@ def test_seeds_are_counted_up(recorded, tmp_path):
     assert trained.weights == tmp_path / "seed-3" / "best.keras" and len(trained.experiment.splits.test) == 9
 
 
-def test_ucf51_is_the_mean_over_its_three_official_splits(synthetic, recorded, tmp_path):
+def test_ucf51_is_the_mean_over_its_three_official_splits(synthetic, recorded, tmp_path, monkeypatch):
+    for fold in (1, 2, 3):
+        # As few as there are here.
+        monkeypatch.setitem(official.OFFICIAL, f"ucf51-{fold}", official.Official("UCF51", {"test": (8 + fold,)}))
     trained = train.PAPER.train(small(dataset="ucf51", out=tmp_path, data=Path("here"), seeds=2), watch_test=True)
     assert {(dataset, fold) for dataset, _, _, fold, _ in synthetic} == {("ucf51", 1), ("ucf51", 2), ("ucf51", 3)}
     assert [out for _, out, _ in recorded] == [tmp_path / f"split-{fold}" for fold in (1, 2, 3)]
@@ -176,6 +181,6 @@ def test_the_paper_s_result_is_that_of_the_dataset():
         ((published, _),) = train.compared(train.PAPER, trained)
         return published.value
 
-    values = {name: printed("mafnet", name) for name in data.DATASETS}
+    values = {name: printed("mafnet", name) for name in data.DATASETS if name != "csv"}
     assert values == {"rendered": "90.86", "ave": "90.86", "ucf51": "86.72", "kinetics_sounds": "83.94"}
     assert printed("mcb", "ucf51") == "88.83"

@@ -286,6 +286,27 @@ def test_command_line(clips, tmp_path, capsys):
     assert "/proc/out: cannot be written" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kind", ["empty", "text", "noise", "cut off", "a damaged middle"])
+def test_broken_files_end_in_status_2_and_the_others_are_extracted(clips, tmp_path, capsys, kind):
+    """A file that is used as far as it goes is broken too."""
+    content = (clips / "c0.mp4").read_bytes()
+    noise = np.random.default_rng(0).bytes(len(content))
+    half = len(content) // 2
+    broken = {
+        "empty": b"",
+        "text": b"not a film",
+        "noise": noise,
+        "cut off": content[: int(0.7 * len(content))],
+        "a damaged middle": content[: half // 2] + noise[:half] + content[half // 2 + half :],
+    }
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "good.mp4").write_bytes(content)
+    (tmp_path / "in" / "bad.mp4").write_bytes(broken[kind])
+    words = [str(tmp_path / "in"), str(tmp_path / "out"), "--features", SMALL, "--seconds", "2"]
+    assert run(main, prog="extract", argv=words) == 2
+    assert "good" in FeatureShards(tmp_path / "out").ids and "bad.mp4" in capsys.readouterr().out
+
+
 def test_audio_files_decoded_inside_tf_data(tmp_path, capsys):
     """`--audio-reader tfio` gives the features of the default reader; files it cannot take are reported."""
     try:
@@ -298,8 +319,9 @@ def test_audio_files_decoded_inside_tf_data(tmp_path, capsys):
         soundfile.write(tmp_path / "sounds" / name, rng.normal(0, 0.1, (rate, 2)), rate)
     (tmp_path / "sounds" / "c.wav").write_bytes(b"this was a download that failed" * 9)
     arguments = [str(tmp_path / "sounds"), "--features", "small_audio", "--seconds", "2"]
-    assert run(main, prog="extract", argv=[*arguments, str(tmp_path / "pyav")]) == 0
-    assert run(main, prog="extract", argv=[*arguments, str(tmp_path / "tfio"), "--audio-reader", "tfio"]) == 0
+    # c.wav cannot be used, and the status says so.
+    assert run(main, prog="extract", argv=[*arguments, str(tmp_path / "pyav")]) == 2
+    assert run(main, prog="extract", argv=[*arguments, str(tmp_path / "tfio"), "--audio-reader", "tfio"]) == 2
     assert FeatureShards(tmp_path / "tfio").ids == ("a", "b", "d")
     for expected, record in zip(
         FeatureShards(tmp_path / "pyav").records, FeatureShards(tmp_path / "tfio").records, strict=True

@@ -12,7 +12,7 @@ from avpipeline.cli import run
 from avpipeline.datasets.ave import event_segments, read_annotations, segment_labels, video_labels
 from avpipeline.errors import InputError
 from tests.helpers.ave_files import LINES, replace_h5, write_ave_folder, write_h5
-from tests.helpers.video_files import remove
+from tests.helpers.video_files import remove, write_lines, write_shards
 
 PROG = "python -m avpipeline.validate"
 
@@ -211,3 +211,42 @@ def test_the_official_annotation_files(reference_dir, tmp_path, heading):
     assert shared["splits train and val"] == "10 video ids are in both"
     assert shared["splits train and test"] == "8 video ids are in both"
     assert not [item for item in findings if item.kind == "wrong"]
+
+
+DAMAGE = {
+    "empty": lambda path: path.write_bytes(b""),
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "noise": lambda path: path.write_bytes(np.random.default_rng(0).bytes(2000)),
+    "text": lambda path: path.write_text("Not what it should be.\n"),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("name", ["clips.csv", "features.json", "shard-00000.h5"])
+def test_broken_files_end_in_status_2(tmp_path, capsys, name, damage):
+    folder = write_lines(tmp_path / "own", "clips.csv", ["clip,label,split", "a,x,train", "b,y,val", "c,x,test"])
+    write_shards(folder, "abc")
+    DAMAGE[damage](folder / name)
+    assert run(validate.main, prog="validate", argv=["csv", str(folder)]) == 2
+    said = capsys.readouterr()
+    assert "Complete and usable" not in said.out and "Traceback" not in said.err
+
+
+def test_own_clips_are_told_before_anything_is_trained(tmp_path, capsys):
+    """Balance, lengths, missing streams: dog has four training clips, cat one; b has no frames, c is short."""
+    rows = [f"{clip},{start},{end},{label},{split}" for clip, start, end, label, split in (
+        ("a", 0, 2, "dog", "train"), ("b", 1, 2.5, "dog", "train"), ("c", 0, 1, "dog", "train"),
+        ("d", 0, 1, "dog", "train"), ("e", 0, 4, "cat", "train"), ("f", "", "", "background", "train"),
+        ("g", 0, 1, "cat", "val"), ("h", 0, 1, "dog", "test"),
+    )]  # fmt: skip
+    folder = write_lines(tmp_path / "own", "clips.csv", ["clip,start,end,label,split", *rows])
+    write_shards(folder, "abcdefgh", lengths={"b": (4, 0), "c": (2, 2)})
+    assert run(validate.main, prog="validate", argv=["csv", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "note    clips.csv: 'dog' has 4 training clips and 'cat' 1: a model may always answer 'dog'" in said
+    assert "ok      clips.csv: 0 clips have several labels, 1 are background alone" in said
+    assert "ok      clips.csv: 7 events of 1 to 4 s" in said
+    assert "ok      features.json: clips of 2.0 to 4.0 s, features of 4 s" in said
+    assert "note    features.json: 1 clips are shorter (c); their rest is silent and black" in said
+    assert "note    features.json: 1 clips have no frames (b); those features are zeros" in said

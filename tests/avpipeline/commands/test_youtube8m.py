@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from avpipeline.cli import run
 from avpipeline.datasets import youtube8m
+from avpipeline.datasets.own_clips import read_clips
 from avpipeline.datasets.youtube8m.records import Record, Video, dequantise, quantise
 from avpipeline.datasets.youtube8m.splits import load_youtube8m
 from avpipeline.datasets.youtube8m.writing import (
@@ -24,7 +25,7 @@ from avpipeline.features.info import FeatureInfo
 from avpipeline.features.shards import ClipRecord, ShardWriter
 from avpipeline.features.store import FeatureShards, Manifest, write_manifest
 from avpipeline.validate import main as validate
-from avpipeline.youtube8m import main, read_labels
+from avpipeline.youtube8m import main
 from tests.helpers.youtube8m_files import frame_record, some_videos, video_record, write
 
 FEATURES = {
@@ -187,9 +188,9 @@ def test_labels_that_do_not_fit(tmp_path, capsys, rows, expected):
 
 def test_label_files_that_are_none(tmp_path):
     with pytest.raises(InputError, match="must name the columns id, labels"):
-        read_labels(labels_file(tmp_path / "a.csv", [("x", "y")], ("video", "labels")))
+        read_clips(labels_file(tmp_path / "a.csv", [("x", "y")], ("video", "labels")), only="train")
     with pytest.raises(InputError, match="line 2 has the split 'dev'"):
-        read_labels(labels_file(tmp_path / "b.csv", [("x", "y", "dev")]))
+        read_clips(labels_file(tmp_path / "b.csv", [("x", "y", "dev")]), only="train")
 
 
 def test_std_stores_what_the_pipeline_computes(tmp_path, capsys):

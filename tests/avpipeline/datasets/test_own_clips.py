@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avpipeline.datasets import load_video_split
+from avpipeline.datasets import load_split, load_video_split, load_weak_training
 from avpipeline.datasets.own_clips import read_clips_csv
 from avpipeline.errors import InputError
 from tests.helpers.errors import one_sentence
@@ -67,3 +67,61 @@ def test_bad_tables_are_one_sentence(folder, line, text, words):
     spoil_line("clips.csv", line, text)(folder)
     with one_sentence(words):
         read_clips_csv(folder, "val")
+
+
+EVENTS = (
+    "clip,start,end,label,split",
+    "walk.mp4,0,2,dog,train",
+    "walk.mp4,2.6,4,cat,train",
+    "clips/rain.wav,,,background,train",
+    "bark,1,3,dog,val",
+    "both,0,1,cat,test",
+)
+
+
+@pytest.fixture
+def events(tmp_path):
+    return write_shards(write_lines(tmp_path / "events", "clips.csv", EVENTS), ("walk", "rain", "bark", "both"))
+
+
+def test_seconds_are_labelled_by_the_event_that_covers_their_middle(events):
+    train = load_split("csv", "train", events)
+    assert train.ids == ("walk", "rain") and train.class_names == ("cat", "dog", "background")
+    # 2.6 to 4 s has the middle of second 3 alone.
+    np.testing.assert_array_equal(train.labels.argmax(-1), [[1, 1, 2, 0], [2, 2, 2, 2]])
+    weak = load_weak_training("csv", events)
+    np.testing.assert_array_equal(weak.labels, [[1, 1, 0], [0, 0, 1]])
+    # Of whole clips, that of background alone has no label.
+    videos = load_video_split("csv", "train", events)
+    assert videos.ids == ("walk",) and videos.labels.tolist() == [[1, 1]]
+
+
+def test_splits_can_have_a_file_of_their_own(events):
+    rows = [line.rpartition(",")[0] for line in EVENTS]
+    write_lines(events, "clips.csv", rows)
+    write_lines(events, "splits.csv", ["clip,split", "walk,val", "rain,val", "bark.mp4,train", "both,test"])
+    assert load_split("csv", "train", events).ids == ("bark",)
+    assert load_split("csv", "val", events).ids == ("walk", "rain")
+    write_lines(events, "splits.csv", ["clip,split", "walk,val", "rain,val", "both,test"])
+    with one_sentence("clips.csv: line 5 names 'bark', which splits.csv puts into no split"):
+        load_split("csv", "train", events)
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "words"),
+    [
+        (1, "file,start,end,label,split", "line 1 must name the columns clip, label, split"),
+        (3, "walk,2,,cat,train", "line 3 has a start or an end alone"),
+        (3, "walk,3,2,cat,train", "line 3 ends at 2 s, before it has begun"),
+        (3, "walk,,,cat,train", "line 3 has no start and end, which are needed to label seconds"),
+        (3, "walk,2,7,cat,train", "line 3 ends at 7 s where features are of 4 s"),
+        (3, "walk,1,3,cat,train", "line 3 shares a second with another event of 'walk'; a second has one label"),
+        (3, "walk,2,3,cat,val", "line 3 puts 'walk' into val, line 2 into train"),
+        (3, "walk.mp4,0,2,dog,train", "line 3 lists .* again"),
+        (3, "walk,x,3,cat,train", "line 3 has 'x' as start"),
+    ],
+)
+def test_bad_events_are_one_sentence(events, line, text, words):
+    spoil_line("clips.csv", line, text)(events)
+    with one_sentence(words):
+        load_split("csv", "train", events)

@@ -41,9 +41,9 @@ def write_runs(folder, *, smoke=False, figures=None, **changes):
     return folder
 
 
-def line(figure, folder, result, *, smoke=False):
+def line(figure, folder, result, *, smoke=False, unlike=()):
     """The line of one published result, from finished runs in `folder`."""
-    experiment = SimpleNamespace(schedule=SimpleNamespace(is_smoke=smoke))
+    experiment = SimpleNamespace(schedule=SimpleNamespace(is_smoke=smoke), unlike=unlike)
     return tables.line_of(figure, Trained(None, experiment, result, "synthetic clips, 3 in the test split", (folder,)))
 
 

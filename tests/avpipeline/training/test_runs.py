@@ -17,7 +17,7 @@ from ave import train
 from avpipeline.errors import InputError, TrainingDiverged
 from avpipeline.files import locked
 from avpipeline.metrics import segment_accuracy
-from avpipeline.training import runs, state
+from avpipeline.training import record, runs, state
 from avpipeline.training.experiment import Schedule
 from avpipeline.training.saved import load_model
 from tests.helpers.synthetic import synthetic_splits
@@ -107,7 +107,7 @@ def predictions(out, seed=0):
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, {root!r})
-from avpipeline.training import runs, state
+from avpipeline.training import record, runs, state
 from tests.avpipeline.training.test_runs import experiment
 saved = state.save_state
 def save_and_die(*arguments):
@@ -245,7 +245,22 @@ def test_finished_seeds_are_kept(finished, capsys):
     assert figures(again) == figures(result)
     # Command, date and commit are those of the run that trained.
     assert (out / "result.json").read_bytes() == before and again["date"] == result["date"]
-    assert "already finished" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "already finished" in said and "other code" not in said
+
+
+def test_a_result_of_other_code_is_kept_and_said_in_a_line(finished, capsys, monkeypatch):
+    """As after a change of a paper's files; results of versions that did not record their code are told too."""
+    out, result = finished
+    assert result["code"] == result["seeds"][0]["code"] == record.code()
+    changed = {**record.code(), "ave": "0" * 12}
+    monkeypatch.setattr(record, "code", lambda: changed)
+    again = runs.run(experiment(), out, [0, 1])
+    assert again["code"] == result["code"] and figures(again) == figures(result)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "other code" in line]
+    assert [line[:50] for line in lines] == [
+        f"seed {seed}: was trained by other code (not this ave), " for seed in (0, 1)
+    ]
 
 
 def test_folder_of_another_configuration_is_refused(finished):
@@ -414,32 +429,3 @@ def test_a_start_that_does_not_fit_is_refused(finished, tmp_path):
     other = train.PAPER.experiment(other, synthetic_splits())
     with pytest.raises(InputError, match="'av_att' and 'ed_tcn' have no layer in common"):
         other.start(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="ed_tcn"), 0)
-
-
-def test_commit_is_that_of_this_codes_checkout_only(tmp_path, monkeypatch):
-    """Installed into a virtual environment inside of somebody else's checkout, the code has none."""
-
-    def git(*words):
-        name = ("-c", "user.name=n", "-c", "user.email=e")
-        done = subprocess.run(["git", *name, *words], cwd=tmp_path, check=True, capture_output=True, text=True)
-        return done.stdout.strip()
-
-    (tmp_path / "runs.py").write_text("")
-    git("init")
-    git("commit", "--allow-empty", "-m", "theirs")
-    monkeypatch.setattr(runs, "__file__", str(tmp_path / "runs.py"))
-    assert runs._commit() is None
-    git("add", "runs.py")
-    git("commit", "-m", "ours")
-    assert runs._commit() == git("rev-parse", "HEAD")
-    (tmp_path / "runs.py").write_text("changed")
-    assert runs._commit() == git("rev-parse", "HEAD") + "+"
-
-
-def test_command_says_the_number_of_threads_where_it_was_set(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["/somewhere/train.py", "--out", "my runs"])
-    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
-    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
-    assert runs._command() == "python train.py --out 'my runs'"
-    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
-    assert runs._command() == "TF_NUM_INTRAOP_THREADS=1 python train.py --out 'my runs'"

@@ -1,0 +1,57 @@
+"""What a result says of how it was obtained: command, commit, and the hash of the code."""
+
+import subprocess
+import sys
+
+from avpipeline.training import record
+
+
+def test_code_is_known_by_the_names_and_contents_of_its_files(tmp_path, monkeypatch):
+    folder = tmp_path / "somepaper"
+    folder.mkdir()
+    hashes = []
+    for name, text in (("__init__.py", ""), ("layers.py", "a"), ("layers.py", "b"), ("notes.txt", "no code")):
+        (folder / name).write_text(text)
+        monkeypatch.syspath_prepend(tmp_path)
+        record._hash_of.cache_clear()
+        hashes.append(record._hash_of("somepaper"))
+    record._hash_of.cache_clear()
+    assert len(set(hashes)) == 3 and hashes[2] == hashes[3] and all(len(each) == 12 for each in hashes)
+    assert "avpipeline" in record.code() and "tests" not in record.code()
+
+
+def test_what_differs_is_named(monkeypatch):
+    monkeypatch.setattr(record, "code", lambda: {"avpipeline": "a", "ave": "b", "jca": "c"})
+    assert record.different_code({"avpipeline": "a", "ave": "b", "jca": "c", "mafnet": "d"}) == []
+    assert record.different_code({"avpipeline": "x", "ave": "b"}) == ["avpipeline"]
+    # Earlier versions did not say.
+    assert record.different_code(None) == record.different_code({}) == ["avpipeline", "ave", "jca"]
+
+
+def test_commit_is_that_of_this_codes_checkout_only(tmp_path, monkeypatch):
+    """Installed into a virtual environment inside of somebody else's checkout, the code has none."""
+
+    def git(*words):
+        name = ("-c", "user.name=n", "-c", "user.email=e")
+        done = subprocess.run(["git", *name, *words], cwd=tmp_path, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    (tmp_path / "record.py").write_text("")
+    git("init")
+    git("commit", "--allow-empty", "-m", "theirs")
+    monkeypatch.setattr(record, "__file__", str(tmp_path / "record.py"))
+    assert record._commit() is None
+    git("add", "record.py")
+    git("commit", "-m", "ours")
+    assert record._commit() == git("rev-parse", "HEAD")
+    (tmp_path / "record.py").write_text("changed")
+    assert record._commit() == git("rev-parse", "HEAD") + "+"
+
+
+def test_command_says_the_number_of_threads_where_it_was_set(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/train.py", "--out", "my runs"])
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    assert record._command() == "python train.py --out 'my runs'"
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
+    assert record._command() == "TF_NUM_INTRAOP_THREADS=1 python train.py --out 'my runs'"
