@@ -4,7 +4,10 @@ Data flows one way: media -> features -> datasets -> a paper's model -> training
 imports no paper.
 """
 
+import importlib
 import os
+
+import lazy_loader
 
 from avpipeline._version import __version__
 
@@ -13,3 +16,26 @@ from avpipeline._version import __version__
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __all__ = ["__version__"]
+
+
+def names_on_first_use(package: str, file: str):
+    """`__getattr__`, `__dir__` and `__all__` of a package whose names are listed in its `__init__.pyi`.
+
+    A name is imported when it is first used, and so is a module of the package: a command starts without TensorFlow.
+    """
+    name_of, directory, names = lazy_loader.attach_stub(package, file)
+
+    def find(name: str):
+        if name in names:
+            return name_of(name)
+        missing = AttributeError(f"module {package!r} has no attribute {name!r}")
+        if name.startswith("_"):
+            raise missing
+        try:
+            return importlib.import_module(f"{package}.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"{package}.{name}":
+                raise
+            raise missing from None
+
+    return find, directory, names

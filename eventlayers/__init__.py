@@ -1,8 +1,5 @@
 """Event-Specific Audio-Visual Fusion Layers (Senocak et al., WACV 2023)."""
 
-import lazy_loader
+from avpipeline import names_on_first_use
 
-import avpipeline  # noqa: F401  it silences TensorFlow's startup messages
-
-# The names are listed in __init__.pyi and imported on first use, so that a command starts without TensorFlow.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = names_on_first_use(__name__, __file__)
