@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ave import config
 from ave.config import MODELS, PRESETS, STARTS_FROM, ModelConfig, TrainConfig
-from ave.models import segment_classifier
 from ave.predict import draw_example
 from avpipeline import metrics
 from avpipeline.cli import run
@@ -74,6 +73,7 @@ class AVE(Paper):
 
     def experiment(self, settings: Settings, splits: Mapping[str, Split] | None = None) -> Experiment:
         """The experiment that `settings` describe; training labels of weak models are `(videos, classes)`."""
+        from ave.models import segment_classifier
         from ave.recipe import compile_model
 
         splits = splits or load_splits(settings)

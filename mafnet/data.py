@@ -9,7 +9,6 @@ from avpipeline.datasets import load_video_split, mafnet_pickles, require_folder
 from avpipeline.datasets.ave_videos import load_ave_videos
 from avpipeline.datasets.base import ArraySource, Split, mean_over_regions
 from avpipeline.errors import InputError
-from avpipeline.features.registry import VARIANTS
 from avpipeline.features.store import FeatureShards
 from mafnet.config import ModelConfig
 
@@ -111,6 +110,8 @@ def _with_visual_means(split: Split) -> Split:
     """The same split with the visual maps averaged over regions, like the extractor's variant "avg_pool"."""
 
     info = split.features["visual"]
+    from avpipeline.features.registry import VARIANTS
+
     if "avg_pool" not in VARIANTS.get(info.extractor, ()):
         return split
     means = dataclasses.replace(info, variant="avg_pool", shape=info.shape[-1:])

@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 from avpipeline.cli import check_ranges, chosen
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.features.info import FeatureInfo
-from avpipeline.training import runs
 from avpipeline.training.experiment import Experiment, Schedule, Scoring, Splits, settings_of
 from avpipeline.training.saved import ModelInfo
 
@@ -247,6 +246,7 @@ class Paper(abc.ABC):
           splits: as for `experiment`.
           watch_test: also record the best score on the test split at any validation.
         """
+        from avpipeline.training import runs
 
         experiment = self.experiment(settings, splits)
         result = runs.run(experiment, settings.folder, settings.all_seeds, watch_test=watch_test)
