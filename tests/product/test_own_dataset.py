@@ -40,6 +40,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.trained
 def test_the_commands_work_as_written(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     said = {}
