@@ -14,6 +14,7 @@ from attendfusion.models import video_classifier
 from attendfusion.recipe import compile_model
 from avpipeline.cli import run
 from avpipeline.datasets.base import Stream
+from avpipeline.errors import InputError
 from avpipeline.results import papers, report
 from avpipeline.training.experiment import Experiment, Outcome, Scoring
 from avpipeline.training.paper import Paper, Trained
@@ -53,6 +54,8 @@ class AttendFusion(Paper):
 
     def experiment(self, settings: Settings, splits: Records | None = None) -> Experiment:
         """The experiment that `settings` describe; `splits` are records to use instead of the dataset's."""
+        if settings.devices.jit == "on":
+            raise InputError("--jit on: GAP is counted outside of TensorFlow, which XLA cannot compile; leave it out.")
         records = splits or load_records(settings.records, dataclasses.asdict(settings.network))
         streams = {name: records.stream(name) for name in ("train", "val", "test")}
         train, training = streams["train"], settings.training

@@ -143,6 +143,7 @@ class EventLayers(Paper):
         Raises:
           InputError: data, weights or the backbones of the first stage are missing or do not fit.
         """
+        settings = _with_precision(settings)
         splits = splits or splits_of(settings)
         train = splits["train"]
         network, training = fitted(settings.network, splits["val"]), settings.training
@@ -196,6 +197,16 @@ class EventLayers(Paper):
 
 
 PAPER = EventLayers()
+
+
+def _with_precision(settings: Settings) -> Settings:
+    """--precision as the setting of the recipe that names a run's configuration."""
+    name = settings.devices.precision
+    if name is None:
+        return settings
+    training = dataclasses.replace(settings.training, precision=name if name == "float32" else f"mixed_{name}")
+    devices = dataclasses.replace(settings.devices, precision=None)
+    return dataclasses.replace(settings, training=training, devices=devices)
 
 
 def splits_of(settings: Settings) -> dict[str, Split]:

@@ -94,6 +94,7 @@ class Match(Paper):
             Scoring("exact_match", mean_exact_match),
             identity={"training": training},
             callbacks=lambda: [FitProjection(pairs)] if settings.model == "dcca" else [],
+            is_mean_of_videos=settings.model != "dcca",
         )
 
     def data_in_words(self, settings: Settings, test: Split) -> str:

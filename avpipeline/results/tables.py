@@ -114,7 +114,8 @@ def train_row(paper: Paper, settings: TableSettings, model: str, *, name: str = 
 
 def row_settings(paper: Paper, settings: TableSettings, model: str, *, name: str = "", **where):
     """The training command's settings for a model of a tables command."""
-    run = {"seeds": settings.seeds, "seed": settings.seed, "out": settings.run_folder(name or model)}
+    run = {"seeds": settings.seeds, "seed": settings.seed, "devices": settings.devices}
+    run["out"] = settings.run_folder(name or model)
     return settings.shortened(paper.settings_for(model, settings.preset, settings.chosen_dataset, **run, **where))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.training.saved import ModelInfo
+from avpipeline.training.settings import DeviceSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +126,8 @@ class Experiment:
         beyond the model's variables returns it as JSON values from `get_state()` and restores it in
         `set_state(values)`.
       reproduces: the rows of the paper, `(table, row)`, that this model reproduces; for the record.
+      devices: what it is trained on.
+      is_mean_of_videos: whether the loss of a batch is the mean over its videos, so that devices can share it.
     """
 
     build: Callable[[], keras.Model]
@@ -136,6 +139,8 @@ class Experiment:
     start: Callable[[keras.Model, int], None] | None = None
     callbacks: Callable[[], Sequence[keras.callbacks.Callback]] = tuple
     reproduces: Sequence[tuple[str, str]] = ()
+    devices: DeviceSettings = DeviceSettings()
+    is_mean_of_videos: bool = True
 
     @property
     def hash(self) -> str:

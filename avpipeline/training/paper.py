@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from avpipeline.cli import chosen
 from avpipeline.datasets.ave import TEST_VIDEOS
 from avpipeline.datasets.base import Split, Stream
-from avpipeline.training import runs
+from avpipeline.training import runs, strategy
 from avpipeline.training.experiment import Experiment, Schedule, Scoring, Splits, settings_of
 from avpipeline.training.saved import ModelInfo
 
@@ -186,17 +186,20 @@ class Paper(abc.ABC):
           schedule: fields of the schedule that differ from the training settings of the same name.
           more: further fields of the experiment.
         """
-        training = settings.training
+        training, devices = settings.training, settings.devices
+        # Runs of the default precision keep the configuration that they had before there was a choice.
+        chosen = {"precision": devices.precision} if devices.precision else {}
         planned = {field.name: getattr(training, field.name, field.default) for field in dataclasses.fields(Schedule)}
         planned["planned_epochs"] = self.planned_epochs(settings)
         return Experiment(
             build=build,
             info=info,
             splits=Splits(**splits),
-            settings={**settings_of(info, training), **(identity or {})},
+            settings={**settings_of(info, training), **(identity or {}), **chosen},
             schedule=Schedule(**{**planned, **(schedule or {})}),
             scoring=scoring,
             reproduces=self.rows_of(settings.model),
+            devices=devices,
             **more,
         )
 
@@ -207,6 +210,7 @@ class Paper(abc.ABC):
           splits: as for `experiment`.
           watch_test: also record the best score on the test split at any validation.
         """
+        strategy.join(settings.devices)  # before TensorFlow is used for anything else
         experiment = self.experiment(settings, splits)
         result = runs.run(experiment, settings.folder, settings.all_seeds, watch_test=watch_test)
         return self.finished(settings, experiment, result, (settings.folder,))
