@@ -12,6 +12,7 @@ from avpipeline.cli import MaybeCount, Share, run
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder
 from avpipeline.results.papers import markdown, mean_text
+from avpipeline.training import strategy
 from avpipeline.training.settings import DataSettings, SeedSettings
 from mafnet.config import PRESETS
 from mafnet.data import DATASETS, KINETICS_LISTS
@@ -43,6 +44,7 @@ class Settings(DataSettings, SeedSettings):
 def main(settings: Settings) -> None:
     """Trains MAFnet with several dropping rates; writes a table and the curve of the paper's Figure 6."""
     _check(settings)
+    team = strategy.join(settings.devices)
     # TensorFlow warns about building graphs in a loop; here every graph is another model's.
     tf.get_logger().setLevel("ERROR")
     records, scores = [], {}
@@ -51,7 +53,8 @@ def main(settings: Settings) -> None:
         record, scores[rate] = _measure(settings, rate)
         records.append(record)
         # After each rate, so that an interrupted command keeps its results.
-        _write(settings, records, scores)
+        if team.is_chief:
+            _write(settings, records, scores)
     columns = ("dropping rate", "video accuracy %", "configuration", "parameters", "predictions")
     print(f"\n{markdown([columns, *([str(record[name]) for name in columns] for record in records)])}")
     print(f"Selected on validation; {records[0]['data']}. dropping_rate.csv and .png are in {settings.folder}")
@@ -71,6 +74,7 @@ def _measure(settings: Settings, rate: float) -> tuple[dict, list[float]]:
         classes=settings.classes,
         seeds=settings.seeds,
         seed=settings.seed,
+        devices=settings.devices,
         # Runs of another length have a folder of their own.
         out=settings.folder / f"rate-{rate:g}{'' if settings.epochs is None else f'-{settings.epochs}-epochs'}",
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from avpipeline.results import papers
+from avpipeline.training import strategy
 from avpipeline.training.paper import Paper, Trained
 
 Compared = Iterable[tuple[papers.Published, papers.Measured]]
@@ -24,8 +25,12 @@ def train(paper: Paper, settings, compare: Callable[[Paper, Trained], Compared] 
     Args:
       compare: returns the paper's results with ours.
     """
+    team = strategy.join(settings.devices)
     paper.announce(settings)
     trained = paper.train(settings)
+    if not team.is_chief:
+        # The chief reports.
+        raise SystemExit(0)
     lines = list(compare(paper, trained))
     tables = ", ".join(dict.fromkeys(published.table for published, _ in lines))
     of_table = f", {tables} of the paper" if tables else ""

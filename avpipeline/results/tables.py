@@ -4,6 +4,7 @@ A paper's `tables.py` says how a row is measured. Shared by all papers: recordin
 saved predictions, carrying on with the other rows if one cannot be measured, and printing.
 """
 
+import contextlib
 import dataclasses
 import os
 import statistics
@@ -16,6 +17,7 @@ import tensorflow as tf
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, locked, make_folder, read_record, remove_partial, write_json
 from avpipeline.results import papers
+from avpipeline.training import strategy
 from avpipeline.training.paper import Paper, Trained
 from avpipeline.training.settings import TableSettings
 
@@ -135,10 +137,17 @@ def measure_tables(
       parts: the results in a row that has several.
     """
     settings.check()
+    team = strategy.join(settings.devices)
     # TensorFlow warns about building graphs in a loop; here every graph is another model's.
     tf.get_logger().setLevel("ERROR")
     wanted = settings.chosen_tables(tables)
     results = [part for row in chosen_rows(settings.paper, (*wanted, *further), settings.rows) for part in parts(row)]
+    if not team.is_chief:
+        for published in results:
+            # The chief says what cannot be measured.
+            with contextlib.suppress(InputError):
+                measure(published)
+        return True
     # Two commands that write one result.json would lose each other's rows. Runs have locks and leftovers of their own.
     with locked(settings.folder / "tables", wait=False):
         remove_partial(settings.folder, below=False)

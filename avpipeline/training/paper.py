@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from avpipeline.cli import chosen
 from avpipeline.datasets.ave import TEST_VIDEOS
 from avpipeline.datasets.base import Split, Stream
-from avpipeline.training import runs, strategy
+from avpipeline.training import runs
 from avpipeline.training.experiment import Experiment, Schedule, Scoring, Splits, settings_of
 from avpipeline.training.saved import ModelInfo
 
@@ -210,7 +210,6 @@ class Paper(abc.ABC):
           splits: as for `experiment`.
           watch_test: also record the best score on the test split at any validation.
         """
-        strategy.join(settings.devices)  # before TensorFlow is used for anything else
         experiment = self.experiment(settings, splits)
         result = runs.run(experiment, settings.folder, settings.all_seeds, watch_test=watch_test)
         return self.finished(settings, experiment, result, (settings.folder,))

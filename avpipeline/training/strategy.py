@@ -14,8 +14,6 @@ import dataclasses
 import functools
 import json
 import os
-import socket
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import keras
@@ -25,14 +23,11 @@ import tensorflow as tf
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.datasets.batches import batches, steps_per_epoch
 from avpipeline.errors import InputError
+from avpipeline.training.cluster import FORM, VARIABLE, all_there, read, wait_for
 from avpipeline.training.experiment import Experiment
 from avpipeline.training.settings import DeviceSettings
 
-_VARIABLE = "TF_CONFIG"
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
-_RETRY_SECONDS = 0.2
-# What TensorFlow raises where another worker is gone.
-_GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,20 +267,19 @@ def join(devices: DeviceSettings) -> Team:
       InputError: there are no such devices, TF_CONFIG is not used, is malformed or names workers that do not answer
         within `devices.wait` seconds.
     """
-    return _joined(devices.strategy, os.environ.get(_VARIABLE) or "", devices.wait)
+    return _joined(devices.strategy, os.environ.get(VARIABLE) or "", devices.wait)
 
 
 @functools.cache
 def _joined(strategy: str, cluster: str, wait: int) -> Team:
     if cluster and strategy in ("one", "mirrored"):
         raise InputError(
-            f"--strategy {strategy}: {_VARIABLE} is set, which names several workers; choose --strategy multiworker or "
+            f"--strategy {strategy}: {VARIABLE} is set, which names several workers; choose --strategy multiworker or "
             "remove that variable."
         )
     if strategy == "multiworker" and not cluster:
         raise InputError(
-            f"--strategy multiworker: {_VARIABLE} is not set; start one command for each worker, with the addresses of "
-            'all: {"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}.'
+            f"--strategy multiworker: {VARIABLE} is not set; start the command on each machine with it, in the form {FORM}."
         )
     if cluster:
         return _several_workers(cluster, wait)
@@ -299,79 +293,11 @@ def _joined(strategy: str, cluster: str, wait: int) -> Team:
     return Team("mirrored", tf.distribute.MirroredStrategy(names))
 
 
-def _several_workers(cluster: str, wait: int) -> Team:
-    addresses, own = _read(cluster)
-    _wait_for(addresses, own, wait)
+def _several_workers(described: str, wait: int) -> Team:
+    addresses, own = read(described)
+    wait_for(addresses, own, wait)
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     return Team("multiworker", strategy, own, len(addresses))
-
-
-def _read(cluster: str) -> tuple[list[str], int]:
-    """The workers' addresses, the chief's first, and which of them this one is."""
-    try:
-        described = json.loads(cluster)
-        jobs, task = described["cluster"], described["task"]
-        places = [(job, number) for job in ("chief", "worker") for number in range(len(jobs.get(job, ())))]
-        addresses = [str(jobs[job][number]) for job, number in places]
-        own = places.index((task["type"], int(task["index"])))
-        if set(jobs) - {"chief", "worker"} or any(not address.rpartition(":")[2].isdecimal() for address in addresses):
-            raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f'{_VARIABLE}: is not of the form {{"cluster": {{"worker": ["HOST:PORT", ...]}}, "task": {{"type": "worker", '
-            '"index": 0}}; correct it, or remove it to train on this machine alone.'
-        ) from error
-    return addresses, own
-
-
-def _wait_for(addresses: Sequence[str], own: int, seconds: int) -> None:
-    """Waits until every worker answers; TensorFlow itself would wait for ever."""
-    pairs = [(host.strip("[]"), int(port)) for host, _, port in (address.rpartition(":") for address in addresses)]
-    deadline = time.monotonic() + seconds
-    with _listening(addresses[own], pairs[own][1]):
-        silent = [place for place in range(len(pairs)) if place != own]
-        while silent:
-            silent = [place for place in silent if not _answers(pairs[place])]
-            if silent and time.monotonic() > deadline:
-                names = ", ".join(addresses[place] for place in silent)
-                raise InputError(
-                    f"{_VARIABLE}: no answer from {names} within {seconds} s; start every worker, check the addresses, "
-                    "or give --wait more seconds."
-                )
-            time.sleep(_RETRY_SECONDS if silent else 0)
-
-
-@contextlib.contextmanager
-def _listening(address: str, port: int) -> Iterator[None]:
-    """Answers at this worker's address until TensorFlow's server does."""
-    try:
-        listener = socket.create_server(("", port))
-    except (OSError, OverflowError) as error:
-        raise InputError(
-            f"{_VARIABLE}: this worker cannot listen at {address} ({error}); another process may, choose another port."
-        ) from error
-    with listener:
-        yield
-
-
-def _answers(pair: tuple[str, int]) -> bool:
-    try:
-        socket.create_connection(pair, timeout=1).close()
-    except (OSError, OverflowError):
-        return False
-    return True
-
-
-@contextlib.contextmanager
-def all_there() -> Iterator[None]:
-    """Where another worker is gone, TensorFlow's error becomes one sentence."""
-    try:
-        yield
-    except _GONE as error:
-        raise InputError(
-            f"{_VARIABLE}: another worker does not answer any more; start all of them again, and the run goes on from its "
-            "last state."
-        ) from error
 
 
 @contextlib.contextmanager
