@@ -52,7 +52,7 @@ def batches(
       cache: keep all rows in memory once they have been read, so that later epochs do not read them again.
       repeat: see above.
       first_epoch: number of the first epoch.
-      pieces, of: for devices that share each batch: it is cut into `of` pieces, whose sizes differ by one video at most,
+      pieces, of: for devices that share batches: each is cut into `of` pieces, whose sizes differ by one video at most,
         and only these pieces are read, one after another.
 
     Raises:
@@ -78,8 +78,9 @@ def batches(
             batch_size, drop_remainder=drop_remainder
         )
     )
+    even = drop_remainder and not batch_size % of
     dataset = in_pieces(rows, pieces, of).map(
-        _reader(sources, ArraySource(split.labels), batch_size // of if drop_remainder and not batch_size % of else None),
+        _reader(sources, ArraySource(split.labels), batch_size // of if even else None),
         num_parallel_calls=PARALLEL_READS,
         deterministic=True,
     )

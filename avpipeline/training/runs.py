@@ -104,7 +104,7 @@ def summary(results: Sequence[Mapping]) -> dict:
 
 
 def set_seed(seed: int, *, deterministic: bool = True) -> None:
-    """Seeds Python, NumPy, Keras and TensorFlow, and makes TensorFlow's kernels deterministic, for the whole process."""
+    """Seeds Python, NumPy, Keras and TensorFlow, and makes TensorFlow's kernels deterministic from then on."""
     keras.utils.set_random_seed(seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -156,7 +156,8 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool, te
     callbacks = experiment.callbacks()
     info = dataclasses.replace(experiment.info, statistics=feature_statistics(splits.train, experiment.info.features))
     progress = restore_state(model, folder / "state.npz", callbacks)
-    team.require_same(progress.epoch, f"{folder}: is not the same folder on all machines; give an --out that they share.")
+    unshared = f"{folder}: is not the same folder on all machines; give an --out that they share."
+    team.require_same(progress.epoch, unshared)
     team.vary_dropout(model)
     keep = KeepState(
         folder / "state.npz" if team.is_chief else None,

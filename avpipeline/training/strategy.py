@@ -2,7 +2,7 @@
 
 TensorFlow's own strategies do the work: every replica computes the gradients of its piece of each batch, and their sum
 is the gradient of the batch. The batch size is that of the recipe, whatever the number of replicas. On one machine
-Keras's `fit` trains; on several it does not work in Keras 3 (its issue 20585), so `Team.fit` has a loop of its own, which
+Keras's `fit` trains; on several it does not work in Keras 3 (its issue 20585), so `Team.fit` has a loop for them, which
 shares the model's training step, callbacks and state with `fit`.
 
 Validation, selection, logs, pictures and results are the chief's, worker 0 or the only process. The other workers write
@@ -114,7 +114,8 @@ class Team:
             return labelled(read())
         own = self.replicas // self.workers
         pieces = range(self.worker * own, (self.worker + 1) * own)
-        return self.strategy.distribute_datasets_from_function(lambda _: labelled(read(pieces=pieces, of=self.replicas)))
+        own_pieces = functools.partial(read, pieces=pieces, of=self.replicas)
+        return self.strategy.distribute_datasets_from_function(lambda _: labelled(own_pieces()))
 
     def fit(
         self, model: keras.Model, training, *, steps: int, epochs: int, initial_epoch: int, callbacks, **validation
@@ -279,7 +280,7 @@ def _joined(strategy: str, cluster: str, wait: int) -> Team:
         )
     if strategy == "multiworker" and not cluster:
         raise InputError(
-            f"--strategy multiworker: {VARIABLE} is not set; start the command on each machine with it, in the form {FORM}."
+            f"--strategy multiworker: {VARIABLE} is not set; start the command on each machine with it, as {FORM}."
         )
     if cluster:
         return _several_workers(cluster, wait)

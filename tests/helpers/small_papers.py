@@ -4,9 +4,11 @@
 `DeviceSettings` as JSON, and "virtual" is the number of virtual CPU devices.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -38,7 +40,10 @@ TRAINING = {"batch_size": 4, "epochs": 5, "validate_every": 1}
 NETWORKS = {
     "ave": {"attention_units": 6, "lstm_units": 4, "hidden_units": 5},
     "mafnet": NARROW,
-    "jca": {"video_size": 6, "audio_size": 6, "num_layers": 1, "recursions": 2, "recurrent_dropout": 0.0, "dropout": 0.0},
+    "jca": {
+        **{"video_size": 6, "audio_size": 6, "num_layers": 1, "recursions": 2},
+        **{"recurrent_dropout": 0.0, "dropout": 0.0},
+    },
     "attendfusion": {"width": 8, "dropout": 0.0},
     "eventlayers": {},
 }
@@ -69,6 +74,19 @@ def _splits(paper: str, folder: Path):
     return video_splits(**VIDEOS) if paper == "mafnet" else synthetic_splits(**VIDEOS)
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine on which nothing listens."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in sockets]
+
+
+def cluster(ports: Sequence[int], index: int) -> str:
+    """The value of TF_CONFIG for one of several workers on this machine."""
+    workers = [f"127.0.0.1:{port}" for port in ports]
+    return json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})
+
+
 def start(out: Path, devices: dict, papers: Sequence[str] = PAPERS, **environment: str) -> subprocess.Popen:
     """Trains in a process of its own."""
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
@@ -84,7 +102,7 @@ def main(out: str, devices: str, *papers: str) -> None:
     training = {name: fields.pop(name) for name in ("epsilon", "epochs") if name in fields}
     for paper in papers:
         given = training if paper != "eventlayers" else {k: v for k, v in training.items() if k != "epsilon"}
-        own = experiment(paper, Path(out) / f"{paper}-files", DeviceSettings(**fields), **given)
+        own = experiment(paper, Path(out).parent / "records", DeviceSettings(**fields), **given)
         result = runs.run(own, Path(out) / paper, [0])
         print(paper, result["devices"], result["test_mean"], flush=True)
 

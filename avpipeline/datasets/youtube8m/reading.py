@@ -92,7 +92,8 @@ def dataset(
     At level "segment" an example is not a video but one of its labelled segments of five frames; its labels are those
     confirmed by raters.
 
-    The order depends on `(seed, epoch)` alone; `repeat`, `first_epoch`, `pieces` and `of` are those of `batches.batches`. Without
+    The order depends on `(seed, epoch)` alone; `repeat`, `first_epoch`, `pieces` and `of` are those of
+    `batches.batches`. Without
     `shuffle`, files are sorted by name and records keep their order. With it, shards come in random order, eight are
     read in parallel, and records are shuffled within windows of `window`.
 
