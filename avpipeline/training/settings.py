@@ -22,11 +22,16 @@ class DeviceSettings(Checked):
     precision: Literal["float32", "bfloat16", "float16"] | None = None
     """What the layers compute in, with weights in float32. [default: float32; event layers take float16 on a GPU]"""
     jit: Literal["auto", "on", "off"] = "auto"
-    """XLA compilation of the training step; "auto": Keras's choice on one GPU, off elsewhere."""
+    """XLA compilation of the training step, which needs --no-deterministic; "auto": Keras's choice on one GPU, off
+    elsewhere."""
     deterministic: bool = True
     """Whether equal seeds give equal results to the bit; without it, a GPU may be faster."""
     wait: Count = 300
     """Seconds to wait for the other machines in TF_CONFIG."""
+
+    def check_together(self) -> None:
+        if self.jit == "on" and self.deterministic:
+            raise InputError("--jit on: XLA is not deterministic in TensorFlow; add --no-deterministic or leave it out.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -317,12 +317,15 @@ def set_jit(model: keras.Model, devices: DeviceSettings, team: Team) -> None:
     """Switches XLA for the training steps; "auto" leaves what `compile_model` chose.
 
     Raises:
-      InputError: XLA is asked for on several replicas, whose gradients it cannot sum.
+      InputError: XLA is asked for on several replicas, whose gradients it cannot sum, or for a model that Keras cannot
+        compile with it.
     """
     if devices.jit == "on" and team.replicas > 1:
         raise InputError(f"--jit on: XLA compiles for one device, and {team.replicas} train; leave it out.")
     if devices.jit != "auto":
         model.jit_compile = devices.jit == "on"
+    if devices.jit == "on" and not model.jit_compile:
+        raise InputError("--jit on: Keras cannot compile this model with XLA in this process; leave it out.")
 
 
 def steps_of(experiment: Experiment) -> int:
