@@ -31,7 +31,7 @@ class DeviceSettings(Checked):
 
     def check_together(self) -> None:
         if self.jit == "on" and self.deterministic:
-            raise InputError("--jit on: XLA is not deterministic in TensorFlow; add --no-deterministic or leave it out.")
+            raise InputError("--jit on: TensorFlow has no deterministic XLA; add --no-deterministic or leave it out.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -164,7 +164,7 @@ def test_jit_and_determinism_are_settings(tmp_path):
 
 
 def test_jit_that_cannot_be_is_refused(tmp_path):
-    with pytest.raises(InputError, match="^--jit on: XLA is not deterministic in TensorFlow; add --no-deterministic"):
+    with pytest.raises(InputError, match="^--jit on: TensorFlow has no deterministic XLA; add --no-deterministic"):
         DeviceSettings(jit="on")
     on = DeviceSettings(strategy="one", jit="on", deterministic=False)
     # Every other training of this process was deterministic.
