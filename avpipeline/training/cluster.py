@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import tensorflow as tf
 
 from avpipeline.errors import InputError
+from avpipeline.files import first_line
 
 VARIABLE = "TF_CONFIG"
 FORM = '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}'
@@ -79,6 +80,6 @@ def all_there() -> Iterator[None]:
         yield
     except _GONE as error:
         raise InputError(
-            f"{VARIABLE}: another worker does not answer any more; start all of them again, and the run "
-            "goes on from its last state."
+            f"{VARIABLE}: another worker does not answer any more ({first_line(error)}); start all of them again, and "
+            "the run goes on from its last state."
         ) from error
