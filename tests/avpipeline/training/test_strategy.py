@@ -7,7 +7,6 @@ from collections import Counter
 
 import keras
 import numpy as np
-import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -189,19 +188,3 @@ def synthetic_pairs(name):
         for modality, channels in (("audio", 128), ("visual", 512))
     }
     return dataclasses.replace(split, inputs=inputs, labels=np.tile(np.float32([1, 1, 0, 0]), (8, 1)))
-
-
-def test_two_devices_train_to_what_one_does(tmp_path):
-    """The event layers; all papers in test_distributed.py."""
-    alone = runs.run(experiment("eventlayers", tmp_path), tmp_path / "alone", [0])
-    process = small_papers.start(tmp_path / "two", {"strategy": "mirrored", "virtual": 2}, ["eventlayers"])
-    said, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, said[-3000:]
-    together = json.loads((tmp_path / "two" / "eventlayers" / "result.json").read_text())
-    assert together["devices"]["replicas"] == 2 and together["configuration"] == alone["configuration"]
-    logs = [
-        pd.read_csv(out / "seed-0" / "log.csv") for out in (tmp_path / "alone", tmp_path / "two" / "eventlayers")
-    ]
-    assert set(logs[0]) == set(logs[1])
-    for name in logs[0]:
-        np.testing.assert_allclose(logs[0][name], logs[1][name], rtol=1e-6, err_msg=name)
