@@ -11,6 +11,7 @@ from attendfusion.config import MODELS, PRESETS, ModelConfig, TrainConfig, model
 from attendfusion.settings import RecordSettings
 from avpipeline.cli import run
 from avpipeline.datasets.base import Stream
+from avpipeline.errors import InputError
 from avpipeline.results import papers, report
 from avpipeline.training.experiment import Experiment, Outcome, Scoring
 from avpipeline.training.paper import Paper, Trained
@@ -59,6 +60,8 @@ class AttendFusion(Paper):
         from attendfusion.models import video_classifier
         from attendfusion.recipe import compile_model
 
+        if settings.devices.jit == "on":
+            raise InputError("--jit on: GAP is counted outside of TensorFlow, which XLA cannot compile; leave it out.")
         records = splits or load_records(settings.records, dataclasses.asdict(settings.network))
         streams = {name: records.stream(name) for name in ("train", "val", "test")}
         train, training = streams["train"], settings.training

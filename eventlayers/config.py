@@ -84,8 +84,8 @@ class TrainConfig(Checked):
     """Videos of a batch in one forward and backward pass; the gradients of --batch-size / --clips-at-once passes are
     accumulated before each update, so that a batch of clips needs the memory of these few. Batch normalization only
     sees these. None processes the whole batch at once."""
-    precision: Literal[PRECISIONS] = "auto"
-    """Precision of the layers; "auto" is mixed_float16 on a GPU and float32 elsewhere."""
+    precision: tyro.conf.Suppress[Literal[PRECISIONS]] = "auto"
+    """Precision of the layers; "auto" is mixed_float16 on a GPU and float32 elsewhere. Commands take --precision."""
     shuffle: bool = True
     """Shuffle the videos before every epoch; those that do not fill the last step are dropped."""
     epochs: Count = 20

@@ -98,7 +98,7 @@ class TableRuns:
         """The training command's settings for a model; all models share the backbones."""
         settings, inputs = self.settings, self.settings.chosen_inputs
         folder = settings.run_folder(dataset)
-        where = {"data": settings.data, "clips": settings.clips, "seeds": settings.seeds, "seed": settings.seed}
+        where = {name: getattr(settings, name) for name in ("data", "clips", "seeds", "seed", "devices")}
         own = PAPER.settings_for(model, settings.preset, dataset, inputs, out=folder / model, **where)
         from_backbones = folder if needs_backbones(own.network) else settings.from_backbones
         return settings.shortened(dataclasses.replace(own, from_backbones=from_backbones))

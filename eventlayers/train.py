@@ -145,6 +145,7 @@ class EventLayers(Paper):
         from eventlayers.models import video_classifier
         from eventlayers.recipe import compile_model, precision
 
+        settings = _with_precision(settings)
         splits = splits or splits_of(settings)
         train = splits["train"]
         network, training = fitted(settings.network, splits["val"]), settings.training
@@ -197,6 +198,16 @@ class EventLayers(Paper):
 
 
 PAPER = EventLayers()
+
+
+def _with_precision(settings: Settings) -> Settings:
+    """--precision as the setting of the recipe that names a run's configuration."""
+    name = settings.devices.precision
+    if name is None:
+        return settings
+    training = dataclasses.replace(settings.training, precision=name if name == "float32" else f"mixed_{name}")
+    devices = dataclasses.replace(settings.devices, precision=None)
+    return dataclasses.replace(settings, training=training, devices=devices)
 
 
 def splits_of(settings: Settings) -> dict[str, Split]:

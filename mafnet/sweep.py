@@ -47,6 +47,9 @@ def main(settings: Settings) -> None:
     import tensorflow as tf
 
     _check(settings)
+    from avpipeline.training import strategy
+
+    team = strategy.join(settings.devices)
     # TensorFlow warns about building graphs in a loop; here every graph is another model's.
     tf.get_logger().setLevel("ERROR")
     records, scores = [], {}
@@ -55,7 +58,8 @@ def main(settings: Settings) -> None:
         record, scores[rate] = _measure(settings, rate)
         records.append(record)
         # After each rate, so that an interrupted command keeps its results.
-        _write(settings, records, scores)
+        if team.is_chief:
+            _write(settings, records, scores)
     columns = ("dropping rate", "video accuracy %", "configuration", "parameters", "predictions")
     print(f"\n{markdown([columns, *([str(record[name]) for name in columns] for record in records)])}")
     print(f"Selected on validation; {records[0]['data']}. dropping_rate.csv and .png are in {link(settings.folder)}")
@@ -75,6 +79,7 @@ def _measure(settings: Settings, rate: float) -> tuple[dict, list[float]]:
         classes=settings.classes,
         seeds=settings.seeds,
         seed=settings.seed,
+        devices=settings.devices,
         # Runs of another length have a folder of their own.
         out=settings.folder / f"rate-{rate:g}{'' if settings.epochs is None else f'-{settings.epochs}-epochs'}",
     )

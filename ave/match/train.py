@@ -97,6 +97,7 @@ class Match(Paper):
             identity={"training": training},
             callbacks=lambda: [FitProjection(pairs)] if settings.model == "dcca" else [],
             measured_on=splits,
+            is_mean_of_videos=settings.model != "dcca",
         )
 
     def rows_of(self, model: str) -> list[tuple[str, str]]:

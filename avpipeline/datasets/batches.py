@@ -30,6 +30,8 @@ def batches(
     cache: bool = False,
     repeat: bool = False,
     first_epoch: int = 0,
+    pieces: range = range(1),
+    of: int = 1,
 ) -> tf.data.Dataset:
     """Batches of `split`: `({modality: (batch, *row shape)}, labels (batch, ...))`, float32; frames stay uint8.
 
@@ -50,6 +52,8 @@ def batches(
       cache: keep all rows in memory once they have been read, so that later epochs do not read them again.
       repeat: see above.
       first_epoch: number of the first epoch.
+      pieces, of: for devices that share batches: each is cut into `of` pieces, whose sizes differ by one video at most,
+        and only these pieces are read, one after another.
 
     Raises:
       InputError: the split yields no batch, or lacks a modality.
@@ -65,6 +69,7 @@ def batches(
             cache=cache,
             repeat=repeat,
             first_epoch=first_epoch,
+            **({"pieces": pieces, "of": of} if of > 1 else {}),
         )
     sources = _sources(split, modalities, cache)
 
@@ -73,12 +78,13 @@ def batches(
             batch_size, drop_remainder=drop_remainder
         )
     )
-    dataset = rows.map(
-        _reader(sources, ArraySource(split.labels), batch_size if drop_remainder else None),
+    even = drop_remainder and not batch_size % of
+    dataset = in_pieces(rows, pieces, of).map(
+        _reader(sources, ArraySource(split.labels), batch_size // of if even else None),
         num_parallel_calls=PARALLEL_READS,
         deterministic=True,
     )
-    cardinality = tf.data.INFINITE_CARDINALITY if repeat else steps
+    cardinality = tf.data.INFINITE_CARDINALITY if repeat else steps * len(pieces)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality)).prefetch(READY_BATCHES)
     return dataset.with_options(data_options())
 
@@ -95,6 +101,24 @@ def steps_per_epoch(split: Split | Stream, batch_size: int, *, drop_remainder: b
             "and partial batches are dropped; choose a smaller batch size."
         )
     return len(split) // batch_size if drop_remainder else -(-len(split) // batch_size)
+
+
+def in_pieces(dataset: tf.data.Dataset, pieces: range, of: int) -> tf.data.Dataset:
+    """Some of the `of` pieces of each batch of `dataset`, one after another."""
+    if of == 1:
+        return dataset
+
+    @tf.autograph.experimental.do_not_convert
+    def cut(*batch: tf.Tensor) -> tf.data.Dataset:
+        size = tf.cast(tf.shape(tf.nest.flatten(batch)[0])[0], tf.int64)
+
+        def piece(number: tf.Tensor):
+            found = tf.nest.map_structure(lambda x: x[size * number // of : size * (number + 1) // of], batch)
+            return found if len(found) > 1 else found[0]
+
+        return tf.data.Dataset.range(pieces.start, pieces.stop).map(piece)
+
+    return dataset.flat_map(cut)
 
 
 class CachedSource:

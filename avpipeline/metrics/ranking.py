@@ -11,11 +11,13 @@ Conventions, the same everywhere:
 - A class without positive videos is left out of averages over classes.
 
 `GAP`, `MeanAveragePrecision` and `BestThreshold` keep their counts in NumPy on the host: they need
-`compile(jit_compile=False)`, as everywhere in this project, and a single process. For millions of videos their
+`compile(jit_compile=False)` and a single process, whose devices may be several. For millions of videos their
 result takes seconds to compute, too long for every step: while `fit` or `evaluate` runs, the progress bar shows a
 result that is updated whenever the number of videos has doubled; the final one (the history's, `evaluate`'s,
 `result()`'s) covers all videos.
 """
+
+import threading
 
 import keras
 import numpy as np
@@ -129,6 +131,8 @@ class HostMetric(keras.metrics.Metric):
     def __init__(self, name, dtype=None):
         super().__init__(name=name, dtype=dtype)
         self._shown = self.add_variable((), "zeros", "float32", name="shown")
+        # Several devices add their batches at the same time.
+        self._lock = threading.Lock()
         self.reset_state()
 
     def _gather(self, labels: tf.Tensor, probabilities: tf.Tensor) -> list[tf.Tensor]:
@@ -158,11 +162,12 @@ class HostMetric(keras.metrics.Metric):
         self._shown.assign(tf.ensure_shape(shown, ()))
 
     def _receive(self, videos: np.ndarray, *arrays: np.ndarray) -> np.float32:
-        self._add(*arrays)
-        self._videos += int(videos)
-        if self._videos >= self._next:
-            self._latest, self._next = self._computed(), _GROWTH * self._videos
-        return np.float32(self._latest)
+        with self._lock:
+            self._add(*arrays)
+            self._videos += int(videos)
+            if self._videos >= self._next:
+                self._latest, self._next = self._computed(), _GROWTH * self._videos
+            return np.float32(self._latest)
 
     def result(self):
         """The metric over all videos; inside a graph, the latest that was computed."""

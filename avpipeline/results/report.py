@@ -23,8 +23,14 @@ def train(paper: Paper, settings, compare: Callable[[Paper, Trained], Compared] 
     Args:
       compare: returns the paper's results with ours; asked only of runs that may stand beside a row of the paper.
     """
+    from avpipeline.training import strategy
+
+    team = strategy.join(settings.devices)
     paper.announce(settings)
     trained = paper.train(settings)
+    if not team.is_chief:
+        # The chief reports.
+        raise SystemExit(0)
     lines = [] if trained.unlike else list(compare(paper, trained))
     tables = ", ".join(dict.fromkeys(published.table for published, _ in lines))
     of_table = f", {tables} of the paper" if tables else ""

@@ -4,6 +4,7 @@ A paper's `tables.py` says how a row is measured. Shared by all papers: recordin
 saved predictions, carrying on with the other rows if one cannot be measured, and printing.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -117,7 +118,8 @@ def train_row(paper: Paper, settings: TableSettings, model: str, *, name: str = 
 
 def row_settings(paper: Paper, settings: TableSettings, model: str, *, name: str = "", **where):
     """The training command's settings for a model of a tables command."""
-    run = {"seeds": settings.seeds, "seed": settings.seed, "out": settings.run_folder(name or model)}
+    run = {"seeds": settings.seeds, "seed": settings.seed, "devices": settings.devices}
+    run["out"] = settings.run_folder(name or model)
     return settings.shortened(paper.settings_for(model, settings.preset, settings.chosen_dataset, **run, **where))
 
 
@@ -139,10 +141,19 @@ def measure_tables(
     import tensorflow as tf
 
     settings.check()
+    from avpipeline.training import strategy
+
+    team = strategy.join(settings.devices)
     # TensorFlow warns about building graphs in a loop; here every graph is another model's.
     tf.get_logger().setLevel("ERROR")
     wanted = settings.chosen_tables(tables)
     results = [part for row in chosen_rows(settings.paper, (*wanted, *further), settings.rows) for part in parts(row)]
+    if not team.is_chief:
+        for published in results:
+            # The chief says what cannot be measured.
+            with contextlib.suppress(InputError):
+                measure(published)
+        return True
     # Two commands that write one result.json would lose each other's rows. Runs have locks and leftovers of their own.
     with locked(settings.folder / "tables", wait=False):
         remove_partial(settings.folder, below=False)

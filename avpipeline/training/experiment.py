@@ -13,6 +13,7 @@ import numpy as np
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.datasets.official import Data
 from avpipeline.training.saved import ModelInfo
+from avpipeline.training.settings import DeviceSettings
 
 if TYPE_CHECKING:
     import keras
@@ -133,6 +134,8 @@ class Experiment:
       differences: setting -> its value and the preset's, where they differ.
       unlike: why this is no row of the paper, in words; empty where it may stand beside one.
       measured_on: the splits that are described as its data, where these are not `splits`.
+      devices: what it is trained on.
+      is_mean_of_videos: whether the loss of a batch is the mean over its videos, so that devices can share it.
     """
 
     build: Callable[[], keras.Model]
@@ -147,6 +150,8 @@ class Experiment:
     differences: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
     unlike: Sequence[str] = ()
     measured_on: Mapping[str, Split | Stream] | None = None
+    devices: DeviceSettings = DeviceSettings()
+    is_mean_of_videos: bool = True
 
     @property
     def data(self) -> Data:

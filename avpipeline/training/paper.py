@@ -214,7 +214,9 @@ class Paper(abc.ABC):
           schedule: fields of the schedule that differ from the training settings of the same name.
           more: further fields of the experiment.
         """
-        training = settings.training
+        training, devices = settings.training, settings.devices
+        # Runs of the default precision keep the configuration that they had before there was a choice.
+        rounded = {"precision": devices.precision} if devices.precision else {}
         planned = {field.name: getattr(training, field.name, field.default) for field in dataclasses.fields(Schedule)}
         planned["planned_epochs"] = self.planned_epochs(settings)
         chosen, differences = Schedule(**{**planned, **(schedule or {})}), self.differences(settings)
@@ -227,9 +229,10 @@ class Paper(abc.ABC):
             build=build,
             info=info,
             splits=Splits(**splits),
-            settings={**settings_of(info, training), **(identity or {})},
+            settings={**settings_of(info, training), **(identity or {}), **rounded},
             schedule=chosen,
             scoring=scoring,
+            devices=devices,
             differences=differences,
             **more,
         )

@@ -27,15 +27,17 @@ import numpy as np
 import tensorflow as tf
 
 from avpipeline.datasets.base import Split, Stream
-from avpipeline.datasets.batches import batches, steps_per_epoch
+from avpipeline.datasets.batches import batches
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, locked, make_folder, read_record, remove_partial, write_json
 from avpipeline.plots import charts
+from avpipeline.training import strategy
 from avpipeline.training.experiment import Experiment, Outcome
 from avpipeline.training.familiarity import feature_statistics
 from avpipeline.training.record import code, different_code, record
 from avpipeline.training.saved import load_model, save_model
 from avpipeline.training.state import KeepState, Progress, Score, restore_state, write_log
+from avpipeline.training.strategy import Team
 
 # The code that began a seed, kept beside its state.
 _CODE = "code.json"
@@ -52,20 +54,34 @@ def run(experiment: Experiment, out, seeds: Sequence[int], *, watch_test: bool =
       the contents of result.json: the configuration, the score of each seed and their mean and standard deviation.
 
     Raises:
-      InputError: `out` holds a run with other settings, another process is working there, or it cannot be written.
+      InputError: `out` holds a run with other settings, another process is working there, or it cannot be written; the
+        devices that are asked for are not there or cannot share the batches.
     """
+    team = strategy.team_for(experiment)
+    if not team.is_chief:
+        return _assist(experiment, Path(out), seeds, team)
     out = make_folder(out)
     with locked(out / "run", wait=False):
         remove_partial(out)
         _claim(out, experiment)
-        results = [_run_seed(experiment, out / f"seed-{seed}", seed, watch_test) for seed in seeds]
-        described, made = {**_description(experiment), **summary(results)}, record()
+        results = [_run_seed(experiment, out / f"seed-{seed}", seed, watch_test, team) for seed in seeds]
+        described, made = {**_description(experiment, team), **summary(results)}, record()
         earlier = _earlier_result(out / "result.json")
         if earlier.get("seeds") == described["seeds"]:
             # Nothing was trained: command, date and code are those of the run that did.
-            return {**dict.fromkeys(made), **earlier, **described}
-        write_json(out / "result.json", {**described, **made})
-    return {**described, **made}
+            result = {**dict.fromkeys(made), **earlier, **described}
+        else:
+            result = {**described, **made}
+            write_json(out / "result.json", result)
+    return team.from_chief(result)
+
+
+def _assist(experiment: Experiment, out: Path, seeds: Sequence[int], team: Team) -> dict:
+    """The part of a worker that is not the chief: it trains along and writes nothing."""
+    for seed in seeds:
+        if not team.from_chief():
+            _train(experiment, out / f"seed-{seed}", seed, False, team)
+    return team.from_chief()
 
 
 def _earlier_result(path: Path) -> dict:
@@ -86,10 +102,11 @@ def summary(results: Sequence[Mapping]) -> dict:
     }
 
 
-def set_seed(seed: int) -> None:
-    """Seeds Python, NumPy, Keras and TensorFlow, and makes TensorFlow's kernels deterministic."""
+def set_seed(seed: int, *, deterministic: bool = True) -> None:
+    """Seeds Python, NumPy, Keras and TensorFlow, and makes TensorFlow's kernels deterministic from then on."""
     keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
 
 
 def _claim(out: Path, experiment: Experiment) -> None:
@@ -106,10 +123,10 @@ def _claim(out: Path, experiment: Experiment) -> None:
     write_json(path, settings)
 
 
-def _run_seed(experiment: Experiment, folder: Path, seed: int, watch_test: bool) -> dict:
+def _run_seed(experiment: Experiment, folder: Path, seed: int, watch_test: bool, team: Team) -> dict:
     """Trains and tests one seed, or returns the stored result of a finished one."""
     done = folder / "result.json"
-    if done.exists():
+    if team.from_chief(done.exists()):
         result = _finished(done, folder, seed)
         print(f"seed {seed}: already finished, {done} is kept (remove {folder} to train it again)")
         _tell_other_code(folder, seed, result.get("code"))
@@ -120,7 +137,7 @@ def _run_seed(experiment: Experiment, folder: Path, seed: int, watch_test: bool)
         _tell_other_code(folder, seed, read_record(begun, f"remove {folder}"))
     else:
         write_json(begun, code())
-    progress = _train(experiment, folder, seed, watch_test)
+    progress = _train(experiment, folder, seed, watch_test, team)
     selected = {"seed": seed, "val": progress.best_score, "best_epoch": progress.best_epoch}
     watched = {"best_on_test": _best_on_test(experiment, progress)} if watch_test else {}
     result = {**selected, **_test(experiment, folder), **watched, "code": read_record(begun, f"remove {folder}")}
@@ -153,19 +170,18 @@ def _finished(path: Path, folder: Path, seed: int) -> dict:
     return result
 
 
-def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool) -> Progress:
+def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool, team: Team) -> Progress:
     """Trains one seed; the weights that the schedule selects are saved in best.keras."""
-    set_seed(seed)
-    model = experiment.build()
-    if experiment.start:
-        experiment.start(model, seed)
-    model.optimizer.build(model.trainable_variables)
     splits, schedule, scoring = experiment.splits, experiment.schedule, experiment.scoring
+    model = _started(experiment, seed, team)
     callbacks = experiment.callbacks()
     info = dataclasses.replace(experiment.info, statistics=feature_statistics(splits.train, experiment.info.features))
     progress = restore_state(model, folder / "state.npz", callbacks)
+    unshared = f"{folder}: is not the same folder on all machines; give an --out that they share."
+    team.require_same(progress.epoch, unshared)
+    team.vary_dropout(model)
     keep = KeepState(
-        folder / "state.npz",
+        folder / "state.npz" if team.is_chief else None,
         progress,
         metric=f"val_{scoring.metric}",
         schedule=schedule,
@@ -173,42 +189,62 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool) ->
         others=callbacks,
     )
     modalities = list(model.input)
-    training = batches(
-        splits.train,
-        schedule.batch_size,
-        modalities=modalities,
-        shuffle=schedule.shuffle,
-        seed=seed,
-        drop_remainder=not schedule.partial_batches,
-        repeat=True,
-        first_epoch=progress.epoch,
-    )
-    steps = steps_per_epoch(splits.train, schedule.batch_size, drop_remainder=not schedule.partial_batches)
-    validated, last = schedule.validated, schedule.epochs
-    validation = {"validation_freq": validated}
-    if scoring.trained_output:
-        training = training.map(lambda inputs, labels: (inputs, {scoring.trained_output: labels}))
-    else:
-        validation["validation_data"] = batches(splits.val, schedule.batch_size, modalities=modalities)
-    measures = _measures(experiment, progress, folder, watch_test)
-    scores = [Score(name, measure, validated) for name, measure in measures.items()]
-    if progress.epoch < last and not progress.is_stopped(schedule.patience):
+    training = team.training(experiment, modalities, seed, progress.epoch)
+    validation, scores = _validation(experiment, progress, folder, watch_test, modalities, team)
+    if progress.epoch < schedule.epochs and not progress.is_stopped(schedule.patience):
         with warnings.catch_warnings():
             # The length of a stream is known only at its end, and Keras warns about that at each validation.
             warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
-            model.fit(
+            board = [keras.callbacks.TensorBoard(folder / "tensorboard")] if team.is_chief else []
+            team.fit(
+                model,
                 training,
-                steps_per_epoch=steps,
+                steps=strategy.steps_of(experiment),
                 initial_epoch=progress.epoch,
-                epochs=last,
-                callbacks=[*scores, keras.callbacks.TensorBoard(folder / "tensorboard"), *callbacks, keep],
-                shuffle=False,  # `batches` shuffles
-                verbose=0,
+                epochs=schedule.epochs,
+                callbacks=[*scores, *board, *callbacks, keep],
                 **validation,
             )
-    # A process killed between the last state and its log left the log one validation behind.
-    write_log(progress, folder / "log.csv")
+    if team.is_chief:
+        # A process killed between the last state and its log left the log one validation behind.
+        write_log(progress, folder / "log.csv")
     return progress
+
+
+def _started(experiment: Experiment, seed: int, team: Team) -> keras.Model:
+    """The compiled model of a seed, on every replica, as it is before the first step."""
+    devices = experiment.devices
+    set_seed(seed, deterministic=devices.deterministic)
+    with team.scope(), strategy.precision(devices.precision):
+        model = experiment.build()
+        if experiment.start:
+            experiment.start(model, seed)
+        model.optimizer.build(model.trainable_variables)
+    strategy.set_jit(model, devices, team)
+    if strategy.is_uneven(experiment, team.replicas):
+        strategy.weigh_pieces(model)
+    return model
+
+
+def _validation(
+    experiment: Experiment, progress: Progress, folder: Path, watch_test: bool, modalities: Sequence[str], team: Team
+) -> tuple[dict, list[keras.callbacks.Callback]]:
+    """How training is validated: the arguments of Keras's own validation, and callbacks that compute further scores."""
+    schedule, split = experiment.schedule, experiment.splits.val
+    measures = _measures(experiment, progress, folder, watch_test)
+    by_keras = not experiment.scoring.trained_output
+    if team.strategy is None:
+        scores = [Score(name, measure, schedule.validated) for name, measure in measures.items()]
+        if not by_keras:
+            return {}, scores
+        data = batches(split, schedule.batch_size, modalities=modalities)
+        return {"validation_data": data, "validation_freq": schedule.validated}, scores
+
+    def measured(model: keras.Model) -> dict[str, float]:
+        logs = strategy.validation_logs(model, split, schedule.batch_size) if by_keras else {}
+        return {**logs, **{name: measure(model) for name, measure in measures.items()}}
+
+    return {}, [strategy.ChiefScores(team, measured, schedule.validated)]
 
 
 def _measures(experiment: Experiment, progress: Progress, folder: Path, watch_test: bool) -> dict[str, Callable]:
@@ -273,7 +309,7 @@ def predict(model: keras.Model, split: Split, batch_size: int = 64, *, output: s
     return predictions if output is None else predictions[output]
 
 
-def _description(experiment: Experiment) -> dict:
+def _description(experiment: Experiment, team: Team) -> dict:
     """What was run, and with which settings and versions: the part of result.json that is not a score."""
     info = experiment.info
     return {
@@ -293,5 +329,6 @@ def _description(experiment: Experiment) -> dict:
         "configuration": experiment.hash,
         "settings": json.loads(json.dumps(experiment.settings)),
         "features": {modality: feature.to_json() for modality, feature in info.features.items()},
+        "devices": {**team.record(), "jit": experiment.devices.jit, "deterministic": experiment.devices.deterministic},
         "clips": {split.name: len(split) for split in vars(experiment.splits).values()},
     }

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from avpipeline.cli import Checked, Count, MaybeCount, Seed
 from avpipeline.datasets import require_no_folder
@@ -12,13 +12,37 @@ from avpipeline.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
+class DeviceSettings(Checked):
+    """On which devices a command trains, and how they compute."""
+
+    strategy: Literal["auto", "one", "mirrored", "multiworker"] = "auto"
+    """One device; "mirrored": all devices of this machine; "multiworker": all machines in the variable TF_CONFIG, on
+    each of which this command is started. The batch size is that of all devices together. "auto": the machines in
+    TF_CONFIG where it is set, else all GPUs if there are several that divide a batch, else one device."""
+    precision: Literal["float32", "bfloat16", "float16"] | None = None
+    """What the layers compute in, with weights in float32. [default: float32; event layers take float16 on a GPU]"""
+    jit: Literal["auto", "on", "off"] = "auto"
+    """XLA compilation of the training step, which needs --no-deterministic; "auto": Keras's choice on one GPU, off
+    elsewhere."""
+    deterministic: bool = True
+    """Whether equal seeds give equal results to the bit; without it, a GPU may be faster."""
+    wait: Count = 300
+    """Seconds to wait for the other machines in TF_CONFIG."""
+
+    def check_together(self) -> None:
+        if self.jit == "on" and self.deterministic:
+            raise InputError("--jit on: TensorFlow has no deterministic XLA; add --no-deterministic or leave it out.")
+
+
+@dataclasses.dataclass(frozen=True)
 class SeedSettings(Checked):
-    """The seeds that a command trains."""
+    """The seeds that a command trains, and on what."""
 
     seeds: Count = 1
     """How many seeds to train, starting with --seed."""
     seed: Seed = 0
     """The first seed."""
+    devices: DeviceSettings = DeviceSettings()
 
     def check_together(self) -> None:
         last = self.seed + self.seeds - 1

@@ -51,7 +51,7 @@ class KeepState(keras.callbacks.Callback):
     so nothing else is needed. Also writes log.csv beside the state, and shows a progress bar.
 
     Args:
-      path: the state file (.npz).
+      path: the state file (.npz); None follows the progress and writes nothing, as a worker that is not the chief does.
       progress: how far the run has got; updated in place.
       metric: the name in the epoch's logs to select on; higher is better, and the first of equal scores is kept.
       schedule: decides which weights are selected, and when training stops.
@@ -61,7 +61,7 @@ class KeepState(keras.callbacks.Callback):
 
     def __init__(
         self,
-        path: Path,
+        path: Path | None,
         progress: Progress,
         *,
         metric: str,
@@ -70,13 +70,14 @@ class KeepState(keras.callbacks.Callback):
         others: Sequence[keras.callbacks.Callback] = (),
     ):
         super().__init__()
-        self.path, self.progress, self.metric, self.schedule = Path(path), progress, metric, schedule
+        self.path, self.progress, self.metric, self.schedule = path, progress, metric, schedule
         self.save_best, self.others = save_best, others
         self._bar, self._epoch = None, 0
 
     def on_train_begin(self, logs=None):
         epochs, done = self.params["epochs"], self.progress.epoch
-        self._bar = ProgressBar(total=epochs, initial=done, unit="epoch", desc="training")
+        hidden = self.path is None
+        self._bar = ProgressBar(total=epochs, initial=done, unit="epoch", desc="training", disable=hidden)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch + 1
@@ -87,8 +88,9 @@ class KeepState(keras.callbacks.Callback):
         if not math.isfinite(loss):
             best = self.progress.best_epoch
             kept = f"the weights of epoch {best} are kept in best.keras" if best else "no weights were selected before"
+            folder = f"{self.path.parent}: " if self.path else ""
             raise TrainingDiverged(
-                f"{self.path.parent}: the loss became {loss} in epoch {self._epoch}, step {batch + 1}; {kept}; "
+                f"{folder}the loss became {loss} in epoch {self._epoch}, step {batch + 1}; {kept}; "
                 "lower --learning-rate and check the features with python -m avpipeline.validate."
             )
 
@@ -104,11 +106,13 @@ class KeepState(keras.callbacks.Callback):
             return
         if self.schedule.selects(logs[self.metric], progress.best_score):
             progress.best_score, progress.best_epoch = logs[self.metric], epoch + 1
-            self.save_best()
+            if self.path:
+                self.save_best()
         # The best weights first: after a kill in between, the same epochs are trained again, with the same best one.
         progress.callbacks = [callback.get_state() for callback in _stateful(self.others)]
-        save_state(self.model, progress, self.path)
-        write_log(progress, self.path.with_name("log.csv"))
+        if self.path:
+            save_state(self.model, progress, self.path)
+            write_log(progress, self.path.with_name("log.csv"))
         if progress.is_stopped(self.schedule.patience):
             self.model.stop_training = True
 

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import tensorflow as tf
 
-from avpipeline.datasets.batches import READY_BATCHES, data_options, epoch_numbers
+from avpipeline.datasets.batches import READY_BATCHES, data_options, epoch_numbers, in_pieces
 from avpipeline.datasets.youtube8m import parsing
 from avpipeline.datasets.youtube8m.files import (
     FRAMING,
@@ -76,6 +76,8 @@ def dataset(
     skip_corrupt: bool = False,
     corrupt: CorruptRecords | None = None,
     details: bool = False,
+    pieces: range = range(1),
+    of: int = 1,
 ) -> tf.data.Dataset:
     """Batches `(inputs, labels)`: labels `(batch, num_classes)` float32, 1 where the video has the label, else 0.
 
@@ -90,7 +92,8 @@ def dataset(
     At level "segment" an example is not a video but one of its labelled segments of five frames; its labels are those
     confirmed by raters.
 
-    The order depends on `(seed, epoch)` alone; `repeat` and `first_epoch` are those of `batches.batches`. Without
+    The order depends on `(seed, epoch)` alone; `repeat`, `first_epoch`, `pieces` and `of` are those of
+    `batches.batches`. Without
     `shuffle`, files are sorted by name and records keep their order. With it, shards come in random order, eight are
     read in parallel, and records are shuffled within windows of `window`.
 
@@ -141,6 +144,8 @@ def dataset(
         return records.map(parse, _PARALLEL_PARSES, deterministic=True).rebatch(batch_size, drop_remainder)
 
     examples = epoch_numbers(repeat=repeat, shuffle=shuffle, first_epoch=first_epoch).flat_map(epoch)
+    # Records that belong to other pieces are read and not parsed.
+    examples = in_pieces(examples, pieces, of)
     if level != "segment":
         examples = examples.map(parse, _PARALLEL_PARSES, deterministic=True)
     return examples.prefetch(READY_BATCHES).with_options(data_options())
