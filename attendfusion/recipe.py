@@ -5,6 +5,7 @@ from keras import ops
 
 from attendfusion.config import TrainConfig, train_config
 from avpipeline.metrics.ranking import GAP
+from avpipeline.nn.backends import JIT_COMPILE
 from avpipeline.nn.optimizers import Adam
 
 
@@ -44,6 +45,5 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
         weight_decay=config.weight_decay,
         name="adamw",
     )
-    # XLA is eight times slower than plain kernels on a CPU, and Keras's "auto" would choose it.
-    model.compile(optimizer, MultiLabelCrossEntropy(), metrics=[GAP()], jit_compile=False)
+    model.compile(optimizer, MultiLabelCrossEntropy(), metrics=[GAP()], jit_compile=JIT_COMPILE)
     return model

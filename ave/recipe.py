@@ -5,6 +5,7 @@ import keras
 from ave.config import TrainConfig, train_config
 from ave.models import is_weak
 from avpipeline.metrics import SegmentAccuracy
+from avpipeline.nn.backends import JIT_COMPILE
 from avpipeline.nn.losses import MultiLabelSoftMargin
 from avpipeline.nn.optimizers import Adam
 
@@ -25,9 +26,8 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
     # Section 4.1 names cross-entropy; the authors' code applies the soft margin loss to the softmax output.
     losses = {"soft_margin": MultiLabelSoftMargin, "cross_entropy": keras.losses.CategoricalCrossentropy}
     loss = losses[config.loss]()
-    # Keras's "auto" would choose XLA, which is eight times slower than plain kernels on a CPU.
     if is_weak(model):
-        model.compile(optimizer, {"video": loss}, jit_compile=False)
+        model.compile(optimizer, {"video": loss}, jit_compile=JIT_COMPILE)
     else:
-        model.compile(optimizer, loss, metrics=[SegmentAccuracy()], jit_compile=False)
+        model.compile(optimizer, loss, metrics=[SegmentAccuracy()], jit_compile=JIT_COMPILE)
     return model

@@ -4,9 +4,9 @@ import contextlib
 from collections.abc import Iterator
 
 import keras
-import tensorflow as tf
 from keras import ops
 
+from avpipeline.nn.backends import JIT_COMPILE, has_gpu
 from avpipeline.nn.optimizers import Adam
 from eventlayers.config import TrainConfig, train_config
 from eventlayers.voting import VideoAccuracy
@@ -42,8 +42,7 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
     config = config or train_config()
     steps = config.steps_an_update
     optimizer = Adam(config.learning_rate, gradient_accumulation_steps=steps if steps > 1 else None)
-    # XLA is eight times slower than plain kernels on a CPU, and Keras's "auto" would choose it.
-    model.compile(optimizer, MultiHeadCrossEntropy(), metrics=[VideoAccuracy()], jit_compile=False)
+    model.compile(optimizer, MultiHeadCrossEntropy(), metrics=[VideoAccuracy()], jit_compile=JIT_COMPILE)
     return model
 
 
@@ -51,7 +50,7 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
 def precision(name: str) -> Iterator[None]:
     """Sets the precision of the layers built inside; "auto" is mixed_float16 on a GPU, else float32."""
     if name == "auto":
-        name = "mixed_float16" if tf.config.list_physical_devices("GPU") else "float32"
+        name = "mixed_float16" if has_gpu() else "float32"
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:

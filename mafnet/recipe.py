@@ -2,6 +2,7 @@
 
 import keras
 
+from avpipeline.nn.backends import JIT_COMPILE, TENSORFLOW
 from avpipeline.nn.losses import MultiLabelSoftMargin
 from avpipeline.nn.optimizers import Adam
 from mafnet.config import TrainConfig, train_config
@@ -23,13 +24,28 @@ class UpdateDropping(keras.Model):
     optimizer every step trains everything. The population statistics of both paths are updated at every step.
     """
 
-    def train_step(self, data):
-        """Draws which Adam takes the step, then runs Keras's own training step on one batch."""
+    def train_step(self, *state_and_data):
+        """Draws which Adam takes the step, then runs Keras's own training step on one batch.
+
+        TensorFlow's step is given the batch alone; JAX's takes and returns all variables too.
+        """
         # In half precision Keras wraps the optimizer in one that scales the loss.
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         if isinstance(optimizer, SeparateAdams):
+            if TENSORFLOW:
+                optimizer.choose()
+            else:
+                state_and_data = self._with_choice(optimizer, *state_and_data)
+        return super().train_step(*state_and_data)
+
+    def _with_choice(self, optimizer: SeparateAdams, state: tuple, data) -> tuple:
+        """JAX's arguments, with the optimizer's choice among its variables."""
+        trainable, non_trainable, optimizer_values, metrics = state
+        variables = self.optimizer.variables
+        with keras.StatelessScope(list(zip(variables, optimizer_values, strict=True))) as scope:
             optimizer.choose()
-        return super().train_step(data)
+        chosen = [scope.get_current_value(variable) for variable in variables]
+        return (trainable, non_trainable, chosen, metrics), data
 
 
 def compile_model(model: keras.Model, config: TrainConfig | None = None, seed: int = 0) -> keras.Model:
@@ -56,12 +72,16 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None, seed: i
         )
     else:
         optimizer = Adam(rate, epsilon=config.epsilon)
+    if not TENSORFLOW:
+        for layer in model.layers:
+            # Of a model that was saved under TensorFlow; see `mafnet.layers.batch_norm`.
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.synchronized = False
     model.compile(
         optimizer,
         _LOSSES[config.loss](),
         metrics=[keras.metrics.CategoricalAccuracy(name="video_accuracy")],
-        # Keras's "auto" would choose XLA, which is eight times slower than plain kernels on a CPU.
-        jit_compile=False,
+        jit_compile=JIT_COMPILE,
     )
     # If the first step created the optimizer's variables, TensorFlow would trace it twice.
     model.optimizer.build(model.trainable_variables)
