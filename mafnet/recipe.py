@@ -72,11 +72,6 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None, seed: i
         )
     else:
         optimizer = Adam(rate, epsilon=config.epsilon)
-    if not TENSORFLOW:
-        for layer in model.layers:
-            # Of a model that was saved under TensorFlow; see `mafnet.layers.batch_norm`.
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.synchronized = False
     model.compile(
         optimizer,
         _LOSSES[config.loss](),
