@@ -5,7 +5,7 @@ import keras
 from ave.config import TrainConfig, train_config
 from ave.models import is_weak
 from avpipeline.metrics import SegmentAccuracy
-from avpipeline.nn.backends import JIT_COMPILE
+from avpipeline.nn.jit import jit_compile
 from avpipeline.nn.losses import MultiLabelSoftMargin
 from avpipeline.nn.optimizers import Adam
 
@@ -27,7 +27,7 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
     losses = {"soft_margin": MultiLabelSoftMargin, "cross_entropy": keras.losses.CategoricalCrossentropy}
     loss = losses[config.loss]()
     if is_weak(model):
-        model.compile(optimizer, {"video": loss}, jit_compile=JIT_COMPILE)
+        model.compile(optimizer, {"video": loss}, jit_compile=jit_compile())
     else:
-        model.compile(optimizer, loss, metrics=[SegmentAccuracy()], jit_compile=JIT_COMPILE)
+        model.compile(optimizer, loss, metrics=[SegmentAccuracy()], jit_compile=jit_compile())
     return model

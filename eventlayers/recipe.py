@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import keras
 from keras import ops
 
-from avpipeline.nn.backends import JIT_COMPILE, has_gpu
+from avpipeline.nn.backends import has_gpu
+from avpipeline.nn.jit import jit_compile
 from avpipeline.nn.optimizers import Adam
 from eventlayers.config import TrainConfig, train_config
 from eventlayers.voting import VideoAccuracy
@@ -42,7 +43,7 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
     config = config or train_config()
     steps = config.steps_an_update
     optimizer = Adam(config.learning_rate, gradient_accumulation_steps=steps if steps > 1 else None)
-    model.compile(optimizer, MultiHeadCrossEntropy(), metrics=[VideoAccuracy()], jit_compile=JIT_COMPILE)
+    model.compile(optimizer, MultiHeadCrossEntropy(), metrics=[VideoAccuracy()], jit_compile=jit_compile())
     return model
 
 

@@ -3,7 +3,7 @@
 import keras
 
 from avpipeline.metrics import SegmentAccuracy
-from avpipeline.nn.backends import JIT_COMPILE
+from avpipeline.nn.jit import jit_compile
 from avpipeline.nn.losses import MultiLabelSoftMargin
 from avpipeline.nn.optimizers import Adam
 from jca.config import TrainConfig, train_config
@@ -25,7 +25,7 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
     """
     config = config or train_config()
     optimizer = Adam(config.learning_rate, epsilon=config.epsilon, epsilon_form=config.epsilon_form)
-    model.compile(optimizer, _LOSSES[config.loss](), metrics=[SegmentAccuracy()], jit_compile=JIT_COMPILE)
+    model.compile(optimizer, _LOSSES[config.loss](), metrics=[SegmentAccuracy()], jit_compile=jit_compile())
     # Here and not in the first step, whose graph would otherwise contain the creation of each of its variables.
     optimizer.build(model.trainable_variables)
     return model

@@ -2,7 +2,8 @@
 
 import keras
 
-from avpipeline.nn.backends import JIT_COMPILE, TENSORFLOW
+from avpipeline.nn.backends import TENSORFLOW
+from avpipeline.nn.jit import jit_compile
 from avpipeline.nn.losses import MultiLabelSoftMargin
 from avpipeline.nn.optimizers import Adam
 from mafnet.config import TrainConfig, train_config
@@ -76,7 +77,7 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None, seed: i
         optimizer,
         _LOSSES[config.loss](),
         metrics=[keras.metrics.CategoricalAccuracy(name="video_accuracy")],
-        jit_compile=JIT_COMPILE,
+        jit_compile=jit_compile(),
     )
     # If the first step created the optimizer's variables, TensorFlow would trace it twice.
     model.optimizer.build(model.trainable_variables)

@@ -7,7 +7,7 @@ from ave.match.config import MatchModelConfig, MatchTrainConfig
 from ave.match.search import ExactMatch
 from avpipeline.checkpoints import read_keras_h5
 from avpipeline.errors import InputError
-from avpipeline.nn.backends import JIT_COMPILE
+from avpipeline.nn.jit import jit_compile
 
 AUDIO_CHANNELS = 128
 VISUAL_CHANNELS = 512
@@ -116,7 +116,7 @@ def compile_avdln(model: keras.Model, config: MatchTrainConfig | None = None) ->
     """Compiles AVDLN with the authors' loss and optimizer and the metric `ExactMatch`, and returns it."""
     config = config or MatchTrainConfig()
     loss = ContrastiveLoss(config.margin)
-    model.compile(adam(config), loss, metrics=[ExactMatch()], jit_compile=JIT_COMPILE)
+    model.compile(adam(config), loss, metrics=[ExactMatch()], jit_compile=jit_compile())
     return model
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.media import SAMPLE_RATE, Clip
+from avpipeline.nn.backends import require_tensorflow
 
 # Frames, or seconds of audio, in one batch. The activations of VGG-19's first layers take 26 MB per frame.
 _FRAMES_AT_ONCE = 16
@@ -56,6 +57,7 @@ class Extractor:
     """
 
     def __init__(self, info: FeatureInfo, modality: str, network: Network):
+        require_tensorflow("features are extracted")
         self.info = info
         self.modality = modality
         self.network = network

@@ -9,10 +9,18 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
+from avpipeline.errors import InputError
+
 TENSORFLOW = keras.config.backend() == "tensorflow"
-# XLA is eight times slower than plain kernels under TensorFlow on a CPU, and Keras's "auto" would choose it; JAX
-# without it takes a step operation by operation.
-JIT_COMPILE = not TENSORFLOW
+
+
+def require_tensorflow(what: str) -> None:
+    """Raises InputError on another backend; `what` only TensorFlow does, e.g. "training commands run"."""
+    if not TENSORFLOW:
+        raise InputError(
+            f"KERAS_BACKEND={keras.config.backend()}: {what} on TensorFlow only; unset KERAS_BACKEND "
+            "(docs/backends.md says what runs without it)."
+        )
 
 
 def has_gpu() -> bool:

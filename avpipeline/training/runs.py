@@ -36,6 +36,7 @@ from avpipeline.datasets.base import Split, Stream
 from avpipeline.datasets.batches import batches, steps_per_epoch
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, locked, make_folder, read_record, remove_partial, write_json
+from avpipeline.nn.backends import require_tensorflow
 from avpipeline.plots import charts
 from avpipeline.training.experiment import Experiment, Outcome
 from avpipeline.training.familiarity import feature_statistics
@@ -56,6 +57,7 @@ def run(experiment: Experiment, out, seeds: Sequence[int], *, watch_test: bool =
     Raises:
       InputError: `out` holds a run with other settings, another process is working there, or it cannot be written.
     """
+    require_tensorflow("training commands run")
     out = make_folder(out)
     with locked(out / "run", wait=False):
         remove_partial(out)

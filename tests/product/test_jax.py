@@ -1,0 +1,50 @@
+"""The papers' networks on JAX, without TensorFlow: they build, load, give TensorFlow's outputs and train alike."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import parity
+from tests.helpers.imports import PAPERS, ROOT
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("jax") is None, reason="JAX is not installed: pip install -e '.[jax]'"
+)
+# No import of TensorFlow succeeds. Small networks compile several times faster without XLA's own optimisation.
+WITHOUT_TENSORFLOW = "import sys; sys.modules['tensorflow'] = None; "
+ENVIRONMENT = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+
+
+def on_jax(program: str) -> subprocess.CompletedProcess:
+    words = [sys.executable, "-c", WITHOUT_TENSORFLOW + program]
+    return subprocess.run(words, cwd=ROOT, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """What `python -m benchmarks.parity` finds on JAX, of files that TensorFlow wrote in this process."""
+    folder = tmp_path_factory.mktemp("parity")
+    reference = os.environ.get("AV_REFERENCE_DIR")
+    parity.prepare(folder, reference)
+    settings = f"parity.Check({str(folder)!r}, seconds=0, out={str(folder / 'result.json')!r})"
+    done = on_jax(f"from benchmarks import parity; parity.main({settings})")
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "result.json").read_text())
+
+
+def test_outputs_of_models_saved_under_tensorflow(measured):
+    """Relative to the largest; where the reference is there, they are those of the authors' own code."""
+    assert measured["machine"]["backend"] == "jax"
+    expected = {*PAPERS, *(parity.GOLDEN if "AV_REFERENCE_DIR" in os.environ else ())}
+    assert set(measured["outputs"]) == {f"{name}, TF32 off" for name in expected}
+    assert max(measured["outputs"].values()) <= 1e-5, measured["outputs"]
+
+
+def test_losses_of_the_first_steps(measured):
+    """MAFnet's with the same draws of what a step trains."""
+    assert set(measured["losses"]) == {*PAPERS}
+    assert max(measured["losses"].values()) <= 1e-5, measured["losses"]
