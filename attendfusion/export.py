@@ -12,6 +12,7 @@ from attendfusion.models import NUM_FRAMES
 from avpipeline.cli import run
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_folder, atomic_path, write_json
+from avpipeline.nn.backends import require_tensorflow
 from avpipeline.training.saved import load_model
 
 SAVED_MODEL, TFLITE = "saved_model", "model.tflite"
@@ -64,6 +65,7 @@ def write_saved_model(model: keras.Model, path: Path) -> None:
 
     `keras.Model.export` would store every weight twice.
     """
+    require_tensorflow("models are exported")
     inputs = {name: tf.TensorSpec(tensor.shape, tensor.dtype, name) for name, tensor in model.input.items()}
     module = tf.Module()
     module.weights = [weight.value for weight in model.weights]

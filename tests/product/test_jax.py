@@ -44,6 +44,27 @@ def test_outputs_of_models_saved_under_tensorflow(measured):
     assert max(measured["outputs"].values()) <= 1e-5, measured["outputs"]
 
 
+def test_commands_say_that_they_run_on_tensorflow():
+    """Training, features, evaluation and export: a sentence, also where TensorFlow is installed."""
+    program = """
+import numpy as np
+from avpipeline.errors import InputError
+from avpipeline.features.registry import build_extractor
+from avpipeline.nn.backends import require_tensorflow
+for refused in (lambda: build_extractor("small_audio"), lambda: require_tensorflow("training commands run")):
+    try:
+        refused()
+    except InputError as error:
+        print(error)
+"""
+    said = on_jax(program).stdout.splitlines()
+    ending = "on TensorFlow only; unset KERAS_BACKEND (docs/backends.md says what runs without it)."
+    assert said == [
+        f"KERAS_BACKEND=jax: features are extracted {ending}",
+        f"KERAS_BACKEND=jax: training commands run {ending}",
+    ]
+
+
 def test_losses_of_the_first_steps(measured):
     """MAFnet's with the same draws of what a step trains."""
     assert set(measured["losses"]) == {*PAPERS}
