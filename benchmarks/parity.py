@@ -27,6 +27,7 @@ import tyro
 
 from avpipeline.cli import Count, run
 from avpipeline.errors import InputError
+from avpipeline.features.info import FeatureInfo
 from avpipeline.files import make_folder, write_json
 from avpipeline.training.saved import ModelInfo, load_model, save_model
 
@@ -127,7 +128,10 @@ def prepare(folder, reference: Path | None = None) -> None:
 
 
 def _save(model: keras.Model, stem: Path, paper: str) -> None:
-    save_model(model, stem.with_suffix(".keras"), ModelInfo(paper, model.name, "code", (), {}, "random numbers"))
+    features = {
+        name: FeatureInfo("random", "numbers", "none", "", tensor.shape[1:]) for name, tensor in model.input.items()
+    }
+    save_model(model, stem.with_suffix(".keras"), ModelInfo(paper, model.name, "code", (), features, "random numbers"))
 
 
 def _save_arrays(stem: Path, batch: Mapping, **arrays) -> None:
