@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from benchmarks import parity
@@ -42,6 +43,36 @@ def test_outputs_of_models_saved_under_tensorflow(measured):
     expected = {*PAPERS, *(parity.GOLDEN if "AV_REFERENCE_DIR" in os.environ else ())}
     assert set(measured["outputs"]) == {f"{name}, TF32 off" for name in expected}
     assert max(measured["outputs"].values()) <= 1e-5, measured["outputs"]
+
+
+def test_metrics_and_spectrograms():
+    """What has another form than TensorFlow's, on the same numbers."""
+    program = """
+import json
+from tests.product.test_jax import metrics_and_spectrograms
+print(json.dumps(metrics_and_spectrograms()))
+"""
+    found, expected = json.loads(on_jax(program).stdout), metrics_and_spectrograms()
+    assert found[0] == pytest.approx(expected[0], rel=1e-6)
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-5)
+
+
+def metrics_and_spectrograms() -> list:
+    """Each metric of random probabilities with ties, and parts of both log-mel spectrograms of noise."""
+    from avpipeline.features.logmel import LogMel
+    from avpipeline.metrics import ranking
+    from eventlayers.sound import EventLogMel
+
+    random = np.random.default_rng(0)
+    labels, probabilities = random.random((300, 50)) < 0.1, np.round(random.random((300, 50)), 2).astype("float32")
+    classes = [ranking.HitAtOne, ranking.PERR, ranking.F1, ranking.GAP, ranking.MeanAveragePrecision]
+    metrics = [*(each() for each in classes), ranking.F1(average="macro"), ranking.MeanAveragePrecision(capped=False)]
+    noise = 0.1 * random.standard_normal((1, 16_000)).astype("float32")
+    spectrograms = [np.asarray(layer(noise))[0, ::20].ravel() for layer in (LogMel(), EventLogMel())]
+    return [
+        [ranking.measure(metric, labels.astype("float32"), probabilities, 64) for metric in metrics],
+        np.concatenate(spectrograms).tolist(),
+    ]
 
 
 def test_commands_say_that_they_run_on_tensorflow():
