@@ -16,6 +16,7 @@ from avpipeline.datasets.base import Stream
 from avpipeline.errors import InputError
 from avpipeline.files import read_predictions
 from avpipeline.metrics.ranking import F1, GAP, PERR, TOP_K, BestThreshold, HitAtOne, MeanAveragePrecision
+from avpipeline.nn.backends import require_tensorflow
 from avpipeline.training.experiment import Outcome
 
 # Name of a score in result.json -> its name in a report.
@@ -133,6 +134,7 @@ def predictions(
     model: keras.Model, stream: Stream, batch_size: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Batches of ids, labels and probabilities, in the order of the files."""
+    require_tensorflow("evaluation runs")
     forward = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True, jit_compile=False)
     for inputs, labels in stream.read(batch_size, modalities=list(model.input), details=True):
         ids = inputs.pop("id").numpy().astype(str)

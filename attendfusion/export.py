@@ -72,6 +72,9 @@ def write_saved_model(model: keras.Model, path: Path) -> None:
 
     `keras.Model.export` would store every weight twice.
     """
+    from avpipeline.nn.backends import require_tensorflow
+
+    require_tensorflow("models are exported")
     import tensorflow as tf
 
     inputs = {name: tf.TensorSpec(tensor.shape, tensor.dtype, name) for name, tensor in model.input.items()}

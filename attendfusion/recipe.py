@@ -5,6 +5,7 @@ from keras import ops
 
 from attendfusion.config import TrainConfig, train_config
 from avpipeline.metrics.ranking import GAP
+from avpipeline.nn.backends import TENSORFLOW
 from avpipeline.nn.optimizers import Adam
 
 
@@ -44,6 +45,6 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
         weight_decay=config.weight_decay,
         name="adamw",
     )
-    # GAP is counted outside of TensorFlow, which XLA cannot compile.
-    model.compile(optimizer, MultiLabelCrossEntropy(), metrics=[GAP()], jit_compile=False)
+    # GAP is counted outside of TensorFlow, which its XLA cannot compile.
+    model.compile(optimizer, MultiLabelCrossEntropy(), metrics=[GAP()], jit_compile=not TENSORFLOW)
     return model

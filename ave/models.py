@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
+from keras import ops
 
 from ave.config import ModelConfig, model_config
 from ave.fusion import FUSIONS, Concat
@@ -265,12 +266,12 @@ def forward_of(model: keras.Model) -> Callable:
     def forward(features):
         output = shown(features, training=False)
         named = output if isinstance(output, dict) else {"segments": output}
-        maps = {name: named[name].numpy()[0] for name in _MAPS.values() if name in named}
-        return probabilities(model, named["segments"].numpy())[0], maps
+        maps = {name: ops.convert_to_numpy(named[name])[0] for name in _MAPS.values() if name in named}
+        return probabilities(model, ops.convert_to_numpy(named["segments"]))[0], maps
 
     return forward
 
 
 def probabilities(model: keras.Model, segments: np.ndarray) -> np.ndarray:
     """A model's output for segments as probabilities: a weak model gives scores, of which it is the softmax."""
-    return keras.ops.convert_to_numpy(keras.ops.softmax(segments)) if is_weak(model) else segments
+    return ops.convert_to_numpy(ops.softmax(segments)) if is_weak(model) else segments

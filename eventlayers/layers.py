@@ -15,10 +15,13 @@ policy.
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
+from avpipeline.nn.backends import TENSORFLOW
 from eventlayers.config import INSTANT_SCORES
+
+if TENSORFLOW:
+    import tensorflow as tf
 
 
 def correspondence(visual, audio, score: str = "dot"):
@@ -114,13 +117,13 @@ class InstantEventLayer(_EventLayer):
     def time_steps(self, visual, audio):
         """The set K: indices `(batch, min(k, time))` int32, the highest score first."""
         scores = correspondence(visual, audio, self.score)
-        time = scores.shape[1]
-        k = tf.minimum(self.k, tf.shape(scores)[1]) if time is None else min(self.k, time)
-        return tf.math.top_k(scores, k).indices
+        time = ops.shape(scores)[1]
+        k = min(self.k, time) if isinstance(time, int) else ops.minimum(self.k, time)
+        return ops.top_k(scores, k)[1]
 
     def call(self, visual, audio):
         chosen = self.time_steps(visual, audio)
-        pooled = (_mean(tf.gather(feature, chosen, batch_dims=1)) for feature in (visual, audio))
+        pooled = (_mean(_at(feature, chosen)) for feature in (visual, audio))
         return self._joined(*pooled)
 
     def get_config(self):
@@ -148,12 +151,19 @@ class OnsetEventLayer(_EventLayer):
         chosen = ops.where(mask, ops.cast(onsets, "int32"), 0)
         pooled = []
         for feature in (visual, audio):
-            gathered = tf.gather(feature, chosen, batch_dims=1)
+            gathered = _at(feature, chosen)
             pooled.append(ops.where(ops.any(mask, 1, keepdims=True), _masked_mean(gathered, mask), _mean(feature)))
         return self._joined(*pooled)
 
     def compute_output_shape(self, visual_shape, audio_shape, onsets_shape, onset_mask_shape):
         return super().compute_output_shape(visual_shape, audio_shape)
+
+
+def _at(feature, time_steps):
+    """The feature at each video's time steps: `(batch, time, channels)`, `(batch, k)` -> `(batch, k, channels)`."""
+    if TENSORFLOW:
+        return tf.gather(feature, time_steps, batch_dims=1)
+    return ops.take_along_axis(feature, ops.expand_dims(time_steps, -1), axis=1)
 
 
 def _normalized(feature):

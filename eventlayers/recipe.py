@@ -3,12 +3,10 @@
 import contextlib
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from avpipeline.nn.jit import jit_compile
 from avpipeline.nn.optimizers import Adam
-from avpipeline.training import strategy
 from eventlayers.config import TrainConfig, train_config
 from eventlayers.voting import vote
 
@@ -63,4 +61,6 @@ def precision(name: str) -> contextlib.AbstractContextManager:
     """Sets the precision of the layers built inside; "auto" is mixed_float16 on a GPU, else float32."""
     if name == "auto":
         name = "mixed_float16" if tf.config.list_physical_devices("GPU") else "float32"
+    from avpipeline.training import strategy
+
     return strategy.precision(name.removeprefix("mixed_"))

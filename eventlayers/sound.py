@@ -3,7 +3,6 @@
 import keras
 import librosa
 import numpy as np
-import tensorflow as tf
 
 from avpipeline.errors import InputError
 from avpipeline.features.logmel import LogMel
@@ -28,6 +27,9 @@ class EventLogMel(LogMel):
     window = 320
     lowest, highest = 0.0, 8000.0
     offset = 1e-20
+    # A window at the beginning of the FFT's 512 samples has the same magnitudes as librosa's, which is centred.
+    _reflected = window // 2
+    _kept = slice(-1)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], input_shape[1] and input_shape[1] // self.hop, self.bands)
@@ -45,12 +47,6 @@ class EventLogMel(LogMel):
             sr=SAMPLE_RATE, n_fft=self.fft, n_mels=self.bands, fmin=self.lowest, fmax=self.highest, dtype=np.float64
         )
         return matrix.T
-
-    def _spectra(self, waveform):
-        # A window at the beginning of the FFT's 512 samples has the same magnitudes as librosa's, which is centred.
-        half = self.window // 2
-        reflected = tf.pad(waveform, [[0, 0], [half, half]], "REFLECT")
-        return tf.abs(tf.signal.stft(reflected, self.window, self.hop, self.fft))[:, :-1]
 
 
 def onset_settings(method: str = "librosa") -> dict:

@@ -8,7 +8,6 @@ import contextlib
 from collections.abc import Callable, Mapping
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from ave.layers import AudioGuidedAttention
@@ -167,15 +166,15 @@ class EventAndRelevance(keras.layers.Layer):
 class DualAttentionMatching(keras.Model):
     """DAM's functional model; in training it knows which segments belong to the event."""
 
-    def train_step(self, data):
-        _, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+    def train_step(self, *state_and_data):
+        _, labels, _ = keras.utils.unpack_x_y_sample_weight(state_and_data[-1])
         # Everything but background, the last class.
-        segments = 1 - tf.cast(labels[..., -1], "float32")
+        segments = 1 - ops.cast(labels[..., -1], "float32")
         with contextlib.ExitStack() as stack:
             for layer in self.layers:
                 if isinstance(layer, EventPooling):
                     stack.enter_context(layer.restricted_to(segments))
-            return super().train_step(data)
+            return super().train_step(*state_and_data)
 
 
 def _dam(config: ModelConfig, inputs: Mapping, name: str) -> keras.Model:

@@ -16,10 +16,13 @@ Audio-guided attention, the early fusion of Fig. 2, is AVE's (`ave.layers.AudioG
 import keras
 from keras import ops
 
+from avpipeline.nn.backends import TENSORFLOW
 from avpipeline.nn.dense import linear
 from avpipeline.nn.recurrent import BidirectionalGRU, BidirectionalLSTM
-from jca.attending import attend
 from jca.config import ATTENDED_BY, CELLS, FORMS
+
+if TENSORFLOW:
+    from jca.attending import attend
 
 _CELLS = {"lstm": BidirectionalLSTM, "gru": BidirectionalGRU}
 # Rows shorter than this count as zero.
@@ -157,8 +160,14 @@ class _Attended(keras.layers.Layer):
 
     def product(self, value, key, query, scale: float, training):
         """value @ dropout(tanh(scale * key @ query)), which takes most of the network's time."""
-        seed = self.seed_generator.next() if training and self.dropout else None
-        return attend(value, key * scale, query, rate=self.dropout, seed=seed)
+        dropping = training and self.dropout
+        if TENSORFLOW:
+            seed = self.seed_generator.next() if dropping else None
+            return attend(value, key * scale, query, rate=self.dropout, seed=seed)
+        scores = ops.tanh(ops.matmul(key * scale, query))
+        if dropping:
+            scores = keras.random.dropout(scores, self.dropout, seed=self.seed_generator)
+        return ops.matmul(value, scores)
 
     def compute_output_shape(self, x_shape, query_shape):
         return tuple(x_shape)

@@ -16,6 +16,7 @@ Section 4.5                        fusion methods (Table 2): `mafnet.fusion`
 import keras
 from keras import ops
 
+from avpipeline.nn.backends import TENSORFLOW
 from avpipeline.nn.dense import linear
 
 SCORES = ("hidden", "relu")
@@ -33,8 +34,11 @@ def batch_norm(decay: float, **kwargs) -> keras.layers.BatchNormalization:
       decay: weight of the old population statistics in each update.
       **kwargs: those of `keras.layers.BatchNormalization`.
     """
-    # Synchronized, so that two devices with half a batch each compute what one computes with the whole batch.
-    return keras.layers.BatchNormalization(momentum=decay, epsilon=_NORM_EPSILON, synchronized=True, **kwargs)
+    # Synchronized, so that two devices with half a batch each compute what one computes with the whole batch. JAX
+    # shares one batch among its devices, whose statistics are of the whole without being asked.
+    return keras.layers.BatchNormalization(
+        momentum=decay, epsilon=_NORM_EPSILON, synchronized=TENSORFLOW, **kwargs
+    )
 
 
 @keras.saving.register_keras_serializable(package="mafnet")

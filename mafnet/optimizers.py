@@ -3,25 +3,35 @@
 from collections.abc import Mapping, Sequence
 
 import keras
-import tensorflow as tf
+from keras import ops
 
+from avpipeline.nn.backends import TENSORFLOW
 from mafnet.config import UPDATES
+
+if TENSORFLOW:
+    import tensorflow as tf
 
 # Number of 32-bit hashes.
 _HASHES = 2**32
+# The integers that are hashed: JAX has none of 64 bits unless asked, and its unsigned ones are remainders of 2^32.
+_WHOLE = "int64" if TENSORFLOW else "uint32"
 
 
 def _hashed(value):
-    """A 32-bit hash of a nonnegative integer, which is an int or an int64 tensor.
+    """A 32-bit hash of a nonnegative integer, which is an int or a tensor of `_WHOLE` ones.
 
-    Integer arithmetic only, so that graphs, XLA and all devices agree bit for bit, which TensorFlow's random
+    Integer arithmetic only, so that graphs, XLA, all devices and backends agree bit for bit, which TensorFlow's random
     operations do not.
     """
     for _ in range(2):
-        value = value % _HASHES
+        value = _remainder(value)
         value = (value ^ (value // 2**16)) * 0x45D9F3B
-    value = value % _HASHES
+    value = _remainder(value)
     return value ^ (value // 2**16)
+
+
+def _remainder(value):
+    return value % _HASHES if TENSORFLOW or isinstance(value, int) else value
 
 
 @keras.saving.register_keras_serializable(package="mafnet")
@@ -83,24 +93,26 @@ class SeparateAdams(keras.optimizers.Adam):
         self.seed = seed
         self.update_sequence = None if update_sequence is None else tuple(update_sequence)
         self.left_out = {update: tuple(places) for update, places in (left_out or {}).items()}
-        counter = {"dtype": "int64", "aggregation": "only_first_replica"}
+        counter = {"dtype": "int", "aggregation": "only_first_replica"}
         everything = keras.initializers.Constant(UPDATES.index("all"))
         self.chosen = self.add_variable((), everything, name="chosen", **counter)
         self.steps = self.add_variable((len(UPDATES),), name="steps", **counter)
 
-    def drawn(self, step) -> tf.Tensor:
+    def drawn(self, step) -> keras.KerasTensor:
         """Index in `UPDATES` of the update that step `step` takes.
 
         Args:
-          step: number of the step, from 0; int64 of any shape.
+          step: number of the step, from 0; integers of any shape.
         """
-        step = tf.convert_to_tensor(step, "int64")
+        step = ops.convert_to_tensor(step, _WHOLE)
         if self.update_sequence is not None:
-            sequence = tf.constant([UPDATES.index(update) for update in self.update_sequence], "int64")
-            return tf.gather(sequence, step % len(self.update_sequence))
-        number = _hashed(step + _hashed(self.seed + 1))
+            sequence = ops.convert_to_tensor([UPDATES.index(update) for update in self.update_sequence])
+            return ops.take(sequence, ops.cast(step % len(self.update_sequence), "int32"))
+        number = _hashed(step + ops.convert_to_tensor(_hashed(self.seed + 1), _WHOLE))
         thresholds = [round(share * _HASHES) for share in (self.prob_image, self.prob_image + self.prob_all)]
-        return tf.add_n([tf.cast(number >= threshold, "int64") for threshold in thresholds])
+        # No hash reaches 2^32, which has no place among 32-bit integers.
+        reached = [number >= ops.convert_to_tensor(each, _WHOLE) for each in thresholds if each < _HASHES]
+        return sum((ops.cast(each, "int32") for each in reached), ops.zeros_like(step, "int32"))
 
     def choose(self) -> None:
         """Sets which Adam takes the next step."""
@@ -118,30 +130,35 @@ class SeparateAdams(keras.optimizers.Adam):
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
         momentums, velocities = self._momentums[index].value, self._velocities[index].value
-        row = tf.convert_to_tensor(self.chosen)
-        # Only one row is read: reading the whole array would copy it before every write.
-        momentum, velocity = tf.gather(momentums, row), tf.gather(velocities, row)
-        gradient = tf.cast(gradient, variable.dtype)
+        row = ops.convert_to_tensor(self.chosen)
+        momentum, velocity = _row(momentums, row), _row(velocities, row)
+        gradient = ops.cast(gradient, variable.dtype)
         new_momentum = momentum + (gradient - momentum) * (1 - self.beta_1)
-        new_velocity = velocity + (tf.square(gradient) - velocity) * (1 - self.beta_2)
-        step = tf.cast(tf.gather(self.steps.value, row) + 1, variable.dtype)
-        correction = tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))
-        size = tf.cast(learning_rate, variable.dtype) * correction
-        change = size * new_momentum / (tf.sqrt(new_velocity) + self.epsilon)
+        new_velocity = velocity + (ops.square(gradient) - velocity) * (1 - self.beta_2)
+        step = ops.cast(_row(self.steps.value, row) + 1, variable.dtype)
+        correction = ops.sqrt(1 - ops.power(self.beta_2, step)) / (1 - ops.power(self.beta_1, step))
+        size = ops.cast(learning_rate, variable.dtype) * correction
+        change = size * new_momentum / (ops.sqrt(new_velocity) + self.epsilon)
 
         leaves_out = [index in self.left_out.get(update, ()) for update in UPDATES]
         if any(leaves_out):
-            skip = tf.gather(leaves_out, row)
-            new_momentum = tf.where(skip, momentum, new_momentum)
-            new_velocity = tf.where(skip, velocity, new_velocity)
-            change = tf.where(skip, tf.zeros_like(change), change)
-        self.assign(momentums, tf.IndexedSlices(new_momentum[None], row[None]))
-        self.assign(velocities, tf.IndexedSlices(new_velocity[None], row[None]))
+            skip = _row(ops.convert_to_tensor(leaves_out), row)
+            new_momentum = ops.where(skip, momentum, new_momentum)
+            new_velocity = ops.where(skip, velocity, new_velocity)
+            change = ops.where(skip, ops.zeros_like(change), change)
+        self._assign_row(self._momentums[index], row, new_momentum)
+        self._assign_row(self._velocities[index], row, new_velocity)
         self.assign_sub(variable, change)
+
+    def _assign_row(self, rows, row, values) -> None:
+        if TENSORFLOW:
+            self.assign(rows.value, tf.IndexedSlices(values[None], row[None]))
+        else:
+            self.assign(rows, ops.scatter_update(rows.value, ops.reshape(row, (1, 1)), values[None]))
 
     def apply(self, grads, trainable_variables=None):
         super().apply(grads, trainable_variables)
-        self.steps.assign_add(tf.one_hot(self.chosen, len(UPDATES), dtype="int64"))
+        self.steps.assign_add(ops.one_hot(self.chosen, len(UPDATES), dtype=self.steps.dtype))
 
     def get_config(self):
         return {
@@ -152,3 +169,8 @@ class SeparateAdams(keras.optimizers.Adam):
             "update_sequence": self.update_sequence,
             "left_out": self.left_out,
         }
+
+
+def _row(rows, row):
+    """One row alone: TensorFlow would copy a variable that is read whole before every write."""
+    return tf.gather(rows, row) if TENSORFLOW else ops.take(rows, row, axis=0)

@@ -2,6 +2,7 @@
 
 import keras
 
+from avpipeline.nn.backends import TENSORFLOW
 from avpipeline.nn.jit import jit_compile
 from avpipeline.nn.losses import MultiLabelSoftMargin
 from avpipeline.nn.optimizers import Adam
@@ -24,13 +25,28 @@ class UpdateDropping(keras.Model):
     optimizer every step trains everything. The population statistics of both paths are updated at every step.
     """
 
-    def train_step(self, data):
-        """Draws which Adam takes the step, then runs Keras's own training step on one batch."""
+    def train_step(self, *state_and_data):
+        """Draws which Adam takes the step, then runs Keras's own training step on one batch.
+
+        TensorFlow's step is given the batch alone; JAX's takes and returns all variables too.
+        """
         # In half precision Keras wraps the optimizer in one that scales the loss.
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         if isinstance(optimizer, SeparateAdams):
+            if TENSORFLOW:
+                optimizer.choose()
+            else:
+                state_and_data = self._with_choice(optimizer, *state_and_data)
+        return super().train_step(*state_and_data)
+
+    def _with_choice(self, optimizer: SeparateAdams, state: tuple, data) -> tuple:
+        """JAX's arguments, with the optimizer's choice among its variables."""
+        trainable, non_trainable, optimizer_values, metrics = state
+        variables = self.optimizer.variables
+        with keras.StatelessScope(list(zip(variables, optimizer_values, strict=True))) as scope:
             optimizer.choose()
-        return super().train_step(data)
+        chosen = [scope.get_current_value(variable) for variable in variables]
+        return (trainable, non_trainable, chosen, metrics), data
 
 
 def compile_model(model: keras.Model, config: TrainConfig | None = None, seed: int = 0) -> keras.Model:

@@ -68,6 +68,10 @@ def run(
         if isinstance(error, FileNotFoundError):
             return _fail(prog, f"{error.filename}: there is no such file or folder; check the path.")
         return _fail(prog, str(write_failure(error.filename or "output", error)))
+    except ModuleNotFoundError as error:
+        if error.name != "tensorflow":
+            raise
+        return _fail(prog, "needs TensorFlow, which is not installed here; docs/backends.md says what runs without it.")
     except Exception as error:
         if _Interrupted.happened:
             # Compiled code turns an interrupt of its import into an error of its own.

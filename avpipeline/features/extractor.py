@@ -5,11 +5,14 @@ from collections.abc import Callable, Collection, Mapping
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.media import SAMPLE_RATE, Clip
+from avpipeline.nn.backends import TENSORFLOW, require_tensorflow
+
+if TENSORFLOW:
+    import tensorflow as tf
 
 # Frames, or seconds of audio, in one batch. The activations of VGG-19's first layers take 26 MB per frame.
 _FRAMES_AT_ONCE = 16
@@ -56,6 +59,7 @@ class Extractor:
     """
 
     def __init__(self, info: FeatureInfo, modality: str, network: Network):
+        require_tensorflow("features are extracted")
         self.info = info
         self.modality = modality
         self.network = network
@@ -88,7 +92,7 @@ class Extractor:
         results = [self._run(batch[start : start + self._at_once]).numpy() for start in starts]
         return np.concatenate(results) if results else np.zeros((0, *self.info.shape), np.float32)
 
-    def _forward(self, batch: tf.Tensor) -> tf.Tensor:
+    def _forward(self, batch):
         if self.modality == "audio":
             return self.network.model(self.network.prepare(batch), training=False)
         if self.network.whole_second:

@@ -17,7 +17,6 @@ from pathlib import Path
 import h5py
 import keras
 import numpy as np
-import tensorflow as tf
 
 from avpipeline.checkpoints.hdf5 import opened_h5, small_array
 from avpipeline.errors import InputError
@@ -173,6 +172,8 @@ def _is_h5(path: Path) -> bool:
 
 def _read_checkpoint(path: Path) -> dict[tuple[str, int], np.ndarray]:
     """(layer, number of dimensions) -> array, from a TF-slim checkpoint in either of TensorFlow's file formats."""
+    import tensorflow as tf
+
     try:
         reader = tf.train.load_checkpoint(str(path))
         known = reader.get_variable_to_shape_map()

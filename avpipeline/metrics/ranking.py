@@ -10,28 +10,30 @@ Conventions, the same everywhere:
 - A video without labels still counts: no prediction for it is right, and its entries are negatives.
 - A class without positive videos is left out of averages over classes.
 
-`GAP`, `MeanAveragePrecision` and `BestThreshold` keep their counts in NumPy on the host: they need
-`compile(jit_compile=False)` and a single process, whose devices may be several. For millions of videos their
-result takes seconds to compute, too long for every step: while `fit` or `evaluate` runs, the progress bar shows a
-result that is updated whenever the number of videos has doubled; the final one (the history's, `evaluate`'s,
-`result()`'s) covers all videos.
+`GAP`, `MeanAveragePrecision` and `BestThreshold` keep their counts in NumPy on the host: they need a single process,
+whose devices may be several, and, under TensorFlow, `compile(jit_compile=False)`. For millions of videos their result
+takes seconds to compute, too long for every step: while `fit` or `evaluate` runs, the progress bar shows a result that
+is updated whenever the number of videos has doubled; the final one (the history's, `evaluate`'s, `result()`'s) covers
+all videos.
 """
 
 import threading
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from avpipeline.metrics.average_precision import average_precision, average_precision_bounds
 from avpipeline.metrics.score_counts import ClassHistograms, Entries, Histogram
+from avpipeline.nn.backends import TENSORFLOW, in_graph, on_host
 
 TOP_K = 20
 # The result shown during an epoch is computed again once there are so many times the videos.
 _GROWTH = 2
 # Bits of the histograms' bins (`ScoreBins`): of one for all classes, and of one for each class.
 _POOLED_BITS, _CLASS_BITS = 12, 6
+
+_PRECISE = "float64" if TENSORFLOW else "float32"
 
 _serializable = keras.saving.register_keras_serializable(package="avpipeline")
 
@@ -63,19 +65,19 @@ class PERR(keras.metrics.MeanMetricWrapper):
 
 
 def _hits(labels, probabilities):
-    best = tf.argmax(probabilities, -1)
-    return tf.gather(tf.cast(labels, tf.float32), best, axis=-1, batch_dims=1)
+    best = ops.argmax(probabilities, -1, keepdims=True)
+    return ops.squeeze(ops.take_along_axis(ops.cast(labels, "float32"), best, axis=-1), -1)
 
 
 def _precisions_at_equal_recall(labels, probabilities):
-    labels = tf.cast(labels, tf.float32)
-    counts = tf.reduce_sum(labels, -1)
-    # As many as the video with the most labels needs, and at least one for `top_k`.
-    most = tf.cast(tf.maximum(tf.reduce_max(counts), 1), tf.int32)
-    scores, classes = tf.math.top_k(tf.cast(probabilities, tf.float32), most)
-    asked = tf.sequence_mask(tf.cast(counts, tf.int32), most, tf.float32)
-    right = tf.gather(labels, classes, axis=-1, batch_dims=1) * tf.cast(scores > 0, tf.float32) * asked
-    return tf.reduce_sum(right, -1) / tf.maximum(counts, 1)
+    labels = ops.cast(labels, "float32")
+    counts = ops.sum(labels, -1)
+    # As many as the video with the most labels needs, and at least one for `top_k`; JAX's shapes are fixed beforehand.
+    most = ops.cast(ops.maximum(ops.max(counts), 1), "int32") if TENSORFLOW else probabilities.shape[-1]
+    scores, classes = ops.top_k(ops.cast(probabilities, "float32"), most)
+    asked = ops.expand_dims(ops.arange(most, dtype="float32"), 0) < ops.expand_dims(counts, -1)
+    right = ops.take_along_axis(labels, classes, axis=-1) * ops.cast((scores > 0) & asked, "float32")
+    return ops.sum(right, -1) / ops.maximum(counts, 1)
 
 
 @_serializable
@@ -100,23 +102,23 @@ class F1(keras.metrics.Metric):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         _no_weights(self, sample_weight)
-        labels, predicted = tf.cast(y_true, tf.bool), tf.cast(y_pred, tf.float32) >= self.threshold
+        labels, predicted = ops.cast(y_true, "bool"), ops.cast(y_pred, "float32") >= self.threshold
         axis = 0 if self.average == "macro" else None
         if self._counts is None:
             shape = (3, labels.shape[-1]) if self.average == "macro" else (3,)
-            self._counts = self.add_variable(shape, "zeros", "int64", name="counts")
+            self._counts = self.add_variable(shape, "zeros", "int", name="counts")
         found = [labels & predicted, ~labels & predicted, labels & ~predicted]
-        self._counts.assign_add(tf.stack([tf.math.count_nonzero(each, axis) for each in found]))
+        self._counts.assign_add(ops.stack([ops.sum(ops.cast(each, self._counts.dtype), axis) for each in found]))
 
     def result(self):
         if self._counts is None:
             return ops.zeros((), self.dtype)
-        right, wrong, missed = tf.unstack(tf.cast(self._counts.value, tf.float64))
-        f1 = tf.math.divide_no_nan(2 * right, 2 * right + wrong + missed)
+        right, wrong, missed = ops.unstack(ops.cast(self._counts.value, _PRECISE), 3)
+        f1 = ops.divide_no_nan(2 * right, 2 * right + wrong + missed)
         if self.average == "macro":
-            there = tf.cast(right + missed > 0, tf.float64)
-            f1 = tf.math.divide_no_nan(tf.reduce_sum(f1 * there), tf.reduce_sum(there))
-        return tf.cast(f1, self.dtype)
+            there = ops.cast(right + missed > 0, _PRECISE)
+            f1 = ops.divide_no_nan(ops.sum(f1 * there), ops.sum(there))
+        return ops.cast(f1, self.dtype)
 
     def get_config(self):
         return {"threshold": self.threshold, "average": self.average, "name": self.name, "dtype": self.dtype}
@@ -135,7 +137,7 @@ class HostMetric(keras.metrics.Metric):
         self._lock = threading.Lock()
         self.reset_state()
 
-    def _gather(self, labels: tf.Tensor, probabilities: tf.Tensor) -> list[tf.Tensor]:
+    def _gather(self, labels, probabilities) -> list:
         """What `_add` gets of a batch."""
         raise NotImplementedError
 
@@ -151,17 +153,24 @@ class HostMetric(keras.metrics.Metric):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         _no_weights(self, sample_weight)
-        labels, probabilities = tf.convert_to_tensor(y_true), tf.cast(y_pred, tf.float32)
-        tf.debugging.assert_equal(
-            tf.reduce_all((probabilities >= 0) & (probabilities <= 1)),
-            True,
-            f"{self.name}: the model's outputs are not probabilities between 0 and 1 (or NaN).",
-        )
-        batch = self._gather(labels, probabilities)
-        shown = tf.numpy_function(self._receive, [tf.shape(labels)[0], *batch], tf.float32)
-        self._shown.assign(tf.ensure_shape(shown, ()))
+        labels, probabilities = ops.convert_to_tensor(y_true), ops.cast(y_pred, "float32")
+        usable = ops.all((probabilities >= 0) & (probabilities <= 1))
+        if TENSORFLOW:
+            import tensorflow as tf
 
-    def _receive(self, videos: np.ndarray, *arrays: np.ndarray) -> np.float32:
+            # Here already, so that it is the same exception eagerly and in a graph.
+            tf.debugging.assert_equal(usable, True, self._unusable)
+        batch = self._gather(labels, probabilities)
+        videos = ops.shape(labels)[0]
+        self._shown.assign(on_host(self._receive, (), usable, videos, *batch, ordered=True))
+
+    @property
+    def _unusable(self) -> str:
+        return f"{self.name}: the model's outputs are not probabilities between 0 and 1 (or NaN)."
+
+    def _receive(self, usable: np.ndarray, videos: np.ndarray, *arrays: np.ndarray) -> np.float32:
+        if not usable:
+            raise ValueError(self._unusable)
         with self._lock:
             self._add(*arrays)
             self._videos += int(videos)
@@ -171,8 +180,8 @@ class HostMetric(keras.metrics.Metric):
 
     def result(self):
         """The metric over all videos; inside a graph, the latest that was computed."""
-        if not tf.executing_eagerly():
-            return tf.convert_to_tensor(self._shown)
+        if in_graph(self._shown):
+            return ops.convert_to_tensor(self._shown)
         return ops.convert_to_tensor(self._computed() if self._videos else 0.0, "float32")
 
     @property
@@ -205,7 +214,7 @@ class GAP(HostMetric):
 
     def _gather(self, labels, probabilities):
         scores, _, positive = _top(labels, probabilities, self.top_k)
-        return [scores, positive, tf.math.count_nonzero(labels)]
+        return [scores, positive, ops.count_nonzero(labels)]
 
     def _add(self, scores, positive, positives):
         self._counts.add(scores.ravel(), positive.ravel())
@@ -244,9 +253,9 @@ class MeanAveragePrecision(HostMetric):
         super().__init__(name, dtype)
 
     def _gather(self, labels, probabilities):
-        positives = tf.math.count_nonzero(labels, 0)
+        positives = ops.count_nonzero(labels, 0)
         if not self.capped:
-            return [probabilities, tf.cast(labels, tf.bool), positives]
+            return [probabilities, ops.cast(labels, "bool"), positives]
         scores, classes, positive = _top(labels, probabilities, self.top_k)
         return [scores, positive, positives, classes]
 
@@ -255,7 +264,7 @@ class MeanAveragePrecision(HostMetric):
             self._counts.add(scores.ravel(), positive.ravel(), classes.ravel())
         else:
             self._counts.add(scores, positive)
-        self._positives = self._positives + positives
+        self._positives = self._positives + np.int64(positives)
 
     def _computed(self):
         found = [average_precision(*levels, total) for levels, total in self._classes()]
@@ -308,7 +317,7 @@ class BestThreshold(HostMetric):
         super().__init__(name, dtype)
 
     def _gather(self, labels, probabilities):
-        return [probabilities, tf.cast(labels, tf.bool)]
+        return [probabilities, ops.cast(labels, "bool")]
 
     def _add(self, scores, positive):
         self._counts.add(scores, positive)
@@ -348,11 +357,10 @@ def measure(metric: keras.metrics.Metric, labels: np.ndarray, probabilities: np.
     return float(metric.result())
 
 
-def _top(labels: tf.Tensor, probabilities: tf.Tensor, top_k: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def _top(labels, probabilities, top_k: int) -> tuple:
     """(scores, classes, whether they are labels) of each video's `top_k` classes, all `(batch, top_k)`."""
-    most = tf.minimum(top_k, tf.shape(probabilities)[-1])
-    scores, classes = tf.math.top_k(probabilities, most)
-    return scores, classes, tf.gather(tf.cast(labels, tf.bool), classes, axis=-1, batch_dims=1)
+    scores, classes = ops.top_k(probabilities, min(top_k, probabilities.shape[-1]))
+    return scores, classes, ops.take_along_axis(ops.cast(labels, "bool"), classes, axis=-1)
 
 
 def _float32_at_least(value: float) -> float:

@@ -1,8 +1,12 @@
 """Adam with epsilon where the authors' framework put it."""
 
 import keras
-import tensorflow as tf
 from keras import ops
+
+from avpipeline.nn.backends import TENSORFLOW
+
+if TENSORFLOW:
+    import tensorflow as tf
 
 EPSILON_FORMS = ("torch_legacy", "torch")
 
@@ -32,7 +36,6 @@ class Adam(keras.optimizers.Adam):
         self.epsilon_form = epsilon_form
 
     def update_step(self, gradient, variable, learning_rate):
-        """One kernel for all of a variable's arithmetic: Keras's own form takes ten passes over the moments."""
         dtype = variable.dtype
         step = ops.cast(self.iterations + 1, dtype)
         powers = [ops.power(ops.cast(beta, dtype), step) for beta in (self.beta_1, self.beta_2)]
@@ -40,18 +43,30 @@ class Adam(keras.optimizers.Adam):
         if self.epsilon_form == "torch":
             epsilon *= ops.sqrt(1 - powers[1])
         index = self._get_variable_index(variable)
+        moments = self._momentums[index], self._velocities[index]
+        apply = self._apply_kernel if TENSORFLOW else self._apply_formulas
+        apply(variable, *moments, powers, ops.cast(learning_rate, dtype), epsilon, ops.cast(gradient, dtype))
+
+    def _apply_kernel(self, variable, momentum, velocity, powers, rate, epsilon, gradient) -> None:
+        """TensorFlow's kernel for all of a variable's arithmetic; formulas take ten passes over the moments there."""
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
-            m=self._momentums[index].value.handle,
-            v=self._velocities[index].value.handle,
+            m=momentum.value.handle,
+            v=velocity.value.handle,
             beta1_power=powers[0],
             beta2_power=powers[1],
-            lr=ops.cast(learning_rate, dtype),
-            beta1=ops.cast(self.beta_1, dtype),
-            beta2=ops.cast(self.beta_2, dtype),
+            lr=rate,
+            beta1=ops.cast(self.beta_1, variable.dtype),
+            beta2=ops.cast(self.beta_2, variable.dtype),
             epsilon=epsilon,
-            grad=ops.cast(gradient, dtype),
+            grad=gradient,
         )
+
+    def _apply_formulas(self, variable, momentum, velocity, powers, rate, epsilon, gradient) -> None:
+        self.assign_add(momentum, (gradient - momentum) * (1 - self.beta_1))
+        self.assign_add(velocity, (ops.square(gradient) - velocity) * (1 - self.beta_2))
+        size = rate * ops.sqrt(1 - powers[1]) / (1 - powers[0])
+        self.assign_sub(variable, size * momentum / (ops.sqrt(velocity) + epsilon))
 
     def get_config(self):
         return {**super().get_config(), "epsilon_form": self.epsilon_form}

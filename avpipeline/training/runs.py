@@ -30,6 +30,7 @@ from avpipeline.datasets.base import Split, Stream
 from avpipeline.datasets.batches import batches
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, locked, make_folder, read_record, remove_partial, write_json
+from avpipeline.nn.backends import require_tensorflow
 from avpipeline.plots import charts
 from avpipeline.training import strategy
 from avpipeline.training.experiment import Experiment, Outcome
@@ -57,6 +58,7 @@ def run(experiment: Experiment, out, seeds: Sequence[int], *, watch_test: bool =
       InputError: `out` holds a run with other settings, another process is working there, or it cannot be written; the
         devices that are asked for are not there or cannot share the batches.
     """
+    require_tensorflow("training commands run")
     team = strategy.team_for(experiment)
     if not team.is_chief:
         return _assist(experiment, Path(out), seeds, team)

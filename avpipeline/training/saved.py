@@ -169,13 +169,25 @@ def load_model(path, *, paper: str | None = None) -> tuple[keras.Model, ModelInf
     for asked in _objects(path, config):
         _require_known(path, asked)
     try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        if keras.config.backend() == "tensorflow":
+            model = keras.models.load_model(path, compile=False, safe_mode=True)
+        else:
+            model = keras.saving.deserialize_keras_object(_of_one_replica(path, config), safe_mode=True)
+            model.load_weights(path)
     except Exception as error:  # Keras raises many kinds of exception for a file it cannot use.
         raise InputError(
             f"{path}: Keras {keras.__version__} cannot rebuild this model, saved with Keras {keras_version[:20]} and "
             f"version {info.version} of this package ({first_line(error)}); load it with those versions."
         ) from error
     return model, info
+
+
+def _of_one_replica(path: Path, config: dict) -> dict:
+    """The configuration with no synchronized batch normalization, which all backends but TensorFlow refuse."""
+    for asked in _objects(path, config):
+        if asked["class_name"] == "BatchNormalization":
+            asked["config"]["synchronized"] = False
+    return config
 
 
 def _read_members(path: Path) -> tuple[ModelInfo, dict, str]:
