@@ -21,6 +21,8 @@ EngineName = Literal["local", "ray"]
 # Seconds in which a cluster has to answer.
 _PATIENCE = 30
 _ADDRESS = re.compile(r"auto|[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
+_ATTEMPTS = 3
+_QUIET = {"logging_level": logging.ERROR, "log_to_driver": False}
 # Items are grouped where there are more: Ray keeps a list of all tasks.
 _MOST_TASKS = 2000
 
@@ -58,20 +60,35 @@ def connected(address: str | None) -> Iterator[None]:
     """
     import ray
 
-    # Without these, Ray reports to its makers, and writes into the middle of the progress bar.
+    # Ray would report to its makers.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    if address is not None:
+    if address is None:
+        _start()
+    else:
         _require_cluster(address)
-    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
-    try:
-        ray.init(address=address or "local", **({"include_dashboard": False} if address is None else {}), **quiet)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        raise _no_cluster(address or "local", first_line(error)) from error
+        ray.init(address=address, **_QUIET)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _start() -> None:
+    """Starts a cluster of this machine alone."""
+    import ray
+
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            ray.init(address="local", include_dashboard=False, **_QUIET)
+            return
+        except Exception as error:
+            # On a machine with much else to do Ray's parts miss each other's deadlines.
+            ray.shutdown()
+            if attempt == _ATTEMPTS:
+                raise InputError(
+                    f"--engine ray: Ray did not start on this machine ({first_line(error)}); run again when it has "
+                    "less to do, or take --engine local."
+                ) from error
 
 
 def _require_cluster(address: str) -> None:
@@ -138,7 +155,7 @@ def mapped(
     if actor is not None:
         resources = {"num_gpus": 1} if gpus() else {"num_cpus": 0}
         pool = ray.data.ActorPoolStrategy(size=actors)
-        rows = rows.map(_Actor, fn_constructor_args=(actor, arguments), compute=pool, **resources)
+        rows = rows.map(_actor(actor, arguments), compute=pool, **resources)
     try:
         for row in rows.iter_rows():
             yield row["item"]
@@ -158,14 +175,17 @@ class _OnItem:
         return {"item": self._function(row["item"])}
 
 
-class _Actor:
-    """An actor of any class as Ray Data calls it."""
+def _actor(made: type, arguments: Iterable) -> type:
+    """A class as Ray Data calls it; the arguments travel inside, since Ray may lose those that it is given itself."""
 
-    def __init__(self, made: type, arguments: Iterable):
-        self._call = made(*arguments)
+    class Actor:
+        def __init__(self):
+            self._call = made(*arguments)
 
-    def __call__(self, row: dict) -> dict:
-        return {"item": self._call(row["item"])}
+        def __call__(self, row: dict) -> dict:
+            return {"item": self._call(row["item"])}
+
+    return Actor
 
 
 def _refusal(error: Exception) -> InputError:
