@@ -9,7 +9,6 @@ shards is neither lost nor made again. docs/scale.md has commands and costs.
 
 import dataclasses
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -19,7 +18,7 @@ from tqdm import tqdm
 
 from avpipeline.cli import Count, MaybeCount, run
 from avpipeline.datasets.ave_h5 import write_ave_h5
-from avpipeline.engines.cluster import EngineName, require_engine
+from avpipeline.engines.cluster import EngineName, require_engine, require_folders
 from avpipeline.errors import InputError
 from avpipeline.features.extraction import AudioReader, Engine, Job, Local, Timing
 from avpipeline.features.info import FeatureInfo
@@ -34,8 +33,6 @@ from avpipeline.media.tfio import tensorflow_io
 FAILED_FILE = "failed.json"
 
 _MOST_WORKERS = 8
-# As Path leaves it: s3://bucket/clips becomes s3:/bucket/clips.
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,12 +171,8 @@ def _require_usable(
     source, out, format: str, audio_reader: str, engine: EngineName, address: str | None, part: str | None
 ) -> None:
     """Raises InputError for settings that do not go together, and for places that no engine can use."""
-    for place, role in ((source, "media files are read"), (out, "features are written")):
-        if _URL.match(str(place)) and not Path(place).exists():
-            raise InputError(
-                f"{place}: {role} by both engines in folders alone, not at URLs (s3://, gs://, hdfs://, ...); mount "
-                "the storage as a folder that all machines see, and name that."
-            )
+    require_folders([source], "media files are read")
+    require_folders([out], "features are written")
     require_engine(engine, address)
     if engine == "ray" and audio_reader == "tfio":
         raise InputError("--audio-reader tfio: decodes in this process alone; take --engine local, or 'pyav'.")

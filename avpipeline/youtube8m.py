@@ -1,8 +1,10 @@
 """`python -m avpipeline.youtube8m`: checks shards, stores standard deviations, writes shards from features."""
 
+import contextlib
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +16,8 @@ from avpipeline.checks.youtube8m import check_shards
 from avpipeline.cli import Count, MaybeCount, run
 from avpipeline.datasets.listings import Row, class_number, numbered, read_table, require_unique
 from avpipeline.datasets.own_clips import BETWEEN_LABELS
-from avpipeline.datasets.youtube8m.files import CorruptRecords, list_shards
+from avpipeline.datasets.youtube8m.counts import remember
+from avpipeline.datasets.youtube8m.files import CorruptRecords, Damage, list_shards
 from avpipeline.datasets.youtube8m.reading import summaries
 from avpipeline.datasets.youtube8m.records import encode_video
 from avpipeline.datasets.youtube8m.splits import VOCABULARY_FILE, read_vocabulary, write_vocabulary
@@ -27,6 +30,7 @@ from avpipeline.datasets.youtube8m.writing import (
     write_description,
     write_shards,
 )
+from avpipeline.engines.cluster import EngineName, connected, mapped, require_engine, require_folders
 from avpipeline.errors import InputError
 from avpipeline.features.store import FeatureShards
 from avpipeline.files import make_folder
@@ -46,6 +50,10 @@ class Check:
     """Number of classes, which labels must be below: 3862 for YouTube-8M of 2018, 4716 for 2017. [default: any]"""
     values: bool = True
     """Read every record; otherwise records are only counted, which is quick."""
+    engine: EngineName = "local"
+    """local: this process; ray: a Ray cluster, one file a task."""
+    address: str | None = None
+    """Of the Ray cluster: auto, or HOST:PORT. [default: this machine alone]"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +66,10 @@ class Std:
     """Folder for files of the same names; files that exist already are kept, so an interrupted run resumes."""
     skip_corrupt: bool = False
     """Skip damaged records and report how many; otherwise the first one ends the run."""
+    engine: EngineName = "local"
+    """local: this process; ray: a Ray cluster, one file a task."""
+    address: str | None = None
+    """Of the Ray cluster: auto, or HOST:PORT. [default: this machine alone]"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,17 +105,30 @@ def main(command: Check | Std | Write) -> int:
 def check(command: Check) -> int:
     """Prints findings; exit status 0 when nothing is wrong, else 2."""
     findings = []
-    for pattern in command.shards:
-        paths = list_shards(pattern)
-        for finding in check_shards(pattern, paths, num_classes=command.num_classes, values=command.values):
-            print(f"  {finding.kind:<8}{finding.about}: {finding.text}", flush=True)
-            findings.append(finding)
+    with _engine(command) as each:
+        for pattern in command.shards:
+            settings = {"num_classes": command.num_classes, "values": command.values, "each": each}
+            for finding in check_shards(pattern, list_shards(pattern), **settings):
+                print(f"  {finding.kind:<8}{finding.about}: {finding.text}", flush=True)
+                findings.append(finding)
     print(verdict(findings))
     return 2 if any(finding.kind == "wrong" for finding in findings) else 0
 
 
+@contextlib.contextmanager
+def _engine(command: Check | Std) -> Iterator[Callable[[Callable, Sequence], Iterable]]:
+    """What computes a function of each of several items: `map`, or a Ray cluster that is used meanwhile."""
+    require_engine(command.engine, command.address)
+    if command.engine == "local":
+        yield map
+        return
+    with connected(command.address):
+        yield mapped
+
+
 def store_std(command: Std) -> int:
     """Writes one video-level shard for each frame-level one."""
+    require_folders([command.out], "standard deviations are written")
     paths = list_shards(command.shards)
     targets = {path: command.out / Path(path).name for path in paths}
     if len(set(targets.values())) < len(paths):
@@ -119,20 +144,39 @@ def store_std(command: Std) -> int:
     _take_over_description(paths, command.out)
     corrupt = CorruptRecords()
     todo = [path for path in paths if not targets[path].exists()]
-    made = summaries(todo, skip_corrupt=command.skip_corrupt, corrupt=corrupt) if todo else ()
-    videos = 0
-    for path, group in itertools.groupby(
-        tqdm(made, desc="standard deviations", unit="video"), lambda each: each[0]
-    ):
-        with record_writer(targets[path]) as add:
-            for _, name, labels, summary in group:
-                add(encode_video(name, labels, summary))
-                videos += 1
+    # On a cluster each file is a task; one process reads the next file while it writes.
+    groups = [[path] for path in todo] if command.engine == "ray" else [todo] * bool(todo)
+    store = partial(_store, targets=targets, like=todo, skip_corrupt=command.skip_corrupt, quiet=len(groups) > 1)
+    counts: dict[str, int] = {}
+    with _engine(command) as each:
+        for written, damage in tqdm(each(store, groups), total=len(groups), unit="file", disable=len(groups) < 2):
+            counts |= written
+            for path, what in damage.items():
+                corrupt.add(path, what)
+    remember({str(targets[path]): count for path, count in counts.items()})
+    remember({path: count for path, count in counts.items() if path not in corrupt.shards})
     print(
-        f"{videos} videos in {len(todo)} files written to {command.out}; {len(paths) - len(todo)} files existed already"
+        f"{sum(counts.values())} videos in {len(todo)} files written to {command.out}; {len(paths) - len(todo)} files "
+        "existed already"
     )
     print(corrupt.text())
     return 0
+
+
+def _store(
+    paths: Sequence[str], targets: dict[str, Path], like: Sequence[str], skip_corrupt: bool, quiet: bool
+) -> tuple[dict[str, int], dict[str, Damage]]:
+    """Writes the video-level shards of these files; returns file -> its videos, and file -> what is damaged in it."""
+    corrupt, counts = CorruptRecords(), {}
+    made = summaries(paths, skip_corrupt=skip_corrupt, corrupt=corrupt, like=like)
+    videos = tqdm(made, desc="standard deviations", unit="video", disable=quiet)
+    for path, group in itertools.groupby(videos, lambda each: each[0]):
+        counts[path] = 0
+        with record_writer(targets[path]) as add:
+            for _, name, labels, summary in group:
+                add(encode_video(name, labels, summary))
+                counts[path] += 1
+    return counts, corrupt.shards
 
 
 def _take_over_description(paths: Sequence[str], out: Path) -> None:

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 from avpipeline.errors import InputError
@@ -18,6 +19,8 @@ from avpipeline.files import first_line
 
 EngineName = Literal["local", "ray"]
 
+# As Path leaves it: s3://bucket/clips becomes s3:/bucket/clips.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 # Seconds in which a cluster has to answer.
 _PATIENCE = 30
 _ADDRESS = re.compile(r"auto|[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
@@ -110,6 +113,16 @@ def _no_cluster(address: str, told: str) -> InputError:
     )
 
 
+def require_folders(places: Iterable, role: str) -> None:
+    """Raises InputError for a URL: what is at one would otherwise become a folder of that name."""
+    for place in places:
+        if _URL.match(str(place)) and not Path(place).exists():
+            raise InputError(
+                f"{place}: {role} by both engines in folders alone, not at URLs (s3://, gs://, hdfs://, ...); mount "
+                "the storage as a folder that all machines see, and name that."
+            )
+
+
 def machines() -> int:
     """Number of machines of the cluster."""
     import ray
@@ -132,7 +145,7 @@ def mapped(
     arguments: tuple = (),
     actors: int = 1,
 ) -> Iterator:
-    """`function(item)` of each item in order, computed by tasks of one CPU each.
+    """`function(item)` of each item in order, computed by tasks of one CPU each in the command's own folder.
 
     Args:
       actor: a class whose objects are called with each result of `function`; its results are returned then. Each
@@ -151,7 +164,7 @@ def mapped(
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
     rows = ray.data.from_items([{"item": item} for item in items], override_num_blocks=min(len(items), _MOST_TASKS))
-    rows = rows.map(_OnItem(function), num_cpus=1)
+    rows = rows.map(_OnItem(function, os.getcwd()), num_cpus=1)
     if actor is not None:
         resources = {"num_gpus": 1} if gpus() else {"num_cpus": 0}
         pool = ray.data.ActorPoolStrategy(size=actors)
@@ -166,12 +179,19 @@ def mapped(
 class _OnItem:
     """A function of an item as a function of a row; what it refuses ends the run with its sentence."""
 
-    def __init__(self, function: Callable):
+    def __init__(self, function: Callable, folder: str):
         self._function = function
+        self._folder = folder
         # Ray Data takes a name from here.
         self.__name__ = getattr(function, "__name__", "task")
 
     def __call__(self, row: dict) -> dict:
+        try:
+            os.chdir(self._folder)
+        except OSError as error:
+            raise InputError(
+                f"{self._folder}: is no folder on one of the cluster's machines; work in one that all machines share."
+            ) from error
         return {"item": self._function(row["item"])}
 
 

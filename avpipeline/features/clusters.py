@@ -1,13 +1,11 @@
 """Extraction on a Ray cluster: tasks that decode feed actors that hold the networks."""
 
 import dataclasses
-import os
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from avpipeline.engines.cluster import connected, gpus, machines, mapped
-from avpipeline.errors import InputError
 from avpipeline.features.decoding import Decoded, decode_with_notes
 from avpipeline.features.extraction import Made, made_of
 from avpipeline.features.info import FeatureInfo
@@ -50,19 +48,13 @@ class Cluster:
             return
         infos = {name: extractor.info for name, extractor in self.extractors.items()}
         format_ = clip_format(self.extractors.values())
-        decode = partial(_decode, folder=os.getcwd(), seconds=self.seconds, clip_format=format_)
+        decode = partial(_decode, seconds=self.seconds, clip_format=format_)
         with connected(self.address):
             actors = min(gpus() or self.workers or machines(), len(todo))
             arguments = (infos, self.weights_dir)
             yield from mapped(decode, list(todo.items()), actor=Networks, arguments=arguments, actors=actors)
 
 
-def _decode(item: tuple[str, Path], folder: str, seconds: int, clip_format: Mapping) -> Decoded:
-    """Decodes a file of the command's folder, which every machine of the cluster has to see under its path."""
-    try:
-        os.chdir(folder)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: is no folder on one of the cluster's machines; work in one that all machines share."
-        ) from error
+def _decode(item: tuple[str, Path], seconds: int, clip_format: Mapping) -> Decoded:
+    """Decodes a file, which every machine of the cluster has to see under its path."""
     return decode_with_notes(*item, seconds, clip_format)

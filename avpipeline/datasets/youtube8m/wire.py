@@ -33,7 +33,9 @@ def _are_regular(data: bytes, start: int, end: int, lists: frozenset[str]) -> bo
         name = slice(*_field(data, start, _FIRST))
         first, last = _field(data, name.stop, _SECOND)
         key = data[name].decode("ascii")
-        if key in seen or key not in lists or last != entry_end or entry_end > end or not _are_strings(data, first, last):
+        if key in seen or key not in lists or last != entry_end or entry_end > end:
+            return False
+        if not _are_strings(data, first, last):
             return False
         seen.add(key)
         start = entry_end

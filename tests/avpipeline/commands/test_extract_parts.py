@@ -63,7 +63,8 @@ def test_parts_are_read_as_one_run(clips, parts, whole):
 
 
 def test_validate_takes_the_parts_together(parts, capsys):
-    rows = [f"c{index},{'ab'[index % 2]},{split}" for index, split in enumerate(("train", "train", "val", "val", "test"))]
+    splits = ("train", "train", "val", "val", "test")
+    rows = [f"c{index},{'ab'[index % 2]},{split}" for index, split in enumerate(splits)]
     (parts / "clips.csv").write_text("\n".join(["id,labels,split", *rows]))
     assert run(validate, prog="validate", argv=["csv", str(parts)]) == 0
     assert "audio features, 4 clips" in capsys.readouterr().out

@@ -46,7 +46,8 @@ def test_all_others_are_left_to_the_decoder():
 def test_damage_is_never_taken_for_a_usual_record():
     """Whatever is called usual decodes to the same: every byte changed, every length cut."""
     data = frame_record("v", [1], frames(2, 3), frames(2, 2))
-    changed = [data[:at] + bytes([data[at] ^ mask]) + data[at + 1 :] for at in range(len(data)) for mask in (1, 8, 64, 255)]
+    places = [(at, mask) for at in range(len(data)) for mask in (1, 8, 64, 255)]
+    changed = [data[:at] + bytes([data[at] ^ mask]) + data[at + 1 :] for at, mask in places]
     for damaged in (*changed, *(data[:cut] for cut in range(len(data))), data + b"\n\x00"):
         if context_of_regular(damaged, LISTS) is not None and is_readable(damaged):
             record = tf.train.SequenceExample.FromString(damaged)
