@@ -151,8 +151,7 @@ def store_std(command: Std) -> int:
     with _engine(command) as each:
         for written, damage in tqdm(each(store, groups), total=len(groups), unit="file", disable=len(groups) < 2):
             counts |= written
-            for path, what in damage.items():
-                corrupt.add(path, what)
+            corrupt.shards |= damage
     remember({str(targets[path]): count for path, count in counts.items()})
     remember({path: count for path, count in counts.items() if path not in corrupt.shards})
     print(

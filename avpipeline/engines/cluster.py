@@ -5,6 +5,7 @@ another one.
 """
 
 import contextlib
+import dataclasses
 import logging
 import os
 import re
@@ -163,7 +164,8 @@ def mapped(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
-    rows = ray.data.from_items([{"item": item} for item in items], override_num_blocks=min(len(items), _MOST_TASKS))
+    held = [{"item": _Held(item)} for item in items]
+    rows = ray.data.from_items(held, override_num_blocks=min(len(items), _MOST_TASKS))
     rows = rows.map(_OnItem(function, os.getcwd()), num_cpus=1)
     if actor is not None:
         resources = {"num_gpus": 1} if gpus() else {"num_cpus": 0}
@@ -171,9 +173,16 @@ def mapped(
         rows = rows.map(_actor(actor, arguments), compute=pool, **resources)
     try:
         for row in rows.iter_rows():
-            yield row["item"]
+            yield row["item"].value
     except ray.exceptions.RayError as error:
         raise _refusal(error) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class _Held:
+    """Anything in a table of Ray Data, which would take dictionaries, lists and arrays apart."""
+
+    value: object
 
 
 class _OnItem:
@@ -192,7 +201,7 @@ class _OnItem:
             raise InputError(
                 f"{self._folder}: is no folder on one of the cluster's machines; work in one that all machines share."
             ) from error
-        return {"item": self._function(row["item"])}
+        return {"item": _Held(self._function(row["item"].value))}
 
 
 def _actor(made: type, arguments: Iterable) -> type:
@@ -203,7 +212,7 @@ def _actor(made: type, arguments: Iterable) -> type:
             self._call = made(*arguments)
 
         def __call__(self, row: dict) -> dict:
-            return {"item": self._call(row["item"])}
+            return {"item": _Held(self._call(row["item"].value))}
 
     return Actor
 

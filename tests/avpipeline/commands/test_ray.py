@@ -129,7 +129,8 @@ def test_an_address_without_a_cluster(tmp_path, monkeypatch, listening):
         if listening:
             server.listen()
         started = time.monotonic()
-        with pytest.raises(InputError, match=f"--address {address}: there is no Ray cluster"), cluster.connected(address):
+        words = f"--address {address}: there is no Ray cluster"
+        with pytest.raises(InputError, match=words), cluster.connected(address):
             pass
         assert time.monotonic() - started < 40
 
