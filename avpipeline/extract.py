@@ -127,6 +127,11 @@ def extract(
     if division:
         clips = stretch(division, clips)
     out = _folder(Path(out), division)
+    if engine == "ray":
+        # Imported here, as it is needed for nothing else.
+        from avpipeline.features.clusters import Cluster, leave_gpus
+
+        leave_gpus()
     extractors = _extractors(features, weights, weights_dir)
     if audio_reader == "tfio":
         if any(extractor.modality == "visual" for extractor in extractors.values()):
@@ -136,9 +141,6 @@ def extract(
     manifest = Manifest(infos, seconds, part=division)
     work: Engine = Local(extractors, seconds, workers or min(os.cpu_count() or 1, _MOST_WORKERS), audio_reader)
     if engine == "ray":
-        # Imported here: it needs Ray.
-        from avpipeline.features.clusters import Cluster
-
         work = Cluster(extractors, _weights_folder(weights, weights_dir), seconds, workers, address)
     out = make_folder(out)
     with locked(out / "extraction", wait=False):

@@ -48,9 +48,9 @@ DATASETS = (
 class Costs(Checked):
     """Costs on one worker; see docs/scale.md for how they were measured."""
 
-    decode: Positive = 0.31
+    decode: Positive = 0.55
     """Core-seconds to decode a clip of ten seconds."""
-    network: Positive = 30.0
+    network: Positive = 104.0
     """Seconds of the networks for a clip: VGG-19 on 160 frames and VGGish, on one core; on a GPU measure it there."""
     write: Positive = 0.02
     """Seconds of the process that writes for a clip, with Ray's transport."""
@@ -98,12 +98,13 @@ def predict(dataset: Dataset, workers: int, costs: Costs) -> Prediction:
     transfer = traffic / min(costs.link, costs.storage / min(workers, tasks))
     # Files are read while those before are computed.
     duration = max(compute, transfer)
-    alone = costs.parts or dataset.kind == "record"
-    write = each * costs.write
+    # The cost of a record includes writing it.
+    write = each * costs.write if dataset.kind == "clip" else 0
+    alone = costs.parts or not write
     free = [costs.start] * workers
     written = costs.start
     for _ in range(tasks):
-        ended = heapq.heappop(free) + duration + (write if alone else 0)
+        ended = heapq.heappop(free) + duration + write * alone
         heapq.heappush(free, ended)
         written = ended if alone else max(written, ended) + write
     end = max(written, *free)

@@ -195,6 +195,8 @@ class _OnItem:
         self.__name__ = getattr(function, "__name__", "task")
 
     def __call__(self, row: dict) -> dict:
+        # TensorFlow would take all memory of a GPU that belongs to an actor.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
         try:
             os.chdir(self._folder)
         except OSError as error:

@@ -1,15 +1,25 @@
 """Extraction on a Ray cluster: tasks that decode feed actors that hold the networks."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+
+import tensorflow as tf
 
 from avpipeline.engines.cluster import connected, gpus, machines, mapped
 from avpipeline.features.decoding import Decoded, decode_with_notes
 from avpipeline.features.extraction import Made, made_of
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.registry import Extractor, clip_format, extractor_for
+
+
+def leave_gpus() -> None:
+    """Leaves the GPUs to the actors: this process only needs to know which networks they hold."""
+    # In a notebook that has used them it is too late.
+    with contextlib.suppress(RuntimeError):
+        tf.config.set_visible_devices([], "GPU")
 
 
 class Networks:
