@@ -15,6 +15,7 @@ from typing import Literal
 import tyro
 
 from avpipeline.cli import Checked, Count, Dropout, MaybeShare, MaybeUnits, Penalty, Rate, Units
+from avpipeline.errors import InputError
 
 PRESETS = ("paper",)
 TOKENS = ("mean_std", "mean", "frames")
@@ -23,21 +24,34 @@ CLASSES = 4716
 BASELINE_WIDTH, PROPOSED_WIDTH = 8000, 2048
 # A head that gives each branch a classifier of its own and averages their scores.
 AVERAGED = ("average",)
+# A name of `models.BLOCKS`.
+Block = Literal[
+    "input",
+    "fc",
+    "fc_skip",
+    "residual",
+    "gated_residual",
+    "add_norm_attention",
+    "self_attention",
+    "literal_attention",
+    "attention_fc",
+    "multi_head_attention",
+]
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(Checked):
     """Sizes and switches of a video classifier; the first six follow from the model's name (see `models.BLOCKS`)."""
 
-    modalities: tyro.conf.Suppress[tuple[str, ...]] = ("audio", "visual")
+    modalities: tyro.conf.Suppress[tuple[Literal["audio", "visual"], ...]] = ("audio", "visual")
     """The inputs."""
     early: tyro.conf.Suppress[bool] = False
     """Concatenate the modalities token by token before the first layer, instead of after their branches."""
-    branch: tyro.conf.Suppress[tuple[str, ...]] = ()
+    branch: tyro.conf.Suppress[tuple[Block, ...]] = ()
     """Blocks of each branch after its input layer."""
-    cross: tyro.conf.Suppress[tuple[str, ...]] = ()
+    cross: tyro.conf.Suppress[tuple[Block, ...]] = ()
     """Blocks after the cross attention, in each direction; no cross attention if empty."""
-    head: tyro.conf.Suppress[tuple[str, ...]] = ()
+    head: tyro.conf.Suppress[tuple[Block | Literal["average"], ...]] = ()
     """Blocks between the concatenated branches and the classifier; "input" projects the concatenated vector to the
     width. `AVERAGED` gives each branch its own classifier instead."""
     output_gate: tyro.conf.Suppress[bool] = False
@@ -61,6 +75,12 @@ class ModelConfig(Checked):
     def inner(self) -> int:
         """Size of queries, keys and values."""
         return self.attention_units or max(1, self.width // 2)
+
+    def check_together(self) -> None:
+        if not self.modalities or len(set(self.modalities)) < len(self.modalities):
+            raise InputError(f"--modalities {self.modalities}: must be audio, visual or both, each once.")
+        if "average" in self.head and self.head != AVERAGED:
+            raise InputError(f"--head {self.head}: averaging leaves no place for other blocks; give average alone.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from avpipeline.datasets.base import Stream
 from avpipeline.errors import InputError
+from avpipeline.files import read_predictions
 from avpipeline.metrics.ranking import F1, GAP, PERR, TOP_K, BestThreshold, HitAtOne, MeanAveragePrecision
 from avpipeline.training.experiment import Outcome
 
@@ -27,7 +28,11 @@ SCORES = {
     "perr": "PERR in %",
     "mean_ap": "mean AP in %, as in the challenge's code",
     "mean_ap_uncapped": "mean AP in %, every video ranked",
+    "mean_ap_uncapped_at_least": "  of unrounded scores, at least",
+    "mean_ap_uncapped_at_most": "  of unrounded scores, at most",
 }
+# What is stored for the videos.
+_STORED = ("labels", "label_counts", "top_labels", "top_scores", "num_classes", "threshold")
 
 
 def described(scores: dict[str, float]) -> list[str]:
@@ -97,6 +102,7 @@ class Evaluation:
                 "there is nothing to evaluate; use the validate files."
             )
         scores = {name: float(metric.result()) for name, metric in self.metrics.items()}
+        scores["mean_ap_uncapped_at_least"], scores["mean_ap_uncapped_at_most"] = self.every_video.bounds()
         scores["threshold"] = float(self.threshold)
         scores = {name: scores[name] for name in SCORES}
         numbers = {"num_classes": np.array(self._classes), "threshold": np.array(scores["threshold"])}
@@ -136,8 +142,7 @@ def predictions(
 def recomputed(path, batch_size: int = 1024) -> dict[str, float]:
     """GAP, Hit@1, PERR and the challenge's mean average precision, computed from a stored predictions.npz; F1 too if
     every class of every video was stored."""
-    with np.load(path) as file:
-        kept = {name: file[name] for name in file.files}
+    kept = read_predictions(path, *_STORED)
     classes, ends = int(kept["num_classes"]), np.cumsum(kept["label_counts"])
     metrics = {"gap": GAP(), "hit_at_one": HitAtOne(), "perr": PERR(), "mean_ap": MeanAveragePrecision()}
     if classes <= TOP_K:

@@ -16,6 +16,7 @@ import tyro
 
 from ave.fusion import FUSIONS
 from avpipeline.cli import Checked, Count, Dropout, MaybeCount, Natural, Rate, Units
+from avpipeline.errors import InputError
 from avpipeline.training.experiment import Select
 
 PRESETS = ("code", "paper")
@@ -73,6 +74,10 @@ class ModelConfig(Checked):
     audio_map_shape: tyro.conf.Suppress[tuple[Units, Units, Units]] = (6, 4, 512)
     visual_shape: tyro.conf.Suppress[tuple[Units, Units, Units]] = (7, 7, 512)
     motion_channels: tyro.conf.Suppress[Units] = 512
+
+    def check_together(self) -> None:
+        if not self.tcn_filters:
+            raise InputError("--tcn-filters: needs at least one number of filters; give e.g. --tcn-filters 64 96.")
 
     @property
     def modalities(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ave.config import CLASS_NAMES
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, make_folder
+from avpipeline.files import atomic_path, make_folder, read_predictions
 from avpipeline.plots import charts
 from avpipeline.results import papers
 from avpipeline.training.paper import Trained
@@ -82,8 +82,8 @@ def accuracies(predictions: tuple[Path, ...]) -> np.ndarray:
     """Accuracy of each class except background in %, averaged over the seeds: `(classes - 1,)`."""
     seeds = []
     for path in predictions:
-        with np.load(path) as file:
-            seeds.append(100 * class_accuracies(file["labels"], file["predictions"]))
+        stored = read_predictions(path, "labels", "predictions")
+        seeds.append(100 * class_accuracies(stored["labels"], stored["predictions"]))
     return np.mean(seeds, axis=0)
 
 

@@ -201,6 +201,10 @@ def run(
     if "--version" in argv:
         print(f"{prog} {__version__}")
         return 0
+    if "" in argv:
+        # As a path it would be the current folder.
+        before = argv[argv.index("") - 1] if argv.index("") else "the first argument"
+        return _fail(prog, f"{before}: has an empty value; give one, or leave the option out.")
     settings_class = next(value for name, value in main.__annotations__.items() if name != "return")
     description = (main.__doc__ or "").strip()
     try:

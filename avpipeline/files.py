@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import filelock
+import numpy as np
 
 from avpipeline.errors import InputError
 
@@ -21,6 +22,8 @@ CACHE_VARIABLE = "AVPIPELINE_CACHE"
 _PARTIAL = ".partial-"
 # The most bytes of JSON that are read: a list of a million clips takes fewer.
 MOST_JSON = 1 << 26
+# The most bytes of stored predictions: those of a million videos of YouTube-8M take less than 300 MB.
+MOST_PREDICTIONS = 1 << 32
 
 
 class Unusable(Exception):
@@ -83,7 +86,8 @@ def open_regular(path) -> BinaryIO:
 def read_bytes(path, most: int = MOST_JSON) -> bytes:
     """The content of a regular file of at most `most` bytes; call it inside `reading`."""
     with open_regular(path) as file:
-        return bounded(file, most)
+        # Python sets aside as many bytes as it is asked for, and most files are small.
+        return bounded(file, min(most, os.fstat(file.fileno()).st_size))
 
 
 def bounded(file, most: int) -> bytes:
@@ -120,6 +124,22 @@ def read_record(path, remedy: str) -> dict:
         if not isinstance(record, dict):
             raise Unusable(f"{fault}; {remedy}.")
     return record
+
+
+def read_predictions(path, *names: str) -> dict[str, np.ndarray]:
+    """The arrays of a predictions.npz that a run or an evaluation stored, `names` at least.
+
+    Raises:
+      InputError: no such file, no regular file, damaged, or larger than the labels and predictions of any dataset.
+    """
+    with reading(path, "is damaged or not what a command wrote", "run the command that wrote it into another folder"):
+        with open_regular(path) as content, np.load(content, allow_pickle=False) as file:
+            if sum(member.file_size for member in file.zip.infolist()) > MOST_PREDICTIONS:
+                raise Unusable(f"declares more than {MOST_PREDICTIONS:,} bytes of arrays; give the right one.")
+            stored = {name: file[name] for name in file.files}
+        if missing := sorted({*names} - {*stored}):
+            raise Unusable(f"has no {', '.join(missing)}; run the command that wrote it into another folder.")
+        return stored
 
 
 def cache_dir() -> Path:

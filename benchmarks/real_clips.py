@@ -27,6 +27,7 @@ from avpipeline.errors import InputError
 from avpipeline.features import yamnet
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.registry import build_extractor
+from avpipeline.files import read_predictions
 from avpipeline.results.real_clips import Row, fold_accuracies, read_rows, write_rows
 from avpipeline.training import runs
 from avpipeline.training.paper import Paper
@@ -164,8 +165,8 @@ def _paper(clips: Clips, name: str, paper: Paper, model: str, seed: int) -> np.n
         splits = {split: _split(clips, name, split, np.flatnonzero(chosen), paper) for split, chosen in rows.items()}
         with tempfile.TemporaryDirectory() as folder:
             runs.run(paper.experiment(settings, splits), folder, [seed])
-            with np.load(Path(folder) / f"seed-{seed}" / "predictions.npz") as file:
-                probabilities = file["predictions"].reshape(len(splits["test"]), -1, file["predictions"].shape[-1])
+            stored = read_predictions(Path(folder) / f"seed-{seed}" / "predictions.npz", "predictions")["predictions"]
+            probabilities = stored.reshape(len(splits["test"]), -1, stored.shape[-1])
         predicted[rows["test"]] = probabilities.mean(1)[:, : len(NAMES)].argmax(1)
     return predicted
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from avpipeline.datasets.kinetics import SOUNDS_CLASSES
+from avpipeline.files import read_predictions
 from avpipeline.results import papers
 from eventlayers import analysis, voting
 from eventlayers.analysis import NEW_LAYERS, ONLY
@@ -99,6 +100,6 @@ def measured(measure: Measure, predictions: Sequence[Path]) -> tuple[float, ...]
     """A row's result for each seed, computed from the predictions that a run stored."""
     values = []
     for path in predictions:
-        with np.load(path) as file:
-            values.append(float(measure(file["labels"], file["predictions"])))
+        stored = read_predictions(path, "labels", "predictions")
+        values.append(float(measure(stored["labels"], stored["predictions"])))
     return tuple(values)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from avpipeline.cli import run
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, make_folder
+from avpipeline.files import atomic_path, make_folder, read_predictions
 from avpipeline.results import papers
 from avpipeline.results.tables import Line, NotRun, chosen_rows, line_of, measure_tables, shared_note, train_row
 from avpipeline.training.settings import DataSettings, TableSettings
@@ -84,10 +84,9 @@ def examples(settings: Settings) -> int:
             status = 2
             continue
         names = np.array(trained.experiment.info.class_names)
-        with np.load(trained.predictions[0]) as file:
-            label, predicted = (names[file[name].argmax(-1)] for name in ("labels", "predictions"))
-            ids = file["ids"]
-        column = pd.DataFrame({"label": label, published.row: predicted}, index=pd.Index(ids, name="video"))
+        stored = read_predictions(trained.predictions[0], "ids", "labels", "predictions")
+        label, predicted = (names[stored[name].argmax(-1)] for name in ("labels", "predictions"))
+        column = pd.DataFrame({"label": label, published.row: predicted}, index=pd.Index(stored["ids"], name="video"))
         table = column if table.empty else table.join(column[published.row], how="inner")
     if table.empty:
         raise InputError(f"{FIGURE_5}: none of its models could be trained on {dataset}; see the reasons above.")

@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from ave.match import config
 from ave.match.config import MODELS, ONLY_OF, PRESETS, RENDERED_TRAINING, ROWS, MatchModelConfig, MatchTrainConfig
 from ave.match.dcca import FitProjection, build_dcca, compile_dcca
@@ -17,7 +15,7 @@ from ave.match.search import DIRECTIONS, exact_match, mean_exact_match, without_
 from avpipeline.cli import chosen
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
-from avpipeline.files import write_json
+from avpipeline.files import read_predictions, write_json
 from avpipeline.results import papers, report
 from avpipeline.results.tables import Line
 from avpipeline.training.experiment import Experiment, Scoring
@@ -151,10 +149,9 @@ def direction_scores(trained: Trained, file_name: str = "predictions.npz") -> di
     """The share of exact matches in each direction, one per seed, computed from the stored predictions."""
     scores: dict[str, list[float]] = {direction: [] for direction in DIRECTIONS}
     for path in trained.predictions:
-        with np.load(path.with_name(file_name)) as file:
-            events, distances = file["labels"], file["predictions"]
+        stored = read_predictions(path.with_name(file_name), "labels", "predictions")
         for direction, values in scores.items():
-            values.append(exact_match(events, distances, direction))
+            values.append(exact_match(stored["labels"], stored["predictions"], direction))
     return scores
 
 

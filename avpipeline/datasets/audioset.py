@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from avpipeline.errors import InputError
+
 # Category -> names of AudioSet's classes in YAMNet's list, which leaves out those of a speaker's gender.
 AVE_SOUNDS: dict[str, tuple[str, ...]] = {
     "Accordion": ("Accordion",),
@@ -50,10 +52,15 @@ def ave_scores(scores: np.ndarray, class_names: Sequence[str]) -> tuple[np.ndarr
 
     Returns:
       `(seconds, categories)`, the names.
+
+    Raises:
+      InputError: no name is one of AudioSet's.
     """
     number = {name: index for index, name in enumerate(class_names)}
     known = {
         category: [number[name] for name in names if name in number] for category, names in AVE_SOUNDS.items()
     }
     known = {category: numbers for category, numbers in known.items() if numbers}
+    if not known:
+        raise InputError(f"class names ({', '.join(class_names[:3])}, ...): none is AudioSet's; give AudioSet's names.")
     return np.stack([scores[:, numbers].max(1) for numbers in known.values()], axis=1), tuple(known)

@@ -322,7 +322,7 @@ def _annotation(path: Path, number: int, line: str) -> Annotation:
             "correct it or download the file again."
         )
     category, video_id, quality, *times = fields
-    if not all(time.isdecimal() for time in times) or not int(times[0]) <= int(times[1]) <= SEGMENTS:
+    if not all(time.isdecimal() and len(time) < 9 for time in times) or not int(times[0]) <= int(times[1]) <= SEGMENTS:
         raise InputError(
             f"{path}: line {number} has no event within seconds 0 to {SEGMENTS} ({line.strip()!r}); "
             "correct it or download the file again."

@@ -74,7 +74,7 @@ SOUNDS_CLASSES = {
 }
 
 _YOUTUBE = r"(?P<video>[\w-]{11})"
-_NUMBERED_CLIP = re.compile(rf"{_YOUTUBE}_(?P<start>\d+)(_(?P<end>\d+))?", re.ASCII)
+_NUMBERED_CLIP = re.compile(rf"{_YOUTUBE}_(?P<start>\d{{1,9}})(_(?P<end>\d{{1,9}}))?", re.ASCII)
 
 
 def read_kinetics400(data_dir, name: str) -> VideoList:

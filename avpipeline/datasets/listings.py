@@ -12,6 +12,7 @@ GUIDE = "docs/datasets.md says where it comes from"
 _NAMED = 5
 # Bytes of a list; that of VGGSound, the longest, has 7 MB.
 _MOST_LIST = 1 << 27
+_MOST_DIGITS = 9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +37,11 @@ class Row:
         return InputError(f"{self.path}: line {self.line} {problem}; correct it or download the file again.")
 
     def number(self, column: str) -> float:
-        """A column as a non-negative number; InputError if it is not one."""
+        """A column as a number from 0 to below 10**9; InputError if it is not one."""
         text = self[column]
-        if not text.replace(".", "", 1).isdecimal():
-            raise self.error(f"has {text!r} as {column}, which must be a number of 0 or more")
+        if not text.replace(".", "", 1).isdecimal() or len(text.partition(".")[0]) > _MOST_DIGITS:
+            least = f"must be a number from 0 to below 10**{_MOST_DIGITS}"
+            raise self.error(f"has {text[:20]!r} as {column}, which {least}")
         return float(text)
 
 

@@ -48,7 +48,7 @@ CLASS_NAMES = (
 )
 
 _NUMBERS = numbered(CLASS_NAMES)
-_CLIP = re.compile(r"(?P<video>[\w-]{11})_(?P<start>\d+(\.\d+)?)_(?P<end>\d+(\.\d+)?)", re.ASCII)
+_CLIP = re.compile(r"(?P<video>[\w-]{11})_(?P<start>\d{1,9}(\.\d+)?)_(?P<end>\d{1,9}(\.\d+)?)", re.ASCII)
 
 TrainingLabels = Literal["all", "drawn", "single"]
 

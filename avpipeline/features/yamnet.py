@@ -21,6 +21,7 @@ from avpipeline.checkpoints.tflite import read_tflite
 from avpipeline.errors import InputError
 from avpipeline.features.logmel import LogMel
 from avpipeline.features.weights import fill_seeded, find_weights, require_unchanged, search_folders
+from avpipeline.files import read_bytes, reading
 from avpipeline.media import SAMPLE_RATE
 
 CLASSES = 521
@@ -36,6 +37,8 @@ CLASS_MAP_URL = (
 _PAIRS = ((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), *[(1, 512)] * 5, (2, 1024), (1, 1024))
 # What every copy of the weights hears, with the number of its class (Silence; Beep, bleep) and at least this score.
 _KNOWN, _SURE = {"silence": 494, "a tone of 1000 Hz": 475}, 0.5
+# Bytes of the list of classes; Google's has 14 kB.
+_MOST_CLASS_MAP = 1 << 20
 _EPSILON = 1e-4  # of the batch normalisation, which has no scale
 
 
@@ -121,15 +124,10 @@ def class_names(weights: Path, weights_dir=None) -> tuple[str, ...]:
             f"{beside}: YAMNet's list of class names is not there; fetch it with python -m avpipeline.weights yamnet, "
             f"or put it there from {CLASS_MAP_URL}."
         )
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+    with reading(path, "is not YAMNet's list of classes (index,mid,display_name)", f"get {CLASS_MAP_URL}"):
+        rows = list(csv.DictReader(read_bytes(path, _MOST_CLASS_MAP).decode("utf-8").splitlines()))
         names = tuple(row["display_name"] for row in rows)
         numbers = [int(row["index"]) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise InputError(
-            f"{path}: is not YAMNet's list of classes (index,mid,display_name); get {CLASS_MAP_URL}."
-        ) from error
     if numbers != list(range(CLASSES)) or not all(names):
         raise InputError(f"{path}: has {len(names)} classes where YAMNet has {CLASSES} in order; get {CLASS_MAP_URL}.")
     return names

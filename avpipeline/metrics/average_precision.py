@@ -31,6 +31,25 @@ def average_precision(entries: np.ndarray, positives: np.ndarray, total_positive
     return float(precisions.sum() / total_positives)
 
 
+def average_precision_bounds(
+    entries: np.ndarray, positives: np.ndarray, total_positives: float
+) -> tuple[float, float]:
+    """The lowest and the highest average precision of any order of the entries within each level.
+
+    Where levels are the bins of a histogram, the scores themselves give a result between the two, whatever they are.
+
+    Args: as of `average_precision`.
+    """
+    if not total_positives:
+        return float("nan"), float("nan")
+    entries, positives, entries_above, positives_above = _where_positive(entries, positives)
+    # The j-th positive of a level, at the rank (start + j), has a precision of (positives_above + j) / (start + j).
+    starts = (entries_above + entries - positives, entries_above)
+    sums = [(positives + (positives_above - start) * _harmonic(start, positives)).sum() for start in starts]
+    lowest, highest = (float(value / total_positives) for value in sums)
+    return lowest, highest
+
+
 def _where_positive(entries: np.ndarray, positives: np.ndarray) -> tuple[np.ndarray, ...]:
     """Of the levels with positives: entries, positives, and the totals of both above the level; float64."""
     there = np.flatnonzero(positives)

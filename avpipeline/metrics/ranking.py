@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from avpipeline.metrics.average_precision import average_precision
+from avpipeline.metrics.average_precision import average_precision, average_precision_bounds
 from avpipeline.metrics.score_counts import ClassHistograms, Entries, Histogram
 
 TOP_K = 20
@@ -225,7 +225,7 @@ class MeanAveragePrecision(HostMetric):
       capped: as the challenge's code computes it: a video is ranked only in its `top_k` classes, and positives
         elsewhere count as not found. False ranks every video in every class, by a histogram for each class: scores
         in one bin differ by at most 1/64 of their distance from 0 or 1 and count as tied, which usually changes the
-        result by about 2e-4.
+        result by about 2e-4; `bounds` tells how much it can be.
       top_k: entries of a video.
 
     Memory: capped, 8 bytes an entry: 176 MB for 1.1 million videos, and twice that while the result is computed.
@@ -255,6 +255,12 @@ class MeanAveragePrecision(HostMetric):
     def _computed(self):
         found = [average_precision(*levels, total) for levels, total in self._classes()]
         return float(np.mean(found)) if found else 0.0
+
+    def bounds(self) -> tuple[float, float]:
+        """The lowest and the highest result that scores in these bins can have: the exact one lies between them."""
+        found = [average_precision_bounds(*levels, total) for levels, total in self._classes()]
+        lowest, highest = np.mean(found, axis=0).tolist() if found else (0.0, 0.0)
+        return lowest, highest
 
     def per_class(self) -> np.ndarray:
         """Average precision of each class, `(classes,)`; NaN for a class without positive videos."""

@@ -4,11 +4,11 @@ import dataclasses
 from pathlib import Path
 
 import keras
-import numpy as np
 import tyro
 
 from avpipeline import plots
 from avpipeline.datasets.rendered import rendered_clips
+from avpipeline.files import read_predictions
 from avpipeline.predict.segments import Forward, Predictor, Scale, predict_file, predict_files, write_prediction
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
@@ -71,8 +71,8 @@ def segment_example(trained: Trained, forward_of, probabilities, scale: Scale = 
         predictor = Predictor.of(forward_of(model), info, weights, window=_window(model), scale=scale)
         write_prediction(predict_file(rendered_clips().paths("test")[video], predictor), predictor, out)
         return
-    with np.load(weights.with_name("predictions.npz")) as file:
-        predicted = probabilities(model, file["predictions"][video])
+    stored = read_predictions(weights.with_name("predictions.npz"), "predictions")
+    predicted = probabilities(model, stored["predictions"][video])
     name = test.ids[video]
     title = f"{name} - {info.title}"
     plots.timeline(out / f"{name}_timeline.png", predicted, info.class_names, truth=classes[video], title=title)

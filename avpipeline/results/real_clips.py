@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, make_folder, open_regular, read_record, reading, write_json
+from avpipeline.files import atomic_path, make_folder, read_predictions, read_record, reading, write_json
 from avpipeline.results import papers
 
 RESULT, PREDICTIONS = "result.json", "predictions.npz"
@@ -89,8 +89,7 @@ def read_rows(folder) -> dict[str, Row]:
         return {}
     with reading(folder, "its results are damaged", "run benchmarks.real_clips into another folder"):
         described = read_record(path, "remove it")["rows"]
-        with open_regular(path.with_name(PREDICTIONS)) as content, np.load(content) as file:
-            predictions = file["predicted"]
+        predictions = read_predictions(path.with_name(PREDICTIONS), "predicted")["predicted"]
         return {
             row["row"]: Row(row["features"], row["weights"], predicted, row["seed"])
             for row, predicted in zip(described, predictions, strict=True)

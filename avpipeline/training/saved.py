@@ -89,7 +89,7 @@ class ModelInfo:
 
     @classmethod
     def from_json(cls, fields: Mapping) -> "ModelInfo":
-        """The inverse of `to_json`; KeyError if a field is missing (files of version 0.2 have no statistics)."""
+        """The inverse of `to_json`; KeyError or TypeError else. Files of version 0.2 have no statistics."""
         values = {field.name: fields[field.name] for field in dataclasses.fields(cls) if field.name != "statistics"}
         values["statistics"] = {
             name: {
@@ -99,6 +99,10 @@ class ModelInfo:
             }
             for name, found in fields.get("statistics", {}).items()
         }
+        if not all(isinstance(values[name], str) for name in ("paper", "model", "preset", "dataset", "version")):
+            raise TypeError("a model, its paper, preset and dataset have names")
+        if not all(isinstance(name, str) for name in values["class_names"]):
+            raise TypeError("classes have names")
         values["features"] = {name: FeatureInfo.from_json(info) for name, info in fields["features"].items()}
         return cls(**values)
 
@@ -198,6 +202,8 @@ def _described(path: Path, archive: zipfile.ZipFile) -> tuple[ModelInfo, dict, s
                 f"was saved by version {fields.get('version')} of this package in format {newest}, "
                 f"and this is version {__version__}, which reads format {FORMAT}; update this package."
             )
+        if not fields["features"]:
+            raise Unusable("names no features that the model takes; save it with the features it was trained on.")
         keras_version = str(parse_json(texts[_METADATA])["keras_version"])
         config = parse_json(texts[_CONFIG])
         return ModelInfo.from_json(fields), {**config, "compile_config": None}, keras_version

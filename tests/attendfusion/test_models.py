@@ -246,6 +246,9 @@ def test_published_widths():
         (lambda: attendfusion.build_model("attend"), "unknown model 'attend'; the models are fc_audio"),
         (lambda: attendfusion.build_model("fc_audio", "code"), "there is no public code"),
         (lambda: attendfusion.train_config("code"), "unknown preset 'code'"),
+        (lambda: attendfusion.build_model(branch=("nonsense",)), "--branch .*one of input, fc, fc_skip"),
+        (lambda: attendfusion.build_model(modalities=()), "--modalities .*must be audio, visual or both"),
+        (lambda: attendfusion.build_model(head=("average", "fc")), "give average alone"),
     ],
 )
 def test_unknown_names_are_refused(call, sentence):

@@ -16,6 +16,7 @@ from avpipeline.datasets.ave import read_annotations, read_order
 from avpipeline.datasets.ave_h5 import H5Source
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.batches import steps_per_epoch
+from avpipeline.errors import InputError
 from avpipeline.nn.recurrent import BidirectionalLSTM, TorchLSTM
 from avpipeline.training.experiment import Schedule
 from tests.helpers.layer_checks import check_round_trip, check_same_network
@@ -199,6 +200,11 @@ def test_all_models_are_different_networks(preset):
         model = ave.build_model(name, preset, **sizes_of(preset))
         layers = tuple((type(layer), tuple(weight.shape for weight in layer.weights)) for layer in model.layers)
         assert networks.setdefault((layers, *model.input), name) == name
+
+
+def test_ed_tcn_needs_a_layer():
+    with pytest.raises(InputError, match="--tcn-filters: needs at least one"):
+        ave.build_model("ed_tcn", tcn_filters=())
 
 
 def test_the_paper_has_two_lstms_of_128_and_one_layer_with_softmax():

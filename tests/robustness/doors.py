@@ -73,6 +73,23 @@ _STATE = made.state_dict({"module.w": _TENSOR, "module.b": made.tensor(made.stor
 _NETWORK = made.network("models.att_Net", {"w": made.parameter(_TENSOR)}, size=made.number(4))
 
 
+def _tf1(folder: Path) -> Path:
+    """The only variables file of a checkpoint, whose checksums TensorFlow verifies."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.compat.v1.get_variable("w", initializer=VALUES.reshape(4, 6))
+        session.run(tf.compat.v1.global_variables_initializer())
+        tf.compat.v1.train.Saver().save(session, str(folder / "net.ckpt"), write_meta_graph=False)
+    return folder / "net.ckpt.data-00000-of-00001"
+
+
+def _read_tf1(path):
+    from avpipeline.checkpoints import read_tf1
+
+    return read_tf1(path.with_name("net.ckpt"))
+
+
 # HDF5
 
 
@@ -153,18 +170,24 @@ def _read_media(path):
     return [clip.waveform, clip.frames]
 
 
-def _video(folder: Path) -> Path:
-    from tests.helpers.media_files import constant, tone, write_media
+def _video(name: str, video: str, audio: str, rate: int = 16000) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        from tests.helpers.media_files import constant, tone, write_media
 
-    return write_media(
-        folder / "a.mp4", video="libx264", times=constant(10), audio="aac", samples=tone(0.4, 16000), rate=16000
-    )
+        return write_media(
+            folder / name, video=video, times=constant(10), audio=audio, samples=tone(0.4, rate), rate=rate
+        )
+
+    return write
 
 
-def _mp3(folder: Path) -> Path:
-    from tests.helpers.media_files import tone, write_media
+def _sound(name: str, codec: str, rate: int = 44100) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        from tests.helpers.media_files import tone, write_media
 
-    return write_media(folder / "a.mp3", audio="libmp3lame", samples=tone(0.4, 44100), rate=44100)
+        return write_media(folder / name, audio=codec, samples=tone(0.4, rate), rate=rate)
+
+    return write
 
 
 def _read_annotations(path):
@@ -177,6 +200,13 @@ def _read_vggsound(path):
     from avpipeline.datasets.vggsound import read_vggsound
 
     return list(read_vggsound(path.parent, "test").ids)
+
+
+def _read_llp(path):
+    from avpipeline.datasets.llp import read_llp
+
+    videos = read_llp(path.parent, "test")
+    return [list(videos.ids), videos.labels]
 
 
 def _read_description(path):
@@ -204,6 +234,17 @@ def _read_records(path):
 
     rows = youtube8m.dataset(path, num_classes=10, batch_size=2)
     return [np.asarray(value) for inputs, labels in rows for value in (*inputs.values(), labels)]
+
+
+def _predictions(folder: Path) -> Path:
+    np.savez_compressed(folder / "predictions.npz", labels=VALUES.reshape(4, 6), predictions=VALUES.reshape(4, 6))
+    return folder / "predictions.npz"
+
+
+def _read_predictions(path):
+    from avpipeline.files import read_predictions
+
+    return read_predictions(path, "labels", "predictions")
 
 
 def _pca(folder: Path) -> Path:
@@ -244,6 +285,7 @@ def _read_model(path):
     return [model.get_weights(), info.to_json()]
 
 
+_LLP = "filename\tevent_labels\nBjCEufrlXm4_20_30\tSpeech,Dog\n7nSYwyaP4QE_50_60\tSinging\n"
 _CSV = "abcdefghij-,60,dog,test\nbbcdefghij-,90,cat,test\n"
 DOORS = [
     Door("torch, legacy", _torch(made.write_legacy, _STATE), _read_torch),
@@ -255,12 +297,18 @@ DOORS = [
     Door("features.json", _shards, _read_shards),
     Door("feature shard", _shard, _read_shards, is_checked=True),
     Door(".wav", lambda folder: write_wav(folder / "a.wav", sine(4000, 2)), _read_media),
-    Door(".mp4", _video, _read_media),
-    Door(".mp3", _mp3, _read_media),
+    Door(".mp4", _video("a.mp4", "libx264", "aac"), _read_media),
+    Door(".avi", _video("a.avi", "mpeg4", "pcm_s16le"), _read_media),
+    Door(".webm", _video("a.webm", "libvpx", "libopus", 48000), _read_media),
+    Door(".mp3", _sound("a.mp3", "libmp3lame"), _read_media),
+    Door(".flac", _sound("a.flac", "flac"), _read_media),
     Door("Annotations.txt", _text("Annotations.txt", "Bark&v1&good&2&5\nCat&v2&good&1&3\n"), _read_annotations),
     Door("vggsound.csv", _text("vggsound.csv", _CSV), _read_vggsound),
+    Door("LLP's list", _text("AVVP_test_pd.csv", _LLP), _read_llp),
     Door("youtube8m.json", _description, _read_description),
     Door("TFRecord", _records, _read_records, is_checked=True),
+    Door("TF1 checkpoint", _tf1, _read_tf1, is_checked=True),
+    Door("predictions.npz", _predictions, _read_predictions, is_checked=True),
     Door("PCA .npz", _pca, _read_pca, is_checked=True),
     Door(".keras", _keras, _read_model, is_checked=True),
 ]

@@ -350,3 +350,23 @@ def test_records_that_cannot_be_parsed_are_named(tmp_path, kind, position):
     records[position] = BROKEN[kind]
     path = str(write(tmp_path / "a", *records))
     refused_records(path, "cannot be decoded|another kind|has no|has neither|no features")
+
+
+@pytest.mark.parametrize("digits", [12, 400, 5000])
+def test_numbers_without_an_end_in_lists(tmp_path, digits):
+    many = "9" * digits
+    (tmp_path / "vggsound.csv").write_text(f"abcdefghij-,{many},dog,test\n")
+    words = "line 1 has '9{12,20}' as start, which must be a number from 0"
+    refused(tmp_path / "vggsound.csv", words, doors._read_vggsound)
+    (tmp_path / "AVVP_test_pd.csv").write_text(f"filename\tevent_labels\nBjCEufrlXm4_20_{many}\tDog\n")
+    refused(tmp_path / "AVVP_test_pd.csv", "line 2 has", doors._read_llp)
+    (tmp_path / "Annotations.txt").write_text(f"Bark&v1&good&2&{many}\n")
+    refused(tmp_path / "Annotations.txt", "line 1 has no event", doors._read_annotations)
+
+
+@pytest.mark.parametrize("change", [{"paper": {}}, {"paper": ["ave"]}, {"class_names": [1, 2]}, {"version": None}])
+def test_a_description_whose_names_are_none(tmp_path, change):
+    with zipfile.ZipFile(doors._keras(tmp_path)) as archive:
+        described = json.loads(archive.read("avpipeline.json"))
+    path = changed(tmp_path, avpipeline=json.dumps(described | change).encode())
+    refused(path, "its description cannot be read", load_model)

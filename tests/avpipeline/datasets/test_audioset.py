@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from avpipeline.datasets.audioset import AVE_SOUNDS, ave_scores
+from avpipeline.errors import InputError
 
 # As in AVE's Annotations.txt. YAMNet has the same name for all but two, which it does not tell apart from "Speech".
 SAME_NAME = {
@@ -54,6 +55,11 @@ def test_the_names_are_those_of_yamnet_and_of_ave(reference_dir):
     assert not names & NONE
     lines = (reference_dir / "data/ave/Annotations.txt").read_text().splitlines()
     assert {line.partition("&")[0] for line in lines if line.count("&") == 4} - {"Category"} == set(AVE_SOUNDS)
+
+
+def test_names_of_another_list_are_refused():
+    with pytest.raises(InputError, match="class names .cat, dog, .* none is AudioSet's"):
+        ave_scores(np.zeros((1, 2)), ("cat", "dog"))
 
 
 def test_the_highest_of_a_category_counts():

@@ -77,6 +77,11 @@ def test_wrong_words_end_with_status_2(argv, capsys):
     assert stop.value.code == 2
 
 
+def test_an_empty_value_is_no_path(capsys):
+    assert run(failing(AssertionError), prog="python -m thing", argv=["--out", ""]) == 2
+    assert capsys.readouterr().err.startswith("python -m thing: error: --out: has an empty value; ")
+
+
 def test_an_input_error_is_one_line_and_status_2(capsys):
     main = failing(InputError("clip.mp4: is empty (0 bytes); copy it again."))
     expected = "python -m thing: error: clip.mp4: is empty (0 bytes); copy it again.\n"

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from avpipeline.errors import InputError
@@ -17,6 +18,7 @@ from avpipeline.files import (
     cache_dir,
     locked,
     make_folder,
+    read_predictions,
     remove_partial,
     sha256_file,
     write_failure,
@@ -191,3 +193,25 @@ def test_half_written_files_are_known_by_their_names(tmp_path):
     assert not above.exists() and below.exists() and own.exists()
     remove_partial(tmp_path)
     assert not below.exists() and own.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "arrays", "words"),
+    [
+        ("none.npz", None, "there is no such file"),
+        ("other.npz", {"labels": np.zeros(2)}, "has no predictions; run the command"),
+        ("objects.npz", {"labels": np.array([{}]), "predictions": np.zeros(2)}, "damaged or not what a command wrote"),
+    ],
+)
+def test_unusable_predictions_are_one_sentence(tmp_path, name, arrays, words):
+    if arrays:
+        np.savez(tmp_path / name, **arrays)
+    with pytest.raises(InputError, match=f"{name}: .*{words}"):
+        read_predictions(tmp_path / name, "labels", "predictions")
+
+
+def test_predictions_that_unpack_to_more_than_any_dataset_has(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "bomb.npz", labels=np.zeros(1000), predictions=np.zeros(1000))
+    monkeypatch.setattr("avpipeline.files.MOST_PREDICTIONS", 16_000)
+    with pytest.raises(InputError, match="bomb.npz: declares more than 16,000 bytes"):
+        read_predictions(tmp_path / "bomb.npz")

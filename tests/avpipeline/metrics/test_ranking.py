@@ -177,6 +177,25 @@ def test_histograms_come_close_to_the_exact_result():
     assert fed_unevenly(MeanAveragePrecision(capped=False), labels, probabilities) == pytest.approx(exact, abs=0.005)
 
 
+@pytest.mark.parametrize("spread", [1e-6, 1e-3, 0.02, 0.3, 1.0])
+def test_the_exact_result_lies_within_the_bounds_of_any_scores(spread):
+    """Scores so close that all of them share a bin, a few bins, or none."""
+    widths = []
+    for seed in range(20):
+        labels, probabilities = random_videos(seed=seed)
+        probabilities = (0.4 + spread * (probabilities - 0.4)).astype(np.float32)
+        metric = MeanAveragePrecision(capped=False)
+        measure(metric, labels, probabilities)
+        lowest, highest = metric.bounds()
+        widths.append(highest - lowest)
+        exact = reference.mean_average_precision(labels, probabilities, None)
+        assert lowest - 1e-12 <= exact <= highest + 1e-12
+        assert lowest - 1e-6 <= float(metric.result()) <= highest + 1e-6
+    # All scores in one bin leave nearly everything open, spread over all bins nearly nothing.
+    assert min(widths) > 0.5 if spread < 1e-3 else max(widths) < 1
+    assert spread < 1 or max(widths) < 0.03
+
+
 def test_memory_is_as_the_docstrings_say():
     labels, probabilities = random_videos(videos=50)
     metrics = [GAP(), MeanAveragePrecision(), MeanAveragePrecision(False), BestThreshold()]

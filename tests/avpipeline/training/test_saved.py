@@ -165,6 +165,11 @@ def test_an_unreadable_description(path, text):
     refused(path, "its description cannot be read")
 
 
+def test_a_description_without_features(path):
+    rewrite(path, {MEMBER: json.dumps({"format": 1, **info().to_json(), "features": {}})})
+    refused(path, "names no features")
+
+
 def test_weights_of_another_shape(path, tmp_path):
     other = ave.build_model(
         "av_att", num_classes=5, attention_units=4, lstm_units=4, hidden_units=4, visual_shape=(7, 7, 16)
