@@ -122,7 +122,8 @@ def predict(dataset: Dataset, workers: int, costs: Costs) -> Prediction:
 
 def table(costs: Costs) -> str:
     """All datasets on all numbers of workers, as Markdown."""
-    lines = ["| | workers | hours | read, GB | written, GB | MB/s | first bottleneck |", "|---|--:|--:|--:|--:|--:|---|"]
+    lines = ["| | workers | hours | read, GB | written, GB | MB/s | first bottleneck |"]
+    lines.append("|---|--:|--:|--:|--:|--:|---|")
     for dataset in DATASETS:
         for workers in WORKERS:
             found = predict(dataset, workers, costs)
