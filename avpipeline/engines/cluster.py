@@ -70,7 +70,11 @@ def connected(address: str | None) -> Iterator[None]:
         _start()
     else:
         _require_cluster(address)
-        ray.init(address=address, **_QUIET)
+        try:
+            ray.init(address=address, **_QUIET)
+        except Exception as error:
+            # Of another version of Ray or Python, or gone by now.
+            raise _no_cluster(address, first_line(error)) from error
     try:
         yield
     finally:
@@ -109,8 +113,8 @@ def _require_cluster(address: str) -> None:
 
 def _no_cluster(address: str, told: str) -> InputError:
     return InputError(
-        f"--address {address}: there is no Ray cluster ({told}); start one (ray start --head), correct the address, or "
-        "leave it out to use this machine alone."
+        f"--address {address}: there is no Ray cluster that this command can use ({told}); start one (ray start "
+        "--head), correct the address, or leave it out to use this machine alone."
     )
 
 

@@ -119,6 +119,13 @@ def test_an_error_in_a_worker_is_one_sentence(tmp_path, capsys):
     assert "train1.tfrecord: video 'b' has visual features of 3 numbers where 2 are expected" in told
 
 
+def test_no_cluster_on_this_machine(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    words = "--address auto: there is no Ray cluster that this command can use"
+    with pytest.raises(InputError, match=words), cluster.connected("auto"):
+        pass
+
+
 @pytest.mark.parametrize("listening", [False, True])
 def test_an_address_without_a_cluster(tmp_path, monkeypatch, listening):
     """Nothing there, and something that accepts and never answers."""
