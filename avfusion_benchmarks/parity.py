@@ -1,7 +1,7 @@
-"""`python -m avfusion_benchmarks.parity`: whether another backend or device computes TensorFlow's numbers, and how fast.
+"""Whether another backend or device computes TensorFlow's numbers, and how fast.
 
     python -m avfusion_benchmarks.parity prepare FOLDER                      where TensorFlow is installed
-    KERAS_BACKEND=jax python -m avfusion_benchmarks.parity check FOLDER      anywhere else: with a GPU, without TensorFlow
+    KERAS_BACKEND=jax python -m avfusion_benchmarks.parity check FOLDER      anywhere, with or without a GPU
 
 `prepare` saves a model of each paper, a batch, the outputs and the losses of a few steps on that batch; with
 --reference the outputs are those recorded from the authors' own code where there are any. `check` loads the files and
@@ -171,7 +171,7 @@ def check(settings: Check) -> Iterator[tuple[str, str, dict]]:
     """
     paths = sorted(Path(settings.folder).glob("*.keras"))
     if not paths:
-        raise InputError(f"{settings.folder}: has no models; write them with python -m avfusion_benchmarks.parity prepare.")
+        raise InputError(f"{settings.folder}: has no models; write them with avfusion_benchmarks.parity prepare.")
     for path in paths:
         with np.load(path.with_suffix(".npz")) as file:
             arrays = dict(file)

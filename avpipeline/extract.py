@@ -2,8 +2,9 @@
 
     python -m avpipeline.extract CLIPS OUT --features vgg19,vggish
 
-Files are decoded by threads while the networks work on those before. A run that was killed goes on where it
-was: what is in the shards is neither lost nor made again.
+Files are decoded by threads while the networks work on those before, or on a Ray cluster (--engine ray); jobs of a
+cluster without Ray take a part each (--part 1/8 to 8/8). A run that was killed goes on where it was: what is in the
+shards is neither lost nor made again. docs/scale.md has commands and costs.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import tyro
 from avpipeline.cli import Count, MaybeCount, run
 from avpipeline.cli.progress import ProgressBar
 from avpipeline.datasets.ave_h5 import write_ave_h5
+from avpipeline.engines.cluster import EngineName, require_engine, require_folders
 from avpipeline.errors import InputError
-from avpipeline.features.extraction import AudioReader, Job, Timing
+from avpipeline.features.extraction import AudioReader, Engine, Job, Local, Timing
 from avpipeline.features.info import FeatureInfo
+from avpipeline.features.parts import Part, parse_part, part_folders, stretch
 from avpipeline.features.shards import ClipRecord, ShardWriter, shard_paths
 from avpipeline.features.store import MANIFEST, FeatureShards, Manifest, read_manifest, write_manifest
 from avpipeline.files import locked, make_folder, remove_partial, write_json
@@ -88,6 +91,9 @@ def extract(
     shard_size: int = 256,
     workers: int | None = None,
     audio_reader: AudioReader = "pyav",
+    engine: EngineName = "local",
+    address: str | None = None,
+    part: str | None = None,
 ) -> ExtractSummary:
     """Extracts features of every media file of `source` into the folder `out`.
 
@@ -105,34 +111,53 @@ def extract(
       format: "shards", HDF5 files of `shard_size` clips each; "h5" also writes `audio_feature.h5`,
         `visual_feature.h5`, ... as AVE's authors share them.
       shard_size: clips a shard.
-      workers: decoding threads; None takes one a core, at most 8.
+      workers: decoding threads, None takes one a core, at most 8; of the engine "ray" processes that hold the networks,
+        where there is no GPU: None takes one a machine. Each GPU has one in any case.
       audio_reader: "tfio" decodes audio files by tensorflow-io inside tf.data, for audio features only.
+      engine: "local", or "ray" for a cluster: the shards are the same.
+      address: of the Ray cluster, "auto" or host:port; None takes this machine alone.
+      part: "I/N", the I-th of N parts of the files, for a cluster's job number I; once all have run, `FeatureShards`
+        reads `out` as if one run had made it.
 
     Raises:
-      InputError: bad settings, nothing to read, another process or other features in `out`, a full disk.
+      InputError: bad settings, nothing to read, another process or other features in `out`, a full disk, no cluster.
     """
-    from avpipeline.media.tfio import tensorflow_io
-
+    _require_usable(source, out, format, audio_reader, engine, address, part)
     if min(seconds, shard_size, 1 if workers is None else workers) < 1:
         raise InputError(f"{out}: seconds, shard size and workers must be at least 1; correct them.")
     clips = by_id(list_media(source))
+    division = parse_part(part, clips) if part else None
+    if division:
+        clips = stretch(division, clips)
+    out = _folder(Path(out), division)
+    if engine == "ray":
+        # Imported here, as it is needed for nothing else.
+        from avpipeline.features.clusters import Cluster, leave_gpus
+
+        leave_gpus()
     extractors = _extractors(features, weights, weights_dir)
     if audio_reader == "tfio":
         if any(extractor.modality == "visual" for extractor in extractors.values()):
             raise InputError("audio reader tfio: decodes sound only; name audio features only, or take 'pyav'.")
+        from avpipeline.media.tfio import tensorflow_io
+
         tensorflow_io()
-    manifest = Manifest({modality: extractor.info for modality, extractor in extractors.items()}, seconds)
+    infos = {modality: extractor.info for modality, extractor in extractors.items()}
+    manifest = Manifest(infos, seconds, part=division)
+    work: Engine = Local(extractors, seconds, workers or min(os.cpu_count() or 1, _MOST_WORKERS), audio_reader)
+    if engine == "ray":
+        work = Cluster(extractors, _weights_folder(weights, weights_dir), seconds, workers, address)
     out = make_folder(out)
     with locked(out / "extraction", wait=False):
         remove_partial(out)
         before = _agreed(out, manifest)
-        job = Job(extractors, seconds, workers or min(os.cpu_count() or 1, _MOST_WORKERS), audio_reader)
-        with ShardWriter(out, manifest.shapes, shard_size) as writer:
+        job = Job()
+        with ShardWriter(out, manifest.shapes, shard_size, before.made_of) as writer:
             reused = len(writer.records)
             todo = _without_finished(out, clips, writer.records)
             there = len(clips) - len(todo)
             with ProgressBar(desc="extracting", total=len(clips), initial=there, unit="clip") as progress:
-                job.run(todo, writer, progress)
+                job.run(work.made(todo), writer, progress)
         present = [record.id for record in writer.records]
         _finish(out, dataclasses.replace(before, ids=_ordered(before.ids, clips, present)), job.failed)
         if format == "h5" and present:
@@ -148,6 +173,43 @@ def extract(
         notes=tuple(job.notes),
         timing=job.timing,
     )
+
+
+def _require_usable(
+    source, out, format: str, audio_reader: str, engine: EngineName, address: str | None, part: str | None
+) -> None:
+    """Raises InputError for settings that do not go together, and for places that no engine can use."""
+    require_folders([source], "media files are read")
+    require_folders([out], "features are written")
+    require_engine(engine, address)
+    if engine == "ray" and audio_reader == "tfio":
+        raise InputError("--audio-reader tfio: decodes in this process alone; take --engine local, or 'pyav'.")
+    if part and format == "h5":
+        raise InputError(f"--part {part}: AVE's HDF5 files hold all clips; take --format shards, or no part.")
+
+
+def _weights_folder(weights: str | Path, weights_dir) -> Path | None:
+    """Where the machines of a cluster look for weights first."""
+    folder = weights_dir if weights in ("default", "none") else Path(weights).parent
+    return None if folder is None else Path(folder).absolute()
+
+
+def _folder(out: Path, part: Part | None) -> Path:
+    """Where a part, or the whole, is written; InputError where `out` holds an extraction that is divided otherwise."""
+    there = part_folders(out)
+    if part is None and there:
+        raise InputError(
+            f"{out}: holds parts of an extraction ({next(iter(there.values())).name}); choose another folder, or add "
+            "--part."
+        )
+    if part is None:
+        return out
+    if (out / MANIFEST).exists():
+        raise InputError(f"{out}: holds a whole extraction; choose another folder, or leave out --part {part}.")
+    others = sorted({of for _, of in there} - {part.of})
+    if others:
+        raise InputError(f"{out}: holds parts of {others[0]}; choose another folder, or one of {others[0]} parts.")
+    return out / part.folder
 
 
 def _extractors(features: Sequence[str] | str, weights: str | Path, weights_dir) -> dict[str, Extractor]:
@@ -191,6 +253,11 @@ def _agreed(out: Path, manifest: Manifest) -> Manifest:
         write_manifest(out, manifest)
         return manifest
     there = read_manifest(out)
+    if there.part != manifest.part:
+        raise InputError(
+            f"{out}: was made from another list of files, of which it is part {there.part}; give the same files, or "
+            "choose another folder."
+        )
     differences = [f"clips of {there.seconds} s where {manifest.seconds} s are asked for"]
     if there.seconds == manifest.seconds:
         differences = [
@@ -233,7 +300,7 @@ def _ordered(before: Sequence[str], clips: Mapping[str, Path], present: list[str
 
 def _finish(out: Path, manifest: Manifest, failed: Mapping[str, str]) -> None:
     """Writes what the folder holds now, and which files could not be used."""
-    if manifest.ids:
+    if manifest.ids or manifest.part:
         write_manifest(out, dataclasses.replace(manifest, complete=True))
     if failed:
         write_json(out / FAILED_FILE, dict(failed))
@@ -263,10 +330,18 @@ class Settings:
     shard_size: Count = 256
     """Clips a shard, which is one file."""
     workers: MaybeCount = None
-    """Decoding threads; as many as there are cores, at most 8, when not given."""
+    """Decoding threads; as many as there are cores, at most 8, when not given. With --engine ray and no GPU: processes
+    that hold the networks; one a machine when not given."""
     audio_reader: AudioReader = "pyav"
     """pyav decodes every media file; tfio only .wav, .flac, .mp3 and Ogg Vorbis, for audio features, by tensorflow-io
     inside tf.data."""
+    engine: EngineName = "local"
+    """local: this process; ray: a Ray cluster, on which CPUs decode and GPUs, where there are any, run the networks."""
+    address: str | None = None
+    """Of the Ray cluster: auto, or HOST:PORT. [default: this machine alone]"""
+    part: str | None = None
+    """I/N: the I-th of N parts of the files, e.g. --part $SLURM_ARRAY_TASK_ID/8; what all parts left in OUT is read as
+    one."""
 
 
 def main(settings: Settings) -> int:
@@ -279,7 +354,9 @@ def main(settings: Settings) -> int:
     fields = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
     summary = extract(**fields)
     print(summary.text())
-    return 2 if summary.failed or summary.notes or not summary.extracted + summary.reused else 0
+    # A part may be empty, where there are fewer files than parts.
+    is_empty = not summary.extracted + summary.reused and not settings.part
+    return 2 if summary.failed or summary.notes or is_empty else 0
 
 
 if __name__ == "__main__":

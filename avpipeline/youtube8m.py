@@ -1,10 +1,12 @@
 """`python -m avpipeline.youtube8m`: checks shards, stores standard deviations, writes shards from features."""
 
+import contextlib
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import tyro
@@ -14,10 +16,14 @@ from avpipeline.cli import Count, MaybeCount, run
 from avpipeline.cli.progress import ProgressBar
 from avpipeline.datasets.listings import class_number, numbered
 from avpipeline.datasets.own_clips import Clip, read_clips
+from avpipeline.engines.cluster import EngineName, connected, mapped, require_engine, require_folders
 from avpipeline.errors import InputError
 from avpipeline.features.store import FeatureShards
 from avpipeline.files import make_folder
 from avpipeline.validate import verdict
+
+if TYPE_CHECKING:
+    from avpipeline.datasets.youtube8m.files import Damage
 
 # Split in a CSV of labels -> what YouTube-8M calls its files.
 _FILE_NAMES = {"train": "train", "val": "validate", "test": "test"}
@@ -33,6 +39,10 @@ class Check:
     """Number of classes, which labels must be below: 3862 for YouTube-8M of 2018, 4716 for 2017. [default: any]"""
     values: bool = True
     """Read every record; otherwise records are only counted, which is quick."""
+    engine: EngineName = "local"
+    """local: this process; ray: a Ray cluster, one file a task."""
+    address: str | None = None
+    """Of the Ray cluster: auto, or HOST:PORT. [default: this machine alone]"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +55,10 @@ class Std:
     """Folder for files of the same names; files that exist already are kept, so an interrupted run resumes."""
     skip_corrupt: bool = False
     """Skip damaged records and report how many; otherwise the first one ends the run."""
+    engine: EngineName = "local"
+    """local: this process; ray: a Ray cluster, one file a task."""
+    address: str | None = None
+    """Of the Ray cluster: auto, or HOST:PORT. [default: this machine alone]"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,22 +101,33 @@ def check(command: Check) -> int:
     from avpipeline.datasets.youtube8m.files import list_shards
 
     findings = []
-    for pattern in command.shards:
-        paths = list_shards(pattern)
-        for finding in check_shards(pattern, paths, num_classes=command.num_classes, values=command.values):
-            print(f"  {finding.kind:<8}{finding.about}: {finding.text}", flush=True)
-            findings.append(finding)
+    with _engine(command) as each:
+        for pattern in command.shards:
+            settings = {"num_classes": command.num_classes, "values": command.values, "each": each}
+            for finding in check_shards(pattern, list_shards(pattern), **settings):
+                print(f"  {finding.kind:<8}{finding.about}: {finding.text}", flush=True)
+                findings.append(finding)
     print(verdict(findings))
     return 2 if any(finding.kind == "wrong" for finding in findings) else 0
 
 
+@contextlib.contextmanager
+def _engine(command: Check | Std) -> Iterator[Callable[[Callable, Sequence], Iterable]]:
+    """What computes a function of each of several items: `map`, or a Ray cluster that is used meanwhile."""
+    require_engine(command.engine, command.address)
+    if command.engine == "local":
+        yield map
+        return
+    with connected(command.address):
+        yield mapped
+
+
 def store_std(command: Std) -> int:
     """Writes one video-level shard for each frame-level one."""
+    from avpipeline.datasets.youtube8m.counts import remember
     from avpipeline.datasets.youtube8m.files import CorruptRecords, list_shards
-    from avpipeline.datasets.youtube8m.reading import summaries
-    from avpipeline.datasets.youtube8m.records import encode_video
-    from avpipeline.datasets.youtube8m.writing import record_writer
 
+    require_folders([command.out], "standard deviations are written")
     paths = list_shards(command.shards)
     targets = {path: command.out / Path(path).name for path in paths}
     if len(set(targets.values())) < len(paths):
@@ -118,20 +143,44 @@ def store_std(command: Std) -> int:
     _take_over_description(paths, command.out)
     corrupt = CorruptRecords()
     todo = [path for path in paths if not targets[path].exists()]
-    made = summaries(todo, skip_corrupt=command.skip_corrupt, corrupt=corrupt) if todo else ()
-    videos = 0
-    for path, group in itertools.groupby(
-        ProgressBar(made, desc="standard deviations", unit="video"), lambda each: each[0]
-    ):
-        with record_writer(targets[path]) as add:
-            for _, name, labels, summary in group:
-                add(encode_video(name, labels, summary))
-                videos += 1
+    # On a cluster each file is a task; one process reads the next file while it writes.
+    groups = [[path] for path in todo] if command.engine == "ray" else [todo] * bool(todo)
+    store = partial(_store, targets=targets, like=todo, skip_corrupt=command.skip_corrupt, quiet=len(groups) > 1)
+    counts: dict[str, int] = {}
+    with _engine(command) as each:
+        stored = ProgressBar(each(store, groups), total=len(groups), unit="file", disable=len(groups) < 2)
+        for written, damage in stored:
+            counts |= written
+            corrupt.shards |= damage
+    remember({str(targets[path]): count for path, count in counts.items()})
+    remember({path: count for path, count in counts.items() if path not in corrupt.shards})
     print(
-        f"{videos} videos in {len(todo)} files written to {command.out}; {len(paths) - len(todo)} files existed already"
+        f"{sum(counts.values())} videos in {len(todo)} files written to {command.out}; {len(paths) - len(todo)} files "
+        "existed already"
     )
     print(corrupt.text())
     return 0
+
+
+def _store(
+    paths: Sequence[str], targets: dict[str, Path], like: Sequence[str], skip_corrupt: bool, quiet: bool
+) -> tuple[dict[str, int], dict[str, "Damage"]]:
+    """Writes the video-level shards of these files; returns file -> its videos, and file -> what is damaged in it."""
+    from avpipeline.datasets.youtube8m.files import CorruptRecords
+    from avpipeline.datasets.youtube8m.reading import summaries
+    from avpipeline.datasets.youtube8m.records import encode_video
+    from avpipeline.datasets.youtube8m.writing import record_writer
+
+    corrupt, counts = CorruptRecords(), {}
+    made = summaries(paths, skip_corrupt=skip_corrupt, corrupt=corrupt, like=like)
+    videos = ProgressBar(made, desc="standard deviations", unit="video", disable=quiet)
+    for path, group in itertools.groupby(videos, lambda each: each[0]):
+        counts[path] = 0
+        with record_writer(targets[path]) as add:
+            for _, name, labels, summary in group:
+                add(encode_video(name, labels, summary))
+                counts[path] += 1
+    return counts, corrupt.shards
 
 
 def _take_over_description(paths: Sequence[str], out: Path) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import keras
 from keras import ops
 
+from avpipeline.nn.backends import has_gpu
 from avpipeline.nn.jit import jit_compile
 from avpipeline.nn.optimizers import Adam
 from eventlayers.config import TrainConfig, train_config
@@ -60,7 +61,7 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
 def precision(name: str) -> contextlib.AbstractContextManager:
     """Sets the precision of the layers built inside; "auto" is mixed_float16 on a GPU, else float32."""
     if name == "auto":
-        name = "mixed_float16" if tf.config.list_physical_devices("GPU") else "float32"
+        name = "mixed_float16" if has_gpu() else "float32"
     from avpipeline.training import strategy
 
     return strategy.precision(name.removeprefix("mixed_"))

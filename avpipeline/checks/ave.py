@@ -28,7 +28,7 @@ from avpipeline.datasets.ave import (
 from avpipeline.datasets.ave_h5 import FEATURE_FILES, H5Source
 from avpipeline.datasets.listings import some
 from avpipeline.errors import InputError
-from avpipeline.features.store import MANIFEST
+from avpipeline.features.store import MANIFEST, has_features
 
 # The published dataset.
 VIDEOS = 4143
@@ -48,7 +48,7 @@ def check_ave(folder: Path, *, values: bool = True) -> Iterator[Finding]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give the folder that holds AVE's files.")
-    if not any((folder / name).exists() for name in _all_files()):
+    if not any((folder / name).exists() for name in _all_files()) and not has_features(folder):
         raise InputError(f"{folder}: holds none of AVE's files ({ANNOTATIONS}, train_order.h5, ...).")
 
     annotations = None
@@ -72,7 +72,7 @@ def check_ave(folder: Path, *, values: bool = True) -> Iterator[Finding]:
 
 def _all_files() -> list[str]:
     splits = [name for split in SPLITS for name in _split_files(split)]
-    return [ANNOTATIONS, *splits, *TABLES, MANIFEST]
+    return [ANNOTATIONS, *splits, *TABLES]
 
 
 def _split_files(split: str) -> tuple[str, str, str]:

@@ -10,7 +10,7 @@ from avpipeline.checks.findings import Finding, expect, failed, missing, note, o
 from avpipeline.datasets.listings import some
 from avpipeline.datasets.video_lists import VideoList, names_of
 from avpipeline.errors import InputError
-from avpipeline.features.store import MANIFEST, FeatureShards
+from avpipeline.features.store import MANIFEST, FeatureShards, has_features
 
 
 def require_folder(folder: Path, files: Sequence[str], whose: str) -> None:
@@ -82,7 +82,7 @@ def feature_findings(folder: Path, lists: Sequence[VideoList], values: bool) -> 
     Args:
       values: read them completely, to find damaged ones, NaN and infinite numbers.
     """
-    if not (folder / MANIFEST).exists():
+    if not has_features(folder):
         yield missing(MANIFEST, "features of the clips (python -m avpipeline.extract); training")
         return
     try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +58,12 @@ def check_youtube8m(folder, values: bool = True) -> Iterator[Finding]:
 
 
 def check_shards(
-    about: str, paths: Sequence[str], *, num_classes: int | None = None, values: bool = True
+    about: str,
+    paths: Sequence[str],
+    *,
+    num_classes: int | None = None,
+    values: bool = True,
+    each: Callable[[Callable, Sequence], Iterable] = map,
 ) -> Iterator[Finding]:
     """Checks the records of a group of files, which must all have the same form.
 
@@ -64,8 +71,10 @@ def check_shards(
       about: the subject of the findings.
       num_classes: labels must be below it; None accepts any, and the highest is reported.
       values: read every record; False counts them and checks the first.
+      each: as `map`: where the files are read (`engines.cluster.mapped` for a Ray cluster).
     """
-    from avpipeline.datasets.youtube8m.files import Damage, count_records, first_record
+    from avpipeline.datasets.youtube8m.counts import remember
+    from avpipeline.datasets.youtube8m.files import count_records, first_record
 
     try:
         survey = _Survey(paths[0], first_record(paths[0]), num_classes)
@@ -76,12 +85,15 @@ def check_shards(
     except InputError as error:
         yield wrong(about, str(error))
         return
-    for path in paths:
-        damage = Damage()
-        for data in _records(path, damage):
-            survey.add(path, data)
+    # A copy, since this survey grows while the files are read.
+    survey_of, counts = partial(_surveyed, copy.deepcopy(survey)), {}
+    for path, (found, damage) in zip(paths, each(survey_of, list(paths)), strict=True):
+        if not damage:
+            counts[path] = found.videos + len(found.problems)
+        survey.take(path, found)
         if damage:
             yield wrong(about, f"{path}: {damage.text()}; copy this file again, or skip what is damaged.")
+    remember(counts)
     for problem in survey.problems[:_TOLD]:
         yield wrong(about, problem)
     if len(survey.problems) > _TOLD:
@@ -92,6 +104,16 @@ def check_shards(
         yield note(about, f"{survey.unlabelled} videos without labels")
     if survey.videos:
         yield ok(about, f"{len(paths)} files, {survey.text()}")
+
+
+def _surveyed(empty: _Survey, path: str) -> tuple[_Survey, Damage]:
+    """One file's survey, begun as `empty`, and what is damaged in it."""
+    from avpipeline.datasets.youtube8m.files import Damage
+
+    survey, damage = copy.deepcopy(empty), Damage()
+    for data in _records(path, damage):
+        survey.add(path, data)
+    return survey, damage
 
 
 def _records(path: str, damage: Damage) -> Iterator[bytes]:
@@ -148,6 +170,24 @@ class _Survey:
         if self._expected.level != "video":
             self._frames.append(max(len(record.frames(name)) for name in self._widths))
             self._segments += len(record.integers("segment_labels"))
+
+    def take(self, path: str, other: _Survey) -> None:
+        """Adds what was found in the file `path`."""
+        for name, width in other._widths.items():
+            if self._widths.setdefault(name, width) != width:
+                self.problems.append(
+                    f"{path}: has {name} features of {width} numbers where {self._widths[name]} are expected; do not "
+                    "mix these files."
+                )
+        for name, count in other._having.items():
+            self._having[name] += count
+        self.videos += other.videos
+        self.unlabelled += other.unlabelled
+        self.problems += other.problems
+        self._labels += other._labels
+        self._highest = max(self._highest, other._highest)
+        self._frames += other._frames
+        self._segments += other._segments
 
     def _learn_widths(self, data: bytes) -> None:
         """Takes the width of a modality from the first video that has it; the very first video may lack one."""

@@ -16,7 +16,7 @@ from avpipeline.datasets.listings import read_lines
 from avpipeline.datasets.video_lists import by_youtube_id
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
-from avpipeline.features.store import MANIFEST, FeatureShards
+from avpipeline.features.store import FeatureShards, has_features
 
 SEGMENTS = 10  # of one second each
 BACKGROUND = "background"
@@ -240,7 +240,7 @@ class Features:
 def available_features(folder) -> tuple[str, ...]:
     """The modalities that `open_features` can open in a folder."""
     folder = Path(folder)
-    extracted = FeatureShards(folder).features if (folder / MANIFEST).exists() else ()
+    extracted = FeatureShards(folder).features if has_features(folder) else ()
     return tuple(name for name, file in FEATURE_FILES.items() if (folder / file).exists() or name in extracted)
 
 
@@ -257,7 +257,7 @@ def open_features(folder, modality: str) -> Features:
     if modality not in files:
         raise InputError(f"ave: has no {modality} features, only {' and '.join(files)}.")
     path = Path(folder) / files[modality]
-    if not path.exists() and (path.parent / MANIFEST).exists():
+    if not path.exists() and has_features(path.parent):
         return _features_in_shards(path.parent, modality)
     source = H5Source(path)
     info = source.feature_info() or {**RELEASED_FEATURES, **SUPPLEMENT_FEATURES}[modality]

@@ -8,16 +8,17 @@ import itertools
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
 from avpipeline.cli.progress import ProgressBar
 from avpipeline.errors import InputError
+from avpipeline.features.decoding import Decoded, decode, file_size, timed, user_warnings
 from avpipeline.features.shards import ClipRecord, ShardWriter
-from avpipeline.media import Clip, read_clip
+from avpipeline.media import Clip
 
 if TYPE_CHECKING:
     from avpipeline.features.registry import Extractor
@@ -51,6 +52,109 @@ class Timing:
         return {part: self.media[part] / spent for part, spent in self.spent.items() if spent}
 
 
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """What became of one file.
+
+    Attributes:
+      path: the file.
+      record: of the clip; None if the file cannot be used.
+      features: modality -> `(seconds, *shape)`; None likewise.
+      failed: the sentence that says why it cannot be used; None if it can.
+      notes: about a file that was used as far as it goes.
+      timing: of its parts, "decode" and each modality.
+    """
+
+    path: Path
+    record: ClipRecord | None = None
+    features: Mapping[str, np.ndarray] | None = None
+    failed: str | None = None
+    notes: tuple[str, ...] = ()
+    timing: Timing = dataclasses.field(default_factory=Timing)
+
+
+def made_of(decoded: Decoded, extractors: Mapping[str, Extractor]) -> Made:
+    """The features of a decoded file."""
+    clip, timing = decoded.clip, Timing()
+    if isinstance(clip, InputError):
+        return Made(decoded.path, failed=str(clip), notes=decoded.notes)
+    from avpipeline.features.registry import clip_features
+
+    timing.add("decode", _length(clip), decoded.spent)
+    features = {}
+    for modality, extractor in extractors.items():
+        values, spent = timed(clip_features, {modality: extractor}, clip)
+        if clip.has_audio if extractor.modality == "audio" else clip.has_video:
+            timing.add(modality, clip.seconds, spent)
+        features.update(values)
+    for modality, array in features.items():
+        if not np.isfinite(array).all():
+            failed = f"{clip.path}: its {modality} features hold NaN or infinite numbers; leave it out or use "
+            return Made(decoded.path, failed=failed + "other weights.", notes=decoded.notes, timing=timing)
+    record = ClipRecord(
+        id=decoded.id,
+        path=str(decoded.path),
+        file_size=decoded.file_size,
+        has_audio=clip.has_audio,
+        has_video=clip.has_video,
+        audio_seconds=round(clip.audio_seconds, 3),
+        video_seconds=round(clip.video_seconds, 3),
+    )
+    return Made(decoded.path, record, features, notes=decoded.notes, timing=timing)
+
+
+class Engine(Protocol):
+    """Where clips are decoded and put through the networks."""
+
+    def made(self, todo: Mapping[str, Path]) -> Iterator[Made]:
+        """What becomes of each file of `todo`, id -> file, in order."""
+        ...
+
+
+class Local:
+    """This process: threads decode files while the networks work on those before."""
+
+    def __init__(self, extractors: Mapping[str, Extractor], seconds: int, workers: int, audio_reader: AudioReader):
+        self._extractors = extractors
+        self._seconds = seconds
+        self._workers = workers
+        self._audio_reader = audio_reader
+
+    def made(self, todo: Mapping[str, Path]) -> Iterator[Made]:
+        if todo:
+            for extractor in self._extractors.values():
+                extractor.compile()
+        read = self._read_by_tensorflow_io if self._audio_reader == "tfio" else self._read_in_threads
+        return (made_of(decoded, self._extractors) for decoded in read(todo))
+
+    def _read_in_threads(self, todo: Mapping[str, Path]) -> Iterator[Decoded]:
+        waiting: deque[concurrent.futures.Future] = deque()
+        rest = iter(todo.items())
+        from avpipeline.features.registry import clip_format
+
+        format_ = clip_format(self._extractors.values())
+        pool = concurrent.futures.ThreadPoolExecutor(self._workers)
+        try:
+            while True:
+                for name, path in itertools.islice(rest, self._workers + _READY_CLIPS - len(waiting)):
+                    waiting.append(pool.submit(decode, name, path, self._seconds, format_))
+                if not waiting:
+                    return
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _read_by_tensorflow_io(self, todo: Mapping[str, Path]) -> Iterator[Decoded]:
+        """As `_read_in_threads`; the seconds are those that were waited for the clip."""
+        from avpipeline.media import tfio
+
+        sizes = [file_size(path) for path in todo.values()]
+        clips = tfio.read_clips(todo.values(), seconds=self._seconds, workers=self._workers)
+        for (name, path), size in zip(todo.items(), sizes, strict=True):
+            clip, spent = timed(next, clips)
+            yield Decoded(name, path, clip, size, spent)
+
+
 class Job:
     """The clips of one run on their way from files to shards.
 
@@ -60,121 +164,29 @@ class Job:
       timing: where the time went.
     """
 
-    def __init__(self, extractors: Mapping[str, Extractor], seconds: int, workers: int, audio_reader: AudioReader):
+    def __init__(self):
         self.failed: dict[str, str] = {}
         self.notes: list[str] = []
         self.timing = Timing()
-        self._extractors = extractors
-        self._seconds = seconds
-        self._workers = workers
-        self._audio_reader = audio_reader
 
-    def run(self, todo: Mapping[str, Path], writer: ShardWriter, progress: ProgressBar) -> None:
-        if todo:
-            for extractor in self._extractors.values():
-                extractor.compile()
+    def run(self, todo: Iterable[Made], writer: ShardWriter, progress: ProgressBar) -> None:
+        """Writes what an engine makes into shards."""
         media, started = 0.0, time.perf_counter()
         with warnings.catch_warnings(record=True) as caught:
             # What the decoder says about damaged files is told at the end, not in the middle of the progress bar.
             warnings.simplefilter("always", UserWarning)
-            for record, clip in self._decoded(todo):
-                features = clip and self._features(clip)
-                if features:
-                    writer.add(record, features)
-                    media += _length(clip)
+            for made in todo:
+                if made.failed:
+                    self.failed[str(made.path)] = made.failed
+                else:
+                    writer.add(made.record, made.features)
+                    media += max(made.record.audio_seconds, made.record.video_seconds)
+                for part, spent in made.timing.spent.items():
+                    self.timing.add(part, made.timing.media[part], spent)
+                self.notes += made.notes
                 progress.update()
         self.timing.add("all", media, time.perf_counter() - started)
-        self.notes = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
-
-    def _decoded(self, todo: Mapping[str, Path]) -> Iterator[tuple[ClipRecord, Clip] | tuple[None, None]]:
-        """The clips in order, decoded ahead; None for a file that cannot be used."""
-        read = self._read_by_tensorflow_io if self._audio_reader == "tfio" else self._read_in_threads
-        for (name, path), (clip, file_size, spent) in zip(todo.items(), read(todo.values()), strict=True):
-            if isinstance(clip, InputError):
-                self.failed[str(path)] = str(clip)
-                yield None, None
-                continue
-            self.timing.add("decode", _length(clip), spent)
-            record = ClipRecord(
-                id=name,
-                path=str(path),
-                file_size=file_size,
-                has_audio=clip.has_audio,
-                has_video=clip.has_video,
-                audio_seconds=round(clip.audio_seconds, 3),
-                video_seconds=round(clip.video_seconds, 3),
-            )
-            yield record, clip
-
-    def _read_in_threads(self, paths: Iterable[Path]) -> Iterator[tuple[Clip | InputError, int, float]]:
-        """Each file's clip, or why there is none, the file's bytes and the seconds that it took."""
-        waiting: deque[concurrent.futures.Future] = deque()
-        rest = iter(paths)
-        pool = concurrent.futures.ThreadPoolExecutor(self._workers)
-        try:
-            while True:
-                for path in itertools.islice(rest, self._workers + _READY_CLIPS - len(waiting)):
-                    waiting.append(pool.submit(self._read, path))
-                if not waiting:
-                    return
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def _read_by_tensorflow_io(self, paths: Iterable[Path]) -> Iterator[tuple[Clip | InputError, int, float]]:
-        """As `_read_in_threads`; the seconds are those that were waited for the clip."""
-        from avpipeline.media import tfio
-
-        sizes = [_file_size(path) for path in paths]
-        clips = tfio.read_clips(paths, seconds=self._seconds, workers=self._workers)
-        for file_size in sizes:
-            clip, spent = _timed(next, clips)
-            yield clip, file_size, spent
-
-    def _read(self, path: Path) -> tuple[Clip | InputError, int, float]:
-        # Looked at first: a file that is still being copied has another size the next time.
-        file_size = _file_size(path)
-        clip, spent = _timed(self._clip, path)
-        return clip, file_size, spent
-
-    def _clip(self, path: Path) -> Clip | InputError:
-        from avpipeline.features.registry import clip_format
-
-        try:
-            return read_clip(path, seconds=self._seconds, **clip_format(self._extractors.values()))
-        except InputError as error:
-            return error
-        except Exception as error:
-            # Thousands of files and a night of work must not end at one that the decoder cannot bear.
-            return InputError(f"{path}: cannot be decoded ({type(error).__name__}: {error}); leave it out.")
-
-    def _features(self, clip: Clip) -> dict[str, np.ndarray] | None:
-        from avpipeline.features.registry import clip_features
-
-        features = {}
-        for modality, extractor in self._extractors.items():
-            made, spent = _timed(clip_features, {modality: extractor}, clip)
-            if clip.has_audio if extractor.modality == "audio" else clip.has_video:
-                self.timing.add(modality, clip.seconds, spent)
-            features.update(made)
-        for modality, array in features.items():
-            if not np.isfinite(array).all():
-                self.failed[str(clip.path)] = (
-                    f"{clip.path}: its {modality} features hold NaN or infinite numbers; leave it out or use "
-                    "other weights."
-                )
-                return None
-        return features
-
-
-def _timed(function: Callable, *arguments) -> tuple[object, float]:
-    started = time.perf_counter()
-    result = function(*arguments)
-    return result, time.perf_counter() - started
-
-
-def _file_size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+        self.notes += user_warnings(caught)
 
 
 def _length(clip: Clip) -> float:

@@ -1,6 +1,7 @@
 """Shards of features: HDF5 files with a dataset a modality, in which each clip is one checksummed chunk.
 
-A shard also holds its clips' records, as JSON in the dataset "clips". HDF5, since it checks every chunk, keeps 200,000
+A shard also holds its clips' records, as JSON in the dataset "clips", and which features they are, in "features", so
+that one that was copied in from another folder is noticed. HDF5, since it checks every chunk, keeps 200,000
 clips in 782 files and is needed for AVE's own files anyway. One .npz a clip is slower in one thread and makes 200,000
 files; ArrayRecord reads faster in several threads, but loses a whole file to a kill and would be one more dependency.
 
@@ -28,6 +29,7 @@ from avpipeline.files import Unusable, first_line, make_folder, parse_json, read
 Shapes = Mapping[str, tuple[int, ...]]
 
 _CLIPS = "clips"
+_FEATURES = "features"
 _UNFINISHED = "unfinished"
 # The oldest form of HDF5 that has checksums over all of its own tables too.
 HDF5_FORM = "v110"
@@ -71,15 +73,20 @@ class ShardWriter:
       records: of all clips in the folder, those that were there before first.
     """
 
-    def __init__(self, folder, shapes: Shapes, shard_size: int):
-        """Raises InputError where a finished shard is damaged or does not fit `shapes`."""
+    def __init__(self, folder, shapes: Shapes, shard_size: int, made_of: str = ""):
+        """Raises InputError where a finished shard is damaged or holds other features.
+
+        Args:
+          made_of: which features these are (`store.Manifest.made_of`), noted in every shard; "" notes nothing.
+        """
         self._folder = Path(folder)
         self._unfinished = self._folder / _UNFINISHED
         self._shapes = shapes
+        self._made_of = made_of
         self._shard_size = shard_size
         finished = shard_paths(self._folder)
         self._next_shard = max((int(path.stem.removeprefix("shard-")) for path in finished), default=-1) + 1
-        self.records = [record for path in finished for record in read_records(path, shapes)]
+        self.records = [record for path in finished for record in read_records(path, shapes, made_of)]
         self._waiting: list[tuple[Path, ClipRecord]] = []
         self._next_clip = 0
         self._salvage()
@@ -115,7 +122,7 @@ class ShardWriter:
         known = {record.id for record in self.records}
         for path in sorted(self._unfinished.glob("[0-9]*.h5")):
             try:
-                (record,) = read_records(path, self._shapes)
+                (record,) = read_records(path, self._shapes, self._made_of)
                 _read_clip(path, self._shapes)
             except ValueError:  # an InputError, or another number of clips
                 continue
@@ -140,18 +147,22 @@ class ShardWriter:
         """Writes a shard whole or not at all."""
         temporary = self._unfinished / "partial"
         try:
-            _write_shard(temporary, self._shapes, records, clips)
+            _write_shard(temporary, self._shapes, self._made_of, records, clips)
             os.replace(temporary, path)
         except OSError as error:
             raise write_failure(path, error) from error
 
 
-def _write_shard(path: Path, shapes: Shapes, records: Sequence[ClipRecord], clips: Iterable) -> None:
-    text = np.frombuffer(json.dumps([dataclasses.asdict(record) for record in records]).encode(), np.uint8)
+def _write_shard(
+    path: Path, shapes: Shapes, made_of: str, records: Sequence[ClipRecord], clips: Iterable
+) -> None:
+    texts = {_CLIPS: json.dumps([dataclasses.asdict(record) for record in records]), _FEATURES: made_of}
+    texts = {name: np.frombuffer(text.encode(), np.uint8) for name, text in texts.items() if text}
     clip_size = sum(4 * math.prod(shape) + _CHUNK_OVERHEAD for shape in shapes.values())
-    reserve(path, _FILE_OVERHEAD + len(text) + len(records) * clip_size)
+    reserve(path, _FILE_OVERHEAD + sum(map(len, texts.values())) + len(records) * clip_size)
     with h5py.File(path, "r+", libver=HDF5_FORM) as file:
-        file.create_dataset(_CLIPS, data=text, chunks=text.shape, fletcher32=True)
+        for name, text in texts.items():
+            file.create_dataset(name, data=text, chunks=text.shape, fletcher32=True)
         tables = {
             modality: file.create_dataset(
                 modality, (len(records), *shape), "<f4", chunks=(1, *shape), fletcher32=True
@@ -185,9 +196,11 @@ def opened(path: Path) -> Iterator[h5py.File]:
         yield file
 
 
-def read_records(path: Path, shapes: Shapes) -> list[ClipRecord]:
-    """The clips of a shard; InputError where it is damaged or its datasets do not fit `shapes`."""
+def read_records(path: Path, shapes: Shapes, made_of: str = "") -> list[ClipRecord]:
+    """The clips of a shard; InputError where it is damaged, or holds other features than `shapes` and `made_of` say."""
     with opened(path) as file:
+        if made_of and _made_of(file) not in (made_of, None):
+            raise Unusable("holds features of an extraction with other settings; move it to the folder it came from.")
         text = table_of(file, _CLIPS, None)[()].tobytes()
         try:
             records = [_record(fields) for fields in parse_json(text)]
@@ -201,6 +214,18 @@ def read_records(path: Path, shapes: Shapes) -> list[ClipRecord]:
                     "and extract again."
                 )
     return records
+
+
+def states_features(path: Path) -> bool:
+    """Whether a shard says which features it holds, as those of earlier versions do not."""
+    with opened(path) as file:
+        return _made_of(file) is not None
+
+
+def _made_of(file: h5py.File) -> str | None:
+    if not file.id.links.exists(_FEATURES.encode()):
+        return None
+    return table_of(file, _FEATURES, None)[()].tobytes().decode(errors="replace")
 
 
 def _record(fields: dict) -> ClipRecord:

@@ -1,10 +1,12 @@
 """Extracted features: what a folder of shards holds, and its rows read lazily in any order.
 
 A folder holds `features.json` (each modality's `FeatureInfo`, the seconds of a clip, the ids in order, whether
-the extraction was finished) and the shards, whose form `shards` describes.
+the extraction was finished) and the shards, whose form `shards` describes; or a folder like that for each part
+(`parts`).
 """
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +14,17 @@ import numpy as np
 
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
-from avpipeline.features.shards import ClipRecord, Shapes, opened, read_records, read_row, shard_paths, table_of
+from avpipeline.features.parts import Part, all_parts, part_folders
+from avpipeline.features.shards import (
+    ClipRecord,
+    Shapes,
+    opened,
+    read_records,
+    read_row,
+    shard_paths,
+    states_features,
+    table_of,
+)
 from avpipeline.files import parse_json, read_bytes, reading, write_json
 
 MANIFEST = "features.json"
@@ -31,12 +43,20 @@ class Manifest:
       seconds: segments of every clip.
       ids: of the clips, in order; empty while the extraction is not finished.
       complete: whether it is finished.
+      part: which part of an extraction this is; None for a whole one.
     """
 
     features: Mapping[str, FeatureInfo]
     seconds: int
     ids: tuple[str, ...] = ()
     complete: bool = False
+    part: Part | None = None
+
+    @property
+    def made_of(self) -> str:
+        """Which features of how many seconds, as text to compare."""
+        infos = {modality: info.to_json() for modality, info in self.features.items()}
+        return json.dumps({"features": infos, "seconds": self.seconds}, sort_keys=True)
 
     @property
     def shapes(self) -> Shapes:
@@ -65,7 +85,8 @@ def read_manifest(folder) -> Manifest:
 def _manifest(fields: Mapping) -> Manifest:
     """KeyError, TypeError or ValueError for anything that `write_manifest` does not write."""
     features = {modality: FeatureInfo.from_json(info) for modality, info in fields["features"].items()}
-    manifest = Manifest(features, fields["seconds"], tuple(fields["ids"]), fields["complete"])
+    part = Part(**fields["part"]) if "part" in fields else None
+    manifest = Manifest(features, fields["seconds"], tuple(fields["ids"]), fields["complete"], part)
     if type(manifest.seconds) is not int or not 0 < manifest.seconds <= MOST_SECONDS:
         raise ValueError(f"a clip has 1 to {MOST_SECONDS} seconds")
     if type(manifest.complete) is not bool or not all(type(name) is str for name in manifest.ids):
@@ -83,6 +104,7 @@ def write_manifest(folder, manifest: Manifest) -> None:
         "seconds": manifest.seconds,
         "features": {modality: info.to_json() for modality, info in manifest.features.items()},
         "ids": list(manifest.ids),
+        **({"part": dataclasses.asdict(manifest.part)} if manifest.part else {}),
     }
     write_json(Path(folder) / MANIFEST, fields)
 
@@ -94,6 +116,71 @@ class _Entry:
     record: ClipRecord
     shard: Path
     row: int
+
+
+def has_features(folder) -> bool:
+    """Whether features were extracted into a folder, in parts or not."""
+    return (Path(folder) / MANIFEST).exists() or bool(part_folders(folder))
+
+
+def _entries(folder: Path, manifest: Manifest) -> dict[str, _Entry]:
+    """Id -> place of the clips of one folder: those that the manifest lists, then those of shards put beside them.
+
+    Raises:
+      InputError: an unfinished extraction, a shard that is missing, damaged or of other features, a clip in two shards.
+    """
+    if not manifest.complete:
+        raise InputError(f"{folder}: its extraction was not finished; run the same command again.")
+    found: dict[str, _Entry] = {}
+    for path in shard_paths(folder):
+        for row, record in enumerate(read_records(path, manifest.shapes, manifest.made_of)):
+            _add(found, _Entry(record, path, row))
+    missing = [clip for clip in manifest.ids if clip not in found]
+    if missing:
+        raise InputError(f"{folder}: the shard with clip '{missing[0]}' is missing; extract again.")
+    listed = {clip: found[clip] for clip in manifest.ids}
+    unlisted = {clip: entry for clip, entry in found.items() if clip not in listed}
+    for path in {entry.shard: None for entry in unlisted.values()}:
+        if not states_features(path):
+            raise InputError(
+                f"{path}: has clips that {MANIFEST} does not list, and does not say of which features; move it to the "
+                "folder it came from, or extract its clips again."
+            )
+    return {**listed, **unlisted}
+
+
+def _add(entries: dict[str, _Entry], entry: _Entry) -> None:
+    other = entries.setdefault(entry.record.id, entry)
+    if other is not entry:
+        raise InputError(
+            f"{entry.shard}: has the clip '{entry.record.id}', which is in {other.shard} too; keep one of them."
+        )
+
+
+def _of_parts(folder: Path, folders: Sequence[Path]) -> tuple[Manifest, dict[str, _Entry]]:
+    """What the parts of an extraction hold together; InputError where they are not parts of one."""
+    if (folder / MANIFEST).exists():
+        raise InputError(
+            f"{folder}: holds {MANIFEST} and parts ({folders[0].name}); move one extraction to another folder."
+        )
+    first, entries = read_manifest(folders[0]), {}
+    for path in folders:
+        manifest = read_manifest(path)
+        problem = _difference(first, manifest, path.name)
+        if problem:
+            raise InputError(f"{path}: {problem}; extract it again in the way of {folders[0].name}.")
+        for entry in _entries(path, manifest).values():
+            _add(entries, entry)
+    return first, entries
+
+
+def _difference(first: Manifest, other: Manifest, name: str) -> str | None:
+    """Why the part in a folder called `name` is not one of the same extraction as the first, or None."""
+    if other.part is None or other.part.folder != name:
+        return f"holds part {other.part}" if other.part else "holds a whole extraction, no part"
+    if other.made_of != first.made_of:
+        return "holds features of an extraction with other settings"
+    return None if other.part.files == first.part.files else "is part of another list of files"
 
 
 class FeatureShards:
@@ -113,22 +200,18 @@ class FeatureShards:
         """Reads the manifest and the shards' records of clips, no features.
 
         Raises:
-          InputError: no manifest, an unfinished extraction, a shard that is missing, cut off or of other shapes.
+          InputError: no manifest, an unfinished extraction, a part or a shard that is missing, a shard that is cut off
+            or of other features, parts of different extractions, a clip that is there twice.
         """
         self.folder = Path(folder)
-        manifest = read_manifest(self.folder)
-        if not manifest.complete:
-            raise InputError(f"{self.folder}: its extraction was not finished; run the same command again.")
-        entries = {
-            record.id: _Entry(record, path, row)
-            for path in shard_paths(self.folder)
-            for row, record in enumerate(read_records(path, manifest.shapes))
-        }
-        missing = [clip for clip in manifest.ids if clip not in entries]
-        if missing:
-            raise InputError(f"{self.folder}: the shard with clip '{missing[0]}' is missing; extract again.")
-        rows = [entries[clip] for clip in manifest.ids]
-        self.ids = manifest.ids
+        parts = all_parts(self.folder)
+        if parts:
+            manifest, entries = _of_parts(self.folder, parts)
+        else:
+            manifest = read_manifest(self.folder)
+            entries = _entries(self.folder, manifest)
+        rows = list(entries.values())
+        self.ids = tuple(entries)
         self.records = tuple(entry.record for entry in rows)
         self.features = dict(manifest.features)
         self.seconds = manifest.seconds

@@ -4,7 +4,7 @@ import numpy as np
 
 from avpipeline.datasets.ucf51 import CLASS_NAMES
 from avpipeline.features.info import FeatureInfo
-from avpipeline.features.shards import ClipRecord, ShardWriter
+from avpipeline.features.shards import ClipRecord, ShardWriter, shard_paths
 from avpipeline.features.store import Manifest, write_manifest
 
 SECONDS = 4
@@ -18,6 +18,8 @@ UCF101 = (*CLASS_NAMES, *(f"Silent{chr(65 + number // 26)}{chr(65 + number % 26)
 
 def write_shards(folder, ids, *, lengths=None):
     """Shards of features: clip r holds r + 1 everywhere; `lengths` gives some clips' (sound, pictures) in seconds."""
+    for shard in shard_paths(folder):
+        shard.unlink()
     manifest = Manifest(FEATURES, SECONDS, tuple(ids), complete=True)
     write_manifest(folder, manifest)
     with ShardWriter(folder, manifest.shapes, 4) as writer:

@@ -7,6 +7,7 @@ examined in Python (`records.require_fit`), so that the message can name file, v
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
@@ -41,7 +42,7 @@ TOKENS = ("mean_std", "mean", "frames")
 
 # Shards that are read in parallel when shuffling.
 _OPEN_SHARDS = 8
-_PARALLEL_PARSES = 2
+_PARALLEL_PARSES = max(2, min(8, os.cpu_count() or 1))
 _READ_BUFFER = 1 << 20
 
 
@@ -78,6 +79,8 @@ def dataset(
     details: bool = False,
     pieces: range = range(1),
     of: int = 1,
+    worker: int = 0,
+    workers: int = 1,
 ) -> tf.data.Dataset:
     """Batches `(inputs, labels)`: labels `(batch, num_classes)` float32, 1 where the video has the label, else 0.
 
@@ -110,12 +113,19 @@ def dataset(
       corrupt: collects what was skipped; each damaged file also gives a warning.
       details: adds to the inputs `"id"` `(batch,)` strings and, at level "segment", `"start_time"` `(batch,)` int32 and
         `"rated"` `(batch, num_classes)`: 1 where raters judged whether the label is right.
+      worker, workers: number `worker` (from 0) of several reads every `workers`-th file of the epoch's order, and no
+        other file is opened: together they read each record exactly once an epoch.
 
     Raises:
       InputError: no such files, incompatible settings, a first record that does not match them.
     """
     modalities = _checked(level, tokens, missing, modalities, num_classes, batch_size, max_frames)
     shards = list_shards(paths)
+    if not 0 <= worker < workers <= len(shards):
+        raise InputError(
+            f"worker {worker} of {workers}: {len(shards)} files can be shared by 1 to {len(shards)} workers, numbered "
+            "from 0; take fewer, or write more files."
+        )
     shard, first = first_usable(shards, skip_corrupt=skip_corrupt)
     widths = _widths(shard, first, modalities, missing)
     expected = Expected(level, widths, tokens == "mean_std" and level == "video", num_classes, missing == "zeros")
@@ -127,7 +137,8 @@ def dataset(
         )
 
     corrupt = CorruptRecords() if corrupt is None else corrupt
-    order = _Order(shards, shuffle, seed, window or _SIZES[level].window, _SIZES[level].block)
+    sizes = _SIZES[level]
+    order = _Order(shards, shuffle, seed, window or sizes.window, sizes.block, worker, workers)
     after = functools.partial(rest_of, skip=skip_corrupt, corrupt=corrupt)
     parsed = _parser(expected, shards, tokens, max_frames, details)
 
@@ -152,17 +163,20 @@ def dataset(
 
 
 def summaries(
-    paths: Sequence[str], *, skip_corrupt: bool, corrupt: CorruptRecords
+    paths: Sequence[str], *, skip_corrupt: bool, corrupt: CorruptRecords, like: Sequence[str] | None = None
 ) -> Iterator[tuple[str, str, list[int], dict[str, np.ndarray]]]:
     """For each video of frame-level shards, in order: path, id, labels, modality -> `(2, width)`.
 
     The last are mean and standard deviation, as `dataset(tokens="mean_std")` computes them from the same frames. A
     modality that the video lacks has no entry.
 
+    Args:
+      like: the files of which the first decides how many numbers a frame has; None takes `paths`.
+
     Raises:
       InputError: a file is damaged (unless that is skipped) or holds other records.
     """
-    shard, first = first_usable(paths, skip_corrupt=skip_corrupt)
+    shard, first = first_usable(like or paths, skip_corrupt=skip_corrupt)
     widths = _widths(shard, first, MODALITIES, "zeros")
     expected = Expected("frame", widths, std=False, num_classes=np.iinfo(np.int64).max, zeros=True)
     require_fit(expected, shard, first)
@@ -236,6 +250,8 @@ class _Order:
     seed: int
     window: int
     block: int
+    worker: int = 0
+    workers: int = 1
 
     def records(self, epoch: tf.Tensor, after: Callable[[str, int], list[bytes]]) -> tf.data.Dataset:
         """Blocks of one epoch: (records `(n,)` as strings, the number of each record's shard `(n,)`)."""
@@ -243,7 +259,8 @@ class _Order:
         numbers = tf.range(len(self.shards), dtype=tf.int64)
         if self.shuffle:
             numbers = tf.gather(numbers, _permutation(len(self.shards), key))
-        shards = tf.data.Dataset.from_tensor_slices(numbers)
+        shards = tf.data.Dataset.from_tensor_slices(numbers[self.worker :: self.workers])
+        # As many as there are, so that a worker's share decides nothing but which files.
         open_shards = min(_OPEN_SHARDS, len(self.shards)) if self.shuffle else 1
         blocks = shards.interleave(
             lambda number: _blocks(tf.gather(self.shards, number), number, self.block, after),

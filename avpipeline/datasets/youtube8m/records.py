@@ -20,11 +20,13 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
+from avpipeline.datasets.youtube8m.wire import context_of_regular
 from avpipeline.errors import InputError
 
 # Modality -> its name in the files.
 FILE_NAMES = {"audio": "audio", "visual": "rgb"}
 MODALITIES = tuple(FILE_NAMES)
+_LISTS = frozenset(FILE_NAMES.values())
 LEVELS = ("video", "frame", "segment")
 MAX_FRAMES = 300
 SEGMENT_FRAMES = 5
@@ -265,8 +267,9 @@ class Record:
 
 def is_readable(data: bytes) -> bool:
     """Whether TensorFlow's parser can be given a record; others raise errors without a name, or end the process."""
+    context = context_of_regular(data, _LISTS)
     try:
-        Record(data)
+        Record(data if context is None else context)
     except DecodeError:
         return False
     # Every Example begins with the tag of its first field.

@@ -15,6 +15,7 @@ import tensorflow as tf
 from avpipeline.datasets import youtube8m
 from avpipeline.datasets.base import Stream
 from avpipeline.datasets.listings import read_table
+from avpipeline.datasets.youtube8m.counts import counted
 from avpipeline.datasets.youtube8m.files import CorruptRecords, count_records, first_record
 from avpipeline.datasets.youtube8m.records import MODALITIES, decoded
 from avpipeline.datasets.youtube8m.writing import Description, read_description
@@ -114,9 +115,10 @@ class YouTube8M:
     def videos(self, split: str, skip_corrupt: bool = False) -> int:
         """Number of examples of a split: videos, or labelled segments."""
         if self.level != "segment":
-            return count_records(self.paths(split), skip_corrupt=skip_corrupt)
-        counted = self._dataset(split, 256, tokens="mean", missing="zeros", skip_corrupt=skip_corrupt)
-        return sum(len(labels) for _, labels in counted)
+            paths = self.paths(split)
+            return count_records(paths, skip_corrupt=True) if skip_corrupt else counted(paths)
+        batches = self._dataset(split, 256, tokens="mean", missing="zeros", skip_corrupt=skip_corrupt)
+        return sum(len(labels) for _, labels in batches)
 
     def _dataset(self, split: str, batch_size: int, **options) -> tf.data.Dataset:
         return youtube8m.dataset(

@@ -1,0 +1,236 @@
+"""Work spread over a Ray cluster: a function on CPUs for each item, then, if wanted, actors that hold a network.
+
+Ray comes with the extra `[ray]` and is imported when it is asked for. What a killed worker was doing is done again by
+another one.
+"""
+
+import contextlib
+import dataclasses
+import logging
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from avpipeline.errors import InputError
+from avpipeline.files import first_line
+
+EngineName = Literal["local", "ray"]
+
+# As Path leaves it: s3://bucket/clips becomes s3:/bucket/clips.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+# Seconds in which a cluster has to answer.
+_PATIENCE = 30
+_ADDRESS = re.compile(r"auto|[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
+_ATTEMPTS = 3
+_QUIET = {"logging_level": logging.ERROR, "log_to_driver": False}
+# Items are grouped where there are more: Ray keeps a list of all tasks.
+_MOST_TASKS = 2000
+
+
+def require_engine(engine: EngineName, address: str | None) -> None:
+    """Raises InputError for an address that is of no use or no address, and where Ray is needed but not installed."""
+    if engine == "local":
+        if address is not None:
+            raise InputError(f"--address {address}: is of a Ray cluster; add --engine ray, or leave it out.")
+        return
+    if address is not None and not _ADDRESS.fullmatch(address):
+        raise InputError(
+            f"--address {address}: is no address of a Ray cluster; give auto or HOST:PORT, run on one of its machines."
+        )
+    try:
+        # NumPy's version decides whether pyarrow, on which Ray Data rests, can be imported.
+        import ray.data  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"--engine ray: Ray cannot be imported ({first_line(error)}); run pip install 'audio-visual-fusion[ray]', "
+            "or take --engine local."
+        ) from error
+
+
+@contextlib.contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Uses a cluster while the block runs.
+
+    Args:
+      address: "auto" for the cluster that this machine belongs to, or host:port; None starts one of this machine
+        alone, which ends with the block.
+
+    Raises:
+      InputError: no cluster answers there within half a minute.
+    """
+    import ray
+
+    # Ray would report to its makers.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address is None:
+        _start()
+    else:
+        _require_cluster(address)
+        try:
+            ray.init(address=address, **_QUIET)
+        except Exception as error:
+            # Of another version of Ray or Python, or gone by now.
+            raise _no_cluster(address, first_line(error)) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _start() -> None:
+    """Starts a cluster of this machine alone."""
+    import ray
+
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            ray.init(address="local", include_dashboard=False, **_QUIET)
+            return
+        except Exception as error:
+            # On a machine with much else to do Ray's parts miss each other's deadlines.
+            ray.shutdown()
+            if attempt == _ATTEMPTS:
+                raise InputError(
+                    f"--engine ray: Ray did not start on this machine ({first_line(error)}); run again when it has "
+                    "less to do, or take --engine local."
+                ) from error
+
+
+def _require_cluster(address: str) -> None:
+    """Asks in a process of its own, which can be ended: Ray itself may wait for minutes for an address."""
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check"]
+    command += [] if address == "auto" else ["--address", address]
+    try:
+        answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        raise _no_cluster(address, f"no answer within {_PATIENCE} s") from error
+    if answer.returncode:
+        raise _no_cluster(address, "nothing answers there")
+
+
+def _no_cluster(address: str, told: str) -> InputError:
+    return InputError(
+        f"--address {address}: there is no Ray cluster that this command can use ({told}); start one (ray start "
+        "--head), correct the address, or leave it out to use this machine alone."
+    )
+
+
+def require_folders(places: Iterable, role: str) -> None:
+    """Raises InputError for a URL: what is at one would otherwise become a folder of that name."""
+    for place in places:
+        if _URL.match(str(place)) and not Path(place).exists():
+            raise InputError(
+                f"{place}: {role} by both engines in folders alone, not at URLs (s3://, gs://, hdfs://, ...); mount "
+                "the storage as a folder that all machines see, and name that."
+            )
+
+
+def machines() -> int:
+    """Number of machines of the cluster."""
+    import ray
+
+    return sum(node["Alive"] for node in ray.nodes())
+
+
+def gpus() -> int:
+    """Number of GPUs of the cluster."""
+    import ray
+
+    return int(ray.cluster_resources().get("GPU", 0))
+
+
+def mapped(
+    function: Callable,
+    items: Sequence,
+    *,
+    actor: type | None = None,
+    arguments: tuple = (),
+    actors: int = 1,
+) -> Iterator:
+    """`function(item)` of each item in order, computed by tasks of one CPU each in the command's own folder.
+
+    Args:
+      actor: a class whose objects are called with each result of `function`; its results are returned then. Each
+        object has a GPU to itself where the cluster has any.
+      arguments: of its constructor.
+      actors: how many objects of it.
+
+    Raises:
+      InputError: as raised by `function` or the actor; or Ray could not go on.
+    """
+    import ray
+
+    for name in ("ray.data", "ray"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = True
+    held = [{"item": _Held(item)} for item in items]
+    rows = ray.data.from_items(held, override_num_blocks=min(len(items), _MOST_TASKS))
+    rows = rows.map(_OnItem(function, os.getcwd()), num_cpus=1)
+    if actor is not None:
+        resources = {"num_gpus": 1} if gpus() else {"num_cpus": 0}
+        pool = ray.data.ActorPoolStrategy(size=actors)
+        rows = rows.map(_actor(actor, arguments), compute=pool, **resources)
+    try:
+        for row in rows.iter_rows():
+            yield row["item"].value
+    except ray.exceptions.RayError as error:
+        raise _refusal(error) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class _Held:
+    """Anything in a table of Ray Data, which would take dictionaries, lists and arrays apart."""
+
+    value: object
+
+
+class _OnItem:
+    """A function of an item as a function of a row; what it refuses ends the run with its sentence."""
+
+    def __init__(self, function: Callable, folder: str):
+        self._function = function
+        self._folder = folder
+        # Ray Data takes a name from here.
+        self.__name__ = getattr(function, "__name__", "task")
+
+    def __call__(self, row: dict) -> dict:
+        # TensorFlow would take all memory of a GPU that belongs to an actor.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        try:
+            os.chdir(self._folder)
+        except OSError as error:
+            raise InputError(
+                f"{self._folder}: is no folder on one of the cluster's machines; work in one that all machines share."
+            ) from error
+        return {"item": _Held(self._function(row["item"].value))}
+
+
+def _actor(made: type, arguments: Iterable) -> type:
+    """A class as Ray Data calls it; the arguments travel inside, since Ray may lose those that it is given itself."""
+
+    class Actor:
+        def __init__(self):
+            self._call = made(*arguments)
+
+        def __call__(self, row: dict) -> dict:
+            return {"item": _Held(self._call(row["item"].value))}
+
+    return Actor
+
+
+def _refusal(error: Exception) -> InputError:
+    """The InputError raised in a worker, if that ended the run."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, InputError):
+            return InputError(str(cause))
+        cause = getattr(cause, "cause", None) or cause.__cause__
+    found = re.search(r"InputError: (.+?)\s*$", str(error), re.MULTILINE)
+    if found:
+        return InputError(found.group(1))
+    return InputError(f"--engine ray: Ray could not go on ({first_line(error)}); run the same command again.")

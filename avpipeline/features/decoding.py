@@ -1,0 +1,77 @@
+"""A media file on its way to the networks: decoded, or the sentence that says why it cannot be.
+
+Without TensorFlow, which takes seconds to import, so that a process that only decodes starts at once.
+"""
+
+import dataclasses
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from avpipeline.errors import InputError
+from avpipeline.media import Clip, read_clip
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoded:
+    """What became of a file.
+
+    Attributes:
+      id: of the clip.
+      path: the file.
+      clip: its sound and frames, or why there are none.
+      file_size: bytes of the file.
+      spent: seconds that decoding took.
+      notes: what the decoder says about a file that is damaged and was used as far as it goes.
+    """
+
+    id: str
+    path: Path
+    clip: Clip | InputError
+    file_size: int
+    spent: float
+    notes: tuple[str, ...] = ()
+
+
+def decode(name: str, path: Path, seconds: int, clip_format: Mapping) -> Decoded:
+    """Decodes the first `seconds` of a file in a form that the networks take (`extractor.clip_format`)."""
+    # Looked at first: a file that is still being copied has another size the next time.
+    size = file_size(path)
+    clip, spent = timed(_clip, path, seconds, clip_format)
+    return Decoded(name, path, clip, size, spent)
+
+
+def decode_with_notes(name: str, path: Path, seconds: int, clip_format: Mapping) -> Decoded:
+    """As `decode`, with the decoder's warnings as notes; for a process that decodes one file at a time."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        decoded = decode(name, path, seconds, clip_format)
+    return dataclasses.replace(decoded, notes=user_warnings(caught))
+
+
+def user_warnings(caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
+    """The texts of the warnings that are for the user."""
+    return tuple(str(warning.message) for warning in caught if issubclass(warning.category, UserWarning))
+
+
+def timed(function: Callable, *arguments) -> tuple[object, float]:
+    """The function's result and the seconds that it took."""
+    started = time.perf_counter()
+    result = function(*arguments)
+    return result, time.perf_counter() - started
+
+
+def file_size(path: Path) -> int:
+    """Bytes of a file; 0 if it is not there."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def _clip(path: Path, seconds: int, clip_format: Mapping) -> Clip | InputError:
+    try:
+        return read_clip(path, seconds=seconds, **clip_format)
+    except InputError as error:
+        return error
+    except Exception as error:
+        # Thousands of files and a night of work must not end at one that the decoder cannot bear.
+        return InputError(f"{path}: cannot be decoded ({type(error).__name__}: {error}); leave it out.")
