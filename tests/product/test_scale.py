@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from avfusion_benchmarks.scale import Costs, Dataset, main, predict, table
 
+from avfusion_benchmarks.scale import Costs, Dataset, main, predict, table
 from avpipeline.cli import run
 
 CLIPS = Dataset("clips", 1000, 100, 2.0, 3.0, "clip")
