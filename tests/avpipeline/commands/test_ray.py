@@ -162,7 +162,7 @@ def test_a_cluster_that_is_there(tmp_path, capsys):
     # Ports that are named are not waited for.
     for name in ("dashboard-agent-grpc", "dashboard-agent-listen", "metrics-export", "runtime-env-agent"):
         words += [f"--{name}-port", str(free_port())]
-    # With a token it would leave one in the home folder.
+    # Without a token, which a command would have to bring.
     head = subprocess.Popen(words, stdout=subprocess.DEVNULL, env={**os.environ, "RAY_AUTH_MODE": "disabled"})
     try:
         until = time.monotonic() + 120
