@@ -22,8 +22,10 @@ EngineName = Literal["local", "ray"]
 
 # As Path leaves it: s3://bucket/clips becomes s3:/bucket/clips.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+# Not `ray health-check`, which a cluster of `ray start` refuses, as it brings no token.
+_PROBE = "import sys, logging, ray; ray.init(sys.argv[1], logging_level=logging.ERROR, log_to_driver=False)"
 # Seconds in which a cluster has to answer.
-_PATIENCE = 30
+_PATIENCE = 60
 _ADDRESS = re.compile(r"auto|[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 _ATTEMPTS = 3
 _QUIET = {"logging_level": logging.ERROR, "log_to_driver": False}
@@ -60,7 +62,7 @@ def connected(address: str | None) -> Iterator[None]:
         alone, which ends with the block.
 
     Raises:
-      InputError: no cluster answers there within half a minute.
+      InputError: no cluster answers there within a minute.
     """
     import ray
 
@@ -101,14 +103,14 @@ def _start() -> None:
 
 def _require_cluster(address: str) -> None:
     """Asks in a process of its own, which can be ended: Ray itself may wait for minutes for an address."""
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check"]
-    command += [] if address == "auto" else ["--address", address]
+    command = [sys.executable, "-c", _PROBE, address]
     try:
-        answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE)
+        answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE)
     except subprocess.TimeoutExpired as error:
         raise _no_cluster(address, f"no answer within {_PATIENCE} s") from error
     if answer.returncode:
-        raise _no_cluster(address, "nothing answers there")
+        told = answer.stderr.strip().splitlines() or ["nothing answers there"]
+        raise _no_cluster(address, told[-1][:200].rstrip(". "))
 
 
 def _no_cluster(address: str, told: str) -> InputError:

@@ -1,6 +1,7 @@
 """Ray on this machine with two workers: equal to this process bit by bit, whatever is killed."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -145,3 +146,31 @@ def test_an_address_without_a_cluster(tmp_path, monkeypatch, listening):
 def test_json_is_as_in_this_process(serial):
     """What `content` compares: the list of bad clips."""
     assert [Path(name).name for name in json.loads((serial.out / "failed.json").read_text())] == ["broken.mp4"]
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+def test_a_cluster_that_is_there(tmp_path, capsys):
+    some_videos(tmp_path)
+    port = free_port()
+    words = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus", "2"]
+    words += ["--port", str(port), "--include-dashboard", "false", "--disable-usage-stats"]
+    # Ports that are named are not waited for.
+    for name in ("dashboard-agent-grpc", "dashboard-agent-listen", "metrics-export", "runtime-env-agent"):
+        words += [f"--{name}-port", str(free_port())]
+    # Without a token, which a command would have to bring.
+    head = subprocess.Popen(words, stdout=subprocess.DEVNULL, env={**os.environ, "RAY_AUTH_MODE": "disabled"})
+    try:
+        until = time.monotonic() + 120
+        address = f"127.0.0.1:{port}"
+        check = ["check", f"{tmp_path}/train*", "--engine", "ray", "--address", address]
+        while (status := run(youtube8m, prog="y", argv=check)) and time.monotonic() < until and head.poll() is None:
+            time.sleep(1)
+        assert status == 0 and "15 usable videos" in capsys.readouterr().out
+    finally:
+        head.terminate()
+        head.wait(timeout=60)
