@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ("*.md", "CITATION.cff", "LICENSE", "docs/*.md", "docs/*.jpg", "*/README.md", "results/*.png", "notebooks/*.ipynb")
+DOCUMENTS = ("*.md", "CITATION.cff", "LICENSE", "docs/*.md", "docs/*.jpg", "*/README.md", "results/*.png", "*/*.ipynb")
 
 
 def main() -> int:

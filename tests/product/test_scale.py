@@ -1,4 +1,4 @@
-"""The simulation of avfusion_benchmarks.scale against runs that can be computed by hand, and docs/scale.md against it."""
+"""The simulation of a cluster against runs that can be computed by hand, and docs/scale.md against it."""
 
 import dataclasses
 from pathlib import Path

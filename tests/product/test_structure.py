@@ -26,8 +26,8 @@ SHARED_BY_PAPERS = {"layers", "fusion", "models", "config"}
 
 def test_rooms_levels_and_arrows_are_few():
     arrows = room_arrows()
-    assert len(arrows) <= 28, sorted(arrows)
-    assert sum(map(len, arrows.values())) <= 155
+    assert len(arrows) <= 29, sorted(arrows)
+    assert sum(map(len, arrows.values())) <= 167
     assert max(levels(arrows).values()) <= 10
 
 
@@ -100,7 +100,7 @@ def test_every_package_is_installed():
     there = {".".join(path.parent.relative_to(ROOT).parts) for path in files().values()}
     assert sorted(listed) == sorted(there)
     for package, patterns in config["options.package_data"].items():
-        for pattern in patterns.split():
+        for pattern in patterns.replace(",", " ").split():
             assert list((ROOT / package.replace(".", "/")).glob(pattern)), (package, pattern)
 
 
