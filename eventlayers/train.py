@@ -44,7 +44,7 @@ class Settings(TrainSettings):
 
     paper: ClassVar[str] = "eventlayers"
 
-    model: Literal[tuple(MODELS)] = "event_layers"
+    model: "Literal[tuple(MODELS)]" = "event_layers"
     """Which of the paper's models."""
     preset: Literal[PRESETS] = "paper"
     """There is no public code to follow, only the paper."""

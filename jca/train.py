@@ -26,7 +26,7 @@ class Settings(TrainSettings):
 
     paper: ClassVar[str] = "jca"
 
-    model: Literal[tuple(MODELS)] = "jca"
+    model: "Literal[tuple(MODELS)]" = "jca"
     """Which of the paper's models; the other rows of Table 1 are models of `python -m ave.train`."""
     preset: Literal[PRESETS] = "code"
     dataset: Literal[tuple(DATASETS)] = "rendered"

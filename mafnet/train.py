@@ -32,7 +32,7 @@ class Settings(TrainSettings):
 
     paper: ClassVar[str] = "mafnet"
 
-    model: Literal[tuple(MODELS)] = "mafnet"
+    model: "Literal[tuple(MODELS)]" = "mafnet"
     """Which of the paper's models."""
     preset: Literal[PRESETS] = "code"
     dataset: Literal[DATASETS] = "rendered"

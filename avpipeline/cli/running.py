@@ -10,6 +10,7 @@ import typing
 from collections.abc import Callable, Sequence
 
 from avpipeline import __version__
+from avpipeline.cli.importing import without_imports
 from avpipeline.cli.parsing import HELP_ALL, parsed, require_numbers, show_help
 from avpipeline.cli.ranges import check_ranges
 from avpipeline.errors import InputError
@@ -50,6 +51,7 @@ def run(
     hints = typing.get_type_hints(main, include_extras=True)
     settings_class = next(value for name, value in hints.items() if name != "return")
     try:
+        argv = without_imports(argv)
         default = defaults(argv) if defaults else None
         if {"-h", "--help", HELP_ALL}.intersection(argv):
             show_help(main, settings_class, default, prog=prog, argv=argv)
