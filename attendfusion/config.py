@@ -230,7 +230,7 @@ def register_model(name: str, description: str = DESCRIPTION, **differences):
     Raises:
       InputError: the name is taken, or a difference is no setting or out of its range.
     """
-    return OWN.add(name, description, differences)
+    return OWN.add(name, description, {**_SYSTEMS["attend_fusion"][1], **differences})
 
 
 # The synthetic clips are few and simple: narrower layers, smaller batches, a larger learning rate.

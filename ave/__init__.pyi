@@ -22,6 +22,8 @@ from .config import (
 from .config import (
     train_config as train_config,
 )
+from .fusion import Fusion as Fusion
+from .fusion import register_fusion as register_fusion
 from .layers import AudioGuidedAttention as AudioGuidedAttention
 from .match.dcca import build_dcca as build_dcca
 from .match.networks import build_avdln as build_avdln

@@ -48,7 +48,7 @@ class ModelConfig(Checked):
     """C3D's features in the visual branch, in addition to the maps or instead of them."""
     temporal: tyro.conf.Suppress[Literal["lstm", "ed_tcn"]] = "lstm"
     """Temporal model: a bidirectional LSTM for each branch, or one encoder-decoder of temporal convolutions."""
-    fusion: tyro.conf.Suppress[Literal[tuple(FUSIONS)]] = "concat"
+    fusion: "tyro.conf.Suppress[Literal[tuple(FUSIONS)]]" = "concat"
     """Fusion method."""
     fused_at: tyro.conf.Suppress[Literal[PLACES]] = "late"
     """Where the branches are fused: before the LSTMs, after them, or on each branch's class scores."""
@@ -241,6 +241,13 @@ def register_model(name: str, description: str = DESCRIPTION, **differences):
       InputError: the name is taken, or a difference is no setting or out of its range.
     """
     return OWN.add(name, description, differences)
+
+
+def add_fusion(name: str, method: str) -> None:
+    """Adds a fusion method, the class `method`, with its models; InputError where the name of one is taken."""
+    FUSIONS[name] = method
+    for place in PLACES:
+        register_model(f"{name}_{place}", f"A+V-att with {name} fusion, {place}", fusion=name, fused_at=place)
 
 
 _PAPER_MODEL = {

@@ -5,6 +5,7 @@ python -m avpipeline.validate ave DIR
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,11 +18,13 @@ from avpipeline.checks.videos import (
     check_kinetics400,
     check_kinetics_sounds,
     check_llp,
+    check_registered,
     check_ucf51,
     check_vggsound,
 )
 from avpipeline.checks.youtube8m import check_youtube8m
 from avpipeline.cli import run
+from avpipeline.datasets import REGISTERED
 
 # Dataset -> function of (folder, values=) that yields findings.
 CHECKS: dict[str, Callable[..., Iterator[Finding]]] = {
@@ -38,7 +41,7 @@ CHECKS: dict[str, Callable[..., Iterator[Finding]]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    dataset: tyro.conf.Positional[Literal[tuple(CHECKS)]]
+    dataset: "tyro.conf.Positional[Literal[(*CHECKS, *REGISTERED)]]"
     """The dataset that the files should be of."""
     folder: tyro.conf.Positional[Path]
     """Folder with the files; not all of them need to be there."""
@@ -54,7 +57,8 @@ def main(settings: Settings) -> int:
     """
     print(f"{settings.dataset}: {settings.folder}")
     findings = []
-    for finding in CHECKS[settings.dataset](settings.folder, values=settings.values):
+    check = CHECKS.get(settings.dataset) or partial(check_registered, settings.dataset)
+    for finding in check(settings.folder, values=settings.values):
         print(f"  {finding.kind:<8}{finding.about}: {finding.text}", flush=True)
         findings.append(finding)
     print(verdict(findings))

@@ -9,6 +9,7 @@ import numpy as np
 
 from avpipeline import metrics
 from avpipeline.cli import run
+from avpipeline.datasets import REGISTERED
 from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.mafnet_pickles import FEATURES
@@ -35,7 +36,7 @@ class Settings(TrainSettings):
     model: "Literal[tuple(MODELS)]" = "mafnet"
     """Which of the paper's models."""
     preset: Literal[PRESETS] = "code"
-    dataset: Literal[DATASETS] = "rendered"
+    dataset: "Literal[(*DATASETS, *REGISTERED)]" = "rendered"
     """"ave" (the default with --data), "ucf51" (mean over its three official splits), "kinetics_sounds" and "csv", your
     own clips, need --data; "rendered" means synthetic clips, generated on this machine."""
     data: Path | None = None

@@ -34,7 +34,10 @@ def parsed(settings_class, default, *, prog: str, argv: Sequence[str]):
         said = io.StringIO()
     with unchecked(), contextlib.redirect_stderr(said), contextlib.suppress(SystemExit):
         _tyro(*_for_help(settings_class, default, everything=True), prog=prog, argv=argv)
-    raise InputError(f"{_in_a_sentence(said.getvalue())}; see {prog} --help.")
+    wrong = _in_a_sentence(said.getvalue())
+    if re.match("invalid choice .* for argument '--(model|dataset)'", wrong):
+        wrong += "; one of your own needs --import and its file"
+    raise InputError(f"{wrong}; see {prog} --help.")
 
 
 def _tyro(settings_class, default, *, prog: str, argv: Sequence[str], **more):
@@ -64,6 +67,7 @@ def show_help(main: Callable, settings_class, default, *, prog: str, argv: Seque
     classes = typing.get_args(settings_class) or (settings_class,)
     left_out = any(dataclasses.is_dataclass(kind) for own in classes for kind in annotations_of(own).values())
     more = f"; {HELP_ALL} shows every option" if left_out and not everything else ""
+    more += "; --import FILE.py runs a file of yours that registers models or datasets"
     with unchecked(), contextlib.suppress(SystemExit):
         _tyro(
             *_for_help(settings_class, default, everything=everything),

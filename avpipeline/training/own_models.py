@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from avpipeline.errors import InputError
+from avpipeline.errors import InputError, require_free
 
 if TYPE_CHECKING:
     import keras
@@ -64,14 +63,6 @@ class OwnModels:
                     f"{_in_words(needed)}; change its function or the settings it is registered with."
                 )
         return model
-
-
-def require_free(name: str, taken, kind: str) -> None:
-    """Raises InputError unless `name` can be the name of another model, dataset, ..."""
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
-        raise InputError(f"{kind} '{name}': its name must be of letters, digits, - and _; choose another.")
-    if name in taken:
-        raise InputError(f"{kind} '{name}': there is one of this name; choose another.")
 
 
 def _shapes(tensors) -> dict[str, tuple]:
