@@ -110,7 +110,8 @@ class MAFnet(Paper):
             print(f"official split {fold} of {len(settings.folds)}", flush=True)
             experiments.append(self.experiment(settings, splits, fold=fold))
             folders.append(settings.folder / f"split-{fold}")
-            results.append(runs.run(experiments[-1], folders[-1], settings.all_seeds, watch_test=watch_test))
+            more = {"watch_test": watch_test, "options": self.options(settings)}
+            results.append(runs.run(experiments[-1], folders[-1], settings.all_seeds, **more))
         unlike = tuple(dict.fromkeys(reason for experiment in experiments for reason in experiment.unlike))
         # Of three splits, one that is not whole speaks for all.
         spoken = next((experiment for experiment in experiments if not experiment.data.is_official), experiments[0])

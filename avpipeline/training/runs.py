@@ -26,6 +26,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from avpipeline.cli.options_file import write_options
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.datasets.batches import batches
 from avpipeline.errors import InputError
@@ -44,12 +45,20 @@ from avpipeline.training.strategy import Team
 _CODE = "code.json"
 
 
-def run(experiment: Experiment, out, seeds: Sequence[int], *, watch_test: bool = False) -> dict:
+def run(
+    experiment: Experiment,
+    out,
+    seeds: Sequence[int],
+    *,
+    watch_test: bool = False,
+    options: Mapping[str, object] | None = None,
+) -> dict:
     """Trains `experiment` with each seed and writes result.json; resumes an interrupted run.
 
     Args:
       out: folder of the run.
       watch_test: also evaluate the test split at each validation, for the record.
+      options: of the command, for settings.yaml, with which it is started again.
 
     Returns:
       the contents of result.json: the configuration, the score of each seed and their mean and standard deviation.
@@ -66,6 +75,8 @@ def run(experiment: Experiment, out, seeds: Sequence[int], *, watch_test: bool =
     with locked(out / "run", wait=False):
         remove_partial(out)
         _claim(out, experiment)
+        if options is not None:
+            write_options(out / "settings.yaml", options)
         results = [_run_seed(experiment, out / f"seed-{seed}", seed, watch_test, team) for seed in seeds]
         described, made = {**_description(experiment, team), **summary(results)}, record()
         earlier = _earlier_result(out / "result.json")
