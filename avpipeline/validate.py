@@ -5,7 +5,6 @@ python -m avpipeline.validate ave DIR
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -18,13 +17,12 @@ from avpipeline.checks.videos import (
     check_kinetics400,
     check_kinetics_sounds,
     check_llp,
-    check_registered,
     check_ucf51,
     check_vggsound,
+    registered_checks,
 )
 from avpipeline.checks.youtube8m import check_youtube8m
 from avpipeline.cli import run
-from avpipeline.datasets import REGISTERED
 
 # Dataset -> function of (folder, values=) that yields findings.
 CHECKS: dict[str, Callable[..., Iterator[Finding]]] = {
@@ -41,7 +39,7 @@ CHECKS: dict[str, Callable[..., Iterator[Finding]]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    dataset: "tyro.conf.Positional[Literal[(*CHECKS, *REGISTERED)]]"
+    dataset: "tyro.conf.Positional[Literal[(*CHECKS, *registered_checks())]]"
     """The dataset that the files should be of."""
     folder: tyro.conf.Positional[Path]
     """Folder with the files; not all of them need to be there."""
@@ -57,7 +55,7 @@ def main(settings: Settings) -> int:
     """
     print(f"{settings.dataset}: {settings.folder}")
     findings = []
-    check = CHECKS.get(settings.dataset) or partial(check_registered, settings.dataset)
+    check = {**CHECKS, **registered_checks()}[settings.dataset]
     for finding in check(settings.folder, values=settings.values):
         print(f"  {finding.kind:<8}{finding.about}: {finding.text}", flush=True)
         findings.append(finding)

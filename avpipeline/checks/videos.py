@@ -1,7 +1,7 @@
 """Checks of folders of UCF51, Kinetics, VGGSound, LLP and your own clips."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from avpipeline.checks.findings import Finding, expect, failed, missing, note, ok, wrong
 from avpipeline.checks.lists import feature_findings, gathered, overlap_findings, require_folder, split_findings
-from avpipeline.datasets import kinetics, llp, own_clips, read_video_list, ucf51, vggsound
+from avpipeline.datasets import REGISTERED, kinetics, llp, own_clips, read_video_list, ucf51, vggsound
 from avpipeline.datasets.ave import BACKGROUND
 from avpipeline.datasets.listings import numbered, read_table, some
 from avpipeline.datasets.video_lists import VideoList
@@ -305,8 +305,13 @@ def check_csv(folder: Path, *, values: bool = True) -> Iterator[Finding]:
         yield from _stream_findings(folder)
 
 
+def registered_checks() -> dict[str, Callable[..., Iterator[Finding]]]:
+    """The checks of datasets that files of the user's own read: dataset -> function as above."""
+    return {name: partial(check_registered, name) for name in REGISTERED}
+
+
 def check_registered(dataset: str, folder: Path, *, values: bool = True) -> Iterator[Finding]:
-    """Findings about a dataset that a file of the user's own reads."""
+    """Findings about a registered dataset."""
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder; give the dataset's.")
     lists: list[VideoList] = []
