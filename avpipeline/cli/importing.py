@@ -47,7 +47,7 @@ def _import(path: Path) -> None:
     sys.modules[path.stem] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[path.stem]
         lines = [place.lineno for place in traceback.extract_tb(error.__traceback__) if place.filename == spec.origin]
         where = f", line {lines[-1]}" if lines else ""
