@@ -194,7 +194,7 @@ def test_a_dataset_with_labels_of_seconds(tmp_path, capsys):
         (lambda folder, name: None, "dataset 'mine': its function returned NoneType; return a VideoList."),
         (
             lambda folder, name: VideoList("mine", name, ("a",), ("x", "y"), np.zeros((1, 3))),
-            r"dataset 'mine': has 1 videos, 2 class names and labels of shape \(1, 3\); labels must be \(videos, classes\).",
+            r"'mine': has 1 videos, 2 class names and labels of shape \(1, 3\); labels must be \(videos, classes\).",
         ),
     ],
 )
