@@ -238,6 +238,7 @@ class Paper(abc.ABC):
             schedule=chosen,
             scoring=scoring,
             devices=devices,
+            logger=getattr(settings, "logger", None),
             differences=differences,
             **more,
         )

@@ -16,6 +16,7 @@ Many papers print the best score that the test split ever reached during trainin
 recorded too, beside the selected one and under its own name; nothing is ever selected by it.
 """
 
+import contextlib
 import dataclasses
 import json
 import warnings
@@ -33,7 +34,7 @@ from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, locked, make_folder, read_record, remove_partial, write_json
 from avpipeline.nn.backends import require_tensorflow
 from avpipeline.plots import charts
-from avpipeline.training import strategy
+from avpipeline.training import loggers, strategy
 from avpipeline.training.experiment import Experiment, Outcome
 from avpipeline.training.familiarity import feature_statistics
 from avpipeline.training.record import code, different_code, record
@@ -205,7 +206,7 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool, te
     training = team.training(experiment, modalities, seed, progress.epoch)
     validation, scores = _validation(experiment, progress, folder, watch_test, modalities, team)
     if progress.epoch < schedule.epochs and not progress.is_stopped(schedule.patience):
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _logged(experiment, folder, seed, team) as logging:
             # The length of a stream is known only at its end, and Keras warns about that at each validation.
             warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
             board = [keras.callbacks.TensorBoard(folder / "tensorboard")] if team.is_chief else []
@@ -215,13 +216,17 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool, te
                 steps=strategy.steps_of(experiment),
                 initial_epoch=progress.epoch,
                 epochs=schedule.epochs,
-                callbacks=[*scores, *board, *callbacks, keep],
+                callbacks=[*scores, *board, *logging, *callbacks, keep],
                 **validation,
             )
     if team.is_chief:
         # A process killed between the last state and its log left the log one validation behind.
         write_log(progress, folder / "log.csv")
     return progress
+
+
+def _logged(experiment: Experiment, folder: Path, seed: int, team: Team) -> contextlib.AbstractContextManager:
+    return loggers.logged(experiment, folder, seed) if team.is_chief else contextlib.nullcontext([])
 
 
 def _started(experiment: Experiment, seed: int, team: Team) -> keras.Model:
