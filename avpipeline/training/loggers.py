@@ -21,20 +21,21 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def logged(experiment: Experiment, folder: Path, seed: int) -> Iterator[list[keras.callbacks.Callback]]:
-    """Opens a seed's run in the logger of the experiment, if it has one; yields the callbacks to train with.
+def logged(
+    experiment: Experiment, logger: str | None, folder: Path, seed: int
+) -> Iterator[list[keras.callbacks.Callback]]:
+    """Opens a seed's run in a logger, "wandb", "mlflow" or none; yields the callbacks to train with.
 
     Raises:
       InputError: the logger cannot open a run.
     """
-    open_run = {None: _none, "wandb": _wandb, "mlflow": _mlflow}[experiment.logger]
+    open_run = {None: _none, "wandb": _wandb, "mlflow": _mlflow}[logger]
     with contextlib.ExitStack() as stack:
         try:
             callbacks = stack.enter_context(open_run(experiment, folder, f"{experiment.info.model} seed {seed}"))
         except Exception as error:  # Both raise many kinds of exception.
             raise InputError(
-                f"--logger {experiment.logger}: cannot begin a run ({first_line(error)}); correct its settings or "
-                "leave it out."
+                f"--logger {logger}: cannot begin a run ({first_line(error)}); correct its settings or leave it out."
             ) from error
         yield callbacks
 

@@ -16,7 +16,6 @@ Many papers print the best score that the test split ever reached during trainin
 recorded too, beside the selected one and under its own name; nothing is ever selected by it.
 """
 
-import contextlib
 import dataclasses
 import json
 import warnings
@@ -206,7 +205,8 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool, te
     training = team.training(experiment, modalities, seed, progress.epoch)
     validation, scores = _validation(experiment, progress, folder, watch_test, modalities, team)
     if progress.epoch < schedule.epochs and not progress.is_stopped(schedule.patience):
-        with warnings.catch_warnings(), _logged(experiment, folder, seed, team) as logging:
+        logger = experiment.logger if team.is_chief else None
+        with warnings.catch_warnings(), loggers.logged(experiment, logger, folder, seed) as logging:
             # The length of a stream is known only at its end, and Keras warns about that at each validation.
             warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
             board = [keras.callbacks.TensorBoard(folder / "tensorboard")] if team.is_chief else []
@@ -223,10 +223,6 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool, te
         # A process killed between the last state and its log left the log one validation behind.
         write_log(progress, folder / "log.csv")
     return progress
-
-
-def _logged(experiment: Experiment, folder: Path, seed: int, team: Team) -> contextlib.AbstractContextManager:
-    return loggers.logged(experiment, folder, seed) if team.is_chief else contextlib.nullcontext([])
 
 
 def _started(experiment: Experiment, seed: int, team: Team) -> keras.Model:

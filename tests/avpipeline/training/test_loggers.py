@@ -21,7 +21,7 @@ def test_one_that_is_not_installed_is_one_sentence(monkeypatch, capsys):
 
 
 def test_without_one_nothing_is_added(tmp_path):
-    with loggers.logged(experiment(), tmp_path, 0) as callbacks:
+    with loggers.logged(experiment(), None, tmp_path, 0) as callbacks:
         assert callbacks == []
 
 
@@ -30,9 +30,8 @@ def test_a_run_that_cannot_begin_is_one_sentence(monkeypatch, tmp_path):
         raise RuntimeError("not logged in\nmore")
 
     monkeypatch.setattr(loggers, "_wandb", refused)
-    own = dataclasses.replace(experiment(), logger="wandb")
     with pytest.raises(InputError, match=r"^--logger wandb: cannot begin a run \(not logged in\); correct"):
-        loggers.logged(own, tmp_path, 0).__enter__()
+        loggers.logged(experiment(), "wandb", tmp_path, 0).__enter__()
 
 
 def test_wandb_offline(tmp_path, monkeypatch):
