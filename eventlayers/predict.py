@@ -380,7 +380,8 @@ def draw_example(trained: Trained) -> None:
     """Draws the trained model's predictions for the first test video."""
     settings = trained.settings
     test = videos_of(settings.source, "test")
-    text = write_file(test.paths[0], Predictor.of(trained.weights, settings.from_backbones), settings.folder / "example")
+    predictor = Predictor.of(trained.weights, settings.from_backbones)
+    text = write_file(test.paths[0], predictor, settings.folder / "example")
     true = [name for name, label in zip(test.class_names, test.labels[0], strict=True) if label]
     print(f"Example: the first test video, which is {' and '.join(true)}:\n{text}")
 
