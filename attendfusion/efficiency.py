@@ -16,7 +16,6 @@ import pandas as pd
 import tensorflow as tf
 
 from attendfusion.config import MODELS, ROWS
-from attendfusion.export import example_inputs
 from attendfusion.models import build_model
 from attendfusion.pictures import accuracy_against_parameters
 from attendfusion.train import PAPER
@@ -76,7 +75,7 @@ def measure(what: str, seconds: float) -> dict:
     """
     tf.config.set_visible_devices([], "GPU")
     model = build_model(what) if what in MODELS else load_model(what, paper="attendfusion")[0]
-    inputs = {name: tf.constant(value) for name, value in example_inputs(model, videos=1).items()}
+    inputs = {name: tf.constant(value) for name, value in PAPER.example_inputs(model, videos=1).items()}
     forward = tf.function(lambda: model(inputs, training=False), jit_compile=False)
     return {
         "parameters": model.count_params(),

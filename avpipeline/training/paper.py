@@ -9,7 +9,9 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from avpipeline.cli import chosen
 from avpipeline.datasets.ave import TEST_VIDEOS
@@ -17,6 +19,9 @@ from avpipeline.datasets.base import Split, Stream
 from avpipeline.training import runs
 from avpipeline.training.experiment import Experiment, Schedule, Scoring, Splits, settings_of
 from avpipeline.training.saved import ModelInfo
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +69,7 @@ class Paper(abc.ABC):
       settings: the class of its training command's settings.
       data_names: dataset -> its name beside a result; for synthetic clips ("rendered") their number is given.
       data_default: the dataset with --data but no --dataset; without --data it is "rendered".
+      output_name: what a model's only output is called where it is exported.
     """
 
     name: ClassVar[str]
@@ -71,6 +77,7 @@ class Paper(abc.ABC):
     settings: ClassVar[type]
     data_names: ClassVar[Mapping[str, str]]
     data_default: ClassVar[str] = "ave"
+    output_name: ClassVar[str] = "probabilities"
 
     @abc.abstractmethod
     def experiment(self, settings, splits: Mapping[str, Split | Stream] | None = None) -> Experiment:
@@ -83,6 +90,15 @@ class Paper(abc.ABC):
     @staticmethod  # noqa: B027
     def draw_example(trained: Trained) -> None:
         """Applies the first seed's model to one test video and draws it, in the run's folder "example"; optional."""
+
+    @staticmethod
+    def example_inputs(model: "keras.Model", videos: int) -> dict[str, np.ndarray]:
+        """Random inputs of a model, by name: `(videos, ...)` each."""
+        random = np.random.default_rng(0)
+        return {
+            name: random.standard_normal((videos, *tensor.shape[1:])).astype(np.float32)
+            for name, tensor in model.input.items()
+        }
 
     def data_in_words(self, settings, test: Split | Stream) -> str:
         """A description of this test split, shown beside its results."""
