@@ -40,7 +40,8 @@ def repository(text) -> Repository | None:
     if not re.match("hf:/", str(text)):
         return None
     found = _NAME.fullmatch(str(text))
-    if not found:
+    # A folder of that name has no size.
+    if not found or not hasattr(found[0], "size"):
         raise InputError(f"{text}: names no model on the Hugging Face Hub; write hf://user/name.")
     return Repository(*found.groups())
 
