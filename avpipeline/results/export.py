@@ -79,8 +79,7 @@ def export(paper: Paper, settings: ExportSettings) -> None:
         files = {}
         for name in dict.fromkeys(settings.format):
             path = folder / FORMS[name].name
-            _convert(info.model, name, model.input, saved, path)
-            difference = largest_difference(model, FORMS[name].opened(path), inputs)
+            difference = _converted(model, name, saved, path, inputs)
             files[path.name] = {"bytes": size_of(path), "largest_difference": difference}
         about = {"weights": str(source), "model": info.to_json(), "parameters": model.count_params()}
         write_json(folder / "export.json", {**about, "files": files})
@@ -93,18 +92,18 @@ def export(paper: Paper, settings: ExportSettings) -> None:
     print(f"They are in {out}")
 
 
-def _convert(model_name: str, name: str, inputs: Mapping, saved: Path, path: Path) -> None:
-    """Converts the SavedModel; InputError where a format has no operation for one of the network's."""
-    convert = FORMS[name].convert
-    if convert is None:
-        return
+def _converted(model: keras.Model, name: str, saved: Path, path: Path, inputs: Mapping[str, np.ndarray]) -> float:
+    """Converts the SavedModel and compares it; InputError where a format cannot express one of its operations."""
+    form = FORMS[name]
     try:
-        convert(inputs, saved, path)
+        if form.convert:
+            form.convert(model.input, saved, path)
+        return largest_difference(model, form.opened(path), inputs)
     except (OSError, MemoryError, InputError):
         raise
-    except Exception as error:  # The converters raise many kinds of exception for what they cannot express.
+    except Exception as error:  # The converters and runtimes raise many kinds of exception for what they lack.
         raise InputError(
-            f"{model_name}: cannot be written as {name} ({first_line(error)}); choose another --format."
+            f"{model.name}: cannot be written as {name} ({first_line(error)}); choose another --format."
         ) from error
 
 
@@ -146,7 +145,9 @@ def write_onnx(inputs: Mapping, saved: Path, path: Path) -> None:
     import tf2onnx
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    signature = tf.saved_model.load(str(saved)).signatures[_SIGNATURE]
+    # The variables live as long as `loaded`.
+    loaded = tf.saved_model.load(str(saved))
+    signature = loaded.signatures[_SIGNATURE]
     names = list(inputs)
     outputs = sorted(signature.structured_outputs)
 

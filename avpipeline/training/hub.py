@@ -40,8 +40,7 @@ def repository(text) -> Repository | None:
     if not re.match("hf:/", str(text)):
         return None
     found = _NAME.fullmatch(str(text))
-    # A folder of that name has no size.
-    if not found or not hasattr(found[0], "size"):
+    if not found:
         raise InputError(f"{text}: names no model on the Hugging Face Hub; write hf://user/name.")
     return Repository(*found.groups())
 
@@ -83,7 +82,8 @@ def download(wanted: Repository, api=None) -> Path:
                 f"{wanted}: the Hugging Face Hub is not reached ({first_line(error)}), and the model is not in the "
                 "cache; try again with a network, or give a .keras file."
             ) from error
-    if not found:
+    # A folder of that name has no size.
+    if not found or not hasattr(found[0], "size"):
         raise InputError(
             f"{wanted}: has no {MODEL_FILE}; name a repository that python -m PAPER.publish has written."
         )
