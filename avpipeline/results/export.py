@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
+import re
+import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -97,14 +101,35 @@ def _converted(model: keras.Model, name: str, saved: Path, path: Path, inputs: M
     form = FORMS[name]
     try:
         if form.convert:
-            form.convert(model.input, saved, path)
+            with _quiet():
+                form.convert(model.input, saved, path)
         return largest_difference(model, form.opened(path), inputs)
     except (OSError, MemoryError, InputError):
         raise
     except Exception as error:  # The converters and runtimes raise many kinds of exception for what they lack.
         raise InputError(
-            f"{model.name}: cannot be written as {name} ({first_line(error)}); choose another --format."
+            f"{model.name}: cannot be written as {name} ({_reason(error)}); choose another --format."
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Why a conversion failed, in a few words."""
+    lacking = re.search(r"^(?:TF Select|Custom) ops: (.+)", str(error), re.MULTILINE)
+    return f"it lacks the operations {lacking[1]}" if lacking else first_line(error)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the converters' own pages about an operation that they lack from the terminal, compiled code's too."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+            os.dup2(nowhere.fileno(), 2)
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def write_saved_model(model: keras.Model, path: Path, output_name: str) -> None:
@@ -144,7 +169,7 @@ def write_onnx(inputs: Mapping, saved: Path, path: Path) -> None:
     import tensorflow as tf
     import tf2onnx
 
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     # The variables live as long as `loaded`.
     loaded = tf.saved_model.load(str(saved))
     signature = loaded.signatures[_SIGNATURE]

@@ -16,7 +16,7 @@ HEADLINES = {
     "ave": (ave, "av_att", {**_MAPS, "attention_units": 8, "lstm_units": 8, "hidden_units": 8}),
     "mafnet": (mafnet, "mafnet", {"num_classes": 5, "num_segments": 3, "units": 8, "filters": 8,
                                   "visual_shape": (16,), "audio_shape": (3, 2, 8)}),
-    "jca": (jca, "jca", {**_MAPS, "audio_size": 8, "video_size": 8, "recursions": 2}),
+    "jca": (jca, "jca", {**_MAPS, "audio_size": 8, "video_size": 8, "recursions": 1, "num_layers": 1}),
     "attendfusion": (attendfusion, "attend_fusion", {"num_classes": 5, "width": 16, "audio_channels": 4,
                                                      "visual_channels": 6}),
     "eventlayers": (eventlayers, "event_layers", {"num_classes": 5, "num_moments": 12, "visual_channels": 8,
