@@ -112,8 +112,14 @@ def _converted(model: keras.Model, name: str, saved: Path, path: Path, inputs: M
         ) from error
 
 
+class _Lacking(Exception):
+    """The operations that a format does not have."""
+
+
 def _reason(error: Exception) -> str:
     """Why a conversion failed, in a few words."""
+    if isinstance(error, _Lacking):
+        return f"it lacks the operations {error}"
     lacking = re.search(r"^(?:TF Select|Custom) ops: (.+)", str(error), re.MULTILINE)
     return f"it lacks the operations {lacking[1]}" if lacking else first_line(error)
 
@@ -168,6 +174,7 @@ def write_onnx(inputs: Mapping, saved: Path, path: Path) -> None:
 
     import tensorflow as tf
     import tf2onnx
+    from onnx import defs
 
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     # The variables live as long as `loaded`.
@@ -182,6 +189,9 @@ def write_onnx(inputs: Mapping, saved: Path, path: Path) -> None:
 
     specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name) for name, tensor in inputs.items()]
     proto, _ = tf2onnx.convert.from_function(tf.function(predict), specs)
+    # What it cannot convert it leaves as it is.
+    if lacking := sorted({node.op_type for node in proto.graph.node if not defs.has(node.op_type)}):
+        raise _Lacking(", ".join(lacking))
     _rename(proto.graph, names, outputs)
     with atomic_path(path) as temporary:
         temporary.write_bytes(proto.SerializeToString())

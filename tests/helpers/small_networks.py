@@ -10,7 +10,7 @@ import mafnet
 from avpipeline.features.info import FeatureInfo
 from avpipeline.training.saved import ModelInfo, save_model
 
-_MAPS = {"num_classes": 5, "num_segments": 3, "audio_channels": 8, "visual_shape": (2, 2, 8)}
+_MAPS = {"num_classes": 5, "num_segments": 2, "audio_channels": 8, "visual_shape": (2, 2, 8)}
 # Paper -> package, headline model, sizes.
 HEADLINES = {
     "ave": (ave, "av_att", {**_MAPS, "attention_units": 8, "lstm_units": 8, "hidden_units": 8}),
