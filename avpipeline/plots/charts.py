@@ -58,7 +58,7 @@ def runs_together(
                 colour = PALETTE[index % len(PALETTE)]
                 lines = [{epoch["epoch"]: epoch[name] for epoch in seed if name in epoch} for seed in seeds]
                 for line in lines if len(lines) > 1 else []:
-                    axis.plot(list(line), list(line.values()), color=colour, alpha=0.3, linewidth=0.8)
+                    axis.plot(list(line), list(line.values()), color=colour, alpha=0.3, linewidth=0.8, marker=".")
                 # A seed may have stopped early: the mean goes as far as all of them.
                 common = [epoch for epoch in lines[0] if all(epoch in line for line in lines)]
                 means = [np.mean([line[epoch] for line in lines]) for epoch in common]
@@ -67,7 +67,7 @@ def runs_together(
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             axis.grid(alpha=0.25)
             axis.spines[["top", "right"]].set_visible(False)
-        axes[-1].legend(frameon=False)
+        axes[-1].legend(frameon=False, title="mean over seeds; thin: a seed each")
         save_figure(figure, path)
 
 

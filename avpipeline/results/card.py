@@ -95,6 +95,7 @@ def _limits(run: Run, info: ModelInfo) -> str:
         )
     if run.result.get("smoke"):
         limits.append("A smoke run: trained for fewer epochs than its configuration has.")
+    limits += [f"No row of the paper: {reason}." for reason in run.result.get("unlike", ())]
     if len(run.scores) == 1:
         limits.append("One seed: how much the result varies from training to training is not known.")
     else:

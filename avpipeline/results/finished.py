@@ -77,6 +77,9 @@ def _require_whole(result: Mapping) -> None:
     """Raises whatever it may unless a result has the parts that are read later."""
     if not all(isinstance(result[name], str) for name in _TEXTS) or not isinstance(result["settings"], dict):
         raise Unusable(f"is not the result of a training command; {_REMEDY}.")
+    parts = [result.get("clips", {}), result.get("versions", {}), result["settings"].get("training", {})]
+    if not all(isinstance(part, dict) for part in parts):
+        raise Unusable(f"is not the result of a training command; {_REMEDY}.")
     seeds = [seed["seed"] for seed in result["seeds"]]
     numbers = [seed[name] for seed in result["seeds"] for name in ("test", "val", "parameters")]
     if not seeds or len({*seeds}) < len(seeds) or not all(isinstance(seed, int) for seed in seeds):

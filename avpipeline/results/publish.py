@@ -68,7 +68,7 @@ def publish(paper: Paper, settings: PublishSettings, api=None) -> None:
     place = Path("runs") / paper.name / "published" / target.name.replace("/", "-") if target else Path(settings.to)
     folder = settings.out or place
     _require_own(folder)
-    write_folder(folder, paper, run, seed, licence=settings.licence, name=str(target or folder))
+    write_folder(folder, paper, run, seed, licence=settings.licence, name=str(target or folder.resolve().name))
     print(f"The model, its card and its record are in {folder}")
     if target:
         print(f"Uploaded: {hub.upload(folder, target, api, private=settings.private)}")

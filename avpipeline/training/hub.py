@@ -16,7 +16,7 @@ MODEL_FILE = "model.keras"
 # The largest model of the five papers, 8000 units wide, takes under 1 GB.
 _MOST_BYTES = 1 << 32
 # As a path, hf://user/name loses one of its slashes.
-_NAME = re.compile(r"hf:/{1,2}([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
+_NAME = re.compile(r"hf:/{1,2}([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(\w[\w.-]*(?:/\w[\w.-]*)*))?")
 
 
 @dataclasses.dataclass(frozen=True)

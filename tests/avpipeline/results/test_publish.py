@@ -61,7 +61,7 @@ class Hub:
 
 @pytest.fixture
 def run(tmp_path):
-    folder = write_run(tmp_path / "run", {3: 0.5, 4: 0.7}, paper="jca", model="jca", smoke=True)
+    folder = write_run(tmp_path / "run", {3: 0.5, 4: 0.7}, paper="jca", model="jca", smoke=True, unlike=["its data"])
     for seed in (3, 4):
         saved_small(folder / f"seed-{seed}" / "best.keras", "jca")
     return folder
@@ -80,13 +80,14 @@ def test_a_folder_holds_all_that_is_needed(run, tmp_path, capsys):
     card = (out / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: keras\nlicense: mit\ntags:\n- audio-visual-fusion\n- jca\n")
     for part in (
-        f'model, info = load_model("{out}")',
+        'model, info = load_model("out")',
         'preset "code", of *Recursive fusion by joint co-attention*',
         "| segment accuracy % | rendered, test split (4 clips) | 70.00 (seed 4) | 60.00 +- 14.14 (2 seeds) |",
         "python -m jca.train --seeds 2\n",
         "commit cccccccccccc",
         "Trained on synthetic clips",
         "A smoke run",
+        "No row of the paper: its data.",
         "vggish:embedding | audioset",
         "Network behind the audio features: vggish, Apache-2.0 (Google).",
         "Weights: mit.",
@@ -153,6 +154,7 @@ def test_what_cannot_be_published_is_one_sentence(run, tmp_path, capsys):
     refused(jca.publish, [run, "--to", out, "--licence", "My own"], "--licence My own: is no name", capsys, out)
     refused(jca.publish, [tmp_path, "--to", out], "holds no run", capsys, out)
     refused(jca.publish, [run, "--to", "hf://me", "--out", out], "hf://me: names no model", capsys, out)
+    refused(jca.publish, [run, "--to", "hf://me/a@../b", "--out", out], "names no model", capsys, out)
     refused(jca.publish, [run, "--to", "hf://me/a@v1", "--out", out], "leave out @v1", capsys, out)
     (run / "seed-3" / "best.keras").unlink()
     refused(jca.publish, [run, "--to", out], "best.keras: no such file", capsys, out)
