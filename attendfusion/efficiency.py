@@ -13,7 +13,6 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from attendfusion.config import MODELS, ROWS
-from attendfusion.export import example_inputs
 from attendfusion.train import PAPER
 from avpipeline.cli import Positive, run
 from avpipeline.cli.progress import link
@@ -84,7 +83,7 @@ def measure(what: str, seconds: float) -> dict:
 
     tf.config.set_visible_devices([], "GPU")
     model = build_model(what) if what in MODELS else load_model(what, paper="attendfusion")[0]
-    inputs = {name: tf.constant(value) for name, value in example_inputs(model, videos=1).items()}
+    inputs = {name: tf.constant(value) for name, value in PAPER.example_inputs(model, videos=1).items()}
     forward = tf.function(lambda: model(inputs, training=False), jit_compile=False)
     return {
         "parameters": model.count_params(),

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+import numpy as np
+
 from attendfusion import config
 from attendfusion.config import MODELS, PRESETS, ModelConfig, TrainConfig, model_config
 from attendfusion.settings import RecordSettings
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     import keras
 
     from attendfusion.data import Records
+
+# Frames of a random video for a network that takes frames.
+_EXAMPLE_FRAMES = 7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +54,20 @@ class AttendFusion(Paper):
     config = config
     settings = Settings
     data_default = "youtube8m"
+
+    @staticmethod
+    def example_inputs(model: keras.Model, videos: int) -> dict[str, np.ndarray]:
+        from attendfusion.models import NUM_FRAMES
+
+        random = np.random.default_rng(0)
+        inputs = {}
+        for name, tensor in model.input.items():
+            if name == NUM_FRAMES:
+                inputs[name] = random.integers(1, _EXAMPLE_FRAMES + 1, videos).astype(np.int32)
+            else:
+                shape = (videos, tensor.shape[1] or _EXAMPLE_FRAMES, tensor.shape[2])
+                inputs[name] = random.standard_normal(shape).astype(np.float32)
+        return inputs
 
     def read_from(self, dataset: str) -> dict:
         return {"records": RecordSettings(dataset=dataset)}

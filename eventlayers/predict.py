@@ -379,8 +379,11 @@ def _sound(about: media.MediaInfo, window: Window) -> np.ndarray:
 def draw_example(trained: Trained) -> None:
     """Draws the trained model's predictions for the first test video."""
     settings = trained.settings
-    first = videos_of(settings.source, "test").paths[0]
-    write_file(first, Predictor.of(trained.weights, settings.from_backbones), settings.folder / "example")
+    test = videos_of(settings.source, "test")
+    predictor = Predictor.of(trained.weights, settings.from_backbones)
+    text = write_file(test.paths[0], predictor, settings.folder / "example")
+    true = [name for name, label in zip(test.class_names, test.labels[0], strict=True) if label]
+    print(f"Example: the first test video, which is {' and '.join(true)}:\n{text}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import numpy as np
+
 from avpipeline.cli import chosen, run
 from avpipeline.datasets import REGISTERED
 from avpipeline.datasets.base import Split
@@ -96,7 +98,25 @@ class EventLayers(Paper):
     config = config
     settings = Settings
     further_settings = ("video_weights",)
+    output_name = "scores"
     draw_example = staticmethod(draw_example)
+
+    @staticmethod
+    def example_inputs(model, videos: int) -> dict[str, np.ndarray]:
+        from eventlayers.models import ONSET_MASK, ONSETS
+
+        random = np.random.default_rng(0)
+        inputs = Paper.example_inputs(model, videos)
+        for name, values in inputs.items():
+            if name == ONSETS:
+                inputs[name] = random.integers(0, values.shape[1], values.shape).astype(np.float32)
+            elif name == ONSET_MASK:
+                inputs[name] = random.integers(0, 2, values.shape).astype(np.float32)
+            elif values.ndim == 5:  # frames
+                inputs[name] = random.integers(0, 256, values.shape).astype(np.float32)
+            elif values.ndim == 2:  # a waveform
+                inputs[name] = 0.1 * values
+        return inputs
 
     def settings_for(
         self, model: str, preset: str = "paper", dataset: str = "rendered", inputs: str | None = None, **changes

@@ -13,6 +13,7 @@ import tyro
 from avpipeline import media
 from avpipeline.cli import run
 from avpipeline.cli.progress import link
+from avpipeline.datasets.base import Split
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files
 from avpipeline.predict.files import collected_warnings, for_each_file
@@ -117,16 +118,25 @@ def draw_example(trained: Trained) -> None:
     test, weights, out = trained.experiment.splits.test, trained.weights, trained.settings.folder / "example"
     if test.dataset == "rendered":
         predictor = load_predictor(weights)
-        write_prediction(predict_file(rendered_clips().paths("test")[0], predictor), predictor, out)
+        prediction = predict_file(rendered_clips().paths("test")[0], predictor)
+        write_prediction(prediction, predictor, out)
+        _tell_example(test, prediction.probabilities)
         return
     model, info = load_model(weights, paper="mafnet")
     inputs = {name: test.inputs[name].read(np.array([0])) for name in model.input}
     probabilities, scores = forward_of(model)(inputs)
+    _tell_example(test, probabilities)
     if scores is None:
         return
     name = test.ids[0]
     title = f"{name}: {info.class_names[probabilities.argmax()]} - {info.title}"
     modality_scores(out / f"{name}_scores.png", scores, tuple(inputs), title=title)
+
+
+def _tell_example(test: Split, probabilities: np.ndarray) -> None:
+    """Which test video the example is, and its true class beside the predicted one."""
+    true, predicted = test.class_names[test.labels[0].argmax()], test.class_names[probabilities.argmax()]
+    print(f"Example: {test.ids[0]}, the first test video; it is '{true}', and '{predicted}' is predicted.")
 
 
 def load_predictor(weights: Path, *, weights_dir: Path | None = None) -> Predictor:

@@ -40,6 +40,37 @@ def curves(path, history: Mapping[str, Sequence[float]]) -> None:
         save_figure(figure, path)
 
 
+def runs_together(
+    path, histories: Mapping[str, Sequence[Sequence[Mapping[str, float]]]], names: Sequence[str]
+) -> None:
+    """The curves of several runs in one picture, a panel for each quantity: the mean over seeds, seeds drawn thinly.
+
+    Args:
+      path: the .png to write.
+      histories: run -> its seeds' histories, a dict an epoch with "epoch" and what was measured after it.
+      names: of the quantities.
+    """
+    with matplotlib.rc_context(TEXT):
+        figure = new_figure(6 * len(names), 4.5)
+        axes = figure.subplots(1, len(names), squeeze=False)[0]
+        for axis, name in zip(axes, names, strict=True):
+            for index, (run, seeds) in enumerate(histories.items()):
+                colour = PALETTE[index % len(PALETTE)]
+                lines = [{epoch["epoch"]: epoch[name] for epoch in seed if name in epoch} for seed in seeds]
+                for line in lines if len(lines) > 1 else []:
+                    axis.plot(list(line), list(line.values()), color=colour, alpha=0.3, linewidth=0.8, marker=".")
+                # A seed may have stopped early: the mean goes as far as all of them.
+                common = [epoch for epoch in lines[0] if all(epoch in line for line in lines)]
+                means = [np.mean([line[epoch] for line in lines]) for epoch in common]
+                _draw_line(axis, np.asarray(common, float), means, run, colour)
+            axis.set(title=words(name).replace("val ", "validation "), xlabel="epoch")
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axis.grid(alpha=0.25)
+            axis.spines[["top", "right"]].set_visible(False)
+        axes[-1].legend(frameon=False, title="mean over seeds; thin: a seed each")
+        save_figure(figure, path)
+
+
 def class_bars(path, values: Mapping[str, np.ndarray], class_names: Sequence[str], *, title: str = "") -> None:
     """One group of bars for each class, with one bar for each model.
 

@@ -10,6 +10,7 @@ import tyro
 
 from avpipeline import plots
 from avpipeline.cli.progress import link
+from avpipeline.datasets.base import Split
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.files import read_predictions
 from avpipeline.predict.segments import Forward, Predictor, Scale, predict_file, predict_files, write_prediction
@@ -18,6 +19,7 @@ from avpipeline.training.saved import ModelInfo, load_model
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,8 +59,9 @@ def label(settings: LabelSettings, forward: Forward, model: keras.Model, info: M
 
 
 def segment_example(trained: Trained, forward_of, probabilities, scale: Scale = "clip") -> None:
-    """Draws a trained model's predictions for the first test video that has both an event and background.
+    """Draws a trained model's predictions beside the truth, and says how many seconds are right.
 
+    The example is the first test video that has both an event and background, whether the model is right there or not.
     A synthetic clip is predicted from its file: timeline, attention over the frames, video with sound. AVE's files
     hold features but no frames, so there is only the timeline.
 
@@ -75,13 +78,25 @@ def segment_example(trained: Trained, forward_of, probabilities, scale: Scale = 
     model, info = load_model(weights)
     if test.dataset == "rendered":
         predictor = Predictor.of(forward_of(model), info, weights, window=_window(model), scale=scale)
-        write_prediction(predict_file(rendered_clips().paths("test")[video], predictor), predictor, out)
+        prediction = predict_file(rendered_clips().paths("test")[video], predictor)
+        write_prediction(prediction, predictor, out, truth=classes[video])
+        _tell_example(test, video, prediction.probabilities, classes[video])
         return
     stored = read_predictions(weights.with_name("predictions.npz"), "predictions")
     predicted = probabilities(model, stored["predictions"][video])
     name = test.ids[video]
     title = f"{name} - {info.title}"
     plots.timeline(out / f"{name}_timeline.png", predicted, info.class_names, truth=classes[video], title=title)
+    _tell_example(test, video, predicted, classes[video])
+
+
+def _tell_example(test: Split, video: int, probabilities: np.ndarray, truth: np.ndarray) -> None:
+    """Which test video the example is, by which rule, and how much of it is right."""
+    right = int((probabilities.argmax(1) == truth).sum())
+    print(
+        f"Example: {test.ids[video]}, the first test video with both an event and background; {right} of its "
+        f"{len(truth)} seconds are labelled right."
+    )
 
 
 def _window(model: keras.Model) -> int:

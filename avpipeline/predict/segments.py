@@ -149,12 +149,17 @@ def predict_files(sources: Sequence, predictor: Predictor, out, *, figure: bool 
 
 
 
-def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
+def write_prediction(
+    prediction: Prediction, predictor: Predictor, out, *, truth: Sequence[int] | None = None
+) -> str:
     """Writes everything that shows the prediction for one file; returns the text.
 
     That is `STEM.json` and `STEM.txt` with the same content, `STEM_timeline.png`, and for models with attention
     `STEM_attention.png`, one for each window, and `STEM_attention.mp4`, the clip with the maps overlaid; for models
     with attention over sound `STEM_audio_attention.png`, the log-mel patch of each second with its map.
+
+    Args:
+      truth: class index of each second where it is known, drawn above the prediction in the timeline.
     """
     from avpipeline.plots.overlays import write_overlay
 
@@ -162,7 +167,7 @@ def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
     document = as_json(prediction, predictor)
     text = as_text(document)
     with result_files(out / source.stem, document, text, source=source):
-        _write_timeline(prediction, predictor.info, out / f"{source.stem}_timeline.png")
+        _write_timeline(prediction, predictor.info, out / f"{source.stem}_timeline.png", truth)
         if prediction.attention is not None:
             _write_attention_pictures(
                 prediction, predictor, out / f"{source.stem}_attention.png", prediction.attention, _frames
@@ -276,7 +281,7 @@ def _length_notes(about: media.MediaInfo, seconds: int, window: int) -> list[str
 
 
 
-def _write_timeline(prediction: Prediction, info: ModelInfo, path: Path) -> None:
+def _write_timeline(prediction: Prediction, info: ModelInfo, path: Path, truth: Sequence[int] | None) -> None:
     """The timeline, with frames and attention maps if the model has attention."""
     about = prediction.media
     attended = {} if prediction.attention is None else _spread_frames(about, prediction.attention)
@@ -284,6 +289,7 @@ def _write_timeline(prediction: Prediction, info: ModelInfo, path: Path) -> None
         path,
         prediction.probabilities,
         info.class_names,
+        truth=truth,
         waveform=media.read_waveform(about.path, seconds=len(prediction.probabilities)),
         sample_rate=media.SAMPLE_RATE,
         **attended,

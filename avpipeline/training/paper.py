@@ -4,12 +4,16 @@ A paper's `train.py` has its subclass of `Paper`, which supplies the configurati
 tables), the class of its settings, its experiment and how it draws an example.
 """
 
+from __future__ import annotations
+
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from avpipeline.cli import check_ranges, chosen
 from avpipeline.cli.options_file import options_to_write
@@ -17,6 +21,9 @@ from avpipeline.datasets.base import Split, Stream
 from avpipeline.features.info import FeatureInfo
 from avpipeline.training.experiment import Experiment, Schedule, Scoring, Splits, settings_of
 from avpipeline.training.saved import ModelInfo
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +76,7 @@ class Paper(abc.ABC):
       settings: the class of its training command's settings.
       further_settings: fields of the settings beside network and training that a preset decides.
       data_default: the dataset with --data but no --dataset; without --data it is "rendered".
+      output_name: what a model's only output is called where it is exported.
     """
 
     name: ClassVar[str]
@@ -76,6 +84,7 @@ class Paper(abc.ABC):
     settings: ClassVar[type]
     further_settings: ClassVar[tuple[str, ...]] = ()
     data_default: ClassVar[str] = "ave"
+    output_name: ClassVar[str] = "probabilities"
 
     @abc.abstractmethod
     def experiment(self, settings, splits: Mapping[str, Split | Stream] | None = None) -> Experiment:
@@ -92,6 +101,15 @@ class Paper(abc.ABC):
     def data_in_words(self, experiment: Experiment) -> str:
         """A description of the data, shown beside its results."""
         return experiment.data.in_words()
+
+    @staticmethod
+    def example_inputs(model: keras.Model, videos: int) -> dict[str, np.ndarray]:
+        """Random inputs of a model, by name: `(videos, ...)` each."""
+        random = np.random.default_rng(0)
+        return {
+            name: random.standard_normal((videos, *tensor.shape[1:])).astype(np.float32)
+            for name, tensor in model.input.items()
+        }
 
     def features_of(self, model: str) -> Mapping[str, FeatureInfo]:
         """Modality -> the features of the paper's row; none where they are not compared."""

@@ -25,6 +25,7 @@ from avpipeline.checkpoints.hdf5 import require_all_plain
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.files import Unusable, atomic_path, bounded, first_line, parse_json, reading, require_regular
+from avpipeline.training import hub
 
 if TYPE_CHECKING:
     import keras
@@ -149,6 +150,8 @@ def load_model(path, *, paper: str | None = None) -> tuple[keras.Model, ModelInf
     """Loads a model that `save_model` wrote, uncompiled; code stored in the file is never executed.
 
     Args:
+      path: a .keras file; a published folder or a run's, whose first seed is taken; or `"hf://user/name"`, a model on
+        the Hugging Face Hub.
       paper: the package that must have built it; None accepts any paper.
 
     Raises:
@@ -157,7 +160,7 @@ def load_model(path, *, paper: str | None = None) -> tuple[keras.Model, ModelInf
     """
     import keras
 
-    path = Path(path)
+    path = model_file(path)
     info, config, keras_version = _read_members(path)
     if paper is not None and info.paper != paper:
         raise InputError(
@@ -188,6 +191,20 @@ def _of_one_replica(path: Path, config: dict) -> dict:
         if asked["class_name"] == "BatchNormalization":
             asked["config"]["synchronized"] = False
     return config
+
+
+def model_file(path) -> Path:
+    """The .keras file that a path, a folder or a name on the Hub stands for; see `load_model`."""
+    if wanted := hub.repository(path):
+        return hub.download(wanted)
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    seeds = sorted(path.glob("seed-*/best.keras"), key=lambda file: (len(file.parent.name), file.parent.name))
+    for file in (path / hub.MODEL_FILE, path / "best.keras", *seeds):
+        if file.is_file():
+            return file
+    raise InputError(f"{path}: is a folder that holds no model; name a run's folder, a published one or a .keras file.")
 
 
 def _read_members(path: Path) -> tuple[ModelInfo, dict, str]:

@@ -1,4 +1,4 @@
-"""What is exported computes what the network computes, and is as large as its weights."""
+"""The exports are as large as the weights; the command line as before ONNX."""
 
 import json
 
@@ -8,8 +8,10 @@ import pytest
 import tensorflow as tf
 
 import attendfusion
-from attendfusion import export
+from attendfusion import export as command_module
+from attendfusion.export import PAPER
 from avpipeline.features.info import FeatureInfo
+from avpipeline.results import export
 from avpipeline.training.saved import ModelInfo, save_model
 from tests.helpers.commands import run_command
 
@@ -26,7 +28,7 @@ def save(path, name, tokens="mean_std"):
 
 def command(folder):
     words = ["--weights", str(folder / "model.keras"), "--out", str(folder / "out")]
-    return run_command(export, *words)
+    return run_command(command_module, *words)
 
 
 @pytest.mark.parametrize(("name", "tokens"), [("fcrgn_late", "mean_std"), ("attend_fusion_audio", "frames")])
@@ -41,18 +43,12 @@ def test_both_forms_agree_with_the_network(tmp_path, capsys, name, tokens):
         assert found["bytes"] == export.size_of(tmp_path / "out" / path) and f"{found['bytes'] / 1e6:.2f} MB" in said
         assert found["largest_difference"] <= export.TOLERANCE
         # Another number of videos than were checked on.
-        inputs = export.example_inputs(model, videos=2)
-        np.testing.assert_allclose(call(tmp_path / "out" / path)(inputs), model(inputs), atol=export.TOLERANCE)
+        inputs = PAPER.example_inputs(model, 2)
+        found = call(tmp_path / "out" / path)(inputs)["probabilities"]
+        np.testing.assert_allclose(found, model(inputs), atol=export.TOLERANCE)
     assert weights < files["model.tflite"]["bytes"] < weights + 100_000
     variables = sum(path.stat().st_size for path in (tmp_path / "out" / "saved_model").rglob("*.data*"))
     assert weights <= variables < weights + 50_000
-
-
-def test_what_computes_something_else_is_refused():
-    model = attendfusion.build_model("fc_early", **SMALL)
-    wrong = lambda inputs: np.asarray(model(inputs)) + 1e-3  # noqa: E731
-    with pytest.raises(ValueError, match="probabilities differ by"):
-        export.largest_difference(model, wrong)
 
 
 def test_a_folder_that_is_there_is_kept(tmp_path, capsys):
@@ -63,13 +59,13 @@ def test_a_folder_that_is_there_is_kept(tmp_path, capsys):
     assert not any((tmp_path / "out").iterdir())
 
 
-def test_what_cannot_be_converted_leaves_nothing_behind(tmp_path, monkeypatch):
+def test_what_cannot_be_converted_leaves_nothing_behind(tmp_path, monkeypatch, capsys):
     save(tmp_path / "model.keras", "fc_early")
 
-    def fail(exported, path):
+    def fail(inputs, saved, path):
         raise tf.errors.InternalError(None, None, "no")
 
-    monkeypatch.setattr(export, "write_tflite", fail)
-    with pytest.raises(tf.errors.InternalError):
-        command(tmp_path)
+    monkeypatch.setitem(export.FORMS, "tflite", export.FORMS["tflite"]._replace(convert=fail))
+    assert command(tmp_path) == 2
+    assert "fc_early: cannot be written as tflite (no); choose another --format." in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]

@@ -18,6 +18,7 @@ command = functools.partial(run_command, train)
 def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, capsys):
     assert command("--epochs", 2, "--batch-size", 5, "--out", tmp_path) == 0
     said = capsys.readouterr().out
+    assert "first test video with both an event and background; " in said
     # Other settings than the preset's: each is named, and no row of the paper is.
     assert "A+V-att" not in said and "72.7" not in said and "Table 1" not in said
     assert "no row of the paper: batch_size 5 instead of 16; epochs 2 instead of 40." in said

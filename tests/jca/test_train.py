@@ -42,6 +42,7 @@ def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, ca
     ):
         assert command("--seeds", 2, "--seed", 3, "--out", tmp_path) == 0
     said = capsys.readouterr().out
+    assert "first test video with both an event and background; " in said
     assert "instead of the published sizes: video_size 8, audio_size 8" in said
     assert "JCA" in said and "76.2" in said and "synthetic clips, 4 in the test split" in said
     assert "no row of the paper" not in said and "smoke" not in said

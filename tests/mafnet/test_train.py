@@ -45,6 +45,7 @@ def small(model="mafnet", dataset="ave", **changes):
 def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, capsys):
     assert command("--epochs", 2, "--batch-size", 5, "--units", 8, "--filters", 8, "--out", tmp_path) == 0
     said = capsys.readouterr().out
+    assert "the first test video; it is " in said
     assert "90.86" not in said and "Table 1" not in said
     assert "units 8 instead of 64" in said and "batch_size 5 instead of" in said and "epochs 2 instead of 60" in said
     assert "synthetic clips, 4 in the test split (smoke: 2 of 60 epochs)" in said

@@ -1,8 +1,10 @@
 """docs/api.md lists every public name with the first sentence of its docstring; `python
 tests/product/test_public_api.py` rewrites it."""
 
+import ast
 import importlib
 import inspect
+import json
 import re
 from pathlib import Path
 
@@ -16,7 +18,8 @@ SHARED = {
     "avpipeline.datasets.batches": ("batches", "steps_per_epoch"),
     "avpipeline.media": ("probe", "read_clip", "read_frames", "read_waveform", "write_clip"),
     "avpipeline.features.logmel": ("LogMel", "split_seconds"),
-    "avpipeline.features.registry": ("build_extractor",),
+    "avpipeline.datasets.rendered": ("rendered_clips",),
+    "avpipeline.features.registry": ("EXTRACTORS", "build_extractor", "clip_features"),
     "avpipeline.extract": ("extract",),
     "avpipeline.nn.recurrent": ("TorchLSTM", "TorchGRU", "BidirectionalLSTM", "BidirectionalGRU"),
     "avpipeline.nn.losses": ("MultiLabelSoftMargin",),
@@ -29,13 +32,37 @@ SHARED = {
     "avpipeline.training.runs": ("run", "predict"),
     "avpipeline.results.papers": ("rows", "lookup", "comparison"),
     "avpipeline.plots": ("timeline", "attention_frames", "attention_figure"),
+    "avpipeline.plots.charts": ("confusion_matrix", "curves"),
+    "avpipeline.plots.style": ("as_jpeg",),
+    "avpipeline.predict.segments": ("Predictor", "predict_file", "write_prediction"),
+    "avpipeline.predict.describing": ("load_describer", "describe_file", "write_description"),
     "avpipeline.errors": ("InputError",),
+    "ave.models": ("forward_of",),
+    "mafnet.config": ("RENDERED_MODEL", "RENDERED_TRAINING"),
+    "mafnet.data": ("fitted", "load_split"),
+    "mafnet.models": ("classifier",),
+    "mafnet.pictures": ("embeddings", "modality_scores"),
+    "mafnet.tsne": ("film_embeddings", "in_the_plane"),
+    "attendfusion.config": ("RENDERED_MODEL", "RENDERED_TRAINING"),
+    "attendfusion.data": ("RecordSettings", "load_records"),
+    "attendfusion.models": ("video_classifier",),
+    "attendfusion.evaluation": ("evaluate",),
+    "attendfusion.pictures": ("Example", "accuracy_against_parameters", "examples"),
+    "attendfusion.train": ("PAPER", "fitted"),
+    "eventlayers.analysis": ("complementary_by_group",),
+    "eventlayers.pictures": ("event_characteristics",),
+    "eventlayers.predict": ("Predictor", "write_file"),
+    "eventlayers.train": ("PAPER", "splits_of"),
 }
 CONSTANTS = {
     "MODELS": "names of the models that `build_model` knows, with what each is",
     "PRESETS": "names of the presets",
     "CLASS_NAMES": "the dataset's classes in the order of the labels",
     "LAYERS": "names of the five heads",
+    "EXTRACTORS": "names of the feature extractors, with what each is",
+    "RENDERED_MODEL": "settings of the model on synthetic clips that differ from the published ones",
+    "RENDERED_TRAINING": "settings of the training on synthetic clips that differ from the published ones",
+    "PAPER": "what the commands need to know about the paper: settings, experiment, rows",
 }
 _HEAD = """# Public names
 
@@ -87,6 +114,28 @@ def test_every_name_says_what_it_is(module, name):
         assert first_sentence(value).endswith((".", ":")), (name, first_sentence(value))
     else:
         assert name in CONSTANTS
+
+
+def names_taught() -> set[tuple[str, str, str]]:
+    """(notebook, module, name) of everything of the packages that a notebook imports."""
+    found = set()
+    for path in sorted((PAGE.parents[1] / "notebooks").glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        for source in ("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"):
+            for node in ast.walk(ast.parse(source)):
+                if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] in (*PAPERS, "avpipeline"):
+                    found |= {(path.name, node.module, alias.name) for alias in node.names}
+    return found
+
+
+def test_notebooks_teach_public_names_only():
+    listed = {(module, name) for module, names in SHARED.items() for name in names}
+    listed |= {(paper, name) for paper in PAPERS for name in importlib.import_module(paper).__all__}
+    modules = {module for module, _ in listed}
+    taught = names_taught()
+    assert len(taught) > 50
+    unlisted = {each for each in taught if each[1:] not in listed and f"{each[1]}.{each[2]}" not in modules}
+    assert not unlisted
 
 
 if __name__ == "__main__":

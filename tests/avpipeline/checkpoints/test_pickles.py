@@ -267,7 +267,7 @@ def attacks(target: str) -> dict[str, bytes]:
         "REDUCE from the memo": function + b"q\x050h\x05" + called,
         "REDUCE of eval": name("builtins.eval") + code + b"\x85R",
         "STACK_GLOBAL": text("os") + text("mkdir") + b"\x93" + called,
-        "STACK_GLOBAL of a dotted name": b"\x80\x04" + text("pathlib") + text("os.mkdir") + b"\x93" + called,
+        "STACK_GLOBAL of a dotted name": b"\x80\x04" + text("shutil") + text("os.mkdir") + b"\x93" + called,
         "INST": b"(" + argument + b"ios\nmkdir\n",
         "OBJ": b"(" + function + argument + b"o",
         "BUILD": name("types.SimpleNamespace") + b")\x81" + setter + b"b" + argument + b"b",
@@ -278,7 +278,7 @@ def attacks(target: str) -> dict[str, bytes]:
 
 
 NAMED = {"REDUCE of eval": "builtins.eval", "BUILD": "types.SimpleNamespace"}
-NAMED["STACK_GLOBAL of a dotted name"] = "pathlib.os.mkdir"
+NAMED["STACK_GLOBAL of a dotted name"] = "shutil.os.mkdir"
 KINDS = list(attacks(""))
 
 

@@ -1,0 +1,101 @@
+"""A trained model as a folder that others can use: the weights, a card and the record; on the Hub if asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import annotated_types
+import tyro
+
+from avpipeline.cli import Seed, shown
+from avpipeline.errors import InputError
+from avpipeline.files import atomic_path, make_folder
+from avpipeline.results.card import model_card
+from avpipeline.results.finished import Run, read_run
+from avpipeline.training import hub
+from avpipeline.training.saved import load_model
+
+if TYPE_CHECKING:
+    from avpipeline.training.paper import Paper
+
+MaybeSeed = Annotated[Seed | None, shown(annotated_types.Interval(ge=0, le=2**32 - 1), "None|INT")]
+CARD, RECORD = "README.md", "result.json"
+_FILES = {CARD, RECORD, hub.MODEL_FILE, "curves.png"}
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishSettings:
+    """Settings of a publish command."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of a finished run."""
+    to: str
+    """hf://user/name, a repository of the Hugging Face Hub, or a folder."""
+    seed: MaybeSeed = None
+    """Which seed's weights. [default: the first]"""
+    licence: str | None = None
+    """Licence of the weights, as Hugging Face names it, e.g. "apache-2.0". [default: none is stated]"""
+    private: bool = False
+    """Hide a new repository from others."""
+    out: Path | None = None
+    """Folder that is written and then uploaded. [default: runs/PAPER/published/NAME; --to, if that is a folder]"""
+
+
+def publish(paper: Paper, settings: PublishSettings, api=None) -> None:
+    """Writes the folder of a model, and uploads it if it has a place on the Hub.
+
+    Args:
+      api: a `huggingface_hub.HfApi`; None makes one.
+
+    Raises:
+      InputError: not a finished run of the paper, no such seed, another licence than Hugging Face's names, a folder
+        with other files, or the upload failed, which leaves the folder complete.
+    """
+    target = hub.repository(settings.to)
+    if target and target.revision:
+        raise InputError(f"--to {target}: an upload makes a new revision; leave out @{target.revision}.")
+    if settings.licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", settings.licence):
+        raise InputError(f"--licence {settings.licence}: is no name of a licence; write it as in apache-2.0.")
+    run = read_run(settings.run, paper.name)
+    seed = min(run.scores) if settings.seed is None else settings.seed
+    if seed not in run.scores:
+        raise InputError(f"--seed {seed}: was not trained; {run.folder} has {', '.join(map(str, run.scores))}.")
+    place = Path("runs") / paper.name / "published" / target.name.replace("/", "-") if target else Path(settings.to)
+    folder = settings.out or place
+    _require_own(folder)
+    write_folder(folder, paper, run, seed, licence=settings.licence, name=str(target or folder.resolve().name))
+    print(f"The model, its card and its record are in {folder}")
+    if target:
+        print(f"Uploaded: {hub.upload(folder, target, api, private=settings.private)}")
+
+
+def _require_own(folder: Path) -> None:
+    """InputError where a folder holds what no publish command wrote; hidden files, as of git, may be there."""
+    if folder.is_dir():
+        others = sorted(path.name for path in folder.iterdir() if path.name not in _FILES and path.name[0] != ".")
+        if others:
+            raise InputError(f"{folder}: holds other files ({', '.join(others[:3])}); choose an empty folder.")
+
+
+def write_folder(folder: Path, paper: Paper, run: Run, seed: int, *, licence: str | None, name: str) -> None:
+    """Writes model.keras, README.md, result.json and the curves to `folder`, each whole or not at all."""
+    weights = run.folder / f"seed-{seed}" / "best.keras"
+    # Nobody gets a file that does not load.
+    _, info = load_model(weights, paper=paper.name)
+    what = paper.config.MODELS.get(info.model, info.model)
+    card = model_card(run, info, seed, what=what, licence=licence, name=name)
+    make_folder(folder)
+    texts = {CARD: card, RECORD: json.dumps(run.result, indent=2) + "\n"}
+    for file, text in texts.items():
+        with atomic_path(folder / file) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    copies = {hub.MODEL_FILE: weights, "curves.png": weights.with_name("curves.png")}
+    for file, source in copies.items():
+        if source.is_file():
+            with atomic_path(folder / file) as temporary:
+                shutil.copyfile(source, temporary)
