@@ -33,9 +33,10 @@ from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, locked, make_folder, read_record, remove_partial, write_json
 from avpipeline.nn.backends import require_tensorflow
 from avpipeline.plots import charts
-from avpipeline.training import loggers, strategy
+from avpipeline.training import strategy
 from avpipeline.training.experiment import Experiment, Outcome
 from avpipeline.training.familiarity import feature_statistics
+from avpipeline.training.loggers import logged
 from avpipeline.training.record import code, different_code, record
 from avpipeline.training.saved import load_model, save_model
 from avpipeline.training.state import KeepState, Progress, Score, restore_state, write_log
@@ -206,7 +207,7 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool, te
     validation, scores = _validation(experiment, progress, folder, watch_test, modalities, team)
     if progress.epoch < schedule.epochs and not progress.is_stopped(schedule.patience):
         logger = experiment.logger if team.is_chief else None
-        with warnings.catch_warnings(), loggers.logged(experiment, logger, folder, seed) as logging:
+        with warnings.catch_warnings(), logged(experiment, logger, folder, seed) as logging:
             # The length of a stream is known only at its end, and Keras warns about that at each validation.
             warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
             board = [keras.callbacks.TensorBoard(folder / "tensorboard")] if team.is_chief else []

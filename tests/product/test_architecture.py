@@ -17,7 +17,7 @@ BLOCK = re.compile(r"<!-- (?P<file>\S+?)(?P<append> append)? -->\n```\w+\n(?P<co
 RUN = """
 import sys
 import ave, mypaper.train
-import ave.evaluate, ave.tables, ave.train, mafnet.train
+import ave.compare, ave.evaluate, ave.tables, ave.train, mafnet.train
 from avpipeline import validate
 from avpipeline.cli import run
 from avpipeline.datasets import load_video_split
@@ -38,6 +38,8 @@ with rendered_defaults(train=10, val=4, test=4):
         check(ave.train, *words, defaults=ave.train.PAPER.defaults)
         weights = ["--weights", f"{out}/{name}/seed-0/best.keras", "--out", f"{out}/{name}-evaluated"]
         check(ave.evaluate, *weights, *mine)
+    check(ave.compare, f"{out}/pooled", f"{out}/mean_late", "--out", f"{out}/compared")
+    assert "mean_late" in open(f"{out}/compared/comparison.md").read()
     check(ave.tables, "--table", "Table 1", "--rows", "A", "--epochs", "1", "--out", f"{out}/tables", *mine)
 assert {"mean_early", "mean_late", "mean_decision", "av_small", "pooled"} <= {*ave.MODELS}
 assert "motion" in ave.build_model("av_small", num_classes=3, num_segments=2).input
