@@ -16,6 +16,9 @@ from .config import (
     model_config as model_config,
 )
 from .config import (
+    register_model as register_model,
+)
+from .config import (
     train_config as train_config,
 )
 from .layers import (

@@ -16,6 +16,7 @@ import tyro
 
 from avpipeline.cli import Checked, Count, Dropout, MaybeShare, MaybeUnits, Penalty, Rate, Units
 from avpipeline.errors import InputError
+from avpipeline.training.own_models import DESCRIPTION, OwnModels
 
 PRESETS = ("paper",)
 TOKENS = ("mean_std", "mean", "frames")
@@ -208,7 +209,29 @@ _ALTERNATIVES = {
     },
 }
 
-MODELS = {name: text for name, (text, _) in {**_SYSTEMS, **_ALTERNATIVES}.items()}
+_SYSTEMS |= _ALTERNATIVES
+
+MODELS = {name: text for name, (text, _) in _SYSTEMS.items()}
+
+OWN = OwnModels(MODELS, _SYSTEMS, ModelConfig)
+
+
+def register_model(name: str, description: str = DESCRIPTION, **differences):
+    """Adds a model of your own: one with other settings than Attend-Fusion, or with a function of its own.
+
+    As a decorator it takes a function `(config) -> keras.Model`; the model has the inputs and outputs of the paper's
+    with the same settings. `python -m attendfusion.train --model NAME --import FILE.py` trains it.
+
+    Args:
+      name: of the model.
+      description: what it is, in words.
+      **differences: fields of `ModelConfig`.
+
+    Raises:
+      InputError: the name is taken, or a difference is no setting or out of its range.
+    """
+    return OWN.add(name, description, {**_SYSTEMS["attend_fusion"][1], **differences})
+
 
 # The synthetic clips are few and simple: narrower layers, smaller batches, a larger learning rate.
 RENDERED_MODEL = {"width": 256}
@@ -259,7 +282,7 @@ def model_config(name: str, preset: str = "paper", **overrides) -> ModelConfig:
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
     _check(preset)
-    return ModelConfig().changed(**{**{**_SYSTEMS, **_ALTERNATIVES}[name][1], **overrides})
+    return ModelConfig().changed(**{**_SYSTEMS[name][1], **overrides})
 
 
 def train_config(preset: str = "paper", name: str = "attend_fusion", **overrides) -> TrainConfig:

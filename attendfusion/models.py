@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import keras
 
-from attendfusion.config import AVERAGED, ModelConfig, model_config
+from attendfusion.config import AVERAGED, OWN, ModelConfig, model_config
 from attendfusion.layers import (
     Attention,
     FullyConnected,
@@ -75,7 +75,7 @@ def video_classifier(config: ModelConfig, name: str) -> keras.Model:
     """The network of a configuration: Attend-Fusion, or what its blocks say."""
     headline = model_config("attend_fusion")
     is_headline = all(getattr(config, part) == getattr(headline, part) for part in _STRUCTURE)
-    return (attend_fusion if is_headline else network_of_blocks)(config, name)
+    return OWN.built(name, config, attend_fusion if is_headline else network_of_blocks)
 
 
 # The settings that decide which layers a network has.

@@ -17,8 +17,13 @@ from .config import (
     model_config as model_config,
 )
 from .config import (
+    register_model as register_model,
+)
+from .config import (
     train_config as train_config,
 )
+from .fusion import Fusion as Fusion
+from .fusion import register_fusion as register_fusion
 from .layers import AudioGuidedAttention as AudioGuidedAttention
 from .match.dcca import build_dcca as build_dcca
 from .match.networks import build_avdln as build_avdln

@@ -17,6 +17,7 @@ import tyro
 from avpipeline.cli import Checked, Count, Dropout, MaybeCount, Natural, Rate, Units
 from avpipeline.errors import InputError
 from avpipeline.training.experiment import Select
+from avpipeline.training.own_models import DESCRIPTION, OwnModels
 
 PRESETS = ("code", "paper")
 PLACES = ("early", "late", "decision")
@@ -47,7 +48,7 @@ class ModelConfig(Checked):
     """C3D's features in the visual branch, in addition to the maps or instead of them."""
     temporal: tyro.conf.Suppress[Literal["lstm", "ed_tcn"]] = "lstm"
     """Temporal model: a bidirectional LSTM for each branch, or one encoder-decoder of temporal convolutions."""
-    fusion: tyro.conf.Suppress[Literal[tuple(FUSIONS)]] = "concat"
+    fusion: "tyro.conf.Suppress[Literal[tuple(FUSIONS)]]" = "concat"
     """Fusion method."""
     fused_at: tyro.conf.Suppress[Literal[PLACES]] = "late"
     """Where the branches are fused: before the LSTMs, after them, or on each branch's class scores."""
@@ -221,6 +222,33 @@ _SYSTEMS |= {
 }
 
 MODELS = {name: text for name, (text, _) in _SYSTEMS.items()}
+
+OWN = OwnModels(MODELS, _SYSTEMS, ModelConfig)
+
+
+def register_model(name: str, description: str = DESCRIPTION, **differences):
+    """Adds a model of your own: one with other settings than A+V-att, or with a function of its own.
+
+    As a decorator it takes a function `(config) -> keras.Model`; the model has the inputs and outputs of the paper's
+    with the same settings. `python -m ave.train --model NAME --import FILE.py` trains it.
+
+    Args:
+      name: of the model.
+      description: what it is, in words.
+      **differences: fields of `ModelConfig`.
+
+    Raises:
+      InputError: the name is taken, or a difference is no setting or out of its range.
+    """
+    return OWN.add(name, description, differences)
+
+
+def add_fusion(name: str, method: str) -> None:
+    """Adds a fusion method, the class `method`, with its models; InputError where the name of one is taken."""
+    FUSIONS[name] = method
+    for place in PLACES:
+        register_model(f"{name}_{place}", f"A+V-att with {name} fusion, {place}", fusion=name, fused_at=place)
+
 
 _PAPER_MODEL = {
     "audio_added_to": "components",

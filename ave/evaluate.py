@@ -17,7 +17,7 @@ class Settings(EvaluationSettings):
 
     weights: Path
     """The model: a .keras file written by python -m ave.train or python -m ave.convert."""
-    dataset: Literal[tuple(DATASETS)] | None = None
+    dataset: "Literal[tuple(DATASETS)] | None" = None
     """What to evaluate on. [default: "ave" with --data, else "rendered"]"""
     out: Path = Path("runs") / "ave" / "evaluate"
 

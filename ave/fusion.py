@@ -1,6 +1,7 @@
 """The fusion methods that the paper compares (Section 6.2), each of which makes one sequence of two.
 
 A method is a subclass of `Fusion` and an entry of `config.FUSIONS`; its models, rows and tests follow from that entry.
+`register_fusion` adds one of your own.
 
 With linear layers U (audio) and V (visual):
 
@@ -18,10 +19,13 @@ The matrix W with which the formulas of Kiela et al. begin is left out: the next
 LSTM, begins with a matrix of its own. In decision fusion the fused scores go to the softmax, without W.
 """
 
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
 from ave import config
+from avpipeline.errors import require_free
 from avpipeline.nn.dense import linear
 
 RESIDUALS = ("swapped", "own")
@@ -257,3 +261,21 @@ class DMRN(Fusion):
 
 
 FUSIONS = {name: globals()[method] for name, method in config.FUSIONS.items()}
+
+
+def register_fusion(name: str) -> Callable[[type[Fusion]], type[Fusion]]:
+    """Adds a fusion method of your own, a subclass of `Fusion`, and its models NAME_early, NAME_late, NAME_decision.
+
+    As a decorator of the class: `python -m ave.train --model NAME_late --import FILE.py` trains it.
+
+    Raises:
+      InputError: the name is taken.
+    """
+    require_free(name, FUSIONS, "fusion method")
+
+    def decorated(method: type[Fusion]) -> type[Fusion]:
+        FUSIONS[name] = keras.saving.register_keras_serializable("own_fusion", name)(method)
+        config.add_fusion(name, method.__name__)
+        return method
+
+    return decorated

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ave.config import ModelConfig, model_config
+from ave.config import OWN, ModelConfig, model_config
 from ave.fusion import FUSIONS, Concat
 from ave.layers import AudioGuidedAttention, ChannelNormalizedReLU, EnsembleScores, VisualGuidedAttention
 from avpipeline.nn.dense import linear
@@ -75,7 +75,7 @@ def build_model(name: str = "av_att", preset: str = "code", **overrides) -> kera
 
 def segment_classifier(config: ModelConfig, name: str) -> keras.Model:
     """The network that `config` describes: A+V-att, one of its variants, or a system it is compared with."""
-    return av_att(config, name) if is_av_att(config) else assembled(config, name)
+    return OWN.built(name, config, av_att if is_av_att(config) else assembled)
 
 
 def is_av_att(config: ModelConfig) -> bool:

@@ -30,7 +30,7 @@ class Settings(DataSettings, TableSettings):
     table: Literal[(*TABLES, PER_CLASS, "all")] = "all"
     """Which table of the paper."""
     preset: Literal[PRESETS] = "code"
-    dataset: Literal[tuple(DATASETS)] | None = None
+    dataset: "Literal[tuple(DATASETS)] | None" = None
     noisy: bool = True
     """Weakly supervised models: add the background videos without an event to the training videos."""
 

@@ -1,5 +1,8 @@
 """The exceptions that a user should ever see."""
 
+import re
+from collections.abc import Container
+
 
 class InputError(ValueError):
     """Something the user provided cannot be used.
@@ -15,3 +18,11 @@ class TrainingDiverged(InputError):
     """The loss of a training run became NaN or infinite; what was selected before is kept."""
 
     exit_status = 1
+
+
+def require_free(name: str, taken: Container[str], kind: str) -> None:
+    """Raises InputError unless `name` can be the name of another model, dataset, ..."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+        raise InputError(f"{kind} '{name}': its name must be of letters, digits, - and _; choose another.")
+    if name in taken:
+        raise InputError(f"{kind} '{name}': there is one of this name; choose another.")

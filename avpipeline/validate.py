@@ -19,6 +19,7 @@ from avpipeline.checks.videos import (
     check_llp,
     check_ucf51,
     check_vggsound,
+    registered_checks,
 )
 from avpipeline.checks.youtube8m import check_youtube8m
 from avpipeline.cli import run
@@ -38,7 +39,7 @@ CHECKS: dict[str, Callable[..., Iterator[Finding]]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    dataset: tyro.conf.Positional[Literal[tuple(CHECKS)]]
+    dataset: "tyro.conf.Positional[Literal[(*CHECKS, *registered_checks())]]"
     """The dataset that the files should be of."""
     folder: tyro.conf.Positional[Path]
     """Folder with the files; not all of them need to be there."""
@@ -54,7 +55,8 @@ def main(settings: Settings) -> int:
     """
     print(f"{settings.dataset}: {settings.folder}")
     findings = []
-    for finding in CHECKS[settings.dataset](settings.folder, values=settings.values):
+    check = {**CHECKS, **registered_checks()}[settings.dataset]
+    for finding in check(settings.folder, values=settings.values):
         print(f"  {finding.kind:<8}{finding.about}: {finding.text}", flush=True)
         findings.append(finding)
     print(verdict(findings))

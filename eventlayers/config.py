@@ -20,6 +20,7 @@ import tyro
 
 from avpipeline.cli import Checked, Count, MaybeCount, Rate, Units, shown
 from avpipeline.errors import InputError
+from avpipeline.training.own_models import DESCRIPTION, OwnModels
 
 PRESETS = ("paper",)
 # The event layers, in the order of a model's heads (Section 3.1).
@@ -111,18 +112,43 @@ class TrainConfig(Checked):
 
 # The models that train a single backbone with a linear head (Section 4.1), by modality.
 BACKBONE_MODELS = {"visual": "vision_only", "audio": "audio_only"}
-# Model -> (what it is and which row it reproduces, its heads, its input streams).
+# Model -> (what it is and which row it reproduces, its differences from the event layers).
 _SYSTEMS = {
-    "audio_only": ("audio only: the backbone with a linear head (Table 1, Audio Only)", ("audio",), ("audio",)),
-    "vision_only": ("visual only: the backbone with a linear head (Table 1, Vision Only)", ("visual",), ("visual",)),
+    "audio_only": (
+        "audio only: the backbone with a linear head (Table 1, Audio Only)",
+        {"heads": ("audio",), "modalities": ("audio",)},
+    ),
+    "vision_only": (
+        "visual only: the backbone with a linear head (Table 1, Vision Only)",
+        {"heads": ("visual",), "modalities": ("visual",)},
+    ),
     "naive_av": (
         "both concatenated and pooled over all time steps (Table 1, Naive AV)",
-        ("continuous",),
-        ("visual", "audio"),
+        {"heads": ("continuous",)},
     ),
-    "event_layers": ("the five event layers (Table 1, Ours)", LAYERS, ("visual", "audio")),
+    "event_layers": ("the five event layers (Table 1, Ours)", {}),
 }
-MODELS = {name: text for name, (text, _, _) in _SYSTEMS.items()}
+MODELS = {name: text for name, (text, _) in _SYSTEMS.items()}
+
+OWN = OwnModels(MODELS, _SYSTEMS, ModelConfig)
+
+
+def register_model(name: str, description: str = DESCRIPTION, **differences):
+    """Adds a model of your own: one with other settings than the event layers, or with a function of its own.
+
+    As a decorator it takes a function `(config) -> keras.Model`; the model has the inputs and outputs of the paper's
+    with the same settings. `python -m eventlayers.train --model NAME --import FILE.py` trains it.
+
+    Args:
+      name: of the model.
+      description: what it is, in words.
+      **differences: fields of `ModelConfig`.
+
+    Raises:
+      InputError: the name is taken, or a difference is no setting or out of its range.
+    """
+    return OWN.add(name, description, differences)
+
 
 
 # On features only the linear heads are trained, which allow a larger learning rate and need little memory.
@@ -183,8 +209,7 @@ def model_config(name: str, preset: str = "paper", **overrides) -> ModelConfig:
       ValueError: unknown model, preset or setting.
     """
     _check(name, preset)
-    _, heads, modalities = _SYSTEMS[name]
-    return ModelConfig().changed(**{"heads": heads, "modalities": modalities, **overrides})
+    return ModelConfig().changed(**{**_SYSTEMS[name][1], **overrides})
 
 
 def saved_config(values: Mapping) -> ModelConfig:

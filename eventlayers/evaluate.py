@@ -11,6 +11,7 @@ import numpy as np
 from avpipeline import media
 from avpipeline.cli import Natural, run
 from avpipeline.cli.progress import link
+from avpipeline.datasets import REGISTERED
 from avpipeline.datasets.base import Split
 from avpipeline.files import atomic_path, write_json
 from avpipeline.results.evaluation import require_fit, stored, subject, write_classes, write_scores
@@ -31,7 +32,7 @@ class Settings:
 
     weights: Path = DEFAULT_WEIGHTS
     """The model: a .keras file written by python -m eventlayers.train."""
-    dataset: Literal[tuple(DATASETS)] | None = None
+    dataset: Literal[(*DATASETS, *REGISTERED)] | None = None
     """What to evaluate on. [default: what the model was trained on]"""
     data: Path | None = None
     """Folder with the dataset's official lists."""

@@ -1,11 +1,13 @@
 """The networks of the paper: the event layers (Figure 2) written out, then the baselines and what goes before them."""
 
+import functools
+
 import keras
 
 from avpipeline.features import mc3
 from avpipeline.media import SAMPLE_RATE
 from eventlayers import audio_network, small_backbones
-from eventlayers.config import ModelConfig, model_config
+from eventlayers.config import OWN, ModelConfig, model_config
 from eventlayers.layers import (
     AudioEventLayer,
     ContinuousEventLayer,
@@ -82,7 +84,8 @@ def video_classifier(config: ModelConfig, name: str, video_weights=None) -> kera
     """
     headline = model_config("event_layers")
     is_headline = (config.heads, config.modalities) == (headline.heads, headline.modalities)
-    return (event_layers if is_headline else network_of_heads)(config, name, video_weights)
+    network = event_layers if is_headline else network_of_heads
+    return OWN.built(name, config, functools.partial(network, video_weights=video_weights))
 
 
 def network_of_heads(config: ModelConfig, name: str, video_weights=None) -> keras.Model:

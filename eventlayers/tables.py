@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from avpipeline.cli import run
+from avpipeline.datasets import REGISTERED
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
 from avpipeline.results import papers
@@ -32,7 +33,7 @@ class Settings(TableSettings):
     """Which of its rows, by the names printed, on every dataset. [default: all]"""
     preset: Literal[PRESETS] = "paper"
     """There is no public code to follow, only the paper."""
-    dataset: Literal[tuple(name for name in data.DATASETS if name != "rendered_pairs")] = "rendered"
+    dataset: "Literal[tuple(name for name in (*data.DATASETS, *REGISTERED) if name != 'rendered_pairs')]" = "rendered"
     """What to train and evaluate on. "rendered" (synthetic clips) stands in for every dataset in the tables, with two
     events per clip for LLP; with another dataset of the tables only its own rows are run, with any other dataset and
     your own clips ("csv") each model once."""

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from avpipeline.cli import chosen, run
+from avpipeline.datasets import REGISTERED
 from avpipeline.datasets.base import Split
 from avpipeline.results import papers, report
 from avpipeline.training.experiment import Experiment, Scoring
@@ -46,11 +47,11 @@ class Settings(TrainSettings):
 
     paper: ClassVar[str] = "eventlayers"
 
-    model: Literal[tuple(MODELS)] = "event_layers"
+    model: "Literal[tuple(MODELS)]" = "event_layers"
     """Which of the paper's models."""
     preset: Literal[PRESETS] = "paper"
     """There is no public code to follow, only the paper."""
-    dataset: Literal[tuple(DATASETS)] = "rendered"
+    dataset: "Literal[(*DATASETS, *REGISTERED)]" = "rendered"
     """What to train and evaluate on; "rendered" and "rendered_pairs" (two events per clip) mean synthetic clips,
     generated on this machine; the others need --data."""
     data: Path | None = None
@@ -133,7 +134,7 @@ class EventLayers(Paper):
     def defaults(self, argv: Sequence[str]) -> Settings:
         first = chosen(argv, model="event_layers", preset="paper", dataset="rendered", inputs=None)
         first["inputs"] = first["inputs"] or default_inputs(first["dataset"])
-        choices = {"model": MODELS, "preset": PRESETS, "dataset": DATASETS, "inputs": INPUTS}
+        choices = {"model": MODELS, "preset": PRESETS, "dataset": {*DATASETS, *REGISTERED}, "inputs": INPUTS}
         # An unknown name is left to the parser, which lists the valid ones.
         known = all(first[name] in names for name, names in choices.items())
         return self.settings_for(**first) if known else Settings()

@@ -16,7 +16,7 @@ class Settings(EvaluationSettings):
 
     weights: Path
     """The model: a .keras file written by python -m jca.train or python -m jca.convert."""
-    dataset: Literal[tuple(DATASETS)] | None = None
+    dataset: "Literal[tuple(DATASETS)] | None" = None
     """What to evaluate on. [default: "ave" with --data, else "rendered"]"""
     out: Path = Path("runs") / "jca" / "evaluate"
 

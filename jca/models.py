@@ -5,7 +5,7 @@ import keras
 from ave.layers import AudioGuidedAttention
 from ave.models import ATTENTION_LAYER
 from jca.compared import SYSTEMS, segment_probabilities
-from jca.config import ModelConfig, model_config
+from jca.config import OWN, ModelConfig, model_config
 from jca.dense_co_attention import DenseCoAttention
 from jca.layers import JointCoAttention, L2Normalization, Rerepresentation, xavier
 
@@ -77,10 +77,14 @@ def build_model(name: str = "jca", preset: str = "code", **overrides) -> keras.M
 def segment_classifier(config: ModelConfig, name: str) -> keras.Model:
     """The network of a configuration: JCA, one of its ablations, or one of the systems it is compared with."""
     if config.system != "jca":
-        return SYSTEMS[config.system](config, _inputs(config), name)
+        return OWN.built(name, config, _compared)
     headline = model_config("jca")
     is_headline = all(getattr(config, switch) == getattr(headline, switch) for switch in _SWITCHES)
-    return (joint_co_attention if is_headline else ablation)(config, name)
+    return OWN.built(name, config, joint_co_attention if is_headline else ablation)
+
+
+def _compared(config: ModelConfig, name: str) -> keras.Model:
+    return SYSTEMS[config.system](config, _inputs(config), name)
 
 
 def ablation(config: ModelConfig, name: str) -> keras.Model:

@@ -21,7 +21,7 @@ class Settings(DataSettings, TableSettings):
     paper = "jca"
 
     preset: Literal[PRESETS] = "code"
-    dataset: Literal[tuple(DATASETS)] | None = None
+    dataset: "Literal[tuple(DATASETS)] | None" = None
 
 
 def main(settings: Settings) -> int:

@@ -26,10 +26,10 @@ class Settings(TrainSettings):
 
     paper: ClassVar[str] = "jca"
 
-    model: Literal[tuple(MODELS)] = "jca"
+    model: "Literal[tuple(MODELS)]" = "jca"
     """Which of the paper's models; the other rows of Table 1 are models of `python -m ave.train`."""
     preset: Literal[PRESETS] = "code"
-    dataset: Literal[tuple(DATASETS)] = "rendered"
+    dataset: "Literal[tuple(DATASETS)]" = "rendered"
     """"ave" needs --data and is the default with it; "csv", your own clips, needs it too; "rendered" means synthetic
     clips, generated on this machine."""
     data: Path | None = None

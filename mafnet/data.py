@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avpipeline.datasets import load_video_split, mafnet_pickles, require_folder
+from avpipeline.datasets import REGISTERED, load_video_split, mafnet_pickles, require_folder
 from avpipeline.datasets.ave_videos import load_ave_videos
 from avpipeline.datasets.base import ArraySource, Split, mean_over_regions
 from avpipeline.errors import InputError
@@ -53,7 +53,7 @@ def load_split(
     if dimensions.get("visual") == 1 and len(split.features["visual"].shape) == 3:
         split = _with_visual_means(split)
     several = np.flatnonzero(split.labels.sum(1) != 1)
-    if dataset == "csv" and several.size:
+    if dataset in ("csv", *REGISTERED) and several.size:
         raise InputError(
             f"{data_dir}: MAFnet gives each video one label, and {several.size} of the {len(split)} in split {name} "
             f"have several or none (the first is {split.ids[several[0]]}); leave one each."
@@ -81,7 +81,7 @@ def _shapes(network: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def _load(dataset: str, name: str, dimensions: dict[str, int], data_dir: Path | None) -> Split:
-    if dataset in ("rendered", "csv"):
+    if dataset in ("rendered", "csv", *REGISTERED):
         return _load_extracted(dataset, name, dimensions, data_dir)
     if dataset == "ave" and data_dir is not None:
         # The pickles serve the models whose features they hold; DMRN uses other features.

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from avpipeline.cli import run
+from avpipeline.datasets import REGISTERED
 from avpipeline.datasets.base import Split
 from avpipeline.results.evaluation import EvaluationSettings, report_classes, require_fit
 from avpipeline.training.saved import ModelInfo, load_model
@@ -18,7 +19,7 @@ class SplitSettings(EvaluationSettings):
 
     weights: Path
     """The model: a .keras file written by python -m mafnet.train or python -m mafnet.convert."""
-    dataset: Literal[DATASETS] | None = None
+    dataset: "Literal[(*DATASETS, *REGISTERED)] | None" = None
     """What to evaluate on. [default: "ave" with --data, else "rendered"]"""
     fold: Literal[1, 2, 3] = 1
     """UCF51: which of its official splits."""

@@ -7,7 +7,7 @@ from ave.config import model_config as dmrn_config
 from ave.fusion import DMRN
 from ave.models import segment_classifier
 from avpipeline.nn.dense import linear
-from mafnet.config import MODALITIES, ModelConfig, model_config
+from mafnet.config import MODALITIES, OWN, ModelConfig, model_config
 from mafnet.fusion import CompactBilinear
 from mafnet.layers import (
     AttentionCluster,
@@ -96,7 +96,7 @@ def build_model(name: str = "mafnet", preset: str = "code", **overrides) -> kera
 
 def classifier(config: ModelConfig, name: str) -> keras.Model:
     """The network that `config` describes: MAFnet, an ablation of it, or a system it is compared with."""
-    return mafnet(config, name) if is_mafnet(config) else assembled(config, name)
+    return OWN.built(name, config, mafnet if is_mafnet(config) else assembled)
 
 
 def is_mafnet(config: ModelConfig) -> bool:

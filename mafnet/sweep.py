@@ -8,6 +8,7 @@ import numpy as np
 
 from avpipeline.cli import MaybeCount, Share, run
 from avpipeline.cli.progress import link
+from avpipeline.datasets import REGISTERED
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder
 from avpipeline.results.papers import markdown, mean_text
@@ -25,7 +26,7 @@ class Settings(DataSettings, SeedSettings):
     """Shares of steps that do not update the visual path; the authors' code has 0.1."""
     preset: Literal[PRESETS] = "code"
     """Follow the authors' code, or the paper where the two differ; "paper" drops the whole visual path."""
-    dataset: Literal[DATASETS] | None = None
+    dataset: "Literal[(*DATASETS, *REGISTERED)] | None" = None
     classes: Literal[KINETICS_LISTS] = 32
     """Kinetics-Sounds: which of its class lists."""
     epochs: MaybeCount = None

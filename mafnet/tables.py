@@ -9,6 +9,7 @@ import numpy as np
 
 from avpipeline.cli import run
 from avpipeline.cli.progress import link
+from avpipeline.datasets import REGISTERED
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder, read_predictions
 from avpipeline.results import papers
@@ -44,7 +45,7 @@ class Settings(DataSettings, TableSettings):
     """Which table of the paper; Table 1 includes the published results of networks trained end to end. Figure 5: what
     the models of Table 1 predict for single videos."""
     preset: Literal[PRESETS] = "code"
-    dataset: Literal[DATASETS] | None = None
+    dataset: "Literal[(*DATASETS, *REGISTERED)] | None" = None
     """What to train and evaluate on; with a real dataset, the rows of the others are listed as not run; with your
     own clips ("csv"), each model is run once. [default: "ave"
     with --data, else "rendered"]"""

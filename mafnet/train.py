@@ -9,6 +9,7 @@ import numpy as np
 
 from avpipeline import metrics
 from avpipeline.cli import run
+from avpipeline.datasets import REGISTERED
 from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.mafnet_pickles import FEATURES
@@ -32,10 +33,10 @@ class Settings(TrainSettings):
 
     paper: ClassVar[str] = "mafnet"
 
-    model: Literal[tuple(MODELS)] = "mafnet"
+    model: "Literal[tuple(MODELS)]" = "mafnet"
     """Which of the paper's models."""
     preset: Literal[PRESETS] = "code"
-    dataset: Literal[DATASETS] = "rendered"
+    dataset: "Literal[(*DATASETS, *REGISTERED)]" = "rendered"
     """"ave" (the default with --data), "ucf51" (mean over its three official splits), "kinetics_sounds" and "csv", your
     own clips, need --data; "rendered" means synthetic clips, generated on this machine."""
     data: Path | None = None
@@ -109,7 +110,8 @@ class MAFnet(Paper):
             print(f"official split {fold} of {len(settings.folds)}", flush=True)
             experiments.append(self.experiment(settings, splits, fold=fold))
             folders.append(settings.folder / f"split-{fold}")
-            results.append(runs.run(experiments[-1], folders[-1], settings.all_seeds, watch_test=watch_test))
+            more = {"watch_test": watch_test, "options": self.options(settings)}
+            results.append(runs.run(experiments[-1], folders[-1], settings.all_seeds, **more))
         unlike = tuple(dict.fromkeys(reason for experiment in experiments for reason in experiment.unlike))
         # Of three splits, one that is not whole speaks for all.
         spoken = next((experiment for experiment in experiments if not experiment.data.is_official), experiments[0])

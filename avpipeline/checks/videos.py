@@ -1,7 +1,7 @@
 """Checks of folders of UCF51, Kinetics, VGGSound, LLP and your own clips."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from avpipeline.checks.findings import Finding, expect, failed, missing, note, ok, wrong
 from avpipeline.checks.lists import feature_findings, gathered, overlap_findings, require_folder, split_findings
-from avpipeline.datasets import kinetics, llp, own_clips, ucf51, vggsound
+from avpipeline.datasets import REGISTERED, kinetics, llp, own_clips, read_video_list, ucf51, vggsound
 from avpipeline.datasets.ave import BACKGROUND
 from avpipeline.datasets.listings import numbered, read_table, some
 from avpipeline.datasets.video_lists import VideoList
@@ -305,14 +305,30 @@ def check_csv(folder: Path, *, values: bool = True) -> Iterator[Finding]:
         yield from _stream_findings(folder)
 
 
-def _balance_findings(lists: list[VideoList]) -> Iterator[Finding]:
+def registered_checks() -> dict[str, Callable[..., Iterator[Finding]]]:
+    """The checks of datasets that files of the user's own read: dataset -> function as above."""
+    return {name: partial(check_registered, name) for name in REGISTERED}
+
+
+def check_registered(dataset: str, folder: Path, *, values: bool = True) -> Iterator[Finding]:
+    """Findings about a registered dataset."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder; give the dataset's.")
+    lists: list[VideoList] = []
+    read = partial(read_video_list, dataset, data_dir=folder)
+    yield from gathered(split_findings(read, dict.fromkeys(own_clips.SPLITS, folder)), lists)
+    yield from _balance_findings(lists, dataset)
+    yield from feature_findings(folder, lists, values)
+
+
+def _balance_findings(lists: list[VideoList], about: str = own_clips.CLIPS) -> Iterator[Finding]:
     """Whether some class has far more training clips than another."""
     for videos in lists:
         counts = videos.labels.sum(0)
         if videos.name == "train" and counts.max() > _UNBALANCED * counts.min():
             most, least = videos.class_names[counts.argmax()], videos.class_names[counts.argmin()]
             text = f"'{most}' has {counts.max():.0f} training clips and '{least}' {counts.min():.0f}"
-            yield note(own_clips.CLIPS, f"{text}: a model may always answer '{most}'")
+            yield note(about, f"{text}: a model may always answer '{most}'")
 
 
 def _time_findings(folder: Path) -> Iterator[Finding]:

@@ -34,7 +34,10 @@ def parsed(settings_class, default, *, prog: str, argv: Sequence[str]):
         said = io.StringIO()
     with unchecked(), contextlib.redirect_stderr(said), contextlib.suppress(SystemExit):
         _tyro(*_for_help(settings_class, default, everything=True), prog=prog, argv=argv)
-    raise InputError(f"{_in_a_sentence(said.getvalue())}; see {prog} --help.")
+    wrong = _in_a_sentence(said.getvalue())
+    if re.match("invalid choice .* for argument '--(model|dataset)'", wrong):
+        wrong += "; one of your own needs --import and its file"
+    raise InputError(f"{wrong}; see {prog} --help.")
 
 
 def _tyro(settings_class, default, *, prog: str, argv: Sequence[str], **more):
@@ -64,6 +67,8 @@ def show_help(main: Callable, settings_class, default, *, prog: str, argv: Seque
     classes = typing.get_args(settings_class) or (settings_class,)
     left_out = any(dataclasses.is_dataclass(kind) for own in classes for kind in annotations_of(own).values())
     more = f"; {HELP_ALL} shows every option" if left_out and not everything else ""
+    more += "; --import FILE.py runs a file of yours that registers models or datasets"
+    more += "; --config FILE.yaml reads options from a file, e.g. the settings.yaml of a run"
     with unchecked(), contextlib.suppress(SystemExit):
         _tyro(
             *_for_help(settings_class, default, everything=everything),
@@ -135,6 +140,8 @@ def require_numbers(settings_class, argv: Sequence[str]) -> None:
     """InputError where `argv` gives an option that takes a number something else; tyro would say it in its words."""
     for words in typing.get_args(settings_class) or (settings_class,):
         for name, annotation in _options(words):
+            if is_hidden(annotation):
+                continue
             flag = f"--{name.replace('_', '-')}"
             for value in _values(flag, argv, None if _is_list(annotation) else 1):
                 number = _number(value)
@@ -150,12 +157,19 @@ def _number(word: str) -> int | float | str | None:
     return None if word == "None" else word
 
 
+def option_names(settings_class: type) -> set[str]:
+    """The fields that are options, also of the dataclasses inside and those that --help never shows."""
+    return {name for name, annotation in _options(settings_class) if not _is_positional(annotation)}
+
+
+def is_hidden(annotation) -> bool:
+    """Whether --help never shows the option of this type."""
+    return tyro.conf.Suppress[int].__metadata__[0] in typing.get_args(annotation)
+
+
 def _options(settings_class: type) -> Iterator[tuple[str, object]]:
     """Name and type of every option, also of those in the dataclasses inside."""
-    hidden = tyro.conf.Suppress[int].__metadata__[0]
     for name, annotation in annotations_of(settings_class).items():
-        if hidden in typing.get_args(annotation):
-            continue
         if dataclasses.is_dataclass(annotation):
             yield from _options(annotation)
         else:

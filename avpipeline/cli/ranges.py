@@ -3,7 +3,6 @@
 import contextlib
 import contextvars
 import dataclasses
-import functools
 import math
 import numbers
 import types
@@ -117,8 +116,8 @@ def check_ranges(settings) -> None:
         settings.check_together()
 
 
-@functools.cache
 def annotations_of(settings_class: type) -> dict[str, object]:
+    """Field -> its type; read anew each time, since the choices of a name grow with what a user registers."""
     hints = typing.get_type_hints(settings_class, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(settings_class)}
 

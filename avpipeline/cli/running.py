@@ -1,6 +1,7 @@
 """How every command starts, fails and ends."""
 
 import argparse
+import dataclasses
 import os
 import re
 import signal
@@ -10,6 +11,8 @@ import typing
 from collections.abc import Callable, Sequence
 
 from avpipeline import __version__
+from avpipeline.cli.importing import without_imports
+from avpipeline.cli.options_file import with_file
 from avpipeline.cli.parsing import HELP_ALL, parsed, require_numbers, show_help
 from avpipeline.cli.ranges import check_ranges
 from avpipeline.errors import InputError
@@ -50,6 +53,9 @@ def run(
     hints = typing.get_type_hints(main, include_extras=True)
     settings_class = next(value for name, value in hints.items() if name != "return")
     try:
+        argv = without_imports(argv)
+        if dataclasses.is_dataclass(settings_class):
+            argv = with_file(argv, settings_class)
         default = defaults(argv) if defaults else None
         if {"-h", "--help", HELP_ALL}.intersection(argv):
             show_help(main, settings_class, default, prog=prog, argv=argv)
@@ -122,7 +128,8 @@ def chosen(argv: Sequence[str], **defaults: str | None) -> dict[str, str | None]
     for name, default in defaults.items():
         # A flag without its value is left to the parser of the whole command line, which says so.
         parser.add_argument(f"--{name}", default=default, const=default, nargs="?")
-    return vars(parser.parse_known_args(list(argv))[0])
+    found = vars(parser.parse_known_args(list(argv))[0])
+    return {name: None if value == "None" else value for name, value in found.items()}
 
 
 def sentence_of(error: Exception) -> str | None:

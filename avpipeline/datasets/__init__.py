@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from types import ModuleType
 
+from avpipeline.datasets import own_datasets
 from avpipeline.datasets.ave import load_ave
 from avpipeline.datasets.ave_weak import load_ave_weak
 from avpipeline.datasets.base import Split
@@ -13,7 +14,7 @@ from avpipeline.datasets.own_clips import load_own_segments, read_clips_csv
 from avpipeline.datasets.ucf51 import read_ucf51
 from avpipeline.datasets.vggsound import read_vggsound
 from avpipeline.datasets.video_lists import VideoList, join_features
-from avpipeline.errors import InputError
+from avpipeline.errors import InputError, require_free
 from avpipeline.rendering.storyboards import RenderedSettings
 
 DATASETS = {
@@ -38,6 +39,8 @@ VIDEO_DATASETS = {
     "llp-single": "LLP, training on the videos that have one label only",
     "csv": "your own clips, from clips.csv",
 }
+# What commands call several of these together.
+_FAMILIES = ("ucf51", "kinetics_sounds", "rendered_pairs", "youtube8m")
 # Dataset -> reader of its official lists, a function of (folder, split).
 _LISTS: dict[str, Callable[..., VideoList]] = {
     **{f"ucf51-{split}": partial(read_ucf51, split=split) for split in (1, 2, 3)},
@@ -48,6 +51,38 @@ _LISTS: dict[str, Callable[..., VideoList]] = {
     **{f"llp-{labels}": partial(read_llp, training_labels=labels) for labels in ("drawn", "single")},
     "csv": read_clips_csv,
 }
+
+# The datasets that files of users have added, see `own_datasets`; they are also in the tables above.
+REGISTERED: dict[str, str] = {}
+_SEGMENTS: dict[str, Callable[..., VideoList]] = {}
+
+
+def register_dataset(name: str, description: str = "a dataset of your own", *, segments: bool = False):
+    """Adds a dataset of your own, by a decorator of the function that reads its lists.
+
+    The function takes the dataset's folder and a split, "train", "val" or "test", and returns a `VideoList`; features
+    are those that `python -m avpipeline.extract` stored in the folder. `--dataset NAME --import FILE.py` selects it.
+
+    Args:
+      name: of the dataset.
+      description: what it is, in words.
+      segments: whether labels are of each second, one-hot `(videos, seconds, classes)` with "background" as the last
+        class, and not `(videos, classes)`.
+
+    Raises:
+      InputError: the name is taken.
+    """
+    require_free(name, {*DATASETS, *VIDEO_DATASETS, *_FAMILIES}, "dataset")
+
+    def decorated(read: Callable[..., VideoList]) -> Callable[..., VideoList]:
+        VIDEO_DATASETS[name] = REGISTERED[name] = description
+        _LISTS[name] = own_datasets.reader(read, name, segments=segments)
+        if segments:
+            DATASETS[name] = description
+            _SEGMENTS[name] = own_datasets.segment_reader(read, name)
+        return read
+
+    return decorated
 
 
 def load_split(
@@ -73,6 +108,8 @@ def load_split(
     require_folder(dataset, data_dir)
     if dataset == "csv":
         return load_own_segments(data_dir, name, modalities=modalities)
+    if dataset in _SEGMENTS:
+        return join_features(_SEGMENTS[dataset](data_dir, name), data_dir, modalities=modalities, zero_padded=False)
     return load_ave(data_dir, name, modalities=modalities)
 
 
@@ -145,6 +182,8 @@ def load_weak_training(
     if dataset == "csv":
         # Background videos of one's own are rows of the table.
         return load_own_segments(data_dir, "train", modalities=modalities, weak=True)
+    if dataset in _SEGMENTS:
+        return own_datasets.with_video_labels(load_split(dataset, "train", data_dir, modalities=modalities))
     return load_ave_weak(data_dir, modalities=modalities, noisy=noisy)
 
 

@@ -135,6 +135,7 @@ class Experiment:
       unlike: why this is no row of the paper, in words; empty where it may stand beside one.
       measured_on: the splits that are described as its data, where these are not `splits`.
       devices: what it is trained on.
+      logger: where the curves are shown besides TensorBoard, "wandb" or "mlflow"; None for nowhere.
       is_mean_of_videos: whether the loss of a batch is the mean over its videos, so that devices can share it.
     """
 
@@ -151,6 +152,7 @@ class Experiment:
     unlike: Sequence[str] = ()
     measured_on: Mapping[str, Split | Stream] | None = None
     devices: DeviceSettings = DeviceSettings()
+    logger: str | None = None
     is_mean_of_videos: bool = True
 
     @property

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from avpipeline.cli import check_ranges, chosen
+from avpipeline.cli.options_file import options_to_write
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.features.info import FeatureInfo
 from avpipeline.training.experiment import Experiment, Schedule, Scoring, Splits, settings_of
@@ -171,6 +172,10 @@ class Paper(abc.ABC):
             # An unknown name is left to the parser, which lists the valid ones.
             return unchanged
 
+    def options(self, settings) -> dict[str, object]:
+        """The options of the training command that give `settings`."""
+        return options_to_write(settings, self.default_settings(settings))
+
     def rows_of(self, model: str) -> list[tuple[str, str]]:
         """The rows (table, row) that `model` reproduces, in the paper's order."""
         return [place for place, name in self.config.ROWS.items() if name == model]
@@ -251,6 +256,7 @@ class Paper(abc.ABC):
             schedule=chosen,
             scoring=scoring,
             devices=devices,
+            logger=getattr(settings, "logger", None),
             differences=differences,
             **more,
         )
@@ -270,7 +276,8 @@ class Paper(abc.ABC):
         from avpipeline.training import runs
 
         experiment = self.experiment(settings, splits)
-        result = runs.run(experiment, settings.folder, settings.all_seeds, watch_test=watch_test)
+        more = {"watch_test": watch_test, "options": self.options(settings)}
+        result = runs.run(experiment, settings.folder, settings.all_seeds, **more)
         return self.finished(settings, experiment, result, (settings.folder,))
 
     def finished(self, settings, experiment: Experiment, result: Mapping, folders: tuple[Path, ...]) -> Trained:

@@ -26,6 +26,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from avpipeline.cli.options_file import write_options
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.datasets.batches import batches
 from avpipeline.errors import InputError
@@ -35,6 +36,7 @@ from avpipeline.plots import charts
 from avpipeline.training import strategy
 from avpipeline.training.experiment import Experiment, Outcome
 from avpipeline.training.familiarity import feature_statistics
+from avpipeline.training.loggers import logged
 from avpipeline.training.record import code, different_code, record
 from avpipeline.training.saved import load_model, save_model
 from avpipeline.training.state import KeepState, Progress, Score, restore_state, write_log
@@ -44,12 +46,20 @@ from avpipeline.training.strategy import Team
 _CODE = "code.json"
 
 
-def run(experiment: Experiment, out, seeds: Sequence[int], *, watch_test: bool = False) -> dict:
+def run(
+    experiment: Experiment,
+    out,
+    seeds: Sequence[int],
+    *,
+    watch_test: bool = False,
+    options: Mapping[str, object] | None = None,
+) -> dict:
     """Trains `experiment` with each seed and writes result.json; resumes an interrupted run.
 
     Args:
       out: folder of the run.
       watch_test: also evaluate the test split at each validation, for the record.
+      options: of the command, for settings.yaml, with which it is started again.
 
     Returns:
       the contents of result.json: the configuration, the score of each seed and their mean and standard deviation.
@@ -66,6 +76,8 @@ def run(experiment: Experiment, out, seeds: Sequence[int], *, watch_test: bool =
     with locked(out / "run", wait=False):
         remove_partial(out)
         _claim(out, experiment)
+        if options is not None:
+            write_options(out / "settings.yaml", options)
         results = [_run_seed(experiment, out / f"seed-{seed}", seed, watch_test, team) for seed in seeds]
         described, made = {**_description(experiment, team), **summary(results)}, record()
         earlier = _earlier_result(out / "result.json")
@@ -194,7 +206,8 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool, te
     training = team.training(experiment, modalities, seed, progress.epoch)
     validation, scores = _validation(experiment, progress, folder, watch_test, modalities, team)
     if progress.epoch < schedule.epochs and not progress.is_stopped(schedule.patience):
-        with warnings.catch_warnings():
+        logger = experiment.logger if team.is_chief else None
+        with warnings.catch_warnings(), logged(experiment, logger, folder, seed) as logging:
             # The length of a stream is known only at its end, and Keras warns about that at each validation.
             warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
             board = [keras.callbacks.TensorBoard(folder / "tensorboard")] if team.is_chief else []
@@ -204,7 +217,7 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool, te
                 steps=strategy.steps_of(experiment),
                 initial_epoch=progress.epoch,
                 epochs=schedule.epochs,
-                callbacks=[*scores, *board, *callbacks, keep],
+                callbacks=[*scores, *board, *logging, *callbacks, keep],
                 **validation,
             )
     if team.is_chief:

@@ -303,5 +303,5 @@ def _require_known(path: Path, asked: Mapping) -> None:
     if name == "function" or not of_keras:
         raise InputError(
             f"{path}: needs '{wanted or name}', which is not a part of Keras or of version {__version__} of this "
-            "package; load it with the version that saved it."
+            "package; load it with the version that saved it, or give the file of your own that has it (--import)."
         )

@@ -1,6 +1,7 @@
 """Settings that the papers' commands share; a paper's own class narrows the choices and adds its own settings."""
 
 import dataclasses
+import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -71,6 +72,14 @@ class TrainSettings(SeedSettings):
     """Follow the authors' code, or the paper where the two differ."""
     out: Path | None = None
     """Folder of the run; the same command resumes an interrupted run. [default: runs/PAPER/MODEL-PRESET]"""
+    logger: Literal["wandb", "mlflow"] | None = None
+    """Where to show the curves besides TensorBoard: Weights & Biases or MLflow, which need to be installed."""
+
+    def check_together(self) -> None:
+        super().check_together()
+        if self.logger and importlib.util.find_spec(self.logger) is None:
+            remedy = f"pip install 'audio-visual-fusion[{self.logger}]'"
+            raise InputError(f"--logger {self.logger}: is not installed; {remedy}.")
 
     @property
     def folder(self) -> Path:

@@ -70,7 +70,8 @@ def recorded(monkeypatch):
     """Runs that are not trained: each leaves made-up scores, its experiments are collected."""
     experiments = []
 
-    def run(experiment, out, seeds, *, watch_test):
+    def run(experiment, out, seeds, *, watch_test, options):
+        assert options["model"] == experiment.info.model
         experiments.append((experiment, out, watch_test))
         rng = np.random.default_rng(len(experiments))
         results = [{"seed": seed, "parameters": 7, **dict(zip(SCORES, rng.random(3), strict=True))} for seed in seeds]

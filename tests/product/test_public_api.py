@@ -14,7 +14,8 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 PAPERS = ("ave", "mafnet", "jca", "attendfusion", "eventlayers")
 # What the papers share and a notebook or another project takes from it.
 SHARED = {
-    "avpipeline.datasets": ("load_split", "load_video_split", "load_weak_training"),
+    "avpipeline.datasets": ("load_split", "load_video_split", "load_weak_training", "register_dataset"),
+    "avpipeline.datasets.video_lists": ("VideoList",),
     "avpipeline.datasets.batches": ("batches", "steps_per_epoch"),
     "avpipeline.media": ("probe", "read_clip", "read_frames", "read_waveform", "write_clip"),
     "avpipeline.features.logmel": ("LogMel", "split_seconds"),
@@ -99,7 +100,7 @@ def test_the_page_is_what_the_packages_say():
 def test_packages_have_the_same_face(paper):
     package = importlib.import_module(paper)
     assert {"MODELS", "PRESETS", "ModelConfig", "TrainConfig", "build_model", "compile_model"} <= {*package.__all__}
-    assert {"model_config", "train_config"} <= {*package.__all__}
+    assert {"model_config", "train_config", "register_model"} <= {*package.__all__}
 
 
 @pytest.mark.parametrize(

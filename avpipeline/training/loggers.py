@@ -1,0 +1,71 @@
+"""`--logger`: a run's curves also in Weights & Biases or MLflow, by the callbacks that these bring for Keras.
+
+Where and whether they send anything is theirs to be told, e.g. by WANDB_MODE=offline or MLFLOW_TRACKING_URI.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avpipeline.errors import InputError
+from avpipeline.files import first_line
+
+if TYPE_CHECKING:
+    import keras
+
+    from avpipeline.training.experiment import Experiment
+
+
+@contextlib.contextmanager
+def logged(
+    experiment: Experiment, logger: str | None, folder: Path, seed: int
+) -> Iterator[list[keras.callbacks.Callback]]:
+    """Opens a seed's run in a logger, "wandb", "mlflow" or none; yields the callbacks to train with.
+
+    Raises:
+      InputError: the logger cannot open a run.
+    """
+    open_run = {None: _none, "wandb": _wandb, "mlflow": _mlflow}[logger]
+    with contextlib.ExitStack() as stack:
+        try:
+            callbacks = stack.enter_context(open_run(experiment, folder, f"{experiment.info.model} seed {seed}"))
+        except Exception as error:  # Both raise many kinds of exception.
+            raise InputError(
+                f"--logger {logger}: cannot begin a run ({first_line(error)}); correct its settings or leave it out."
+            ) from error
+        yield callbacks
+
+
+@contextlib.contextmanager
+def _none(experiment: Experiment, folder: Path, name: str) -> Iterator[list]:
+    yield []
+
+
+@contextlib.contextmanager
+def _wandb(experiment: Experiment, folder: Path, name: str) -> Iterator[list]:
+    import wandb
+    from wandb.integration.keras import WandbMetricsLogger
+
+    described = {"project": experiment.info.paper, "name": name, "group": experiment.hash}
+    with wandb.init(dir=folder, config=_plain(experiment), **described):
+        yield [WandbMetricsLogger()]
+
+
+@contextlib.contextmanager
+def _mlflow(experiment: Experiment, folder: Path, name: str) -> Iterator[list]:
+    import mlflow
+    from mlflow.keras import MlflowCallback
+
+    mlflow.set_experiment(experiment.info.paper)
+    with mlflow.start_run(run_name=name, tags={"configuration": experiment.hash}):
+        mlflow.log_dict(_plain(experiment), "settings.json")
+        yield [MlflowCallback()]
+
+
+def _plain(experiment: Experiment) -> dict:
+    """The experiment's settings as plain values."""
+    return json.loads(json.dumps(experiment.settings))
