@@ -84,7 +84,8 @@ def test_a_killed_worker_loses_nothing(clips, serial, tmp_path, kind):
         told = process.communicate(timeout=300)[0]
     finally:
         process.kill()
-    assert process.returncode == 0, told
+    # One of the files is broken.
+    assert process.returncode == 2 and "1 could not be used" in told, told
     assert content(tmp_path) == content(serial.out)
 
 
