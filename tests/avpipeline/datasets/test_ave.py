@@ -298,7 +298,7 @@ def test_datasets_are_loaded_by_name(folder):
         load_split("ave", "val")
     with pytest.raises(InputError, match="ave: synthetic clips are generated on this machine; leave out --data"):
         load_split("rendered", "val", folder)
-    assert list(DATASETS) == ["ave", "rendered"]
+    assert list(DATASETS) == ["ave", "rendered", "csv"]
 
 
 @pytest.fixture(scope="module")
