@@ -19,6 +19,7 @@ from avpipeline.files import write_json
 from avpipeline.training import runs
 from avpipeline.training.experiment import configuration_hash
 from avpipeline.training.saved import ModelInfo, load_model
+from avpipeline.training.strategy import Team
 from eventlayers import analysis, data, evaluate, train
 from eventlayers.data import Source, videos_of
 from eventlayers.stages import datasets_of_backbones
@@ -160,7 +161,7 @@ def test_a_cut_off_run_goes_on_to_the_numbers_of_a_whole_one(tmp_path):
             if epochs == lengths[-1]:
                 runs.run(part, out, [0])
             else:
-                runs._train(part, out / "seed-0", 0, watch_test=False)
+                runs._train(part, out / "seed-0", 0, False, Team("one"))
     whole, cut = (dict(np.load(tmp_path / name / "seed-0" / "predictions.npz")) for name in ("whole", "cut"))
     np.testing.assert_array_equal(whole["predictions"], cut["predictions"])
 
