@@ -45,7 +45,8 @@ def test_table_and_curve_hold_what_the_runs_gave(recorded, tmp_path, monkeypatch
     monkeypatch.setattr(pictures, "dropping_curve", lambda path, scores, *, title: drawn.append((path, scores, title)))
     assert command("--rates", 0.5, 0.1, "--seeds", 2, "--epochs", 3, "--out", tmp_path) == 0
     path, scores, title = drawn[-1]
-    assert path == tmp_path / "dropping_rate.png" and "smoke: 3 of" in title and "synthetic, 8 in the test split" in title
+    assert path == tmp_path / "dropping_rate.png"
+    assert "smoke: 3 of" in title and "synthetic, 8 in the test split" in title
     np.testing.assert_allclose([scores[0.1], scores[0.5]], [[79, 80], [75, 76]])
     with open(tmp_path / "dropping_rate.csv", newline="") as file:
         lines = list(csv.DictReader(file))
