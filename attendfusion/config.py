@@ -16,7 +16,7 @@ import tyro
 
 from avpipeline.cli import Checked, Count, Dropout, MaybeShare, MaybeUnits, Penalty, Rate, Units
 from avpipeline.errors import InputError
-from avpipeline.training.own_models import DESCRIPTION, OwnModels
+from avpipeline.training.own_models import OwnModels
 
 PRESETS = ("paper",)
 TOKENS = ("mean_std", "mean", "frames")
@@ -213,24 +213,8 @@ _SYSTEMS |= _ALTERNATIVES
 
 MODELS = {name: text for name, (text, _) in _SYSTEMS.items()}
 
-OWN = OwnModels(MODELS, _SYSTEMS, ModelConfig)
-
-
-def register_model(name: str, description: str = DESCRIPTION, **differences):
-    """Adds a model of your own: one with other settings than Attend-Fusion, or with a function of its own.
-
-    As a decorator it takes a function `(config) -> keras.Model`; the model has the inputs and outputs of the paper's
-    with the same settings. `python -m attendfusion.train --model NAME --import FILE.py` trains it.
-
-    Args:
-      name: of the model.
-      description: what it is, in words.
-      **differences: fields of `ModelConfig`.
-
-    Raises:
-      InputError: the name is taken, or a difference is no setting or out of its range.
-    """
-    return OWN.add(name, description, {**_SYSTEMS["attend_fusion"][1], **differences})
+OWN = OwnModels(MODELS, _SYSTEMS, ModelConfig, _SYSTEMS["attend_fusion"][1])
+register_model = OWN.register
 
 
 # The synthetic clips are few and simple: narrower layers, smaller batches, a larger learning rate.

@@ -20,7 +20,7 @@ import tyro
 
 from avpipeline.cli import Checked, Count, MaybeCount, Rate, Units, shown
 from avpipeline.errors import InputError
-from avpipeline.training.own_models import DESCRIPTION, OwnModels
+from avpipeline.training.own_models import OwnModels
 
 PRESETS = ("paper",)
 # The event layers, in the order of a model's heads (Section 3.1).
@@ -131,24 +131,7 @@ _SYSTEMS = {
 MODELS = {name: text for name, (text, _) in _SYSTEMS.items()}
 
 OWN = OwnModels(MODELS, _SYSTEMS, ModelConfig)
-
-
-def register_model(name: str, description: str = DESCRIPTION, **differences):
-    """Adds a model of your own: one with other settings than the event layers, or with a function of its own.
-
-    As a decorator it takes a function `(config) -> keras.Model`; the model has the inputs and outputs of the paper's
-    with the same settings. `python -m eventlayers.train --model NAME --import FILE.py` trains it.
-
-    Args:
-      name: of the model.
-      description: what it is, in words.
-      **differences: fields of `ModelConfig`.
-
-    Raises:
-      InputError: the name is taken, or a difference is no setting or out of its range.
-    """
-    return OWN.add(name, description, differences)
-
+register_model = OWN.register
 
 
 # On features only the linear heads are trained, which allow a larger learning rate and need little memory.

@@ -17,7 +17,7 @@ import tyro
 from avpipeline.cli import Checked, Count, Dropout, MaybeCount, Natural, Rate, Share, Units
 from avpipeline.errors import InputError
 from avpipeline.training.experiment import Select
-from avpipeline.training.own_models import DESCRIPTION, OwnModels
+from avpipeline.training.own_models import OwnModels
 
 PRESETS = ("code", "paper")
 CELLS = ("lstm", "gru")
@@ -139,23 +139,7 @@ _SYSTEMS = {
 MODELS = {name: text for name, (text, _) in _SYSTEMS.items()}
 
 OWN = OwnModels(MODELS, _SYSTEMS, ModelConfig)
-
-
-def register_model(name: str, description: str = DESCRIPTION, **differences):
-    """Adds a model of your own: one with other settings than JCA, or with a function of its own.
-
-    As a decorator it takes a function `(config) -> keras.Model`; the model has the inputs and outputs of the paper's
-    with the same settings. `python -m jca.train --model NAME --import FILE.py` trains it.
-
-    Args:
-      name: of the model.
-      description: what it is, in words.
-      **differences: fields of `ModelConfig`.
-
-    Raises:
-      InputError: the name is taken, or a difference is no setting or out of its range.
-    """
-    return OWN.add(name, description, differences)
+register_model = OWN.register
 
 
 _PAPER_MODEL = {"co_attention": "affinity"}

@@ -19,7 +19,7 @@ from avpipeline.cli import Checked, Count, Dropout, MaybeCount, Rate, Seed, Shar
 from avpipeline.datasets.mafnet_pickles import CLASS_NAMES
 from avpipeline.errors import InputError
 from avpipeline.training.experiment import Select
-from avpipeline.training.own_models import DESCRIPTION, OwnModels
+from avpipeline.training.own_models import OwnModels
 
 PRESETS = ("code", "paper")
 MODALITIES = ("visual", "audio")
@@ -204,23 +204,7 @@ _SYSTEMS = {
 MODELS = {name: text for name, (text, _) in _SYSTEMS.items()}
 
 OWN = OwnModels(MODELS, _SYSTEMS, ModelConfig)
-
-
-def register_model(name: str, description: str = DESCRIPTION, **differences):
-    """Adds a model of your own: one with other settings than MAFnet, or with a function of its own.
-
-    As a decorator it takes a function `(config) -> keras.Model`; the model has the inputs and outputs of the paper's
-    with the same settings. `python -m mafnet.train --model NAME --import FILE.py` trains it.
-
-    Args:
-      name: of the model.
-      description: what it is, in words.
-      **differences: fields of `ModelConfig`.
-
-    Raises:
-      InputError: the name is taken, or a difference is no setting or out of its range.
-    """
-    return OWN.add(name, description, differences)
+register_model = OWN.register
 
 
 _PAPER_MODEL = {

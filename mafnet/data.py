@@ -108,7 +108,6 @@ def _load_extracted(dataset: str, name: str, dimensions: dict[str, int], data_di
 
 def _with_visual_means(split: Split) -> Split:
     """The same split with the visual maps averaged over regions, like the extractor's variant "avg_pool"."""
-
     info = split.features["visual"]
     from avpipeline.features.registry import VARIANTS
 

@@ -140,9 +140,9 @@ def measure_tables(
     """
     import tensorflow as tf
 
-    settings.check()
     from avpipeline.training import strategy
 
+    settings.check()
     team = strategy.join(settings.devices)
     # TensorFlow warns about building graphs in a loop; here every graph is another model's.
     tf.get_logger().setLevel("ERROR")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from avpipeline.errors import InputError, require_free
@@ -21,18 +22,35 @@ class OwnModels:
       models: the paper's models, name -> what each is; gets the added ones too.
       systems: name -> what it is, and its differences from the headline model's configuration; gets them too.
       configuration: the class of these configurations.
+      headline: the headline model's differences from the configuration's defaults.
     """
 
-    def __init__(self, models: dict[str, str], systems: dict[str, tuple[str, dict]], configuration: type):
+    def __init__(
+        self,
+        models: dict[str, str],
+        systems: dict[str, tuple[str, dict]],
+        configuration: type,
+        headline: Mapping[str, Any] = MappingProxyType({}),
+    ):
         self._models, self._systems, self._configuration = models, systems, configuration
+        self._headline = headline
         self._functions: dict[str, _Build] = {}
 
-    def add(self, name: str, description: str, differences: dict[str, Any]) -> Callable[[_Build], _Build]:
-        """Adds a model; what is returned decorates the function that builds it, if there is one.
+    def register(self, name: str, description: str = DESCRIPTION, **differences) -> Callable[[_Build], _Build]:
+        """Adds a model of your own: one with other settings than the headline model, or with a function of its own.
+
+        As a decorator it takes a function `(config) -> keras.Model`; the model has the inputs and outputs of the
+        paper's with the same settings. `python -m PAPER.train --model NAME --import FILE.py` trains it.
+
+        Args:
+          name: of the model.
+          description: what it is, in words.
+          **differences: fields of the paper's `ModelConfig`.
 
         Raises:
           InputError: the name is taken or none for a model, or a difference is not a setting or out of its range.
         """
+        differences = {**self._headline, **differences}
         require_free(name, self._models, "model")
         self._configuration().changed(**differences)
         self._models[name], self._systems[name] = description, (description, differences)
