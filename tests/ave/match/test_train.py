@@ -209,7 +209,8 @@ def test_table_3_is_printed_with_what_its_rows_are_made_of(small_data, tmp_path,
                 with np.load(tmp_path / path) as file:
                     scores.append(100 * exact_match(file["labels"], file["predictions"], direction))
             assert len(scores) == 2 and mean == pytest.approx(np.mean(scores))
-        assert str(line.value) in text and line.configuration in text
+        # Fewer epochs than the paper's: no figure of the paper stands beside the result, the reason does.
+        assert np.isnan(line.value) and line.unlike in text and line.configuration in text
     capsys.readouterr()
     assert command(tables, *words) == 0
     assert capsys.readouterr().out.count("already finished") == 8
