@@ -2,18 +2,9 @@
 
 from attendfusion.train import PAPER
 from avpipeline.cli import run
-from avpipeline.results.publish import PublishSettings, publish
+from avpipeline.results.publish import publish
 
-
-def main(settings: PublishSettings) -> None:
-    """Writes a folder with the weights of a run, a model card and the record, and uploads it to the Hugging Face Hub.
-
-    Examples:
-      python -m attendfusion.publish runs/attendfusion/attend_fusion-paper --to published
-      python -m attendfusion.publish runs/attendfusion/attend_fusion-paper --to hf://user/name --licence apache-2.0
-    """
-    publish(PAPER, settings)
-
+main = PAPER.command(publish)
 
 if __name__ == "__main__":
     raise SystemExit(run(main, prog="python -m attendfusion.publish"))

@@ -1,17 +1,10 @@
 """`python -m ave.compare RUN RUN ...`: finished runs side by side, a paired test over seeds, curves."""
 
+from ave.train import PAPER
 from avpipeline.cli import run
-from avpipeline.results.compare import CompareSettings, compare
+from avpipeline.results.compare import compare
 
-
-def main(settings: CompareSettings) -> None:
-    """Compares runs of this paper on the same data: mean and deviation over seeds, a paired t-test, settings, curves.
-
-    Examples:
-      python -m ave.compare runs/ave/av_att-code runs/ave/mine
-    """
-    compare("ave", settings)
-
+main = PAPER.command(compare)
 
 if __name__ == "__main__":
     raise SystemExit(run(main, prog="python -m ave.compare"))

@@ -2,18 +2,9 @@
 
 from ave.train import PAPER
 from avpipeline.cli import run
-from avpipeline.results.export import ExportSettings, export
+from avpipeline.results.export import export
 
-
-def main(settings: ExportSettings) -> None:
-    """Exports a network for use without Keras, and checks that each export computes what the network computes.
-
-    Examples:
-      python -m ave.export runs/ave/av_att-code --out OUT
-      python -m ave.export --weights W.keras --format onnx --out OUT
-    """
-    export(PAPER, settings)
-
+main = PAPER.command(export)
 
 if __name__ == "__main__":
     raise SystemExit(run(main, prog="python -m ave.export"))

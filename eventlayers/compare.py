@@ -1,17 +1,10 @@
 """`python -m eventlayers.compare RUN RUN ...`: finished runs side by side, a paired test over seeds, curves."""
 
 from avpipeline.cli import run
-from avpipeline.results.compare import CompareSettings, compare
+from avpipeline.results.compare import compare
+from eventlayers.train import PAPER
 
-
-def main(settings: CompareSettings) -> None:
-    """Compares runs of this paper on the same data: mean and deviation over seeds, a paired t-test, settings, curves.
-
-    Examples:
-      python -m eventlayers.compare runs/eventlayers/event_layers-paper runs/eventlayers/mine
-    """
-    compare("eventlayers", settings)
-
+main = PAPER.command(compare)
 
 if __name__ == "__main__":
     raise SystemExit(run(main, prog="python -m eventlayers.compare"))

@@ -1,17 +1,10 @@
 """`python -m mafnet.compare RUN RUN ...`: finished runs side by side, a paired test over seeds, curves."""
 
 from avpipeline.cli import run
-from avpipeline.results.compare import CompareSettings, compare
+from avpipeline.results.compare import compare
+from mafnet.train import PAPER
 
-
-def main(settings: CompareSettings) -> None:
-    """Compares runs of this paper on the same data: mean and deviation over seeds, a paired t-test, settings, curves.
-
-    Examples:
-      python -m mafnet.compare runs/mafnet/mafnet-code runs/mafnet/mine
-    """
-    compare("mafnet", settings)
-
+main = PAPER.command(compare)
 
 if __name__ == "__main__":
     raise SystemExit(run(main, prog="python -m mafnet.compare"))

@@ -1,19 +1,10 @@
 """`python -m mafnet.publish RUN --to hf://user/name`: a trained model with its card, for others."""
 
 from avpipeline.cli import run
-from avpipeline.results.publish import PublishSettings, publish
+from avpipeline.results.publish import publish
 from mafnet.train import PAPER
 
-
-def main(settings: PublishSettings) -> None:
-    """Writes a folder with the weights of a run, a model card and the record, and uploads it to the Hugging Face Hub.
-
-    Examples:
-      python -m mafnet.publish runs/mafnet/mafnet-code --to published
-      python -m mafnet.publish runs/mafnet/mafnet-code --to hf://user/name --licence apache-2.0
-    """
-    publish(PAPER, settings)
-
+main = PAPER.command(publish)
 
 if __name__ == "__main__":
     raise SystemExit(run(main, prog="python -m mafnet.publish"))

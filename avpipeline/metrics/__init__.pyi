@@ -1,14 +1,5 @@
 """Metrics: accuracy of segments and videos (`segments`), multi-label ranking of videos (`ranking`)."""
 
-from .segments import (
-    SegmentAccuracy as SegmentAccuracy,
-)
-from .segments import (
-    confusion_matrix as confusion_matrix,
-)
-from .segments import (
-    per_class_accuracy as per_class_accuracy,
-)
-from .segments import (
-    segment_accuracy as segment_accuracy,
-)
+from .segments import SegmentAccuracy, confusion_matrix, per_class_accuracy, segment_accuracy
+
+__all__ = ["SegmentAccuracy", "confusion_matrix", "per_class_accuracy", "segment_accuracy"]

@@ -16,6 +16,7 @@ from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder, read_predictions, write_json
 from avpipeline.results import papers
 from avpipeline.results.finished import Run, flat, names_of, read_run
+from avpipeline.training.paper import Paper
 
 # Two-sided tests and intervals are at this level.
 _LEVEL = 0.05
@@ -48,19 +49,19 @@ class Paired(NamedTuple):
     p: float | None
 
 
-def compare(paper: str, settings: CompareSettings) -> None:
-    """Prints and writes the comparison of a paper's runs.
+def compare(paper: Paper, settings: CompareSettings) -> None:
+    """Compares runs of this paper on the same data: mean and deviation over seeds, a paired t-test, settings, curves.
 
-    Raises:
-      InputError: fewer than two runs, one twice, not a finished run of this paper, or runs on different data.
+    Examples:
+      python -m PAPER.compare RUN runs/PAPER/mine
     """
-    runs = read_runs(paper, settings.runs)
+    runs = read_runs(paper.name, settings.runs)
     names = names_of(settings.runs)
     tests = {name: paired(runs[0], run) for name, run in zip(names[1:], runs[1:], strict=True)}
     different = differences(runs)
     text = as_markdown(names, runs, tests, different)
     print(text)
-    out = make_folder(settings.out or Path("runs") / paper / "compare")
+    out = make_folder(settings.out or Path("runs") / paper.name / "compare")
     with atomic_path(out / "comparison.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
     rows = {
@@ -74,7 +75,11 @@ def compare(paper: str, settings: CompareSettings) -> None:
 
 
 def read_runs(paper: str, folders: Sequence[Path]) -> list[Run]:
-    """The runs in the folders; InputError unless they can be compared."""
+    """The runs in the folders.
+
+    Raises:
+      InputError: fewer than two runs, one twice, not a finished run of this paper, or runs on different data.
+    """
     if len(folders) < 2:
         raise InputError(f"runs: name two folders of runs at least; {len(folders)} given.")
     runs: list[Run] = []

@@ -17,12 +17,11 @@ import tyro
 
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_folder, atomic_path, first_line, write_json
+from avpipeline.training.paper import Paper
 from avpipeline.training.saved import load_model
 
 if TYPE_CHECKING:
     import keras
-
-    from avpipeline.training.paper import Paper
 
 _SIGNATURE = "serving_default"
 # Largest allowed difference between an output of the network and of an export; relative where the output is above 1.
@@ -65,10 +64,11 @@ class ExportSettings:
 
 
 def export(paper: Paper, settings: ExportSettings) -> None:
-    """Writes a paper's model in the formats asked for, and checks that each computes what the network computes.
+    """Exports a network for use without Keras, and checks that each export computes what the network computes.
 
-    Raises:
-      InputError: the folder exists, a format cannot express the network, or it computes something else.
+    Examples:
+      python -m PAPER.export RUN --out OUT
+      python -m PAPER.export --weights W.keras --format onnx --out OUT
     """
     source, out = settings.source, settings.out or Path("runs") / paper.name / "export"
     if out.exists():

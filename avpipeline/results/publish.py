@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import annotated_types
 import tyro
@@ -18,10 +18,8 @@ from avpipeline.files import atomic_path, make_folder
 from avpipeline.results.card import model_card
 from avpipeline.results.finished import Run, read_run
 from avpipeline.training import hub
+from avpipeline.training.paper import Paper
 from avpipeline.training.saved import load_model
-
-if TYPE_CHECKING:
-    from avpipeline.training.paper import Paper
 
 MaybeSeed = Annotated[Seed | None, shown(annotated_types.Interval(ge=0, le=2**32 - 1), "None|INT")]
 CARD, RECORD = "README.md", "result.json"
@@ -47,15 +45,13 @@ class PublishSettings:
 
 
 def publish(paper: Paper, settings: PublishSettings, api=None) -> None:
-    """Writes the folder of a model, and uploads it if it has a place on the Hub.
+    """Writes a folder with the weights of a run, a model card and the record, and uploads it to the Hugging Face Hub.
 
-    Args:
-      api: a `huggingface_hub.HfApi`; None makes one.
-
-    Raises:
-      InputError: not a finished run of the paper, no such seed, another licence than Hugging Face's names, a folder
-        with other files, or the upload failed, which leaves the folder complete.
+    Examples:
+      python -m PAPER.publish RUN --to published
+      python -m PAPER.publish RUN --to hf://user/name --licence apache-2.0
     """
+    # `api` is a huggingface_hub.HfApi; None makes one.
     target = hub.repository(settings.to)
     if target and target.revision:
         raise InputError(f"--to {target}: an upload makes a new revision; leave out @{target.revision}.")

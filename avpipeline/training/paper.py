@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -97,6 +98,19 @@ class Paper(abc.ABC):
     @staticmethod  # noqa: B027
     def draw_example(trained: Trained) -> None:
         """Applies the first seed's model to one test video and draws it, in the run's folder "example"; optional."""
+
+    def command(self, function: Callable) -> Callable:
+        """The `main` of a command that all papers have: `function(paper, settings)` for this paper.
+
+        In the docstring of `function`, which is the command's help, PAPER and RUN stand for this paper and a run of it.
+        """
+
+        def main(settings):
+            return function(self, settings)
+
+        main.__annotations__ = {"settings": typing.get_type_hints(function)["settings"]}
+        main.__doc__ = function.__doc__.replace("PAPER", self.name).replace("RUN", str(self.settings().folder))
+        return main
 
     def data_in_words(self, experiment: Experiment) -> str:
         """A description of the data, shown beside its results."""
