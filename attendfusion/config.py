@@ -211,11 +211,8 @@ _ALTERNATIVES = {
 
 _SYSTEMS |= _ALTERNATIVES
 
-MODELS = {name: text for name, (text, _) in _SYSTEMS.items()}
-
-OWN = OwnModels(MODELS, _SYSTEMS, ModelConfig, _SYSTEMS["attend_fusion"][1])
-register_model = OWN.register
-
+OWN = OwnModels(_SYSTEMS, ModelConfig, PRESETS, _SYSTEMS["attend_fusion"][1])
+MODELS, register_model = OWN.names, OWN.register
 
 # The synthetic clips are few and simple: narrower layers, smaller batches, a larger learning rate.
 RENDERED_MODEL = {"width": 256}
@@ -258,23 +255,12 @@ SHARED = {
 
 
 def model_config(name: str, preset: str = "paper", **overrides) -> ModelConfig:
-    """Configuration of one of `MODELS`.
-
-    Raises:
-      ValueError: unknown model, preset or setting.
-    """
-    if name not in MODELS:
-        raise ValueError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
-    _check(preset)
-    return ModelConfig().changed(**{**_SYSTEMS[name][1], **overrides})
+    """Configuration of one of `MODELS`; ValueError for an unknown model, preset or setting."""
+    OWN.require(name, preset)
+    return ModelConfig().changed(**{**OWN.differences[name], **overrides})
 
 
 def train_config(preset: str = "paper", name: str = "attend_fusion", **overrides) -> TrainConfig:
     """Training hyperparameters, the same for all models; ValueError for an unknown preset or setting."""
-    _check(preset)
+    OWN.require(name, preset)
     return TrainConfig().changed(**overrides)
-
-
-def _check(preset: str) -> None:
-    if preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r}; the presets are {', '.join(PRESETS)} (there is no public code)")

@@ -35,7 +35,6 @@ class Settings(TrainSettings):
     paper: ClassVar[str] = "attendfusion"
 
     model: Literal[tuple(MODELS)] = "attend_fusion"
-    """Which of the paper's models."""
     preset: Literal[PRESETS] = "paper"
     """There is no public code to follow, only the paper."""
     records: RecordSettings = RecordSettings()

@@ -14,10 +14,10 @@ from typing import Literal
 
 import tyro
 
-from avpipeline.cli import Checked, Count, Dropout, MaybeCount, Natural, Rate, Units
+from avpipeline.cli import Checked, Count, Dropout, Natural, Rate, Units
 from avpipeline.errors import InputError
-from avpipeline.training.experiment import Select
 from avpipeline.training.own_models import OwnModels
+from avpipeline.training.settings import SegmentHyperparameters
 
 PRESETS = ("code", "paper")
 PLACES = ("early", "late", "decision")
@@ -110,37 +110,17 @@ class ModelConfig(Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig(Checked):
+class TrainConfig(SegmentHyperparameters):
     """Training hyperparameters."""
 
-    loss: Literal["soft_margin", "cross_entropy"] = "soft_margin"
-    """Multi-label soft margin on the softmax output (the code) or cross-entropy (the paper)."""
     learning_rate: Rate = 1e-3
-    """Adam's learning rate."""
-    epsilon: Rate = 1e-8
-    """Adam's epsilon."""
-    epsilon_form: Literal["torch_legacy", "torch"] = "torch_legacy"
-    """Where Adam adds epsilon: as torch 0.3/0.4 did (the code), or as current torch does."""
     decay_steps: Count = 15_000
     """Number of steps after which the learning rate is multiplied by --decay-rate."""
     decay_rate: Rate = 0.1
     """Factor applied to the learning rate every --decay-steps."""
     batch_size: Count = 64
-    """Videos in a batch."""
-    partial_batches: bool = False
-    """Keep the last batch of an epoch when it is not full; the code drops it."""
     shuffle: bool = False
-    """Shuffle the videos before every epoch."""
     epochs: Count = 300
-    """Number of epochs."""
-    validate_every: Count = 5
-    """Epochs between validations."""
-    first_validation: MaybeCount = 1
-    """The epoch, from 1, of the first validation; from then on every --validate-every epochs, as in the code (1, 6,
-    ..., 296), so the last epochs are never validated. None: after --validate-every epochs, and after the last."""
-    select: Select = "best"
-    """Keep the weights with the best validation accuracy, or those of the last validation, as the code does for weakly
-    supervised models."""
 
 
 # The classes in the order of the authors' checkpoints: that of AVE's Annotations.txt, then background.
@@ -221,10 +201,8 @@ _SYSTEMS |= {
     if (fusion, place) not in (("concat", "late"), ("dmrn", "late"))
 }
 
-MODELS = {name: text for name, (text, _) in _SYSTEMS.items()}
-
-OWN = OwnModels(MODELS, _SYSTEMS, ModelConfig)
-register_model = OWN.register
+OWN = OwnModels(_SYSTEMS, ModelConfig, PRESETS)
+MODELS, register_model = OWN.names, OWN.register
 
 
 def add_fusion(name: str, method: str) -> None:
@@ -304,14 +282,10 @@ STARTS_FROM = {"dmrn": "av_att", "dmrfe": "av_att"}
 
 
 def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
-    """Configuration of one of `MODELS` under a preset.
-
-    Raises:
-      ValueError: unknown model, preset or setting.
-    """
-    _check(name, preset)
+    """Configuration of one of `MODELS` under a preset; ValueError for an unknown model, preset or setting."""
+    OWN.require(name, preset)
     paper = _PAPER_MODEL if preset == "paper" else {}
-    return ModelConfig().changed(**{**_SYSTEMS[name][1], **paper, **overrides})
+    return ModelConfig().changed(**{**OWN.differences[name], **paper, **overrides})
 
 
 def train_config(preset: str = "code", name: str = "av_att", **overrides) -> TrainConfig:
@@ -319,10 +293,3 @@ def train_config(preset: str = "code", name: str = "av_att", **overrides) -> Tra
     weak = _WEAK_TRAINING if model_config(name, preset).weak else {}
     paper = _PAPER_TRAINING if preset == "paper" else {}
     return TrainConfig().changed(**{**weak, **paper, **overrides})
-
-
-def _check(name: str, preset: str) -> None:
-    if name not in MODELS:
-        raise ValueError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
-    if preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r}; the presets are {', '.join(PRESETS)}")

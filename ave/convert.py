@@ -1,10 +1,5 @@
 """`python -m ave.convert CHECKPOINT OUT.keras`: the authors' checkpoints as Keras models."""
 
-import dataclasses
-from pathlib import Path
-
-import tyro
-
 from ave.config import CLASS_NAMES
 from ave.match.weights import convert_author_weights, is_author_file
 from avpipeline.cli import run
@@ -12,19 +7,12 @@ from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.training.conversion import ConvertSettings, save_converted, tell_converted
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings(ConvertSettings):
-    """Files to read and write."""
-
-    checkpoint: tyro.conf.Positional[Path]
-    """The authors' checkpoint, e.g. AV_att.pt, or cmm_model_weights.h5."""
-
-
-def main(settings: Settings) -> None:
+def main(settings: ConvertSettings) -> None:
     """Converts one of the authors' checkpoints to a .keras model for predict, evaluate and notebooks.
 
     Examples:
       python -m ave.convert AV_att.pt av_att.keras
+      python -m ave.convert cmm_model_weights.h5 avdln.keras
     """
     from ave.author_checkpoints import load_with_config
 

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from ave import match, per_class
-from ave.config import PRESETS, ROWS, STARTS_FROM
+from ave.config import ROWS, STARTS_FROM
 from ave.match.train import PAPER as MATCH
 from ave.per_class import PER_CLASS
 from ave.train import PAPER
 from avpipeline.cli import run
-from avpipeline.datasets import DATASETS
 from avpipeline.results import papers
 from avpipeline.results.tables import Line, line_of, measure_tables, shared_note, train_row
 from avpipeline.training.paper import Trained
@@ -29,8 +28,6 @@ class Settings(DataSettings, TableSettings):
 
     table: Literal[(*TABLES, PER_CLASS, "all")] = "all"
     """Which table of the paper."""
-    preset: Literal[PRESETS] = "code"
-    dataset: "Literal[tuple(DATASETS)] | None" = None
     noisy: bool = True
     """Weakly supervised models: add the background videos without an event to the training videos."""
 

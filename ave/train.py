@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ave import config
-from ave.config import MODELS, PRESETS, STARTS_FROM, ModelConfig, TrainConfig
+from ave.config import MODELS, STARTS_FROM, ModelConfig, TrainConfig
 from ave.predict import draw_example
 from avpipeline import metrics
 from avpipeline.cli import run
@@ -35,8 +35,6 @@ class Settings(TrainSettings):
     paper: ClassVar[str] = "ave"
 
     model: Literal[tuple(MODELS)] = "av_att"
-    """Which of the paper's models."""
-    preset: Literal[PRESETS] = "code"
     dataset: Literal[tuple(DATASETS)] = "rendered"
     """"ave" needs --data and is the default with it; "csv", your own clips, needs it too; "rendered" means synthetic
     clips, generated on this machine."""

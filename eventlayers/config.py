@@ -128,11 +128,8 @@ _SYSTEMS = {
     ),
     "event_layers": ("the five event layers (Table 1, Ours)", {}),
 }
-MODELS = {name: text for name, (text, _) in _SYSTEMS.items()}
-
-OWN = OwnModels(MODELS, _SYSTEMS, ModelConfig)
-register_model = OWN.register
-
+OWN = OwnModels(_SYSTEMS, ModelConfig, PRESETS)
+MODELS, register_model = OWN.names, OWN.register
 
 # On features only the linear heads are trained, which allow a larger learning rate and need little memory.
 _FEATURE_TRAINING = {"learning_rate": 1e-2, "clips_at_once": None}
@@ -186,13 +183,9 @@ ROWS = {
 
 
 def model_config(name: str, preset: str = "paper", **overrides) -> ModelConfig:
-    """Configuration of one of `MODELS`.
-
-    Raises:
-      ValueError: unknown model, preset or setting.
-    """
-    _check(name, preset)
-    return ModelConfig().changed(**{**_SYSTEMS[name][1], **overrides})
+    """Configuration of one of `MODELS`; ValueError for an unknown model, preset or setting."""
+    OWN.require(name, preset)
+    return ModelConfig().changed(**{**OWN.differences[name], **overrides})
 
 
 def saved_config(values: Mapping) -> ModelConfig:
@@ -216,15 +209,8 @@ def train_config(
     preset: str = "paper", name: str = "event_layers", inputs: str = "features", **overrides
 ) -> TrainConfig:
     """Training hyperparameters of one of `MODELS` for one kind of inputs; raises as `model_config` does."""
-    _check(name, preset)
+    OWN.require(name, preset)
     changes = _FEATURE_TRAINING if inputs == "features" else {}
     if inputs == "clips" and name == "audio_only":
         changes = _AUDIO_TRAINING
     return TrainConfig().changed(**{**changes, **overrides})
-
-
-def _check(name: str, preset: str) -> None:
-    if name not in MODELS:
-        raise ValueError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
-    if preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r}; the presets are {', '.join(PRESETS)}")

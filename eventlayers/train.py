@@ -48,7 +48,6 @@ class Settings(TrainSettings):
     paper: ClassVar[str] = "eventlayers"
 
     model: "Literal[tuple(MODELS)]" = "event_layers"
-    """Which of the paper's models."""
     preset: Literal[PRESETS] = "paper"
     """There is no public code to follow, only the paper."""
     dataset: "Literal[(*DATASETS, *REGISTERED)]" = "rendered"

@@ -14,10 +14,10 @@ from typing import Literal
 
 import tyro
 
-from avpipeline.cli import Checked, Count, Dropout, MaybeCount, Natural, Rate, Share, Units
+from avpipeline.cli import Checked, Count, Dropout, Natural, Rate, Share, Units
 from avpipeline.errors import InputError
-from avpipeline.training.experiment import Select
 from avpipeline.training.own_models import OwnModels
+from avpipeline.training.settings import SegmentHyperparameters
 
 PRESETS = ("code", "paper")
 CELLS = ("lstm", "gru")
@@ -83,17 +83,11 @@ class ModelConfig(Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig(Checked):
+class TrainConfig(SegmentHyperparameters):
     """Training hyperparameters."""
 
-    loss: Literal["soft_margin", "cross_entropy"] = "soft_margin"
-    """Multi-label soft margin on the softmax output (the code), or cross-entropy (DAM)."""
     learning_rate: Rate = 1e-4
     """Adam's learning rate at the start."""
-    epsilon: Rate = 1e-8
-    """Adam's epsilon."""
-    epsilon_form: Literal["torch_legacy", "torch"] = "torch_legacy"
-    """Where Adam adds epsilon: as torch 0.4 did (the code), or as current torch does."""
     plateau_factor: Share = 0.5
     """Factor applied to the learning rate when the training loss has stopped falling."""
     plateau_patience: Natural = 10
@@ -101,19 +95,8 @@ class TrainConfig(Checked):
     plateau_threshold: Share = 1e-4
     """Relative decrease from which a training loss counts as lower than the lowest so far."""
     batch_size: Count = 64
-    """Videos in a batch."""
     partial_batches: bool = True
-    """Keep the last batch of an epoch when it is not full."""
-    shuffle: bool = True
-    """Shuffle the videos before every epoch."""
     epochs: Count = 300
-    """Number of epochs."""
-    validate_every: Count = 5
-    """Epochs between validations."""
-    first_validation: MaybeCount = 1
-    """Epoch of the first validation (the code validates after epochs 1, 6, ..., 296); None: after --validate-every."""
-    select: Select = "best"
-    """Which weights are tested: those with the best validation accuracy, or the last validated."""
 
     def check_together(self) -> None:
         if self.plateau_factor in (0, 1):
@@ -136,11 +119,8 @@ _SYSTEMS = {
     "co_attention": ("JCA with dense co-attention of Nguyen & Okatani 2018 (Table 2)", {"attended_by": "dense"}),
 }
 
-MODELS = {name: text for name, (text, _) in _SYSTEMS.items()}
-
-OWN = OwnModels(MODELS, _SYSTEMS, ModelConfig)
-register_model = OWN.register
-
+OWN = OwnModels(_SYSTEMS, ModelConfig, PRESETS)
+MODELS, register_model = OWN.names, OWN.register
 
 _PAPER_MODEL = {"co_attention": "affinity"}
 # DAM's category and relevance losses add up to the cross-entropy of the segments' probabilities.
@@ -180,24 +160,13 @@ TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))
 
 
 def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
-    """Configuration of one of `MODELS` under a preset.
-
-    Raises:
-      ValueError: unknown model, preset or setting, or an invalid size.
-    """
-    _check(name, preset)
+    """Configuration of one of `MODELS` under a preset; ValueError for an unknown model, preset or setting."""
+    OWN.require(name, preset)
     paper = _PAPER_MODEL if preset == "paper" else {}
-    return ModelConfig().changed(**{**_SYSTEMS[name][1], **paper, **overrides})
+    return ModelConfig().changed(**{**OWN.differences[name], **paper, **overrides})
 
 
 def train_config(preset: str = "code", name: str = "jca", **overrides) -> TrainConfig:
     """Training hyperparameters of one of `MODELS` under a preset; raises as `model_config` does."""
-    _check(name, preset)
+    OWN.require(name, preset)
     return TrainConfig().changed(**{**_OWN_TRAINING.get(name, {}), **overrides})
-
-
-def _check(name: str, preset: str) -> None:
-    if name not in MODELS:
-        raise ValueError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
-    if preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r}; the presets are {', '.join(PRESETS)}")

@@ -1,27 +1,12 @@
 """`python -m jca.evaluate`: a saved model's segment accuracy on a split, overall and per class; confusion matrix."""
 
-import dataclasses
-from pathlib import Path
-from typing import Literal
-
 from avpipeline.cli import run
-from avpipeline.datasets import DATASETS, load_split
+from avpipeline.datasets import load_split
 from avpipeline.results.evaluation import EvaluationSettings, report_classes, require_fit
 from avpipeline.training.saved import load_model
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(EvaluationSettings):
-    """Settings of an evaluation command."""
-
-    weights: Path
-    """The model: a .keras file written by python -m jca.train or python -m jca.convert."""
-    dataset: "Literal[tuple(DATASETS)] | None" = None
-    """What to evaluate on. [default: "ave" with --data, else "rendered"]"""
-    out: Path = Path("runs") / "jca" / "evaluate"
-
-
-def main(settings: Settings) -> None:
+def main(settings: EvaluationSettings) -> None:
     """Evaluates a saved model on a split: segment accuracy, accuracy of each class, confusion matrix.
 
     Examples:

@@ -2,15 +2,13 @@
 
 import dataclasses
 import functools
-from typing import Literal
 
 from ave.train import PAPER as AVE
 from avpipeline.cli import run
-from avpipeline.datasets import DATASETS
 from avpipeline.results import papers
 from avpipeline.results.tables import Line, line_of, measure_tables, shared_note, train_row
 from avpipeline.training.settings import DataSettings, TableSettings
-from jca.config import AVE_ROWS, PRESETS, ROWS, TABLES
+from jca.config import AVE_ROWS, ROWS, TABLES
 from jca.train import PAPER
 
 
@@ -19,9 +17,6 @@ class Settings(DataSettings, TableSettings):
     """Settings of a tables command."""
 
     paper = "jca"
-
-    preset: Literal[PRESETS] = "code"
-    dataset: "Literal[tuple(DATASETS)] | None" = None
 
 
 def main(settings: Settings) -> int:

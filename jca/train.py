@@ -14,7 +14,7 @@ from avpipeline.training.experiment import Experiment, Scoring
 from avpipeline.training.paper import Paper
 from avpipeline.training.settings import TrainSettings, fitted
 from jca import config
-from jca.config import MODELS, PRESETS, ModelConfig, TrainConfig
+from jca.config import MODELS, ModelConfig, TrainConfig
 from jca.predict import draw_example
 
 MODALITIES = ("audio", "visual")
@@ -28,7 +28,6 @@ class Settings(TrainSettings):
 
     model: "Literal[tuple(MODELS)]" = "jca"
     """Which of the paper's models; the other rows of Table 1 are models of `python -m ave.train`."""
-    preset: Literal[PRESETS] = "code"
     dataset: "Literal[tuple(DATASETS)]" = "rendered"
     """"ave" needs --data and is the default with it; "csv", your own clips, needs it too; "rendered" means synthetic
     clips, generated on this machine."""

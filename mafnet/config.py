@@ -18,8 +18,8 @@ import tyro
 from avpipeline.cli import Checked, Count, Dropout, MaybeCount, Rate, Seed, Share, Units
 from avpipeline.datasets.mafnet_pickles import CLASS_NAMES
 from avpipeline.errors import InputError
-from avpipeline.training.experiment import Select
 from avpipeline.training.own_models import OwnModels
+from avpipeline.training.settings import Hyperparameters
 
 PRESETS = ("code", "paper")
 MODALITIES = ("visual", "audio")
@@ -84,17 +84,14 @@ class ModelConfig(Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig(Checked):
+class TrainConfig(Hyperparameters):
     """Training hyperparameters."""
 
     loss: Literal["cross_entropy", "soft_margin"] = "cross_entropy"
     """Cross-entropy, or multi-label soft margin on the softmax output (DMRN)."""
     learning_rate: Rate = 1e-4
-    """Adam's learning rate."""
     decay_steps: MaybeCount = None
     """Number of steps after which the learning rate is divided by 10 (DMRN); None: never."""
-    epsilon: Rate = 1e-8
-    """Adam's epsilon."""
     prob_image: Share = 0.0
     """Share of steps that do not update the audio path's own variables."""
     prob_all: Share = 0.9
@@ -105,19 +102,10 @@ class TrainConfig(Checked):
     update_sequence: tuple[Literal[UPDATES], ...] | None = None
     """A fixed sequence of updates, repeated, instead of random draws."""
     batch_size: Count = 32
-    """Videos in a batch."""
-    partial_batches: bool = False
-    """Keep the last batch of an epoch when it is not full."""
-    shuffle: bool = True
-    """Shuffle the videos before every epoch."""
     epochs: Count = 300
     """Maximum number of epochs."""
-    validate_every: Count = 1
-    """Epochs between validations."""
     first_validation: MaybeCount = None
     """Epoch of the first validation; None: after --validate-every."""
-    select: Select = "best"
-    """Which weights are tested: those with the best validation accuracy, or the last validated."""
     patience: MaybeCount = 51
     """Epochs without a better validation accuracy after which training stops; None: never."""
     min_improvement: Share = 1e-4
@@ -201,11 +189,8 @@ _SYSTEMS = {
     ),
 }
 
-MODELS = {name: text for name, (text, _) in _SYSTEMS.items()}
-
-OWN = OwnModels(MODELS, _SYSTEMS, ModelConfig)
-register_model = OWN.register
-
+OWN = OwnModels(_SYSTEMS, ModelConfig, PRESETS)
+MODELS, register_model = OWN.names, OWN.register
 
 _PAPER_MODEL = {
     "visual_shape": (7, 7, 1920),
@@ -266,26 +251,15 @@ DATASET_NAMES = {"ave": "AVE", "ucf51": "UCF51", "kinetics_sounds": "Kinetics-So
 
 
 def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
-    """Configuration of one of `MODELS` under a preset.
-
-    Raises:
-      ValueError: unknown model, preset or setting.
-    """
-    _check(name, preset)
+    """Configuration of one of `MODELS` under a preset; ValueError for an unknown model, preset or setting."""
+    OWN.require(name, preset)
     paper = _PAPER_MODEL if preset == "paper" else {}
-    return ModelConfig().changed(**{**paper, **_SYSTEMS[name][1], **overrides})
+    return ModelConfig().changed(**{**paper, **OWN.differences[name], **overrides})
 
 
 def train_config(preset: str = "code", name: str = "mafnet", **overrides) -> TrainConfig:
     """Training hyperparameters of one of `MODELS` under a preset; raises as `model_config` does."""
-    _check(name, preset)
+    OWN.require(name, preset)
     paper = _PAPER_TRAINING if preset == "paper" else {}
     own = _OWN_TRAINING.get(model_config(name, preset).system, {})
     return TrainConfig().changed(**{**paper, **own, **overrides})
-
-
-def _check(name: str, preset: str) -> None:
-    if name not in MODELS:
-        raise ValueError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
-    if preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r}; the presets are {', '.join(PRESETS)}")

@@ -1,9 +1,6 @@
 """`python -m mafnet.convert CHECKPOINT OUT.keras`: the authors' checkpoint as a Keras model."""
 
 import dataclasses
-from pathlib import Path
-
-import tyro
 
 from avpipeline.cli import run
 from avpipeline.datasets.mafnet_pickles import FEATURES
@@ -11,16 +8,8 @@ from avpipeline.training.conversion import ConvertSettings, save_converted
 from mafnet.config import CLASS_NAMES
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings(ConvertSettings):
-    """Files to read and write."""
-
-    checkpoint: tyro.conf.Positional[Path]
-    """The authors' checkpoint: MAFnet.index, beside its MAFnet.data-00000-of-00001."""
-
-
-def main(settings: Settings) -> None:
-    """Converts the authors' checkpoint to a .keras model for predict, evaluate and notebooks.
+def main(settings: ConvertSettings) -> None:
+    """Converts the authors' checkpoint, MAFnet.index with its MAFnet.data-00000-of-00001 beside it, to a .keras model.
 
     Examples:
       python -m mafnet.convert MAFnet.index mafnet.keras

@@ -1,7 +1,6 @@
 """`python -m mafnet.evaluate`: a saved model's video accuracy on a split, overall and per class; confusion matrix."""
 
 import dataclasses
-from pathlib import Path
 from typing import Literal
 
 from avpipeline.cli import run
@@ -17,8 +16,6 @@ from mafnet.data import DATASETS, KINETICS_LISTS, load_split
 class SplitSettings(EvaluationSettings):
     """A saved model and the split to evaluate it on."""
 
-    weights: Path
-    """The model: a .keras file written by python -m mafnet.train or python -m mafnet.convert."""
     dataset: "Literal[(*DATASETS, *REGISTERED)] | None" = None
     """What to evaluate on. [default: "ave" with --data, else "rendered"]"""
     fold: Literal[1, 2, 3] = 1
@@ -27,14 +24,7 @@ class SplitSettings(EvaluationSettings):
     """Kinetics-Sounds: which of its class lists."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(SplitSettings):
-    """Settings of an evaluation command."""
-
-    out: Path = Path("runs") / "mafnet" / "evaluate"
-
-
-def main(settings: Settings) -> None:
+def main(settings: SplitSettings) -> None:
     """Evaluates a saved model on a split: video accuracy, accuracy of each class, confusion matrix.
 
     Examples:

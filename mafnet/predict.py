@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +17,8 @@ from avpipeline.cli.progress import link
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files
-from avpipeline.predict.files import collected_warnings, for_each_file
-from avpipeline.predict.segments import stream_notes, unlike_notes, window_features
-from avpipeline.training.familiarity import region_means
+from avpipeline.predict.files import for_each_file
+from avpipeline.predict.segments import in_windows
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
 
@@ -183,18 +183,10 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     Raises:
       InputError: not a media file, or it lacks the only stream that the model uses.
     """
-    with collected_warnings(path) as damage:
-        about = media.probe(path)
-        notes = stream_notes(about, predictor.extractors, predictor.info.model)
-        seconds = about.whole_seconds
-        starts = range(0, seconds, predictor.window)
-        lengths = [min(predictor.window, seconds - start) for start in starts]
-        windows, means = [], []
-        for start, length in zip(starts, lengths, strict=True):
-            features = window_features(path, predictor.extractors, start=start, seconds=length)
-            windows.append(_forward_padded(predictor, features))
-            means.append(region_means(features))
-    notes += unlike_notes(about, predictor, means, seconds)
+    forward = functools.partial(_forward_padded, predictor)
+    about, windows, notes, damage = in_windows(path, predictor, forward, whole=False)
+    seconds = about.whole_seconds
+    lengths = [min(predictor.window, seconds - start) for start in range(0, seconds, predictor.window)]
     probabilities = np.average([probabilities for probabilities, _ in windows], axis=0, weights=lengths)
     scores = None
     if windows[0][1] is not None:
@@ -216,9 +208,10 @@ def predict_file(path, predictor: Predictor) -> Prediction:
 def _forward_padded(
     predictor: Predictor, features: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    missing = predictor.window - len(next(iter(features.values())))
-    padded = {name: np.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1)) for name, x in features.items()}
-    return predictor.forward({name: feature[np.newaxis] for name, feature in padded.items()})
+    missing = predictor.window - next(iter(features.values())).shape[1]
+    return predictor.forward(
+        {name: np.pad(x, [(0, 0), (0, missing)] + [(0, 0)] * (x.ndim - 2)) for name, x in features.items()}
+    )
 
 
 def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:

@@ -24,7 +24,7 @@ from avpipeline.results.tables import (
     train_row,
 )
 from avpipeline.training.settings import DataSettings, TableSettings
-from mafnet.config import DATASET_NAMES, EXTERNAL, PRESETS, ROWS, TABLES
+from mafnet.config import DATASET_NAMES, EXTERNAL, ROWS, TABLES
 from mafnet.data import DATASETS, KINETICS_LISTS
 from mafnet.train import PAPER
 
@@ -44,7 +44,6 @@ class Settings(DataSettings, TableSettings):
     table: Literal[(*TABLES, FIGURE_5, "all")] = "all"
     """Which table of the paper; Table 1 includes the published results of networks trained end to end. Figure 5: what
     the models of Table 1 predict for single videos."""
-    preset: Literal[PRESETS] = "code"
     dataset: "Literal[(*DATASETS, *REGISTERED)] | None" = None
     """What to train and evaluate on; with a real dataset, the rows of the others are listed as not run; with your
     own clips ("csv"), each model is run once. [default: "ave"

@@ -19,7 +19,7 @@ from avpipeline.training.experiment import Experiment, Scoring, configuration_ha
 from avpipeline.training.paper import Paper, Trained
 from avpipeline.training.settings import TrainSettings
 from mafnet import config
-from mafnet.config import DATASET_NAMES, MODELS, PRESETS, ModelConfig, TrainConfig
+from mafnet.config import DATASET_NAMES, MODELS, ModelConfig, TrainConfig
 from mafnet.data import DATASETS, KINETICS_LISTS, fitted, load_split
 from mafnet.predict import draw_example
 
@@ -34,8 +34,6 @@ class Settings(TrainSettings):
     paper: ClassVar[str] = "mafnet"
 
     model: "Literal[tuple(MODELS)]" = "mafnet"
-    """Which of the paper's models."""
-    preset: Literal[PRESETS] = "code"
     dataset: "Literal[(*DATASETS, *REGISTERED)]" = "rendered"
     """"ave" (the default with --data), "ucf51" (mean over its three official splits), "kinetics_sounds" and "csv", your
     own clips, need --data; "rendered" means synthetic clips, generated on this machine."""

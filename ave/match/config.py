@@ -17,7 +17,7 @@ mini-batches large enough to estimate their correlations; regularisation 1e-4, a
 import dataclasses
 
 from avpipeline.cli import Checked, Count, Penalty, Positive, Rate, Share, Units
-from avpipeline.training.experiment import Select
+from avpipeline.training.settings import Hyperparameters, Select
 
 MODELS = {
     "avdln": "audio-visual distance learning network (Table 3, AVDLN)",
@@ -53,25 +53,19 @@ class MatchModelConfig(Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class MatchTrainConfig(Checked):
+class MatchTrainConfig(Hyperparameters):
     """Training hyperparameters."""
 
     margin: Positive = 2.0
     """AVDLN: pairs that do not match are pushed apart up to this distance."""
     learning_rate: Rate = 1e-3
-    """Adam's learning rate."""
     epsilon: Rate = 1e-7
     """Adam's epsilon, Keras's default."""
     batch_size: Count = 8
     """Pairs of one-second segments in a batch."""
     partial_batches: bool = True
     """Keep the last batch of an epoch when it is not full: 4174 steps an epoch on AVE, as in the code."""
-    shuffle: bool = True
-    """Shuffle the pairs before every epoch, as Keras's fit does by default."""
     epochs: Count = 20
-    """Number of epochs."""
-    validate_every: Count = 1
-    """Epochs between validations."""
     select: Select = "last"
     """Keep the weights of the last epoch, as the code does, or those with the most exact matches on validation
     ("best")."""
@@ -90,21 +84,13 @@ RENDERED_TRAINING = {"avdln": {}, "dcca": {"batch_size": 256, "epochs": 40}}
 
 
 def match_model_config(name: str, **overrides) -> MatchModelConfig:
-    """Sizes of one of `MODELS`.
-
-    Raises:
-      ValueError: unknown model.
-    """
+    """Sizes of one of `MODELS`; ValueError for an unknown one."""
     _check(name)
     return MatchModelConfig().changed(**{**_NETWORK[name], **overrides})
 
 
 def match_train_config(name: str, dataset: str = "ave", **overrides) -> MatchTrainConfig:
-    """Training hyperparameters of one of `MODELS`.
-
-    Raises:
-      ValueError: unknown model.
-    """
+    """Training hyperparameters of one of `MODELS`; ValueError for an unknown one."""
     _check(name)
     rendered = RENDERED_TRAINING[name] if dataset == "rendered" else {}
     return MatchTrainConfig().changed(**{**_TRAINING[name], **rendered, **overrides})

@@ -12,7 +12,6 @@ from ave.match.pairs import load_videos
 from ave.match.weights import load_matcher
 from avpipeline.cli import run
 from avpipeline.cli.progress import link
-from avpipeline.datasets import DATASETS
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
 from avpipeline.features.info import require_same
@@ -29,8 +28,6 @@ class Settings(EvaluationSettings):
 
     weights: Path
     """The network: a .keras file of python -m ave.match, or the authors' cmm_model_weights.h5."""
-    dataset: Literal[tuple(DATASETS)] | None = None
-    """What to evaluate on. [default: "ave" with --data, else "rendered"]"""
     split: Literal["train", "val", "test"] = "test"
     """Which split; videos that are filled by their event are left out."""
     out: Path = Path("runs") / "ave" / "match_evaluate"

@@ -5,18 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from avpipeline.datasets import ave as files
 from avpipeline.datasets import load_split
-from avpipeline.datasets.ave import (
-    ANNOTATIONS,
-    RELEASED_FEATURES,
-    Annotation,
-    event_segments,
-    feature_rows,
-    open_features,
-    open_table,
-    read_annotations,
-    read_order,
-)
 from avpipeline.datasets.base import ArraySource, SelectedRows, Source, Split, mean_over_regions
 from avpipeline.features.info import FeatureInfo
 
@@ -72,34 +62,27 @@ def segment_pairs(split: Split, *, matching_only: bool = False) -> Split:
 
 
 def _load_ave(folder: Path, name: str) -> Split:
-    annotations = read_annotations(folder / ANNOTATIONS)
-    order = read_order(folder, name, annotations, matched=True)
-    audio = open_features(folder, "audio")
+    annotations = files.read_annotations(folder / files.ANNOTATIONS)
+    order = files.read_order(folder, name, annotations, matched=True)
+    audio = files.open_features(folder, "audio")
     visual, visual_info = _visual(folder, annotations, order)
     if (folder / _LABELS).exists():
-        labels = _all(open_table(folder, _LABELS, annotations))
+        labels = _all(files.open_table(folder, _LABELS, annotations))
     else:
-        labels = event_segments(annotations)
-    return Split(
-        dataset="ave",
-        name=name,
-        ids=tuple(annotations[row].video_id for row in order),
-        class_names=CLASS_NAMES,
-        inputs={
-            "audio": ArraySource(audio.source.read(feature_rows(audio, annotations)[order])),
-            "visual": ArraySource(visual),
-        },
-        labels=labels[order],
-        features={"audio": audio.info, "visual": visual_info},
-    )
+        labels = files.event_segments(annotations)
+    ids = tuple(annotations[row].video_id for row in order)
+    heard = audio.source.read(files.feature_rows(audio, annotations)[order])
+    inputs = {"audio": ArraySource(heard), "visual": ArraySource(visual)}
+    features = {"audio": audio.info, "visual": visual_info}
+    return Split("ave", name, ids, CLASS_NAMES, inputs, labels[order], features)
 
 
-def _visual(folder: Path, annotations: Sequence[Annotation], order: np.ndarray) -> tuple[np.ndarray, FeatureInfo]:
+def _visual(folder: Path, annotations: Sequence[files.Annotation], order: np.ndarray) -> tuple[np.ndarray, FeatureInfo]:
     """`(videos, segments, channels)` for the annotations `order`, and the identity of the maps that were averaged."""
     if (folder / _VECTORS).exists():
-        return open_table(folder, _VECTORS, annotations).read(order), RELEASED_FEATURES["visual"]
-    maps = open_features(folder, "visual")
-    return mean_over_regions(SelectedRows(maps.source, feature_rows(maps, annotations)[order])), maps.info
+        return files.open_table(folder, _VECTORS, annotations).read(order), files.RELEASED_FEATURES["visual"]
+    maps = files.open_features(folder, "visual")
+    return mean_over_regions(SelectedRows(maps.source, files.feature_rows(maps, annotations)[order])), maps.info
 
 
 def _all(source: Source) -> np.ndarray:

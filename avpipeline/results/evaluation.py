@@ -31,8 +31,8 @@ class EvaluationSettings(DataSettings):
     """The model: a .keras file written by the paper's train or convert command."""
     split: Literal["train", "val", "test"] = "test"
     """Which split."""
-    out: Path
-    """Folder for the tables, the confusion matrix and the predictions."""
+    out: Path | None = None
+    """Folder for the tables, the confusion matrix and the predictions. [default: runs/PAPER/evaluate]"""
 
 
 def require_fit(weights: Path, info: ModelInfo, split: Split) -> None:
@@ -124,7 +124,7 @@ def stored(split: Split, predictions: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def report_classes(
-    out: Path,
+    out: Path | None,
     weights: Path,
     info: ModelInfo,
     split: Split,
@@ -134,13 +134,14 @@ def report_classes(
     """Writes and prints a model's accuracy on a split, overall and for each class.
 
     Args:
-      out: folder for the files.
+      out: folder for the files; None for that of the paper's evaluations.
       weights, info: the model's file and description.
       predictions: its output, `(videos, segments, classes)` or `(videos, classes)` like the split's labels.
       further: scores to store beside the accuracy.
     """
     from avpipeline import metrics
 
+    out = out or Path("runs") / info.paper / "evaluate"
     unit = "segment" if split.labels.ndim == 3 else "video"
     accuracy = metrics.segment_accuracy(split.labels, predictions)
     title = f"{info.paper} {subject(info, split)}"

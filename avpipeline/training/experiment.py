@@ -6,14 +6,14 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.datasets.official import Data
 from avpipeline.training.saved import ModelInfo
-from avpipeline.training.settings import DeviceSettings
+from avpipeline.training.settings import DeviceSettings, Select
 
 if TYPE_CHECKING:
     import keras
@@ -41,10 +41,6 @@ class Splits:
     train: Split | Stream
     val: Split | Stream
     test: Split | Stream
-
-
-Select = Literal["best", "last"]
-"""Which weights are tested: those with the best validation score, or those of the last validation."""
 
 
 @dataclasses.dataclass(frozen=True)

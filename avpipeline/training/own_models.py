@@ -1,8 +1,8 @@
-"""Models that a user's own file adds to a paper: a name with its settings, or with a function that builds it."""
+"""A paper's models by name, and those that a user's own file adds: settings, or a function that builds the network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -16,25 +16,38 @@ _Build = Callable[..., "keras.Model"]
 
 
 class OwnModels:
-    """The models that were added to a paper.
+    """The models of a paper, to which a user's own file may add.
 
     Args:
-      models: the paper's models, name -> what each is; gets the added ones too.
-      systems: name -> what it is, and its differences from the headline model's configuration; gets them too.
+      systems: name -> what it is, and its differences from the headline model's configuration.
       configuration: the class of these configurations.
+      presets: their names.
       headline: the headline model's differences from the configuration's defaults.
+
+    Attributes:
+      names: name -> what it is.
+      differences: name -> its differences.
     """
 
     def __init__(
         self,
-        models: dict[str, str],
-        systems: dict[str, tuple[str, dict]],
+        systems: Mapping[str, tuple[str, dict]],
         configuration: type,
+        presets: Sequence[str],
         headline: Mapping[str, Any] = MappingProxyType({}),
     ):
-        self._models, self._systems, self._configuration = models, systems, configuration
-        self._headline = headline
+        self.names = {name: text for name, (text, _) in systems.items()}
+        self.differences = {name: changes for name, (_, changes) in systems.items()}
+        self._configuration, self._presets, self._headline = configuration, presets, headline
         self._functions: dict[str, _Build] = {}
+
+    def require(self, name: str, preset: str) -> None:
+        """Raises ValueError for an unknown model or preset."""
+        if name not in self.names:
+            raise ValueError(f"unknown model {name!r}; the models are {', '.join(self.names)}")
+        if preset not in self._presets:
+            lacking = "" if "code" in self._presets else " (there is no public code)"
+            raise ValueError(f"unknown preset {preset!r}; the presets are {', '.join(self._presets)}{lacking}")
 
     def register(self, name: str, description: str = DESCRIPTION, **differences) -> Callable[[_Build], _Build]:
         """Adds a model of your own: one with other settings than the headline model, or with a function of its own.
@@ -51,9 +64,9 @@ class OwnModels:
           InputError: the name is taken or none for a model, or a difference is not a setting or out of its range.
         """
         differences = {**self._headline, **differences}
-        require_free(name, self._models, "model")
+        require_free(name, self.names, "model")
         self._configuration().changed(**differences)
-        self._models[name], self._systems[name] = description, (description, differences)
+        self.names[name], self.differences[name] = description, differences
 
         def decorated(function: _Build) -> _Build:
             self._functions[name] = function

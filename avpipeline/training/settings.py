@@ -6,10 +6,49 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from avpipeline.cli import Checked, Count, MaybeCount, Seed
-from avpipeline.datasets import require_no_folder
+from avpipeline.cli import Checked, Count, MaybeCount, Rate, Seed
+from avpipeline.datasets import DATASETS, require_no_folder
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
+
+Select = Literal["best", "last"]
+"""Which weights are tested: those with the best validation score, or those of the last validation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Hyperparameters(Checked):
+    """Training hyperparameters that most papers have; a paper's own class gives their values and adds others."""
+
+    learning_rate: Rate = 1e-4
+    """Adam's learning rate."""
+    epsilon: Rate = 1e-8
+    """Adam's epsilon."""
+    batch_size: Count = 64
+    """Videos in a batch."""
+    partial_batches: bool = False
+    """Keep the last batch of an epoch when it is not full."""
+    shuffle: bool = True
+    """Shuffle the videos before every epoch."""
+    epochs: Count = 300
+    """Number of epochs."""
+    validate_every: Count = 1
+    """Epochs between validations."""
+    select: Select = "best"
+    """Which weights are tested: those with the best validation accuracy, or the last validated."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentHyperparameters(Hyperparameters):
+    """Training hyperparameters of the segment classifiers whose code was written in torch 0.3 and 0.4."""
+
+    loss: Literal["soft_margin", "cross_entropy"] = "soft_margin"
+    """Multi-label soft margin on the softmax output (the code), or cross-entropy."""
+    epsilon_form: Literal["torch_legacy", "torch"] = "torch_legacy"
+    """Where Adam adds epsilon: as torch 0.3 and 0.4 did (the code), or as current torch does."""
+    validate_every: Count = 5
+    first_validation: MaybeCount = 1
+    """The epoch, from 1, of the first validation; from then on every --validate-every epochs, as in the code (1, 6,
+    ..., 296), so the last epochs are never validated. None: after --validate-every epochs, and after the last."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +107,7 @@ class TrainSettings(SeedSettings):
 
     model: str = ""
     """Which of the paper's models."""
-    preset: str = "code"
+    preset: Literal["code", "paper"] = "code"
     """Follow the authors' code, or the paper where the two differ."""
     out: Path | None = None
     """Folder of the run; the same command resumes an interrupted run. [default: runs/PAPER/MODEL-PRESET]"""
@@ -90,7 +129,7 @@ class TrainSettings(SeedSettings):
 class DataSettings(Checked):
     """The dataset that a command reads."""
 
-    dataset: str | None = None
+    dataset: "Literal[tuple(DATASETS)] | None" = None
     """What to train and evaluate on. [default: "ave" with --data, else "rendered"]"""
     data: Path | None = None
     """Folder with the dataset's official files and features."""
@@ -115,7 +154,7 @@ class TableSettings(SeedSettings):
     """Which table of the paper; several separated by | ("Table 1|Table 2"), or all."""
     rows: tuple[str, ...] = ()
     """Which of its rows, by the names printed. [default: all]"""
-    preset: str = "code"
+    preset: Literal["code", "paper"] = "code"
     """Follow the authors' code, or the paper where the two differ."""
     epochs: MaybeCount = None
     """Number of epochs for every row instead of its own; a row trained for fewer is marked "smoke"."""

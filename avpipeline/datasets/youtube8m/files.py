@@ -167,11 +167,8 @@ def intact_records(path: str, position: int, damage: Damage) -> Iterator[bytes]:
     size = file_size(path)
     with tf.io.gfile.GFile(path, "rb") as file:
         while position < size:
-            file.seek(position)
-            header = file.read(_HEADER.size)
-            length = _length(header)
-            if length is None or position + FRAMING + length > size:
-                _require_unpacked(path, header)
+            length = _length(file, path, position, size)
+            if length is None:
                 damage.lost_bytes = size - position
                 return
             data = file.read(length)
@@ -186,11 +183,8 @@ def _count(path: str, skip_corrupt: bool) -> int:
     size, position, count = file_size(path), 0, 0
     with tf.io.gfile.GFile(path, "rb") as file:
         while position < size:
-            file.seek(position)
-            header = file.read(_HEADER.size)
-            length = _length(header)
-            if length is None or position + FRAMING + length > size:
-                _require_unpacked(path, header)
+            length = _length(file, path, position, size)
+            if length is None:
                 if skip_corrupt:
                     break
                 raise InputError(
@@ -202,17 +196,21 @@ def _count(path: str, skip_corrupt: bool) -> int:
     return count
 
 
-def _require_unpacked(path: str, header: bytes) -> None:
+def _length(file, path: str, position: int, size: int) -> int | None:
+    """Length of a record's data, from its header; None if the header is damaged or the record cut off.
+
+    Raises:
+      InputError: the file, of `size` bytes, is compressed.
+    """
+    file.seek(position)
+    header = file.read(_HEADER.size)
+    if len(header) == _HEADER.size:
+        length, checksum = _HEADER.unpack(header)
+        if checksum == _masked_crc(header[:8]) and position + FRAMING + length <= size:
+            return length
     if header[:3] == b"\x1f\x8b\x08":
         raise InputError(f"{path}: is compressed by gzip; unpack it first (gzip -d).")
-
-
-def _length(header: bytes) -> int | None:
-    """Length of a record's data according to its header, None if the header is damaged."""
-    if len(header) < _HEADER.size:
-        return None
-    length, checksum = _HEADER.unpack(header)
-    return length if checksum == _masked_crc(header[:8]) else None
+    return None
 
 
 def _crc_table() -> tuple[int, ...]:
