@@ -49,9 +49,7 @@ class Settings(TrainSettings):
 class AttendFusion(Paper):
     """Attend-Fusion: Efficient Audio-Visual Fusion for Video Classification."""
 
-    name = "attendfusion"
-    config = config
-    settings = Settings
+    name, config, settings = "attendfusion", config, Settings
     data_default = "youtube8m"
 
     @staticmethod

@@ -14,10 +14,10 @@ from typing import Literal
 
 import tyro
 
-from avpipeline.cli import Checked, Count, Dropout, Natural, Rate, Units
+from avpipeline.cli import Count, Dropout, Natural, Rate, Units
 from avpipeline.errors import InputError
 from avpipeline.training.own_models import OwnModels
-from avpipeline.training.settings import SegmentHyperparameters
+from avpipeline.training.settings import SegmentHyperparameters, SegmentNetwork
 
 PRESETS = ("code", "paper")
 PLACES = ("early", "late", "decision")
@@ -36,7 +36,7 @@ FUSIONS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelConfig(Checked):
+class ModelConfig(SegmentNetwork):
     """Sizes and switches of a segment classifier."""
 
     audio: tyro.conf.Suppress[Literal["vector", "map_mean", "map_attention", "none"]] = "vector"
@@ -79,12 +79,8 @@ class ModelConfig(Checked):
     """Kernel size of ED-TCN's convolutions, in segments."""
     tcn_dropout: Dropout = 0.3
     """Rate of ED-TCN's spatial dropout."""
-    num_classes: tyro.conf.Suppress[Count] = 29
-    """Number of classes, background included; this and the shapes below follow from the dataset."""
-    num_segments: tyro.conf.Suppress[Count] = 10
-    audio_channels: tyro.conf.Suppress[Units] = 128
     audio_map_shape: tyro.conf.Suppress[tuple[Units, Units, Units]] = (6, 4, 512)
-    visual_shape: tyro.conf.Suppress[tuple[Units, Units, Units]] = (7, 7, 512)
+    """This and the sizes of `SegmentNetwork` follow from the dataset."""
     motion_channels: tyro.conf.Suppress[Units] = 512
 
     def check_together(self) -> None:
@@ -111,7 +107,7 @@ class ModelConfig(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(SegmentHyperparameters):
-    """Training hyperparameters."""
+    """Training hyperparameters; those without a line here have the values of `SegmentHyperparameters`."""
 
     learning_rate: Rate = 1e-3
     decay_steps: Count = 15_000

@@ -12,7 +12,7 @@ from ave.config import MODELS, STARTS_FROM, ModelConfig, TrainConfig
 from ave.predict import draw_example
 from avpipeline import metrics
 from avpipeline.cli import run
-from avpipeline.datasets import DATASETS, load_split, load_weak_training
+from avpipeline.datasets import load_split, load_weak_training
 from avpipeline.datasets.ave import RELEASED_FEATURES, SUPPLEMENT_FEATURES
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
@@ -22,24 +22,19 @@ from avpipeline.results.evaluation import require_fit
 from avpipeline.training.experiment import Experiment, Scoring, configuration_hash
 from avpipeline.training.paper import Paper
 from avpipeline.training.saved import load_model
-from avpipeline.training.settings import TrainSettings, fitted
+from avpipeline.training.settings import SegmentData, TrainSettings, fitted
 
 if TYPE_CHECKING:
     import keras
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(TrainSettings):
+class Settings(SegmentData, TrainSettings):
     """Settings of a training command."""
 
     paper: ClassVar[str] = "ave"
 
     model: Literal[tuple(MODELS)] = "av_att"
-    dataset: Literal[tuple(DATASETS)] = "rendered"
-    """"ave" needs --data and is the default with it; "csv", your own clips, needs it too; "rendered" means synthetic
-    clips, generated on this machine."""
-    data: Path | None = None
-    """Folder with the dataset's official files."""
     noisy: bool = True
     """Weakly supervised models: add the background videos without an event to the training videos."""
     init_from: Path | None = None
@@ -52,13 +47,9 @@ class Settings(TrainSettings):
 class AVE(Paper):
     """Audio-Visual Event Localization in Unconstrained Videos."""
 
-    name = "ave"
-    config = config
-    settings = Settings
+    name, config, settings = "ave", config, Settings
+    features = {**RELEASED_FEATURES, **SUPPLEMENT_FEATURES}
     draw_example = staticmethod(draw_example)
-
-    def features_of(self, model: str):
-        return {**RELEASED_FEATURES, **SUPPLEMENT_FEATURES}
 
     def differences(self, settings: Settings) -> dict[str, tuple]:
         found = super().differences(settings)

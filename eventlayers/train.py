@@ -93,9 +93,7 @@ class Settings(TrainSettings):
 class EventLayers(Paper):
     """Event-Specific Audio-Visual Fusion Layers."""
 
-    name = "eventlayers"
-    config = config
-    settings = Settings
+    name, config, settings = "eventlayers", config, Settings
     further_settings = ("video_weights",)
     output_name = "scores"
     draw_example = staticmethod(draw_example)

@@ -14,10 +14,10 @@ from typing import Literal
 
 import tyro
 
-from avpipeline.cli import Checked, Count, Dropout, Natural, Rate, Share, Units
+from avpipeline.cli import Count, Dropout, Natural, Rate, Share, Units
 from avpipeline.errors import InputError
 from avpipeline.training.own_models import OwnModels
-from avpipeline.training.settings import SegmentHyperparameters
+from avpipeline.training.settings import SegmentHyperparameters, SegmentNetwork
 
 PRESETS = ("code", "paper")
 CELLS = ("lstm", "gru")
@@ -27,8 +27,8 @@ FUSED_BY = (*ATTENDED_BY, "dense")
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelConfig(Checked):
-    """Sizes and switches of a segment classifier."""
+class ModelConfig(SegmentNetwork):
+    """Sizes and switches of a segment classifier; those of `SegmentNetwork` follow from the dataset."""
 
     system: tyro.conf.Suppress[Literal["jca", "avsdn", "dam"]] = "jca"
     """The paper's network, or one of the two it is compared with; this and the switches below follow from the model's
@@ -66,11 +66,6 @@ class ModelConfig(Checked):
     """Dropout rate between the recurrent layers of each modality and before the layer that follows them."""
     dropout: Dropout = 0.3
     """Dropout rate on the co-attention's scores, on each co-attention's output, and in the classifier."""
-    num_classes: tyro.conf.Suppress[Count] = 29
-    """Number of classes, background included; this and the shapes below follow from the dataset."""
-    num_segments: tyro.conf.Suppress[Count] = 10
-    audio_channels: tyro.conf.Suppress[Units] = 128
-    visual_shape: tyro.conf.Suppress[tuple[Units, Units, Units]] = (7, 7, 512)
 
     def check_together(self) -> None:
         for name, size in (("--video-size", self.video_size), ("--audio-size", self.audio_size)):
@@ -84,7 +79,7 @@ class ModelConfig(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(SegmentHyperparameters):
-    """Training hyperparameters."""
+    """Training hyperparameters; those without a line here have the values of `SegmentHyperparameters`."""
 
     learning_rate: Rate = 1e-4
     """Adam's learning rate at the start."""

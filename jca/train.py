@@ -2,17 +2,16 @@
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from avpipeline.cli import run
-from avpipeline.datasets import DATASETS, load_split
+from avpipeline.datasets import load_split
 from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.datasets.base import Split
 from avpipeline.results import report
 from avpipeline.training.experiment import Experiment, Scoring
 from avpipeline.training.paper import Paper
-from avpipeline.training.settings import TrainSettings, fitted
+from avpipeline.training.settings import SegmentData, TrainSettings, fitted
 from jca import config
 from jca.config import MODELS, ModelConfig, TrainConfig
 from jca.predict import draw_example
@@ -21,18 +20,13 @@ MODALITIES = ("audio", "visual")
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(TrainSettings):
+class Settings(SegmentData, TrainSettings):
     """Settings of a training command."""
 
     paper: ClassVar[str] = "jca"
 
     model: "Literal[tuple(MODELS)]" = "jca"
     """Which of the paper's models; the other rows of Table 1 are models of `python -m ave.train`."""
-    dataset: "Literal[tuple(DATASETS)]" = "rendered"
-    """"ave" needs --data and is the default with it; "csv", your own clips, needs it too; "rendered" means synthetic
-    clips, generated on this machine."""
-    data: Path | None = None
-    """Folder with the dataset's official files."""
     network: ModelConfig = ModelConfig()
     training: TrainConfig = TrainConfig()
 
@@ -40,13 +34,9 @@ class Settings(TrainSettings):
 class JCA(Paper):
     """Recursive Fusion by Joint Co-Attention."""
 
-    name = "jca"
-    config = config
-    settings = Settings
+    name, config, settings = "jca", config, Settings
+    features = RELEASED_FEATURES
     draw_example = staticmethod(draw_example)
-
-    def features_of(self, model: str):
-        return RELEASED_FEATURES
 
     def experiment(self, settings: Settings, splits: Mapping[str, Split] | None = None) -> Experiment:
         from jca.models import segment_classifier

@@ -16,16 +16,14 @@ from avpipeline.cli import run
 from avpipeline.cli.progress import link
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.rendered import rendered_clips
+from avpipeline.predict import segments
 from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files
 from avpipeline.predict.files import for_each_file
-from avpipeline.predict.segments import in_windows
 from avpipeline.training.paper import Trained
-from avpipeline.training.saved import ModelInfo, load_model
+from avpipeline.training.saved import load_model
 
 if TYPE_CHECKING:
     import keras
-
-    from avpipeline.features.registry import Extractor
 
 _SHOWN_CLASSES = 5
 _FRAME_HEIGHT = 240
@@ -49,27 +47,17 @@ class Settings:
     """Folder with the feature extractors' weights, searched first."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Predictor:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Predictor(segments.Predictor):
     """A loaded model with its feature extractors.
 
     Attributes:
-      forward: the model.
-      info: its description.
-      weights: its file.
       modalities: its inputs, in the order of the attention weights.
-      window: one-second clips in its input.
       attends: whether it has the paper's attention.
-      extractors: modality -> the extractor of the features it was trained on.
     """
 
-    forward: Forward
-    info: ModelInfo
-    weights: Path
     modalities: tuple[str, ...]
-    window: int
     attends: bool
-    extractors: Mapping[str, Extractor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,20 +129,17 @@ def _tell_example(test: Split, probabilities: np.ndarray) -> None:
 
 def load_predictor(weights: Path, *, weights_dir: Path | None = None) -> Predictor:
     """A model with its extractors; InputError if its file or their weights are missing or not the same."""
-    from avpipeline.features.registry import extractor_for
     from mafnet.models import has_attention
 
     model, info = load_model(weights, paper="mafnet")
-    return Predictor(
-        forward=forward_of(model),
-        info=info,
-        weights=Path(weights),
-        modalities=tuple(model.input),
+    return Predictor.of(
+        forward_of(model),
+        info,
+        weights,
         window=next(iter(model.input.values())).shape[1],
+        weights_dir=weights_dir,
+        modalities=tuple(model.input),
         attends=has_attention(model),
-        extractors={
-            name: extractor_for(feature, weights_dir=weights_dir) for name, feature in info.features.items()
-        },
     )
 
 
@@ -184,7 +169,7 @@ def predict_file(path, predictor: Predictor) -> Prediction:
       InputError: not a media file, or it lacks the only stream that the model uses.
     """
     forward = functools.partial(_forward_padded, predictor)
-    about, windows, notes, damage = in_windows(path, predictor, forward, whole=False)
+    about, windows, notes, damage = segments.in_windows(path, predictor, forward, whole=False)
     seconds = about.whole_seconds
     lengths = [min(predictor.window, seconds - start) for start in range(0, seconds, predictor.window)]
     probabilities = np.average([probabilities for probabilities, _ in windows], axis=0, weights=lengths)

@@ -52,9 +52,7 @@ class Settings(TrainSettings):
 class MAFnet(Paper):
     """Multi-level Attention Fusion Network."""
 
-    name = "mafnet"
-    config = config
-    settings = Settings
+    name, config, settings = "mafnet", config, Settings
     draw_example = staticmethod(draw_example)
 
     def features_of(self, model: str):

@@ -18,20 +18,15 @@ from avpipeline.results import papers, report
 from avpipeline.results.tables import Line
 from avpipeline.training.experiment import Experiment, Scoring
 from avpipeline.training.paper import Paper, Trained
-from avpipeline.training.settings import SeedSettings
+from avpipeline.training.settings import SeedSettings, SegmentData
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(SeedSettings):
+class Settings(SegmentData, SeedSettings):
     """Settings of a training command."""
 
     model: Literal[tuple(MODELS)] = "avdln"
     """Which network."""
-    dataset: Literal[tuple(DATASETS)] = "rendered"
-    """"ave" needs --data and is the default with it; "csv", your own clips, needs it too; "rendered" means synthetic
-    clips, generated on this machine."""
-    data: Path | None = None
-    """Folder with the dataset's official files."""
     out: Path | None = None
     """Folder of the run; the same command resumes an interrupted run. [default: runs/ave/MODEL-PRESET]"""
     network: MatchModelConfig = MatchModelConfig()
@@ -49,9 +44,8 @@ class Settings(SeedSettings):
 class Match(Paper):
     """Cross-modality localization: each model has two rows, one for each direction, both from the same run."""
 
-    name = "ave"
-    config = config
-    settings = Settings
+    name, config, settings = "ave", config, Settings
+    features = RELEASED_FEATURES
 
     def settings_for(self, model: str, preset: str = "", dataset: str = "rendered", **changes) -> Settings:
         """Default settings for a model and dataset; the preset follows from the model."""
@@ -102,9 +96,6 @@ class Match(Paper):
 
     def rows_of(self, model: str) -> list[tuple[str, str]]:
         return [place for place, (name, _) in ROWS.items() if name == model]
-
-    def features_of(self, model: str):
-        return RELEASED_FEATURES
 
     def data_in_words(self, experiment: Experiment) -> str:
         labels, data = experiment.splits.test.labels, experiment.data

@@ -60,7 +60,7 @@ class Predictor:
 
     @classmethod
     def of(
-        cls, forward: Forward, info: ModelInfo, weights, *, window: int, weights_dir=None, scale: Scale = "clip"
+        cls, forward, info: ModelInfo, weights, *, window: int, weights_dir=None, scale: Scale = "clip", **more
     ) -> Predictor:
         """With the extractors that `info` names; InputError if their weights are missing or not the same."""
         from avpipeline.features.registry import extractor_for
@@ -68,7 +68,7 @@ class Predictor:
         extractors = {
             modality: extractor_for(feature, weights_dir=weights_dir) for modality, feature in info.features.items()
         }
-        return cls(forward, info, Path(weights), extractors, window, scale)
+        return cls(forward, info, Path(weights), extractors, window, scale, **more)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import dataclasses
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -78,6 +78,7 @@ class Paper(abc.ABC):
       further_settings: fields of the settings beside network and training that a preset decides.
       data_default: the dataset with --data but no --dataset; without --data it is "rendered".
       output_name: what a model's only output is called where it is exported.
+      features: modality -> the features of every row of the paper; empty where they are not compared.
     """
 
     name: ClassVar[str]
@@ -86,6 +87,7 @@ class Paper(abc.ABC):
     further_settings: ClassVar[tuple[str, ...]] = ()
     data_default: ClassVar[str] = "ave"
     output_name: ClassVar[str] = "probabilities"
+    features: ClassVar[Mapping[str, FeatureInfo]] = MappingProxyType({})
 
     @abc.abstractmethod
     def experiment(self, settings, splits: Mapping[str, Split | Stream] | None = None) -> Experiment:
@@ -126,8 +128,8 @@ class Paper(abc.ABC):
         }
 
     def features_of(self, model: str) -> Mapping[str, FeatureInfo]:
-        """Modality -> the features of the paper's row; none where they are not compared."""
-        return {}
+        """Modality -> the features of the model's row."""
+        return self.features
 
     def default_settings(self, settings):
         """The settings of the same model, preset and dataset with nothing changed."""

@@ -6,13 +6,26 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from avpipeline.cli import Checked, Count, MaybeCount, Rate, Seed
+import tyro
+
+from avpipeline.cli import Checked, Count, MaybeCount, Rate, Seed, Units
 from avpipeline.datasets import DATASETS, require_no_folder
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
 
 Select = Literal["best", "last"]
 """Which weights are tested: those with the best validation score, or those of the last validation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentNetwork(Checked):
+    """Sizes of a segment classifier that follow from the dataset; see `fitted`."""
+
+    num_classes: tyro.conf.Suppress[Count] = 29
+    """Number of classes, background included."""
+    num_segments: tyro.conf.Suppress[Count] = 10
+    audio_channels: tyro.conf.Suppress[Units] = 128
+    visual_shape: tyro.conf.Suppress[tuple[Units, Units, Units]] = (7, 7, 512)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +139,17 @@ class TrainSettings(SeedSettings):
 
 
 @dataclasses.dataclass(frozen=True)
+class SegmentData(Checked):
+    """The dataset with labels of each second that a command trains on."""
+
+    dataset: "Literal[tuple(DATASETS)]" = "rendered"
+    """"ave" needs --data and is the default with it; "csv", your own clips, needs it too; "rendered" means synthetic
+    clips, generated on this machine."""
+    data: Path | None = None
+    """Folder with the dataset's official files."""
+
+
+@dataclasses.dataclass(frozen=True)
 class DataSettings(Checked):
     """The dataset that a command reads."""
 
@@ -193,7 +217,7 @@ def fitted(network, split: Split):
     """The configuration of a segment classifier, with the sizes of a dataset filled in.
 
     Args:
-      network: a dataclass with `num_classes`, `num_segments`, and a shape or a number of channels for each input.
+      network: a `SegmentNetwork` with a shape or a number of channels for each input.
       split: with segment labels.
     """
     num_segments, num_classes = split.labels.shape[1:]
