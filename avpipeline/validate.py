@@ -10,9 +10,10 @@ from typing import Literal
 
 import tyro
 
-from avpipeline.checks.ave import check_ave
-from avpipeline.checks.findings import Finding
-from avpipeline.checks.videos import (
+from avpipeline.cli import run
+from avpipeline.datasets.checks.ave import check_ave
+from avpipeline.datasets.checks.findings import Finding
+from avpipeline.datasets.checks.videos import (
     check_csv,
     check_kinetics400,
     check_kinetics_sounds,
@@ -21,8 +22,7 @@ from avpipeline.checks.videos import (
     check_vggsound,
     registered_checks,
 )
-from avpipeline.checks.youtube8m import check_youtube8m
-from avpipeline.cli import run
+from avpipeline.datasets.checks.youtube8m import check_youtube8m
 
 # Dataset -> function of (folder, values=) that yields findings.
 CHECKS: dict[str, Callable[..., Iterator[Finding]]] = {

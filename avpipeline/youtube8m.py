@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import tyro
 
-from avpipeline.checks.youtube8m import check_shards
 from avpipeline.cli import Count, MaybeCount, run
 from avpipeline.cli.progress import ProgressBar
+from avpipeline.datasets.checks.youtube8m import check_shards
 from avpipeline.datasets.listings import class_number, numbered
 from avpipeline.datasets.own_clips import Clip, read_clips
 from avpipeline.engines.cluster import EngineName, connected, mapped, require_engine, require_folders

@@ -17,10 +17,10 @@ from avpipeline.datasets import VIDEO_DATASETS, read_video_list, require_folder
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.llp import one_of_each
 from avpipeline.datasets.rendered import RenderedSettings, rendered_clips
+from avpipeline.datasets.rendering.storyboards import CATEGORIES
 from avpipeline.datasets.video_lists import find_clips
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo, require_same
-from avpipeline.rendering.storyboards import CATEGORIES
 from avpipeline.training.saved import load_model
 from eventlayers.config import BACKBONE_MODELS, ModelConfig
 

@@ -11,11 +11,11 @@ from avpipeline.datasets.base import Split
 from avpipeline.datasets.kinetics import read_kinetics400, read_kinetics_sounds
 from avpipeline.datasets.llp import read_llp
 from avpipeline.datasets.own_clips import load_own_segments, read_clips_csv
+from avpipeline.datasets.rendering.storyboards import RenderedSettings
 from avpipeline.datasets.ucf51 import read_ucf51
 from avpipeline.datasets.vggsound import read_vggsound
 from avpipeline.datasets.video_lists import VideoList, join_features
 from avpipeline.errors import InputError, require_free
-from avpipeline.rendering.storyboards import RenderedSettings
 
 DATASETS = {
     "ave": "AVE: 4143 real videos, one event each, from its official files (needs --data)",

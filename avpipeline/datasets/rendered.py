@@ -1,8 +1,8 @@
 """The rendered dataset: small synthetic .mp4 clips made from a seed, with AVE's structure, and their features.
 
 It is the default wherever no data is given, so that every command runs at once and downloads nothing. A result on it
-never stands beside a paper's without saying that the data is synthetic. `avpipeline.rendering.storyboards` describes
-the clips, and why neither frames nor sound alone suffice.
+never stands beside a paper's without saying that the data is synthetic. `datasets.rendering.storyboards` describes the
+clips, and why neither frames nor sound alone suffice.
 
     python -m avpipeline.datasets.rendered OUT --seed 1      renders the clips into a folder, to look at
 """
@@ -24,12 +24,8 @@ import tyro
 from avpipeline.cli import run
 from avpipeline.cli.progress import ProgressBar
 from avpipeline.datasets.base import ArraySource, JoinedRows, SelectedRows, Split
-from avpipeline.errors import InputError
-from avpipeline.features.info import FeatureInfo
-from avpipeline.files import atomic_path, cache_dir, locked
-from avpipeline.media import Clip, read_clip
-from avpipeline.rendering.clips import clip_path, identity, render_folder
-from avpipeline.rendering.storyboards import (
+from avpipeline.datasets.rendering.clips import clip_path, identity, render_folder
+from avpipeline.datasets.rendering.storyboards import (
     CLASS_NAMES,
     PAIRS,
     SECONDS,
@@ -38,6 +34,10 @@ from avpipeline.rendering.storyboards import (
     Storyboard,
     storyboards,
 )
+from avpipeline.errors import InputError
+from avpipeline.features.info import FeatureInfo
+from avpipeline.files import atomic_path, cache_dir, locked
+from avpipeline.media import Clip, read_clip
 
 if TYPE_CHECKING:
     from avpipeline.features.registry import Extractor

@@ -23,9 +23,9 @@ from ave.per_class import MODELS as PER_CLASS_MODELS
 from ave.per_class import PER_CLASS
 from ave.tables import STARTS_FROM
 from avpipeline.datasets.base import ArraySource, Split, Stream
+from avpipeline.datasets.rendering.storyboards import CATEGORIES
 from avpipeline.features.info import FeatureInfo
 from avpipeline.files import write_json
-from avpipeline.rendering.storyboards import CATEGORIES
 from avpipeline.results import papers
 from eventlayers.config import STANDS_FOR
 from eventlayers.readings import reading_of

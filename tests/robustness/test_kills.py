@@ -88,8 +88,8 @@ def uninterrupted(tmp_path_factory):
 def provide(command: str, folder: Path) -> None:
     """The clips that extraction reads."""
     if command == "avpipeline.extract":
-        from avpipeline.rendering.clips import render_folder
-        from avpipeline.rendering.storyboards import RenderedSettings
+        from avpipeline.datasets.rendering.clips import render_folder
+        from avpipeline.datasets.rendering.storyboards import RenderedSettings
 
         render_folder(folder / "rendered", RenderedSettings(train=6, val=0, test=0))
         (folder / "rendered" / "clips").rename(folder / "clips")

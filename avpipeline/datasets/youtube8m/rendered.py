@@ -15,11 +15,11 @@ import numpy as np
 
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.rendered import RenderedSettings, rendered_clips, rendered_split
+from avpipeline.datasets.rendering.storyboards import CATEGORIES, LOOKS, SOUNDS, SPLITS, Storyboard
 from avpipeline.datasets.youtube8m.records import Video
 from avpipeline.datasets.youtube8m.splits import VOCABULARY_FILE, YouTube8M, load_youtube8m, write_vocabulary
 from avpipeline.datasets.youtube8m.writing import Description, fitting_scale, write_description, write_shards
 from avpipeline.files import atomic_folder, locked
-from avpipeline.rendering.storyboards import CATEGORIES, LOOKS, SOUNDS, SPLITS, Storyboard
 
 CLASS_NAMES = (*LOOKS, *SOUNDS, *CATEGORIES)
 # Of the format of the shards; a new number has them written again.

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from avpipeline import validate
-from avpipeline.checks import ave
-from avpipeline.checks.ave import check_ave
 from avpipeline.cli import run
 from avpipeline.datasets.ave import event_segments, read_annotations, segment_labels, video_labels
+from avpipeline.datasets.checks import ave
+from avpipeline.datasets.checks.ave import check_ave
 from avpipeline.errors import InputError
 from tests.helpers.ave_files import LINES, replace_h5, write_ave_folder, write_h5
 from tests.helpers.video_files import remove, write_lines, write_shards

@@ -21,15 +21,10 @@ from avpipeline.datasets.rendered import (
     rendered_video_split,
     rendered_weak_training,
 )
-from avpipeline.errors import InputError
-from avpipeline.features import registry
-from avpipeline.features.registry import build_extractor, clip_features
-from avpipeline.features.small import FRAME_SIZE, build_small_audio, build_small_visual
-from avpipeline.media import SAMPLE_RATE, read_clip
-from avpipeline.rendering.clips import clip_path, render_folder
-from avpipeline.rendering.frames import FRAME_RATE, render_frames, thing
-from avpipeline.rendering.sounds import render_waveform
-from avpipeline.rendering.storyboards import (
+from avpipeline.datasets.rendering.clips import clip_path, render_folder
+from avpipeline.datasets.rendering.frames import FRAME_RATE, render_frames, thing
+from avpipeline.datasets.rendering.sounds import render_waveform
+from avpipeline.datasets.rendering.storyboards import (
     CATEGORIES,
     CLASS_NAMES,
     LOOKS,
@@ -38,6 +33,11 @@ from avpipeline.rendering.storyboards import (
     SPLITS,
     storyboards,
 )
+from avpipeline.errors import InputError
+from avpipeline.features import registry
+from avpipeline.features.registry import build_extractor, clip_features
+from avpipeline.features.small import FRAME_SIZE, build_small_audio, build_small_visual
+from avpipeline.media import SAMPLE_RATE, read_clip
 from tests.helpers.commands import run_command
 
 SMALL = RenderedSettings(train=10, val=2, test=2)
@@ -202,8 +202,8 @@ def test_storyboards_on_disk_name_everything(clips):
 
 RENDER = """
 import sys
-from avpipeline.rendering.clips import render_folder
-from avpipeline.rendering.storyboards import RenderedSettings
+from avpipeline.datasets.rendering.clips import render_folder
+from avpipeline.datasets.rendering.storyboards import RenderedSettings
 render_folder(sys.argv[1], RenderedSettings(train=int(sys.argv[2]), val=0, test=0))
 assert "tensorflow" not in sys.modules
 """

@@ -8,11 +8,11 @@ import pytest
 from avpipeline.datasets import youtube8m
 from avpipeline.datasets.batches import batches, steps_per_epoch
 from avpipeline.datasets.rendered import RenderedSettings, rendered_split
+from avpipeline.datasets.rendering.storyboards import Stretch, storyboards
 from avpipeline.datasets.youtube8m.rendered import CLASS_NAMES, labels_of, rendered_youtube8m
 from avpipeline.datasets.youtube8m.splits import load_youtube8m, read_vocabulary, write_vocabulary
 from avpipeline.datasets.youtube8m.writing import PUBLISHED, summary, vectors
 from avpipeline.errors import InputError
-from avpipeline.rendering.storyboards import Stretch, storyboards
 from tests.helpers.youtube8m_files import frame_record, some_videos, video_record, write
 
 VECTORS = {"mean_rgb": [1, 2], "mean_audio": [3], "std_rgb": [1, 2], "std_audio": [3]}

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from avpipeline.datasets.rendering.storyboards import CONTINUOUS, INSTANT, SECONDS, SOUNDS, Storyboard, Stretch
 from avpipeline.media import SAMPLE_RATE
-from avpipeline.rendering.storyboards import CONTINUOUS, INSTANT, SECONDS, SOUNDS, Storyboard, Stretch
 
 _STREAM = 2
 

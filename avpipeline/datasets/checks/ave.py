@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from avpipeline.checks.findings import Finding, expect, failed, missing, note, ok, value_findings, wrong
 from avpipeline.datasets.ave import (
     ANNOTATIONS,
     SEGMENTS,
@@ -26,6 +25,7 @@ from avpipeline.datasets.ave import (
     video_labels,
 )
 from avpipeline.datasets.ave_h5 import FEATURE_FILES, H5Source
+from avpipeline.datasets.checks.findings import Finding, expect, failed, missing, note, ok, value_findings, wrong
 from avpipeline.datasets.listings import some
 from avpipeline.errors import InputError
 from avpipeline.features.store import MANIFEST, has_features

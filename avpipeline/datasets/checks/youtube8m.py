@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from avpipeline.checks.findings import Finding, missing, note, ok, wrong
-from avpipeline.checks.lists import require_folder
+from avpipeline.datasets.checks.findings import Finding, missing, note, ok, wrong
+from avpipeline.datasets.checks.lists import require_folder
 from avpipeline.errors import InputError
 
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
-"""One rendering process: `python -m avpipeline.rendering.worker FOLDER PART PARTS`, started by `clips`."""
+"""One rendering process: `python -m avpipeline.datasets.rendering.worker FOLDER PART PARTS`, started by `clips`."""
 
 import sys
 
+from avpipeline.datasets.rendering.clips import INPUT_ERROR_STATUS, render_part
 from avpipeline.errors import InputError
-from avpipeline.rendering.clips import INPUT_ERROR_STATUS, render_part
 
 
 def main(folder: str, part: str, parts: str) -> int:

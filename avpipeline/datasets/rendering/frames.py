@@ -5,7 +5,7 @@ import dataclasses
 
 import numpy as np
 
-from avpipeline.rendering.storyboards import LOOKS, SECONDS, Storyboard
+from avpipeline.datasets.rendering.storyboards import LOOKS, SECONDS, Storyboard
 
 SIZE = 128
 FRAME_RATE = 12

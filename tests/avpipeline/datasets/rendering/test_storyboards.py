@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from avpipeline.errors import InputError
-from avpipeline.rendering.storyboards import (
+from avpipeline.datasets.rendering.storyboards import (
     CATEGORIES,
     CLASS_NAMES,
     CONTINUOUS,
@@ -15,6 +14,7 @@ from avpipeline.rendering.storyboards import (
     RenderedSettings,
     storyboards,
 )
+from avpipeline.errors import InputError
 
 
 @pytest.mark.parametrize("split", SPLITS)

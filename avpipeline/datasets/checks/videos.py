@@ -7,10 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from avpipeline.checks.findings import Finding, expect, failed, missing, note, ok, wrong
-from avpipeline.checks.lists import feature_findings, gathered, overlap_findings, require_folder, split_findings
 from avpipeline.datasets import REGISTERED, kinetics, llp, own_clips, read_video_list, ucf51, vggsound
 from avpipeline.datasets.ave import BACKGROUND
+from avpipeline.datasets.checks.findings import Finding, expect, failed, missing, note, ok, wrong
+from avpipeline.datasets.checks.lists import (
+    feature_findings,
+    gathered,
+    overlap_findings,
+    require_folder,
+    split_findings,
+)
 from avpipeline.datasets.listings import numbered, read_table, some
 from avpipeline.datasets.video_lists import VideoList
 from avpipeline.errors import InputError

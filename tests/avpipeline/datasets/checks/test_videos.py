@@ -6,9 +6,9 @@ import re
 import pytest
 
 from avpipeline import validate
-from avpipeline.checks.videos import check_csv, check_kinetics_sounds, check_llp, check_ucf51, check_vggsound
 from avpipeline.cli import run
 from avpipeline.datasets import read_video_list
+from avpipeline.datasets.checks.videos import check_csv, check_kinetics_sounds, check_llp, check_ucf51, check_vggsound
 from avpipeline.datasets.kinetics import NUMBERED_FILES
 from avpipeline.datasets.ucf51 import NOT_ANNOTATED, read_ucf51_list
 from tests.helpers.video_files import clip_of, remove, spoil_line, write_lines, write_shards, write_ucf51
@@ -33,7 +33,7 @@ def ucf51(tmp_path, monkeypatch):
     (folder / "ucf51_annotation.json").write_text(json.dumps({"database": database}))
     write_shards(folder, database)
     monkeypatch.setattr("avpipeline.datasets.ucf51.OFFICIAL_SPLITS", (1,))
-    monkeypatch.setattr("avpipeline.checks.videos.UCF51_LISTED", {1: (40, 4)})
+    monkeypatch.setattr("avpipeline.datasets.checks.videos.UCF51_LISTED", {1: (40, 4)})
     return folder
 
 
@@ -143,7 +143,7 @@ def test_own_clips(tmp_path):
 
 def test_vggsounds_lists_are_compared(tmp_path, monkeypatch):
     monkeypatch.setattr("avpipeline.datasets.vggsound.CLASSES", 2)
-    monkeypatch.setattr("avpipeline.checks.videos.VGGSOUND_TEST", 2)
+    monkeypatch.setattr("avpipeline.datasets.checks.videos.VGGSOUND_TEST", 2)
     folder = tmp_path / "vggsound"
     rows = [f"v-_{row:08d},{row},{'ab'[row % 2]},{'test' if row < 2 else 'train'}" for row in range(40)]
     write_lines(folder, "vggsound.csv", rows)

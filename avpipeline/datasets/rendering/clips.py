@@ -10,12 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from avpipeline.cli.progress import ProgressBar
-from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, locked, remove_partial
-from avpipeline.media import SAMPLE_RATE, write_clip
-from avpipeline.rendering.frames import FRAME_RATE, render_frames
-from avpipeline.rendering.sounds import render_waveform
-from avpipeline.rendering.storyboards import (
+from avpipeline.datasets.rendering.frames import FRAME_RATE, render_frames
+from avpipeline.datasets.rendering.sounds import render_waveform
+from avpipeline.datasets.rendering.storyboards import (
     CATEGORIES,
     GENERATOR_VERSION,
     SPLITS,
@@ -23,6 +20,9 @@ from avpipeline.rendering.storyboards import (
     Storyboard,
     storyboards,
 )
+from avpipeline.errors import InputError
+from avpipeline.files import atomic_path, locked, remove_partial
+from avpipeline.media import SAMPLE_RATE, write_clip
 
 PROCESSES = 2
 # Exit status of a rendering process whose last line is an InputError's sentence.
@@ -146,7 +146,7 @@ def _start_worker(folder: Path, part: int, parts: int) -> subprocess.Popen:
     """
     search = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]
     return subprocess.Popen(
-        [sys.executable, "-m", "avpipeline.rendering.worker", str(folder), str(part), str(parts)],
+        [sys.executable, "-m", "avpipeline.datasets.rendering.worker", str(folder), str(part), str(parts)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

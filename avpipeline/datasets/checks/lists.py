@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avpipeline.checks.findings import Finding, expect, failed, missing, note, ok, value_findings, wrong
+from avpipeline.datasets.checks.findings import Finding, expect, failed, missing, note, ok, value_findings, wrong
 from avpipeline.datasets.listings import some
 from avpipeline.datasets.video_lists import VideoList, names_of
 from avpipeline.errors import InputError
