@@ -17,7 +17,7 @@ from attendfusion.train import PAPER
 from avpipeline.cli import Positive, run
 from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, make_folder, read_record, reading
+from avpipeline.files import atomic_path, make_folder, read_record, reading, write_text
 from avpipeline.results import papers
 from avpipeline.training.saved import load_model
 
@@ -63,8 +63,7 @@ def main(settings: Settings) -> None:
     with atomic_path(out / "efficiency.csv") as temporary:
         table.to_csv(temporary, index=False)
     text = as_markdown(lines)
-    with atomic_path(out / "efficiency.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(out / "efficiency.md", text)
     accuracy_against_parameters(out / "efficiency.png", panels(lines), title="Accuracy against size")
     print(f"\n{text}\nThe table and the picture are in {link(out)}")
 

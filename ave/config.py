@@ -107,7 +107,7 @@ class ModelConfig(SegmentNetwork):
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(SegmentHyperparameters):
-    """Training hyperparameters; those without a line here have the values of `SegmentHyperparameters`."""
+    """Training hyperparameters. Those without a line here have the values of `SegmentHyperparameters`."""
 
     learning_rate: Rate = 1e-3
     decay_steps: Count = 15_000

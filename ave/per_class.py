@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, make_folder, read_predictions
+from avpipeline.files import atomic_path, make_folder, read_predictions, write_text
 from avpipeline.results import papers
 from avpipeline.training.paper import Trained
 
@@ -65,8 +65,7 @@ def write_per_class(folder: Path, trained: Mapping[str, Trained]) -> str:
     unlike = list(dict.fromkeys(reason for own in trained.values() for reason in own.unlike))
     text = _markdown(table, one.data, unlike)
     stem = make_folder(folder) / "supplement_table_1"
-    with atomic_path(stem.with_suffix(".md")) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(stem.with_suffix(".md"), text)
     with atomic_path(stem.with_suffix(".csv")) as temporary:
         table.to_csv(temporary)
     columns = {label: table[label].to_numpy() for label in table}

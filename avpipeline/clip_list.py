@@ -14,9 +14,7 @@ import tyro
 
 from avpipeline.cli import run
 from avpipeline.datasets import VIDEO_DATASETS, read_video_list
-from avpipeline.datasets.video_lists import find_clips
-from avpipeline.errors import InputError
-from avpipeline.files import atomic_path
+from avpipeline.datasets.video_lists import write_clip_list
 
 _WITH_LISTS = tuple(name for name in VIDEO_DATASETS if name != "rendered")
 
@@ -41,17 +39,9 @@ def main(settings: Settings) -> None:
     Examples:
       python -m avpipeline.clip_list vggsound LISTS VIDEOS clips.txt
     """
-    if settings.out.suffix.lower() != ".txt":
-        raise InputError(f"{settings.out}: a list of files must end in .txt; choose such a name.")
-    paths = []
-    for split in settings.splits:
-        videos = read_video_list(settings.dataset, split, settings.lists)
-        _, found = find_clips(videos, settings.clips)
-        print(f"{settings.dataset}, {split}: {len(found)} of {len(videos)} clips")
-        paths += [path.resolve() for path in found]
-    with atomic_path(settings.out) as temporary:
-        temporary.write_text("".join(f"{path}\n" for path in dict.fromkeys(paths)), encoding="utf-8")
-    print(f"{len(set(paths))} clips listed in {settings.out}")
+    names = {split: f"{settings.dataset}, {split}" for split in settings.splits}
+    lists = ((name, read_video_list(settings.dataset, split, settings.lists)) for split, name in names.items())
+    write_clip_list(lists, settings.clips, settings.out)
 
 
 if __name__ == "__main__":

@@ -193,10 +193,15 @@ def atomic_path(path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path, text: str) -> None:
+    """Writes a text atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_json(path, value) -> None:
     """Writes indented JSON atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 @contextlib.contextmanager

@@ -13,10 +13,8 @@ import dataclasses
 from pathlib import Path
 
 from avpipeline.cli import run
-from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, read_record, reading
-from avpipeline.results import order, page, real_clips, record
-from avpipeline.results.stored import add, read_results
+from avpipeline.results.page import write_pages
+from avpipeline.results.stored import add
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,24 +29,6 @@ class Settings:
     """The file to write."""
 
 
-def _read_parity(path: Path) -> dict:
-    """The largest differences from the authors' code; InputError where the tests did not write them like this."""
-    parity = read_record(path, "run the parity tests again")
-    with reading(path, "is not what the parity tests write", "run them again"):
-        record.parity_section(parity)
-    return parity
-
-
-def texts(folder: Path) -> tuple[str, str]:
-    """RESULTS.md and results/README.md, as they follow from a folder of results."""
-    parity = folder / "parity.json"
-    known = _read_parity(parity) if parity.exists() else None
-    results = read_results(folder)
-    real = real_clips.section(folder / "real_clips")
-    front = page.as_markdown(results, order.orders(results), filter(None, [real]))
-    return front, record.as_markdown(results, known)
-
-
 def main(settings: Settings) -> None:
     """Writes RESULTS.md, every result of the papers beside ours, and the record behind it, from the result files.
 
@@ -57,15 +37,8 @@ def main(settings: Settings) -> None:
     """
     for folder in settings.add:
         print(f"{folder} is now in {add(folder, settings.results)}")
-    if not settings.results.is_dir():
-        raise InputError(f"{settings.results}: is not a folder of results; name one with --results or add runs.")
-    for path, text in zip((settings.out, settings.results / "README.md"), texts(settings.results), strict=True):
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    results = read_results(settings.results)
-    if shown := order.orders(results):
-        order.draw(settings.results / Path(page.PICTURE).name, shown)
-    print(f"{settings.out} holds {len(results)} of our results beside the papers'")
+    count = write_pages(settings.results, settings.out)
+    print(f"{settings.out} holds {count} of our results beside the papers'")
 
 
 if __name__ == "__main__":

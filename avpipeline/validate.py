@@ -4,7 +4,7 @@ python -m avpipeline.validate ave DIR
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +12,7 @@ import tyro
 
 from avpipeline.cli import run
 from avpipeline.datasets.checks.ave import check_ave
-from avpipeline.datasets.checks.findings import Finding
+from avpipeline.datasets.checks.findings import Finding, reported
 from avpipeline.datasets.checks.videos import (
     check_csv,
     check_kinetics400,
@@ -54,28 +54,8 @@ def main(settings: Settings) -> int:
       python -m avpipeline.validate ave DIR
     """
     print(f"{settings.dataset}: {settings.folder}")
-    findings = []
     check = {**CHECKS, **registered_checks()}[settings.dataset]
-    for finding in check(settings.folder, values=settings.values):
-        print(f"  {finding.kind:<8}{finding.about}: {finding.text}", flush=True)
-        findings.append(finding)
-    print(verdict(findings))
-    return 2 if any(finding.kind == "wrong" for finding in findings) else 0
-
-
-def verdict(findings: Sequence[Finding]) -> str:
-    """A one-line summary."""
-    about = {
-        kind: list(dict.fromkeys(finding.about for finding in findings if finding.kind == kind))
-        for kind in ("wrong", "missing", "note")
-    }
-    if about["wrong"]:
-        return f"Not usable as it is; wrong: {', '.join(about['wrong'])}."
-    notes = sum(finding.kind == "note" for finding in findings)
-    noted = f" ({notes} notes)" if notes else ""
-    if about["missing"]:
-        return f"Nothing is wrong{noted}; missing: {', '.join(about['missing'])}."
-    return f"Complete and usable{noted}."
+    return reported(check(settings.folder, values=settings.values))
 
 
 if __name__ == "__main__":

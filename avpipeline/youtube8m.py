@@ -2,31 +2,17 @@
 
 import contextlib
 import dataclasses
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-import numpy as np
 import tyro
 
 from avpipeline.cli import Count, MaybeCount, run
-from avpipeline.cli.progress import ProgressBar
+from avpipeline.datasets.checks.findings import reported
 from avpipeline.datasets.checks.youtube8m import check_shards
-from avpipeline.datasets.listings import class_number, numbered
-from avpipeline.datasets.own_clips import Clip, read_clips
 from avpipeline.engines.cluster import EngineName, connected, mapped, require_engine, require_folders
-from avpipeline.errors import InputError
-from avpipeline.features.store import FeatureShards
-from avpipeline.files import make_folder
-from avpipeline.validate import verdict
-
-if TYPE_CHECKING:
-    from avpipeline.datasets.youtube8m.files import Damage
-
-# Split in a CSV of labels -> what YouTube-8M calls its files.
-_FILE_NAMES = {"train": "train", "val": "validate", "test": "test"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,15 +86,11 @@ def check(command: Check) -> int:
     """Prints findings; exit status 0 when nothing is wrong, else 2."""
     from avpipeline.datasets.youtube8m.files import list_shards
 
-    findings = []
     with _engine(command) as each:
-        for pattern in command.shards:
-            settings = {"num_classes": command.num_classes, "values": command.values, "each": each}
-            for finding in check_shards(pattern, list_shards(pattern), **settings):
-                print(f"  {finding.kind:<8}{finding.about}: {finding.text}", flush=True)
-                findings.append(finding)
-    print(verdict(findings))
-    return 2 if any(finding.kind == "wrong" for finding in findings) else 0
+        settings = {"num_classes": command.num_classes, "values": command.values, "each": each}
+        return reported(
+            finding for pattern in command.shards for finding in check_shards(pattern, list_shards(pattern), **settings)
+        )
 
 
 @contextlib.contextmanager
@@ -124,116 +106,21 @@ def _engine(command: Check | Std) -> Iterator[Callable[[Callable, Sequence], Ite
 
 def store_std(command: Std) -> int:
     """Writes one video-level shard for each frame-level one."""
-    from avpipeline.datasets.youtube8m.counts import remember
-    from avpipeline.datasets.youtube8m.files import CorruptRecords, list_shards
-
     require_folders([command.out], "standard deviations are written")
-    paths = list_shards(command.shards)
-    targets = {path: command.out / Path(path).name for path in paths}
-    if len(set(targets.values())) < len(paths):
-        raise InputError(
-            f"{command.out}: two of the shards have the same name; store them in separate folders."
-        )
-    own = [
-        path for path, target in targets.items() if target.exists() and Path(path).absolute() == target.absolute()
-    ]
-    if own:
-        raise InputError(f"{own[0]}: would be overwritten by its own result; choose another --out.")
-    make_folder(command.out)
-    _take_over_description(paths, command.out)
-    corrupt = CorruptRecords()
-    todo = [path for path in paths if not targets[path].exists()]
+    from avpipeline.datasets.youtube8m.making import store_std
+
     # On a cluster each file is a task; one process reads the next file while it writes.
-    groups = [[path] for path in todo] if command.engine == "ray" else [todo] * bool(todo)
-    store = partial(_store, targets=targets, like=todo, skip_corrupt=command.skip_corrupt, quiet=len(groups) > 1)
-    counts: dict[str, int] = {}
-    with _engine(command) as each:
-        stored = ProgressBar(each(store, groups), total=len(groups), unit="file", disable=len(groups) < 2)
-        for written, damage in stored:
-            counts |= written
-            corrupt.shards |= damage
-    remember({str(targets[path]): count for path, count in counts.items()})
-    remember({path: count for path, count in counts.items() if path not in corrupt.shards})
-    print(
-        f"{sum(counts.values())} videos in {len(todo)} files written to {command.out}; {len(paths) - len(todo)} files "
-        "existed already"
-    )
-    print(corrupt.text())
+    apart, engine = command.engine == "ray", partial(_engine, command)
+    store_std(command.shards, command.out, engine, skip_corrupt=command.skip_corrupt, apart=apart)
     return 0
-
-
-def _store(
-    paths: Sequence[str], targets: dict[str, Path], like: Sequence[str], skip_corrupt: bool, quiet: bool
-) -> tuple[dict[str, int], dict[str, "Damage"]]:
-    """Writes the video-level shards of these files; returns file -> its videos, and file -> what is damaged in it."""
-    from avpipeline.datasets.youtube8m.files import CorruptRecords
-    from avpipeline.datasets.youtube8m.reading import summaries
-    from avpipeline.datasets.youtube8m.records import encode_video
-    from avpipeline.datasets.youtube8m.writing import record_writer
-
-    corrupt, counts = CorruptRecords(), {}
-    made = summaries(paths, skip_corrupt=skip_corrupt, corrupt=corrupt, like=like)
-    videos = ProgressBar(made, desc="standard deviations", unit="video", disable=quiet)
-    for path, group in itertools.groupby(videos, lambda each: each[0]):
-        counts[path] = 0
-        with record_writer(targets[path]) as add:
-            for _, name, labels, summary in group:
-                add(encode_video(name, labels, summary))
-                counts[path] += 1
-    return counts, corrupt.shards
-
-
-def _take_over_description(paths: Sequence[str], out: Path) -> None:
-    """The description of the frames also holds for their means; YouTube-8M's own files have none."""
-    from avpipeline.datasets.youtube8m.writing import DESCRIPTION_FILE, read_description, write_description
-
-    folders = {Path(path).parent for path in paths}
-    described = [read_description(folder) for folder in sorted(folders) if (folder / DESCRIPTION_FILE).exists()]
-    if described and (len(described) < len(folders) or any(each != described[0] for each in described)):
-        raise InputError(f"{out}: the shards hold different features; store those of each folder separately.")
-    if described:
-        write_description(out, described[0])
 
 
 def write(command: Write) -> int:
     """Writes the shards, the vocabulary and the description of the features."""
-    from avpipeline.datasets.youtube8m.splits import VOCABULARY_FILE, read_vocabulary, write_vocabulary
-    from avpipeline.datasets.youtube8m.writing import FeatureVideos, description_of, write_description, write_shards
+    from avpipeline.datasets.youtube8m.making import write_features
 
-    clips = read_clips(command.labels, only="train")
-    names = read_vocabulary(command.vocabulary) if command.vocabulary else _own_names(clips)
-    labels = {clip.name: _class_numbers(clip, names, command.vocabulary or command.labels) for clip in clips}
-    features = FeatureShards(command.features)
-    if any(command.out.glob("*.tfrecord")):
-        raise InputError(
-            f"{command.out}: already holds shards, which would be mixed up with these; choose another --out."
-        )
-    description = description_of(features, scale=command.scale)
-    splits = {}
-    for split in _FILE_NAMES:
-        chosen = {clip.name: labels[clip.name] for clip in clips if clip.split == split}
-        if chosen:
-            splits[split] = FeatureVideos(features, chosen, description)
-    make_folder(command.out)
-    for split, videos in splits.items():
-        written = write_shards(command.out, _FILE_NAMES[split], videos, shards=command.shards, level=command.level)
-        print(f"{split}: {len(videos)} videos in {len(written)} files")
-    write_description(command.out, description)
-    train = [label for clip in clips if clip.split == "train" for label in labels[clip.name]]
-    counts = np.bincount(train, minlength=len(names)).tolist()
-    write_vocabulary(command.out / VOCABULARY_FILE, names, counts)
-    print(f"{len(names)} classes, shards and {VOCABULARY_FILE} are in {command.out}")
+    write_features(**vars(command))
     return 0
-
-
-def _own_names(clips: Sequence[Clip]) -> tuple[str, ...]:
-    return tuple(sorted({event.label for clip in clips for event in clip.events}))
-
-
-def _class_numbers(clip: Clip, names: Sequence[str], of: Path) -> list[int]:
-    """Class indices of a clip's labels, given by name or, where no class has that name, by number."""
-    numbers = numbered(str(number) for number in range(len(names))) | numbered(names)
-    return sorted({class_number(event.row, event.label, numbers, str(of)) for event in clip.events})
 
 
 if __name__ == "__main__":

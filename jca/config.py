@@ -28,7 +28,7 @@ FUSED_BY = (*ATTENDED_BY, "dense")
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(SegmentNetwork):
-    """Sizes and switches of a segment classifier; those of `SegmentNetwork` follow from the dataset."""
+    """Sizes and switches of a segment classifier. Those of `SegmentNetwork` follow from the dataset."""
 
     system: tyro.conf.Suppress[Literal["jca", "avsdn", "dam"]] = "jca"
     """The paper's network, or one of the two it is compared with; this and the switches below follow from the model's
@@ -79,7 +79,7 @@ class ModelConfig(SegmentNetwork):
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(SegmentHyperparameters):
-    """Training hyperparameters; those without a line here have the values of `SegmentHyperparameters`."""
+    """Training hyperparameters. Those without a line here have the values of `SegmentHyperparameters`."""
 
     learning_rate: Rate = 1e-4
     """Adam's learning rate at the start."""

@@ -85,7 +85,7 @@ class ModelConfig(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(Hyperparameters):
-    """Training hyperparameters; those without a line here have the values of `Hyperparameters`."""
+    """Training hyperparameters. Those without a line here have the values of `Hyperparameters`."""
 
     loss: Literal["cross_entropy", "soft_margin"] = "cross_entropy"
     """Cross-entropy, or multi-label soft margin on the softmax output (DMRN)."""

@@ -54,7 +54,7 @@ class MatchModelConfig(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class MatchTrainConfig(Hyperparameters):
-    """Training hyperparameters; those without a line here have the values of `Hyperparameters`."""
+    """Training hyperparameters. Those without a line here have the values of `Hyperparameters`."""
 
     margin: Positive = 2.0
     """AVDLN: pairs that do not match are pushed apart up to this distance."""

@@ -21,6 +21,7 @@ from avpipeline.datasets.listings import some
 from avpipeline.datasets.padding import ZeroPadded, whole_segments
 from avpipeline.errors import InputError
 from avpipeline.features.store import FeatureShards
+from avpipeline.files import write_text
 
 # Input of `join_features` besides the modalities: which seconds a clip really has.
 MASK = "mask"
@@ -131,6 +132,23 @@ def find_clips(videos: VideoList, folder) -> tuple[VideoList, tuple[Path, ...]]:
 
     videos, found = _with_places(videos, by_id(list_media(folder)), folder, "clips", "add them")
     return videos, tuple(found)
+
+
+def write_clip_list(lists: Iterable[tuple[str, VideoList]], folder, out: Path) -> None:
+    """Writes which files in `folder` are the clips of the lists to a .txt file, and prints how many of each they are.
+
+    Raises:
+      InputError: as `find_clips`, or the file has another name.
+    """
+    if out.suffix.lower() != ".txt":
+        raise InputError(f"{out}: a list of files must end in .txt; choose such a name.")
+    paths = []
+    for name, videos in lists:
+        _, found = find_clips(videos, folder)
+        print(f"{name}: {len(found)} of {len(videos)} clips")
+        paths += [path.resolve() for path in found]
+    write_text(out, "".join(f"{path}\n" for path in dict.fromkeys(paths)))
+    print(f"{len(set(paths))} clips listed in {out}")
 
 
 def _with_places(

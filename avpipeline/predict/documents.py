@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from avpipeline.files import atomic_path, cache_dir, make_folder, sha256_file
+from avpipeline.files import cache_dir, make_folder, sha256_file, write_text
 from avpipeline.media import MediaInfo
 from avpipeline.training.saved import ModelInfo
 
@@ -89,10 +89,8 @@ def result_files(stem: Path, document: Mapping, text: str, *, source: Path) -> I
       source: the media file. It is decoded again for pictures, and its warnings are not repeated.
     """
     make_folder(stem.parent)
-    with atomic_path(stem.with_name(f"{stem.name}.json")) as temporary:
-        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    write_text(stem.with_name(f"{stem.name}.json"), json.dumps(document, indent=2) + "\n")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", re.escape(str(source)), UserWarning)
         yield
-    with atomic_path(stem.with_name(f"{stem.name}.txt")) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(stem.with_name(f"{stem.name}.txt"), text)

@@ -13,7 +13,7 @@ import numpy as np
 import tyro
 
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, make_folder, read_predictions, write_json
+from avpipeline.files import make_folder, read_predictions, write_json, write_text
 from avpipeline.results import papers
 from avpipeline.results.finished import Run, flat, names_of, read_run
 from avpipeline.training.paper import Paper
@@ -62,8 +62,7 @@ def compare(paper: Paper, settings: CompareSettings) -> None:
     text = as_markdown(names, runs, tests, different)
     print(text)
     out = make_folder(settings.out or Path("runs") / paper.name / "compare")
-    with atomic_path(out / "comparison.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(out / "comparison.md", text)
     rows = {
         name: {"folder": str(run.folder), "scores": run.scores, "mean": _mean(run), "std": _deviation(run)}
         for name, run in zip(names, runs, strict=True)

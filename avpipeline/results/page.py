@@ -5,12 +5,15 @@ same order. What was not run stays blank.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
-from avpipeline.results import papers
+from avpipeline.errors import InputError
+from avpipeline.files import read_record, reading, write_text
+from avpipeline.results import order, papers, real_clips, record
 from avpipeline.results.order import Order
 from avpipeline.results.papers import Published
 from avpipeline.results.record import run_line, runs_of
-from avpipeline.results.stored import Result
+from avpipeline.results.stored import Result, read_results
 from avpipeline.training.saved import known_papers
 
 RECORD, PICTURE = "results/README.md", "results/order.png"
@@ -22,6 +25,40 @@ it shows that a model trains, and how models rank. Ours are means +- standard de
 was not run. The number of a run leads to its command, commit, seeds and predictions in [{RECORD}]({RECORD}).
 """
 _BLANK = "-"
+
+
+def write_pages(folder: Path, out: Path) -> int:
+    """Writes RESULTS.md to `out`, and README.md and a picture to the folder of results; returns how many these are.
+
+    Raises:
+      InputError: there is no such folder, or a file in it is not what a command wrote.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is not a folder of results; name one with --results or add runs.")
+    for path, text in zip((out, folder / "README.md"), texts(folder), strict=True):
+        write_text(path, text)
+    results = read_results(folder)
+    if shown := order.orders(results):
+        order.draw(folder / Path(PICTURE).name, shown)
+    return len(results)
+
+
+def texts(folder: Path) -> tuple[str, str]:
+    """RESULTS.md and results/README.md, as they follow from a folder of results."""
+    parity = folder / "parity.json"
+    known = _read_parity(parity) if parity.exists() else None
+    results = read_results(folder)
+    real = real_clips.section(folder / "real_clips")
+    front = as_markdown(results, order.orders(results), filter(None, [real]))
+    return front, record.as_markdown(results, known)
+
+
+def _read_parity(path: Path) -> dict:
+    """The largest differences from the authors' code; InputError where the tests did not write them like this."""
+    parity = read_record(path, "run the parity tests again")
+    with reading(path, "is not what the parity tests write", "run them again"):
+        record.parity_section(parity)
+    return parity
 
 
 def as_markdown(results: Iterable[Result], orders: Sequence[Order] = (), further: Iterable[str] = ()) -> str:

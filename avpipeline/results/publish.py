@@ -14,7 +14,7 @@ import tyro
 
 from avpipeline.cli import Seed, shown
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, make_folder
+from avpipeline.files import atomic_path, make_folder, write_text
 from avpipeline.results.card import model_card
 from avpipeline.results.finished import Run, read_run
 from avpipeline.training import hub
@@ -88,8 +88,7 @@ def write_folder(folder: Path, paper: Paper, run: Run, seed: int, *, licence: st
     make_folder(folder)
     texts = {CARD: card, RECORD: json.dumps(run.result, indent=2) + "\n"}
     for file, text in texts.items():
-        with atomic_path(folder / file) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(folder / file, text)
     copies = {hub.MODEL_FILE: weights, "curves.png": weights.with_name("curves.png")}
     for file, source in copies.items():
         if source.is_file():

@@ -10,9 +10,8 @@ import pytest
 from attendfusion.evaluation import recomputed
 from ave.match import train as match
 from ave.match.search import exact_match
-from avpipeline import published
 from avpipeline.metrics import segment_accuracy
-from avpipeline.results import order, papers, stored
+from avpipeline.results import order, page, papers, stored
 from eventlayers.readings import reading_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +75,7 @@ def test_no_smoke_run_and_no_uncommitted_code():
 
 
 def test_the_pages_are_written_from_the_folder_byte_by_byte():
-    for path, text in zip((ROOT / "RESULTS.md", FOLDER / "README.md"), published.texts(FOLDER), strict=True):
+    for path, text in zip((ROOT / "RESULTS.md", FOLDER / "README.md"), page.texts(FOLDER), strict=True):
         assert path.read_bytes() == text.encode(), "run: python -m avpipeline.published"
 
 

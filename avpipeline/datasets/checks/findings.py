@@ -1,7 +1,7 @@
 """What a check of a dataset's files has found."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -83,3 +83,28 @@ def _good_blocks(source: Source, rows: np.ndarray, bad: list[int]) -> Iterator[n
                 yield source.read(row[np.newaxis])
             except InputError:
                 bad.append(int(row))
+
+
+def reported(findings: Iterable[Finding]) -> int:
+    """Prints findings as they are made, and a verdict; returns the exit status: 0 when nothing is wrong, else 2."""
+    made = []
+    for finding in findings:
+        print(f"  {finding.kind:<8}{finding.about}: {finding.text}", flush=True)
+        made.append(finding)
+    print(_verdict(made))
+    return 2 if any(finding.kind == "wrong" for finding in made) else 0
+
+
+def _verdict(findings: Sequence[Finding]) -> str:
+    """A one-line summary."""
+    about = {
+        kind: list(dict.fromkeys(finding.about for finding in findings if finding.kind == kind))
+        for kind in ("wrong", "missing", "note")
+    }
+    if about["wrong"]:
+        return f"Not usable as it is; wrong: {', '.join(about['wrong'])}."
+    notes = sum(finding.kind == "note" for finding in findings)
+    noted = f" ({notes} notes)" if notes else ""
+    if about["missing"]:
+        return f"Nothing is wrong{noted}; missing: {', '.join(about['missing'])}."
+    return f"Complete and usable{noted}."
