@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from avpipeline.cli import Count, MaybeCount, run
+from avpipeline.cli.cluster import EngineName, require_engine, require_folders
 from avpipeline.cli.progress import ProgressBar
 from avpipeline.datasets.ave_h5 import write_ave_h5
-from avpipeline.engines.cluster import EngineName, require_engine, require_folders
 from avpipeline.errors import InputError
 from avpipeline.features.extraction import AudioReader, Engine, Job, Local, Timing
 from avpipeline.features.info import FeatureInfo

@@ -10,9 +10,9 @@ from typing import Literal
 import tyro
 
 from avpipeline.cli import Count, MaybeCount, run
+from avpipeline.cli.cluster import EngineName, connected, mapped, require_engine, require_folders
 from avpipeline.datasets.checks.findings import reported
 from avpipeline.datasets.checks.youtube8m import check_shards
-from avpipeline.engines.cluster import EngineName, connected, mapped, require_engine, require_folders
 
 
 @dataclasses.dataclass(frozen=True)

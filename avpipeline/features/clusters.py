@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from avpipeline.engines.cluster import connected, gpus, machines, mapped
+from avpipeline.cli.cluster import connected, gpus, machines, mapped
 from avpipeline.features.decoding import Decoded, decode_with_notes
 from avpipeline.features.extraction import Made, made_of
 from avpipeline.features.info import FeatureInfo

@@ -26,8 +26,8 @@ SHARED_BY_PAPERS = {"layers", "fusion", "models", "config"}
 
 def test_rooms_levels_and_arrows_are_few():
     arrows = room_arrows()
-    assert len(arrows) <= 29, sorted(arrows)
-    assert sum(map(len, arrows.values())) <= 168
+    assert len(arrows) <= 26, sorted(arrows)
+    assert sum(map(len, arrows.values())) <= 142
     assert max(levels(arrows).values()) <= 10
 
 

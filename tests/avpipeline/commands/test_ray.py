@@ -12,8 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from avpipeline.cli import run
-from avpipeline.engines import cluster
+from avpipeline.cli import cluster, run
 from avpipeline.errors import InputError
 from avpipeline.extract import extract
 from avpipeline.youtube8m import main as youtube8m
