@@ -17,7 +17,7 @@ from attendfusion.train import PAPER
 from avpipeline.cli import Positive, run
 from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, make_folder, read_record, reading, write_text
+from avpipeline.files import make_folder, read_record, reading, write_csv, write_text
 from avpipeline.results import papers
 from avpipeline.training.saved import load_model
 
@@ -60,8 +60,7 @@ def main(settings: Settings) -> None:
         print(_progress(lines[-1]), flush=True)
     table = pd.DataFrame(lines)
     out = make_folder(settings.folder)
-    with atomic_path(out / "efficiency.csv") as temporary:
-        table.to_csv(temporary, index=False)
+    write_csv(out / "efficiency.csv", table)
     text = as_markdown(lines)
     write_text(out / "efficiency.md", text)
     accuracy_against_parameters(out / "efficiency.png", panels(lines), title="Accuracy against size")

@@ -13,7 +13,7 @@ from avpipeline.cli import MaybeShare, run
 from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.features.info import require_same
-from avpipeline.files import atomic_path
+from avpipeline.files import write_csv
 from avpipeline.results.evaluation import subject, write_scores
 from avpipeline.training.saved import ModelInfo, load_model
 
@@ -61,8 +61,7 @@ def main(settings: Settings) -> None:
     write_scores(
         settings.out, settings.weights, info, stream, outcome.arrays, {"figures": dict(outcome.figures)}
     )
-    with atomic_path(settings.out / "per_label.csv") as temporary:
-        per_label_table(evaluation, info.class_names).to_csv(temporary, index=False)
+    write_csv(settings.out / "per_label.csv", per_label_table(evaluation, info.class_names))
     print(f"{subject(info, stream)}: {len(outcome.arrays['ids'])} videos")
     print("\n".join(f"  {line}" for line in described(outcome.figures)))
     records.tell_skipped()

@@ -14,7 +14,6 @@ import tensorflow as tf
 
 from avpipeline.datasets.base import Stream
 from avpipeline.errors import InputError
-from avpipeline.files import read_predictions
 from avpipeline.metrics.ranking import F1, GAP, PERR, TOP_K, BestThreshold, HitAtOne, MeanAveragePrecision
 from avpipeline.nn.backends import require_tensorflow
 from avpipeline.training.experiment import Outcome
@@ -32,8 +31,6 @@ SCORES = {
     "mean_ap_uncapped_at_least": "  of unrounded scores, at least",
     "mean_ap_uncapped_at_most": "  of unrounded scores, at most",
 }
-# What is stored for the videos.
-_STORED = ("labels", "label_counts", "top_labels", "top_scores", "num_classes", "threshold")
 
 
 def described(scores: dict[str, float]) -> list[str]:
@@ -139,24 +136,3 @@ def predictions(
     for inputs, labels in stream.read(batch_size, modalities=list(model.input), details=True):
         ids = inputs.pop("id").numpy().astype(str)
         yield ids, labels.numpy(), forward(inputs).numpy()
-
-
-def recomputed(path, batch_size: int = 1024) -> dict[str, float]:
-    """GAP, Hit@1, PERR and the challenge's mean average precision, computed from a stored predictions.npz; F1 too if
-    every class of every video was stored."""
-    kept = read_predictions(path, *_STORED)
-    classes, ends = int(kept["num_classes"]), np.cumsum(kept["label_counts"])
-    metrics = {"gap": GAP(), "hit_at_one": HitAtOne(), "perr": PERR(), "mean_ap": MeanAveragePrecision()}
-    if classes <= TOP_K:
-        metrics["f1"] = F1(float(kept["threshold"]))
-    for start in range(0, len(ends), batch_size):
-        here = slice(start, start + batch_size)
-        counts = kept["label_counts"][here]
-        labels = np.zeros((len(counts), classes), np.float32)
-        probabilities = np.zeros_like(labels)
-        first = ends[start] - counts[0]
-        labels[np.repeat(np.arange(len(counts)), counts), kept["labels"][first : first + counts.sum()]] = 1
-        np.put_along_axis(probabilities, kept["top_labels"][here], kept["top_scores"][here], 1)
-        for metric in metrics.values():
-            metric.update_state(labels, probabilities)
-    return {name: float(metric.result()) for name, metric in metrics.items()}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, make_folder, read_predictions, write_text
+from avpipeline.files import make_folder, read_predictions, write_csv, write_text
 from avpipeline.results import papers
 from avpipeline.training.paper import Trained
 
@@ -66,8 +66,7 @@ def write_per_class(folder: Path, trained: Mapping[str, Trained]) -> str:
     text = _markdown(table, one.data, unlike)
     stem = make_folder(folder) / "supplement_table_1"
     write_text(stem.with_suffix(".md"), text)
-    with atomic_path(stem.with_suffix(".csv")) as temporary:
-        table.to_csv(temporary)
+    write_csv(stem.with_suffix(".csv"), table, index=True)
     columns = {label: table[label].to_numpy() for label in table}
     charts.class_bars(stem.with_suffix(".png"), columns, list(table.index), title=f"ave, {one.data}")
     return f"{text}\nAlso in {stem}.md, .csv and .png"

@@ -199,6 +199,12 @@ def write_text(path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_csv(path, table, **options) -> None:
+    """Writes a pandas table as CSV atomically, without its index unless `options` of `DataFrame.to_csv` say so."""
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, **{"index": False, **options})
+
+
 def write_json(path, value) -> None:
     """Writes indented JSON atomically."""
     write_text(path, json.dumps(value, indent=2) + "\n")

@@ -15,8 +15,18 @@ from avpipeline.datasets.checks.findings import reported
 from avpipeline.datasets.checks.youtube8m import check_shards
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Engine:
+    """Where the work is done."""
+
+    engine: EngineName = "local"
+    """local: this process; ray: a Ray cluster, one file a task."""
+    address: str | None = None
+    """Of the Ray cluster: auto, or HOST:PORT. [default: this machine alone]"""
+
+
 @dataclasses.dataclass(frozen=True)
-class Check:
+class Check(Engine):
     """Counts the videos in shards and reads every record: what is there, and what cannot be used."""
 
     shards: tyro.conf.Positional[tuple[str, ...]]
@@ -25,14 +35,10 @@ class Check:
     """Number of classes, which labels must be below: 3862 for YouTube-8M of 2018, 4716 for 2017. [default: any]"""
     values: bool = True
     """Read every record; otherwise records are only counted, which is quick."""
-    engine: EngineName = "local"
-    """local: this process; ray: a Ray cluster, one file a task."""
-    address: str | None = None
-    """Of the Ray cluster: auto, or HOST:PORT. [default: this machine alone]"""
 
 
 @dataclasses.dataclass(frozen=True)
-class Std:
+class Std(Engine):
     """Stores mean and standard deviation of frame-level shards as video-level shards, one for each file."""
 
     shards: tyro.conf.Positional[tuple[str, ...]]
@@ -41,10 +47,6 @@ class Std:
     """Folder for files of the same names; files that exist already are kept, so an interrupted run resumes."""
     skip_corrupt: bool = False
     """Skip damaged records and report how many; otherwise the first one ends the run."""
-    engine: EngineName = "local"
-    """local: this process; ray: a Ray cluster, one file a task."""
-    address: str | None = None
-    """Of the Ray cluster: auto, or HOST:PORT. [default: this machine alone]"""
 
 
 @dataclasses.dataclass(frozen=True)

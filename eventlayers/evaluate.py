@@ -13,7 +13,7 @@ from avpipeline.cli import Natural, run
 from avpipeline.cli.progress import link
 from avpipeline.datasets import REGISTERED
 from avpipeline.datasets.base import Split
-from avpipeline.files import atomic_path, write_json
+from avpipeline.files import write_csv, write_json
 from avpipeline.results.evaluation import require_fit, stored, subject, write_classes, write_scores
 from avpipeline.training.saved import ModelInfo, load_model
 from eventlayers import analysis, voting
@@ -116,8 +116,7 @@ def write_layers(out: Path, videos: Videos, scores: np.ndarray) -> str:
     write_json(out / "layers.json", {"complementary": complementary, "categories": categories, name: share})
     layers = analysis.category_layers(labels, scores)
     dominant = [LAYERS[index] if index >= 0 else "" for index in layers]
-    with atomic_path(out / "categories.csv") as temporary:
-        pd.DataFrame({"class": videos.class_names, "layer": dominant}).to_csv(temporary, index=False)
+    write_csv(out / "categories.csv", pd.DataFrame({"class": videos.class_names, "layer": dominant}))
     title = f"categories of {dataset}, {videos.name}, by the layer that dominates them"
     pictures.event_characteristics(out / "layers.png", {dataset: categories}, title=title)
     table = pd.DataFrame(complementary).T

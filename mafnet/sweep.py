@@ -10,7 +10,7 @@ from avpipeline.cli import MaybeCount, Share, run
 from avpipeline.cli.progress import link
 from avpipeline.datasets import REGISTERED
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, make_folder
+from avpipeline.files import make_folder, write_csv
 from avpipeline.results.papers import markdown, mean_text
 from avpipeline.training.settings import DataSettings, SeedSettings
 from mafnet.config import PRESETS
@@ -109,8 +109,7 @@ def _write(settings: Settings, records: list[dict], scores: dict[float, list[flo
     from mafnet.pictures import dropping_curve
 
     folder = make_folder(settings.folder)
-    with atomic_path(folder / "dropping_rate.csv") as temporary:
-        pd.DataFrame(records).to_csv(temporary, index=False)
+    write_csv(folder / "dropping_rate.csv", pd.DataFrame(records))
     title = f"mafnet, preset {settings.preset}\n{records[0]['data']}"
     dropping_curve(folder / "dropping_rate.png", scores, title=title)
 

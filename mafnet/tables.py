@@ -11,7 +11,7 @@ from avpipeline.cli import run
 from avpipeline.cli.progress import link
 from avpipeline.datasets import REGISTERED
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, make_folder, read_predictions
+from avpipeline.files import make_folder, read_predictions, write_csv
 from avpipeline.results import papers
 from avpipeline.results.tables import (
     Line,
@@ -111,8 +111,7 @@ def examples(settings: Settings) -> int:
     if table.empty:
         raise InputError(f"{FIGURE_5}: none of its models could be trained on {dataset}; see the reasons above.")
     path = make_folder(settings.folder) / "figure_5.csv"
-    with atomic_path(path) as temporary:
-        table.to_csv(temporary)
+    write_csv(path, table, index=True)
     differing = table[table.drop(columns="label").nunique(axis=1) > 1].head(_EXAMPLES).reset_index()
     print(f"\n{papers.markdown([tuple(differing.columns), *differing.astype(str).itertuples(index=False)])}")
     print(f"Videos of {trained.data} for which the models differ; all of them are in {link(path)}")

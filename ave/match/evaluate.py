@@ -15,7 +15,7 @@ from avpipeline.cli.progress import link
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
 from avpipeline.features.info import require_same
-from avpipeline.files import atomic_path
+from avpipeline.files import write_csv
 from avpipeline.results.evaluation import EvaluationSettings, stored, subject, write_scores
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def main(settings: Settings) -> None:
     scores = {direction: exact_match(split.labels, distances, direction) for direction in DIRECTIONS}
     measured = {"videos": len(table), **scores, **without_looking(split.labels)}
     write_scores(settings.out, settings.weights, info, split, stored(split, distances), measured)
-    with atomic_path(settings.out / "videos.csv") as temporary:
-        table.to_csv(temporary, index=False)
+    write_csv(settings.out / "videos.csv", table)
     print(by_length(table).to_string(index=False, float_format="{:.1f}".format))
     print(f"\n{subject(info, split)}: {len(table)} short events")
     for direction, meaning in DIRECTIONS.items():

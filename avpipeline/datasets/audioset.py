@@ -10,7 +10,8 @@ import numpy as np
 
 from avpipeline.errors import InputError
 
-# Category -> names of AudioSet's classes in YAMNet's list, which leaves out those of a speaker's gender.
+# Category, in alphabetical order -> names of AudioSet's classes in YAMNet's list, which leaves out those of a speaker's
+# gender.
 AVE_SOUNDS: dict[str, tuple[str, ...]] = {
     "Accordion": ("Accordion",),
     "Acoustic guitar": ("Acoustic guitar",),

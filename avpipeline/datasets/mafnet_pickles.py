@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from avpipeline.checkpoints import read_pickle_arrays
+from avpipeline.datasets.audioset import AVE_SOUNDS
 from avpipeline.datasets.ave import ANNOTATIONS, SEGMENTS, read_annotations, read_order
 from avpipeline.datasets.base import ArraySource, Split
 from avpipeline.errors import InputError
@@ -23,36 +24,7 @@ FEATURES = {
 }
 
 # AVE's categories in the order of the authors' labels, which is alphabetical.
-CLASS_NAMES = (
-    "Accordion",
-    "Acoustic guitar",
-    "Baby cry, infant cry",
-    "Banjo",
-    "Bark",
-    "Bus",
-    "Cat",
-    "Chainsaw",
-    "Church bell",
-    "Clock",
-    "Female speech, woman speaking",
-    "Fixed-wing aircraft, airplane",
-    "Flute",
-    "Frying (food)",
-    "Goat",
-    "Helicopter",
-    "Horse",
-    "Male speech, man speaking",
-    "Mandolin",
-    "Motorcycle",
-    "Race car, auto racing",
-    "Rodents, rats, mice",
-    "Shofar",
-    "Toilet flush",
-    "Train horn",
-    "Truck",
-    "Ukulele",
-    "Violin, fiddle",
-)
+CLASS_NAMES = tuple(AVE_SOUNDS)
 
 
 def pickle_path(folder, split: str, content: str) -> Path:

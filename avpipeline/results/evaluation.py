@@ -15,7 +15,7 @@ from avpipeline.datasets.base import Split, Stream
 from avpipeline.datasets.official import name_of
 from avpipeline.errors import InputError
 from avpipeline.features.info import require_same
-from avpipeline.files import atomic_path, make_folder, write_json
+from avpipeline.files import atomic_path, make_folder, write_csv, write_json
 from avpipeline.training.saved import ModelInfo
 from avpipeline.training.settings import DataSettings
 
@@ -83,10 +83,9 @@ def write_classes(
             "accuracy": metrics.per_class_accuracy(labels, predictions),
         }
     )
-    with atomic_path(out / "per_class.csv") as temporary:
-        table.to_csv(temporary, index=False)
-    with atomic_path(out / "confusion.csv") as temporary:
-        pd.DataFrame(counts, index=names, columns=names).to_csv(temporary, index_label="true \\ predicted")
+    write_csv(out / "per_class.csv", table)
+    confused = pd.DataFrame(counts, index=names, columns=names)
+    write_csv(out / "confusion.csv", confused, index=True, index_label="true \\ predicted")
     charts.confusion_matrix(out / "confusion.png", counts, class_names, title=title, unit=unit)
     return table
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, locked, make_folder, read_record, remove_partial, write_json, write_text
+from avpipeline.files import locked, make_folder, read_record, remove_partial, write_csv, write_json, write_text
 from avpipeline.results import papers
 from avpipeline.training.paper import Paper, Trained
 from avpipeline.training.settings import TableSettings
@@ -304,8 +304,7 @@ def write_tables(folder, name: str, lines: Sequence[Line | NotRun]) -> tuple[Pat
     paths = folder / f"{stem}.md", folder / f"{stem}.csv"
     write_text(paths[0], as_markdown(lines))
     records = [{name: _cell(name, value) for name, value in line.record(folder).items()} for line in lines]
-    with atomic_path(paths[1]) as temporary:
-        pd.DataFrame(records).to_csv(temporary, index=False)
+    write_csv(paths[1], pd.DataFrame(records))
     return paths
 
 

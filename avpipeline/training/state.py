@@ -13,7 +13,7 @@ import pandas as pd
 
 from avpipeline.cli.progress import ProgressBar
 from avpipeline.errors import InputError, TrainingDiverged
-from avpipeline.files import atomic_path, open_regular
+from avpipeline.files import atomic_path, open_regular, write_csv
 from avpipeline.training.experiment import Schedule
 
 
@@ -140,8 +140,7 @@ class Score(keras.callbacks.Callback):
 
 def write_log(progress: Progress, path) -> None:
     """Writes the history as CSV, one line an epoch."""
-    with atomic_path(path) as temporary:
-        pd.DataFrame(progress.history).to_csv(temporary, index=False)
+    write_csv(path, pd.DataFrame(progress.history))
 
 
 def _stateful(callbacks: Sequence[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:

@@ -11,10 +11,9 @@ import tensorflow as tf
 import attendfusion
 from attendfusion import efficiency, tables
 from attendfusion.config import ROWS
-from attendfusion.evaluation import recomputed
 from avpipeline.results import papers
 from avpipeline.training.experiment import configuration_hash
-from tests.helpers.attendfusion_records import write_folder
+from tests.helpers.attendfusion_records import recomputed, write_folder
 from tests.helpers.commands import run_command
 
 WIDTH = 4

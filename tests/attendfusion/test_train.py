@@ -11,11 +11,11 @@ import tensorflow as tf
 
 import attendfusion
 from attendfusion import train
-from attendfusion.evaluation import predictions, recomputed
+from attendfusion.evaluation import predictions
 from avpipeline import cli
 from avpipeline.datasets.youtube8m.writing import write_shards
 from avpipeline.training import runs
-from tests.helpers.attendfusion_records import records, videos, write_folder
+from tests.helpers.attendfusion_records import recomputed, records, videos, write_folder
 from tests.helpers.commands import run_command
 from tests.helpers.youtube8m_files import write
 

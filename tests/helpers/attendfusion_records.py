@@ -8,7 +8,11 @@ from avpipeline.datasets.youtube8m import Video
 from avpipeline.datasets.youtube8m.splits import write_vocabulary
 from avpipeline.datasets.youtube8m.writing import Description, write_description, write_shards
 from avpipeline.features.info import FeatureInfo
+from avpipeline.files import read_predictions
+from avpipeline.metrics.ranking import F1, GAP, PERR, TOP_K, HitAtOne, MeanAveragePrecision
 
+# What is stored for the videos.
+_STORED = ("labels", "label_counts", "top_labels", "top_scores", "num_classes", "threshold")
 CLASS_NAMES = ("cat", "dog", "bell", "drum", "rain")
 FEATURES = {
     "audio": FeatureInfo("vggish", "embedding_relu", "none", "a" * 64, (4,)),
@@ -54,3 +58,24 @@ def write_folder(folder, level="video", sizes=(12, 6, 7)):
 def records(folder, tokens="mean_std", modalities=("audio", "visual"), **settings) -> Records:
     network = {"tokens": tokens, "modalities": modalities}
     return load_records(RecordSettings(data=folder, **settings), network)
+
+
+def recomputed(path, batch_size: int = 1024) -> dict[str, float]:
+    """GAP, Hit@1, PERR and the challenge's mean average precision, computed from a stored predictions.npz; F1 too if
+    every class of every video was stored."""
+    kept = read_predictions(path, *_STORED)
+    classes, ends = int(kept["num_classes"]), np.cumsum(kept["label_counts"])
+    metrics = {"gap": GAP(), "hit_at_one": HitAtOne(), "perr": PERR(), "mean_ap": MeanAveragePrecision()}
+    if classes <= TOP_K:
+        metrics["f1"] = F1(float(kept["threshold"]))
+    for start in range(0, len(ends), batch_size):
+        here = slice(start, start + batch_size)
+        counts = kept["label_counts"][here]
+        labels = np.zeros((len(counts), classes), np.float32)
+        probabilities = np.zeros_like(labels)
+        first = ends[start] - counts[0]
+        labels[np.repeat(np.arange(len(counts)), counts), kept["labels"][first : first + counts.sum()]] = 1
+        np.put_along_axis(probabilities, kept["top_labels"][here], kept["top_scores"][here], 1)
+        for metric in metrics.values():
+            metric.update_state(labels, probabilities)
+    return {name: float(metric.result()) for name, metric in metrics.items()}

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attendfusion.evaluation import recomputed
 from ave.match import train as match
 from ave.match.search import exact_match
 from avpipeline.metrics import segment_accuracy
 from avpipeline.results import order, page, papers, stored
 from eventlayers.readings import reading_of
+from tests.helpers.attendfusion_records import recomputed
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "results"

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from avpipeline.datasets.ave import (
     video_labels,
 )
 from avpipeline.datasets.ave_h5 import FEATURE_FILES, H5Source
-from avpipeline.datasets.checks.findings import Finding, expect, failed, missing, note, ok, value_findings, wrong
+from avpipeline.datasets.checks.findings import Finding, expect, failed, missing, note, ok, tried, value_findings, wrong
 from avpipeline.datasets.listings import some
 from avpipeline.errors import InputError
 from avpipeline.features.store import MANIFEST, has_features
@@ -51,14 +52,9 @@ def check_ave(folder: Path, *, values: bool = True) -> Iterator[Finding]:
     if not any((folder / name).exists() for name in _all_files()) and not has_features(folder):
         raise InputError(f"{folder}: holds none of AVE's files ({ANNOTATIONS}, train_order.h5, ...).")
 
-    annotations = None
-    if (folder / ANNOTATIONS).exists():
-        try:
-            annotations = read_annotations(folder / ANNOTATIONS)
-        except InputError as error:
-            yield failed(folder / ANNOTATIONS, error)
-    else:
-        yield missing(ANNOTATIONS, "every label and id; nothing can be trained or compared without it")
+    path, purpose = folder / ANNOTATIONS, "every label and id; nothing can be trained or compared without it"
+    annotations, faults = tried(path, partial(read_annotations, path), purpose)
+    yield from faults
     if annotations:
         yield from _annotation_findings(folder, annotations)
         yield from _split_findings(folder, annotations)
@@ -118,11 +114,11 @@ def _split_findings(folder: Path, annotations: Sequence[Annotation]) -> Iterator
                 yield missing(name, f"the {split} split; {instead}")
         if not here:
             continue
-        try:
-            orders[split] = order = read_order(folder, split, annotations)
-        except InputError as error:
-            yield failed(folder / here[0], error)
+        order, faults = tried(folder / here[0], partial(read_order, folder, split, annotations))
+        if faults:
+            yield from faults
             continue
+        orders[split] = order
         size = SPLIT_SIZES[split]
         yield expect(here[0], len(order) == size, f"{len(order)} videos", f"{size} videos")
         if len(here) == 2:
@@ -170,14 +166,12 @@ def _match_findings(folder: Path, annotations: Sequence[Annotation]) -> Iterator
     spans = np.array([item.end - item.start for item in annotations])
     for split in SPLITS:
         name = _split_files(split)[2]
-        if not (folder / name).exists():
-            yield missing(name, f"the {split} split of cross-modality localization")
+        read = partial(read_order, folder, split, annotations, matched=True)
+        order, faults = tried(folder / name, read, f"the {split} split of cross-modality localization")
+        if faults:
+            yield from faults
             continue
-        try:
-            orders[split] = order = read_order(folder, split, annotations, matched=True)
-        except InputError as error:
-            yield failed(folder / name, error)
-            continue
+        orders[split] = order
         short = int((spans[order] < SEGMENTS).sum())
         text = f"{len(order)} videos, {short} of them with an event shorter than {SEGMENTS} s"
         right = len(order) == SPLIT_SIZES[split] and (split != "test" or short == len(order))
@@ -214,13 +208,9 @@ def _table_findings(
     folder: Path, name: str, annotations: Sequence[Annotation] | None, values: bool
 ) -> Iterator[Finding]:
     path = folder / name
-    if not path.exists():
-        yield missing(name, TABLES[name].purpose)
-        return
-    try:
-        source = open_table(folder, name, annotations)
-    except InputError as error:
-        yield failed(path, error)
+    source, faults = tried(path, partial(open_table, folder, name, annotations), TABLES[name].purpose)
+    if faults:
+        yield from faults
         return
     yield ok(name, f"{len(source)} rows of shape {source.shape}, key '{source.key}', {source.number_type}")
     if TABLES[name].of == "noisy" and len(source) != NOISY_VIDEOS:
@@ -241,10 +231,9 @@ def _label_findings(name: str, source: H5Source, annotations: Sequence[Annotatio
     }.get(name)
     if rebuilt is None:
         return
-    try:
-        labels = source.read(np.arange(len(source)))
-    except InputError as error:
-        yield failed(source.path, error)
+    labels, faults = tried(source.path, partial(source.read, np.arange(len(source))))
+    if faults:
+        yield from faults
         return
     differing = (labels != rebuilt(annotations)).reshape(len(source), -1)
     rows = np.flatnonzero(differing.any(-1))

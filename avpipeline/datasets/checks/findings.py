@@ -1,9 +1,9 @@
 """What a check of a dataset's files has found."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -55,6 +55,20 @@ def expect(about: str, right: bool, text: str, expected: str) -> Finding:
 def failed(path: Path, error: InputError) -> Finding:
     """Wrong, with the message of an error about that file."""
     return wrong(path.name, str(error).removeprefix(f"{path}: "))
+
+
+def tried(path: Path, read: Callable[[], Any], purpose: str = "") -> tuple[Any, list[Finding]]:
+    """What `read()` makes of a file, and no finding; or None, and that the file is missing or why it cannot be used.
+
+    Args:
+      purpose: what a missing file would be for; "" where it is known to be there.
+    """
+    if purpose and not path.exists():
+        return None, [missing(path.name, purpose)]
+    try:
+        return read(), []
+    except InputError as error:
+        return None, [failed(path, error)]
 
 
 def value_findings(name: str, source: Source, *, non_negative: bool) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from avpipeline.datasets import REGISTERED, kinetics, llp, own_clips, read_video_list, ucf51, vggsound
 from avpipeline.datasets.ave import BACKGROUND
-from avpipeline.datasets.checks.findings import Finding, expect, failed, missing, note, ok, wrong
+from avpipeline.datasets.checks.findings import Finding, expect, missing, note, ok, tried, wrong
 from avpipeline.datasets.checks.lists import (
     feature_findings,
     gathered,
@@ -43,27 +43,23 @@ def check_ucf51(folder: Path, *, values: bool = True) -> Iterator[Finding]:
     """
     names = [f"{kind}list0{split}.txt" for split in ucf51.OFFICIAL_SPLITS for kind in ("train", "test")]
     require_folder(folder, [ucf51.CLASS_INDEX, *names], "UCF51's")
-    if not (folder / ucf51.CLASS_INDEX).exists():
-        yield missing(ucf51.CLASS_INDEX, "UCF101's numbers of the classes; no list can be read without it")
+    index = folder / ucf51.CLASS_INDEX
+    purpose = "UCF101's numbers of the classes; no list can be read without it"
+    classes, faults = tried(index, partial(ucf51.read_class_index, index), purpose)
+    if faults:
+        yield from faults
         return
-    try:
-        yield ok(ucf51.CLASS_INDEX, f"{len(ucf51.read_class_index(folder / ucf51.CLASS_INDEX))} classes of UCF101")
-    except InputError as error:
-        yield failed(folder / ucf51.CLASS_INDEX, error)
-        return
+    yield ok(index.name, f"{len(classes)} classes of UCF101")
     lists: list[VideoList] = []
     listed: dict[str, str] = {}
     for split in ucf51.OFFICIAL_SPLITS:
         groups = {}
         for kind, size in zip(("train", "test"), UCF51_LISTED[split], strict=True):
             path = folder / f"{kind}list0{split}.txt"
-            if not path.exists():
-                yield missing(path.name, f"{'training' if kind == 'train' else 'test'} videos of split {split}")
-                continue
-            try:
-                rows = ucf51.read_ucf51_list(folder, kind, split)
-            except InputError as error:
-                yield failed(path, error)
+            purpose = f"{'training' if kind == 'train' else 'test'} videos of split {split}"
+            rows, faults = tried(path, partial(ucf51.read_ucf51_list, folder, kind, split), purpose)
+            if faults:
+                yield from faults
                 continue
             listed |= {row["id"]: row["class"] for row in rows}
             groups[path.name] = [row["group"] for row in rows]
@@ -157,13 +153,10 @@ def _kinetics_files(folder: Path) -> dict[str, Path]:
 
 def _label_map_findings(folder: Path) -> Iterator[Finding]:
     path = folder / kinetics.LABEL_MAP
-    if not path.exists():
-        yield missing(path.name, "Kinetics-400's class names; the sorted names in train.csv are used instead")
-        return
-    try:
-        names = kinetics.kinetics_classes(folder)
-    except InputError as error:
-        yield failed(path, error)
+    purpose = "Kinetics-400's class names; the sorted names in train.csv are used instead"
+    names, faults = tried(path, partial(kinetics.kinetics_classes, folder), purpose)
+    if faults:
+        yield from faults
         return
     yield expect(path.name, list(names) == sorted(names), f"{len(names)} class names, sorted", "in sorted order")
     unknown = sorted({*kinetics.SOUNDS_CLASSES[32]} - {*names})
@@ -268,15 +261,10 @@ def _repeated_labels(path: Path) -> Iterator[Finding]:
 
 
 def _event_findings(path: Path, modality: str, known: set[str]) -> Iterator[Finding]:
-    if not path.exists():
-        yield missing(
-            path.name, f"timed {modality} events of validation and test videos; nothing here trains on them"
-        )
-        return
-    try:
-        events = llp.read_llp_events(path.parent, modality)
-    except InputError as error:
-        yield failed(path, error)
+    purpose = f"timed {modality} events of validation and test videos; nothing here trains on them"
+    events, faults = tried(path, partial(llp.read_llp_events, path.parent, modality), purpose)
+    if faults:
+        yield from faults
         return
     yield ok(path.name, f"{len(events)} {modality} events in {len({event.clip for event in events})} videos")
     empty = sum(event.onset == event.offset for event in events)
