@@ -58,9 +58,7 @@ def main(settings: Settings) -> None:
         threshold = best_threshold(model, records.stream("val"))
     evaluation = evaluate(model, stream, threshold)
     outcome = evaluation.outcome()
-    write_scores(
-        settings.out, settings.weights, info, stream, outcome.arrays, {"figures": dict(outcome.figures)}
-    )
+    write_scores(settings.out, settings.weights, info, stream, outcome.arrays, {"figures": dict(outcome.figures)})
     write_csv(settings.out / "per_label.csv", per_label_table(evaluation, info.class_names))
     print(f"{subject(info, stream)}: {len(outcome.arrays['ids'])} videos")
     print("\n".join(f"  {line}" for line in described(outcome.figures)))

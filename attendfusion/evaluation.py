@@ -36,8 +36,7 @@ SCORES = {
 def described(scores: dict[str, float]) -> list[str]:
     """A line for each score, in percent except for the threshold."""
     return [
-        f"{text:<44} {scores[name] if name == 'threshold' else 100 * scores[name]:.2f}"
-        for name, text in SCORES.items()
+        f"{text:<44} {scores[name] if name == 'threshold' else 100 * scores[name]:.2f}" for name, text in SCORES.items()
     ]
 
 

@@ -82,9 +82,7 @@ def train_model(settings: Settings, model: str) -> Trained:
     network = {} if settings.width is None else {"width": settings.width}
     training = {} if settings.batch_size is None else {"batch_size": settings.batch_size}
     own = dataclasses.replace(
-        own,
-        network=dataclasses.replace(own.network, **network),
-        training=dataclasses.replace(own.training, **training),
+        own, network=dataclasses.replace(own.network, **network), training=dataclasses.replace(own.training, **training)
     )
     return PAPER.train(own)
 

@@ -11,11 +11,7 @@ from avpipeline.checkpoints.assign import assign, bidirectional_lstm_names, line
 from avpipeline.errors import InputError
 
 # Network class of the authors' code -> the model's name here.
-AUTHOR_CLASSES = {
-    "models.att_Net": "av_att",
-    "models_fusion.TBMRF_Net": "dmrn",
-    "models_weakly.att_Net": "w_av_att",
-}
+AUTHOR_CLASSES = {"models.att_Net": "av_att", "models_fusion.TBMRF_Net": "dmrn", "models_weakly.att_Net": "w_av_att"}
 _FILES = "AV_att.pt, AV_att_weak.pt or DMRN.pt"
 
 _ATTENTION = ("affine_audio", "affine_video", "affine_v", "affine_g", "affine_h")

@@ -172,10 +172,7 @@ _SYSTEMS |= {
     "dmrn": ("dual multimodal residual network (Table 2, DMRN late)", {"fusion": "dmrn"}),
     "dmrfe": ("two DMRN blocks, probabilities averaged (Table 2, DMRFE late)", {"fusion": "dmrn", "ensemble": 2}),
     "v_c3d": ("C3D only (Supplement Table 2)", {"audio": "none", "visual": "none", "motion": True}),
-    "v_s_c3d": (
-        "visual maps' mean with C3D (Supplement Table 2)",
-        {"audio": "none", "visual": "mean", "motion": True},
-    ),
+    "v_s_c3d": ("visual maps' mean with C3D (Supplement Table 2)", {"audio": "none", "visual": "mean", "motion": True}),
     "av_c3d": ("audio and C3D (Supplement Table 2)", {"visual": "none", "motion": True}),
     "av_s_c3d": ("audio, visual maps' mean with C3D (Supplement Table 2)", {"visual": "mean", "motion": True}),
     "amap": ("audio maps' mean (Supplement Table 3, A')", {"audio": "map_mean", "visual": "none"}),
@@ -254,11 +251,7 @@ ROWS = {
 # The names of the fusion methods in Table 2; your own method is in no row.
 _TABLE_2 = ("Additive", "MP", "Gated", "MB", "GMU", "GMB", "Concat", "MRN", "DMRN")
 ROWS |= {("Table 2", f"{name} {place}"): f"{name.lower()}_{place}" for place in PLACES for name in _TABLE_2}
-ROWS |= {
-    ("Table 2", "Concat late"): "av_att",
-    ("Table 2", "DMRN late"): "dmrn",
-    ("Table 2", "DMRFE late"): "dmrfe",
-}
+ROWS |= {("Table 2", "Concat late"): "av_att", ("Table 2", "DMRN late"): "dmrn", ("Table 2", "DMRFE late"): "dmrfe"}
 
 # Rows that are the same system in the paper, and why; every other row has a configuration of its own.
 SHARED = {

@@ -32,9 +32,7 @@ def complementary_counts(labels: np.ndarray, scores: np.ndarray) -> dict[str, in
     return {row: int(videos.sum()) for row, videos in counts.items()}
 
 
-def complementary_by_group(
-    labels: np.ndarray, scores: np.ndarray, groups: Sequence[str]
-) -> dict[str, dict[str, int]]:
+def complementary_by_group(labels: np.ndarray, scores: np.ndarray, groups: Sequence[str]) -> dict[str, dict[str, int]]:
     """Table 3 for each group of videos: group -> its `complementary_counts` and its number of "videos".
 
     Args:

@@ -122,10 +122,7 @@ _SYSTEMS = {
         "visual only: the backbone with a linear head (Table 1, Vision Only)",
         {"heads": ("visual",), "modalities": ("visual",)},
     ),
-    "naive_av": (
-        "both concatenated and pooled over all time steps (Table 1, Naive AV)",
-        {"heads": ("continuous",)},
-    ),
+    "naive_av": ("both concatenated and pooled over all time steps (Table 1, Naive AV)", {"heads": ("continuous",)}),
     "event_layers": ("the five event layers (Table 1, Ours)", {}),
 }
 OWN = OwnModels(_SYSTEMS, ModelConfig, PRESETS)
@@ -138,10 +135,7 @@ _AUDIO_TRAINING = {"learning_rate": 1e-3}
 
 # The synthetic clips are few, small and simple.
 RENDERED_MODEL = {"backbones": "small"}
-RENDERED_TRAINING = {
-    "features": {"epochs": 40},
-    "clips": {"epochs": 5, "learning_rate": 1e-3, "batch_size": 8},
-}
+RENDERED_TRAINING = {"features": {"epochs": 40}, "clips": {"epochs": 5, "learning_rate": 1e-3, "batch_size": 8}}
 
 # The paper's name of a dataset -> ours. LLP is trained with one label per video; Kinetics-Sounds has 31 classes.
 DATASETS = {

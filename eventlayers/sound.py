@@ -52,13 +52,7 @@ class EventLogMel(LogMel):
 def onset_settings(method: str = "librosa") -> dict:
     """All settings that `onsets` of a given waveform depend on."""
     rate, hop, fft, bands = ONSET_METHODS[method]
-    return {
-        "librosa": librosa.__version__,
-        "sample_rate": rate,
-        "hop_length": hop,
-        "n_fft": fft,
-        "n_mels": bands,
-    }
+    return {"librosa": librosa.__version__, "sample_rate": rate, "hop_length": hop, "n_fft": fft, "n_mels": bands}
 
 
 def onsets(waveform: np.ndarray, sample_rate: int = SAMPLE_RATE, method: str = "librosa") -> np.ndarray:

@@ -70,7 +70,6 @@ def start_from_backbones(folders: Mapping[str, Path]) -> Callable[[keras.Model, 
     """Function of (model, seed) that loads the backbones from the first stage of the same seed."""
     from eventlayers.models import BACKBONES
 
-
     def start(model: keras.Model, seed: int) -> None:
         for modality, name in BACKBONES.items():
             path = folders[modality] / f"seed-{seed}" / "best.keras"

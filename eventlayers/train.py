@@ -230,9 +230,7 @@ def _with_precision(settings: Settings) -> Settings:
 
 def splits_of(settings: Settings) -> dict[str, Split]:
     """`{"train", "val", "test"}` of the dataset."""
-    backbones = functools.partial(
-        frozen_backbones, settings.network, settings.from_backbones, settings.video_weights
-    )
+    backbones = functools.partial(frozen_backbones, settings.network, settings.from_backbones, settings.video_weights)
     return load_splits(settings.source, settings.network, backbones)
 
 

@@ -192,12 +192,7 @@ _SYSTEMS = {
 OWN = OwnModels(_SYSTEMS, ModelConfig, PRESETS)
 MODELS, register_model = OWN.names, OWN.register
 
-_PAPER_MODEL = {
-    "visual_shape": (7, 7, 1920),
-    "attention_score": "relu",
-    "film_scale": "plain",
-    "logits_norm": False,
-}
+_PAPER_MODEL = {"visual_shape": (7, 7, 1920), "attention_score": "relu", "film_scale": "plain", "logits_norm": False}
 _PAPER_TRAINING = {"learning_rate": 1e-3, "left_out": "path", "patience": 50}
 
 # The synthetic clips are few and simple: narrower layers, smaller batches, fewer epochs, faster moving averages.

@@ -25,13 +25,7 @@ _NEEDED = {
 
 
 def load_split(
-    dataset: str,
-    name: str,
-    network: ModelConfig,
-    data_dir: Path | None = None,
-    *,
-    fold: int = 1,
-    classes: int = 32,
+    dataset: str, name: str, network: ModelConfig, data_dir: Path | None = None, *, fold: int = 1, classes: int = 32
 ) -> Split:
     """One split with labels `(videos, classes)` and those of the inputs "visual" and "audio" that `network` has.
 

@@ -48,9 +48,7 @@ def modality_scores(
         if frames is not None:
             _draw_frames(next(below), frames, start)
         for modality, column in zip(modalities, scores.T, strict=True):
-            _draw_bars(
-                next(below), modality, column, start, highest=float(scores.max()), even=float(scores.mean())
-            )
+            _draw_bars(next(below), modality, column, start, highest=float(scores.max()), even=float(scores.mean()))
         if waveform is not None:
             draw_waveform(next(below), waveform, sample_rate, start)
         axes[-1].set(xlim=(start, start + clips), xlabel="time in seconds")

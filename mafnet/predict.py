@@ -190,9 +190,7 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     return Prediction(about, probabilities, scores, (*notes, *damage))
 
 
-def _forward_padded(
-    predictor: Predictor, features: Mapping[str, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray | None]:
+def _forward_padded(predictor: Predictor, features: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
     missing = predictor.window - next(iter(features.values())).shape[1]
     return predictor.forward(
         {name: np.pad(x, [(0, 0), (0, missing)] + [(0, 0)] * (x.ndim - 2)) for name, x in features.items()}
@@ -260,9 +258,7 @@ def _write_pictures(prediction: Prediction, predictor: Predictor, document: Mapp
             scores,
             predictor.modalities,
             frames=_frames(about, start, len(scores)) if about.has_video else None,
-            waveform=media.read_waveform(about.path, start=start, seconds=len(scores))
-            if about.has_audio
-            else None,
+            waveform=media.read_waveform(about.path, start=start, seconds=len(scores)) if about.has_audio else None,
             sample_rate=media.SAMPLE_RATE,
             start=start,
             title=title,
@@ -270,9 +266,7 @@ def _write_pictures(prediction: Prediction, predictor: Predictor, document: Mapp
 
 
 def _frames(about: media.MediaInfo, start: int, seconds: int) -> np.ndarray:
-    return media.read_frames(
-        about.path, frame_rate=1, size=about.size_at(_FRAME_HEIGHT), start=start, seconds=seconds
-    )
+    return media.read_frames(about.path, frame_rate=1, size=about.size_at(_FRAME_HEIGHT), start=start, seconds=seconds)
 
 
 if __name__ == "__main__":

@@ -63,9 +63,7 @@ class MAFnet(Paper):
         visual = dataclasses.replace(FEATURES["visual"], variant=variant, shape=network.visual_shape)
         return {**FEATURES, "visual": visual}
 
-    def experiment(
-        self, settings: Settings, splits: Mapping[str, Split] | None = None, *, fold: int = 1
-    ) -> Experiment:
+    def experiment(self, settings: Settings, splits: Mapping[str, Split] | None = None, *, fold: int = 1) -> Experiment:
         """The experiment that `settings` describe.
 
         Args:
@@ -136,10 +134,7 @@ PAPER = MAFnet()
 def load_splits(settings: Settings, fold: int = 1) -> dict[str, Split]:
     """`{"train", "val", "test"}` of the dataset, with the model's inputs."""
     where = {"data_dir": settings.data, "fold": fold, "classes": settings.classes}
-    return {
-        name: load_split(settings.dataset, name, settings.network, **where)
-        for name in ("train", "val", "test")
-    }
+    return {name: load_split(settings.dataset, name, settings.network, **where) for name in ("train", "val", "test")}
 
 
 def _key_of(experiment: Experiment) -> str:

@@ -173,12 +173,7 @@ def as_json(result: Search, matcher: Matcher) -> dict:
     return {
         "file": result.searched.path.name,
         "searched": OTHER[result.query],
-        "query": {
-            "modality": result.query,
-            "file": result.asked.path.name,
-            "start": result.start,
-            "end": result.end,
-        },
+        "query": {"modality": result.query, "file": result.asked.path.name, "start": result.start, "end": result.end},
         "found": {"start": first, "end": last, "distance": round(float(result.costs.min()), 6)},
         "windows": [
             {"start": start, "end": start + length, "distance": round(float(cost), 6)}

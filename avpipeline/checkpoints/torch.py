@@ -18,15 +18,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
-from avpipeline.checkpoints.pickles import (
-    ENTRY,
-    BadPickle,
-    Global,
-    Machine,
-    mapped,
-    plain_key,
-    require_counts,
-)
+from avpipeline.checkpoints.pickles import ENTRY, BadPickle, Global, Machine, mapped, plain_key, require_counts
 from avpipeline.files import reading
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C

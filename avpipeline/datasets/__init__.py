@@ -159,12 +159,7 @@ def read_video_list(dataset: str, name: str, data_dir) -> VideoList:
 
 
 def load_weak_training(
-    dataset: str,
-    data_dir=None,
-    *,
-    seed: int = 0,
-    modalities: Iterable[str] | None = None,
-    noisy: bool = True,
+    dataset: str, data_dir=None, *, seed: int = 0, modalities: Iterable[str] | None = None, noisy: bool = True
 ) -> Split:
     """The training split with one label a video, `(videos, classes)`, for weakly-supervised training.
 

@@ -58,9 +58,7 @@ def ave_scores(scores: np.ndarray, class_names: Sequence[str]) -> tuple[np.ndarr
       InputError: no name is one of AudioSet's.
     """
     number = {name: index for index, name in enumerate(class_names)}
-    known = {
-        category: [number[name] for name in names if name in number] for category, names in AVE_SOUNDS.items()
-    }
+    known = {category: [number[name] for name in names if name in number] for category, names in AVE_SOUNDS.items()}
     known = {category: numbers for category, numbers in known.items() if numbers}
     if not known:
         raise InputError(f"class names ({', '.join(class_names[:3])}, ...): none is AudioSet's; give AudioSet's names.")

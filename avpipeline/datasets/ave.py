@@ -210,9 +210,7 @@ def open_table(folder, name: str, annotations: Sequence[Annotation] | None) -> H
     """
     classes = len(class_names(annotations)) if annotations else None
     table = TABLES[name]
-    source = H5Source(
-        Path(folder) / name, DATA_KEY, shape=[classes if size is None else size for size in table.shape]
-    )
+    source = H5Source(Path(folder) / name, DATA_KEY, shape=[classes if size is None else size for size in table.shape])
     if table.of == "annotations" and annotations:
         _check_count(source.path, source, annotations)
     return source

@@ -50,13 +50,7 @@ class H5Source:
       number_type: the file's own, e.g. `"float64"`.
     """
 
-    def __init__(
-        self,
-        path,
-        key: str = DATA_KEY,
-        *,
-        shape: Sequence[int | None] | None = None,
-    ):
+    def __init__(self, path, key: str = DATA_KEY, *, shape: Sequence[int | None] | None = None):
         """Opens the file and looks at its header only.
 
         Args:
@@ -176,10 +170,7 @@ def read_h5_array(path, key: str) -> np.ndarray:
 
 
 def write_ave_h5(
-    folder,
-    sources: Mapping[str, Source],
-    features: Mapping[str, FeatureInfo],
-    ids: Sequence[str],
+    folder, sources: Mapping[str, Source], features: Mapping[str, FeatureInfo], ids: Sequence[str]
 ) -> list[Path]:
     """Writes features as the authors of AVE share them: a file for each modality in `folder`, e.g. `audio_feature.h5`.
 

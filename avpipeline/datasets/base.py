@@ -90,6 +90,7 @@ class JoinedRows:
                 result[mine] = source.read(rows[mine] - (end - len(source)))
         return result
 
+
 # Rows of maps in memory at a time.
 _ROWS_AT_ONCE = 16
 

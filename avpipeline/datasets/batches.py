@@ -74,9 +74,7 @@ def batches(
     sources = _sources(split, modalities, cache)
 
     rows = epoch_numbers(repeat=repeat, shuffle=shuffle, first_epoch=first_epoch).flat_map(
-        lambda epoch: _epoch_rows(len(split), epoch, seed, shuffle).batch(
-            batch_size, drop_remainder=drop_remainder
-        )
+        lambda epoch: _epoch_rows(len(split), epoch, seed, shuffle).batch(batch_size, drop_remainder=drop_remainder)
     )
     even = drop_remainder and not batch_size % of
     dataset = in_pieces(rows, pieces, of).map(

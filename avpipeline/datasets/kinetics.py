@@ -179,9 +179,7 @@ def _video_list(
     dataset: str, name: str, rows: Sequence[Row], names: Sequence[str], own_name: Callable[[str], str]
 ) -> VideoList:
     if not rows:
-        raise InputError(
-            f"{dataset}: the official list of split {name} has no video of its classes; check the files."
-        )
+        raise InputError(f"{dataset}: the official list of split {name} has no video of its classes; check the files.")
     ids = [_clip(row) for row in rows]
     aliases = [(f"{row['youtube_id']}_{row.number('time_start'):.0f}", row["youtube_id"]) for row in rows]
     numbers = numbered(names)
@@ -232,9 +230,7 @@ def _span(row: Row) -> tuple[str, float, float]:
     """YouTube id, start and end in seconds."""
     match = _NUMBERED_CLIP.fullmatch(row["clip"])
     if not match:
-        raise row.error(
-            f"has '{row['clip']}', which is not a YouTube id, a start and perhaps an end joined by '_'"
-        )
+        raise row.error(f"has '{row['clip']}', which is not a YouTube id, a start and perhaps an end joined by '_'")
     start, seconds = float(match["start"]), row.number("seconds")
     if match["end"] and float(match["end"]) - start != seconds:
         raise row.error(f"gives '{row['clip']}' a length of {row['seconds']} s")

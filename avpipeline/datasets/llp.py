@@ -91,9 +91,7 @@ def read_llp(data_dir, name: str, training_labels: TrainingLabels = "all") -> Vi
     if training_labels not in get_args(TrainingLabels):
         known = ", ".join(get_args(TrainingLabels))
         raise InputError(f"llp: training labels are {known}, not '{training_labels}'.")
-    rows = read_table(
-        Path(data_dir) / LIST_FILES[name], ("filename", "event_labels"), heading=True, delimiter="\t"
-    )
+    rows = read_table(Path(data_dir) / LIST_FILES[name], ("filename", "event_labels"), heading=True, delimiter="\t")
     require_unique(rows, lambda row: row["filename"])
     ids = tuple(row["filename"] for row in rows)
     labels = np.zeros((len(rows), len(CLASS_NAMES)), np.float32)
@@ -131,18 +129,14 @@ def read_llp_events(data_dir, modality: str) -> tuple[Event, ...]:
         onset, offset = row.number("onset"), row.number("offset")
         if max(onset, offset) > SECONDS:
             raise row.error(f"has an event from {onset:g} to {offset:g} s in a clip of {SECONDS} s")
-        events.append(
-            Event(row["filename"], onset, offset, class_number(row, row["event_labels"], _NUMBERS, "LLP"))
-        )
+        events.append(Event(row["filename"], onset, offset, class_number(row, row["event_labels"], _NUMBERS, "LLP")))
     return tuple(events)
 
 
 def _other_names(row: Row) -> tuple[str, ...]:
     match = _CLIP.fullmatch(row["filename"])
     if not match or float(match["start"]) >= float(match["end"]):
-        raise row.error(
-            f"has the filename '{row['filename']}', which is not a YouTube id, start and end joined by '_'"
-        )
+        raise row.error(f"has the filename '{row['filename']}', which is not a YouTube id, start and end joined by '_'")
     start, end = float(match["start"]), float(match["end"])
     return (match["video"], *clip_names(match["video"], start, end - start))
 

@@ -46,8 +46,7 @@ class Published:
         if len(metrics) == 1:
             return (self,)
         return tuple(
-            dataclasses.replace(self, metric=metric, value=value)
-            for metric, value in zip(metrics, values, strict=True)
+            dataclasses.replace(self, metric=metric, value=value) for metric, value in zip(metrics, values, strict=True)
         )
 
 

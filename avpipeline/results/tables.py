@@ -187,10 +187,7 @@ def chosen_rows(paper: str, tables: Collection[str], rows: Sequence[str] = ()) -
 
 
 def measure_rows(
-    results: Sequence[papers.Published],
-    measure: Callable[[papers.Published], Line | NotRun],
-    folder: Path,
-    name: str,
+    results: Sequence[papers.Published], measure: Callable[[papers.Published], Line | NotRun], folder: Path, name: str
 ) -> bool:
     """Measures our counterparts of published results one by one, prints them and writes them to `folder`.
 

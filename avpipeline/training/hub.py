@@ -84,9 +84,7 @@ def download(wanted: Repository, api=None) -> Path:
             ) from error
     # A folder of that name has no size.
     if not found or not hasattr(found[0], "size"):
-        raise InputError(
-            f"{wanted}: has no {MODEL_FILE}; name a repository that python -m PAPER.publish has written."
-        )
+        raise InputError(f"{wanted}: has no {MODEL_FILE}; name a repository that python -m PAPER.publish has written.")
     if found[0].size > _MOST_BYTES:
         raise InputError(f"{wanted}: its {MODEL_FILE} has {found[0].size:,} bytes, more than any model of the papers.")
     try:

@@ -211,9 +211,7 @@ class Paper(abc.ABC):
         sizes = ", ".join(f"{name} {values[name]}" for name in changed)
         print(f"On synthetic clips (dataset rendered); instead of the published sizes: {sizes}")
 
-    def info(
-        self, settings, network, train: Split | Stream, modalities: Sequence[str], **changes
-    ) -> ModelInfo:
+    def info(self, settings, network, train: Split | Stream, modalities: Sequence[str], **changes) -> ModelInfo:
         """The description that is saved with a model trained on `train`.
 
         Args:

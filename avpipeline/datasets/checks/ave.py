@@ -137,9 +137,7 @@ def _compare_listing(path: Path, ordered: Sequence[Annotation]) -> Finding:
     return ok(path.name, "equals the order file line by line")
 
 
-def _overlap_findings(
-    orders: dict[str, np.ndarray], annotations: Sequence[Annotation], task: str
-) -> Iterator[Finding]:
+def _overlap_findings(orders: dict[str, np.ndarray], annotations: Sequence[Annotation], task: str) -> Iterator[Finding]:
     """Rows in two splits are an error; ids in two splits are a known weakness of the published ones."""
     for split, order in orders.items():
         repeated = len(order) - len(set(order))

@@ -100,9 +100,7 @@ def feature_findings(folder: Path, lists: Sequence[VideoList], values: bool) -> 
     there = set(shards.ids)
     without = [[names[0] for names in names_of(videos) if there.isdisjoint(names)] for videos in lists]
     if lists and all(len(absent) == len(videos) for absent, videos in zip(without, lists, strict=True)):
-        yield wrong(
-            MANIFEST, f"has none of the listed videos (but {some(shards.ids)}); extract the dataset's clips"
-        )
+        yield wrong(MANIFEST, f"has none of the listed videos (but {some(shards.ids)}); extract the dataset's clips")
     else:
         for videos, absent in zip(lists, without, strict=True):
             about = f"{videos.dataset}, {videos.name}: {len(videos)} videos"

@@ -102,11 +102,7 @@ def _annotation_findings(folder: Path, listed: dict[str, str]) -> Iterator[Findi
 def check_kinetics_sounds(folder: Path, *, values: bool = True) -> Iterator[Finding]:
     """Findings about the lists of Kinetics-Sounds in the folder: of 31 classes, and of 32 and 34."""
     numbered_files = list(kinetics.NUMBERED_FILES.values())
-    files = [
-        kinetics.LABEL_MAP,
-        *(name for names in kinetics.LIST_FILES.values() for name in names),
-        *numbered_files,
-    ]
+    files = [kinetics.LABEL_MAP, *(name for names in kinetics.LIST_FILES.values() for name in names), *numbered_files]
     require_folder(folder, files, "Kinetics-Sounds'")
     lists: list[VideoList] = []
     if any((folder / name).exists() for name in numbered_files):
@@ -136,15 +132,11 @@ def _numbered_findings(folder: Path, lists: list[VideoList]) -> Iterator[Finding
         count = sum(len(videos) for videos in mine if videos.name in names)
         if count:
             yield expect(kinetics.NUMBERED_FILES[kind], count == size, f"{count} videos", f"{size} videos")
-    yield from overlap_findings(
-        {videos.name: [clip[:11] for clip in videos.ids] for videos in mine}, "YouTube videos"
-    )
+    yield from overlap_findings({videos.name: [clip[:11] for clip in videos.ids] for videos in mine}, "YouTube videos")
     if (folder / kinetics.NUMBERED_NAMES).exists():
         yield ok(kinetics.NUMBERED_NAMES, f"names of the {kinetics.NUMBERED_CLASSES} classes")
     else:
-        yield missing(
-            kinetics.NUMBERED_NAMES, "names of the 31 classes; without it they are called by their numbers"
-        )
+        yield missing(kinetics.NUMBERED_NAMES, "names of the 31 classes; without it they are called by their numbers")
 
 
 def _kinetics_files(folder: Path) -> dict[str, Path]:
@@ -163,9 +155,7 @@ def _label_map_findings(folder: Path) -> Iterator[Finding]:
     yield expect(path.name, not unknown, "has the 32 classes of Kinetics-Sounds", f"{some(unknown)} too,")
     lacking = sorted({*kinetics.SOUNDS_CLASSES[34]} - {*names} - {*kinetics.RENAMED})
     renamed = ", ".join(f"{old} = {new}" for old, new in kinetics.RENAMED.items())
-    yield note(
-        path.name, f"of the 34 original classes {len(lacking)} are not there ({', '.join(lacking)}); {renamed}"
-    )
+    yield note(path.name, f"of the 34 original classes {len(lacking)} are not there ({', '.join(lacking)}); {renamed}")
 
 
 def check_kinetics400(folder: Path, *, values: bool = True) -> Iterator[Finding]:
@@ -175,18 +165,14 @@ def check_kinetics400(folder: Path, *, values: bool = True) -> Iterator[Finding]
     lists: list[VideoList] = []
     read = partial(kinetics.read_kinetics400, folder)
     yield from gathered(split_findings(read, _kinetics_files(folder)), lists)
-    yield from overlap_findings(
-        {videos.name: [clip[:11] for clip in videos.ids] for videos in lists}, "YouTube videos"
-    )
+    yield from overlap_findings({videos.name: [clip[:11] for clip in videos.ids] for videos in lists}, "YouTube videos")
     yield from _label_map_findings(folder)
     yield from feature_findings(folder, lists, values)
 
 
 def check_vggsound(folder: Path, *, values: bool = True) -> Iterator[Finding]:
     """Findings about VGGSound's official lists."""
-    full, test, statistics = (
-        folder / name for name in (vggsound.FULL_LIST, vggsound.TEST_LIST, vggsound.STATISTICS)
-    )
+    full, test, statistics = (folder / name for name in (vggsound.FULL_LIST, vggsound.TEST_LIST, vggsound.STATISTICS))
     require_folder(folder, [full.name, test.name, statistics.name], "VGGSound's")
     lists: list[VideoList] = []
     read = partial(vggsound.read_vggsound, folder)
@@ -241,9 +227,7 @@ def check_llp(folder: Path, *, values: bool = True) -> Iterator[Finding]:
     if len(tested) == 2:
         mean = np.concatenate([videos.labels.sum(1) for videos in tested]).mean()
         yield ok("val and test", f"{mean:.2f} labels a video")
-    yield from overlap_findings(
-        {videos.name: [clip[:11] for clip in videos.ids] for videos in lists}, "YouTube videos"
-    )
+    yield from overlap_findings({videos.name: [clip[:11] for clip in videos.ids] for videos in lists}, "YouTube videos")
     for name, path in files.items():
         if path.exists() and any(videos.name == name for videos in lists):
             yield from _repeated_labels(path)
@@ -270,9 +254,7 @@ def _event_findings(path: Path, modality: str, known: set[str]) -> Iterator[Find
     empty = sum(event.onset == event.offset for event in events)
     reversed_ = sum(event.onset > event.offset for event in events)
     if empty or reversed_:
-        yield note(
-            path.name, f"{empty} events have no length, {reversed_} end before they begin; left as published"
-        )
+        yield note(path.name, f"{empty} events have no length, {reversed_} end before they begin; left as published")
     unknown = sorted({event.clip for event in events} - known)
     if unknown and known:
         yield note(path.name, f"{len(unknown)} videos are not in the lists ({some(unknown)})")
@@ -289,8 +271,7 @@ def check_csv(folder: Path, *, values: bool = True) -> Iterator[Finding]:
     if lists:
         for name, number in numbered(lists[0].class_names).items():
             yield ok(
-                "class",
-                f"{number:2d} {name}: {sum(videos.labels[:, number].sum() for videos in lists):.0f} videos",
+                "class", f"{number:2d} {name}: {sum(videos.labels[:, number].sum() for videos in lists):.0f} videos"
             )
         yield from _balance_findings(lists)
         yield from _time_findings(folder)

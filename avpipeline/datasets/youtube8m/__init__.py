@@ -7,12 +7,4 @@ from avpipeline.datasets.youtube8m.files import CorruptRecords, count_records, l
 from avpipeline.datasets.youtube8m.reading import TOKENS, dataset
 from avpipeline.datasets.youtube8m.records import LEVELS, Video
 
-__all__ = [
-    "LEVELS",
-    "TOKENS",
-    "CorruptRecords",
-    "Video",
-    "count_records",
-    "dataset",
-    "list_shards",
-]
+__all__ = ["LEVELS", "TOKENS", "CorruptRecords", "Video", "count_records", "dataset", "list_shards"]

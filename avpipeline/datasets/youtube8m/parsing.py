@@ -35,10 +35,7 @@ class Places:
         return tf.ensure_shape(labels, [None, num_classes])
 
 
-_CONTEXT = {
-    **{field: tf.io.RaggedFeature(tf.string) for field in ID_FIELDS},
-    "labels": tf.io.VarLenFeature(tf.int64),
-}
+_CONTEXT = {**{field: tf.io.RaggedFeature(tf.string) for field in ID_FIELDS}, "labels": tf.io.VarLenFeature(tf.int64)}
 
 
 def _ids(context: dict) -> tf.Tensor:
@@ -127,8 +124,7 @@ def segments(records: tf.Tensor, expected: Expected, tokens: str, max_frames: in
 def _sequence(records: tf.Tensor, expected: Expected, context: dict):
     """(context, modality -> strings `(batch, longest)`, modality -> frames of each record `(batch,)` int32)."""
     lists = {
-        FILE_NAMES[name]: tf.io.FixedLenSequenceFeature([], tf.string, allow_missing=True)
-        for name in expected.widths
+        FILE_NAMES[name]: tf.io.FixedLenSequenceFeature([], tf.string, allow_missing=True) for name in expected.widths
     }
     parsed, strings, lengths = tf.io.parse_sequence_example(records, context, lists)
     return (
@@ -159,9 +155,7 @@ def _inputs(strings, lengths, expected: Expected, tokens: str, max_frames: int) 
         values = tf.ensure_shape(dequantise(values) * present, [None, None, width])
         if tokens == "frames":
             missing = max_frames - tf.shape(values)[1]
-            inputs[name] = tf.ensure_shape(
-                tf.pad(values, [[0, 0], [0, missing], [0, 0]]), [None, max_frames, width]
-            )
+            inputs[name] = tf.ensure_shape(tf.pad(values, [[0, 0], [0, missing], [0, 0]]), [None, max_frames, width])
         else:
             inputs[name] = _summary(values, present, length)[:, : 2 if tokens == "mean_std" else 1]
     if tokens == "frames":

@@ -297,9 +297,7 @@ def _blocks(path: tf.Tensor, number: tf.Tensor, size: int, after) -> tf.data.Dat
 
     step = tf.autograph.experimental.do_not_convert(step)
     blocks = records.concatenate(end).scan(tf.constant(0, tf.int64), step)
-    return blocks.filter(lambda block: tf.size(block) > 0).map(
-        lambda block: (block, tf.fill(tf.shape(block), number))
-    )
+    return blocks.filter(lambda block: tf.size(block) > 0).map(lambda block: (block, tf.fill(tf.shape(block), number)))
 
 
 def _permutation(count, key: tf.Tensor) -> tf.Tensor:

@@ -44,11 +44,7 @@ _KINDS = {
     **dict.fromkeys((SEGMENT_FIELDS[2], "mean_rgb", "mean_audio", "std_rgb", "std_audio"), "float_list"),
 }
 # Lists of frames in the forms of other programs, which are refused by name.
-_OTHER_FORMS = {
-    "RGB/feature/floats": "MediaPipe",
-    "AUDIO/feature/floats": "MediaPipe",
-    "audio_embedding": "AudioSet",
-}
+_OTHER_FORMS = {"RGB/feature/floats": "MediaPipe", "AUDIO/feature/floats": "MediaPipe", "audio_embedding": "AudioSet"}
 
 
 @dataclasses.dataclass(frozen=True)

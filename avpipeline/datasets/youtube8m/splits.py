@@ -94,9 +94,7 @@ class YouTube8M:
             batch_size: int, *, modalities: Iterable[str] | None = None, cache: bool = False, **order
         ) -> tf.data.Dataset:
             if cache:
-                raise InputError(
-                    f"{self.folder}: records read as a stream cannot be cached; leave out the cache."
-                )
+                raise InputError(f"{self.folder}: records read as a stream cannot be cached; leave out the cache.")
             # A model may also name inputs that come with the frames, such as num_frames.
             chosen = everything if modalities is None else [name for name in modalities if name in MODALITIES]
             settings = {"tokens": tokens, "missing": missing, "skip_corrupt": skip_corrupt, "corrupt": corrupt}

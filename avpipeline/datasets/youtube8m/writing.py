@@ -161,9 +161,7 @@ def _require_writable(video: Video) -> None:
         )
     for modality, frames in video.frames.items():
         if not np.isfinite(frames).all():
-            raise InputError(
-                f"video '{video.id}': its {modality} features hold NaN or infinite numbers; leave it out."
-            )
+            raise InputError(f"video '{video.id}': its {modality} features hold NaN or infinite numbers; leave it out.")
 
 
 class FeatureVideos(Sequence):
