@@ -96,7 +96,7 @@ def check(command: Check) -> int:
 
 
 @contextlib.contextmanager
-def _engine(command: Check | Std) -> Iterator[Callable[[Callable, Sequence], Iterable]]:
+def _engine(command: Engine) -> Iterator[Callable[[Callable, Sequence], Iterable]]:
     """What computes a function of each of several items: `map`, or a Ray cluster that is used meanwhile."""
     require_engine(command.engine, command.address)
     if command.engine == "local":

@@ -228,12 +228,6 @@ def _window(path: Path, predictor: Predictor, start: int, seconds: int) -> Windo
     )
 
 
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """Probabilities of each head, float64."""
-    exponentials = np.exp(np.asarray(scores, np.float64) - scores.max(-1, keepdims=True))
-    return exponentials / exponentials.sum(-1, keepdims=True)
-
-
 def as_json(prediction: Prediction, predictor: Predictor) -> dict:
     """The whole result as JSON values; times in seconds."""
     info = predictor.info
@@ -245,8 +239,10 @@ def as_json(prediction: Prediction, predictor: Predictor) -> dict:
 
 
 def _window_json(window: Window, predictor: Predictor) -> dict:
+    from scipy.special import softmax
+
     names, heads = predictor.info.class_names, predictor.config.heads
-    probabilities = softmax(window.scores)
+    probabilities = softmax(window.scores.astype(np.float64), axis=-1)
     given = [names[index] for index in window.scores.argmax(-1)]
     step = SECONDS / predictor.config.num_moments
 

@@ -103,6 +103,15 @@ def test_packages_have_the_same_face(paper):
     assert {"model_config", "train_config", "register_model"} <= {*package.__all__}
 
 
+@pytest.mark.parametrize("package", [*PAPERS, "avpipeline.metrics", "avpipeline.plots"])
+def test_a_stub_exports_what_it_imports(package):
+    """Python takes the names from the stub's imports, a type checker from its `__all__`."""
+    module = importlib.import_module(package)
+    stub = ast.parse(Path(module.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    (listed,) = [ast.literal_eval(node.value) for node in stub.body if isinstance(node, ast.Assign)]
+    assert len(set(listed)) == len(listed) and sorted(listed) == sorted(module.__all__)
+
+
 @pytest.mark.parametrize(
     ("module", "name"),
     [(paper, name) for paper in PAPERS for name in importlib.import_module(paper).__all__]
