@@ -271,7 +271,7 @@ STARTS_FROM = {"dmrn": "av_att", "dmrfe": "av_att"}
 
 
 def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
-    """Configuration of one of `MODELS` under a preset; ValueError for an unknown model, preset or setting."""
+    """Configuration of one of `MODELS` under a preset. Raises ValueError for an unknown model, preset or setting."""
     OWN.require(name, preset)
     paper = _PAPER_MODEL if preset == "paper" else {}
     return ModelConfig().changed(**{**OWN.differences[name], **paper, **overrides})

@@ -177,7 +177,7 @@ ROWS = {
 
 
 def model_config(name: str, preset: str = "paper", **overrides) -> ModelConfig:
-    """Configuration of one of `MODELS`; ValueError for an unknown model, preset or setting."""
+    """Configuration of one of `MODELS`. Raises ValueError for an unknown model, preset or setting."""
     OWN.require(name, preset)
     return ModelConfig().changed(**{**OWN.differences[name], **overrides})
 

@@ -155,7 +155,7 @@ TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))
 
 
 def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
-    """Configuration of one of `MODELS` under a preset; ValueError for an unknown model, preset or setting."""
+    """Configuration of one of `MODELS` under a preset. Raises ValueError for an unknown model, preset or setting."""
     OWN.require(name, preset)
     paper = _PAPER_MODEL if preset == "paper" else {}
     return ModelConfig().changed(**{**OWN.differences[name], **paper, **overrides})

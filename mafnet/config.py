@@ -246,7 +246,7 @@ DATASET_NAMES = {"ave": "AVE", "ucf51": "UCF51", "kinetics_sounds": "Kinetics-So
 
 
 def model_config(name: str, preset: str = "code", **overrides) -> ModelConfig:
-    """Configuration of one of `MODELS` under a preset; ValueError for an unknown model, preset or setting."""
+    """Configuration of one of `MODELS` under a preset. Raises ValueError for an unknown model, preset or setting."""
     OWN.require(name, preset)
     paper = _PAPER_MODEL if preset == "paper" else {}
     return ModelConfig().changed(**{**paper, **OWN.differences[name], **overrides})

@@ -84,13 +84,13 @@ RENDERED_TRAINING = {"avdln": {}, "dcca": {"batch_size": 256, "epochs": 40}}
 
 
 def match_model_config(name: str, **overrides) -> MatchModelConfig:
-    """Sizes of one of `MODELS`; ValueError for an unknown one."""
+    """Sizes of one of `MODELS`. Raises ValueError for an unknown one."""
     _check(name)
     return MatchModelConfig().changed(**{**_NETWORK[name], **overrides})
 
 
 def match_train_config(name: str, dataset: str = "ave", **overrides) -> MatchTrainConfig:
-    """Training hyperparameters of one of `MODELS`; ValueError for an unknown one."""
+    """Training hyperparameters of one of `MODELS`. Raises ValueError for an unknown one."""
     _check(name)
     rendered = RENDERED_TRAINING[name] if dataset == "rendered" else {}
     return MatchTrainConfig().changed(**{**_TRAINING[name], **rendered, **overrides})
