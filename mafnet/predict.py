@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,14 +15,17 @@ from avpipeline.cli import run
 from avpipeline.cli.progress import link
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.rendered import rendered_clips
-from avpipeline.predict import segments
 from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files
-from avpipeline.predict.files import for_each_file
+from avpipeline.predict.files import collected_warnings, for_each_file
+from avpipeline.predict.segments import stream_notes, unlike_notes, window_features
+from avpipeline.training.familiarity import region_means
 from avpipeline.training.paper import Trained
-from avpipeline.training.saved import load_model
+from avpipeline.training.saved import ModelInfo, load_model
 
 if TYPE_CHECKING:
     import keras
+
+    from avpipeline.features.registry import Extractor
 
 _SHOWN_CLASSES = 5
 _FRAME_HEIGHT = 240
@@ -47,17 +49,27 @@ class Settings:
     """Folder with the feature extractors' weights, searched first."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Predictor(segments.Predictor):
+@dataclasses.dataclass(frozen=True)
+class Predictor:
     """A loaded model with its feature extractors.
 
     Attributes:
+      forward: the model.
+      info: its description.
+      weights: its file.
       modalities: its inputs, in the order of the attention weights.
+      window: one-second clips in its input.
       attends: whether it has the paper's attention.
+      extractors: modality -> the extractor of the features it was trained on.
     """
 
+    forward: Forward
+    info: ModelInfo
+    weights: Path
     modalities: tuple[str, ...]
+    window: int
     attends: bool
+    extractors: Mapping[str, Extractor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,17 +141,20 @@ def _tell_example(test: Split, probabilities: np.ndarray) -> None:
 
 def load_predictor(weights: Path, *, weights_dir: Path | None = None) -> Predictor:
     """A model with its extractors; InputError if its file or their weights are missing or not the same."""
+    from avpipeline.features.registry import extractor_for
     from mafnet.models import has_attention
 
     model, info = load_model(weights, paper="mafnet")
-    return Predictor.of(
-        forward_of(model),
-        info,
-        weights,
-        window=next(iter(model.input.values())).shape[1],
-        weights_dir=weights_dir,
+    return Predictor(
+        forward=forward_of(model),
+        info=info,
+        weights=Path(weights),
         modalities=tuple(model.input),
+        window=next(iter(model.input.values())).shape[1],
         attends=has_attention(model),
+        extractors={
+            name: extractor_for(feature, weights_dir=weights_dir) for name, feature in info.features.items()
+        },
     )
 
 
@@ -168,10 +183,18 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     Raises:
       InputError: not a media file, or it lacks the only stream that the model uses.
     """
-    forward = functools.partial(_forward_padded, predictor)
-    about, windows, notes, damage = segments.in_windows(path, predictor, forward, whole=False)
-    seconds = about.whole_seconds
-    lengths = [min(predictor.window, seconds - start) for start in range(0, seconds, predictor.window)]
+    with collected_warnings(path) as damage:
+        about = media.probe(path)
+        notes = stream_notes(about, predictor.extractors, predictor.info.model)
+        seconds = about.whole_seconds
+        starts = range(0, seconds, predictor.window)
+        lengths = [min(predictor.window, seconds - start) for start in starts]
+        windows, means = [], []
+        for start, length in zip(starts, lengths, strict=True):
+            features = window_features(path, predictor.extractors, start=start, seconds=length)
+            windows.append(_forward_padded(predictor, features))
+            means.append(region_means(features))
+    notes += unlike_notes(about, predictor, means, seconds)
     probabilities = np.average([probabilities for probabilities, _ in windows], axis=0, weights=lengths)
     scores = None
     if windows[0][1] is not None:
@@ -190,11 +213,12 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     return Prediction(about, probabilities, scores, (*notes, *damage))
 
 
-def _forward_padded(predictor: Predictor, features: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
-    missing = predictor.window - next(iter(features.values())).shape[1]
-    return predictor.forward(
-        {name: np.pad(x, [(0, 0), (0, missing)] + [(0, 0)] * (x.ndim - 2)) for name, x in features.items()}
-    )
+def _forward_padded(
+    predictor: Predictor, features: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    missing = predictor.window - len(next(iter(features.values())))
+    padded = {name: np.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1)) for name, x in features.items()}
+    return predictor.forward({name: feature[np.newaxis] for name, feature in padded.items()})
 
 
 def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
@@ -258,7 +282,9 @@ def _write_pictures(prediction: Prediction, predictor: Predictor, document: Mapp
             scores,
             predictor.modalities,
             frames=_frames(about, start, len(scores)) if about.has_video else None,
-            waveform=media.read_waveform(about.path, start=start, seconds=len(scores)) if about.has_audio else None,
+            waveform=media.read_waveform(about.path, start=start, seconds=len(scores))
+            if about.has_audio
+            else None,
             sample_rate=media.SAMPLE_RATE,
             start=start,
             title=title,
@@ -266,7 +292,9 @@ def _write_pictures(prediction: Prediction, predictor: Predictor, document: Mapp
 
 
 def _frames(about: media.MediaInfo, start: int, seconds: int) -> np.ndarray:
-    return media.read_frames(about.path, frame_rate=1, size=about.size_at(_FRAME_HEIGHT), start=start, seconds=seconds)
+    return media.read_frames(
+        about.path, frame_rate=1, size=about.size_at(_FRAME_HEIGHT), start=start, seconds=seconds
+    )
 
 
 if __name__ == "__main__":

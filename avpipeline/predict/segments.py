@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -60,7 +60,7 @@ class Predictor:
 
     @classmethod
     def of(
-        cls, forward, info: ModelInfo, weights, *, window: int, weights_dir=None, scale: Scale = "clip", **more
+        cls, forward: Forward, info: ModelInfo, weights, *, window: int, weights_dir=None, scale: Scale = "clip"
     ) -> Predictor:
         """With the extractors that `info` names; InputError if their weights are missing or not the same."""
         from avpipeline.features.registry import extractor_for
@@ -68,7 +68,7 @@ class Predictor:
         extractors = {
             modality: extractor_for(feature, weights_dir=weights_dir) for modality, feature in info.features.items()
         }
-        return cls(forward, info, Path(weights), extractors, window, scale, **more)
+        return cls(forward, info, Path(weights), extractors, window, scale)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,31 +91,6 @@ class Prediction:
     audio_attention: np.ndarray | None = None
 
 
-def in_windows(path, predictor, forward: Callable[[Mapping], Any], *, whole: bool):
-    """Cuts a media file into consecutive windows of the model's length and predicts each.
-
-    Args:
-      forward: features of a window, `(1, seconds, ...)` by modality -> the model's output.
-      whole: whether the last window is as long as the others, with silence and black frames beyond the file's end.
-
-    Returns:
-      properties of the file, the outputs, notes on the streams and features, the decoder's warnings.
-
-    Raises:
-      InputError: not a media file, or it lacks the only stream that the model uses.
-    """
-    with collected_warnings(path) as damage:
-        about = media.probe(path)
-        notes = stream_notes(about, predictor.extractors, predictor.info.model)
-        outputs, means, length = [], [], predictor.window
-        for start in range(0, about.whole_seconds, length):
-            seconds = length if whole else min(length, about.whole_seconds - start)
-            features = window_features(path, predictor.extractors, start=start, seconds=seconds)
-            outputs.append(forward({name: own[np.newaxis] for name, own in features.items()}))
-            means.append(region_means(features))
-    return about, outputs, notes + unlike_notes(about, predictor, means, about.whole_seconds), damage
-
-
 def predict_file(path, predictor: Predictor) -> Prediction:
     """Labels every second of a media file.
 
@@ -128,11 +103,19 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     """
     from avpipeline.plots.overlays import in_own_range
 
-    about, windows, notes, damage = in_windows(path, predictor, predictor.forward, whole=True)
-    seconds = about.whole_seconds
+    with collected_warnings(path) as damage:
+        about = media.probe(path)
+        notes = stream_notes(about, predictor.extractors, predictor.info.model)
+        seconds = about.whole_seconds
+        windows, means = [], []
+        for start in range(0, seconds, predictor.window):
+            features = window_features(path, predictor.extractors, start=start, seconds=predictor.window)
+            windows.append(predictor.forward({name: own[np.newaxis] for name, own in features.items()}))
+            means.append(region_means(features))
     named, scored = len(predictor.info.class_names), windows[0][0].shape[-1]
     if named != scored:
         raise InputError(f"{predictor.weights}: names {named} classes and scores {scored}; train it again.")
+    notes += unlike_notes(about, predictor, means, seconds)
     probabilities = np.concatenate([probabilities for probabilities, _ in windows])[:seconds]
     maps = {name: np.concatenate([maps[name] for _, maps in windows])[:seconds] for name in windows[0][1]}
     if predictor.scale == "second":
