@@ -178,3 +178,20 @@ def time_step_features(model: keras.Model) -> keras.Model:
         found = model.get_layer(BACKBONES[modality])(prepared)
         outputs |= {"visual": found["features"], "maps": found["maps"]} if modality == "visual" else {"audio": found}
     return keras.Model(inputs, outputs, name=f"{model.name}_time_steps")
+
+
+def with_time_steps(model: keras.Model) -> keras.Model:
+    """A model on clips that also returns what `time_step_features` does, in one pass over the backbones.
+
+    Returns:
+      Model with the inputs of `model`; its outputs are those of `time_step_features`, and "scores", the model's own.
+    """
+    event = next(layer for layer in model.layers if layer.name.endswith("_event"))
+    pooled = keras.tree.flatten(event.input)
+    others = {name: tensor for name, tensor in model.input.items() if name not in BACKBONES}
+    streams = [name for name in ("visual", "audio") if name in model.input]
+    heads = keras.Model({**dict(zip(streams, pooled, strict=False)), **others}, model.output)
+    found = time_step_features(model)
+    outputs = found({name: model.input[name] for name in found.input})
+    scores = heads({**{name: outputs[name] for name in streams}, **others})
+    return keras.Model(model.input, {**outputs, "scores": scores}, name=f"{model.name}_with_time_steps")

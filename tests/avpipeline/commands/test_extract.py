@@ -91,7 +91,7 @@ def test_a_bad_clip_is_reported_and_does_not_stop_the_run(clips, finished):
     text = finished.text()
     assert "7 clips of 2 s" in text and "1 could not be used" in text and finished.failed[path] in text
     speeds = finished.timing.speeds()
-    assert speeds.keys() == {"decode", "audio", "visual", "all"} and min(speeds.values()) > 0
+    assert speeds.keys() == {"decode", "audio", "visual", "write", "all"} and min(speeds.values()) > 0
     assert finished.timing.media["audio"] == 6 * SECONDS and finished.timing.media["visual"] == 7 * SECONDS
     assert all(f"{part} " in text for part in speeds)
 
