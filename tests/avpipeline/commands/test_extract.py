@@ -351,6 +351,25 @@ def test_features_that_are_no_numbers_fail_the_clip(clips, tmp_path, monkeypatch
     assert "hold NaN" in summary.failed[str(clips / "c1.mp4")] and "c1" not in FeatureShards(tmp_path).ids
 
 
+def test_a_network_that_fails_ends_the_run_in_one_sentence(clips, tmp_path, monkeypatch, capsys):
+    """It runs in a thread, beside those that decode and the one that writes; what was written before stays."""
+    quick = registry.clip_features
+
+    def failing(extractors, clip):
+        if clip.path.stem == "c4":
+            raise InputError("c4.mp4: no memory is left; take fewer workers.")
+        return quick(extractors, clip)
+
+    monkeypatch.setattr(registry, "clip_features", failing)
+    words = [str(clips), str(tmp_path), "--features", SMALL, "--seconds", str(SECONDS)]
+    assert run(main, prog="extract", argv=words) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert said == ["extract: error: c4.mp4: no memory is left; take fewer workers."]
+    assert stored_clips(tmp_path) == 4
+    monkeypatch.setattr(registry, "clip_features", quick)
+    assert extract(clips, tmp_path, features=SMALL, seconds=SECONDS).reused == 4
+
+
 def test_vggish_and_vgg19_on_a_clip(clips, tmp_path):
     summary = extract(clips / "c0.mp4", tmp_path, features="vgg19,vggish", weights="none", seconds=1)
     features = rows(tmp_path)
