@@ -9,6 +9,7 @@ import av
 
 from avfusion_benchmarks.extraction import CLIP_SECONDS, write_example
 from avpipeline import media
+from avpipeline.media.ahead import ahead
 
 # Of the long file, and of one that is quick to measure.
 LONG, SHORT = 600, 60
@@ -17,12 +18,13 @@ LONG, SHORT = 600, 60
 def features(seconds: float, *, names: str) -> dict[str, float]:
     """The features that ave, jca and mafnet predict a file from; `names` e.g. "small_audio,small_visual"."""
     from avpipeline.features.registry import build_extractor, clip_features, clip_format
-    from avpipeline.predict.segments import features_by_window
 
     extractors = {extractor.modality: extractor for extractor in (build_extractor(name) for name in names.split(","))}
 
     def whole(path: Path, length: int) -> Iterator:
-        return features_by_window(path, extractors, [(start, CLIP_SECONDS) for start in range(0, length, CLIP_SECONDS)])
+        windows = [(start, CLIP_SECONDS) for start in range(0, length, CLIP_SECONDS)]
+        clips = media.read_windows(path, windows, **clip_format(extractors.values()))
+        return (clip_features(extractors, clip) for clip in ahead(clips))
 
     def network(path: Path) -> Callable:
         clip = media.read_clip(path, seconds=CLIP_SECONDS, **clip_format(extractors.values()))
@@ -33,15 +35,14 @@ def features(seconds: float, *, names: str) -> dict[str, float]:
 
 def time_steps(seconds: float, *, backbones: str) -> dict[str, float]:
     """The features that the event layers' predict command takes from a file, with the maps, and the onsets."""
-    from avpipeline.predict.files import in_windows
     from eventlayers.time_steps import of_streams, read_streams, time_step_backbones
 
     networks = time_step_backbones(backbones, "none")
 
     def whole(path: Path, length: int) -> Iterator:
         starts = range(0, length, CLIP_SECONDS)
-        for streams in in_windows((read_streams(path, networks, start=start) for start in starts), len(starts)):
-            yield of_streams(streams, networks)
+        clips = ahead(read_streams(path, networks, start=start) for start in starts)
+        return (of_streams(streams, networks) for streams in clips)
 
     def network(path: Path) -> Callable:
         streams = read_streams(path, networks)
