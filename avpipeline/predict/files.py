@@ -40,7 +40,7 @@ def in_windows(decoded: Generator[T, None, None], count: int) -> Iterator[T]:
     Args:
       count: how many there are; a bar with the time left shows the progress of a long file.
     """
-    with ProgressBar(total=count, desc="windows", unit="window", leave=False, disable=count <= _SHORT) as progress:
+    with ProgressBar(total=count, desc="predicting", unit="window", leave=False, disable=count <= _SHORT) as progress:
         for window in ahead(decoded):
             yield window
             progress.update()
