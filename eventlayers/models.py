@@ -186,12 +186,11 @@ def with_time_steps(model: keras.Model) -> keras.Model:
     Returns:
       Model with the inputs of `model`; its outputs are those of `time_step_features`, and "scores", the model's own.
     """
-    event = next(layer for layer in model.layers if layer.name.endswith("_event"))
-    pooled = keras.tree.flatten(event.input)
-    others = {name: tensor for name, tensor in model.input.items() if name not in BACKBONES}
-    streams = [name for name in ("visual", "audio") if name in model.input]
-    heads = keras.Model({**dict(zip(streams, pooled, strict=False)), **others}, model.output)
-    found = time_step_features(model)
-    outputs = found({name: model.input[name] for name in found.input})
-    scores = heads({**{name: outputs[name] for name in streams}, **others})
-    return keras.Model(model.input, {**outputs, "scores": scores}, name=f"{model.name}_with_time_steps")
+    outputs = {"scores": model.output}
+    for modality in (name for name in BACKBONES if name in model.input):
+        network = model.get_layer(BACKBONES[modality])
+        # The tensors of its call in this model, the first: Keras shows those of a nested model nowhere else.
+        tensors = network._inbound_nodes[0].output_tensors
+        found = keras.tree.pack_sequence_as(network.output, tensors)
+        outputs |= {"visual": found["features"], "maps": found["maps"]} if modality == "visual" else {"audio": found}
+    return keras.Model(model.input, outputs, name=f"{model.name}_with_time_steps")
