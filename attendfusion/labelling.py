@@ -1,7 +1,8 @@
 """From a media file to a network's input: features of every second, as they would be in a record."""
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
@@ -14,8 +15,9 @@ from avpipeline.datasets.youtube8m.splits import read_vocabulary
 from avpipeline.datasets.youtube8m.writing import Description
 from avpipeline.errors import InputError
 from avpipeline.features.registry import EXTRACTORS, Extractor, extractor_for
+from avpipeline.nn.forward import forward_graph
 from avpipeline.predict.files import collected_warnings
-from avpipeline.predict.segments import stream_notes, window_features
+from avpipeline.predict.segments import features_by_window, stream_notes
 from avpipeline.training.saved import ModelInfo, load_model
 
 # Seconds decoded at a time.
@@ -43,6 +45,10 @@ class Labeller:
         names = info.class_names if vocabulary is None else read_vocabulary(vocabulary, len(info.class_names))
         return cls(model, info, Path(weights), names)
 
+    @functools.cached_property
+    def _forward(self) -> Callable:
+        return forward_graph(self.model)
+
     def top(self, probabilities: np.ndarray, count: int) -> list[tuple[str, float]]:
         """The most probable labels of a video with their probabilities; lower indices first if equal."""
         best = np.argsort(-probabilities, kind="stable")[:count]
@@ -54,7 +60,7 @@ class Labeller:
         inputs = {name: _tokens(frames[name], tokens)[np.newaxis] for name in modalities}
         if tokens == "frames":
             inputs[NUM_FRAMES] = np.array([len(frames[modalities[0]])], np.int32)
-        return np.asarray(self.model(inputs, training=False))[0]
+        return self._forward(inputs)[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,10 +108,8 @@ def media_frames(path, labeller: Labeller, extractors: Mapping[str, Extractor]) 
         if seconds > MAX_FRAMES:
             notes.append(f"longer than {MAX_FRAMES} s: only the beginning is used, as in YouTube-8M")
             seconds = MAX_FRAMES
-        windows = [
-            window_features(path, extractors, start=start, seconds=min(_WINDOW, seconds - start))
-            for start in range(0, seconds, _WINDOW)
-        ]
+        spans = [(start, min(_WINDOW, seconds - start)) for start in range(0, seconds, _WINDOW)]
+        windows = list(features_by_window(path, extractors, spans))
     there = {"audio": about.has_audio, "visual": about.has_video}
     frames = {}
     for name, extractor in extractors.items():

@@ -10,6 +10,7 @@ from ave.config import OWN, ModelConfig, model_config
 from ave.fusion import FUSIONS, Concat
 from ave.layers import AudioGuidedAttention, ChannelNormalizedReLU, EnsembleScores, VisualGuidedAttention
 from avpipeline.nn.dense import linear
+from avpipeline.nn.forward import forward_graph
 from avpipeline.nn.recurrent import BidirectionalLSTM, TorchLSTM
 
 ATTENTION_LAYER = "attention"
@@ -261,13 +262,13 @@ def with_attention(model: keras.Model) -> keras.Model:
 def forward_of(model: keras.Model) -> Callable:
     """The model on one window of features: probabilities `(seconds, classes)` and, by name, the attention maps that
     `with_attention` adds, `(seconds, rows, columns)`; none of a model without attention."""
-    shown = with_attention(model) if has_attention(model) else model
+    shown = forward_graph(with_attention(model) if has_attention(model) else model)
 
     def forward(features):
-        output = shown(features, training=False)
+        output = shown(features)
         named = output if isinstance(output, dict) else {"segments": output}
-        maps = {name: ops.convert_to_numpy(named[name])[0] for name in _MAPS.values() if name in named}
-        return probabilities(model, ops.convert_to_numpy(named["segments"]))[0], maps
+        maps = {name: named[name][0] for name in _MAPS.values() if name in named}
+        return probabilities(model, named["segments"])[0], maps
 
     return forward
 

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 from avfusion_benchmarks.measuring import seconds_per_call
 from avpipeline.extract import extract
 from avpipeline.features.registry import Extractor, build_extractor
+from avpipeline.features.shards import ClipRecord, ShardWriter
 from avpipeline.media import SAMPLE_RATE, read_frames, read_waveform, write_clip
 
 CLIP_SECONDS = 10
@@ -20,16 +22,17 @@ _CLIPS_A_SECOND, _FEWEST_CLIPS = 4, 4
 
 
 def extractor(seconds: float, *, name: str) -> dict[str, float]:
-    """Decoding of a clip, preprocessing (log-mel spectrogram, or scaling of pixels), and the network.
+    """Decoding of a clip, preprocessing (log-mel spectrogram, or scaling of pixels), the network, and writing.
 
     Weights are random, which are as fast as pretrained ones. One thread decodes; "all" is one part after the other.
     """
     made = build_extractor(name, "none")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
-        _write_example(path)
+        write_example(path)
         taken = {"decode": seconds_per_call(lambda: _decode(path, made), seconds) / CLIP_SECONDS}
         second = _decode(path, made)[:1].astype(np.float32)
+        taken["write"] = seconds_per_call(_writer(Path(folder) / "out", made), seconds) / CLIP_SECONDS
     batch = tf.constant(second.reshape(-1, *second.shape[2:]) if made.modality == "visual" else second)
     prepare = tf.function(made.network.prepare, jit_compile=False)
     network = tf.function(lambda inputs: made.network.model(inputs, training=False), jit_compile=False)
@@ -40,6 +43,7 @@ def extractor(seconds: float, *, name: str) -> dict[str, float]:
         "decode": 1 / taken["decode"],
         "log-mel or scaling": 1 / taken["prepare"],
         "network": 1 / taken["network"],
+        "write": 1 / taken["write"],
         "all": 1 / sum(taken.values()),
     }
 
@@ -47,15 +51,24 @@ def extractor(seconds: float, *, name: str) -> dict[str, float]:
 def whole_run(seconds: float, *, features: str) -> dict[str, float]:
     """`python -m avpipeline.extract` on several clips: threads decode while the networks run and features are written.
 
-    "decode" is the speed of one thread, "audio" and "visual" that of the networks with preprocessing, "all" that of the
-    complete run.
+    "decode" is the speed of one thread, "audio" and "visual" that of the networks with preprocessing, "write" that of
+    the shards, "all" that of the complete run.
     """
     with tempfile.TemporaryDirectory() as folder:
         clips = Path(folder) / "clips"
-        _write_example(clips / "clip0.mp4")
+        write_example(clips / "clip0.mp4")
         for index in range(1, max(_FEWEST_CLIPS, round(_CLIPS_A_SECOND * seconds))):
             shutil.copy(clips / "clip0.mp4", clips / f"clip{index}.mp4")
         return extract(clips, Path(folder) / "out", features=features, weights="none").timing.speeds()
+
+
+def _writer(out: Path, made: Extractor) -> Callable:
+    """A function that writes the features of one more clip into a folder of shards."""
+    shape = (CLIP_SECONDS, *made.info.shape)
+    out.mkdir()
+    writer = ShardWriter(out, {made.modality: shape}, shard_size=256)
+    features = {made.modality: np.random.default_rng(0).normal(size=shape).astype(np.float32)}
+    return lambda: writer.add(ClipRecord("clip", "clip.mp4", 1, True, True, CLIP_SECONDS, CLIP_SECONDS), features)
 
 
 def _decode(path: Path, made: Extractor) -> np.ndarray:
@@ -66,7 +79,7 @@ def _decode(path: Path, made: Extractor) -> np.ndarray:
     return frames.reshape(CLIP_SECONDS, made.frame_rate, *frames.shape[1:])
 
 
-def _write_example(path: Path) -> None:
+def write_example(path: Path) -> None:
     """Writes a clip as large as AVE's: drifting texture with some noise, and a chord."""
     random = np.random.default_rng(0)
     height, width = CLIP_SIZE

@@ -30,6 +30,7 @@ VIDEO_METRICS = (
 )
 # The event layers' backbones, which take a whole clip of 10 s, and the small ones for the rendered data.
 BACKBONES = ("mc3_18", "event_audio_network", "small_event_visual", "small_event_audio")
+PAIRS = ("vgg19", "mc3_18")
 EXTRACTORS = ("vggish", "vgg19", "densenet201", "small_audio", "small_visual")
 
 
@@ -61,6 +62,8 @@ INPUT = "Input pipeline alone, batch 64 of AVE's features, files in the page cac
 RECORDS = "Input pipeline alone, shuffled batches of YouTube-8M's records, files in the page cache"
 METRICS = "Metrics of YouTube-8M, 100,000 videos of 4716 classes"
 CO_ATTENTION = "Training step of JCA, batch 64, published sizes, compared with a literal implementation"
+LONG_FILES = "Seconds of prediction: features of 10 s and of 10 minutes of video"
+TORCHVISION = "Convolutional backbones and torchvision's, called in turn"
 LOCALIZATION = "Cross-modality localization, AVE's 402 test videos in both directions"
 
 HERE = "avfusion_benchmarks"
@@ -90,6 +93,10 @@ ROWS = (
     ),
     *(Row(METRICS, f"metrics/{name}", f"{HERE}.youtube8m:metric_memory", {"name": name}) for name in VIDEO_METRICS),
     Row(CO_ATTENTION, "co-attention/jca", f"{HERE}.co_attention:training_step"),
+    Row(LONG_FILES, "long-file/small", f"{HERE}.long_files:features", {"names": "small_audio,small_visual"}),
+    # With the published backbones nearly all time is MC3-18's, which predict-clip/mc3_18 measures.
+    Row(LONG_FILES, "long-file/event-small", f"{HERE}.long_files:time_steps", {"backbones": "small"}),
+    *(Row(TORCHVISION, f"against-torchvision/{n}", f"{HERE}.torchvision_pairs:pair", {"name": n}) for n in PAIRS),
     Row(LOCALIZATION, "localize/avdln", f"{HERE}.localization:evaluation"),
 )
 

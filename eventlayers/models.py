@@ -178,3 +178,19 @@ def time_step_features(model: keras.Model) -> keras.Model:
         found = model.get_layer(BACKBONES[modality])(prepared)
         outputs |= {"visual": found["features"], "maps": found["maps"]} if modality == "visual" else {"audio": found}
     return keras.Model(inputs, outputs, name=f"{model.name}_time_steps")
+
+
+def with_time_steps(model: keras.Model) -> keras.Model:
+    """A model on clips that also returns what `time_step_features` does, in one pass over the backbones.
+
+    Returns:
+      Model with the inputs of `model`; its outputs are those of `time_step_features`, and "scores", the model's own.
+    """
+    outputs = {"scores": model.output}
+    for modality in (name for name in BACKBONES if name in model.input):
+        network = model.get_layer(BACKBONES[modality])
+        # The tensors of its call in this model, the first: Keras shows those of a nested model nowhere else.
+        tensors = network._inbound_nodes[0].output_tensors
+        found = keras.tree.pack_sequence_as(network.output, tensors)
+        outputs |= {"visual": found["features"], "maps": found["maps"]} if modality == "visual" else {"audio": found}
+    return keras.Model(model.input, outputs, name=f"{model.name}_with_time_steps")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from avpipeline.cli import run
 from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files, synthetic_warning
-from avpipeline.predict.files import collected_warnings, for_each_file
+from avpipeline.predict.files import collected_warnings, for_each_file, in_windows
 from avpipeline.predict.segments import missing_stream_notes
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
@@ -50,9 +51,9 @@ class Settings:
     """Folder with MC3-18's weights, searched first."""
 
 
-# File and start -> the output of model and backbones for ten seconds: the arrays of
+# What was read of ten seconds -> the output of model and backbones for them: the arrays of
 # `eventlayers.time_steps.time_steps_of` for the model's streams, and "scores", O `(heads, classes)`.
-Look = Callable[[Path, float], dict[str, np.ndarray]]
+Look = Callable[[object], dict[str, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +61,14 @@ class Predictor:
     """A loaded model with its description.
 
     Attributes:
-      look: runs it.
+      read: file and start -> the ten seconds that begin there, decoded.
+      look: runs the model on them.
       info: its description.
       config: its configuration.
       weights: its file.
     """
 
+    read: Callable[[Path, float], object]
     look: Look
     info: ModelInfo
     config: ModelConfig
@@ -74,7 +77,8 @@ class Predictor:
     @classmethod
     def of(cls, weights, from_backbones=None, weights_dir=None) -> Predictor:
         """With the backbones that the model names; InputError if weights are missing or not the same."""
-        from eventlayers.time_steps import time_steps_of
+        from avpipeline.nn.forward import forward_graph
+        from eventlayers.time_steps import of_streams, read_streams
 
         weights = Path(weights)
         if weights == DEFAULT_WEIGHTS and not weights.is_file():
@@ -85,34 +89,32 @@ class Predictor:
         model, info = load_model(weights, paper="eventlayers")
         config = saved_config(info.config)
         if config.inputs == "clips":
-            return cls(_look_at_clips(model, config), info, config, weights)
+            return cls(*_clips(model, config), info, config, weights)
         backbones = backbones_of(info.features, from_backbones, weights_dir)
+        heads = forward_graph(model)
 
-        def look(path: Path, start: float) -> dict[str, np.ndarray]:
-            return _scored(model, time_steps_of(path, backbones, start=start, onset_method=config.onsets))
+        def look(streams) -> dict[str, np.ndarray]:
+            found = of_streams(streams, backbones)
+            return {**found, "scores": heads({name: found[name][np.newaxis] for name in model.input})[0]}
 
-        return cls(look, info, config, weights)
+        read = functools.partial(read_streams, backbones=backbones, onset_method=config.onsets)
+        return cls(read, look, info, config, weights)
 
 
-def _look_at_clips(model: keras.Model, config: ModelConfig) -> Look:
+def _clips(model: keras.Model, config: ModelConfig) -> tuple[Callable, Look]:
+    """`Predictor.read` and `Predictor.look` for a model on clips."""
+    from avpipeline.nn.forward import forward_graph
     from eventlayers.clips import FRAME_FORMATS, clip_of
-    from eventlayers.models import ONSET_MASK, ONSETS, time_step_features
+    from eventlayers.models import ONSET_MASK, ONSETS, with_time_steps
 
-    seen = time_step_features(model)
+    seen = forward_graph(with_time_steps(model))
 
-    def look(path: Path, start: float) -> dict[str, np.ndarray]:
-        clip = clip_of(path, FRAME_FORMATS[config.backbones], start=start, onset_method=config.onsets)
-        found = seen({name: clip[name][np.newaxis] for name in seen.input}, training=False)
-        steps = {name: np.asarray(array)[0] for name, array in found.items()}
-        return {**_scored(model, clip), **steps, ONSETS: clip[ONSETS], ONSET_MASK: clip[ONSET_MASK]}
+    def look(clip) -> dict[str, np.ndarray]:
+        found = seen({name: clip[name][np.newaxis] for name in model.input})
+        steps = {name: array[0] for name, array in found.items()}
+        return {**steps, ONSETS: clip[ONSETS], ONSET_MASK: clip[ONSET_MASK]}
 
-    return look
-
-
-def _scored(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """`inputs`, which include the model's inputs for one clip, with "scores"."""
-    scores = model({name: inputs[name][np.newaxis] for name in model.input}, training=False)
-    return {**inputs, "scores": np.asarray(scores)[0]}
+    return functools.partial(clip_of, frames=FRAME_FORMATS[config.backbones], onset_method=config.onsets), look
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,7 +195,11 @@ def predict_file(path, predictor: Predictor) -> Prediction:
         notes = missing_stream_notes(about, modalities, predictor.info.model)
         length = about.whole_seconds
         starts = range(0, length, SECONDS)
-        windows = [_window(path, predictor, start, min(SECONDS, length - start)) for start in starts]
+        clips = in_windows((predictor.read(path, start=start) for start in starts), len(starts))
+        windows = [
+            _window(predictor.look(clip), predictor.config, start, min(SECONDS, length - start))
+            for start, clip in zip(starts, clips, strict=True)
+        ]
     if length < SECONDS:
         notes.append(f"shorter than the model's {SECONDS} s: padded with silence and black frames")
     if len(windows) > 1:
@@ -201,19 +207,18 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     return Prediction(about, tuple(windows), (*notes, *damage))
 
 
-def _window(path: Path, predictor: Predictor, start: int, seconds: int) -> Window:
+def _window(found: Mapping[str, np.ndarray], config: ModelConfig, start: int, seconds: int) -> Window:
+    """What a model gives for a window, without what lies beyond the end of the file."""
     from eventlayers.layers import InstantEventLayer, correspondence, sound_localization
     from eventlayers.models import ONSET_MASK, ONSETS
 
-    found = predictor.look(path, start)
-    count = predictor.config.num_moments
+    count = config.num_moments
     own = round(count * seconds / SECONDS)
     onsets = np.unique(found[ONSETS][found[ONSET_MASK] > 0].astype(int))
     window = Window(start, seconds, found["scores"], None, {}, onsets[onsets < own], None)
-    if len(predictor.config.modalities) == 1:
+    if len(config.modalities) == 1:
         return window
     both = found["visual"][np.newaxis], found["audio"][np.newaxis]
-    config = predictor.config
     everything = np.arange(count)
     chosen = {
         "continuous": everything,

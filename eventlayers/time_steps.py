@@ -6,7 +6,8 @@
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,7 @@ from avpipeline.features import mc3
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.weights import fill_seeded, find_weights, search_folders, weights_hash
 from avpipeline.media import SAMPLE_RATE
+from avpipeline.nn.forward import forward_graph
 from eventlayers import small_backbones
 from eventlayers.audio_network import CHANNELS, build_audio_network
 from eventlayers.clips import (
@@ -67,6 +69,21 @@ class TimeStepBackbones:
     visual: keras.Model
     audio: keras.Model
     features: Mapping[str, FeatureInfo]
+
+    @functools.cached_property
+    def see(self) -> Callable:
+        """The visual network as one graph, without the maps (10 MB a clip of 112x112)."""
+        return forward_graph(keras.Model(self.visual.input, {"features": self.visual.output["features"]}))
+
+    @functools.cached_property
+    def see_with_maps(self) -> Callable:
+        """The visual network as one graph."""
+        return forward_graph(self.visual)
+
+    @functools.cached_property
+    def hear(self) -> Callable:
+        """The audio network as one graph."""
+        return forward_graph(self.audio)
 
 
 def time_step_backbones(
@@ -155,33 +172,47 @@ def time_steps_of(
 
     The features of a stream that the file lacks are zeros; `onset_method` as for `eventlayers.clips.clip_inputs`.
     """
-    streams = _Streams.read(path, start, backbones.frames)
-    steps, mask = padded_time_steps(onset_time_steps(stored_onsets(path, start, onset_method)))
-    return {**streams.seen(backbones), **streams.heard(backbones), "onsets": steps, "onset_mask": mask}
+    return of_streams(read_streams(path, backbones, start=start, onset_method=onset_method), backbones)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Streams:
-    """A decoded clip; None for a stream that its file lacks."""
+class Streams:
+    """A decoded clip; None for a stream that its file lacks, and `{}` for onsets that nobody needs."""
 
     frames: np.ndarray | None
     sound: np.ndarray | None
+    onsets: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def read(cls, path, start: float, frames: FrameFormat) -> "_Streams":
+    def read(cls, path, start: float, frames: FrameFormat) -> "Streams":
         return cls(read_clip_frames(path, start, frames), read_clip_sound(path, start))
 
-    def seen(self, backbones: TimeStepBackbones) -> dict[str, np.ndarray]:
+    def seen(self, backbones: TimeStepBackbones, *, maps: bool = False) -> dict[str, np.ndarray]:
+        names = {"features": "visual", "maps": "maps"} if maps else {"features": "visual"}
         if self.frames is None:
-            shapes = {name: output.shape[1:] for name, output in backbones.visual.output.items()}
-            return {"visual": np.zeros(shapes["features"], np.float32), "maps": np.zeros(shapes["maps"], np.float32)}
-        seen = backbones.visual(self.frames[np.newaxis], training=False)
-        return {"visual": np.asarray(seen["features"][0]), "maps": np.asarray(seen["maps"][0])}
+            shapes = {name: backbones.visual.output[name].shape[1:] for name in names}
+            return {names[name]: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        seen = (backbones.see_with_maps if maps else backbones.see)(self.frames[np.newaxis])
+        return {names[name]: array[0] for name, array in seen.items()}
 
     def heard(self, backbones: TimeStepBackbones) -> dict[str, np.ndarray]:
         if self.sound is None:
             return {"audio": np.zeros(backbones.audio.output.shape[1:], np.float32)}
-        return {"audio": np.asarray(backbones.audio(self.sound[np.newaxis], training=False)[0])}
+        return {"audio": backbones.hear(self.sound[np.newaxis])[0]}
+
+
+def read_streams(
+    path, backbones: TimeStepBackbones, *, start: float = 0.0, onset_method: str = "librosa"
+) -> Streams:
+    """What `time_steps_of` reads of a file."""
+    streams = Streams.read(path, start, backbones.frames)
+    steps, mask = padded_time_steps(onset_time_steps(stored_onsets(path, start, onset_method)))
+    return dataclasses.replace(streams, onsets={"onsets": steps, "onset_mask": mask})
+
+
+def of_streams(streams: Streams, backbones: TimeStepBackbones) -> dict[str, np.ndarray]:
+    """What `time_steps_of` makes of it."""
+    return {**streams.seen(backbones, maps=True), **streams.heard(backbones), **streams.onsets}
 
 
 def _stored(modality: str, paths, starts, backbones: TimeStepBackbones) -> StoredRows:
@@ -190,8 +221,8 @@ def _stored(modality: str, paths, starts, backbones: TimeStepBackbones) -> Store
         kind |= {"frames": dataclasses.asdict(backbones.frames)}
 
     def make(row: int) -> np.ndarray:
-        streams = _Streams.read(paths[row], starts[row], backbones.frames)
-        return (streams.seen(backbones) | streams.heard(backbones))[modality]
+        streams = Streams.read(paths[row], starts[row], backbones.frames)
+        return (streams.seen(backbones) if modality == "visual" else streams.heard(backbones))[modality]
 
     return StoredRows(paths, starts, (TIME_STEPS, CHANNELS), np.float32, rows_folder(kind), make)
 
@@ -203,8 +234,8 @@ def _make_missing(stored: Mapping[str, StoredRows], backbones: TimeStepBackbones
     if not missing:
         return
 
-    def decode(row: int) -> _Streams:
-        return _Streams.read(source.paths[row], source.starts[row], backbones.frames)
+    def decode(row: int) -> Streams:
+        return Streams.read(source.paths[row], source.starts[row], backbones.frames)
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(decode, row) for row in missing[:_READY_CLIPS]]

@@ -17,7 +17,7 @@ from avpipeline.datasets.base import Split
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files
 from avpipeline.predict.files import collected_warnings, for_each_file
-from avpipeline.predict.segments import stream_notes, unlike_notes, window_features
+from avpipeline.predict.segments import features_by_window, stream_notes, unlike_notes
 from avpipeline.training.familiarity import region_means
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
@@ -160,16 +160,15 @@ def load_predictor(weights: Path, *, weights_dir: Path | None = None) -> Predict
 
 def forward_of(model: keras.Model) -> Forward:
     """Function that runs the model on one window; see `Forward`."""
+    from avpipeline.nn.forward import forward_graph
     from mafnet.models import has_attention, with_attention
 
     attends = has_attention(model)
-    shown = with_attention(model) if attends else model
+    shown = forward_graph(with_attention(model) if attends else model)
 
     def forward(features):
-        output = shown(features, training=False)
-        if not attends:
-            return output.numpy()[0], None
-        return output["video"].numpy()[0], output["attention"].numpy()[0]
+        output = shown(features)
+        return (output["video"][0], output["attention"][0]) if attends else (output[0], None)
 
     return forward
 
@@ -190,8 +189,7 @@ def predict_file(path, predictor: Predictor) -> Prediction:
         starts = range(0, seconds, predictor.window)
         lengths = [min(predictor.window, seconds - start) for start in starts]
         windows, means = [], []
-        for start, length in zip(starts, lengths, strict=True):
-            features = window_features(path, predictor.extractors, start=start, seconds=length)
+        for features in features_by_window(path, predictor.extractors, [*zip(starts, lengths, strict=True)]):
             windows.append(_forward_padded(predictor, features))
             means.append(region_means(features))
     notes += unlike_notes(about, predictor, means, seconds)

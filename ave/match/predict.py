@@ -16,6 +16,7 @@ from avpipeline.cli.progress import link
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
 from avpipeline.predict.documents import model_json, picture_title, result_files, warning_json
+from avpipeline.predict.segments import features_by_window
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo
 
@@ -142,16 +143,11 @@ def search(matcher: Matcher, file, start: int, end: int, *, query: str = "audio"
 
 def _features(matcher: Matcher, path: Path, modality: str, start: int, end: int) -> np.ndarray:
     """`(seconds, channels)`, maps averaged over regions; decodes a few seconds at a time."""
-    from avpipeline.features.registry import clip_features, clip_format
-
     extractor = matcher.extractors[modality]
     visual = modality == "visual"
-    pieces = []
-    for first in range(start, end, _PIECE):
-        seconds = min(_PIECE, end - first)
-        clip = media.read_clip(path, start=first, seconds=seconds, **clip_format([extractor]))
-        pieces.append(clip_features({modality: extractor}, clip)[modality])
-    rows = np.concatenate(pieces)
+    spans = [(first, min(_PIECE, end - first)) for first in range(start, end, _PIECE)]
+    found = features_by_window(path, {modality: extractor}, spans)
+    rows = np.concatenate([features[modality] for features in found])
     return rows.mean(axis=(1, 2)) if visual else rows
 
 

@@ -19,6 +19,7 @@ from avpipeline.errors import InputError
 from avpipeline.features.decoding import Decoded, decode, file_size, timed, user_warnings
 from avpipeline.features.shards import ClipRecord, ShardWriter
 from avpipeline.media import Clip
+from avpipeline.media.ahead import ahead
 
 if TYPE_CHECKING:
     from avpipeline.features.registry import Extractor
@@ -31,9 +32,9 @@ _READY_CLIPS = 2
 
 @dataclasses.dataclass
 class Timing:
-    """Where the time of a run went: "decode" (summed over its threads), each modality's network, and "all".
+    """Where the time of a run went: "decode" (summed over its threads), each modality's network, "write", and "all".
 
-    The audio network's time includes the log-mel. Decoding and networks work at the same time.
+    The audio network's time includes the log-mel. Decoding, networks and writing work at the same time.
 
     Attributes:
       media: part -> seconds of sound or pictures that it worked on.
@@ -112,7 +113,7 @@ class Engine(Protocol):
 
 
 class Local:
-    """This process: threads decode files while the networks work on those before."""
+    """This process: threads decode files, another one runs the networks on those before, the caller's thread writes."""
 
     def __init__(self, extractors: Mapping[str, Extractor], seconds: int, workers: int, audio_reader: AudioReader):
         self._extractors = extractors
@@ -125,7 +126,7 @@ class Local:
             for extractor in self._extractors.values():
                 extractor.compile()
         read = self._read_by_tensorflow_io if self._audio_reader == "tfio" else self._read_in_threads
-        return (made_of(decoded, self._extractors) for decoded in read(todo))
+        return ahead(made_of(decoded, self._extractors) for decoded in read(todo))
 
     def _read_in_threads(self, todo: Mapping[str, Path]) -> Iterator[Decoded]:
         waiting: deque[concurrent.futures.Future] = deque()
@@ -179,8 +180,10 @@ class Job:
                 if made.failed:
                     self.failed[str(made.path)] = made.failed
                 else:
-                    writer.add(made.record, made.features)
-                    media += max(made.record.audio_seconds, made.record.video_seconds)
+                    length = max(made.record.audio_seconds, made.record.video_seconds)
+                    _, spent = timed(writer.add, made.record, made.features)
+                    self.timing.add("write", length, spent)
+                    media += length
                 for part, spent in made.timing.spent.items():
                     self.timing.add(part, made.timing.media[part], spent)
                 self.notes += made.notes

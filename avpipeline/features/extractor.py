@@ -1,7 +1,8 @@
 """Wraps a Keras network as a feature extractor: seconds of audio or frames in, one feature per second out."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import keras
 import numpy as np
@@ -17,6 +18,8 @@ if TENSORFLOW:
 # Frames, or seconds of audio, in one batch. The activations of VGG-19's first layers take 26 MB per frame.
 _FRAMES_AT_ONCE = 16
 _SECONDS_AT_ONCE = 16
+# Batches whose results are not fetched yet: a GPU is given the next one before it is asked for the last one's.
+_IN_FLIGHT = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +92,7 @@ class Extractor:
         if batch.shape[1:] != self.input_shape:
             raise ValueError(f"{self.info.label} takes (segments, {self.input_shape}), not {batch.shape}")
         starts = range(0, len(batch), self._at_once)
-        results = [self._run(batch[start : start + self._at_once]).numpy() for start in starts]
+        results = list(_fetched(self._run(batch[start : start + self._at_once]) for start in starts))
         return np.concatenate(results) if results else np.zeros((0, *self.info.shape), np.float32)
 
     def _forward(self, batch):
@@ -100,6 +103,16 @@ class Extractor:
         frames = tf.cast(tf.reshape(batch, (-1, *self.frame_size, 3)), tf.float32)
         maps = self.network.model(self.network.prepare(frames), training=False)
         return tf.reduce_mean(tf.reshape(maps, (-1, self.frame_rate, *self.info.shape)), axis=1)
+
+
+def _fetched(outputs: Iterable) -> Iterator[np.ndarray]:
+    """Outputs of a graph as arrays, in order, each fetched once the next one is under way."""
+    waiting: deque = deque()
+    for output in outputs:
+        waiting.append(output)
+        if len(waiting) == _IN_FLIGHT:
+            yield waiting.popleft().numpy()
+    yield from (output.numpy() for output in waiting)
 
 
 def clip_format(extractors: Collection[Extractor]) -> dict:

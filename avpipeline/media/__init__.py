@@ -13,6 +13,7 @@ from avpipeline.media.reading import (
     write_clip,
 )
 from avpipeline.media.sinks import SAMPLE_RATE
+from avpipeline.media.windows import read_windows
 
 __all__ = [
     "SAMPLE_RATE",
@@ -24,6 +25,7 @@ __all__ = [
     "read_clip",
     "read_frames",
     "read_waveform",
+    "read_windows",
     "scaled",
     "write_clip",
 ]

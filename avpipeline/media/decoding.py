@@ -5,6 +5,7 @@ A decoder can die of a hostile file: everything here runs in the process of `wor
 
 import contextlib
 import dataclasses
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -28,6 +29,8 @@ from avpipeline.media.wav import read_wav
 # Sample rates and channels of sound, and pixels of a frame, that are decoded (SECURITY.md).
 RATES, MOST_CHANNELS, MOST_PIXELS = range(4000, 384_001), 64, 1 << 26
 
+# Threads that decode one video; each holds frames of its own.
+_MOST_THREADS = 4
 _SEEK_MARGIN = 1.0  # seconds decoded before the requested start, so that the decoders have settled
 _BROKEN_OFF = 0.5  # seconds by which a file may end before its stated length without a warning
 # Containers whose header states the length of each stream; for others FFmpeg estimates it. See also `_shortfall`.
@@ -161,6 +164,9 @@ def _attempt(path, start, seconds, audio, request, progress, by_second, *, seek:
     with opened(path) as container:
         heard, seen = audio_stream(container), video_stream(container)
         _require_room(seconds, seen if request else None, request)
+        if seen and request and request.threads and container.format.name != "avi":
+            # In .avi the times of frames follow from their order, which threads delay.
+            seen.thread_type, seen.codec_context.thread_count = "AUTO", min(os.cpu_count() or 1, _MOST_THREADS)
         origin = _origin(container)
         sound = Sound(heard, origin, start, seconds, by_second) if audio and heard else None
         frames = Frames(seen, origin, start, seconds, request) if request and seen else None

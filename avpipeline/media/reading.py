@@ -124,7 +124,7 @@ def read_frames(
       size: (height, width) to resize to (bilinear); None keeps the video's own.
       transform: replaces that resizing: a function from an upright RGB frame of the video's own size to one of `size`.
     """
-    frames = (frame_rate, size, transform is not None)
+    frames = (frame_rate, size, transform is not None, False)
     _, arrays = ask("read", path, transform=transform, start=start, seconds=seconds, audio=False, frames=frames)
     return arrays[0] if arrays else None
 
@@ -140,13 +140,15 @@ def read_clip(
     by_second: bool = False,
     audio: bool = True,
     video: bool = True,
+    threads: bool = False,
 ) -> Clip:
     """Decodes both streams of `path` in one pass; see `read_waveform` and `read_frames` for the rules and arguments.
 
     A missing stream gives zeros and a False flag. A stream that is not requested (`audio=False`, `video=False`) is not
     decoded and comes back empty, with 0 samples or frames. With `by_second` each second of sound is resampled alone.
+    With `threads` several decode the video, which takes more of the processor in all, but ends sooner.
     """
-    frames = (frame_rate, size, transform is not None) if video else None
+    frames = (frame_rate, size, transform is not None, threads) if video else None
     what = {"start": start, "seconds": seconds, "audio": audio, "frames": frames, "by_second": by_second}
     found, arrays = ask("read", path, transform=transform, **what)
     count = round(seconds * frame_rate) if video else 0

@@ -43,11 +43,13 @@ class FrameRequest:
       frame_rate: frames per second.
       size: their (height, width); None keeps the video's own.
       transform: a function from an upright RGB frame of the video's own size to one of `size`; None scales it.
+      threads: whether several threads decode, each a frame.
     """
 
     frame_rate: float
     size: tuple[int, int] | None
     transform: Callable[[np.ndarray], np.ndarray] | None = None
+    threads: bool = False
 
     def count(self, seconds: float) -> int:
         return round(seconds * self.frame_rate)

@@ -49,9 +49,9 @@ def _read(
 ) -> tuple[dict, list[np.ndarray]]:
     request = None
     if frames:
-        frame_rate, size, is_transformed = frames
+        frame_rate, size, is_transformed, threads = frames
         transform = functools.partial(_transformed, connection) if is_transformed else None
-        request = FrameRequest(frame_rate, size, transform)
+        request = FrameRequest(frame_rate, size, transform, threads)
     progress = _Signs(connection)
     found = decode(
         path, start=start, seconds=seconds, audio=audio, request=request, progress=progress, by_second=by_second

@@ -17,7 +17,7 @@ from avpipeline import media
 from avpipeline.datasets.audioset import ave_scores
 from avpipeline.errors import InputError
 from avpipeline.predict.documents import result_files
-from avpipeline.predict.files import collected_warnings
+from avpipeline.predict.files import collected_warnings, in_windows
 
 if TYPE_CHECKING:
     from avpipeline.features.registry import Extractor
@@ -115,7 +115,7 @@ def describe_file(path, describer: Describer) -> Description:
         if not extractors:
             raise InputError(f"{path}: nothing can be said about it; {'; '.join(absent)}.")
         notes = [*absent, *(f"the file has no {kind}" for kind, name in _STREAMS.items() if not there[name])]
-        windows = [_window(about, extractors, start) for start in range(0, about.whole_seconds, _WINDOW)]
+        windows = _windows(about, extractors)
     scores = {name: np.concatenate([found[name] for found, _ in windows]) for name in extractors}
     notes += _stream_notes(about, extractors, [clip for _, clip in windows])
     if "visual" in scores and scores["visual"].mean(0).max() < _NAMED:
@@ -126,12 +126,20 @@ def describe_file(path, describer: Describer) -> Description:
 _STREAMS = {"sound": "audio", "frames": "visual"}
 
 
-def _window(about: media.MediaInfo, extractors: Mapping[str, Extractor], start: int):
-    """Scores of at most ten seconds, and what their sound and frames are like: (loudest, whether something moves)."""
-    from avpipeline.features.registry import clip_features, clip_format
+def _windows(about: media.MediaInfo, extractors: Mapping[str, Extractor]) -> list:
+    """`_window` of every ten seconds."""
+    from avpipeline.features.registry import clip_format
 
-    seconds = min(_WINDOW, about.whole_seconds - start)
-    clip = media.read_clip(about.path, seconds=seconds, start=start, **clip_format(extractors.values()))
+    length = about.whole_seconds
+    spans = [(start, min(_WINDOW, length - start)) for start in range(0, length, _WINDOW)]
+    clips = media.read_windows(about.path, spans, **clip_format(extractors.values()))
+    return [_window(clip, extractors) for clip in in_windows(clips, len(spans))]
+
+
+def _window(clip: media.Clip, extractors: Mapping[str, Extractor]):
+    """Scores of at most ten seconds, and what their sound and frames are like: (loudest, whether something moves)."""
+    from avpipeline.features.registry import clip_features
+
     if "visual" in extractors:
         # Beyond the last frame of the file there would be black ones, and a still picture would be half black.
         last = max(1, min(len(clip.frames), int(np.ceil(clip.video_seconds * clip.frame_rate))))

@@ -4,12 +4,18 @@ import contextlib
 import contextvars
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from avpipeline import media
 from avpipeline.cli.progress import ProgressBar
 from avpipeline.errors import InputError
+from avpipeline.media.ahead import ahead
+
+T = TypeVar("T")
+# Windows up to which a file is predicted without a bar of its own.
+_SHORT = 6
 
 # Files that were used as far as they go, for the exit status of the command that predicts them.
 _DAMAGED: contextvars.ContextVar[list[str]] = contextvars.ContextVar("damaged", default=[])  # noqa: B039
@@ -26,6 +32,18 @@ def collected_warnings(path) -> Iterator[list[str]]:
     damage.extend(sentence.removeprefix(f"{path}: ") for sentence in dict.fromkeys(told))
     if damage:
         _DAMAGED.get().append(str(path))
+
+
+def in_windows(decoded: Generator[T, None, None], count: int) -> Iterator[T]:
+    """The windows of one file, decoded by a thread while the caller's networks work on the one before.
+
+    Args:
+      count: how many there are; a bar with the time left shows the progress of a long file.
+    """
+    with ProgressBar(total=count, desc="predicting", unit="window", leave=False, disable=count <= _SHORT) as progress:
+        for window in ahead(decoded):
+            yield window
+            progress.update()
 
 
 def for_each_file(sources: Sequence, one: Callable[[Path], str]) -> int:

@@ -1,13 +1,13 @@
 """From a media file to labels over time: windows, prediction, and the files that show the result.
 
 For segment classifiers, which label every second of a clip. A paper's `predict.py` supplies the model; reading and
-writing are the same for all. `window_features` and the notes serve video classifiers too.
+writing are the same for all. `features_by_window` and the notes serve video classifiers too.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,7 +17,7 @@ from avpipeline import media, plots
 from avpipeline.errors import InputError
 from avpipeline.files import make_folder
 from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files, synthetic_warning
-from avpipeline.predict.files import collected_warnings, for_each_file
+from avpipeline.predict.files import collected_warnings, for_each_file, in_windows
 from avpipeline.training.familiarity import region_means, unlike_training
 from avpipeline.training.saved import ModelInfo
 
@@ -108,8 +108,8 @@ def predict_file(path, predictor: Predictor) -> Prediction:
         notes = stream_notes(about, predictor.extractors, predictor.info.model)
         seconds = about.whole_seconds
         windows, means = [], []
-        for start in range(0, seconds, predictor.window):
-            features = window_features(path, predictor.extractors, start=start, seconds=predictor.window)
+        spans = [(start, predictor.window) for start in range(0, seconds, predictor.window)]
+        for features in features_by_window(path, predictor.extractors, spans):
             windows.append(predictor.forward({name: own[np.newaxis] for name, own in features.items()}))
             means.append(region_means(features))
     named, scored = len(predictor.info.class_names), windows[0][0].shape[-1]
@@ -231,18 +231,22 @@ def unlike_notes(about: media.MediaInfo, predictor, windows: Sequence[Mapping], 
     return unlike_training(predictor.info.statistics, own, present)
 
 
-def window_features(
-    path, extractors: Mapping[str, Extractor], *, start: float = 0.0, seconds: int
-) -> dict[str, np.ndarray]:
-    """Features of some seconds of a file, `(seconds, ...)` by modality.
+def features_by_window(
+    path, extractors: Mapping[str, Extractor], windows: Sequence[tuple[int, int]]
+) -> Iterator[dict[str, np.ndarray]]:
+    """Features of consecutive windows of a file, `(seconds, ...)` by modality; the next is decoded meanwhile.
 
     Beyond the file's end they are those of silence and black frames; a missing stream has zeros. The extractors for
     frames must agree in the frames that they take.
+
+    Args:
+      windows: first second and number of seconds of each.
     """
     from avpipeline.features.registry import clip_features, clip_format
 
-    clip = media.read_clip(path, seconds=seconds, start=start, **clip_format(extractors.values()))
-    return clip_features(extractors, clip)
+    clips = media.read_windows(path, windows, **clip_format(extractors.values()))
+    for clip in in_windows(clips, len(windows)):
+        yield clip_features(extractors, clip)
 
 
 def stream_notes(about: media.MediaInfo, extractors: Mapping[str, Extractor], model: str) -> list[str]:

@@ -7,8 +7,9 @@ import tensorflow as tf
 
 import eventlayers
 from avpipeline.features import mc3
+from avpipeline.nn.forward import forward_graph
 from eventlayers import audio_network
-from eventlayers.models import BACKBONES, event_layers, network_of_heads
+from eventlayers.models import BACKBONES, event_layers, network_of_heads, with_time_steps
 from tests.helpers.layer_checks import check_round_trip, check_same_network
 from tests.helpers.synthetic_time_steps import CHANNELS, TIME_STEPS, arrays, time_step_split
 from tests.reference import eventlayers as reference
@@ -163,6 +164,10 @@ def test_model_on_clips_is_the_heads_on_its_moments(clips, tmp_path):
                        if layer.name.startswith("head_")])  # fmt: skip
     on_features = heads({**clips, **{name: np.asarray(steps[name]) for name in ("visual", "audio")}})
     np.testing.assert_allclose(model(clips), on_features, rtol=1e-4, atol=1e-4)
+    found = forward_graph(with_time_steps(model))(clips)
+    assert set(found) == {*steps, "scores"}
+    for name, expected in {**steps, "scores": model(clips)}.items():
+        np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-4)
     check_round_trip(model, clips, tmp_path)
 
 
@@ -179,6 +184,8 @@ def test_one_stream_on_clips_has_one_backbone(clips):
             BACKBONES[stream]
         ]
         assert stream in eventlayers.time_step_features(model).output
+        own = {stream: clips[stream]}
+        np.testing.assert_allclose(with_time_steps(model)(own)["scores"], model(own), rtol=1e-4, atol=1e-4)
 
 
 def test_the_published_networks_train_end_to_end(clips):

@@ -186,8 +186,9 @@ def test_models_of_one_stream_and_of_one_head_show_what_they_have(folder, backbo
 def test_a_model_on_clips_runs_its_own_backbones(folder, backbones):
     features = backbones.frames.info()
     path = write_weights(folder / "clips.keras", "event_layers", features, inputs="clips", frame_size=32)
-    look = predict.Predictor.of(path).look
-    seen, expected = look(folder / "short.mp4", 0), time_steps_of(folder / "short.mp4", backbones)
+    predictor = predict.Predictor.of(path)
+    seen = predictor.look(predictor.read(folder / "short.mp4", start=0))
+    expected = time_steps_of(folder / "short.mp4", backbones)
     for name in ("visual", "audio", "maps", "onsets", "onset_mask"):
         # Its networks begin as the frozen ones are.
         np.testing.assert_allclose(seen[name], expected[name], rtol=1e-4, atol=1e-4)

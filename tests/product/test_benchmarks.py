@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import sys
 import time
 
 import pytest
@@ -9,8 +10,11 @@ import tensorflow as tf
 
 from avfusion_benchmarks import rounded_probabilities, youtube8m
 from avfusion_benchmarks.__main__ import main, tables
+from avfusion_benchmarks.extraction import write_example
+from avfusion_benchmarks.long_files import write_repeated
 from avfusion_benchmarks.measuring import operations, seconds_per_call, seconds_per_call_in_turn
 from avfusion_benchmarks.rows import EXTRACTION, NETWORKS, ROWS, VIDEO_METRICS, Row, measure
+from avpipeline import media
 from avpipeline.cli import run
 
 ROW = {row.name: row for row in ROWS}
@@ -54,14 +58,38 @@ def test_rows_are_models_of_their_paper():
 @pytest.mark.parametrize("name", ["extract/small_audio", "extract/small_visual"])
 def test_extraction_row(name):
     columns = measure(ROW[name], 0.01)
-    parts = [columns[part] for part in ("decode", "log-mel or scaling", "network")]
+    parts = [columns[part] for part in ("decode", "log-mel or scaling", "network", "write")]
     assert columns["all"] == pytest.approx(1 / sum(1 / part for part in parts))
     assert columns["all"] > 0
 
 
 def test_row_of_a_whole_extraction():
     columns = measure(ROW["extract-run/small"], 0.01)
-    assert all(columns[part] > 0 for part in ("decode", "audio", "visual", "all"))
+    assert all(columns[part] > 0 for part in ("decode", "audio", "visual", "write", "all"))
+
+
+@pytest.mark.parametrize("name", ["long-file/small", "long-file/event-small"])
+def test_row_of_a_long_file(name):
+    """A minute, to be quick."""
+    columns = measure(ROW[name], 0.01)
+    parts = columns["bare decoding"] + columns["networks alone"]
+    assert columns["ratio to the sum"] == pytest.approx(columns["60 s"] / parts)
+    assert 0 < columns["10 s"] < columns["60 s"]
+
+
+def test_a_file_that_shows_another_one_several_times(tmp_path):
+    write_example(tmp_path / "one.mp4")
+    write_repeated(tmp_path / "one.mp4", tmp_path / "three.mp4", 3)
+    assert media.probe(tmp_path / "three.mp4").seconds == pytest.approx(30, abs=0.1)
+    once = media.read_frames(tmp_path / "one.mp4", frame_rate=2, size=(24, 32), seconds=10)
+    again = media.read_frames(tmp_path / "three.mp4", frame_rate=2, size=(24, 32), seconds=10, start=20)
+    assert (once == again).all()
+
+
+def test_row_against_torchvision_is_left_out_without_torchvision(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert set(measure(ROW["against-torchvision/vgg19"], 0.01)) == {"peak MB"}
+    assert "against-torchvision/vgg19: left out, torchvision cannot be imported" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["input/hdf5", "input/shards"])

@@ -91,7 +91,7 @@ def test_a_bad_clip_is_reported_and_does_not_stop_the_run(clips, finished):
     text = finished.text()
     assert "7 clips of 2 s" in text and "1 could not be used" in text and finished.failed[path] in text
     speeds = finished.timing.speeds()
-    assert speeds.keys() == {"decode", "audio", "visual", "all"} and min(speeds.values()) > 0
+    assert speeds.keys() == {"decode", "audio", "visual", "write", "all"} and min(speeds.values()) > 0
     assert finished.timing.media["audio"] == 6 * SECONDS and finished.timing.media["visual"] == 7 * SECONDS
     assert all(f"{part} " in text for part in speeds)
 
@@ -349,6 +349,25 @@ def test_features_that_are_no_numbers_fail_the_clip(clips, tmp_path, monkeypatch
     summary = extract(clips, tmp_path, features=SMALL, seconds=SECONDS)
     assert sorted(summary.failed) == [str(clips / "c1.mp4"), str(clips / "c6.mp4")]
     assert "hold NaN" in summary.failed[str(clips / "c1.mp4")] and "c1" not in FeatureShards(tmp_path).ids
+
+
+def test_a_network_that_fails_ends_the_run_in_one_sentence(clips, tmp_path, monkeypatch, capsys):
+    """It runs in a thread, beside those that decode and the one that writes; what was written before stays."""
+    quick = registry.clip_features
+
+    def failing(extractors, clip):
+        if clip.path.stem == "c4":
+            raise InputError("c4.mp4: no memory is left; take fewer workers.")
+        return quick(extractors, clip)
+
+    monkeypatch.setattr(registry, "clip_features", failing)
+    words = [str(clips), str(tmp_path), "--features", SMALL, "--seconds", str(SECONDS)]
+    assert run(main, prog="extract", argv=words) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert said == ["extract: error: c4.mp4: no memory is left; take fewer workers."]
+    assert stored_clips(tmp_path) == 4
+    monkeypatch.setattr(registry, "clip_features", quick)
+    assert extract(clips, tmp_path, features=SMALL, seconds=SECONDS).reused == 4
 
 
 def test_vggish_and_vgg19_on_a_clip(clips, tmp_path):

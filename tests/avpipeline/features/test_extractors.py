@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from avpipeline.errors import InputError
 from avpipeline.features import imagenet, vggish
+from avpipeline.features.extractor import _fetched
 from avpipeline.features.registry import VARIANTS, build_extractor, clip_features, extractor_for
 from avpipeline.features.weights import find_weights
 from avpipeline.media import Clip
@@ -372,3 +373,26 @@ def test_features_of_a_clip():
     for wrong in (clip_of(frames=clip.frames[:4]), clip_of(frames=clip.frames[:, :32]), clip_of(seconds=0.5)):
         with pytest.raises(InputError, match="clip.mp4: "):
             clip_features(extractors, wrong)
+
+
+def test_batches_are_fetched_while_the_next_is_under_way():
+    """Two at once, in order; a clip of any length needs one graph."""
+    under_way, most = set(), []
+
+    class Output:
+        def __init__(self, number):
+            self.number = number
+            under_way.add(number)
+            most.append(len(under_way))
+
+        def numpy(self):
+            under_way.remove(self.number)
+            return self.number
+
+    assert list(_fetched(Output(number) for number in range(5))) == list(range(5))
+    assert max(most) == 2 and not under_way
+    extractor = build_extractor("small_audio")
+    sound = np.random.default_rng(0).normal(0, 0.1, (35, 16000)).astype(np.float32)
+    parts = [extractor(sound[:16]), extractor(sound[16:32]), extractor(sound[32:])]
+    np.testing.assert_array_equal(extractor(sound), np.concatenate(parts))
+    assert extractor._run.experimental_get_tracing_count() == 1
