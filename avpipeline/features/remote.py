@@ -9,7 +9,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import h5py
 
@@ -30,6 +30,8 @@ from avpipeline.media.reading import is_media, list_media
 
 if TYPE_CHECKING:
     from avpipeline.extract import ExtractSummary
+
+_Extract = TypeVar("_Extract", bound=Callable)
 
 # What a run says of its clips.
 _REPORTS = (MANIFEST, "failed.json")
@@ -70,7 +72,7 @@ def _at_url(url: str) -> list[RemoteFile]:
     return [RemoteFile(files.unstrip_protocol(path), found[path].get("size")) for path in chosen]
 
 
-def to_urls(extract: Callable[..., ExtractSummary]) -> Callable[..., ExtractSummary]:
+def to_urls(extract: _Extract) -> _Extract:
     """Makes an extraction into folders one into URLs too, to which a folder of this machine is uploaded."""
 
     @functools.wraps(extract)
@@ -84,7 +86,7 @@ def to_urls(extract: Callable[..., ExtractSummary]) -> Callable[..., ExtractSumm
             summary = extract(source, upload, **settings)
         return dataclasses.replace(summary, out=url)
 
-    return extracted
+    return cast(_Extract, extracted)
 
 
 @contextlib.contextmanager
