@@ -9,7 +9,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TypeVar, cast
 
 import h5py
 
@@ -27,9 +27,6 @@ from avpipeline.features.shards import (
 from avpipeline.features.store import MANIFEST
 from avpipeline.files import MOST_JSON, PARTIAL, atomic_path, cache_dir, locked, make_folder, reading
 from avpipeline.media.reading import is_media, list_media
-
-if TYPE_CHECKING:
-    from avpipeline.extract import ExtractSummary
 
 _Extract = TypeVar("_Extract", bound=Callable)
 
@@ -76,7 +73,7 @@ def to_urls(extract: _Extract) -> _Extract:
     """Makes an extraction into folders one into URLs too, to which a folder of this machine is uploaded."""
 
     @functools.wraps(extract)
-    def extracted(source, out, **settings) -> ExtractSummary:
+    def extracted(source, out, **settings):
         if not is_url(out):
             return extract(source, out, **settings)
         if settings.get("format") == "h5":
