@@ -47,4 +47,6 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
     )
     # GAP is counted outside of TensorFlow, which its XLA cannot compile.
     model.compile(optimizer, MultiLabelCrossEntropy(), metrics=[GAP()], jit_compile=not TENSORFLOW)
+    # In the first step it would be built while that is traced, and TensorFlow would trace the step twice.
+    model.optimizer.build(model.trainable_variables)
     return model

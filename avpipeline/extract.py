@@ -18,17 +18,19 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from avpipeline.cli import Count, MaybeCount, run
-from avpipeline.cli.cluster import EngineName, require_engine, require_folders
+from avpipeline.cli.cluster import EngineName, require_engine
 from avpipeline.cli.progress import ProgressBar
 from avpipeline.datasets.ave_h5 import write_ave_h5
 from avpipeline.errors import InputError
 from avpipeline.features.extraction import AudioReader, Engine, Job, Local, Timing
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.parts import Part, parse_part, part_folders, stretch
+from avpipeline.features.remote import Upload, list_files, to_urls
 from avpipeline.features.shards import ClipRecord, ShardWriter, shard_paths
 from avpipeline.features.store import MANIFEST, FeatureShards, Manifest, read_manifest, write_manifest
 from avpipeline.files import locked, make_folder, remove_partial, write_json
-from avpipeline.media import by_id, list_media
+from avpipeline.media import by_id
+from avpipeline.media.remote import RemoteFile, is_url
 
 if TYPE_CHECKING:
     from avpipeline.features.registry import Extractor
@@ -43,7 +45,7 @@ class ExtractSummary:
     """What a run of `extract` did.
 
     Attributes:
-      out: the folder.
+      out: the folder, or its URL as text.
       features: modality -> what its features are.
       seconds: of each clip.
       extracted, reused: clips made by this run, and clips that were there.
@@ -52,7 +54,7 @@ class ExtractSummary:
       timing: where the time went.
     """
 
-    out: Path
+    out: Path | str
     features: Mapping[str, FeatureInfo]
     seconds: int
     extracted: int
@@ -74,11 +76,12 @@ class ExtractSummary:
             lines.append(f"  {spent:.1f} s for {media:.1f} s of media; multiples of real time: {speeds}")
         lines += [f"  note: {note}" for note in self.notes]
         if self.failed:
-            lines.append(f"{len(self.failed)} could not be used (also in {self.out / FAILED_FILE}):")
+            lines.append(f"{len(self.failed)} could not be used (also in {self.out}/{FAILED_FILE}):")
             lines += [f"  {reason}" for reason in self.failed.values()]
         return "\n".join(lines)
 
 
+@to_urls
 def extract(
     source,
     out,
@@ -102,7 +105,8 @@ def extract(
     listed in `failed.json`; the next run tries it again.
 
     Args:
-      source: folder, list of files (.txt) or one media file.
+      source: folder, list of files (.txt) or one media file; folder and file may be URLs, and so may a list's lines.
+      out: folder, or the URL of one (extra `[remote]`).
       features: extractors, e.g. `["vgg19", "vggish:embedding"]`, or these joined by commas; one for each name under
         which models read features (`features.registry.input_name`).
       weights: "default", "none" or, for a single extractor, a file; see `features.registry.build_extractor`.
@@ -125,10 +129,11 @@ def extract(
     _require_usable(source, out, format, audio_reader, engine, address, part)
     if min(seconds, shard_size, 1 if workers is None else workers) < 1:
         raise InputError(f"{out}: seconds, shard size and workers must be at least 1; correct them.")
-    clips = by_id(list_media(source))
+    clips = by_id(list_files(source))
     division = parse_part(part, clips) if part else None
     if division:
         clips = stretch(division, clips)
+    new_writer = out.writer if isinstance(out, Upload) else ShardWriter
     out = _folder(Path(out), division)
     if engine == "ray":
         # Imported here, as it is needed for nothing else.
@@ -152,7 +157,7 @@ def extract(
         remove_partial(out)
         before = _agreed(out, manifest)
         job = Job()
-        with ShardWriter(out, manifest.shapes, shard_size, before.made_of) as writer:
+        with new_writer(out, manifest.shapes, shard_size, before.made_of) as writer:
             reused = len(writer.records)
             todo = _without_finished(out, clips, writer.records)
             there = len(clips) - len(todo)
@@ -179,11 +184,11 @@ def _require_usable(
     source, out, format: str, audio_reader: str, engine: EngineName, address: str | None, part: str | None
 ) -> None:
     """Raises InputError for settings that do not go together, and for places that no engine can use."""
-    require_folders([source], "media files are read")
-    require_folders([out], "features are written")
     require_engine(engine, address)
     if engine == "ray" and audio_reader == "tfio":
         raise InputError("--audio-reader tfio: decodes in this process alone; take --engine local, or 'pyav'.")
+    if audio_reader == "tfio" and is_url(source):
+        raise InputError(f"{source}: --audio-reader tfio reads files of this machine alone; take 'pyav'.")
     if part and format == "h5":
         raise InputError(f"--part {part}: AVE's HDF5 files hold all clips; take --format shards, or no part.")
 
@@ -279,16 +284,23 @@ def _difference(there: FeatureInfo | None, asked: FeatureInfo | None) -> str | N
     return asked.difference(there)
 
 
-def _without_finished(out: Path, clips: Mapping[str, Path], records: Sequence[ClipRecord]) -> dict[str, Path]:
+def _without_finished(out: Path, clips: Mapping[str, Path | RemoteFile], records: Sequence[ClipRecord]):
     """The clips still to do; InputError where a finished one was made from another file of that name."""
     finished = {record.id: record for record in records}
     for name, path in clips.items():
-        if name in finished and path.exists() and path.stat().st_size != finished[name].file_size:
+        if name in finished and _size(path) not in (None, finished[name].file_size):
             raise InputError(
                 f"{path}: is not the file that '{name}' in {out} was made from ({finished[name].path}, "
                 f"{finished[name].file_size} bytes); choose another folder."
             )
     return {name: path for name, path in clips.items() if name not in finished}
+
+
+def _size(path: Path | RemoteFile) -> int | None:
+    """Bytes of a file; None where that is not known, or it is not there."""
+    if isinstance(path, RemoteFile):
+        return path.listed_size
+    return path.stat().st_size if path.exists() else None
 
 
 def _ordered(before: Sequence[str], clips: Mapping[str, Path], present: list[str]) -> tuple[str, ...]:
@@ -310,10 +322,10 @@ def _finish(out: Path, manifest: Manifest, failed: Mapping[str, str]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    source: tyro.conf.Positional[Path]
-    """Folder with media files, a .txt list of them (one path a line), or one file."""
-    out: tyro.conf.Positional[Path]
-    """Folder for the features; an interrupted run into it goes on."""
+    source: tyro.conf.Positional[str]
+    """Folder with media files, a .txt list of them (one path a line), or one file; or a URL (s3://bucket/folder)."""
+    out: tyro.conf.Positional[str]
+    """Folder for the features, or its URL; an interrupted run into it goes on."""
     features: str = "vgg19,vggish"
     """Extractors joined by commas: yamnet, efficientnet_lite0, vggish, vgg19, densenet201, c3d, ...; another output
     than the default is named behind a colon, e.g. vggish:embedding_pca, or vggish:pool4, which models read as

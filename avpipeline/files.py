@@ -19,7 +19,7 @@ from avpipeline.errors import InputError
 
 CACHE_VARIABLE = "AVPIPELINE_CACHE"
 # In the name of everything that is being written, so that what a killed process left is known for what it is.
-_PARTIAL = ".partial-"
+PARTIAL = ".partial-"
 # The most bytes of JSON that are read: a list of a million clips takes fewer.
 MOST_JSON = 1 << 26
 # The most bytes of stored predictions: those of a million videos of YouTube-8M take less than 300 MB.
@@ -181,7 +181,7 @@ def atomic_path(path) -> Iterator[Path]:
     path = Path(path)
     make_folder(path.parent)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}{_PARTIAL}", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}{PARTIAL}", suffix=path.suffix, dir=path.parent)
         os.close(handle)
     except OSError as error:
         raise write_failure(path, error) from error
@@ -216,7 +216,7 @@ def atomic_folder(path) -> Iterator[Path]:
     path = Path(path)
     make_folder(path.parent)
     try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}{_PARTIAL}", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}{PARTIAL}", dir=path.parent))
     except OSError as error:
         raise write_failure(path, error) from error
     try:
@@ -228,7 +228,7 @@ def atomic_folder(path) -> Iterator[Path]:
 
 def remove_partial(folder, *, below: bool = True) -> None:
     """Removes what killed processes left half-written in `folder` and `below`; call it while holding its lock."""
-    pattern = f".*{_PARTIAL}*"
+    pattern = f".*{PARTIAL}*"
     for leftover in Path(folder).rglob(pattern) if below else Path(folder).glob(pattern):
         if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover, ignore_errors=True)

@@ -125,7 +125,7 @@ def require_folders(places: Iterable, role: str) -> None:
     for place in places:
         if _URL.match(str(place)) and not Path(place).exists():
             raise InputError(
-                f"{place}: {role} by both engines in folders alone, not at URLs (s3://, gs://, hdfs://, ...); mount "
+                f"{place}: {role} in folders alone, not at URLs (s3://, gs://, hdfs://, ...); mount "
                 "the storage as a folder that all machines see, and name that."
             )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from avpipeline.errors import InputError
 from avpipeline.media import Clip, read_clip
+from avpipeline.media.remote import RemoteFile, told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,22 +28,36 @@ class Decoded:
     """
 
     id: str
-    path: Path
+    path: Path | RemoteFile
     clip: Clip | InputError
     file_size: int
     spent: float
     notes: tuple[str, ...] = ()
 
 
-def decode(name: str, path: Path, seconds: int, clip_format: Mapping) -> Decoded:
+def decode(name: str, path: Path | RemoteFile, seconds: int, clip_format: Mapping) -> Decoded:
     """Decodes the first `seconds` of a file in a form that the networks take (`extractor.clip_format`)."""
+    if isinstance(path, RemoteFile):
+        return _decode_remote(name, path, seconds, clip_format)
     # Looked at first: a file that is still being copied has another size the next time.
     size = file_size(path)
     clip, spent = timed(_clip, path, seconds, clip_format)
     return Decoded(name, path, clip, size, spent)
 
 
-def decode_with_notes(name: str, path: Path, seconds: int, clip_format: Mapping) -> Decoded:
+def _decode_remote(name: str, remote: RemoteFile, seconds: int, clip_format: Mapping) -> Decoded:
+    """Decodes a copy, which is there no longer than needed."""
+    try:
+        with remote.fetched() as copy:
+            decoded = decode(name, copy, seconds, clip_format)
+    except InputError as error:
+        return Decoded(name, remote, error, 0, 0.0)
+    clip = decoded.clip
+    clip = InputError(told(str(clip))) if isinstance(clip, InputError) else dataclasses.replace(clip, path=remote)
+    return dataclasses.replace(decoded, path=remote, clip=clip)
+
+
+def decode_with_notes(name: str, path: Path | RemoteFile, seconds: int, clip_format: Mapping) -> Decoded:
     """As `decode`, with the decoder's warnings as notes; for a process that decodes one file at a time."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -52,7 +67,7 @@ def decode_with_notes(name: str, path: Path, seconds: int, clip_format: Mapping)
 
 def user_warnings(caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
     """The texts of the warnings that are for the user."""
-    return tuple(str(warning.message) for warning in caught if issubclass(warning.category, UserWarning))
+    return tuple(told(str(warning.message)) for warning in caught if issubclass(warning.category, UserWarning))
 
 
 def timed(function: Callable, *arguments) -> tuple[object, float]:

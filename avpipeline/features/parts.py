@@ -66,6 +66,11 @@ def stretch(part: Part, clips: Mapping[str, Path]) -> dict[str, Path]:
     return dict(items[start:stop])
 
 
+def is_part(name: str) -> bool:
+    """Whether a folder of this name is one of a part."""
+    return _FOLDER.fullmatch(name) is not None
+
+
 def part_folders(folder) -> dict[tuple[int, int], Path]:
     """(number, number of parts) -> folder, for each part in a folder."""
     found = {}

@@ -15,6 +15,7 @@ import io
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -63,6 +64,17 @@ def shard_paths(folder) -> list[Path]:
     return sorted(Path(folder).glob("shard-[0-9]*.h5"))
 
 
+def shard_path(folder, number: int) -> Path:
+    """Where a writer puts its shard of this number."""
+    return Path(folder) / f"shard-{number:05d}.h5"
+
+
+def shard_number(name: str) -> int | None:
+    """The number in a shard's name; None for another file."""
+    match = re.fullmatch(r"shard-(\d+)\.h5", name)
+    return int(match[1]) if match else None
+
+
 class ShardWriter:
     """Writes clips into new shards of a folder; a context manager, for one process at a time.
 
@@ -84,9 +96,9 @@ class ShardWriter:
         self._shapes = shapes
         self._made_of = made_of
         self._shard_size = shard_size
-        finished = shard_paths(self._folder)
-        self._next_shard = max((int(path.stem.removeprefix("shard-")) for path in finished), default=-1) + 1
-        self.records = [record for path in finished for record in read_records(path, shapes, made_of)]
+        finished = self._finished()
+        self._next_shard = max(finished, default=-1) + 1
+        self.records = [record for records in finished.values() for record in records]
         self._waiting: list[tuple[Path, ClipRecord]] = []
         self._next_clip = 0
         self._salvage()
@@ -117,6 +129,13 @@ class ShardWriter:
         if len(self._waiting) >= self._shard_size:
             self._finish_shard()
 
+    def _finished(self) -> dict[int, list[ClipRecord]]:
+        """Number of each finished shard -> its clips."""
+        return {
+            int(path.stem.removeprefix("shard-")): read_records(path, self._shapes, self._made_of)
+            for path in shard_paths(self._folder)
+        }
+
     def _salvage(self) -> None:
         """Takes over the clips that were written before a kill; one that is damaged is extracted again."""
         known = {record.id for record in self.records}
@@ -136,7 +155,7 @@ class ShardWriter:
         if not self._waiting:
             return
         paths, records = zip(*self._waiting, strict=True)
-        final = self._folder / f"shard-{self._next_shard:05d}.h5"
+        final = shard_path(self._folder, self._next_shard)
         self._write(final, records, (_read_clip(path, self._shapes) for path in paths))
         self._next_shard += 1
         self._waiting = []
@@ -199,20 +218,25 @@ def opened(path: Path) -> Iterator[h5py.File]:
 def read_records(path: Path, shapes: Shapes, made_of: str = "") -> list[ClipRecord]:
     """The clips of a shard; InputError where it is damaged, or holds other features than `shapes` and `made_of` say."""
     with opened(path) as file:
-        if made_of and _made_of(file) not in (made_of, None):
-            raise Unusable("holds features of an extraction with other settings; move it to the folder it came from.")
-        text = table_of(file, _CLIPS, None)[()].tobytes()
-        try:
-            records = [_record(fields) for fields in parse_json(text)]
-        except (ValueError, TypeError, RecursionError) as error:
-            raise Unusable("its list of clips cannot be understood; delete it and extract again.") from error
-        for modality, shape in shapes.items():
-            table = table_of(file, modality, shape)
-            if len(table) != len(records) or table.id.get_num_chunks() != len(records):
-                raise Unusable(
-                    f"holds {table.id.get_num_chunks()} clips' {modality} features of {len(records)} clips; delete it "
-                    "and extract again."
-                )
+        return records_of(file, shapes, made_of)
+
+
+def records_of(file: h5py.File, shapes: Shapes, made_of: str) -> list[ClipRecord]:
+    """As `read_records`, of a shard that is open; call it inside `files.reading`."""
+    if made_of and _made_of(file) not in (made_of, None):
+        raise Unusable("holds features of an extraction with other settings; move it to the folder it came from.")
+    text = table_of(file, _CLIPS, None)[()].tobytes()
+    try:
+        records = [_record(fields) for fields in parse_json(text)]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Unusable("its list of clips cannot be understood; delete it and extract again.") from error
+    for modality, shape in shapes.items():
+        table = table_of(file, modality, shape)
+        if len(table) != len(records) or table.id.get_num_chunks() != len(records):
+            raise Unusable(
+                f"holds {table.id.get_num_chunks()} clips' {modality} features of {len(records)} clips; delete it "
+                "and extract again."
+            )
     return records
 
 

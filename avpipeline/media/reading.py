@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import av
 import numpy as np
@@ -173,7 +173,7 @@ def list_media(source) -> list[Path]:
     """
     source = Path(source)
     if source.is_dir():
-        found = sorted(path for path in source.rglob("*") if _is_media(path.relative_to(source)) and path.is_file())
+        found = sorted(path for path in source.rglob("*") if is_media(path.relative_to(source)) and path.is_file())
         if not found:
             raise InputError(f"{source}: holds no media file ({' '.join(sorted(SUFFIXES))}); name another folder.")
         return found
@@ -250,7 +250,8 @@ def _even_sized(path, frames: np.ndarray) -> np.ndarray:
     return frames
 
 
-def _is_media(path: Path) -> bool:
+def is_media(path: PurePath) -> bool:
+    """Whether a path below a folder is one of a media file that is not hidden."""
     return path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.parts)
 
 

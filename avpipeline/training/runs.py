@@ -313,7 +313,9 @@ def _store(path: Path, outcome: Outcome) -> None:
         np.savez_compressed(temporary, **outcome.arrays)
 
 
-def predict(model: keras.Model, split: Split, batch_size: int = 64, *, output: str | None = None) -> np.ndarray:
+def predict(
+    model: keras.Model, split: Split | Stream, batch_size: int = 64, *, output: str | None = None
+) -> np.ndarray:
     """The model's output for every video of a split, in the order of the split.
 
     Args:

@@ -43,6 +43,8 @@ def test_training_steps(golden, batch, name, form):
     steps = len(golden[f"{name}.npz", f"losses_adam{FORMS[form]}_1e-3"])
     model = load_author_checkpoint(golden.path(f"{name}.pt"))
     ave.compile_model(model, ave.train_config(epsilon_form=form))
+    # One form as a graph, the other op by op: both ways of running are the authors', and a graph is traced for seconds.
+    model.run_eagerly = form == "torch"
     if name == "av_att_weak":
         labels = {"video": golden["ave_batch.npz", "video_labels"]}
     else:

@@ -20,6 +20,7 @@ def files() -> dict[str, Path]:
     return {module_of(path): path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))}
 
 
+@functools.cache
 def imported_names(path: Path) -> list[tuple[str, str]]:
     """(module, name) of every import in a file, wherever in it; the name is "" for `import module`."""
     found = []

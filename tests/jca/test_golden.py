@@ -74,10 +74,13 @@ def train(golden, batch, model, suffix):
 def test_training_steps(golden, batch, form):
     model = jca.load_author_checkpoint(golden.path("jca.pt"), **NO_DROPOUT)
     jca.compile_model(model, jca.train_config(epsilon_form=form, learning_rate=1e-3))
+    # One form as a graph, the other op by op: both ways of running are the authors', and a graph is traced for seconds.
+    model.run_eagerly = form == "torch"
     train(golden, batch, model, FORMS[form])
 
 
 def test_the_benchmarks_plain_form_is_the_same_network(golden, batch):
     plain = straightforward(jca.load_author_checkpoint(golden.path("jca.pt"), **NO_DROPOUT), learning_rate=1e-3)
     golden.compare("jca.npz", "segment_probs", plain(batch), 1e-5)
+    plain.run_eagerly = True
     train(golden, batch, plain, "_legacy")

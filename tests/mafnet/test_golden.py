@@ -22,6 +22,21 @@ def checkpoint(golden):
 
 
 @pytest.fixture(scope="module")
+def read(checkpoint):
+    """The checkpoint's model, and its weights to go back to."""
+    model = mafnet.load_author_checkpoint(checkpoint)
+    return model, model.get_weights()
+
+
+@pytest.fixture
+def model(read):
+    """The model of the checkpoint as it was read, whatever a test before did with it."""
+    model, weights = read
+    model.set_weights(weights)
+    return model
+
+
+@pytest.fixture(scope="module")
 def batch(golden):
     return {name: golden["mafnet.npz", name] for name in ("visual", "audio")}
 
@@ -31,13 +46,8 @@ def labels(golden):
     return golden["mafnet.npz", "labels"]
 
 
-def compiled(checkpoint, which, sequence):
-    config = mafnet.train_config(left_out=which, update_sequence=tuple(sequence))
-    return mafnet.compile_model(mafnet.load_author_checkpoint(checkpoint), config)
-
-
-def test_outputs_attention_and_loss(golden, checkpoint, batch, labels):
-    model = mafnet.compile_model(mafnet.load_author_checkpoint(checkpoint))
+def test_outputs_attention_and_loss(golden, model, batch, labels):
+    mafnet.compile_model(model)
     shown = mafnet.with_attention(model)
     logits = keras.Model(model.input, model.get_layer("video").input)
     outputs = keras.Model(model.input, {**shown.output, "logits": logits.output}).predict(batch, verbose=0)
@@ -62,11 +72,12 @@ def step_by_step(model, batch, labels, steps):
 
 
 @pytest.mark.parametrize("which", LEFT_OUT)
-def test_training_steps(golden, checkpoint, batch, labels, which):
+def test_training_steps(golden, model, batch, labels, which):
     sequence, suffix = golden["mafnet.npz", "update_sequence"].tolist(), LEFT_OUT[which]
-    model = compiled(checkpoint, which, sequence)
+    mafnet.compile_model(model, mafnet.train_config(left_out=which, update_sequence=tuple(sequence)))
     beginning = [np.array(variable) for variable in (*model.variables, *model.optimizer.variables)]
-    for train in (fitted, step_by_step):
+    # Who calls the steps has nothing to do with what they leave out: one of both is enough.
+    for train in (fitted, step_by_step) if which == "accident" else (fitted,):
         for variable, value in zip((*model.variables, *model.optimizer.variables), beginning, strict=True):
             variable.assign(value)
         losses = train(model, batch, labels, len(sequence))
@@ -74,10 +85,14 @@ def test_training_steps(golden, checkpoint, batch, labels, which):
         golden.compare("mafnet.npz", f"probs_after{suffix}", model.predict(batch, verbose=0), 1e-3, unit="one")
 
 
+@pytest.fixture(scope="module")
+def names(checkpoint):
+    return author_names(read_tf1(checkpoint))
+
+
 @pytest.mark.parametrize("update", ["all", "sound", "image"])
-def test_variables_of_each_update_are_the_authors(golden, checkpoint, update):
-    model = mafnet.load_author_checkpoint(checkpoint)
-    ours = {path: name for name, path in author_names(read_tf1(checkpoint)).items()}
+def test_variables_of_each_update_are_the_authors(golden, model, names, update):
+    ours = {path: name for name, path in names.items()}
     skipped = left_out(model, "accident").get(update, ())
     chosen = [weight for place, weight in enumerate(model.trainable_weights) if place not in skipped]
     theirs = golden["mafnet.npz", {"all": "trainable_names"}.get(update, f"{update}_names")]

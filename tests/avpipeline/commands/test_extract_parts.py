@@ -146,10 +146,8 @@ def test_a_shard_copied_in_is_read_or_refused(clips, whole, tmp_path):
             reads()
 
 
-def test_engines_and_places_that_there_are_not(clips, tmp_path):
+def test_engines_that_there_are_not(clips, tmp_path):
     for changes, words in (
-        ({"source": "s3://bucket/clips"}, "media files are read by both engines in folders alone, not at URLs"),
-        ({"out": "gs://bucket/features"}, "features are written by both engines in folders alone"),
         ({"address": "auto"}, "--address auto: is of a Ray cluster; add --engine ray"),
         ({"engine": "ray", "address": "ray://host"}, "is no address of a Ray cluster|Ray cannot be imported"),
     ):

@@ -1,5 +1,6 @@
 """Ray on this machine with two workers: equal to this process bit by bit, whatever is killed."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -9,12 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
 from avpipeline.cli import cluster, run
 from avpipeline.errors import InputError
 from avpipeline.extract import extract
+from avpipeline.features.store import FeatureShards
 from avpipeline.youtube8m import main as youtube8m
 from tests.helpers.youtube8m_files import frame_record, some_videos, write
 
@@ -174,3 +177,18 @@ def test_a_cluster_that_is_there(tmp_path, capsys):
     finally:
         head.terminate()
         head.wait(timeout=60)
+
+
+def test_urls_are_read_by_the_workers_and_written_by_the_command(clips, serial, tmp_path):
+    settings = {"features": SMALL, "shard_size": 4, "engine": "ray", "workers": 2}
+    made = extract(f"file://{clips}", f"file://{tmp_path}/out", **settings)
+    assert made.failed == {f"file://{path}": f"file://{told}" for path, told in serial.failed.items()}
+    assert sorted(made.notes) == sorted(f"file://{note}" for note in serial.notes)
+    ours, theirs = FeatureShards(tmp_path / "out"), FeatureShards(serial.out)
+    records = [dataclasses.replace(record, path=record.path.removeprefix("file://")) for record in ours.records]
+    assert ours.ids == theirs.ids and records == [*theirs.records]
+    for modality, source in ours.sources.items():
+        rows = np.arange(len(ours))
+        np.testing.assert_array_equal(source.read(rows), theirs.sources[modality].read(rows))
+    extract(clips, f"file://{tmp_path}/bytes", **settings)
+    assert content(tmp_path / "bytes") == content(serial.out)

@@ -1,0 +1,200 @@
+"""Files at URLs (s3://, gs://, hdfs://, ...), by fsspec, which comes with the extra `[remote]`.
+
+A file is copied here before anything looks into it and removed afterwards; what its storage says of its size is not
+relied on. Credentials are fsspec's business: environment variables and the files of the protocol's own tools.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from avpipeline.errors import InputError
+from avpipeline.files import PARTIAL, first_line, write_failure
+
+if TYPE_CHECKING:
+    import fsspec
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.:-]+)://(.*)", re.DOTALL)
+# As pathlib leaves it: s3://bucket/clips becomes s3:/bucket/clips.
+_CUT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/[^/]")
+# Whose files say themselves from where the rest is to be read.
+_REFUSED = {"reference", "generic"}
+# The most bytes of one media file.
+MOST_MEDIA = 1 << 33
+_BLOCK = 1 << 20
+# Storage without folders, where making one would make a bucket.
+_BUCKETS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss"}
+
+
+def is_url(place) -> bool:
+    """Whether a place is a URL; InputError for one that `pathlib` has cut."""
+    text = str(place)
+    if _CUT.match(text) and not Path(text).exists():
+        raise InputError(f"{text}: is a URL that lost a slash; give it as text, with '://'.")
+    return _URL.match(text) is not None
+
+
+def storage(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """fsspec's file system of a URL and the path there.
+
+    Raises:
+      InputError: the protocol is unknown, its package or fsspec is missing.
+    """
+    _require_plain(url)
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError as error:
+        raise InputError(f"{url}: URLs need fsspec; run pip install 'audio-visual-fusion[remote]'.") from error
+    try:
+        return url_to_fs(url)
+    except ImportError as error:
+        raise InputError(f"{url}: needs a package that is not installed ({first_line(error)}).") from error
+    except ValueError as error:
+        raise InputError(f"{url}: is at no storage that fsspec knows ({first_line(error)}); correct it.") from error
+    except Exception as error:
+        raise unreachable(url, error) from error
+
+
+def _require_plain(url: str) -> None:
+    """Raises InputError for a URL that leads elsewhere than it says."""
+    if "::" in url or _URL.match(url)[1].lower() in _REFUSED:
+        raise InputError(f"{url}: goes through several places; name one URL, such as s3://bucket/folder.")
+    if ".." in url.split("/") or "\0" in url:
+        raise InputError(f"{url!r}: has '..' or a zero byte in its name; give the URL without.")
+
+
+def unreachable(url: str, error: Exception) -> InputError:
+    """The sentence for a URL that does not answer as it should."""
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{url}: there is no such file or folder; check the URL.")
+    told = first_line(error) or type(error).__name__
+    return InputError(f"{url}: cannot be reached ({told}); check the URL, the network and your credentials.")
+
+
+@contextlib.contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """Turns what a storage raises into one sentence that names the URL."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise unreachable(url, error) from error
+
+
+def read_small(url: str, most: int) -> bytes:
+    """The content of a file; InputError where it has more than `most` bytes or cannot be reached."""
+    return b"".join(_blocks(url, most))
+
+
+def put(source: Path, url: str) -> None:
+    """Copies a file to a URL, where it gets its name when it is whole: what was cut off has another name."""
+    files, path = storage(url)
+    folder, name = path.rsplit("/", 1)
+    partial = f"{folder}/.{name}{PARTIAL}{os.urandom(4).hex()}"
+    with reaching(url):
+        if not _BUCKETS.intersection((files.protocol,) if isinstance(files.protocol, str) else files.protocol):
+            files.makedirs(folder, exist_ok=True)
+        files.put_file(str(source), partial)
+        files.mv(partial, path)
+
+
+def names_in(url: str) -> list[str]:
+    """Names of the files and folders in a folder; none where there is no folder yet."""
+    files, path = storage(url)
+    with reaching(url):
+        files.invalidate_cache()
+        try:
+            found = files.ls(path, detail=False)
+        except FileNotFoundError:
+            return []
+    if found == [path]:
+        raise InputError(f"{url}: a file of that name is in the way; choose another folder.")
+    return [name.rstrip("/").rpartition("/")[2] for name in found]
+
+
+def remove(url: str) -> None:
+    """Removes a file, where there is one."""
+    files, path = storage(url)
+    with reaching(url), contextlib.suppress(FileNotFoundError):
+        files.rm_file(path)
+
+
+def told(text: str) -> str:
+    """A sentence about copies as one about the files at their URLs."""
+    return re.sub(rf"{re.escape(_copies().name)}/([\w.+-]+?)(_?)/", lambda found: _prefix(*found.groups()), text)
+
+
+def _prefix(protocol: str, root: str) -> str:
+    return f"{protocol}://{'/' if root else ''}"
+
+
+@functools.cache
+def _copies() -> tempfile.TemporaryDirectory:
+    """The folder of all copies of this process, which goes with it."""
+    return tempfile.TemporaryDirectory(prefix="avpipeline-", ignore_cleanup_errors=True)
+
+
+def _blocks(url: str, most: int) -> Iterator[bytes]:
+    """A file block by block, so that a size that is declared sets no memory aside; InputError after `most` bytes."""
+    size = 0
+    files, path = storage(url)
+    with reaching(url), files.open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            size += len(block)
+            if size > most:
+                raise InputError(f"{url}: is larger than such a file ever is ({most:,} bytes); give the right one.")
+            yield block
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A media file at a URL.
+
+    Attributes:
+      url: where it is.
+      listed_size: bytes, as the listing of its folder has it; None where it was not listed.
+    """
+
+    url: str
+    listed_size: int | None = None
+
+    def __post_init__(self):
+        """Raises InputError for a name that leads out of its folder, there or here."""
+        _require_plain(self.url)
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def stem(self) -> str:
+        """Its name without extension."""
+        return PurePosixPath(self.url).stem
+
+    @contextlib.contextmanager
+    def fetched(self) -> Iterator[Path]:
+        """A copy on this machine while the block runs; `told` names the URL in sentences about it.
+
+        Raises:
+          InputError: it cannot be reached, is larger than any media file, or does not fit on the disk.
+        """
+        protocol, rest = _URL.fullmatch(self.url).groups()
+        copy = Path(_copies().name, protocol + "_" * rest.startswith("/"), rest.lstrip("/"))
+        try:
+            try:
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                with open(copy, "wb") as file:
+                    file.writelines(_blocks(self.url, MOST_MEDIA))
+            except OSError as error:
+                raise write_failure(copy, error) from error
+            yield copy
+        finally:
+            copy.unlink(missing_ok=True)
