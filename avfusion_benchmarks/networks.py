@@ -6,16 +6,28 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from avfusion_benchmarks.measuring import matrix_product, operations, seconds_per_call_in_turn
+from avfusion_benchmarks.measuring import matrix_product, operations, peak_memory, seconds_per_call_in_turn
+from avfusion_benchmarks.page import AGAINST
+from avfusion_benchmarks.plainly import plain_form
 
 BATCH = 64
 
 
 def training_step(seconds: float, *, paper: str, model: str) -> dict[str, float]:
-    """Forward pass, backward pass and update for one batch in memory."""
+    """Forward pass, backward pass and update for one batch in memory, in turn with the network's plain form."""
     network, inputs, labels = _network(paper, model)
-    step = tf.function(lambda: network.train_step((inputs, labels))["loss"], jit_compile=False)
-    return speed(step, seconds)
+    step = _training_step(network, inputs, labels)
+    step()
+    # Before the plain form is there.
+    memory = peak_memory()
+    plain = _training_step(plain_form(network), inputs, labels)
+    taken, plainly = seconds_per_call_in_turn([step, plain], seconds)
+    compared = {"plain, ms a batch": 1e3 * plainly, AGAINST: plainly / taken}
+    return {**speed(step, seconds), **compared, **memory}
+
+
+def _training_step(network: keras.Model, inputs, labels):
+    return tf.function(lambda: network.train_step((inputs, labels))["loss"], jit_compile=False)
 
 
 def forward(seconds: float, *, paper: str, model: str) -> dict[str, float]:
