@@ -26,7 +26,7 @@ class KerasBidirectional(keras.layers.Layer):
         self.drops = [keras.layers.Dropout(dropout) for _ in both[1:]]
         self.units, self.kinds = units, 2 if cell is keras.layers.LSTM else 1
 
-    def call(self, sequence, initial_states=None):
+    def call(self, sequence, mask=None, initial_states=None):
         for index, layer in enumerate(self.ways):
             if index:
                 sequence = self.drops[index - 1](sequence)
