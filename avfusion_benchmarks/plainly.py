@@ -4,6 +4,8 @@ Keras's LSTM and GRU instead of `avpipeline.nn.recurrent`, its Adam instead of o
 step. The weights are others, the arithmetic is the same, except that Keras's LSTM has one bias vector.
 """
 
+from typing import ClassVar
+
 import keras
 from keras import ops
 
@@ -11,20 +13,23 @@ from avfusion_benchmarks.co_attention import PlainJointCoAttention, PlainNormali
 from avpipeline.nn.recurrent import BidirectionalGRU, BidirectionalLSTM, TorchGRU, TorchLSTM
 from jca.layers import JointCoAttention, L2Normalization, Rerepresentation
 
-_CELLS = {BidirectionalLSTM: keras.layers.LSTM, BidirectionalGRU: keras.layers.GRU}
-_SINGLE = {TorchLSTM: keras.layers.LSTM, TorchGRU: keras.layers.GRU}
 
-
-@keras.saving.register_keras_serializable(package="avfusion_benchmarks")
 class KerasBidirectional(keras.layers.Layer):
     """Keras's bidirectional recurrent layers, one on top of the other, called as those of `avpipeline.nn.recurrent`."""
 
-    def __init__(self, cell: type[keras.layers.Layer], units: int, num_layers: int, dropout: float, **kwargs):
+    cell: type[keras.layers.Layer]
+
+    def __init__(self, units: int, num_layers: int, dropout: float, **kwargs):
         super().__init__(**kwargs)
-        both = [cell(units, return_sequences=True) for _ in range(num_layers)]
+        both = [self.cell(units, return_sequences=True) for _ in range(num_layers)]
         self.ways = [keras.layers.Bidirectional(layer) for layer in both]
         self.drops = [keras.layers.Dropout(dropout) for _ in both[1:]]
-        self.units, self.kinds = units, 2 if cell is keras.layers.LSTM else 1
+        self.units, self.kinds = units, 2 if self.cell is keras.layers.LSTM else 1
+
+    def build(self, input_shape):
+        for layer in self.ways:
+            layer.build(input_shape)
+            input_shape = self.compute_output_shape(input_shape)
 
     def call(self, sequence, mask=None, initial_states=None):
         for index, layer in enumerate(self.ways):
@@ -41,23 +46,40 @@ class KerasBidirectional(keras.layers.Layer):
         shape = (ops.shape(sequence)[0], self.units)
         return [ops.broadcast_to(initial_states[row], shape) for row in rows]
 
+    @property
+    def initial_states_shape(self) -> tuple[int, int]:
+        """Shape of the call's `initial_states`."""
+        return self.kinds * 2 * len(self.ways), self.units
+
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], 2 * self.units)
+
+
+class KerasLSTMs(KerasBidirectional):
+    """LSTMs as Keras has them."""
+
+    cell = keras.layers.LSTM
+
+
+class KerasGRUs(KerasBidirectional):
+    """GRUs as Keras has them."""
+
+    cell = keras.layers.GRU
 
 
 @keras.saving.register_keras_serializable(package="avfusion_benchmarks")
 class KerasRerepresentation(Rerepresentation):
     """JCA's sequence layer with Keras's recurrent layers and the formula of the normalization."""
 
+    cells: ClassVar[dict] = {"lstm": KerasLSTMs, "gru": KerasGRUs}
+
     def build(self, input_shape):
         super().build(input_shape)
         self.normalize = PlainNormalization(dtype=self.dtype_policy)
-        if self.num_layers:
-            cell = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[self.cell]
-            self.rnn = KerasBidirectional(cell, self.units // 2, self.num_layers, self.dropout)
-            self.rnn.build(input_shape)
 
 
+_CELLS = {BidirectionalLSTM: KerasLSTMs, BidirectionalGRU: KerasGRUs}
+_SINGLE = {TorchLSTM: keras.layers.LSTM, TorchGRU: keras.layers.GRU}
 _PLAIN = {
     L2Normalization: PlainNormalization,
     Rerepresentation: KerasRerepresentation,
@@ -71,7 +93,7 @@ def plain_form(model: keras.Model) -> keras.Model:
     def copied(layer: keras.layers.Layer) -> keras.layers.Layer:
         kind = type(layer)
         if kind in _CELLS:
-            return KerasBidirectional(_CELLS[kind], layer.units, layer.num_layers, layer.dropout, name=layer.name)
+            return _CELLS[kind](layer.units, layer.num_layers, layer.dropout, name=layer.name)
         if kind in _SINGLE:
             return _SINGLE[kind](layer.units, return_sequences=True, name=layer.name)
         return _PLAIN.get(kind, kind).from_config(layer.get_config())
