@@ -21,9 +21,7 @@ def training_step(seconds: float, *, paper: str, model: str) -> dict[str, float]
     # Before the plain form is there.
     memory = peak_memory()
     plain = _training_step(plain_form(network), inputs, labels)
-    taken, plainly = seconds_per_call_in_turn([step, plain], seconds)
-    compared = {"plain, ms a batch": 1e3 * plainly, AGAINST: plainly / taken}
-    return {**speed(step, seconds), **compared, **memory}
+    return {**speed(step, seconds, plain=plain), **memory}
 
 
 def _training_step(network: keras.Model, inputs, labels):
@@ -58,10 +56,16 @@ def _network(paper: str, model: str) -> tuple[keras.Model, dict, object]:
     return network, tf.nest.map_structure(features, network.input), tf.nest.map_structure(one_hot, network.output)
 
 
-def speed(function, seconds: float, batch: int = BATCH) -> dict[str, float]:
-    """Time and arithmetic of a graph that processes `batch` videos, compared with the machine's best rate."""
+def speed(function, seconds: float, batch: int = BATCH, plain=None) -> dict[str, float]:
+    """Time and arithmetic of a graph that processes `batch` videos, compared with the machine's best rate.
+
+    Args:
+      plain: another graph for the same, called in turn with it; None for no comparison.
+    """
     product, product_count = matrix_product()
-    taken, product_taken = seconds_per_call_in_turn([function, product], 2 * seconds)
+    functions = [function, product, *([plain] if plain else [])]
+    taken, product_taken, *plainly = seconds_per_call_in_turn(functions, len(functions) * seconds)
+    compared = {"plain, ms a batch": 1e3 * plainly[0], AGAINST: plainly[0] / taken} if plain else {}
     best = product_count / product_taken
     count = operations(function)
     return {
@@ -71,4 +75,5 @@ def speed(function, seconds: float, batch: int = BATCH) -> dict[str, float]:
         "GFLOP/s": count / taken / 1e9,
         "matmul GFLOP/s": best / 1e9,
         "share of matmul": count / taken / best,
+        **compared,
     }
