@@ -3,19 +3,20 @@
 import concurrent.futures
 import dataclasses
 import fnmatch
-import json
 import multiprocessing
 import os
 import platform
+import statistics
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from importlib import metadata
 from pathlib import Path
 
+from avfusion_benchmarks.page import page, tables
 from avfusion_benchmarks.rows import ROWS, Row, measure
-from avpipeline.cli import Positive, run
+from avpipeline.cli import Count, Positive, run
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path
+from avpipeline.files import atomic_path, read_record, write_json
 
 QUICK_SECONDS = 1.0
 
@@ -32,6 +33,10 @@ class Settings:
     """One second each, for a first impression."""
     list: bool = False
     """Print the names of the rows and exit."""
+    repeats: Count = 1
+    """How often each row is measured, each time in a new process; the median is shown, with the range."""
+    page: Path | None = None
+    """Markdown page to write, as docs/performance.md: of these rows, and of those that --out had before."""
     out: Path = Path("runs") / "avfusion_benchmarks" / "avfusion_benchmarks.json"
     """JSON file for the results."""
 
@@ -44,14 +49,30 @@ def main(settings: Settings) -> None:
         return
     facts = machine()
     print(f"{facts['processor']}, {facts['cores']} cores, load {facts['load']:.1f}; TensorFlow {facts['tensorflow']}")
-    results = {}
+    results, ranges = _earlier(settings.out) if settings.page else ({}, {})
     for number, row in enumerate(rows, 1):
         print(f"[{number}/{len(rows)}] {row.name}", flush=True)
-        results[row.name] = in_own_process(row, QUICK_SECONDS if settings.quick else settings.seconds)
+        seconds = QUICK_SECONDS if settings.quick else settings.seconds
+        measured = [in_own_process(row, seconds) for _ in range(settings.repeats)]
+        columns = {column: [each[column] for each in measured] for column in measured[0]}
+        results[row.name] = {column: statistics.median(values) for column, values in columns.items()}
+        ranges[row.name] = {column: [min(values), max(values)] for column, values in columns.items()}
         # After every row, so that results are kept if a later row fails.
-        with atomic_path(settings.out) as temporary:
-            temporary.write_text(json.dumps({"machine": facts, "rows": results}, indent=2) + "\n")
-    print(f"\n{tables(rows, results)}\n\nResults are in {settings.out}")
+        write_json(settings.out, {"machine": facts, "rows": results, "ranges": ranges})
+    print(f"\n{tables(rows, results, ranges)}\n\nResults are in {settings.out}")
+    if settings.page:
+        command = f"python -m avfusion_benchmarks --repeats {settings.repeats} --page {settings.page}"
+        with atomic_path(settings.page) as temporary:
+            temporary.write_text(page(facts, command, ROWS, results, ranges), encoding="utf-8")
+        print(f"The page is {settings.page}")
+
+
+def _earlier(path: Path) -> tuple[dict, dict]:
+    """The rows and ranges that an earlier call left in its file; none where there is no file."""
+    if not path.exists():
+        return {}, {}
+    found = read_record(path, "remove it")
+    return found.get("rows", {}), found.get("ranges", {})
 
 
 def _chosen(patterns: Sequence[str]) -> list[Row]:
@@ -97,29 +118,6 @@ def in_own_process(row: Row, seconds: float) -> dict[str, float]:
             raise InputError(
                 f"{row.name}: its process was killed, probably for lack of memory; choose other --rows."
             ) from error
-
-
-def tables(rows: Sequence[Row], results: dict[str, dict[str, float]]) -> str:
-    """The results as Markdown, one table per heading; rows of a table may have different columns."""
-    texts = []
-    for table in dict.fromkeys(row.table for row in rows):
-        names = [row.name for row in rows if row.table == table]
-        columns = list(dict.fromkeys(column for name in names for column in results[name]))
-        lines = [f"## {table}", "", _line(["", *columns]), _line(["---", *("---:" for _ in columns)])]
-        lines += [_line([name, *(_number(results[name].get(column)) for column in columns)]) for name in names]
-        texts.append("\n".join(lines))
-    return "\n\n".join(texts)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _number(value: float | None) -> str:
-    """Three significant digits, or all digits before the point."""
-    if value is None:
-        return ""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 if __name__ == "__main__":

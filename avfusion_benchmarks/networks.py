@@ -6,16 +6,26 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from avfusion_benchmarks.measuring import matrix_product, operations, seconds_per_call_in_turn
+from avfusion_benchmarks.measuring import matrix_product, operations, peak_memory, seconds_per_call_in_turn
+from avfusion_benchmarks.page import AGAINST
+from avfusion_benchmarks.plainly import plain_form
 
 BATCH = 64
 
 
 def training_step(seconds: float, *, paper: str, model: str) -> dict[str, float]:
-    """Forward pass, backward pass and update for one batch in memory."""
+    """Forward pass, backward pass and update for one batch in memory, in turn with the network's plain form."""
     network, inputs, labels = _network(paper, model)
-    step = tf.function(lambda: network.train_step((inputs, labels))["loss"], jit_compile=False)
-    return speed(step, seconds)
+    step = _training_step(network, inputs, labels)
+    step()
+    # Before the plain form is there.
+    memory = peak_memory()
+    plain = _training_step(plain_form(network), inputs, labels)
+    return {**speed(step, seconds, plain=plain), **memory}
+
+
+def _training_step(network: keras.Model, inputs, labels):
+    return tf.function(lambda: network.train_step((inputs, labels))["loss"], jit_compile=False)
 
 
 def forward(seconds: float, *, paper: str, model: str) -> dict[str, float]:
@@ -46,10 +56,16 @@ def _network(paper: str, model: str) -> tuple[keras.Model, dict, object]:
     return network, tf.nest.map_structure(features, network.input), tf.nest.map_structure(one_hot, network.output)
 
 
-def speed(function, seconds: float, batch: int = BATCH) -> dict[str, float]:
-    """Time and arithmetic of a graph that processes `batch` videos, compared with the machine's best rate."""
+def speed(function, seconds: float, batch: int = BATCH, plain=None) -> dict[str, float]:
+    """Time and arithmetic of a graph that processes `batch` videos, compared with the machine's best rate.
+
+    Args:
+      plain: another graph for the same, called in turn with it; None for no comparison.
+    """
     product, product_count = matrix_product()
-    taken, product_taken = seconds_per_call_in_turn([function, product], 2 * seconds)
+    functions = [function, product, *([plain] if plain else [])]
+    taken, product_taken, *plainly = seconds_per_call_in_turn(functions, len(functions) * seconds)
+    compared = {"plain, ms a batch": 1e3 * plainly[0], AGAINST: plainly[0] / taken} if plain else {}
     best = product_count / product_taken
     count = operations(function)
     return {
@@ -59,4 +75,5 @@ def speed(function, seconds: float, batch: int = BATCH) -> dict[str, float]:
         "GFLOP/s": count / taken / 1e9,
         "matmul GFLOP/s": best / 1e9,
         "share of matmul": count / taken / best,
+        **compared,
     }

@@ -13,6 +13,8 @@ loss                       the paper gives none; the authors' code takes the mul
 Audio-guided attention, the early fusion of Fig. 2, is AVE's (`ave.layers.AudioGuidedAttention`).
 """
 
+from typing import ClassVar
+
 import keras
 from keras import ops
 
@@ -24,7 +26,6 @@ from jca.config import ATTENDED_BY, CELLS, FORMS
 if TENSORFLOW:
     from jca.attending import attend
 
-_CELLS = {"lstm": BidirectionalLSTM, "gru": BidirectionalGRU}
 # Rows shorter than this count as zero.
 _SHORTEST = 1e-12
 
@@ -83,6 +84,8 @@ class Rerepresentation(keras.layers.Layer):
     Input `(batch, time, channels)` with a static number of time steps; output `(batch, time, units)`.
     """
 
+    cells: ClassVar[dict] = {"lstm": BidirectionalLSTM, "gru": BidirectionalGRU}
+
     def __init__(
         self,
         units: int,
@@ -104,7 +107,7 @@ class Rerepresentation(keras.layers.Layer):
     def build(self, input_shape):
         size = input_shape[-1]
         if self.num_layers:
-            self.rnn = _CELLS[self.cell](
+            self.rnn = self.cells[self.cell](
                 self.units // 2, self.num_layers, self.dropout, name="rnn", dtype=self.dtype_policy
             )
             self.rnn.build(input_shape)

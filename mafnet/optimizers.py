@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from avpipeline.nn.backends import TENSORFLOW
+from avpipeline.nn.optimizers import SharedByStep
 from mafnet.config import UPDATES
 
 if TENSORFLOW:
@@ -35,7 +36,7 @@ def _remainder(value):
 
 
 @keras.saving.register_keras_serializable(package="mafnet")
-class SeparateAdams(keras.optimizers.Adam):
+class SeparateAdams(SharedByStep):
     """Three Adams in one, for the updates 'image', 'all' and 'sound': each step is taken by one of them.
 
     Each has its own moments, its own step count, and variables that it leaves out. Setting the gradients of those to
@@ -127,17 +128,21 @@ class SeparateAdams(keras.optimizers.Adam):
         self._momentums = [self.add_variable(shape, name="momentums") for shape in shapes]
         self._velocities = [self.add_variable(shape, name="velocities") for shape in shapes]
 
-    def update_step(self, gradient, variable, learning_rate):
+    def shared(self, dtype, learning_rate):
+        """The Adam that takes the step, and the size of its steps before division by the second moments."""
+        row = ops.convert_to_tensor(self.chosen)
+        step = ops.cast(_row(self.steps.value, row) + 1, dtype)
+        correction = ops.sqrt(1 - ops.power(self.beta_2, step)) / (1 - ops.power(self.beta_1, step))
+        return row, ops.cast(learning_rate, dtype) * correction
+
+    def update_step(self, gradient, variable, shared):
+        row, size = shared[keras.backend.standardize_dtype(variable.dtype)]
         index = self._get_variable_index(variable)
         momentums, velocities = self._momentums[index].value, self._velocities[index].value
-        row = ops.convert_to_tensor(self.chosen)
         momentum, velocity = _row(momentums, row), _row(velocities, row)
         gradient = ops.cast(gradient, variable.dtype)
         new_momentum = momentum + (gradient - momentum) * (1 - self.beta_1)
         new_velocity = velocity + (ops.square(gradient) - velocity) * (1 - self.beta_2)
-        step = ops.cast(_row(self.steps.value, row) + 1, variable.dtype)
-        correction = ops.sqrt(1 - ops.power(self.beta_2, step)) / (1 - ops.power(self.beta_1, step))
-        size = ops.cast(learning_rate, variable.dtype) * correction
         change = size * new_momentum / (ops.sqrt(new_velocity) + self.epsilon)
 
         leaves_out = [index in self.left_out.get(update, ()) for update in UPDATES]

@@ -12,7 +12,6 @@ from keras import ops
 
 from ave.match.config import MatchModelConfig, MatchTrainConfig, match_model_config, match_train_config
 from ave.match.networks import PairDistances, adam, branches
-from ave.match.search import ExactMatch
 from avpipeline.datasets.base import Split
 from avpipeline.nn.jit import jit_compile
 
@@ -193,7 +192,7 @@ def build_dcca(config: MatchModelConfig | None = None) -> keras.Model:
 
 def compile_dcca(model: keras.Model, config: MatchTrainConfig | None = None) -> keras.Model:
     """Compiles DCCA, whose loss comes from its projection layer, and returns it; train it on matching pairs only."""
-    model.compile(adam(config or match_train_config("dcca")), metrics=[ExactMatch()], jit_compile=jit_compile())
+    model.compile(adam(config or match_train_config("dcca")), jit_compile=jit_compile())
     return model
 
 

@@ -4,7 +4,6 @@ import keras
 from keras import ops
 
 from ave.match.config import MatchModelConfig, MatchTrainConfig
-from ave.match.search import ExactMatch
 from avpipeline.checkpoints import read_keras_h5
 from avpipeline.errors import InputError
 from avpipeline.nn.jit import jit_compile
@@ -113,10 +112,13 @@ def branches(config: MatchModelConfig):
 
 
 def compile_avdln(model: keras.Model, config: MatchTrainConfig | None = None) -> keras.Model:
-    """Compiles AVDLN with the authors' loss and optimizer and the metric `ExactMatch`, and returns it."""
+    """Compiles AVDLN with the authors' loss and optimizer, and returns it.
+
+    It is trained on pairs, in which there is nothing to localize: `ExactMatch` is a metric for whole videos alone.
+    """
     config = config or MatchTrainConfig()
     loss = ContrastiveLoss(config.margin)
-    model.compile(adam(config), loss, metrics=[ExactMatch()], jit_compile=jit_compile())
+    model.compile(adam(config), loss, jit_compile=jit_compile())
     return model
 
 

@@ -149,3 +149,10 @@ class ExactMatch(keras.metrics.Metric):
     def result(self):
         # 0 / 0 is NaN.
         return self.right / self.rated
+
+    @classmethod
+    def of(cls, labels: np.ndarray, distances: np.ndarray) -> float:
+        """The metric of all videos of a split."""
+        metric = cls()
+        metric.update_state(labels, distances)
+        return float(metric.result())

@@ -74,7 +74,7 @@ class Match(Paper):
         """
         from ave.match.dcca import FitProjection, build_dcca, compile_dcca
         from ave.match.networks import build_avdln, compile_avdln
-        from ave.match.search import mean_exact_match
+        from ave.match.search import ExactMatch, mean_exact_match
 
         network, training = (_of_model(settings.model, values) for values in (settings.network, settings.training))
         names = ("train", "val", "test")
@@ -87,7 +87,7 @@ class Match(Paper):
             {**splits, "train": pairs},
             lambda: compiled(build(settings.network), settings.training),
             info,
-            Scoring("exact_match", mean_exact_match),
+            Scoring("exact_match", mean_exact_match, validate=ExactMatch.of),
             identity={"training": training},
             callbacks=lambda: [FitProjection(pairs)] if settings.model == "dcca" else [],
             measured_on=splits,

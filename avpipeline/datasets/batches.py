@@ -5,7 +5,7 @@ with the memory of a few batches.
 """
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -120,14 +120,19 @@ def in_pieces(dataset: tf.data.Dataset, pieces: range, of: int) -> tf.data.Datas
 
 
 class CachedSource:
-    """Rows of another source, kept in memory once they have been read."""
+    """Rows of another source, kept once they have been read.
 
-    def __init__(self, source: Source):
+    Args:
+      source: of the rows.
+      room: `(shape, dtype) -> array` to keep them in.
+    """
+
+    def __init__(self, source: Source, room: Callable[..., np.ndarray] = np.empty):
         self.source = source
         self.shape = tuple(source.shape)
         self.dtype = row_dtype(source)
         # np.empty takes up memory only as rows are filled in.
-        self._rows = np.empty((len(source), *self.shape), self.dtype)
+        self._rows = room((len(source), *self.shape), self.dtype)
         self._known = np.zeros(len(source), bool)
 
     def __len__(self) -> int:

@@ -14,22 +14,19 @@ Conventions, the same everywhere:
 whose devices may be several, and, under TensorFlow, `compile(jit_compile=False)`. For millions of videos their result
 takes seconds to compute, too long for every step: while `fit` or `evaluate` runs, the progress bar shows a result that
 is updated whenever the number of videos has doubled; the final one (the history's, `evaluate`'s, `result()`'s) covers
-all videos.
+all videos. `GAP`, which is a metric of training, leaves its part of a step on the device and hands it over only then.
 """
-
-import threading
 
 import keras
 import numpy as np
 from keras import ops
 
 from avpipeline.metrics.average_precision import average_precision, average_precision_bounds
+from avpipeline.metrics.on_host import BufferedMetric, HostMetric, no_weights
 from avpipeline.metrics.score_counts import ClassHistograms, Entries, Histogram
-from avpipeline.nn.backends import TENSORFLOW, in_graph, on_host
+from avpipeline.nn.backends import TENSORFLOW
 
 TOP_K = 20
-# The result shown during an epoch is computed again once there are so many times the videos.
-_GROWTH = 2
 # Bits of the histograms' bins (`ScoreBins`): of one for all classes, and of one for each class.
 _POOLED_BITS, _CLASS_BITS = 12, 6
 
@@ -101,7 +98,7 @@ class F1(keras.metrics.Metric):
         self._counts = None
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        _no_weights(self, sample_weight)
+        no_weights(self, sample_weight)
         labels, predicted = ops.cast(y_true, "bool"), ops.cast(y_pred, "float32") >= self.threshold
         axis = 0 if self.average == "macro" else None
         if self._counts is None:
@@ -124,79 +121,8 @@ class F1(keras.metrics.Metric):
         return {"threshold": self.threshold, "average": self.average, "name": self.name, "dtype": self.dtype}
 
 
-class HostMetric(keras.metrics.Metric):
-    """A metric whose counts are kept in NumPy arrays; the module's docstring says what that means in `fit`.
-
-    A subclass implements `_gather`, which reduces a batch inside the graph, `_add`, `_computed` and `_clear`.
-    """
-
-    def __init__(self, name, dtype=None):
-        super().__init__(name=name, dtype=dtype)
-        self._shown = self.add_variable((), "zeros", "float32", name="shown")
-        # Several devices add their batches at the same time.
-        self._lock = threading.Lock()
-        self.reset_state()
-
-    def _gather(self, labels, probabilities) -> list:
-        """What `_add` gets of a batch."""
-        raise NotImplementedError
-
-    def _add(self, *arrays: np.ndarray) -> None:
-        raise NotImplementedError
-
-    def _computed(self) -> float:
-        """The metric over all that has been added."""
-        raise NotImplementedError
-
-    def _clear(self) -> None:
-        raise NotImplementedError
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        _no_weights(self, sample_weight)
-        labels, probabilities = ops.convert_to_tensor(y_true), ops.cast(y_pred, "float32")
-        usable = ops.all((probabilities >= 0) & (probabilities <= 1))
-        if TENSORFLOW:
-            import tensorflow as tf
-
-            # Here already, so that it is the same exception eagerly and in a graph.
-            tf.debugging.assert_equal(usable, True, self._unusable)
-        batch = self._gather(labels, probabilities)
-        videos = ops.shape(labels)[0]
-        self._shown.assign(on_host(self._receive, (), usable, videos, *batch, ordered=True))
-
-    @property
-    def _unusable(self) -> str:
-        return f"{self.name}: the model's outputs are not probabilities between 0 and 1 (or NaN)."
-
-    def _receive(self, usable: np.ndarray, videos: np.ndarray, *arrays: np.ndarray) -> np.float32:
-        if not usable:
-            raise ValueError(self._unusable)
-        with self._lock:
-            self._add(*arrays)
-            self._videos += int(videos)
-            if self._videos >= self._next:
-                self._latest, self._next = self._computed(), _GROWTH * self._videos
-            return np.float32(self._latest)
-
-    def result(self):
-        """The metric over all videos; inside a graph, the latest that was computed."""
-        if in_graph(self._shown):
-            return ops.convert_to_tensor(self._shown)
-        return ops.convert_to_tensor(self._computed() if self._videos else 0.0, "float32")
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the counts take at present."""
-        return self._counts.nbytes
-
-    def reset_state(self):
-        self._videos, self._next, self._latest = 0, 1, 0.0
-        self._shown.assign(0.0)
-        self._clear()
-
-
 @_serializable
-class GAP(HostMetric):
+class GAP(BufferedMetric):
     """Global average precision: each video's `top_k` classes, all videos pooled, ranked by probability.
 
     The average precision over that ranking; positives outside their video's `top_k` count as not found.
@@ -204,17 +130,28 @@ class GAP(HostMetric):
     Args:
       top_k: entries of a video, 20 in the challenge.
 
-    Memory: 4 bytes an entry, 88 MB for 1.1 million videos, and 0.4 GB while the result is computed.
+    Memory: 4 bytes an entry, 88 MB for 1.1 million videos, and 0.4 GB while the result is computed; 5 MB on the device.
     """
 
     def __init__(self, top_k=TOP_K, name="gap", dtype=None):
         self.top_k = top_k
         self._counts = Entries(np.uint32)
-        super().__init__(name, dtype)
+        super().__init__(name, dtype, columns=2 * top_k + 1)
 
     def _gather(self, labels, probabilities):
         scores, _, positive = _top(labels, probabilities, self.top_k)
         return [scores, positive, ops.count_nonzero(labels)]
+
+    def _rows(self, labels, probabilities):
+        scores, _, positive = _top(labels, probabilities, self.top_k)
+        missing = [[0, 0], [0, self.top_k - scores.shape[-1]]]
+        entries = [ops.pad(ops.cast(each, "float32"), missing) for each in (scores, positive)]
+        self._width = scores.shape[-1]
+        return ops.concatenate([*entries, ops.cast(ops.count_nonzero(labels, -1)[:, None], "float32")], axis=-1)
+
+    def _add_rows(self, rows):
+        scores, positive, positives = np.split(rows, [self.top_k, 2 * self.top_k], axis=1)
+        self._add(scores[:, : self._width], positive[:, : self._width] > 0, positives.sum(dtype=np.int64))
 
     def _add(self, scores, positive, positives):
         self._counts.add(scores.ravel(), positive.ravel())
@@ -372,8 +309,3 @@ def _known_average(average: str) -> str:
     if average not in ("micro", "macro"):
         raise ValueError(f"average '{average}': is neither 'micro' nor 'macro'.")
     return average
-
-
-def _no_weights(metric: keras.metrics.Metric, sample_weight) -> None:
-    if sample_weight is not None:
-        raise ValueError(f"{metric.name}: is not defined with sample weights; put it into compile(metrics=...).")

@@ -11,8 +11,25 @@ if TENSORFLOW:
 EPSILON_FORMS = ("torch_legacy", "torch")
 
 
+class SharedByStep(keras.optimizers.Adam):
+    """Adam that computes once a step what Keras's computes again for each variable.
+
+    `update_step` gets it in place of the learning rate, which takes the same way to each device. A small network has
+    so many variables that powers and conversions of single numbers are a good part of its graph.
+    """
+
+    def shared(self, dtype: str, learning_rate) -> tuple:
+        """What all variables of `dtype` need in one step."""
+        raise NotImplementedError
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        dtypes = sorted({variable.dtype for variable in trainable_variables})
+        shared = {dtype: self.shared(dtype, learning_rate) for dtype in dtypes}
+        super()._backend_update_step(grads, trainable_variables, shared)
+
+
 @keras.saving.register_keras_serializable(package="avpipeline")
-class Adam(keras.optimizers.Adam):
+class Adam(SharedByStep):
     """Adam whose epsilon stands where torch 0.3/0.4.1 and TF1 put it, or where today's torch does.
 
     Many gradients of these models are 1e-8 to 1e-7, so epsilon and its place decide the training:
@@ -35,17 +52,22 @@ class Adam(keras.optimizers.Adam):
         super().__init__(learning_rate, epsilon=epsilon, name=name, **kwargs)
         self.epsilon_form = epsilon_form
 
-    def update_step(self, gradient, variable, learning_rate):
-        dtype = variable.dtype
+    def shared(self, dtype, learning_rate):
+        """The learning rate, epsilon, and the powers of both betas."""
         step = ops.cast(self.iterations + 1, dtype)
         powers = [ops.power(ops.cast(beta, dtype), step) for beta in (self.beta_1, self.beta_2)]
         epsilon = ops.cast(self.epsilon, dtype)
         if self.epsilon_form == "torch":
             epsilon *= ops.sqrt(1 - powers[1])
+        return ops.cast(learning_rate, dtype), epsilon, *powers
+
+    def update_step(self, gradient, variable, shared):
+        dtype = keras.backend.standardize_dtype(variable.dtype)
+        rate, epsilon, *powers = shared[dtype]
         index = self._get_variable_index(variable)
         moments = self._momentums[index], self._velocities[index]
         apply = self._apply_kernel if TENSORFLOW else self._apply_formulas
-        apply(variable, *moments, powers, ops.cast(learning_rate, dtype), epsilon, ops.cast(gradient, dtype))
+        apply(variable, *moments, powers, rate, epsilon, ops.cast(gradient, dtype))
 
     def _apply_kernel(self, variable, momentum, velocity, powers, rate, epsilon, gradient) -> None:
         """TensorFlow's kernel for all of a variable's arithmetic; formulas take ten passes over the moments there."""

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
+from avpipeline.nn import cudnn
+
 
 class _TorchRecurrent(keras.layers.Layer):
     """What LSTM and GRU share: two bias vectors, as torch keeps them, and the walk through time.
@@ -18,6 +20,7 @@ class _TorchRecurrent(keras.layers.Layer):
 
     gates: int  # blocks of `units` columns in the kernels
     states: int  # vectors of `units` that are handed from step to step; the first is the output
+    whole: cudnn.WholeLSTM | None = None  # takes all steps in one call; None walks through them
 
     def __init__(self, units: int, go_backwards: bool = False, **kwargs):
         super().__init__(**kwargs)
@@ -38,6 +41,8 @@ class _TorchRecurrent(keras.layers.Layer):
         self.recurrent_bias = weight("recurrent_bias", self.gates * self.units)
 
     def call(self, sequence, mask=None, initial_state=None):
+        if self.whole and mask is None:
+            return self.through(sequence, initial_state)
         inputs = self.as_walked(ops.unstack(self.from_input(sequence), axis=1))
         present = None if mask is None else self.as_walked(ops.unstack(ops.expand_dims(mask, -1), axis=1))
         weights = self.recurrent_kernel, self.recurrent_bias
@@ -108,6 +113,18 @@ class TorchLSTM(_TorchRecurrent):
 
     gates, states = 4, 2
 
+    def build(self, input_shape):
+        super().build(input_shape)
+        if cudnn.chosen(self.compute_dtype):
+            self.whole = cudnn.WholeLSTM(self.units, input_shape[-1], self.go_backwards, self.dtype_policy)
+            # XLA knows no cuDNN.
+            self.supports_jit = False
+
+    def through(self, sequence, initial_state=None):
+        """All steps in one call, outputs in the order of time."""
+        bias = self.bias + self.recurrent_bias
+        return self.whole(sequence, self.kernel, self.recurrent_kernel, bias, initial_state)
+
     def from_input(self, sequence):
         return ops.matmul(sequence, self.kernel) + (self.bias + self.recurrent_bias)
 
@@ -176,6 +193,12 @@ class _Bidirectional(keras.layers.Layer):
             if index:
                 sequence = getattr(self, _numbered("drop", index))(sequence)
             both = [getattr(self, _numbered(name, index)) for name in ("forward", "backward")]
+            if mask is None and all(layer.whole for layer in both):
+                rows = self._rows(initial_states, index)
+                starts = [rows and [kind[way] for kind in rows] for way in range(2)]
+                ways = [layer.through(sequence, start) for layer, start in zip(both, starts, strict=True)]
+                sequence = ops.concatenate(ways, axis=-1)
+                continue
             outputs = self.cell.walk(
                 _side_by_side(both, [layer.from_input(sequence) for layer in both]),
                 ops.concatenate([ops.expand_dims(layer.recurrent_kernel, 0) for layer in both], axis=0),
@@ -230,6 +253,13 @@ class BidirectionalGRU(_Bidirectional):
     """As `BidirectionalLSTM`, of GRUs; `initial_states` holds hidden states alone: `(2 * num_layers, units)`."""
 
     cell = TorchGRU
+
+
+def unroll(model: keras.Model) -> None:
+    """Makes a model's LSTMs walk step by step on a GPU too, for XLA and for what is exported to other machines."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, _TorchRecurrent) and layer.whole:
+            layer.whole, layer.supports_jit = None, True
 
 
 def _side_by_side(layers: Sequence[_TorchRecurrent], sequences: Sequence) -> list:

@@ -130,7 +130,7 @@ def attention_frames(
         figure.get_layout_engine().set(h_pad=0.12)
         axes = figure.subplots(rows, columns, squeeze=False)
         for axis in axes.flat:
-            axis.axis("off")
+            _empty(axis)
         for second, axis in enumerate(axes.flat[: len(frames)]):
             overlaid = overlay_attention(frames[second], attention[second], limits)
             gap = np.full((max(1, frames.shape[1] // 40), frames.shape[2], 3), 255, np.uint8)
@@ -174,7 +174,7 @@ def attention_figure(path, rows: Sequence[AttentionRow], *, class_names: Sequenc
         for row, line in zip(rows, axes, strict=True):
             limits = attention_limits(row.attention)
             for axis in line:
-                axis.axis("off")
+                _empty(axis)
             for axis, frame, attention, label in zip(line, row.frames, row.attention, row.labels, strict=False):
                 axis.imshow(overlay_attention(frame, attention, limits))
                 _label_below(axis, label, class_names)
@@ -312,6 +312,9 @@ def _legend_of_what_does_not_fit(figure: Figure, names: list, class_names: Seque
         patches = [Patch(color=class_colour(name, class_names), label=words(name)) for name in moved]
         columns = max(1, min(len(moved), 110 // (max(map(len, moved)) + 6)))
         figure.legend(handles=patches, loc="outside lower center", ncols=columns, frameon=False)
+    else:
+        # It is laid out: saving need not do so again.
+        figure.set_layout_engine("none")
 
 
 def _shown_rows(probabilities: np.ndarray, count: int) -> np.ndarray:
@@ -331,6 +334,12 @@ def draw_probabilities(axis, probabilities: np.ndarray, names: Sequence[str]):
     axis.tick_params(axis="y", length=0)
     axis.spines[:].set_color("#bbbbbb")
     return image
+
+
+def _empty(axis) -> None:
+    """Leaves of axes only what is drawn in them; the layout would measure ticks that are merely hidden."""
+    axis.set(xticks=[], yticks=[])
+    axis.axis("off")
 
 
 def _label_below(axis, label: str, class_names: Sequence[str]) -> None:

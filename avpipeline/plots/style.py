@@ -16,6 +16,7 @@ from PIL import Image
 from avpipeline.files import atomic_path
 
 DPI = 150
+_MARGIN = round(0.15 * DPI)  # pixels of white around a picture
 # 28 distinguishable colours, as many as AVE has events; no greys, which mean background.
 PALETTE = [
     *(matplotlib.colormaps["tab20"](index) for index in (*range(0, 14, 2), 16, 18, *range(1, 15, 2), 17, 19)),
@@ -39,9 +40,22 @@ def stacked_figure(heights: Sequence[float]) -> tuple[Figure, np.ndarray]:
 
 
 def save_figure(figure: Figure, path) -> None:
-    """Writes `figure` as the .png `path`, whole or not at all."""
+    """Writes `figure` as the .png `path`, whole or not at all, cut to what is drawn in it.
+
+    Matplotlib's own `bbox_inches="tight"` lays a figure out three times, which takes longer than all else.
+    """
+    figure.canvas.draw()
+    drawn = np.asarray(figure.canvas.buffer_rgba())[..., :3]
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", facecolor="white", bbox_inches="tight", pad_inches=0.15)
+        Image.fromarray(_cut(drawn)).save(temporary, format="png", dpi=(DPI, DPI))
+
+
+def _cut(picture: np.ndarray) -> np.ndarray:
+    """The part of a picture `(height, width, 3)` that is not white, with a margin."""
+    inked = (picture < 255).any(-1)
+    spans = [np.flatnonzero(inked.any(axis)) for axis in (1, 0)]
+    inside = tuple(slice(span[0], span[-1] + 1) if span.size else slice(None) for span in spans)
+    return np.pad(picture[inside], ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)), constant_values=255)
 
 
 def words(name: str) -> str:

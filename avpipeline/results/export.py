@@ -147,8 +147,11 @@ def write_saved_model(model: keras.Model, path: Path, output_name: str) -> None:
       output_name: of the output of a model with a single one.
     """
     from avpipeline.nn.backends import require_tensorflow
+    from avpipeline.nn.recurrent import unroll
 
     require_tensorflow("models are exported")
+    # Other machines need not have the kernels of a GPU.
+    unroll(model)
     import tensorflow as tf
 
     inputs = {name: tf.TensorSpec(tensor.shape, tensor.dtype, name) for name, tensor in model.input.items()}

@@ -102,6 +102,8 @@ class Scoring:
       trained_output: for a model with several outputs, the one that the training labels belong to. The labels of the
         validation split may then be of another kind, so `score` is used for validation.
       scored_output: for such a model, the output that is scored and stored.
+      validate: `(labels, predictions) -> float`, the validation score where no compiled metric is one, because training
+        batches have nothing to measure it on; Keras's own validation then gives the loss alone.
     """
 
     metric: str
@@ -109,6 +111,7 @@ class Scoring:
     measure: Callable[[keras.Model, Split | Stream], Outcome] | None = None
     trained_output: str | None = None
     scored_output: str | None = None
+    validate: Callable[[np.ndarray, np.ndarray], float] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

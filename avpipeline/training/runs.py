@@ -29,17 +29,20 @@ import tensorflow as tf
 from avpipeline.cli.options_file import write_options
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.datasets.batches import batches
+from avpipeline.datasets.caching import with_cache
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, locked, make_folder, read_record, remove_partial, write_json
-from avpipeline.nn.backends import require_tensorflow
+from avpipeline.nn.backends import has_gpu, require_tensorflow
 from avpipeline.plots import charts
 from avpipeline.training import strategy
-from avpipeline.training.experiment import Experiment, Outcome
+from avpipeline.training.experiment import Experiment, Outcome, Splits
 from avpipeline.training.familiarity import feature_statistics
 from avpipeline.training.loggers import logged
 from avpipeline.training.record import code, different_code, record
 from avpipeline.training.saved import load_model, save_model
+from avpipeline.training.settings import DeviceSettings
 from avpipeline.training.state import KeepState, Progress, Score, restore_state, write_log
+from avpipeline.training.steps import take_together
 from avpipeline.training.strategy import Team
 
 # The code that began a seed, kept beside its state.
@@ -70,6 +73,7 @@ def run(
     """
     require_tensorflow("training commands run")
     team = strategy.team_for(experiment)
+    experiment = _prepared(experiment, team)
     if not team.is_chief:
         return _assist(experiment, Path(out), seeds, team)
     out = make_folder(out)
@@ -88,6 +92,18 @@ def run(
             result = {**described, **made}
             write_json(out / "result.json", result)
     return team.from_chief(result)
+
+
+def _prepared(experiment: Experiment, team: Team) -> Experiment:
+    """The experiment with the caches and the arithmetic that its devices are to have, said in a line each."""
+    devices, splits = experiment.devices, vars(experiment.splits)
+    # The test split is read once a seed.
+    again = {name: split for name, split in splits.items() if name != "test"}
+    kept, sentence = with_cache(again, devices.cache, experiment.info.features)
+    for line in filter(None, (strategy.set_tf32(devices), sentence)):
+        if team.is_chief:
+            print(line)
+    return dataclasses.replace(experiment, splits=Splits(**{**splits, **kept}))
 
 
 def _assist(experiment: Experiment, out: Path, seeds: Sequence[int], team: Team) -> dict:
@@ -194,6 +210,9 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool, te
     unshared = f"{folder}: is not the same folder on all machines; give an --out that they share."
     team.require_same(progress.epoch, unshared)
     team.vary_dropout(model)
+    steps = strategy.steps_of(experiment)
+    # Keras cannot take several at once on several devices.
+    finite_steps = None if team.strategy else take_together(model, schedule.batch_size, steps, callbacks)
     keep = KeepState(
         folder / "state.npz" if team.is_chief else None,
         progress,
@@ -201,6 +220,7 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool, te
         schedule=schedule,
         save_best=lambda: save_model(model, folder / "best.keras", info),
         others=callbacks,
+        finite_steps=finite_steps,
     )
     modalities = list(model.input)
     training = team.training(experiment, modalities, seed, progress.epoch)
@@ -214,7 +234,7 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool, te
             team.fit(
                 model,
                 training,
-                steps=strategy.steps_of(experiment),
+                steps=steps,
                 initial_epoch=progress.epoch,
                 epochs=schedule.epochs,
                 callbacks=[*scores, *board, *logging, *callbacks, keep],
@@ -274,7 +294,10 @@ def _measures(experiment: Experiment, progress: Progress, folder: Path, watch_te
 
     scoring, val = experiment.scoring, experiment.splits.val
     measures = {}
-    if scoring.trained_output:
+    if scoring.validate:
+        validate = scoring.validate
+        measures[f"val_{scoring.metric}"] = lambda model: validate(val.labels, _predicted(experiment, model, val))
+    elif scoring.trained_output:
         measures[f"val_{scoring.metric}"] = lambda model: _measured(experiment, model, val).score
     if watch_test:
         measures[_watched_name(experiment)] = watch
@@ -303,9 +326,13 @@ def _measured(experiment: Experiment, model: keras.Model, split: Split | Stream)
     scoring = experiment.scoring
     if scoring.measure:
         return scoring.measure(model, split)
-    predictions = predict(model, split, experiment.schedule.batch_size, output=scoring.scored_output)
+    predictions = _predicted(experiment, model, split)
     arrays = {"ids": np.array(split.ids), "labels": split.labels, "predictions": predictions}
     return Outcome(scoring.score(split.labels, predictions), arrays)
+
+
+def _predicted(experiment: Experiment, model: keras.Model, split: Split) -> np.ndarray:
+    return predict(model, split, experiment.schedule.batch_size, output=experiment.scoring.scored_output)
 
 
 def _store(path: Path, outcome: Outcome) -> None:
@@ -346,6 +373,11 @@ def _description(experiment: Experiment, team: Team) -> dict:
         "configuration": experiment.hash,
         "settings": json.loads(json.dumps(experiment.settings)),
         "features": {modality: feature.to_json() for modality, feature in info.features.items()},
-        "devices": {**team.record(), "jit": experiment.devices.jit, "deterministic": experiment.devices.deterministic},
+        "devices": _devices(experiment.devices, team),
         "clips": {split.name: len(split) for split in vars(experiment.splits).values()},
     }
+
+
+def _devices(devices: DeviceSettings, team: Team) -> dict:
+    rounded = {"tf32": devices.tf32} if has_gpu() else {}
+    return {**team.record(), "jit": devices.jit, "deterministic": devices.deterministic, **rounded}

@@ -15,6 +15,7 @@ from avpipeline.cli.progress import ProgressBar
 from avpipeline.errors import InputError, TrainingDiverged
 from avpipeline.files import atomic_path, open_regular, write_csv
 from avpipeline.training.experiment import Schedule
+from avpipeline.training.steps import FiniteSteps
 
 
 @dataclasses.dataclass
@@ -57,6 +58,7 @@ class KeepState(keras.callbacks.Callback):
       schedule: decides which weights are selected, and when training stops.
       save_best: saves the current weights.
       others: the callbacks whose state is saved too, if they have one.
+      finite_steps: counts the epoch's steps of finite loss, where `fit` takes several in one call.
     """
 
     def __init__(
@@ -68,10 +70,11 @@ class KeepState(keras.callbacks.Callback):
         schedule: Schedule,
         save_best: Callable[[], object],
         others: Sequence[keras.callbacks.Callback] = (),
+        finite_steps: FiniteSteps | None = None,
     ):
         super().__init__()
         self.path, self.progress, self.metric, self.schedule = path, progress, metric, schedule
-        self.save_best, self.others = save_best, others
+        self.save_best, self.others, self.finite_steps = save_best, others, finite_steps
         self._bar, self._epoch = None, 0
 
     def on_train_begin(self, logs=None):
@@ -81,6 +84,8 @@ class KeepState(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch + 1
+        if self.finite_steps:
+            self.finite_steps.restart()
 
     def on_train_batch_end(self, batch, logs=None):
         # The mean over the epoch so far: once a step's loss is not finite, it is not finite either.
@@ -89,8 +94,9 @@ class KeepState(keras.callbacks.Callback):
             best = self.progress.best_epoch
             kept = f"the weights of epoch {best} are kept in best.keras" if best else "no weights were selected before"
             folder = f"{self.path.parent}: " if self.path else ""
+            finite = batch if self.finite_steps is None else int(self.finite_steps)
             raise TrainingDiverged(
-                f"{folder}the loss became {loss} in epoch {self._epoch}, step {batch + 1}; {kept}; "
+                f"{folder}the loss became {loss} in epoch {self._epoch}, step {finite + 1}; {kept}; "
                 "lower --learning-rate and check the features with python -m avpipeline.validate."
             )
 

@@ -23,6 +23,8 @@ import tensorflow as tf
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.datasets.batches import batches, steps_per_epoch
 from avpipeline.errors import InputError
+from avpipeline.nn.backends import has_gpu
+from avpipeline.nn.recurrent import unroll
 from avpipeline.training.cluster import FORM, VARIABLE, all_there, read, wait_for
 from avpipeline.training.experiment import Experiment
 from avpipeline.training.settings import DeviceSettings
@@ -313,6 +315,16 @@ def precision(name: str | None) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
+def set_tf32(devices: DeviceSettings) -> str:
+    """Switches TF32 on or off; returns a sentence about it where a GPU is visible, else ""."""
+    tf.config.experimental.enable_tensor_float_32_execution(devices.tf32 == "on")
+    if not has_gpu():
+        return ""
+    if devices.tf32 == "on":
+        return "The GPU multiplies float32 numbers in TF32, of 10 bits (--tf32 off keeps all 23)."
+    return "The GPU multiplies float32 numbers with all 23 bits (--tf32 on is faster)."
+
+
 def set_jit(model: keras.Model, devices: DeviceSettings, team: Team) -> None:
     """Switches XLA for the training steps; "auto" leaves what `compile_model` chose.
 
@@ -322,6 +334,8 @@ def set_jit(model: keras.Model, devices: DeviceSettings, team: Team) -> None:
     """
     if devices.jit == "on" and team.replicas > 1:
         raise InputError(f"--jit on: XLA compiles for one device, and {team.replicas} train; leave it out.")
+    if devices.jit == "on":
+        unroll(model)
     if devices.jit != "auto":
         model.jit_compile = devices.jit == "on"
     if devices.jit == "on" and not model.jit_compile:

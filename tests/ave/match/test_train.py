@@ -1,5 +1,6 @@
 """Cross-modality localization end to end: data, training command, evaluation and rows of Table 3."""
 
+import csv
 import dataclasses
 import json
 from types import SimpleNamespace
@@ -160,6 +161,11 @@ def test_training_command(small_data, tmp_path, capsys, model):
             scores = [exact_match(file["labels"], file["predictions"], direction) for direction in DIRECTIONS]
         assert [directions[direction][index] for direction in DIRECTIONS] == scores
         assert seed["test"] == np.mean(scores)
+        # Pairs have nothing to localize: only validation measures it.
+        with open(tmp_path / f"seed-{seed['seed']}" / "log.csv") as file:
+            epochs = list(csv.DictReader(file))
+        assert epochs[0].keys() == {"epoch", "loss", "val_loss", "val_exact_match"}
+        assert seed["val"] == max(float(epoch["val_exact_match"]) for epoch in epochs)
     # Ready after three epochs on data this plain: the stored model is far above chance on other videos.
     assert result["test_mean"] > 2 * directions["chance"]
 

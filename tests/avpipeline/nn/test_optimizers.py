@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from avpipeline.nn.optimizers import Adam
+from avpipeline.nn.optimizers import EPSILON_FORMS, Adam
 
 GRADIENTS = ([0.5, -2.0], [0.1, 1.0], [-0.3, 0.0])
 
@@ -53,3 +54,14 @@ def test_configuration_round_trip():
 def test_unknown_form_is_refused():
     with pytest.raises(ValueError, match="epsilon_form must be one of"):
         Adam(epsilon_form="keras")
+
+
+@pytest.mark.parametrize("form", EPSILON_FORMS)
+def test_powers_are_computed_once_a_step(form):
+    """Two powers of the betas, whatever the number of variables."""
+    variables = [keras.Variable(np.ones(size, np.float32)) for size in (1, 2, 3)]
+    optimizer = Adam(1e-3, epsilon_form=form)
+    optimizer.build(variables)
+    step = tf.function(lambda: optimizer.apply([tf.ones(variable.shape) for variable in variables], variables))
+    operations = [operation.type for operation in step.get_concrete_function().graph.get_operations()]
+    assert operations.count("Pow") == 2 and operations.count("ResourceApplyAdam") == 3

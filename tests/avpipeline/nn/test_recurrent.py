@@ -3,8 +3,10 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from avpipeline.nn.recurrent import BidirectionalGRU, BidirectionalLSTM, TorchGRU, TorchLSTM
+from avpipeline.nn import cudnn
+from avpipeline.nn.recurrent import BidirectionalGRU, BidirectionalLSTM, TorchGRU, TorchLSTM, unroll
 from tests.helpers.layer_checks import check_layer
 from tests.reference import ave as numpy_reference
 from tests.reference import jca as numpy_jca
@@ -110,3 +112,42 @@ def test_layer_that_was_saved_with_one_layer_still_loads():
         for direction in ("forward", "backward")
         for kind in ("kernel", "recurrent_kernel", "bias", "recurrent_bias")
     }
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_the_whole_pass_has_the_weights_outputs_and_gradients_of_the_walk(given, monkeypatch):
+    """On a CPU Keras's call of cuDNN's kernel takes its general form, with the same weights."""
+    sequence = np.random.default_rng(0).standard_normal((2, 5, 3)).astype("float32")
+    start = keras.Variable(np.random.default_rng(1).standard_normal((12, 4)), dtype="float32") if given else None
+    found = {}
+    for whole in (False, True):
+        monkeypatch.setattr(cudnn, "chosen", lambda dtype, whole=whole: whole)
+        keras.utils.set_random_seed(0)
+        layer = BidirectionalLSTM(4, num_layers=3, name="rnn")
+        layer.build(sequence.shape)
+        after = keras.random.normal((3,))
+        assert bool(layer.forward.whole) is whole and layer.forward.supports_jit is not whole
+        variables = [*layer.trainable_variables, *([start] if given else [])]
+        with tf.GradientTape() as tape:
+            outputs = layer(sequence, initial_states=start)
+            total = tf.reduce_sum(outputs**2)
+        gradients = tape.gradient(total, [variable.value for variable in variables])
+        found[whole] = [w.path for w in layer.weights], [after, *layer.weights], [outputs, *gradients]
+    assert found[True][0] == found[False][0]
+    for mine, theirs in zip(found[True][1], found[False][1], strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    for mine, theirs in zip(found[True][2], found[False][2], strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)
+
+
+def test_the_whole_pass_is_for_gpus_and_may_be_left(monkeypatch):
+    assert not cudnn.chosen("float32")
+    monkeypatch.setattr(cudnn, "has_gpu", lambda: True)
+    assert cudnn.chosen("float32") is (keras.backend.backend() == "tensorflow") and not cudnn.chosen("bfloat16")
+    model = keras.Sequential([keras.Input((5, 3)), BidirectionalLSTM(4)])
+    sequence = np.random.default_rng(0).standard_normal((2, 5, 3)).astype("float32")
+    before, layer = model(sequence), model.layers[0].backward
+    assert layer.whole
+    unroll(model)
+    assert layer.whole is None and layer.supports_jit
+    np.testing.assert_allclose(model(sequence), before, atol=1e-5)

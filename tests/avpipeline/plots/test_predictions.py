@@ -163,3 +163,25 @@ def test_curves_of_a_figure_that_only_validation_has(tmp_path, monkeypatch):
     history = {"epoch": [1, 2], "loss": [1.0, 0.5], "val_segment_accuracy": [np.nan, 0.5]}
     charts.curves(tmp_path / "c.png", history)
     assert [axis.get_title() for axis in figures[0].axes] == ["loss", "segment accuracy"]
+
+
+def test_a_picture_is_laid_out_once(tmp_path, probabilities, monkeypatch):
+    """A second time only where classes move to a legend; with nothing drawn on the left, it is cut there."""
+    laid_out, execute = [], matplotlib.layout_engine.ConstrainedLayoutEngine.execute
+
+    def counted(engine, figure):
+        laid_out.append(figure)
+        return execute(engine, figure)
+
+    monkeypatch.setattr(matplotlib.layout_engine.ConstrainedLayoutEngine, "execute", counted)
+    charts.curves(tmp_path / "c.png", {"loss": [1.0, 0.5]})
+    assert len(laid_out) == 1
+    plots.timeline(tmp_path / "t.png", np.eye(2)[[0, 1]], ("Bark", "background"))
+    assert len(laid_out) == 2
+    plots.timeline(tmp_path / "t.png", np.eye(4)[np.arange(40) % 4], CLASSES)
+    assert len(laid_out) == 4
+    for name in ("c.png", "t.png"):
+        inked = (pixels(tmp_path / name) < 255).any(-1)
+        rows, columns = np.flatnonzero(inked.any(1)), np.flatnonzero(inked.any(0))
+        height, width = inked.shape
+        assert (rows[0], columns[0], height - 1 - rows[-1], width - 1 - columns[-1]) == (22, 22, 22, 22)

@@ -135,7 +135,7 @@ def test_default_devices_leave_configurations_as_they_were(tmp_path):
     """Only a precision that was asked for, which changes results, is part of a configuration."""
     for paper in ("ave", "eventlayers"):
         plain = experiment(paper, tmp_path).hash
-        same = DeviceSettings(strategy="one", jit="off", deterministic=False, wait=7)
+        same = DeviceSettings(strategy="one", jit="off", deterministic=False, wait=7, tf32="off", cache="disk")
         assert experiment(paper, tmp_path, same).hash == plain
         assert experiment(paper, tmp_path, DeviceSettings(precision="float16")).hash != plain
     # The event layers had a precision of their own, which names the runs of earlier versions.
@@ -160,6 +160,17 @@ def test_jit_and_determinism_are_settings(tmp_path):
     loose = experiment("eventlayers", tmp_path, DeviceSettings(strategy="one", deterministic=False), epochs=1)
     devices = runs.run(loose, tmp_path / "run", [0])["devices"]
     assert devices == {"strategy": "one", "replicas": 1, "workers": 1, "jit": "auto", "deterministic": False}
+
+
+def test_tf32_is_said_where_a_gpu_multiplies(monkeypatch):
+    assert strategy.set_tf32(DeviceSettings(tf32="off")) == ""
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
+    monkeypatch.setattr(strategy, "has_gpu", lambda: True)
+    assert "with all 23 bits (--tf32 on is faster)" in strategy.set_tf32(DeviceSettings(tf32="off"))
+    assert "in TF32, of 10 bits (--tf32 off keeps" in strategy.set_tf32(DeviceSettings())
+    assert tf.config.experimental.tensor_float_32_execution_enabled()
+    monkeypatch.setattr(runs, "has_gpu", lambda: True)
+    assert runs._devices(DeviceSettings(tf32="off"), strategy.Team("one"))["tf32"] == "off"
 
 
 def test_jit_that_cannot_be_is_refused(tmp_path):
