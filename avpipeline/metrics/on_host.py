@@ -1,5 +1,7 @@
 """Metrics that count in NumPy on the host, and a buffer on the device that spares a step from waiting for it."""
 
+from __future__ import annotations
+
 import threading
 
 import keras

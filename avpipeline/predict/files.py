@@ -2,9 +2,10 @@
 
 import contextlib
 import contextvars
+import re
 import sys
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,9 +30,19 @@ def collected_warnings(path) -> Iterator[list[str]]:
         warnings.simplefilter("always", UserWarning)
         yield damage
     told = (str(warning.message) for warning in caught if str(warning.message).startswith(str(path)))
-    damage.extend(sentence.removeprefix(f"{path}: ") for sentence in dict.fromkeys(told))
+    damage.extend(_joined(sentence.removeprefix(f"{path}: ") for sentence in dict.fromkeys(told)))
     if damage:
         _DAMAGED.get().append(str(path))
+
+
+def _joined(sentences: Iterable[str]) -> Iterator[str]:
+    """Sentences that differ in their brackets alone as one: sound and frames of a file are read one by one."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for sentence in sentences:
+        before, bracket, after = re.fullmatch(r"([^(]*)(?:\((.*)\))?(.*?)", sentence, re.DOTALL).groups()
+        found.setdefault((before, after), []).extend([bracket] if bracket else [])
+    for (before, after), brackets in found.items():
+        yield f"{before}({'; '.join(brackets)}){after}" if brackets else before + after
 
 
 def in_windows(decoded: Generator[T, None, None], count: int) -> Iterator[T]:
