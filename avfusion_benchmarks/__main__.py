@@ -61,9 +61,9 @@ def main(settings: Settings) -> None:
         write_json(settings.out, {"machine": facts, "rows": results, "ranges": ranges})
     print(f"\n{tables(rows, results, ranges)}\n\nResults are in {settings.out}")
     if settings.page:
-        command = f"python -m avfusion_benchmarks --repeats {settings.repeats} --page {settings.page}"
+        words = f"--repeats {settings.repeats} --seconds {settings.seconds:g} --page {settings.page}"
         with atomic_path(settings.page) as temporary:
-            temporary.write_text(page(facts, command, ROWS, results, ranges), encoding="utf-8")
+            temporary.write_text(page(facts, f"python -m avfusion_benchmarks {words}", ROWS, results, ranges), encoding="utf-8")
         print(f"The page is {settings.page}")
 
 

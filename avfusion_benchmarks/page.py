@@ -26,7 +26,8 @@ those that it is compared with, so that other load slows all of them alike: rati
 {command}
 ```
 {processor}, {cores} cores; {system}; Python {python}, TensorFlow {tensorflow}, Keras {keras}. The load of the machine
-was {load:.1f} at the start. A number is the median, the range behind it is that of all repetitions.
+was {load:.1f} at the start. A number is the median, the range behind it is that of all repetitions. With `--rows` some
+rows are measured, and the others of the page stay.
 
 "Plain" is the same network with what Keras brings: its LSTM, its Adam, equations step by step. "Share of matmul" is
 the arithmetic per second over that of one large matrix product, the machine's best."""
