@@ -62,8 +62,9 @@ def main(settings: Settings) -> None:
     print(f"\n{tables(rows, results, ranges)}\n\nResults are in {settings.out}")
     if settings.page:
         words = f"--repeats {settings.repeats} --seconds {settings.seconds:g} --page {settings.page}"
+        text = page(facts, f"python -m avfusion_benchmarks {words}", ROWS, results, ranges)
         with atomic_path(settings.page) as temporary:
-            temporary.write_text(page(facts, f"python -m avfusion_benchmarks {words}", ROWS, results, ranges), encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8")
         print(f"The page is {settings.page}")
 
 
