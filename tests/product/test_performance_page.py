@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import keras
-import pytest
 
 import jca
 from avfusion_benchmarks.page import page
@@ -30,7 +29,6 @@ def test_a_page_of_medians_ranges_and_goals():
     ]
 
 
-@pytest.mark.skipif(not PAGE.exists(), reason="python -m avfusion_benchmarks --page docs/performance.md writes it")
 def test_the_page_in_the_documents_has_rows_and_numbers_of_the_benchmark():
     text = PAGE.read_text(encoding="utf-8")
     names = {row.name: row.table for row in ROWS}
