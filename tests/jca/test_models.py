@@ -149,6 +149,7 @@ def test_plain_form_of_the_benchmark_gives_equal_outputs(batch):
     np.testing.assert_allclose(plain(batch), model(batch), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_benchmark_measures_both_forms():
     columns = training_step(0.01, batch=2, **{**SMALL, **SHORT})
     assert columns["times as fast"] == pytest.approx(columns["ms a batch, plainly"] / columns["ms a batch"])

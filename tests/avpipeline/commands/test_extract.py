@@ -370,6 +370,7 @@ def test_a_network_that_fails_ends_the_run_in_one_sentence(clips, tmp_path, monk
     assert extract(clips, tmp_path, features=SMALL, seconds=SECONDS).reused == 4
 
 
+@pytest.mark.slow
 def test_vggish_and_vgg19_on_a_clip(clips, tmp_path):
     summary = extract(clips / "c0.mp4", tmp_path, features="vgg19,vggish", weights="none", seconds=1)
     features = rows(tmp_path)

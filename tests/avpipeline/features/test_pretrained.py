@@ -88,6 +88,7 @@ def test_tflite_differs_by_inputs_of_eight_bits(tflite, interpreter, seconds):
     assert np.abs(scores - reference.yamnet(patch[None], arrays)[-1]).max() > 0.03
 
 
+@pytest.mark.slow
 def test_tflite_often_names_the_same_class(tflite, interpreter, reference_dir):
     model, _ = yamnet.build_yamnet("scores", tflite)
     agreeing = 0
