@@ -112,7 +112,7 @@ def test_every_row_of_the_paper_is_a_model():
     assert len(configurations) == len(mafnet.MODELS) == 16
 
 
-@pytest.mark.parametrize("preset", mafnet.PRESETS)
+@pytest.mark.parametrize("preset", ["code", pytest.param("paper", marks=pytest.mark.slow)])
 def test_the_rows_of_all_tables_are_distinct_networks(preset):
     """All but those that are printed twice; DMRN's two rows differ in the features that they take."""
     places = {place: lambda name=name: small_model(name, preset) for place, name in ROWS.items()}
