@@ -1,7 +1,6 @@
 """Agreement with values recorded from the authors' own implementation of MAFnet."""
 
 import keras
-import numpy as np
 import pytest
 import tensorflow as tf
 
