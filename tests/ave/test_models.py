@@ -187,7 +187,7 @@ def test_dmrn_has_the_head_of_its_code_in_all_three_places():
     assert dense_layers("dmrn_decision") == {"L2_audio": (256, 29), "L2_video": (256, 29)}
 
 
-@pytest.mark.parametrize("preset", ave.PRESETS)
+@pytest.mark.parametrize("preset", ["code", pytest.param("paper", marks=pytest.mark.slow)])
 def test_all_models_are_different_networks(preset):
     """Layers by kind and size; models are rows of the paper, so no two rows are one network by accident."""
     networks = {}

@@ -244,6 +244,7 @@ def test_a_model_without_attention_says_so(folder, extractors, capsys):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_attention_over_sound_is_laid_over_the_log_mel_patches(folder, extractors, capsys):
     """Figure 1 of the supplement: A'-att has a picture, in which each patch is the clip's sound, time to the right."""
     more = {"audio_map": build_extractor("small_audio_map")}

@@ -35,8 +35,13 @@ def trained_once(model):
     return model
 
 
-@pytest.mark.parametrize("preset", mafnet.PRESETS)
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [
+        *((name, "code") for name in OWN),
+        *(pytest.param(name, "paper", marks=[] if name == "mafnet" else pytest.mark.slow) for name in OWN),
+    ],
+)
 def test_model_equals_numpy(name, preset):
     model = trained_once(small_model(name, preset))
     config = mafnet.model_config(name, preset, **small_sizes(name, preset))

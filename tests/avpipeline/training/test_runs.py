@@ -170,6 +170,7 @@ class Halves(keras.callbacks.Callback):
         self.counted = values["counted"]
 
 
+@pytest.mark.slow
 def test_a_run_killed_between_its_last_state_and_its_log_ends_with_the_whole_log(finished, tmp_path, monkeypatch):
     write_log = state.write_log
 
@@ -186,6 +187,7 @@ def test_a_run_killed_between_its_last_state_and_its_log_ends_with_the_whole_log
     assert (tmp_path / "seed-0" / "log.csv").read_text() == (finished[0] / "seed-0" / "log.csv").read_text()
 
 
+@pytest.mark.slow
 def test_callbacks_go_on_where_they_were(finished, tmp_path, monkeypatch):
     halving = dataclasses.replace(experiment(), callbacks=lambda: [Halves()])
     whole = runs.run(halving, tmp_path / "whole", [0])
