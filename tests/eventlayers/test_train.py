@@ -25,7 +25,6 @@ from eventlayers.data import Source, videos_of
 from eventlayers.stages import datasets_of_backbones
 from tests.helpers.commands import run_command
 from tests.helpers.few_clips import rendered_defaults
-from tests.helpers.graphs import without_graphs
 from tests.helpers.synthetic_time_steps import CHANNELS, TIME_STEPS, time_step_splits
 
 command = functools.partial(run_command, train)
@@ -153,14 +152,8 @@ def narrow(model, **training):
     return dataclasses.replace(own, training=dataclasses.replace(own.training, **changes))
 
 
-@pytest.mark.parametrize("eagerly", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_a_cut_off_run_goes_on_to_the_numbers_of_a_whole_one(tmp_path, eagerly):
+def test_a_cut_off_run_goes_on_to_the_numbers_of_a_whole_one(tmp_path):
     """Also where the gradients of several steps make an update."""
-    with without_graphs(eagerly):
-        check_cut_off(tmp_path)
-
-
-def check_cut_off(tmp_path):
     splits = time_step_splits()
     for out, lengths in ((tmp_path / "whole", [2]), (tmp_path / "cut", [1, 2])):
         for epochs in lengths:
@@ -215,8 +208,7 @@ def test_random_audio_features_of_a_real_dataset_are_no_row_of_the_paper(tmp_pat
         for line in said:
             assert "were not trained on ave" in line and "no row of the paper is reproduced" in line
             assert ("the audio network is random" in line) == (settings is own)
-        with without_graphs():
-            trained = train.PAPER.train(settings, splits)
+        trained = train.PAPER.train(settings, splits)
         assert json.loads((settings.folder / "result.json").read_text())["reproduces"] == [list(row) for row in rows]
         assert list(trained.unlike) == ([] if rows else ["its backbones were not trained on this data"])
         assert [one.dataset for one, _ in train.compared(train.PAPER, trained)] == ["AVE"]
