@@ -31,7 +31,10 @@ def command(folder):
     return run_command(command_module, *words)
 
 
-@pytest.mark.parametrize(("name", "tokens"), [("fcrgn_late", "mean_std"), ("attend_fusion_audio", "frames")])
+@pytest.mark.parametrize(
+    ("name", "tokens"),
+    [("fcrgn_late", "mean_std"), pytest.param("attend_fusion_audio", "frames", marks=pytest.mark.slow)],
+)
 def test_both_forms_agree_with_the_network(tmp_path, capsys, name, tokens):
     model = save(tmp_path / "model.keras", name, tokens)
     assert command(tmp_path) == 0

@@ -21,6 +21,10 @@ from tests.reference.attendfusion import Network, forward
 
 SMALL = {"width": 8, "num_classes": 5, "audio_channels": 4, "visual_channels": 6}
 VIDEOS = 3
+# What is no row of the paper is left to the slow tests.
+EVERY_MODEL = [
+    name if name in ROWS.values() else pytest.param(name, marks=pytest.mark.slow) for name in attendfusion.MODELS
+]
 
 
 @functools.cache
@@ -38,7 +42,7 @@ def inputs(model, tokens=2, seed=0):
     return {name: features[name] for name in model.input if name in features}
 
 
-@pytest.mark.parametrize("name", attendfusion.MODELS)
+@pytest.mark.parametrize("name", EVERY_MODEL)
 def test_forward_pass_is_that_of_numpy_and_survives_a_file(name, tmp_path):
     model = small(name)
     # Biases and normalisation weights of their own, so that each of them counts.
@@ -53,7 +57,9 @@ def test_forward_pass_is_that_of_numpy_and_survives_a_file(name, tmp_path):
     check_round_trip(model, features, tmp_path)
 
 
-@pytest.mark.parametrize("tokens", TOKENS)
+@pytest.mark.parametrize(
+    "tokens", [name if name == "frames" else pytest.param(name, marks=pytest.mark.slow) for name in TOKENS]
+)
 def test_attend_fusion_written_out_is_the_network_of_its_blocks(tokens):
     config = attendfusion.model_config("attend_fusion", **SMALL, tokens=tokens)
     features = inputs(small("attend_fusion", tokens), tokens=1 if tokens == "mean" else 2)
@@ -61,7 +67,7 @@ def test_attend_fusion_written_out_is_the_network_of_its_blocks(tokens):
     check_same_network(lambda: attend_fusion(config), lambda: network_of_blocks(config, "attend_fusion"), features)
 
 
-@pytest.mark.parametrize("name", attendfusion.MODELS)
+@pytest.mark.parametrize("name", EVERY_MODEL)
 def test_count_from_shapes_is_that_of_the_built_model(name):
     model = small(name)
     assert attendfusion.count_parameters(name, **SMALL) == model.count_params()
@@ -126,6 +132,7 @@ DESIGN_COUNTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("design", DESIGNS)
 def test_other_designs_come_out_at_the_papers_millions_too(design):
     rows = ("attend_fusion", "attend_fusion_audio", "attend_fusion_visual")
@@ -135,6 +142,7 @@ def test_other_designs_come_out_at_the_papers_millions_too(design):
     assert attendfusion.count_parameters(f"attend_fusion_{design}") == counts[0]
 
 
+@pytest.mark.slow
 def test_only_the_attention_with_normalisation_gives_the_172_million_of_the_cross_modal_rows():
     """The rest of these rows as it is; the paper prints 172 for both."""
 
@@ -147,6 +155,7 @@ def test_only_the_attention_with_normalisation_gives_the_172_million_of_the_cros
     assert count("multi_head_attention", "fc", "fc") == 171_491_948
 
 
+@pytest.mark.slow
 def test_late_fusion_by_averaging_has_the_same_millions():
     for name in ("fc_late", "fcrn_late"):
         assert attendfusion.count_parameters(f"{name}_averaged") == 340_729_432

@@ -47,7 +47,9 @@ def save_untrained(path, tokens="mean_std", name="fc_early"):
 command = functools.partial(run_command, predict)
 
 
-@pytest.mark.parametrize("tokens", ["mean_std", "mean", "frames"])
+@pytest.mark.parametrize(
+    "tokens", ["mean_std", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mean", "frames"))]
+)
 def test_a_media_file_gets_the_labels_of_its_record(clips, tmp_path, capsys, tokens):
     model, records = save_untrained(tmp_path / "model.keras", tokens)
     assert command(clips[1], "--weights", tmp_path / "model.keras", "--out", tmp_path / "out", "--top", 4) == 0

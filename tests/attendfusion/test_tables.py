@@ -43,6 +43,7 @@ COUNTS = {
 command = functools.partial(run_command, tables)
 
 
+@pytest.mark.slow
 def test_parameters_of_all_rows_are_printed_beside_the_papers(capsys):
     assert command("--params") == 0
     lines = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| Table")]

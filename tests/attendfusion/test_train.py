@@ -17,12 +17,13 @@ from avpipeline.datasets.youtube8m.writing import write_shards
 from avpipeline.training import runs
 from tests.helpers.attendfusion_records import recomputed, records, videos, write_folder
 from tests.helpers.commands import run_command
+from tests.helpers.graphs import without_graphs
 from tests.helpers.youtube8m_files import write
 
 command = functools.partial(run_command, train)
 
 
-@pytest.mark.parametrize("tokens", ["mean_std", "frames"])
+@pytest.mark.parametrize("tokens", ["mean_std", pytest.param("frames", marks=pytest.mark.slow)])
 def test_command_writes_result_weights_logs_and_predictions(few_clips, tmp_path, capsys, tokens):
     words = ("--model", "fc_early", "--width", 8, "--epochs", 2, "--batch-size", 5, "--tokens", tokens)
     assert command(*words, "--out", tmp_path) == 0
@@ -72,8 +73,14 @@ class KillAfter(keras.callbacks.Callback):
             raise Killed
 
 
-def test_interrupted_run_goes_on_to_the_same_numbers(folder, tmp_path):
+@pytest.mark.parametrize("eagerly", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_interrupted_run_goes_on_to_the_same_numbers(folder, tmp_path, eagerly):
     """Dropout, shuffled records and AdamW's moments included."""
+    with without_graphs(eagerly):
+        check_interrupted(folder, tmp_path)
+
+
+def check_interrupted(folder, tmp_path):
     whole = runs.run(experiment(folder), tmp_path / "whole", [1])
     cut = dataclasses.replace(experiment(folder), callbacks=lambda: [KillAfter(2)])
     with pytest.raises(Killed):
@@ -111,7 +118,8 @@ def without_std(folder):
 def test_video_level_files_as_published_are_trained_on_by_default(tmp_path, capsys):
     data = without_std(write_folder(tmp_path / "records"))
     words = ("--data", data, "--model", "fc_early", "--width", 8, "--epochs", 1, "--batch-size", 6)
-    assert command(*words, "--out", tmp_path / "out") == 0
+    with without_graphs():
+        assert command(*words, "--out", tmp_path / "out") == 0
     said = f"{data}: video-level records give the mean alone, one token a video (tokens mean)"
     assert capsys.readouterr().out.count(said) == 1
     network = json.loads((tmp_path / "out" / "result.json").read_text())["settings"]["network"]
@@ -154,6 +162,6 @@ def test_damaged_records_are_skipped_and_told_only_when_asked(tmp_path, capsys):
     words = ("--data", tmp_path, "--model", "fc_audio", "--width", 4, "--epochs", 1, "--batch-size", 12)
     assert command(*words, "--out", tmp_path / "one") == 2
     assert f"{shard}: is cut off or damaged" in capsys.readouterr().err
-    with pytest.warns(UserWarning, match="skipped the last .* bytes"):
+    with without_graphs(), pytest.warns(UserWarning, match="skipped the last .* bytes"):
         assert command(*words, "--out", tmp_path / "two", "--skip-corrupt") == 0
     assert f"{shard}: skipped the last" in capsys.readouterr().out

@@ -37,14 +37,19 @@ def test_outputs_and_attention(golden, batch, checkpoint, model, recorded, array
         golden.compare(recorded, theirs, outputs[ours], 1e-5)
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", ["av_att", "dmrn", "av_att_weak"])
-def test_training_steps(golden, batch, name, form):
+# One form as a graph, the other op by op: both ways of running are the authors', and a graph is traced for seconds.
+AS_GRAPHS = [("av_att", "torch_legacy", False)]
+OP_BY_OP = [(name, "torch", True) for name in ("av_att", "dmrn", "av_att_weak")]
+OP_BY_OP += [(name, "torch_legacy", True) for name in ("dmrn", "av_att_weak")]
+FURTHER = [pytest.param(name, "torch_legacy", False, marks=pytest.mark.slow) for name in ("dmrn", "av_att_weak")]
+
+
+@pytest.mark.parametrize(("name", "form", "eagerly"), [*AS_GRAPHS, *OP_BY_OP, *FURTHER])
+def test_training_steps(golden, batch, name, form, eagerly):
     steps = len(golden[f"{name}.npz", f"losses_adam{FORMS[form]}_1e-3"])
     model = load_author_checkpoint(golden.path(f"{name}.pt"))
     ave.compile_model(model, ave.train_config(epsilon_form=form))
-    # One form as a graph, the other op by op: both ways of running are the authors', and a graph is traced for seconds.
-    model.run_eagerly = form == "torch"
+    model.run_eagerly = eagerly
     if name == "av_att_weak":
         labels = {"video": golden["ave_batch.npz", "video_labels"]}
     else:

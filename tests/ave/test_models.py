@@ -111,16 +111,8 @@ def test_an_override_of_the_structure_is_not_ignored(change):
     assert [layer.name for layer in model.layers] == [layer.name for layer in expected.layers]
 
 
-@pytest.mark.parametrize("name", ave.MODELS)
-def test_model_takes_only_what_it_needs_and_round_trips(name, all_inputs, tmp_path):
-    model = ave.build_model(name, **SMALL)
-    assert set(model.input) == INPUTS.get(name, {"audio", "visual"})
-    assert set(ave.model_config(name).modalities) == set(model.input)
-    check_round_trip(model, inputs_of(model, all_inputs), tmp_path)
-
-
 @pytest.mark.parametrize(("preset", "name"), [("code", name) for name in ave.MODELS] + [("paper", "av_att")])
-def test_every_weight_of_every_model_learns(name, preset, all_inputs):
+def test_every_model_takes_only_what_it_needs_learns_and_round_trips(name, preset, all_inputs, tmp_path):
     """One gradient step's loss reaches every weight: no branch, member or projection is unconnected."""
     # Wide enough that not all ReLUs before a weight are dead.
     keras.utils.set_random_seed(0)
@@ -133,6 +125,9 @@ def test_every_weight_of_every_model_learns(name, preset, all_inputs):
         loss = model.compute_loss(y=labels, y_pred=outputs)
     for weight, gradient in zip(model.trainable_weights, tape.gradient(loss, model.trainable_weights), strict=True):
         assert gradient is not None and np.abs(gradient).max() > 0, weight.path
+    assert set(model.input) == INPUTS.get(name, {"audio", "visual"})
+    assert set(ave.model_config(name).modalities) == set(model.input)
+    check_round_trip(model, inputs_of(model, all_inputs), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["av_att", "w_a", "ed_tcn"])
@@ -192,7 +187,7 @@ def test_dmrn_has_the_head_of_its_code_in_all_three_places():
     assert dense_layers("dmrn_decision") == {"L2_audio": (256, 29), "L2_video": (256, 29)}
 
 
-@pytest.mark.parametrize("preset", ave.PRESETS)
+@pytest.mark.parametrize("preset", ["code", pytest.param("paper", marks=pytest.mark.slow)])
 def test_all_models_are_different_networks(preset):
     """Layers by kind and size; models are rows of the paper, so no two rows are one network by accident."""
     networks = {}

@@ -244,6 +244,7 @@ def test_a_model_without_attention_says_so(folder, extractors, capsys):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_attention_over_sound_is_laid_over_the_log_mel_patches(folder, extractors, capsys):
     """Figure 1 of the supplement: A'-att has a picture, in which each patch is the clip's sound, time to the right."""
     more = {"audio_map": build_extractor("small_audio_map")}
@@ -287,7 +288,9 @@ def test_colours_are_scaled_by_each_second_or_by_the_clip(words, highest, folder
     assert (drawn["scale_label"] is None) == (highest == "clip")
 
 
-@pytest.mark.parametrize("name", ["w_av_att", "amap_v_co_att", "av_s_c3d"])
+@pytest.mark.parametrize(
+    "name", ["w_av_att", *(pytest.param(name, marks=pytest.mark.slow) for name in ("amap_v_co_att", "av_s_c3d"))]
+)
 def test_every_kind_of_model_predicts(folder, extractors, name):
     """Weak models give probabilities too; several features are made of one stream."""
     more = {"audio_map": build_extractor("small_audio_map"), "motion": build_extractor("small_motion")}
@@ -372,6 +375,7 @@ def test_features_that_cannot_be_made_again_are_refused(folder, extractors, done
     assert "ffffffff" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_real_clip(folder, weights, reference_dir):
     clip = reference_dir / "media" / "0lFf-HP86Q0.mp4"
     assert command(clip, "--weights", weights, "--out", folder / "real") == 0

@@ -16,6 +16,7 @@ from avpipeline.datasets.ave import read_annotations, read_order, read_segment_l
 from avpipeline.results import papers
 from avpipeline.training.experiment import configuration_hash
 from tests.helpers.commands import run_command
+from tests.helpers.graphs import without_graphs
 
 
 def test_every_row_of_the_paper_has_a_command():
@@ -26,9 +27,9 @@ def test_every_row_of_the_paper_has_a_command():
 
 @pytest.fixture(scope="module")
 def narrow(few_clips):
-    """Narrow models, batches of 5, four epochs."""
+    """Narrow models, batches of 5, four epochs; no graphs, whose tracing costs far more."""
     sizes = mock.patch.dict(config.RENDERED_MODEL, attention_units=8, lstm_units=6, hidden_units=8)
-    with sizes, mock.patch.dict(config.RENDERED_TRAINING, batch_size=5, epochs=4):
+    with without_graphs(), sizes, mock.patch.dict(config.RENDERED_TRAINING, batch_size=5, epochs=4):
         yield
 
 

@@ -36,6 +36,7 @@ def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, ca
     assert len(list((tmp_path / "example").glob("*.png"))) == 2
 
 
+@pytest.mark.slow
 def test_reported_score_is_that_of_the_stored_predictions(few_clips, tmp_path):
     command("--model", "a", "--epochs", 1, "--batch-size", 5, "--out", tmp_path, "--seeds", 2, "--seed", 3)
     result = json.loads((tmp_path / "result.json").read_text())

@@ -188,6 +188,7 @@ def test_one_stream_on_clips_has_one_backbone(clips):
         np.testing.assert_allclose(with_time_steps(model)(own)["scores"], model(own), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_published_networks_train_end_to_end(clips):
     """One joint step of MC3-18 and the audio network reaches every weight; one second at 16x16, to be quick."""
     keras.utils.set_random_seed(0)

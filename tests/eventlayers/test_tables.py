@@ -12,6 +12,7 @@ from avpipeline.results import papers
 from eventlayers import config, readings, tables, train
 from eventlayers.data import DATASETS
 from tests.helpers.commands import run_command
+from tests.helpers.graphs import without_graphs
 from tests.helpers.synthetic_time_steps import time_step_splits
 from tests.reference import eventlayers as reference
 
@@ -47,12 +48,15 @@ def test_figures_beside_a_training_run_are_those_of_its_model_and_dataset():
 
 @pytest.fixture(scope="module")
 def synthetic():
-    """Splits in memory in the place of the rendered clips; two labels a video where those have two events."""
+    """Splits in memory in the place of the rendered clips; two labels a video where those have two events.
+
+    No graphs: tracing them costs far more than these steps.
+    """
 
     def load(settings):
         return time_step_splits(2 if settings.dataset == "rendered_pairs" else 1)
 
-    with pytest.MonkeyPatch.context() as patch:
+    with without_graphs(), pytest.MonkeyPatch.context() as patch:
         for module in (train, tables):
             patch.setattr(module, "splits_of", load)
         for name, value in {"epochs": 2, "batch_size": 4}.items():

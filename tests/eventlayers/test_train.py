@@ -114,6 +114,7 @@ def first_rows(split, count):
     return dataclasses.replace(split, ids=split.ids[:count], inputs=inputs, labels=split.labels[:count])
 
 
+@pytest.mark.slow
 def test_two_stages_on_clips(few_clips, tmp_path, capsys):
     """The joint model begins with the backbones that were trained alone; they can be used frozen as well."""
     settings = train.PAPER.settings_for("naive_av", inputs="clips", out=tmp_path)

@@ -65,7 +65,7 @@ def check_same_network(first: Callable, second: Callable, inputs: dict) -> None:
     models = []
     for build in (first, second):
         # Keras numbers operations without a name; the count starts anew.
-        keras.utils.clear_session()
+        keras.utils.clear_session(free_memory=False)
         keras.utils.set_random_seed(0)
         models.append(build())
     ours, theirs = models

@@ -79,6 +79,7 @@ def test_training_steps(golden, batch, form):
     train(golden, batch, model, FORMS[form])
 
 
+@pytest.mark.slow
 def test_the_benchmarks_plain_form_is_the_same_network(golden, batch):
     plain = straightforward(jca.load_author_checkpoint(golden.path("jca.pt"), **NO_DROPOUT), learning_rate=1e-3)
     golden.compare("jca.npz", "segment_probs", plain(batch), 1e-5)

@@ -149,6 +149,7 @@ def test_plain_form_of_the_benchmark_gives_equal_outputs(batch):
     np.testing.assert_allclose(plain(batch), model(batch), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_benchmark_measures_both_forms():
     columns = training_step(0.01, batch=2, **{**SMALL, **SHORT})
     assert columns["times as fast"] == pytest.approx(columns["ms a batch, plainly"] / columns["ms a batch"])
@@ -164,7 +165,7 @@ def test_with_attention_shares_weights_and_sums_to_one(batch):
 
 def test_the_rows_of_both_tables_are_distinct_networks():
     """All but the full model, which is printed twice."""
-    ours = {place: lambda name=name: build(name) for place, name in ROWS.items()}
+    ours = {place: lambda name=name: build(name, num_layers=1) for place, name in ROWS.items()}
     theirs = {place: lambda name=name: ave.build_model(name) for place, name in AVE_ROWS.items()}
     assert len(ours | theirs) == 16
     assert same_networks(ours | theirs) == [[("Table 1", "JCA"), ("Table 2", "w/ Joint Co-Attention")]]

@@ -103,7 +103,7 @@ def test_models_without_attention_have_no_frames(tmp_path, extractors, capsys):
     assert sorted(path.name for path in out.iterdir()) == ["plain.json", "plain.txt", "plain_timeline.png"]
 
 
-@pytest.mark.parametrize("name", ["avsdn", "dam", "gru"])
+@pytest.mark.parametrize("name", ["avsdn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("dam", "gru"))])
 def test_other_systems_predict_too(tmp_path, extractors, name):
     write_weights(tmp_path / "model.keras", extractors, name)
     clip = write_media(tmp_path / "clip.mp4", 1, sound=False)

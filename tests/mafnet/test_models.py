@@ -35,8 +35,13 @@ def trained_once(model):
     return model
 
 
-@pytest.mark.parametrize("preset", mafnet.PRESETS)
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [
+        *((name, "code") for name in OWN),
+        *(pytest.param(name, "paper", marks=[] if name == "mafnet" else pytest.mark.slow) for name in OWN),
+    ],
+)
 def test_model_equals_numpy(name, preset):
     model = trained_once(small_model(name, preset))
     config = mafnet.model_config(name, preset, **small_sizes(name, preset))
@@ -112,7 +117,7 @@ def test_every_row_of_the_paper_is_a_model():
     assert len(configurations) == len(mafnet.MODELS) == 16
 
 
-@pytest.mark.parametrize("preset", mafnet.PRESETS)
+@pytest.mark.parametrize("preset", ["code", pytest.param("paper", marks=pytest.mark.slow)])
 def test_the_rows_of_all_tables_are_distinct_networks(preset):
     """All but those that are printed twice; DMRN's two rows differ in the features that they take."""
     places = {place: lambda name=name: small_model(name, preset) for place, name in ROWS.items()}

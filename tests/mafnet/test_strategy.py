@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 SCRIPT = """
 import sys
@@ -58,6 +59,7 @@ np.savez(sys.argv[1], **result)
 """
 
 
+@pytest.mark.slow
 def test_two_devices_compute_what_one_does(tmp_path):
     out = tmp_path / "result.npz"
     paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]

@@ -86,6 +86,7 @@ def clips(tmp_path):
     return write_shards(folder, ids)
 
 
+@pytest.mark.slow
 def test_the_worked_examples_work(tmp_path, clips):
     folder = carried_out(tmp_path / "copy")
     # The copy comes before the checkout, which has the tests.

@@ -70,11 +70,13 @@ def test_extraction_row(name):
     assert columns["all"] > 0
 
 
+@pytest.mark.slow
 def test_row_of_a_whole_extraction():
     columns = measure(ROW["extract-run/small"], 0.01)
     assert all(columns[part] > 0 for part in ("decode", "audio", "visual", "write", "all"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["long-file/small", "long-file/event-small"])
 def test_row_of_a_long_file(name):
     """A minute, to be quick."""
@@ -99,6 +101,7 @@ def test_row_against_torchvision_is_left_out_without_torchvision(capsys, monkeyp
     assert "against-torchvision/vgg19: left out, torchvision cannot be imported" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, stored", [("input/hdf5", 8), ("input/hdf5-float32", 4), ("input/shards", 4)])
 def test_input_row(name, stored):
     """Features are float64 in the authors' files, and always handed on as float32."""
@@ -107,6 +110,7 @@ def test_input_row(name, stored):
     assert columns["MB on disk"] == pytest.approx(128 * 10 * (stored * (128 + 49 * 512) + 4 * 29) / 1e6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["video", "frame"])
 def test_row_of_youtube8m_records(level, monkeypatch):
     monkeypatch.setitem(youtube8m.BATCH, level, 8)
@@ -129,12 +133,14 @@ def test_rows_of_metrics_are_all():
     assert set(VIDEO_METRICS) == set(youtube8m.METRICS)
 
 
+@pytest.mark.slow
 def test_training_row():
     columns = measure(ROW["train/ave/a"], 0.01)
     assert columns["GFLOP a batch"] > measure(ROW["predict/ave/a"], 0.01)["GFLOP a batch"]
     assert columns["times as fast"] == pytest.approx(columns["plain, ms a batch"] / columns["ms a batch"])
 
 
+@pytest.mark.slow
 def test_backbone_rows():
     """A moment of the small sound network: 20x8 windows at 20 places by 32 filters, then a layer 640 -> 512."""
     forward, training = (measure(ROW[f"{kind}/small_event_audio"], 0.01) for kind in ("predict-clip", "train-clip"))
@@ -143,6 +149,7 @@ def test_backbone_rows():
     assert training["videos/s"] == pytest.approx(1e3 / training["ms a batch"])
 
 
+@pytest.mark.slow
 def test_localization_row():
     columns = measure(ROW["localize/avdln"], 0.01)
     assert columns["videos/s"] * columns["seconds a split"] == pytest.approx(402)

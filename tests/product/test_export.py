@@ -20,7 +20,10 @@ def converter():
         pytest.importorskip(name, reason='ONNX needs pip install "audio-visual-fusion[onnx]"', exc_type=ImportError)
 
 
-@pytest.mark.parametrize("paper", HEADLINES)
+OTHERS = [paper for paper in HEADLINES if paper != "mafnet"]
+
+
+@pytest.mark.parametrize("paper", ["mafnet", *(pytest.param(paper, marks=pytest.mark.slow) for paper in OTHERS)])
 def test_all_forms_compute_what_the_network_computes(converter, tmp_path, capsys, paper):
     model = saved_small(tmp_path / "run" / "seed-0" / "best.keras", paper)
     module = importlib.import_module(f"{paper}.export")

@@ -37,6 +37,7 @@ def measured(tmp_path_factory):
     return json.loads((folder / "result.json").read_text())
 
 
+@pytest.mark.slow
 def test_outputs_of_models_saved_under_tensorflow(measured):
     """Relative to the largest; where the reference is there, they are those of the authors' own code."""
     assert measured["machine"]["backend"] == "jax"
@@ -96,6 +97,7 @@ for refused in (lambda: build_extractor("small_audio"), lambda: require_tensorfl
     ]
 
 
+@pytest.mark.slow
 def test_losses_of_the_first_steps(measured):
     """MAFnet's with the same draws of what a step trains."""
     assert set(measured["losses"]) == {*PAPERS}

@@ -16,6 +16,12 @@ def _all_good(count: int) -> None:
     assert not bad, "\n".join(f"{each.door}, {each.damage}: {each.outcome}: {each.told}" for each in bad[:5])
 
 
+def test_each_door_once():
+    """Attempts go from door to door."""
+    _all_good(len(DOORS))
+
+
+@pytest.mark.slow
 def test_two_hundred_attempts():
     _all_good(200)
 

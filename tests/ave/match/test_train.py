@@ -183,6 +183,7 @@ def test_example_is_drawn_of_a_short_event(few_clips, weights, tmp_path):
     assert len(names) == 2 and all(name.endswith(f"_{event.start}-{event.end}.png") for name in names)
 
 
+@pytest.mark.slow
 def test_rows_of_table_3_are_all_there_and_one_training_gives_two(small_data, tmp_path):
     printed = {published.row: published for published in papers.rows("ave", "Table 3")}
     assert sorted(("Table 3", row) for row in printed) == sorted(match.ROWS)

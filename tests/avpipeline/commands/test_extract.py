@@ -119,7 +119,7 @@ def stored_clips(out) -> int:
     return len(ids)
 
 
-@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_kill_and_resume(clips, finished, tmp_path, monkeypatch, count):
     """Killed with two clips outside of shards, and with a finished shard and at least one clip outside."""
     process = subprocess.Popen([sys.executable, "-c", SLOW, clips, tmp_path], stderr=subprocess.DEVNULL)
@@ -370,6 +370,7 @@ def test_a_network_that_fails_ends_the_run_in_one_sentence(clips, tmp_path, monk
     assert extract(clips, tmp_path, features=SMALL, seconds=SECONDS).reused == 4
 
 
+@pytest.mark.slow
 def test_vggish_and_vgg19_on_a_clip(clips, tmp_path):
     summary = extract(clips / "c0.mp4", tmp_path, features="vgg19,vggish", weights="none", seconds=1)
     features = rows(tmp_path)
@@ -388,7 +389,7 @@ def test_extraction_of_real_clips(reference_dir, tmp_path):
         assert np.isfinite(values).all() and values.any()
 
 
-@pytest.mark.parametrize("format", ["shards", "h5"])
+@pytest.mark.parametrize("format", ["shards", pytest.param("h5", marks=pytest.mark.slow)])
 def test_maps_are_extracted_under_the_name_that_training_reads(format, tmp_path):
     """The supplement's models train on what `extract --features vggish,vggish:pool4` leaves in AVE's folder."""
     clips, folder = tmp_path / "clips", write_ave_folder(tmp_path / "ave", features=())

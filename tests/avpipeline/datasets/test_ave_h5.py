@@ -144,6 +144,7 @@ def resident_bytes():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc (Linux)")
 def test_a_large_file_streams_at_bounded_memory(tmp_path):
     """300 MB of features, in random order, without 120 MB more memory."""

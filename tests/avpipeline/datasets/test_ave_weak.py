@@ -70,6 +70,7 @@ def test_noisy_files_of_different_lengths_are_refused(folder):
         load_ave_weak(folder, modalities=["audio"])
 
 
+@pytest.mark.slow
 def test_weak_model_trains_on_the_official_files(folder, tmp_path):
     """Trained by video labels, chosen and tested by segment labels."""
     settings = train.PAPER.settings_for("w_a", "code", "ave", data=folder)

@@ -218,6 +218,7 @@ def start_render(folder, count: int) -> subprocess.Popen:
     )
 
 
+@pytest.mark.slow
 def test_two_processes_sharing_a_folder_render_once(tmp_path):
     both = [start_render(tmp_path / "shared", 4) for _ in range(2)]
     said = [process.communicate(timeout=120)[1] for process in both]
@@ -229,6 +230,7 @@ def test_two_processes_sharing_a_folder_render_once(tmp_path):
         assert decoded.audio_seconds == decoded.video_seconds == 10
 
 
+@pytest.mark.slow
 def test_rendering_goes_on_after_a_kill(tmp_path):
     folder = tmp_path / "killed"
     process = start_render(folder, 8)

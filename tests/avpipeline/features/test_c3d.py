@@ -59,6 +59,7 @@ def clip(size, seed=1):
     return np.random.default_rng(seed).uniform(-100, 150, (1, 16, size, size, 3)).astype("float32")
 
 
+@pytest.mark.slow
 def test_network_is_the_papers_at_its_true_width(tmp_path):
     """On small frames, whose last pooling takes 3 rows to 2."""
     model, frames = c3d.c3d_network("pool5", size=48), clip(48)
@@ -71,6 +72,7 @@ def test_network_is_the_papers_at_its_true_width(tmp_path):
     np.testing.assert_allclose(model(frames)[0], expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_published_sizes():
     assert c3d.c3d_network("fc6").count_params() == 61_214_464
     assert c3d.c3d_network("fc6").get_layer("flatten").output.shape == (None, 8192)

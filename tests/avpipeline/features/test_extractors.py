@@ -291,6 +291,7 @@ def test_random_weights_are_the_same_everywhere_and_alive():
     assert 0.1 < maps.std() < 100 and 0.1 < np.mean(maps == 0) < 0.9
 
 
+@pytest.mark.slow
 def test_the_whole_vggish_on_sound():
     extractor = build_extractor("vggish", "none")
     assert extractor.info.label == "vggish:embedding_relu" and extractor.info.shape == (128,)

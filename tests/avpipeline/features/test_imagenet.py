@@ -96,7 +96,7 @@ def test_imagenet_files_with_and_without_classes(tmp_path, monkeypatch, top):
         imagenet.build_imagenet("vgg19", "pool5", tmp_path / "missing.h5")
 
 
-@pytest.mark.parametrize("name", ["vgg19:pool5", "densenet201:avg_pool"])
+@pytest.mark.parametrize("name", ["vgg19:pool5", pytest.param("densenet201:avg_pool", marks=pytest.mark.slow)])
 def test_outputs_of_imagenet_networks(name):
     extractor = build_extractor(name, "none")
     assert extractor.modality == "visual" and extractor.frame_rate == 16 and extractor.frame_size == (224, 224)

@@ -88,6 +88,7 @@ def test_tflite_differs_by_inputs_of_eight_bits(tflite, interpreter, seconds):
     assert np.abs(scores - reference.yamnet(patch[None], arrays)[-1]).max() > 0.03
 
 
+@pytest.mark.slow
 def test_tflite_often_names_the_same_class(tflite, interpreter, reference_dir):
     model, _ = yamnet.build_yamnet("scores", tflite)
     agreeing = 0
@@ -104,6 +105,7 @@ def test_tflite_often_names_the_same_class(tflite, interpreter, reference_dir):
     assert abs(agreeing - AGREEING_CLIPS) <= 1  # where two classes are close, the last bits of a machine decide
 
 
+@pytest.mark.slow
 def test_variants_share_the_network(tflite):
     scores, embedding, maps = (
         build_extractor(f"yamnet:{variant}", weights_dir=tflite.parent)
@@ -228,6 +230,7 @@ def test_efficientnet_against_numpy():
     np.testing.assert_allclose(ours[1], scores, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_efficientnet_names_a_dog(reference_dir):
     frames = media.read_frames(reference_dir / "media/BjCEufrlXm4.mp4", frame_rate=4, size=(224, 224), seconds=2)
     extractor = build_extractor("efficientnet_lite0:scores")

@@ -80,6 +80,7 @@ print("equal")
 """
 
 
+@pytest.mark.slow
 def test_two_devices_have_a_buffer_each():
     done = subprocess.run([sys.executable, "-c", MIRRORED], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.endswith("equal\n"), done.stderr

@@ -37,6 +37,7 @@ def moving(count: int, height: int, width: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, height, width, 3)).astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_a_crying_baby(reference_dir, tmp_path, capsys):
     sound = reference_dir / "media/Baby_cry_1-60997-B.mp3"
     assert main(Settings((sound,), reference_dir / "real/yamnet.tflite", tmp_path)) == 0

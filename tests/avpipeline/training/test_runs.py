@@ -20,6 +20,7 @@ from avpipeline.metrics import segment_accuracy
 from avpipeline.training import record, runs, state
 from avpipeline.training.experiment import Schedule
 from avpipeline.training.saved import load_model
+from tests.helpers.graphs import without_graphs
 from tests.helpers.synthetic import synthetic_splits
 
 
@@ -40,6 +41,12 @@ def experiment(epochs=4, **changes):
 def figures(result):
     """What must be equal between two runs of the same seed: every number that training decides."""
     return [{name: seed[name] for name in ("seed", "val", "best_epoch", "test")} for seed in result["seeds"]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def eager():
+    with without_graphs():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -109,17 +116,19 @@ import os, signal, sys
 sys.path.insert(0, {root!r})
 from avpipeline.training import record, runs, state
 from tests.avpipeline.training.test_runs import experiment
+from tests.helpers.graphs import without_graphs
 saved = state.save_state
 def save_and_die(*arguments):
     saved(*arguments)
     os.kill(os.getpid(), signal.SIGKILL)
 state.save_state = save_and_die
-runs.run(experiment(), {out!r}, [0])
+with without_graphs({eagerly}):
+    runs.run(experiment(), {out!r}, [0])
 """
 
 
-def test_killed_run_goes_on_to_the_numbers_of_an_uninterrupted_one(finished, tmp_path):
-    script = KILLED.format(root=str(Path(__file__).parents[3]), out=str(tmp_path))
+def check_killed(finished, tmp_path, *, eagerly):
+    script = KILLED.format(root=str(Path(__file__).parents[3]), out=str(tmp_path), eagerly=eagerly)
     killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert (tmp_path / "seed-0" / "state.npz").exists()
@@ -128,6 +137,17 @@ def test_killed_run_goes_on_to_the_numbers_of_an_uninterrupted_one(finished, tmp
     assert figures(resumed)[0] == figures(finished[1])[0]
     np.testing.assert_array_equal(predictions(tmp_path), predictions(finished[0]))
     assert (tmp_path / "seed-0" / "log.csv").read_text() == (finished[0] / "seed-0" / "log.csv").read_text()
+
+
+def test_killed_run_goes_on_to_the_numbers_of_an_uninterrupted_one(finished, tmp_path):
+    check_killed(finished, tmp_path, eagerly=True)
+
+
+@pytest.mark.slow
+def test_killed_run_goes_on_to_the_numbers_of_an_uninterrupted_one_in_graphs_too(tmp_path):
+    with without_graphs(False):
+        whole = tmp_path / "whole", runs.run(experiment(), tmp_path / "whole", [0])
+        check_killed(whole, tmp_path / "cut", eagerly=False)
 
 
 class Halves(keras.callbacks.Callback):
@@ -150,6 +170,7 @@ class Halves(keras.callbacks.Callback):
         self.counted = values["counted"]
 
 
+@pytest.mark.slow
 def test_a_run_killed_between_its_last_state_and_its_log_ends_with_the_whole_log(finished, tmp_path, monkeypatch):
     write_log = state.write_log
 
@@ -166,6 +187,7 @@ def test_a_run_killed_between_its_last_state_and_its_log_ends_with_the_whole_log
     assert (tmp_path / "seed-0" / "log.csv").read_text() == (finished[0] / "seed-0" / "log.csv").read_text()
 
 
+@pytest.mark.slow
 def test_callbacks_go_on_where_they_were(finished, tmp_path, monkeypatch):
     halving = dataclasses.replace(experiment(), callbacks=lambda: [Halves()])
     whole = runs.run(halving, tmp_path / "whole", [0])

@@ -32,6 +32,7 @@ def contents(out):
         return weights, (out / "seed-0" / "log.csv").read_text(), file["predictions"].tobytes()
 
 
+@pytest.mark.slow
 def test_two_epochs_are_equal_to_the_byte(tmp_path, calls, monkeypatch):
     whole = dataclasses.replace(experiment(epochs=2).schedule, batch_size=2, validate_every=1)
     short = dataclasses.replace(experiment(epochs=2), schedule=whole)

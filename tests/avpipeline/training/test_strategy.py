@@ -143,7 +143,10 @@ def test_default_devices_leave_configurations_as_they_were(tmp_path):
     assert given["training"]["precision"] == "mixed_bfloat16" and "precision" not in given
 
 
-@pytest.mark.parametrize(("name", "policy"), [("float16", "mixed_float16"), ("bfloat16", "mixed_bfloat16")])
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [("float16", "mixed_float16"), pytest.param("bfloat16", "mixed_bfloat16", marks=pytest.mark.slow)],
+)
 def test_half_precision_trains_and_scales_the_loss(name, policy, tmp_path):
     own = experiment("eventlayers", tmp_path, DeviceSettings(strategy="one", precision=name), epochs=2)
     model = runs._started(own, 0, strategy.Team("one"))
