@@ -23,7 +23,7 @@ def written(folder) -> Path:
 
 
 def test_accuracy_on_each_fold():
-    assert fold_accuracies(np.array([0, 1, 1]), np.array([0, 1, 0]), np.array([1, 1, 2])) == [100, 0]
+    assert fold_accuracies(np.array([[0, 1, 1], [0, 1, 0]]), np.array([0, 1, 0]), np.array([1, 1, 2])) == [100, 50]
 
 
 def test_the_section_has_what_a_reader_needs(tmp_path):
