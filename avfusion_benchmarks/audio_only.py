@@ -23,10 +23,10 @@ from mafnet.train import PAPER as MAFNET
 
 NOTES = (
     "The rows with a seed are the papers' own audio-only networks. Each is trained on three folds, selected on the "
-    "next fold by the validation score of its package and tested on the fifth. Preset, sizes and recipe are the published "
-    "ones, except for batches, epochs and learning rates, which are those for the synthetic clips, as these are about "
-    "as few: batches of 16; 40 epochs for ave and eventlayers, 60 for mafnet, 20 for attendfusion. So are mafnet's "
-    "decay of the averages in batch normalization (0.9) and attendfusion's width (256 instead of 2048).",
+    "next fold by the validation score of its package and tested on the fifth. Preset, sizes and recipe are the "
+    "published ones, except for batches, epochs and learning rates, which are those for the synthetic clips, as "
+    "these are about as few: batches of 16; 40 epochs for ave and eventlayers, 60 for mafnet, 20 for attendfusion. "
+    "So are mafnet's decay of the averages in batch normalization (0.9) and attendfusion's width (256, not 2048).",
     "A clip is five time steps of a second; the end of the only shorter one is silence. `ave a` labels seconds, this "
     "silence as background, and a clip's class has the highest mean over them. attendfusion takes mean and standard "
     "deviation over a clip's own seconds, from records in the form of YouTube-8M. mafnet averages maps over their "
