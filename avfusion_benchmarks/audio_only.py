@@ -99,8 +99,9 @@ def on_fold(clips: Clips, name: str, network: Network, seeds: Sequence[int], fol
 
 def rows_of(folds: np.ndarray, test: int) -> dict[str, np.ndarray]:
     """ "train", "val" and "test" -> clips, where a fold is the test split: the next one is for validation."""
-    of_split = {"test": folds == test, "val": folds == test % FOLDS + 1}
-    return {name: np.flatnonzero(own) for name, own in {"train": ~sum(of_split.values()), **of_split}.items()}
+    tests, validates = folds == test, folds == test % FOLDS + 1
+    of_split = {"train": ~(tests | validates), "val": validates, "test": tests}
+    return {name: np.flatnonzero(own) for name, own in of_split.items()}
 
 
 def _classes(path: Path) -> np.ndarray:
