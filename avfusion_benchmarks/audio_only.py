@@ -150,5 +150,6 @@ def _records(clips: Clips, name: str, rows: Mapping[str, np.ndarray], paper: Pap
         ]
         write_shards(folder, split, videos, level="video")
     write_description(folder, Description({"audio": clips.infos[name]}, {"audio": scale}))
-    write_vocabulary(folder / VOCABULARY_FILE, tuple(NAMES), np.bincount(clips.labels[rows["train"]]).tolist())
+    counts = np.bincount(clips.labels[rows["train"]], minlength=len(NAMES))
+    write_vocabulary(folder / VOCABULARY_FILE, tuple(NAMES), counts.tolist())
     return Records(load_youtube8m(folder, name="esc10"), "mean_std", ("audio",))

@@ -13,11 +13,11 @@ import attendfusion
 from attendfusion import predict, train
 from attendfusion.data import Records
 from attendfusion.evaluation import predictions
+from attendfusion.labelling import Labeller, extractors_of, media_frames
 from attendfusion.pictures import Example, examples
 from avpipeline.datasets.rendered import RenderedSettings, rendered_clips
 from avpipeline.datasets.youtube8m.rendered import rendered_youtube8m
 from avpipeline.datasets.youtube8m.splits import write_vocabulary
-from avpipeline.training.familiarity import feature_statistics
 from avpipeline.training.saved import ModelInfo, save_model
 from tests.helpers.attendfusion_records import CLASS_NAMES, FEATURES, SCALE, write_folder
 from tests.helpers.commands import run_command
@@ -31,8 +31,8 @@ def clips():
     return rendered_clips(FEW).paths("test")
 
 
-def save_untrained(path, tokens="mean_std", name="fc_early", *, knows=False):
-    """A network for the rendered records, as training would save it; where it `knows`, with their statistics."""
+def save_untrained(path, tokens="mean_std", name="fc_early"):
+    """A network for the rendered records, as training would save it."""
     source = rendered_youtube8m(FEW, level="frame" if tokens == "frames" else "video")
     records = Records(source, tokens, ("audio", "visual"))
     settings = train.PAPER.settings_for(name)
@@ -41,8 +41,6 @@ def save_untrained(path, tokens="mean_std", name="fc_early", *, knows=False):
     keras.utils.set_random_seed(2)
     shape = {key: info.config[key] for key in ("width", "tokens", "num_classes", "audio_channels", "visual_channels")}
     model = attendfusion.build_model(name, **shape)
-    if knows:
-        info = dataclasses.replace(info, statistics=feature_statistics(records.stream("train"), info.features))
     save_model(model, path, info)
     return model, records
 
@@ -65,15 +63,20 @@ def test_a_media_file_gets_the_labels_of_its_record(clips, tmp_path, capsys, tok
     assert (tmp_path / "out" / "examples.png").stat().st_size > 5_000
 
 
+@pytest.mark.parametrize(("off", "is_told"), [(0.0, False), (1.0, True)])
 @pytest.mark.parametrize("tokens", ["mean_std", "frames"])
-def test_a_file_unlike_all_of_training_is_said_to_be(clips, tmp_path, tokens):
-    save_untrained(tmp_path / "model.keras", tokens, "fc_audio", knows=True)
-    noise = np.random.default_rng(0).uniform(-1, 1, (1, 48_000)).astype("f4")
-    write_media(tmp_path / "noise.wav", audio="pcm_s16le", samples=noise)
-    assert command(clips[1], tmp_path / "noise.wav", "--weights", tmp_path / "model.keras", "--out", tmp_path) == 0
-    near, far = (json.loads((tmp_path / f"{stem}.json").read_text())["notes"] for stem in (clips[1].stem, "noise"))
-    assert not any("far outside" in note for note in near)
-    assert "its audio features are far outside of those in training" in far[-1]
+def test_a_file_unlike_all_of_training_is_said_to_be(clips, tmp_path, tokens, off, is_told):
+    """The clip's own tokens, and training whose largest distance is 0.5 around their mean or 1 beside it."""
+    _, records = save_untrained(tmp_path / "model.keras", tokens, "fc_audio")
+    inputs = next(iter(records.stream("test").read(4, details=True)))[0]
+    row = [name.decode() for name in inputs["id"].numpy()].index(clips[1].stem)
+    mean = inputs["audio"][row].numpy()[:10].mean(0) + off  # of both tokens, or of ten frames
+    statistics = {"audio": {"mean": mean, "deviation": np.ones_like(mean), "largest": 0.5}}
+    labeller = Labeller.load(tmp_path / "model.keras")
+    known = dataclasses.replace(labeller, info=dataclasses.replace(labeller.info, statistics=statistics))
+    notes = media_frames(clips[1], known, extractors_of(known)).notes
+    told = "its audio features are far outside of those in training (distance 1.0, in training at most 0.5)"
+    assert any(note.startswith(told) for note in notes) == is_told
 
 
 def test_records_are_labelled_into_a_table_with_a_picture(clips, tmp_path, capsys):
