@@ -18,6 +18,7 @@ from avpipeline.features.registry import EXTRACTORS, Extractor, extractor_for
 from avpipeline.nn.forward import forward_graph
 from avpipeline.predict.files import collected_warnings
 from avpipeline.predict.segments import features_by_window, stream_notes
+from avpipeline.training.familiarity import unlike_training
 from avpipeline.training.saved import ModelInfo, load_model
 
 # Seconds decoded at a time.
@@ -116,6 +117,9 @@ def media_frames(path, labeller: Labeller, extractors: Mapping[str, Extractor]) 
         made = description.frames(name, np.concatenate([window[name] for window in windows]))
         read_back = dequantise(quantise(made).astype(np.float32))
         frames[name] = read_back if there[extractor.modality] else np.zeros_like(read_back)
+    tokens = {name: _tokens(own, labeller.info.config["tokens"]) for name, own in frames.items()}
+    present = [name for name, extractor in extractors.items() if there[extractor.modality]]
+    notes += unlike_training(labeller.info.statistics, [tokens], present)
     return MediaFrames(about, frames, (*notes, *damage))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from avpipeline.errors import InputError
 from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files, synthetic_warning
 from avpipeline.predict.files import collected_warnings, for_each_file, in_windows
 from avpipeline.predict.segments import missing_stream_notes
+from avpipeline.training.familiarity import region_means, unlike_training
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
 from eventlayers.config import ModelConfig, saved_config
@@ -196,15 +197,23 @@ def predict_file(path, predictor: Predictor) -> Prediction:
         length = about.whole_seconds
         starts = range(0, length, SECONDS)
         clips = in_windows((predictor.read(path, start=start) for start in starts), len(starts))
-        windows = [
-            _window(predictor.look(clip), predictor.config, start, min(SECONDS, length - start))
-            for start, clip in zip(starts, clips, strict=True)
-        ]
+        windows, means = [], []
+        for start, clip in zip(starts, clips, strict=True):
+            found, seconds = predictor.look(clip), min(SECONDS, length - start)
+            windows.append(_window(found, predictor.config, start, seconds))
+            means.append(_means(found, [name for name in modalities if name in predictor.info.statistics], seconds))
+    there = {"audio": about.has_audio, "visual": about.has_video}
+    notes += unlike_training(predictor.info.statistics, means, [name for name in modalities if there[name]])
     if length < SECONDS:
         notes.append(f"shorter than the model's {SECONDS} s: padded with silence and black frames")
     if len(windows) > 1:
         notes.append(f"longer than the model's {SECONDS} s: every {SECONDS} s are predicted separately")
     return Prediction(about, tuple(windows), (*notes, *damage))
+
+
+def _means(found: Mapping[str, np.ndarray], names: Iterable[str], seconds: int) -> dict[str, np.ndarray]:
+    """Each second's mean over its time steps, `(seconds, channels)`."""
+    return region_means({name: found[name].reshape(SECONDS, -1, found[name].shape[-1])[:seconds] for name in names})
 
 
 def _window(found: Mapping[str, np.ndarray], config: ModelConfig, start: int, seconds: int) -> Window:

@@ -1,7 +1,8 @@
 """AVE's 28 categories in AudioSet's class names.
 
 AVE's authors chose their categories among AudioSet's classes, so a network that knows these can name AVE's events
-without training. A category's score is the highest of its classes; those below it in AudioSet's ontology count too.
+without training. A category's score is the highest of its classes: that of its name, and kinds of the same sound
+("Bow-wow" beside "Bark", "Meow" of "Cat").
 """
 
 from collections.abc import Sequence

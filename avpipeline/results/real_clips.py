@@ -6,6 +6,7 @@
 
 import dataclasses
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,12 +19,10 @@ from avpipeline.results import papers
 RESULT, PREDICTIONS = "result.json", "predictions.npz"
 _INTRODUCTION = """No paper reports these: they stand beside none of its results. Data: ESC-10 (K. J. Piczak, "ESC:
 Dataset for Environmental Sound Classification", ACM Multimedia 2015), 400 recordings of up to 5 s from freesound.org in
-ten classes, sound only, Creative Commons Attribution. Accuracy in percent over the five official folds, mean +-
-standard deviation of the folds; chance is 10. A head of logistic regression sees the mean of a clip's features over its
-seconds and has scikit-learn's default settings. Nothing was tuned. YAMNet was trained on AudioSet, which is full of
-such sounds; the weights are those of the file named."""
-_MODELS = """ A paper's model, the rows with a seed, is trained on three folds and selected on a fourth, with the
-batches and epochs for the synthetic clips."""
+ten classes, sound only, Creative Commons Attribution. Accuracy in percent, mean +- standard deviation of the five
+official folds, each the mean over the seeds where there are any; chance is 10. A head of logistic regression sees the
+mean of a clip's features over its seconds and has scikit-learn's default settings. Nothing was tuned. YAMNet was
+trained on AudioSet, which is full of such sounds; the weights are those of the file named."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,20 +32,20 @@ class Row:
     Attributes:
       features: `extractor:variant`.
       weights: name of the extractor's weights.
-      predicted: class of each clip.
-      seed: of what is trained; None where nothing depends on one.
+      predicted: class of each clip, `(seeds, clips)`, a single row where nothing depends on a seed.
+      seeds: of what is trained; empty where nothing depends on one.
     """
 
     features: str
     weights: str
     predicted: np.ndarray
-    seed: int | None = None
+    seeds: tuple[int, ...] = ()
 
 
 def fold_accuracies(predicted: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> list[float]:
-    """Accuracy on each fold in percent."""
+    """Accuracy on each fold in percent, the mean over the seeds of `predicted`, `(seeds, clips)`."""
     right = predicted == labels
-    return [round(100 * float(right[folds == fold].mean()), 4) for fold in np.unique(folds)]
+    return [round(100 * float(right[:, folds == fold].mean()), 4) for fold in np.unique(folds)]
 
 
 def write_rows(
@@ -57,7 +56,7 @@ def write_rows(
     Args:
       rows: name -> row.
       ids, labels, folds: of each clip.
-      record: how the results were obtained: command, date, commit, versions.
+      record: how the results were obtained: command, date, commit, versions, and "notes", paragraphs for the reader.
     """
     out = make_folder(out)
     described = [
@@ -65,12 +64,12 @@ def write_rows(
             "row": name,
             "features": row.features,
             "weights": row.weights,
-            "seed": row.seed,
+            "seeds": list(row.seeds),
             "folds": fold_accuracies(row.predicted, labels, folds),
         }
         for name, row in rows.items()
     ]
-    predicted = np.stack([row.predicted for row in rows.values()]).astype(np.uint8)
+    predicted = np.concatenate([row.predicted for row in rows.values()]).astype(np.uint8)
     with atomic_path(out / PREDICTIONS) as temporary:
         np.savez_compressed(
             temporary,
@@ -90,9 +89,13 @@ def read_rows(folder) -> dict[str, Row]:
     with reading(folder, "its results are damaged", "run avfusion_benchmarks.real_clips into another folder"):
         described = read_record(path, "remove it")["rows"]
         predictions = read_predictions(path.with_name(PREDICTIONS), "predicted")["predicted"]
+        counts = [max(1, len(row["seeds"])) for row in described]
+        parts = np.split(predictions, np.cumsum(counts))
+        if [len(part) for part in parts] != [*counts, 0]:
+            raise ValueError("as many predictions as rows and seeds")
         return {
-            row["row"]: Row(row["features"], row["weights"], predicted, row["seed"])
-            for row, predicted in zip(described, predictions, strict=True)
+            row["row"]: Row(row["features"], row["weights"], predicted, tuple(row["seeds"]))
+            for row, predicted in zip(described, parts, strict=False)
         }
 
 
@@ -103,13 +106,14 @@ def section(folder) -> str | None:
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        lines = [("row", "features", "weights", "accuracy", "seed")]
+        lines = [("row", "features", "weights", "accuracy", "seeds")]
         for row in found["rows"]:
             accuracy = f"{np.mean(row['folds']):.1f} +- {np.std(row['folds'], ddof=1):.1f}"
-            seed = "" if row["seed"] is None else str(row["seed"])
-            lines.append((row["row"], f"`{row['features']}`", row["weights"], accuracy, seed))
+            seeds = ", ".join(map(str, row["seeds"]))
+            lines.append((row["row"], f"`{row['features']}`", row["weights"], accuracy, seeds))
+        notes = found.get("notes", ())
         made = f"Command: `{found['command']}`, {found['date'][:10]}, commit {(found['commit'] or 'unknown')[:12]}."
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is no result of avfusion_benchmarks.real_clips ({error}); run it again.") from error
-    introduction = _INTRODUCTION + (_MODELS if any(row["seed"] is not None for row in found["rows"]) else "")
-    return f"## Real clips\n\n{introduction}\n\n{papers.markdown(lines)}\n{made}\n"
+    texts = (_INTRODUCTION, *(textwrap.fill(str(note), 120) for note in notes), papers.markdown(lines))
+    return "## Real clips\n\n" + "\n\n".join(texts) + f"\n{made}\n"

@@ -1,9 +1,9 @@
 """Whether a file's features are like those that a model was trained on.
 
 For each modality a saved model keeps, over at most 256 training videos, the mean and standard deviation of every
-channel (of a video's mean over its segments and regions) and the largest distance of any of these videos from the
-others: the root mean square of its channels' z-scores. A file much further away is nothing that the model has learnt
-about.
+channel (of a video's mean over its segments and regions, or its tokens) and the largest distance of any of these videos
+from the others: the root mean square of its channels' z-scores. A file much further away is nothing that the model has
+learnt about.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,25 +23,37 @@ _MEDIA = ("frames", "waveform")
 
 
 def feature_statistics(split: Split | Stream, features: Mapping[str, FeatureInfo]) -> dict[str, dict]:
-    """Modality -> `{"mean": [...], "deviation": [...], "largest": float}`; empty for what is not read by index.
+    """Modality -> `{"mean": [...], "deviation": [...], "largest": float}`; empty for fewer than four videos.
 
-    Frames and waveforms, which no features were extracted from, have none.
+    Frames and waveforms, which no features were extracted from, have none. Of videos that are read file by file, the
+    first are taken.
     """
-    if not isinstance(split, Split):
-        return {}
+    named = [name for name, info in features.items() if info.extractor not in _MEDIA]
     if len(split) < _FEWEST:
         return {}
-    return {
-        name: _of_rows(split.inputs[name])
-        for name, info in features.items()
-        if name in split.inputs and info.extractor not in _MEDIA
-    }
+    if isinstance(split, Stream):
+        means = _first_means(split, named) if named else {}
+    else:
+        means = {name: _spread_means(split.inputs[name]) for name in named if name in split.inputs}
+    return {name: _of_means(videos) for name, videos in means.items()}
 
 
-def _of_rows(source) -> dict:
+def _spread_means(source) -> np.ndarray:
+    """The means of videos from all over a split, `(videos, channels)`."""
     rows = np.unique(np.linspace(0, len(source) - 1, _VIDEOS).round().astype(int))
     pieces = [rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]
-    means = np.concatenate([_channel_means(source.read(piece)) for piece in pieces])
+    return np.concatenate([_channel_means(source.read(piece)) for piece in pieces])
+
+
+def _first_means(stream: Stream, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Modality -> the means of the first videos over their tokens, `(videos, channels)`."""
+    inputs = {name: values.numpy() for name, values in next(iter(stream.read(_VIDEOS)))[0].items()}
+    # Tokens that are frames are padded with zeros.
+    padding = {name: inputs[name].shape[1] / inputs.get("num_frames", inputs[name].shape[1]) for name in names}
+    return {name: _channel_means(inputs[name]) * np.reshape(share, (-1, 1)) for name, share in padding.items()}
+
+
+def _of_means(means: np.ndarray) -> dict:
     # Each video from all the others: among few, the distance from a mean that includes it would be too small.
     others = (_mean_and_deviation(np.delete(means, row, axis=0)) for row in range(len(means)))
     largest = max(_distance(other, video) for other, video in zip(others, means, strict=True))

@@ -13,6 +13,7 @@ import attendfusion
 from attendfusion import predict, train
 from attendfusion.data import Records
 from attendfusion.evaluation import predictions
+from attendfusion.labelling import Labeller, extractors_of, media_frames
 from attendfusion.pictures import Example, examples
 from avpipeline.datasets.rendered import RenderedSettings, rendered_clips
 from avpipeline.datasets.youtube8m.rendered import rendered_youtube8m
@@ -62,6 +63,22 @@ def test_a_media_file_gets_the_labels_of_its_record(clips, tmp_path, capsys, tok
     text = (tmp_path / "out" / f"{clips[1].stem}.txt").read_text()
     assert text in capsys.readouterr().out and document["labels"][0]["label"] in text
     assert (tmp_path / "out" / "examples.png").stat().st_size > 5_000
+
+
+@pytest.mark.parametrize(("off", "is_told"), [(0.0, False), (1.0, True)])
+@pytest.mark.parametrize("tokens", ["mean_std", "frames"])
+def test_a_file_unlike_all_of_training_is_said_to_be(clips, tmp_path, tokens, off, is_told):
+    """The clip's own tokens, and training whose largest distance is 0.5 around their mean or 1 beside it."""
+    _, records = save_untrained(tmp_path / "model.keras", tokens, "fc_audio")
+    inputs = next(iter(records.stream("test").read(4, details=True)))[0]
+    row = [name.decode() for name in inputs["id"].numpy()].index(clips[1].stem)
+    mean = inputs["audio"][row].numpy()[:10].mean(0) + off  # of both tokens, or of ten frames
+    statistics = {"audio": {"mean": mean, "deviation": np.ones_like(mean), "largest": 0.5}}
+    labeller = Labeller.load(tmp_path / "model.keras")
+    known = dataclasses.replace(labeller, info=dataclasses.replace(labeller.info, statistics=statistics))
+    notes = media_frames(clips[1], known, extractors_of(known)).notes
+    told = "its audio features are far outside of those in training (distance 1.0, in training at most 0.5)"
+    assert any(note.startswith(told) for note in notes) == is_told
 
 
 def test_records_are_labelled_into_a_table_with_a_picture(clips, tmp_path, capsys):

@@ -104,6 +104,19 @@ def test_json_holds_what_the_model_says_of_the_clip(done, weights, backbones):
     assert all({second + 0.3, second + 0.4} & set(window["onsets"]) for second in range(5))
 
 
+@pytest.mark.parametrize(("off", "is_told"), [(0.0, False), (1.0, True)])
+def test_a_file_unlike_all_of_training_is_said_to_be(done, weights, backbones, off, is_told):
+    """The clip's own 12 seconds, and training whose largest distance is 0.5 around them or 1 beside them."""
+    first, second = (time_steps_of(done[0], backbones, start=start)["visual"] for start in (0, 10))
+    mean = np.concatenate([first, second[:20]]).mean(0, dtype=float) + off
+    statistics = {"visual": {"mean": mean, "deviation": np.ones_like(mean), "largest": 0.5}}
+    predictor = predict.Predictor.of(weights)
+    known = dataclasses.replace(predictor, info=dataclasses.replace(predictor.info, statistics=statistics))
+    notes = predict.predict_file(done[0], known).notes
+    told = "its visual features are far outside of those in training (distance 1.0, in training at most 0.5)"
+    assert any(note.startswith(told) for note in notes) == is_told
+
+
 def test_second_window_is_the_rest_of_the_file(done):
     told = document(done[1], "clip")
     assert [(window["start"], window["end"]) for window in told["windows"]] == [(0, 10), (10, 12)]

@@ -15,22 +15,24 @@ RECORD = {"command": "python -m x.real_clips ESC10", "date": "2026-01-02T03:04:0
 
 def written(folder) -> Path:
     rows = {
-        "head": Row("yamnet:embedding", "yamnet.tflite", np.array([0, 1, 1, 1])),
-        "model": Row("yamnet:embedding", "yamnet.tflite", np.array([0, 0, 1, 0]), seed=3),
+        "head": Row("yamnet:embedding", "yamnet.tflite", np.array([[0, 1, 1, 1]])),
+        "model": Row("yamnet:embedding", "yamnet.tflite", np.array([[0, 0, 1, 0], [1, 1, 1, 0]]), seeds=(3, 4)),
     }
-    write_rows(folder, rows, ("1-a", "1-b", "2-a", "2-b"), np.array([0, 1, 1, 0]), np.array([1, 1, 2, 2]), RECORD)
+    record = {"notes": ["What is trained."], **RECORD}
+    write_rows(folder, rows, ("1-a", "1-b", "2-a", "2-b"), np.array([0, 1, 1, 0]), np.array([1, 1, 2, 2]), record)
     return folder
 
 
 def test_accuracy_on_each_fold():
-    assert fold_accuracies(np.array([0, 1, 1]), np.array([0, 1, 0]), np.array([1, 1, 2])) == [100, 0]
+    assert fold_accuracies(np.array([[0, 1, 1], [0, 1, 0]]), np.array([0, 1, 0]), np.array([1, 1, 2])) == [100, 50]
 
 
 def test_the_section_has_what_a_reader_needs(tmp_path):
     text = section(written(tmp_path))
-    # Folds of 100 and 50 %: mean 75, sample deviation 35.4; 50 and 100 %: the same.
-    assert "| head  | `yamnet:embedding` | yamnet.tflite | 75.0 +- 35.4 |      |" in text
-    assert "| model | `yamnet:embedding` | yamnet.tflite | 75.0 +- 35.4 | 3    |" in text
+    # Folds of 100 and 50 %: mean 75, sample deviation 35.4; 50 and 100 % with each of two seeds: the same.
+    assert "| head  | `yamnet:embedding` | yamnet.tflite | 75.0 +- 35.4 |       |" in text
+    assert "| model | `yamnet:embedding` | yamnet.tflite | 75.0 +- 35.4 | 3, 4  |" in text
+    assert "\n\nWhat is trained.\n\n" in text
     for words in ("No paper reports these", "ESC-10", "Creative Commons", RECORD["command"], "0123456789ab."):
         assert words in text
     assert section(tmp_path / "none") is None
@@ -38,9 +40,9 @@ def test_the_section_has_what_a_reader_needs(tmp_path):
 
 def test_a_run_goes_on_with_the_rows_that_are_there(tmp_path):
     rows = read_rows(written(tmp_path))
-    assert {name: (row.predicted.tolist(), row.seed) for name, row in rows.items()} == {
-        "head": ([0, 1, 1, 1], None),
-        "model": ([0, 0, 1, 0], 3),
+    assert {name: (row.predicted.tolist(), row.seeds) for name, row in rows.items()} == {
+        "head": ([[0, 1, 1, 1]], ()),
+        "model": ([[0, 0, 1, 0], [1, 1, 1, 0]], (3, 4)),
     }
     assert read_rows(tmp_path / "none") == {}
 
@@ -55,8 +57,9 @@ def test_the_stored_results_are_those_of_the_stored_predictions():
     rows = json.loads((FOLDER / "result.json").read_text(encoding="utf-8"))["rows"]
     with np.load(FOLDER / "predictions.npz") as file:
         assert len(file["ids"]) == 400
-        for row, predicted in zip(rows, file["predicted"], strict=True):
-            assert row["folds"] == fold_accuracies(predicted, file["labels"], file["folds"]), row["row"]
+        labels, folds = file["labels"], file["folds"]
+    for (name, row), told in zip(read_rows(FOLDER).items(), rows, strict=True):
+        assert (name, told["folds"]) == (told["row"], fold_accuracies(row.predicted, labels, folds))
 
 
 @pytest.mark.parametrize("text", ["", "[1]", '{"rows": [{}]}'])

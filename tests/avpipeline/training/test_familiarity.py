@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from avpipeline.datasets.base import ArraySource, Split
+from avpipeline.datasets.base import ArraySource, Split, Stream
 from avpipeline.features.info import FeatureInfo
 from avpipeline.training.familiarity import feature_statistics, unlike_training
 
@@ -43,3 +44,14 @@ def test_windows_count_together_and_missing_streams_do_not(statistics):
     assert unlike_training(statistics, windows, ["audio"]) == []
     assert unlike_training(statistics, windows, []) == []
     assert unlike_training({}, windows, ["audio"]) == []
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_statistics_of_videos_that_are_read_file_by_file(statistics, padded):
+    """The first videos' means over their tokens are those of `statistics`; padding behind frames does not count."""
+    tokens = np.array([[[0, 0], [2, 0]], [[3, 0], [3, 0]], [[1, 2], [1, 2]], [[3, 4], [3, 0]]], "f4")
+    inputs = {"audio": tf.constant(np.pad(tokens, [(0, 0), (0, 3 * padded), (0, 0)]))}
+    if padded:
+        inputs["num_frames"] = tf.constant([2] * 4)
+    stream = Stream("youtube8m", "train", ("x",), INFO, 4, lambda batch: [(inputs, None)])
+    assert feature_statistics(stream, INFO) == statistics
