@@ -232,7 +232,9 @@ def as_markdown(lines: Sequence[Line | NotRun]) -> str:
         alone = [line for line in made if line.trained.unlike]
         beside = [line for line in own if line not in alone]
         title = table if beside else f"Models of {table}"
-        texts.append(f"## {title}\n\nOurs: selected on validation{_not_selected(own)}.\n")
+        texts.append(f"## {title}\n")
+        if made:
+            texts.append(f"Ours: selected on validation{_not_selected(own)}.\n")
         if beside:
             texts.append(papers.comparison((line.published, line.measured) for line in beside))
         if alone:
@@ -248,11 +250,17 @@ def _alone(lines: Sequence[Line]) -> str:
     """Results that reproduce no row of the paper, by the models' names, and why."""
     rows = [("model", "metric", "ours", "our data", "no row of the paper, since")]
     for line in lines:
-        ours = papers.mean_text(line.values, line.published.value)
+        ours = papers.mean_text(line.values, _finest(line, lines))
         model, reasons = line.trained.result["model"], "; ".join(line.trained.unlike)
         rows.append((model, line.published.metric, ours, line.trained.data, reasons))
     # A model of several rows has one result.
     return papers.markdown(list(dict.fromkeys(rows)))
+
+
+def _finest(line: Line, lines: Sequence[Line]) -> str:
+    """The result of the line's metric that the paper prints with the most decimals: ours are the same on each."""
+    values = (other.published.value for other in lines if other.published.metric == line.published.metric)
+    return max(values, key=lambda value: len(value.partition(".")[2]))
 
 
 def _not_selected(lines: Sequence[Line | NotRun]) -> str:
@@ -273,13 +281,15 @@ def _how_made(lines: Sequence[Line]) -> str:
         )
     watched_heading = ("best on test",) if watched else ()
     headings = ("row", "dataset", "model", "configuration", "parameters", *watched_heading, "predictions", "note")
-    return f"{text}\n\n{papers.markdown([headings, *dict.fromkeys(_how(line, watched) for line in lines)])}"
+    return f"{text}\n\n{papers.markdown([headings, *dict.fromkeys(_how(line, watched, lines) for line in lines)])}"
 
 
-def _how(line: Line, watched: bool) -> tuple[str, ...]:
+def _how(line: Line, watched: bool, lines: Sequence[Line]) -> tuple[str, ...]:
     made = line.record(Path())
-    row, dataset = ("", "") if line.trained.unlike else (line.published.row, line.published.dataset)
-    best = papers.mean_text(line.best_on_test, line.published.value) if line.best_on_test else ""
+    row, dataset, like = line.published.row, line.published.dataset, line.published.value
+    if line.trained.unlike:
+        row, dataset, like = "", "", _finest(line, lines)
+    best = papers.mean_text(line.best_on_test, like) if line.best_on_test else ""
     return (
         row,
         dataset,
