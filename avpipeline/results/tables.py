@@ -9,7 +9,7 @@ import dataclasses
 import json
 import os
 import statistics
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from avpipeline.cli.progress import link
@@ -123,6 +123,30 @@ def row_settings(paper: Paper, settings: TableSettings, model: str, *, name: str
     return settings.shortened(paper.settings_for(model, settings.preset, settings.chosen_dataset, **run, **where))
 
 
+@contextlib.contextmanager
+def measuring(settings: TableSettings) -> Iterator[bool]:
+    """What surrounds the measurements of a tables command: devices, and a folder that it has to itself.
+
+    Yields:
+      whether this process writes and prints; the other workers of several machines only train.
+    """
+    import tensorflow as tf
+
+    from avpipeline.training import strategy
+
+    settings.check()
+    team = strategy.join(settings.devices)
+    # TensorFlow warns about building graphs in a loop; here every graph is another model's.
+    tf.get_logger().setLevel("ERROR")
+    if not team.is_chief:
+        yield False
+        return
+    # Two commands that write one result.json would lose each other's rows. Runs have locks and leftovers of their own.
+    with locked(settings.folder / "tables", wait=False):
+        remove_partial(settings.folder, below=False)
+        yield True
+
+
 def measure_tables(
     settings: TableSettings,
     tables: Iterable[str],
@@ -138,26 +162,16 @@ def measure_tables(
       further: tables that are printed with the chosen ones.
       parts: the results in a row that has several.
     """
-    import tensorflow as tf
-
-    from avpipeline.training import strategy
-
-    settings.check()
-    team = strategy.join(settings.devices)
-    # TensorFlow warns about building graphs in a loop; here every graph is another model's.
-    tf.get_logger().setLevel("ERROR")
     wanted = settings.chosen_tables(tables)
     results = [part for row in chosen_rows(settings.paper, (*wanted, *further), settings.rows) for part in parts(row)]
-    if not team.is_chief:
+    with measuring(settings) as is_chief:
+        if is_chief:
+            return measure_rows(results, measure, settings.folder, wanted[0] if len(wanted) == 1 else "all")
         for published in results:
             # The chief says what cannot be measured.
             with contextlib.suppress(InputError):
                 measure(published)
         return True
-    # Two commands that write one result.json would lose each other's rows. Runs have locks and leftovers of their own.
-    with locked(settings.folder / "tables", wait=False):
-        remove_partial(settings.folder, below=False)
-        return measure_rows(results, measure, settings.folder, wanted[0] if len(wanted) == 1 else "all")
 
 
 def once_each(paper: str) -> Callable[[papers.Published], Sequence[papers.Published]]:

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import functools
 import json
+import shutil
 from unittest import mock
 
 import numpy as np
@@ -14,6 +15,7 @@ from avpipeline.datasets import official
 from avpipeline.errors import InputError
 from avpipeline.results import papers
 from avpipeline.results.tables import Line, NotRun
+from avpipeline.training import strategy
 from avpipeline.training.experiment import configuration_hash
 from mafnet import config, tables, train
 from mafnet.config import EXTERNAL, ROWS, TABLES
@@ -169,6 +171,13 @@ def test_figure_5_names_the_class_that_each_model_predicts(monkeypatch, tmp_path
     assert [line["Attention Cluster"] for line in lines] == ["bark", "bark", "bell"]
     printed = capsys.readouterr().out
     assert "| y " in printed and "| z " in printed and "| x " not in printed
+    # The other workers of several machines train along and write nothing.
+    with monkeypatch.context() as patch:
+        patch.setattr(strategy, "join", lambda devices: strategy.Team("multiworker", None, 1, 2))
+        for folder in ("mafnet", "dmrn", "dmrn_vgg", "attention_cluster"):
+            shutil.rmtree(tmp_path / folder)
+        assert command("--table", "Figure 5", "--out", tmp_path / "worker") == 0
+    assert not (tmp_path / "worker").exists() and "| y " not in capsys.readouterr().out
     missing = ("--table", "Figure 5", "--data", tmp_path / "none", "--out", tmp_path / "none")
     monkeypatch.setattr(train.MAFnet, "train", staticmethod(refuse))
     assert command(*missing) == 2
