@@ -6,6 +6,7 @@ from keras import ops
 from attendfusion.config import TrainConfig, train_config
 from avpipeline.metrics.ranking import GAP
 from avpipeline.nn.backends import TENSORFLOW
+from avpipeline.nn.losses import logarithm
 from avpipeline.nn.optimizers import Adam
 
 
@@ -13,10 +14,11 @@ from avpipeline.nn.optimizers import Adam
 class MultiLabelCrossEntropy(keras.losses.Loss):
     """Eq. 10: binary cross-entropy, summed over the classes and averaged over the videos.
 
-    Labels and probabilities `(batch, classes)`. Keras remembers of which scores a probability is the sigmoid, and
-    computes the logarithms from them: a probability that has been rounded to 0 or 1 keeps its loss and its gradient,
-    p - y of the score. Bare probabilities without scores are clipped to [1e-7, 1 - 1e-7], beyond which they have no
-    gradient.
+    Labels and probabilities `(batch, classes)`. On TensorFlow Keras remembers of which scores a probability is the
+    sigmoid, and computes the logarithms from them: a probability that has been rounded to 0 or 1 keeps its loss and its
+    gradient, p - y of the score. Bare probabilities without scores are clipped to [1e-7, 1 - 1e-7], beyond which they
+    have no gradient. On other backends the logarithms are those of the probabilities: the gradient is the same for
+    scores from -87 to 17, beyond which float32 rounds a probability to 0 or 1.
     """
 
     def __init__(self, name="multi_label_cross_entropy", **kwargs):
@@ -24,7 +26,10 @@ class MultiLabelCrossEntropy(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         # Eq. 10; Keras takes the mean over the batch.
-        return ops.sum(ops.binary_crossentropy(ops.cast(y_true, y_pred.dtype), y_pred), axis=-1)
+        y_true = ops.cast(y_true, y_pred.dtype)
+        if TENSORFLOW:
+            return ops.sum(ops.binary_crossentropy(y_true, y_pred), axis=-1)
+        return -ops.sum(y_true * logarithm(y_pred) + (1 - y_true) * logarithm(1 - y_pred), axis=-1)
 
 
 def compile_model(model: keras.Model, config: TrainConfig | None = None) -> keras.Model:

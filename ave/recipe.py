@@ -6,7 +6,7 @@ from ave.config import TrainConfig, train_config
 from ave.models import is_weak
 from avpipeline.metrics import SegmentAccuracy
 from avpipeline.nn.jit import jit_compile
-from avpipeline.nn.losses import MultiLabelSoftMargin
+from avpipeline.nn.losses import CategoricalCrossentropy, MultiLabelSoftMargin
 from avpipeline.nn.optimizers import Adam
 
 
@@ -24,7 +24,7 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
     )
     optimizer = Adam(learning_rate, epsilon=config.epsilon, epsilon_form=config.epsilon_form)
     # Section 4.1 names cross-entropy; the authors' code applies the soft margin loss to the softmax output.
-    losses = {"soft_margin": MultiLabelSoftMargin, "cross_entropy": keras.losses.CategoricalCrossentropy}
+    losses = {"soft_margin": MultiLabelSoftMargin, "cross_entropy": CategoricalCrossentropy}
     loss = losses[config.loss]()
     if is_weak(model):
         model.compile(optimizer, {"video": loss}, jit_compile=jit_compile())

@@ -12,7 +12,7 @@ from ave.per_class import PER_CLASS
 from ave.train import PAPER
 from avpipeline.cli import run
 from avpipeline.results import papers
-from avpipeline.results.tables import Line, line_of, measure_tables, shared_note, train_row
+from avpipeline.results.tables import Line, line_of, measure_tables, measuring, shared_note, train_row
 from avpipeline.training.paper import Trained
 from avpipeline.training.settings import DataSettings, TableSettings
 
@@ -43,11 +43,12 @@ def main(settings: Settings) -> int:
     if settings.table != PER_CLASS:
         complete = measure_tables(settings, TABLES, functools.partial(measure, settings))
     if settings.table == PER_CLASS or (settings.table == "all" and not settings.rows):
-        settings.check()
         print(f"\n{PER_CLASS}", flush=True)
         wanted = per_class.chosen_models(settings.rows)
-        trained = {label: train_model(settings, model) for label, model in wanted.items()}
-        print(f"\n{per_class.write_per_class(settings.folder, trained)}")
+        with measuring(settings) as is_chief:
+            trained = {label: train_model(settings, model) for label, model in wanted.items()}
+            if is_chief:
+                print(f"\n{per_class.write_per_class(settings.folder, trained)}")
     return 0 if complete else 2
 
 

@@ -4,11 +4,11 @@ import keras
 
 from avpipeline.metrics import SegmentAccuracy
 from avpipeline.nn.jit import jit_compile
-from avpipeline.nn.losses import MultiLabelSoftMargin
+from avpipeline.nn.losses import CategoricalCrossentropy, MultiLabelSoftMargin
 from avpipeline.nn.optimizers import Adam
 from jca.config import TrainConfig, train_config
 
-_LOSSES = {"soft_margin": MultiLabelSoftMargin, "cross_entropy": keras.losses.CategoricalCrossentropy}
+_LOSSES = {"soft_margin": MultiLabelSoftMargin, "cross_entropy": CategoricalCrossentropy}
 # Smaller changes of the learning rate are not made, as in torch.
 _SMALLEST_CHANGE = 1e-8
 

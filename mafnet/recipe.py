@@ -4,13 +4,13 @@ import keras
 
 from avpipeline.nn.backends import TENSORFLOW
 from avpipeline.nn.jit import jit_compile
-from avpipeline.nn.losses import MultiLabelSoftMargin
+from avpipeline.nn.losses import CategoricalCrossentropy, MultiLabelSoftMargin
 from avpipeline.nn.optimizers import Adam
 from mafnet.config import TrainConfig, train_config
 from mafnet.optimizers import SeparateAdams
 
 # Section 4.3; the soft margin is that of AVE's code, with which DMRN is trained.
-_LOSSES = {"cross_entropy": keras.losses.CategoricalCrossentropy, "soft_margin": MultiLabelSoftMargin}
+_LOSSES = {"cross_entropy": CategoricalCrossentropy, "soft_margin": MultiLabelSoftMargin}
 # The layers of each path in `mafnet.models`, from input to output.
 PATHS = {
     modality: tuple(f"{modality}_{layer}" for layer in ("block", "dense", "norm")) for modality in ("visual", "audio")

@@ -19,6 +19,7 @@ from avpipeline.results.tables import (
     chosen_rows,
     line_of,
     measure_tables,
+    measuring,
     once_each,
     shared_note,
     train_row,
@@ -62,7 +63,8 @@ def main(settings: Settings) -> int:
       python -m mafnet.tables --data DIR --seeds 3
     """
     if settings.table == FIGURE_5:
-        return examples(settings)
+        with measuring(settings) as is_chief:
+            return examples(settings, is_chief)
     of_row = functools.partial(measure, settings)
     if settings.chosen_dataset == "csv":
         return 0 if measure_tables(settings, TABLES, of_row, parts=once_each("mafnet")) else 2
@@ -84,11 +86,14 @@ def measure(settings: Settings, published: papers.Published) -> Line | NotRun:
     return line_of(published, trained, note(published, dataset))
 
 
-def examples(settings: Settings) -> int:
-    """Figure 5: the class that each model of Table 1 predicts for every test video; prints some where they differ."""
+def examples(settings: Settings, is_chief: bool) -> int:
+    """Figure 5: the class that each model of Table 1 predicts for every test video; prints some where they differ.
+
+    Args:
+      is_chief: whether this process writes and prints, and does not only train along.
+    """
     import pandas as pd
 
-    settings.check()
     dataset = DATASET_NAMES.get(settings.chosen_dataset, DATASET_NAMES["ave"])
     table, status = pd.DataFrame(), 0
     rows = [row for row in chosen_rows("mafnet", ["Table 1"], settings.rows) if row.dataset == dataset]
@@ -110,6 +115,8 @@ def examples(settings: Settings) -> int:
         table = column if table.empty else table.join(column[published.row], how="inner")
     if table.empty:
         raise InputError(f"{FIGURE_5}: none of its models could be trained on {dataset}; see the reasons above.")
+    if not is_chief:
+        return status
     path = make_folder(settings.folder) / "figure_5.csv"
     write_csv(path, table, index=True)
     differing = table[table.drop(columns="label").nunique(axis=1) > 1].head(_EXAMPLES).reset_index()

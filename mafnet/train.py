@@ -95,7 +95,7 @@ class MAFnet(Paper):
 
     def train(self, settings: Settings, splits=None, *, watch_test: bool = False) -> Trained:
         """Trains all seeds; on UCF51 on each official split, and a seed's scores are means over the splits."""
-        from avpipeline.training import runs
+        from avpipeline.training import runs, strategy
 
         if len(settings.folds) == 1:
             return super().train(settings, splits, watch_test=watch_test)
@@ -112,7 +112,8 @@ class MAFnet(Paper):
         spoken = dataclasses.replace(spoken, unlike=unlike)
         result = {**_mean_over_folds(settings, results), "dataset": _key_of(spoken), "unlike": list(unlike)}
         result |= {"reproduces": []} if unlike else {}
-        write_json(settings.folder / "result.json", result)
+        if strategy.join(settings.devices).is_chief:
+            write_json(settings.folder / "result.json", result)
         return self.finished(settings, spoken, result, tuple(folders))
 
     def data_in_words(self, experiment: Experiment) -> str:

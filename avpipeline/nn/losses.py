@@ -1,7 +1,13 @@
 """Losses that more than one paper trains with."""
 
 import keras
+import numpy as np
 from keras import ops
+
+from avpipeline.nn.backends import TENSORFLOW
+
+# The smallest float32 with all of its digits.
+_SMALLEST = float(np.finfo("float32").tiny)
 
 
 @keras.saving.register_keras_serializable(package="avpipeline")
@@ -20,3 +26,27 @@ class MultiLabelSoftMargin(keras.losses.Loss):
         y_true = ops.cast(y_true, y_pred.dtype)
         # -log sigmoid(p) = softplus(-p) and -log(1 - sigmoid(p)) = softplus(p) = softplus(-p) + p.
         return ops.mean(ops.softplus(-y_pred) + (1 - y_true) * y_pred, axis=-1)
+
+
+def logarithm(probabilities):
+    """log p, with the gradient 1/p down to p = 1.2e-38, below which there is none; Keras's losses clip at 1e-7."""
+    return ops.log(ops.maximum(probabilities, _SMALLEST))
+
+
+@keras.saving.register_keras_serializable(package="avpipeline")
+class CrossEntropyOfProbabilities(keras.losses.Loss):
+    """-sum_c y_c log p_c of labels y and probabilities p, both `(..., classes)`.
+
+    For backends where Keras does not remember of which scores a softmax is and clips probabilities to
+    [1e-7, 1 - 1e-7]: beyond, its own loss has no gradient.
+    """
+
+    def __init__(self, name="categorical_crossentropy", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        return -ops.sum(ops.cast(y_true, y_pred.dtype) * logarithm(y_pred), axis=-1)
+
+
+# Keras's own computes the logarithms from the scores, on TensorFlow alone.
+CategoricalCrossentropy = keras.losses.CategoricalCrossentropy if TENSORFLOW else CrossEntropyOfProbabilities

@@ -76,6 +76,8 @@ def as_markdown(results: Iterable[Result], orders: Sequence[Order] = (), further
         for table in dict.fromkeys(published.table for published in papers.rows(paper)):
             lines += _table(papers.rows(paper, table), results, runs)
         sections.append(f"## {paper}: {title}\n\n{papers.markdown(lines)}")
+        for table in papers.class_tables(paper):
+            sections.append(f"{table}, the accuracy of each class, is in [{RECORD}]({RECORD}).\n")
     if orders:
         sections.append(_orders(orders))
     sections.append(_needs())

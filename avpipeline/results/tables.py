@@ -9,7 +9,7 @@ import dataclasses
 import json
 import os
 import statistics
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from avpipeline.cli.progress import link
@@ -123,6 +123,30 @@ def row_settings(paper: Paper, settings: TableSettings, model: str, *, name: str
     return settings.shortened(paper.settings_for(model, settings.preset, settings.chosen_dataset, **run, **where))
 
 
+@contextlib.contextmanager
+def measuring(settings: TableSettings) -> Iterator[bool]:
+    """What surrounds the measurements of a tables command: devices, and a folder that it has to itself.
+
+    Yields:
+      whether this process writes and prints; the other workers of several machines only train.
+    """
+    import tensorflow as tf
+
+    from avpipeline.training import strategy
+
+    settings.check()
+    team = strategy.join(settings.devices)
+    # TensorFlow warns about building graphs in a loop; here every graph is another model's.
+    tf.get_logger().setLevel("ERROR")
+    if not team.is_chief:
+        yield False
+        return
+    # Two commands that write one result.json would lose each other's rows. Runs have locks and leftovers of their own.
+    with locked(settings.folder / "tables", wait=False):
+        remove_partial(settings.folder, below=False)
+        yield True
+
+
 def measure_tables(
     settings: TableSettings,
     tables: Iterable[str],
@@ -138,26 +162,16 @@ def measure_tables(
       further: tables that are printed with the chosen ones.
       parts: the results in a row that has several.
     """
-    import tensorflow as tf
-
-    from avpipeline.training import strategy
-
-    settings.check()
-    team = strategy.join(settings.devices)
-    # TensorFlow warns about building graphs in a loop; here every graph is another model's.
-    tf.get_logger().setLevel("ERROR")
     wanted = settings.chosen_tables(tables)
     results = [part for row in chosen_rows(settings.paper, (*wanted, *further), settings.rows) for part in parts(row)]
-    if not team.is_chief:
+    with measuring(settings) as is_chief:
+        if is_chief:
+            return measure_rows(results, measure, settings.folder, wanted[0] if len(wanted) == 1 else "all")
         for published in results:
             # The chief says what cannot be measured.
             with contextlib.suppress(InputError):
                 measure(published)
         return True
-    # Two commands that write one result.json would lose each other's rows. Runs have locks and leftovers of their own.
-    with locked(settings.folder / "tables", wait=False):
-        remove_partial(settings.folder, below=False)
-        return measure_rows(results, measure, settings.folder, wanted[0] if len(wanted) == 1 else "all")
 
 
 def once_each(paper: str) -> Callable[[papers.Published], Sequence[papers.Published]]:
@@ -232,7 +246,9 @@ def as_markdown(lines: Sequence[Line | NotRun]) -> str:
         alone = [line for line in made if line.trained.unlike]
         beside = [line for line in own if line not in alone]
         title = table if beside else f"Models of {table}"
-        texts.append(f"## {title}\n\nOurs: selected on validation{_not_selected(own)}.\n")
+        texts.append(f"## {title}\n")
+        if made:
+            texts.append(f"Ours: selected on validation{_not_selected(own)}.\n")
         if beside:
             texts.append(papers.comparison((line.published, line.measured) for line in beside))
         if alone:
@@ -248,11 +264,17 @@ def _alone(lines: Sequence[Line]) -> str:
     """Results that reproduce no row of the paper, by the models' names, and why."""
     rows = [("model", "metric", "ours", "our data", "no row of the paper, since")]
     for line in lines:
-        ours = papers.mean_text(line.values, line.published.value)
+        ours = papers.mean_text(line.values, _finest(line, lines))
         model, reasons = line.trained.result["model"], "; ".join(line.trained.unlike)
         rows.append((model, line.published.metric, ours, line.trained.data, reasons))
     # A model of several rows has one result.
     return papers.markdown(list(dict.fromkeys(rows)))
+
+
+def _finest(line: Line, lines: Sequence[Line]) -> str:
+    """The result of the line's metric that the paper prints with the most decimals: ours are the same on each."""
+    values = (other.published.value for other in lines if other.published.metric == line.published.metric)
+    return max(values, key=lambda value: len(value.partition(".")[2]))
 
 
 def _not_selected(lines: Sequence[Line | NotRun]) -> str:
@@ -273,13 +295,15 @@ def _how_made(lines: Sequence[Line]) -> str:
         )
     watched_heading = ("best on test",) if watched else ()
     headings = ("row", "dataset", "model", "configuration", "parameters", *watched_heading, "predictions", "note")
-    return f"{text}\n\n{papers.markdown([headings, *dict.fromkeys(_how(line, watched) for line in lines)])}"
+    return f"{text}\n\n{papers.markdown([headings, *dict.fromkeys(_how(line, watched, lines) for line in lines)])}"
 
 
-def _how(line: Line, watched: bool) -> tuple[str, ...]:
+def _how(line: Line, watched: bool, lines: Sequence[Line]) -> tuple[str, ...]:
     made = line.record(Path())
-    row, dataset = ("", "") if line.trained.unlike else (line.published.row, line.published.dataset)
-    best = papers.mean_text(line.best_on_test, line.published.value) if line.best_on_test else ""
+    row, dataset, like = line.published.row, line.published.dataset, line.published.value
+    if line.trained.unlike:
+        row, dataset, like = "", "", _finest(line, lines)
+    best = papers.mean_text(line.best_on_test, like) if line.best_on_test else ""
     return (
         row,
         dataset,

@@ -248,7 +248,8 @@ def team_for(experiment: Experiment) -> Team:
     if devices.strategy == "auto" and team.workers == 1:
         print(f"Training on one device: {problem}.")
         return Team("one")
-    raise InputError(f"--strategy {devices.strategy}: {problem}; choose another --batch-size or --strategy one.")
+    alone = "--strategy one" if team.workers == 1 else f"remove {VARIABLE}"
+    raise InputError(f"--strategy {devices.strategy}: {problem}; choose another --batch-size or {alone}.")
 
 
 def _indivisible(experiment: Experiment, replicas: int) -> str:

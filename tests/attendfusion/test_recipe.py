@@ -104,6 +104,25 @@ def test_padding_has_no_gradient_whatever_it_holds():
     check_extreme_gradients(lambda x: TokenMean()(x, real), [tokens], [expected])
 
 
+def test_normalisation_of_attention_at_every_spread():
+    """(x - mean) / sqrt(variance + 1e-5), from channels that hardly differ to differences of 100."""
+    direction, upstream = np.array([1.0, -2.0, 0.5, 0.5]), np.array([1.0, 3.0, -2.0, 0.0])
+    layer = Attention(2)
+    layer.build((1, 1, 4), (1, 1, 4))
+    for spread in (0.0, 1e-6, 1e-2, 1.0, 100.0):
+        x = 5 + spread * direction
+        deviation = np.sqrt(x.var() + 1e-5)
+        unit = (x - x.mean()) / deviation
+        expected = (upstream - upstream.mean() - unit * (unit @ upstream) / 4) / deviation
+        check_extreme_gradients(
+            lambda x: layer.norm(x) * upstream.astype("float32"),
+            [x[None, None]],
+            [expected[None, None]],
+            rtol=2e-3,
+            atol=1e-3 * np.abs(expected).max(),
+        )
+
+
 def test_optimizer_is_torchs_adamw_on_every_parameter():
     """Three steps of one Dense layer with its bias, written out: first the decay, then Adam's step."""
     layer = keras.layers.Dense(1)

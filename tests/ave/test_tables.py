@@ -14,6 +14,7 @@ from ave.config import ROWS
 from ave.match.config import ROWS as MATCH_ROWS
 from avpipeline.datasets.ave import read_annotations, read_order, read_segment_labels
 from avpipeline.results import papers
+from avpipeline.training import strategy
 from avpipeline.training.experiment import configuration_hash
 from tests.helpers.commands import run_command
 from tests.helpers.graphs import without_graphs
@@ -135,6 +136,18 @@ def test_per_class_accuracies_are_recomputed_from_the_predictions(trained, capsy
             right.append(100 * np.mean(found == mine) if len(mine) else np.nan)
         np.testing.assert_allclose(float(line["A"] or "nan"), np.mean(right))
     assert (out / "supplement_table_1.png").stat().st_size > 10_000
+
+
+def test_only_the_chief_of_several_machines_writes_the_classes(monkeypatch, tmp_path):
+    """The other workers train along."""
+    asked, out = [], tmp_path / "out"
+    monkeypatch.setattr(tables, "train_model", lambda settings, model: asked.append(model))
+    monkeypatch.setattr(per_class, "write_per_class", lambda folder, trained: (folder / "written").write_text(""))
+    for worker in (1, 0):
+        monkeypatch.setattr(strategy, "join", lambda devices, worker=worker: strategy.Team("x", None, worker, 2))
+        assert command("--table", "Supplement Table 1", "--rows", "A", "Vs", "--out", out) == 0
+        assert (out / "written").exists() == out.exists() == (worker == 0)
+    assert asked == ["a", "v"] * 2
 
 
 def test_the_papers_per_class_table_ships():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eventlayers.layers import OnsetEventLayer
+from eventlayers.layers import InstantEventLayer, OnsetEventLayer
 from eventlayers.recipe import MultiHeadCrossEntropy
 from tests.helpers.extreme_gradients import EXTREMES, check_extreme_gradients, softmax
 
@@ -26,3 +26,17 @@ def test_onsets_alone_have_a_gradient_and_without_any_all_time_steps():
     expected = np.zeros_like(visual)
     expected[0, [1, 3]], expected[1] = 1 / 2, 1 / CLASSES
     check_extreme_gradients(lambda v, a: OnsetEventLayer()(v, a, onsets, mask), [visual, audio], [expected, expected])
+
+
+def test_instants_by_cosine_have_the_gradient_of_their_mean_at_every_length():
+    """The floor of the lengths: silence and black frames among features of 1e-20 to 100; the choice has no gradient."""
+    lengths = np.array([0.0, 1e-20, 1.0, 100.0])
+    visual = (lengths[:, None] * [0.6, 0.8])[None]
+    audio = (lengths[::-1, None] * [0.8, 0.6])[None]
+    layer = InstantEventLayer(2, "cosine")
+    chosen = np.asarray(layer.time_steps(visual, audio))[0]
+    # All but the two with a vector of zeros point the same way, and are as near to each other.
+    assert sorted(chosen) == [1, 2]
+    expected = np.zeros_like(visual)
+    expected[0, chosen] = 1 / 2
+    check_extreme_gradients(layer, [visual, audio], [expected, expected])

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import functools
 import json
+import shutil
 from unittest import mock
 
 import numpy as np
@@ -14,6 +15,7 @@ from avpipeline.datasets import official
 from avpipeline.errors import InputError
 from avpipeline.results import papers
 from avpipeline.results.tables import Line, NotRun
+from avpipeline.training import strategy
 from avpipeline.training.experiment import configuration_hash
 from mafnet import config, tables, train
 from mafnet.config import EXTERNAL, ROWS, TABLES
@@ -76,6 +78,8 @@ def test_the_whole_table_is_walked(recorded, tmp_path, capsys):
     assert {own.out for own in recorded} == {tmp_path / model for model in mafnet.MODELS}
     said = capsys.readouterr().out
     assert "MARS" in said and "97.83" in said and "90.86" in said
+    # None of the quoted results is ours.
+    assert (tmp_path / "all.md").read_text().count("Ours: selected on validation") == len(TABLES)
 
 
 def test_other_settings_and_own_clips_stand_alone(recorded, tmp_path, capsys):
@@ -96,6 +100,15 @@ def test_other_settings_and_own_clips_stand_alone(recorded, tmp_path, capsys):
     result = json.loads((tmp_path / "out" / "result.json").read_text())["rows"]
     assert all(row["unlike"] for row in result)
     assert all(own.training.epochs == 3 for own in recorded[:3]) and len(recorded) == 4
+
+
+def test_a_model_of_several_datasets_stands_alone_once(recorded, tmp_path):
+    """The paper prints DMRN's results with two decimals or one (80.96, 82.93, 77.5); ours are of one run."""
+    words = ("--table", "Table 1", "--rows", "DMRN (our feat.)", "--seeds", 2, "--epochs", 3, "--out", tmp_path)
+    assert command(*words) == 0
+    text = (tmp_path / "table_1.md").read_text()
+    assert text.count("| dmrn ") == 2 and text.count("55.00 +- 7.07 (2 seeds)") == 1
+    assert text.count("75.00 (2 seeds)") + text.count("75.00 +- 0.00 (2 seeds)") == 1
 
 
 def test_a_real_dataset_measures_its_own_rows(recorded, tmp_path, monkeypatch):
@@ -158,6 +171,13 @@ def test_figure_5_names_the_class_that_each_model_predicts(monkeypatch, tmp_path
     assert [line["Attention Cluster"] for line in lines] == ["bark", "bark", "bell"]
     printed = capsys.readouterr().out
     assert "| y " in printed and "| z " in printed and "| x " not in printed
+    # The other workers of several machines train along and write nothing.
+    with monkeypatch.context() as patch:
+        patch.setattr(strategy, "join", lambda devices: strategy.Team("multiworker", None, 1, 2))
+        for folder in ("mafnet", "dmrn", "dmrn_vgg", "attention_cluster"):
+            shutil.rmtree(tmp_path / folder)
+        assert command("--table", "Figure 5", "--out", tmp_path / "worker") == 0
+    assert not (tmp_path / "worker").exists() and "| y " not in capsys.readouterr().out
     missing = ("--table", "Figure 5", "--data", tmp_path / "none", "--out", tmp_path / "none")
     monkeypatch.setattr(train.MAFnet, "train", staticmethod(refuse))
     assert command(*missing) == 2

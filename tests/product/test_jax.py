@@ -97,6 +97,59 @@ for refused in (lambda: build_extractor("small_audio"), lambda: require_tensorfl
     ]
 
 
+def test_gradients_of_rounded_probabilities():
+    """Keras clips probabilities at 1e-7 on JAX: a positive label at a score of -17 would have no gradient."""
+    program = """
+import json
+from tests.product.test_jax import gradients_at_extremes
+print(json.dumps(gradients_at_extremes()))
+"""
+    done = on_jax(program)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    scores = np.array(SCORES)
+    probabilities = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+    np.testing.assert_allclose(found["softmax"], [probabilities - y for y in np.eye(len(scores))], atol=1e-6)
+    sigmoid = 1 / (1 + np.exp(-scores))
+    np.testing.assert_allclose(found["sigmoid"], [sigmoid, sigmoid - 1], atol=1e-6)
+    # What is trained with cross-entropy is trained with these.
+    assert found["losses"] == ["CrossEntropyOfProbabilities"] * 3 + ["MultiLabelCrossEntropy"]
+
+
+SCORES = (-80.0, -50.0, -20.0, -17.0, 0.0, 5.0)
+
+
+def gradients_at_extremes() -> dict:
+    """Gradients of both cross-entropies for labels of 0 and 1 at each score, on JAX; which loss each paper takes."""
+    import importlib
+
+    import jax
+    import keras
+
+    from attendfusion.recipe import MultiLabelCrossEntropy
+    from avpipeline.nn.losses import CategoricalCrossentropy
+
+    scores = np.float32(SCORES)
+
+    def gradient(loss, activation, labels):
+        return jax.grad(lambda x: loss(labels[None], activation(x)[None]))(scores).tolist()
+
+    softmax = [gradient(CategoricalCrossentropy(), keras.ops.softmax, y) for y in np.eye(len(scores), dtype="float32")]
+    ends = [np.full(len(scores), label, "float32") for label in (0, 1)]
+    sigmoid = [gradient(MultiLabelCrossEntropy(), keras.ops.sigmoid, labels) for labels in ends]
+    first = keras.Input((2,))
+    model, losses = keras.Model(first, keras.layers.Dense(2)(first)), []
+    for paper, preset, name in (
+        ("ave", "paper", "a"),
+        ("jca", "code", "dam"),
+        ("mafnet", "code", "visual"),
+        ("attendfusion", "paper", "fc_audio"),
+    ):
+        package = importlib.import_module(paper)
+        losses.append(type(package.compile_model(model, package.train_config(preset, name)).loss).__name__)
+    return {"softmax": softmax, "sigmoid": sigmoid, "losses": losses}
+
+
 @pytest.mark.slow
 def test_losses_of_the_first_steps(measured):
     """MAFnet's with the same draws of what a step trains."""

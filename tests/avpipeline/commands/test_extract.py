@@ -413,6 +413,16 @@ def test_maps_are_extracted_under_the_name_that_training_reads(format, tmp_path)
     assert trained.result["features"]["audio_map"]["variant"] == "pool4"
 
 
+def test_of_a_longer_clip_the_first_ten_seconds_are_taken(tmp_path):
+    """As of UCF51's longer clips."""
+    sound = np.random.default_rng(0).normal(0, 0.1, 12 * SAMPLE_RATE).astype("float32")
+    soundfile.write(tmp_path / "long.wav", sound, SAMPLE_RATE, subtype="FLOAT")
+    extract(tmp_path / "long.wav", tmp_path / "out", features="small_audio")
+    (features,) = FeatureShards(tmp_path / "out").sources["audio"].read(np.array([0]))
+    expected = build_extractor("small_audio")(sound[: 10 * SAMPLE_RATE].reshape(10, SAMPLE_RATE))
+    np.testing.assert_allclose(features, expected, rtol=0, atol=1e-5)
+
+
 def test_motion_has_a_name_of_its_own(clips, tmp_path):
     extract(clips / "c0.mp4", tmp_path, features="small_visual,small_motion", seconds=1, format="h5")
     assert set(FeatureShards(tmp_path).sources) == {"motion", "visual"}

@@ -43,6 +43,26 @@ def test_masked_steps_change_nothing():
     np.testing.assert_array_equal(ours[:, 5:], 0)
 
 
+def test_masked_steps_have_no_gradient():
+    """Whatever the padding holds, and the real steps have the gradient that they have alone."""
+    layer = BidirectionalLSTM(4, name="lstm")
+    sequence = np.random.default_rng(0).standard_normal((2, 5, 3)).astype("float32")
+    padded = np.concatenate([sequence, np.full((2, 3, 3), 1e4, "float32")], axis=1)
+    mask = np.arange(8)[None] < np.array([[5], [5]])
+
+    def gradient(x, **kwargs):
+        x = tf.convert_to_tensor(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(layer(x, **kwargs)[:, :5] ** 2)
+        return tape.gradient(total, x)
+
+    alone = gradient(sequence)
+    for found in (gradient(padded, mask=mask), tf.function(gradient)(padded, mask=mask)):
+        np.testing.assert_allclose(found[:, :5], alone, atol=1e-6)
+        np.testing.assert_array_equal(found[:, 5:], 0)
+
+
 def test_two_biases_move_twice_as_far_as_one():
     """Under Adam each bias takes its own step, so their sum moves by twice the learning rate at the first step."""
     layer = BidirectionalLSTM(4, name="lstm")

@@ -121,8 +121,9 @@ def test_a_job_whose_worker_died_goes_on_to_equal_numbers(folder):
     finish(*start_two_workers(cut, ["ave"], **length))
     results = [json.loads((out / "ave" / "result.json").read_text()) for out in (whole, cut)]
     for result in results:
-        result.pop("date")
-        result.pop("command")
+        # The commit may be another one where somebody works on the code in these minutes.
+        for name in ("date", "command", "commit"):
+            result.pop(name)
     assert results[0] == results[1]
     assert (whole / "ave" / "seed-0" / "log.csv").read_text() == kept.read_text()
     assert max(weight_differences(whole, cut, "ave").values()) == 0
@@ -143,12 +144,14 @@ from avpipeline.datasets.batches import batches
 from tests.helpers.imports import PAPERS
 from tests.helpers.small_papers import experiment
 
-# TensorFlow mixes up MAFnet's sums over two devices of one CPU (batch normalization's and the gradients').
+# One for all models: TensorFlow numbers the sums of each strategy from 100 on, so those of a second one in a process
+# meet what it keeps of the first one's, of other shapes.
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 for paper in PAPERS:
-    for policy in () if paper == "mafnet" else ("mixed_bfloat16", "mixed_float16"):
+    for policy in ("mixed_bfloat16", "mixed_float16"):
         own = experiment(paper, Path(sys.argv[1]))
         keras.config.set_dtype_policy(policy)
-        with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        with strategy.scope():
             model = own.build()
         keras.config.set_dtype_policy("float32")
         data = batches(own.splits.train, 4, modalities=list(model.input), drop_remainder=True)
@@ -163,4 +166,4 @@ def test_fit_in_a_notebook_under_a_strategy(folder):
     words = [sys.executable, "-c", NOTEBOOK, str(folder / "records")]
     done = subprocess.run(words, env=own, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert len(done.stdout.splitlines()) == 2 * len(PAPERS) - 2
+    assert len(done.stdout.splitlines()) == 2 * len(PAPERS)

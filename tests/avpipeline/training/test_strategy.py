@@ -126,6 +126,11 @@ def test_batches_that_devices_cannot_share_are_refused(tmp_path, monkeypatch, ca
     auto = experiment("ave", tmp_path, DeviceSettings())
     assert strategy.team_for(auto) == strategy.Team("one")
     assert "Training on one device: batches of 4" in capsys.readouterr().out
+    # With TF_CONFIG set, --strategy one would be refused.
+    monkeypatch.setattr(strategy, "join", lambda devices: dataclasses.replace(three, name="multiworker", workers=3))
+    with pytest.raises(InputError, match="auto: batches of 4 .*; choose another --batch-size or remove TF_CONFIG"):
+        strategy.team_for(auto)
+    monkeypatch.setattr(strategy, "join", lambda devices: three)
     dcca = dataclasses.replace(auto, is_mean_of_videos=False, devices=mirrored)
     with pytest.raises(InputError, match="its loss is that of a whole batch"):
         strategy.team_for(dcca)
