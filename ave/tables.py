@@ -11,6 +11,7 @@ from ave.match.train import PAPER as MATCH
 from ave.per_class import PER_CLASS
 from ave.train import PAPER
 from avpipeline.cli import run
+from avpipeline.errors import InputError
 from avpipeline.results import papers
 from avpipeline.results.tables import Line, line_of, measure_tables, shared_note, train_row
 from avpipeline.training.paper import Trained
@@ -41,7 +42,7 @@ def main(settings: Settings) -> int:
     """
     complete = True
     if settings.table != PER_CLASS:
-        complete = measure_tables(settings, TABLES, functools.partial(measure, settings))
+        complete = measure_tables(settings, TABLES, functools.partial(measure, settings), own=PAPER.own_models)
     if settings.table == PER_CLASS or (settings.table == "all" and not settings.rows):
         settings.check()
         print(f"\n{PER_CLASS}", flush=True)
@@ -57,7 +58,9 @@ def measure(settings: Settings, published: papers.Published) -> Line:
     if place in match.config.ROWS:
         model, direction = match.config.ROWS[place]
         return MATCH.line(published, train_row(MATCH, settings, model, data=settings.data), direction)
-    return line_of(published, train_model(settings, ROWS[place]), _note(place))
+    if published.table in {table for table, _ in match.config.ROWS}:
+        raise InputError(f"'{published.row}' labels seconds, and {published.table} localizes; choose another --table.")
+    return line_of(published, train_model(settings, PAPER.model_of(*place)), _note(place))
 
 
 def train_model(settings: Settings, model: str) -> Trained:
@@ -72,8 +75,8 @@ def train_model(settings: Settings, model: str) -> Trained:
 
 def _note(place: tuple[str, str]) -> str:
     notes = [shared_note(PAPER, place)]
-    if ROWS[place] in STARTS_FROM:
-        notes.append(f"initialised from {STARTS_FROM[ROWS[place]]}, which was trained for as many epochs")
+    if first := STARTS_FROM.get(PAPER.model_of(*place)):
+        notes.append(f"initialised from {first}, which was trained for as many epochs")
     return "; ".join(filter(None, notes))
 
 

@@ -50,9 +50,10 @@ def test_the_commands_work_as_written(folder, monkeypatch, capsys):
         said[module] = capsys.readouterr().out
     # What validate counts before anything is trained.
     assert "train: 4 videos of 2 classes" in said["avpipeline.validate"]
-    assert "0 clips have several labels, 1 are background alone" in said["avpipeline.validate"]
+    assert "train: 2 videos a class" in said["avpipeline.validate"]
+    assert "0 clips with several labels, 1 of background alone" in said["avpipeline.validate"]
     assert "9 events of 2 to 4 s" in said["avpipeline.validate"]
-    assert "clips of 10.0 to 10.0 s, features of 10 s" in said["avpipeline.validate"]
+    assert "clips of 10.0 s, features of 10 s" in said["avpipeline.validate"]
     assert "Complete and usable" in said["avpipeline.validate"]
     # Five training clips where the batch is 64; no row and no result of any paper.
     assert "5 training clips do not fill a batch of 64: the batch is 5." in said["ave.train"]
