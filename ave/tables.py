@@ -11,7 +11,6 @@ from ave.match.train import PAPER as MATCH
 from ave.per_class import PER_CLASS
 from ave.train import PAPER
 from avpipeline.cli import run
-from avpipeline.errors import InputError
 from avpipeline.results import papers
 from avpipeline.results.tables import Line, line_of, measure_tables, shared_note, train_row
 from avpipeline.training.paper import Trained
@@ -58,8 +57,6 @@ def measure(settings: Settings, published: papers.Published) -> Line:
     if place in match.config.ROWS:
         model, direction = match.config.ROWS[place]
         return MATCH.line(published, train_row(MATCH, settings, model, data=settings.data), direction)
-    if published.table in {table for table, _ in match.config.ROWS}:
-        raise InputError(f"'{published.row}' labels seconds, and {published.table} localizes; choose another --table.")
     return line_of(published, train_model(settings, PAPER.model_of(*place)), _note(place))
 
 

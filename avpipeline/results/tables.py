@@ -190,12 +190,18 @@ def chosen_rows(
         if row not in (*names, *own):
             raise InputError(f"row '{row}': is not in {', '.join(tables)}; its rows are {', '.join((*names, *own))}.")
     mine = [row for row in rows if row in own and row not in names]
-    return [result for result in results if not rows or result.row in rows] + _as_rows(mine, results)
+    return [result for result in results if not rows or result.row in rows] + _as_rows(paper, mine, results)
 
 
-def _as_rows(models: Sequence[str], results: Sequence[papers.Published]) -> list[papers.Published]:
-    """Rows without a value for models of one's own, measured like the first table: once for each of its datasets."""
-    kinds = {result.dataset: result for result in results if result.table == results[0].table}
+def _as_rows(paper: str, models: Sequence[str], results: Sequence[papers.Published]) -> list[papers.Published]:
+    """Rows without a value for models of one's own, once for each dataset.
+
+    They are of the first of these tables that is measured like the paper's main table, else of that.
+    """
+    every = papers.rows(paper)
+    main = next(result for result in every if not result.is_quoted)
+    table = next((result.table for result in results if result.metric == main.metric), main.table)
+    kinds = {result.dataset: result for result in every if (result.table, result.metric) == (table, main.metric)}
     return [
         dataclasses.replace(like, row=model, value=" / " * like.metric.count(" / "))
         for model in models

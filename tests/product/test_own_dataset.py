@@ -57,9 +57,10 @@ def test_the_commands_work_as_written(folder, monkeypatch, capsys):
     assert "Complete and usable" in said["avpipeline.validate"]
     # Five training clips where the batch is 64; no row and no result of any paper.
     assert "5 training clips do not fill a batch of 64: the batch is 5." in said["ave.train"]
-    for name in ("ave.train", "jca.train", "mafnet.train", "ave.tables"):
-        assert "your own clips, 2 in the test split" in said[name] and "Data: your own clips; clips: " in said[name]
+    for name in ("ave.train", "jca.train", "mafnet.train", "ave.match", "ave.tables"):
+        assert "your own clips, 2 " in said[name] and "Data: your own clips; clips: " in said[name]
         assert "the data are your own clips" in said[name] and "72.7" not in said[name] and "| A " not in said[name]
+    assert "records in YouTube-8M's form, 2 in the test split" in said["attendfusion.train"]
     assert "av_att (trained on your own clips) on your own clips, test" in said["ave.evaluate"]
     assert "trained on your own clips" in said["ave.predict"]
     result = json.loads((folder / "RUNS" / "ave" / "result.json").read_text())
