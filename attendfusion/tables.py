@@ -51,13 +51,8 @@ def main(settings: Settings) -> int:
         print(parameters_table())
         return 0
     # GAP and F1 of a row come from the same run, which is finished when the second is measured.
-    measured = measure_tables(
-        settings,
-        TABLES,
-        functools.partial(measure, settings),
-        parts=lambda row: row.parts[:2],
-        own=PAPER.own_models,
-    )
+    of_row, own = functools.partial(measure, settings), PAPER.own_models
+    measured = measure_tables(settings, TABLES, of_row, parts=lambda row: row.parts[:2], own=own)
     return 0 if measured else 2
 
 

@@ -6,17 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from ave.match import config
-from ave.match.config import (
-    MODELS,
-    NOT_DCCA,
-    ONLY_DCCA,
-    OWN,
-    RENDERED_TRAINING,
-    ROWS,
-    MatchModelConfig,
-    MatchTrainConfig,
-    preset_of,
-)
+from ave.match.config import MODELS, OWN, RENDERED_TRAINING, ROWS, MatchModelConfig, MatchTrainConfig, preset_of
 from ave.match.pairs import CLASS_NAMES, load_videos, segment_pairs
 from avpipeline.cli import chosen
 from avpipeline.datasets import DATASETS
@@ -134,7 +124,7 @@ PAPER = Match()
 def _of_model(model: str, values) -> dict:
     """The settings of the model, by name; InputError if a setting that it does not have was changed."""
     fields = dataclasses.asdict(values)
-    for name in NOT_DCCA if model == "dcca" else ONLY_DCCA:
+    for name in config.NOT_DCCA if model == "dcca" else config.ONLY_DCCA:
         if name in fields and fields.pop(name) != getattr(type(values)(), name):
             owner = "avdln" if model == "dcca" else "dcca"
             raise InputError(f"--{name.replace('_', '-')}: is a setting of {owner}, not of {model}; leave it out.")
