@@ -184,7 +184,7 @@ def test_a_network_of_a_users_own_file(small_data, tmp_path, capsys):
     try:
         assert command(match, *words, *own) == 0
         assert "'mine_linear' is a model of your own" in capsys.readouterr().out
-        assert command(match, *words, "--margin", 1, *own) == 0
+        assert command(match, *words[:-1], tmp_path / "narrow", "--margin", 1, *own) == 0
         assert command(match, *words, "--regularisation", 1, *own) == 2
         assert "--regularisation: is a setting of dcca, not of mine_linear" in capsys.readouterr().err
     finally:
