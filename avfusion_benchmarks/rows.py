@@ -31,6 +31,8 @@ VIDEO_METRICS = (
 # The event layers' backbones, which take a whole clip of 10 s, and the small ones for the rendered data.
 BACKBONES = ("mc3_18", "event_audio_network", "small_event_visual", "small_event_audio")
 PAIRS = ("vgg19", "mc3_18")
+# What is answered before anything is computed: help, version, and an option that there is not.
+STARTS = {"help": "--help", "version": "--version", "mistyped-option": "--epoch5"}
 EXTRACTORS = ("vggish", "vgg19", "densenet201", "small_audio", "small_visual")
 
 
@@ -64,6 +66,7 @@ METRICS = "Metrics of YouTube-8M, 100,000 videos of 4716 classes"
 CO_ATTENTION = "Training step of JCA, batch 64, published sizes, compared with a literal implementation"
 LONG_FILES = "Seconds of prediction: features of 10 s and of 10 minutes of video"
 TORCHVISION = "Convolutional backbones and torchvision's, called in turn"
+STARTING = "Start-up of python -m ave.train"
 LOCALIZATION = "Cross-modality localization, AVE's 402 test videos in both directions"
 
 HERE = "avfusion_benchmarks"
@@ -98,6 +101,7 @@ ROWS = (
     # With the published backbones nearly all time is MC3-18's, which predict-clip/mc3_18 measures.
     Row(LONG_FILES, "long-file/event-small", f"{HERE}.long_files:time_steps", {"backbones": "small"}),
     *(Row(TORCHVISION, f"against-torchvision/{n}", f"{HERE}.torchvision_pairs:pair", {"name": n}) for n in PAIRS),
+    *(Row(STARTING, f"start-up/{name}", f"{HERE}.startup:command", {"word": word}) for name, word in STARTS.items()),
     Row(LOCALIZATION, "localize/avdln", f"{HERE}.localization:evaluation"),
 )
 

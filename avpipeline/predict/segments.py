@@ -126,7 +126,6 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     return Prediction(about, probabilities, seen, tuple(notes), heard)
 
 
-
 def predict_files(sources: Sequence, predictor: Predictor, out, *, figure: bool = False) -> int:
     """Labels files, folders or lists of files; prints each result and writes it to the folder `out`.
 
@@ -146,7 +145,6 @@ def predict_files(sources: Sequence, predictor: Predictor, out, *, figure: bool 
         figure_path, info = make_folder(out) / "attention_figure.png", predictor.info
         plots.attention_figure(figure_path, rows, class_names=info.class_names, title=info.title)
     return status
-
 
 
 def write_prediction(
@@ -282,7 +280,6 @@ def _length_notes(about: media.MediaInfo, seconds: int, window: int) -> list[str
         count = -(-seconds // window)
         return [f"longer than the model's {window} s: predicted in {count} consecutive windows"]
     return []
-
 
 
 def _write_timeline(prediction: Prediction, info: ModelInfo, path: Path, truth: Sequence[int] | None) -> None:

@@ -56,6 +56,12 @@ def test_rows_are_models_of_their_paper():
         assert set(models) <= set(importlib.import_module(paper).MODELS)
 
 
+def test_a_mistyped_option_is_refused_without_tensorflow():
+    measured = measure(ROW["start-up/mistyped-option"], 0.01)
+    assert measured["with TensorFlow"] == 0 and 50 < measured["modules imported"] < 1000
+    assert measured["times python -c pass"] == pytest.approx(measured["ms"] / measured["python -c pass, ms"])
+
+
 @pytest.mark.parametrize("name", ["extract/small_audio", "extract/small_visual"])
 def test_extraction_row(name):
     columns = measure(ROW[name], 0.01)

@@ -1,0 +1,52 @@
+"""Start-up: what a command imports and how long it takes before it has done anything."""
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+COMMAND = "ave.train"
+_COUNTING = (
+    "import runpy, sys\n"
+    "sys.argv = {argv}\n"
+    "try:\n    runpy.run_module({module!r}, run_name='__main__', alter_sys=True)\n"
+    "except SystemExit:\n    pass\n"
+    "print(len(sys.modules), int('tensorflow' in sys.modules))"
+)
+
+
+def command(seconds: float, *, word: str) -> dict[str, float]:
+    """`python -m ave.train WORD`, in turn with `python -c pass`, as processes of their own.
+
+    "times python -c pass" is how many times as long as the bare interpreter the command takes.
+    """
+    words = [sys.executable, "-m", COMMAND, word]
+    bare = [sys.executable, "-c", "pass"]
+    times: dict[bool, list[float]] = {True: [], False: []}
+    while sum(times[True]) < seconds:
+        times[True].append(_taken(words))
+        times[False].append(_taken(bare))
+    taken, alone = statistics.median(times[True]), statistics.median(times[False])
+    modules, tensorflow = _imported(word)
+    return {
+        "modules imported": modules,
+        "with TensorFlow": tensorflow,
+        "ms": 1e3 * taken,
+        "python -c pass, ms": 1e3 * alone,
+        "times python -c pass": taken / alone,
+    }
+
+
+def _taken(words: Sequence[str]) -> float:
+    started = time.perf_counter()
+    subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    return time.perf_counter() - started
+
+
+def _imported(word: str) -> tuple[int, int]:
+    """How many modules the command imports, and whether (1) or not (0) TensorFlow is among them."""
+    code = _COUNTING.format(argv=[COMMAND, word], module=COMMAND)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules, tensorflow = done.stdout.splitlines()[-1].split()
+    return int(modules), int(tensorflow)
