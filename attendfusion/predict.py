@@ -147,7 +147,7 @@ def label_records(paths: Sequence[Path], labellers: Sequence[Labeller], settings
                 cells = [cell for label, probability in best for cell in (label, f"{probability:.6f}")]
                 writer.writerow([name, "; ".join(_named(labeller, truth)), *cells])
             videos += len(ids)
-    print(f"{videos} videos in {len(shards)} file{'s' * (len(shards) > 1)}, labels in {path}")
+    print(f"{videos} videos in {len(shards)} file{'s' * (len(shards) > 1)}, labels in {link(path)}")
     return _first_examples(labellers, streams, settings)
 
 

@@ -51,7 +51,8 @@ def main(settings: Settings) -> int:
         print(parameters_table())
         return 0
     # GAP and F1 of a row come from the same run, which is finished when the second is measured.
-    measured = measure_tables(settings, TABLES, functools.partial(measure, settings), parts=lambda row: row.parts[:2])
+    of_row, own = functools.partial(measure, settings), PAPER.own_models
+    measured = measure_tables(settings, TABLES, of_row, parts=lambda row: row.parts[:2], own=own)
     return 0 if measured else 2
 
 
@@ -70,7 +71,7 @@ def parameters_table() -> str:
 
 def measure(settings: Settings, published: papers.Published) -> Line:
     """Trains the model that reproduces a published result (GAP or F1 of a row), or reuses its finished runs."""
-    trained = train_model(settings, ROWS[published.table, published.row])
+    trained = train_model(settings, PAPER.model_of(published.table, published.row))
     return Line(published, trained, of_metric(trained.result, _METRICS[published.metric]), _note(trained))
 
 

@@ -41,7 +41,7 @@ def main(settings: Settings) -> int:
     """
     complete = True
     if settings.table != PER_CLASS:
-        complete = measure_tables(settings, TABLES, functools.partial(measure, settings))
+        complete = measure_tables(settings, TABLES, functools.partial(measure, settings), own=PAPER.own_models)
     if settings.table == PER_CLASS or (settings.table == "all" and not settings.rows):
         print(f"\n{PER_CLASS}", flush=True)
         wanted = per_class.chosen_models(settings.rows)
@@ -58,7 +58,7 @@ def measure(settings: Settings, published: papers.Published) -> Line:
     if place in match.config.ROWS:
         model, direction = match.config.ROWS[place]
         return MATCH.line(published, train_row(MATCH, settings, model, data=settings.data), direction)
-    return line_of(published, train_model(settings, ROWS[place]), _note(place))
+    return line_of(published, train_model(settings, PAPER.model_of(*place)), _note(place))
 
 
 def train_model(settings: Settings, model: str) -> Trained:
@@ -73,8 +73,8 @@ def train_model(settings: Settings, model: str) -> Trained:
 
 def _note(place: tuple[str, str]) -> str:
     notes = [shared_note(PAPER, place)]
-    if ROWS[place] in STARTS_FROM:
-        notes.append(f"initialised from {STARTS_FROM[ROWS[place]]}, which was trained for as many epochs")
+    if first := STARTS_FROM.get(PAPER.model_of(*place)):
+        notes.append(f"initialised from {first}, which was trained for as many epochs")
     return "; ".join(filter(None, notes))
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 import tyro
 
 from avpipeline.cli import Count, run
+from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path
 
@@ -46,7 +47,7 @@ def main(settings: Settings) -> None:
     with atomic_path(settings.out) as temporary:
         model.save(temporary)
     trainable = sum(weight.numpy().size for weight in model.trainable_weights)
-    print(f"{settings.checkpoint}: {model.name}, {trainable:,} trainable parameters, written to {settings.out}")
+    print(f"{settings.checkpoint}: {model.name}, {trainable:,} trainable parameters, written to {link(settings.out)}")
 
 
 if __name__ == "__main__":

@@ -82,7 +82,8 @@ def reading_of(published: papers.Published, class_names: Sequence[str] = ()) -> 
     if place == _SOUNDS:
         share = functools.partial(analysis.audio_visual_share, categories=sounds_categories(class_names))
         return Reading(ROWS[place], share)
-    return Reading(ROWS[place], _MEASURES[place])
+    # Of a model of one's own, the accuracy.
+    return Reading(ROWS.get(place, published.row), _MEASURES.get(place, accuracy))
 
 
 def published_of(model: str, dataset: str) -> list[papers.Published]:

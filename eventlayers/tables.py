@@ -30,7 +30,8 @@ class Settings(TableSettings):
 
     table: Literal[(*TABLES, "all")] = "all"
     rows: tuple[str, ...] = ()
-    """Which of its rows, by the names printed, on every dataset. [default: all]"""
+    """Which of its rows, by the names printed, on every dataset, and which models of your own (--import).
+    [default: all]"""
     preset: Literal[PRESETS] = "paper"
     """There is no public code to follow, only the paper."""
     dataset: "Literal[tuple(name for name in (*data.DATASETS, *REGISTERED) if name != 'rendered_pairs')]" = "rendered"
@@ -75,8 +76,8 @@ def main(settings: Settings) -> int:
       python -m eventlayers.tables --dataset vggsound --data LISTS --clips VIDEOS
     """
     of_row = functools.partial(measure, TableRuns(settings))
-    own = {"parts": once_each("eventlayers")} if settings.dataset not in (*RENDERED, *DATASETS.values()) else {}
-    return 0 if measure_tables(settings, TABLES, of_row, **own) else 2
+    parts = {"parts": once_each("eventlayers")} if settings.dataset not in (*RENDERED, *DATASETS.values()) else {}
+    return 0 if measure_tables(settings, TABLES, of_row, own=PAPER.own_models, **parts) else 2
 
 
 class TableRuns:
@@ -99,7 +100,7 @@ class TableRuns:
         """The training command's settings for a model; all models share the backbones."""
         settings, inputs = self.settings, self.settings.chosen_inputs
         folder = settings.run_folder(dataset)
-        where = {name: getattr(settings, name) for name in ("data", "clips", "seeds", "seed", "devices")}
+        where = {name: getattr(settings, name) for name in ("data", "clips", "seeds", "seed", "devices", "logger")}
         own = PAPER.settings_for(model, settings.preset, dataset, inputs, out=folder / model, **where)
         from_backbones = folder if needs_backbones(own.network) else settings.from_backbones
         return settings.shortened(dataclasses.replace(own, from_backbones=from_backbones))

@@ -260,7 +260,7 @@ def compared(paper: Paper, trained: Trained) -> report.Compared:
     paths = trained.predictions
     lines = [(one, papers.Measured(measured(reading_of(one).measure, paths), trained.data)) for one in published]
     if lines:
-        print(f"\nvideo accuracy {papers.mean_text(trained.scores, '0.0')} % on {trained.data}")
+        print(f"\nvideo accuracy {papers.mean_text(trained.scores, '0.0', ' %')} on {trained.data}")
     return lines
 
 

@@ -8,7 +8,7 @@ from avpipeline.cli import run
 from avpipeline.results import papers
 from avpipeline.results.tables import Line, line_of, measure_tables, shared_note, train_row
 from avpipeline.training.settings import DataSettings, TableSettings
-from jca.config import AVE_ROWS, ROWS, TABLES
+from jca.config import AVE_ROWS, TABLES
 from jca.train import PAPER
 
 
@@ -26,7 +26,7 @@ def main(settings: Settings) -> int:
       python -m jca.tables --table "Table 1" --epochs 2
       python -m jca.tables --data DIR --seeds 3
     """
-    return 0 if measure_tables(settings, TABLES, functools.partial(measure, settings)) else 2
+    return 0 if measure_tables(settings, TABLES, functools.partial(measure, settings), own=PAPER.own_models) else 2
 
 
 def measure(settings: Settings, published: papers.Published) -> Line:
@@ -36,7 +36,7 @@ def measure(settings: Settings, published: papers.Published) -> Line:
         model = AVE_ROWS[place]
         trained = train_row(AVE, settings, model, name=f"ave-{model}", data=settings.data)
         return line_of(published, trained, "a model of ave, with that paper's training hyperparameters")
-    trained = train_row(PAPER, settings, ROWS[place], data=settings.data)
+    trained = train_row(PAPER, settings, PAPER.model_of(*place), data=settings.data)
     return line_of(published, trained, shared_note(PAPER, place))
 
 

@@ -81,6 +81,7 @@ def _measure(settings: Settings, rate: float) -> tuple[dict, list[float]]:
         seeds=settings.seeds,
         seed=settings.seed,
         devices=settings.devices,
+        logger=settings.logger,
         # Runs of another length have a folder of their own.
         out=settings.folder / f"rate-{rate:g}{'' if settings.epochs is None else f'-{settings.epochs}-epochs'}",
     )

@@ -25,7 +25,7 @@ from avpipeline.results.tables import (
     train_row,
 )
 from avpipeline.training.settings import DataSettings, TableSettings
-from mafnet.config import DATASET_NAMES, EXTERNAL, ROWS, TABLES
+from mafnet.config import DATASET_NAMES, EXTERNAL, TABLES
 from mafnet.data import DATASETS, KINETICS_LISTS
 from mafnet.train import PAPER
 
@@ -65,11 +65,11 @@ def main(settings: Settings) -> int:
     if settings.table == FIGURE_5:
         with measuring(settings) as is_chief:
             return examples(settings, is_chief)
-    of_row = functools.partial(measure, settings)
+    of_row, own = functools.partial(measure, settings), PAPER.own_models
     if settings.chosen_dataset == "csv":
-        return 0 if measure_tables(settings, TABLES, of_row, parts=once_each("mafnet")) else 2
+        return 0 if measure_tables(settings, TABLES, of_row, parts=once_each("mafnet"), own=own) else 2
     further = (EXTERNAL,) if "Table 1" in settings.chosen_tables(TABLES) else ()
-    return 0 if measure_tables(settings, TABLES, of_row, further=further) else 2
+    return 0 if measure_tables(settings, TABLES, of_row, further=further, own=own) else 2
 
 
 def measure(settings: Settings, published: papers.Published) -> Line | NotRun:
@@ -80,7 +80,7 @@ def measure(settings: Settings, published: papers.Published) -> Line | NotRun:
     if dataset in DATASET_NAMES and DATASET_NAMES[dataset] != published.dataset:
         other = next(name for name, printed in DATASET_NAMES.items() if printed == published.dataset)
         return NotRun(published, f"not run: on {published.dataset}, use --dataset {other}", is_failure=False)
-    model = ROWS[published.table, published.row]
+    model = PAPER.model_of(published.table, published.row)
     data = settings.vgg_data or settings.data if model == _OTHER_FEATURES else settings.data
     trained = train_row(PAPER, settings, model, data=data, classes=settings.classes)
     return line_of(published, trained, note(published, dataset))

@@ -17,11 +17,12 @@ mini-batches large enough to estimate their correlations; regularisation 1e-4, a
 import dataclasses
 
 from avpipeline.cli import Checked, Count, Penalty, Positive, Rate, Share, Units
+from avpipeline.training.own_models import OwnModels
 from avpipeline.training.settings import Hyperparameters, Select
 
-MODELS = {
-    "avdln": "audio-visual distance learning network (Table 3, AVDLN)",
-    "dcca": "deep canonical correlation analysis, the paper's baseline (Table 3, DCCA)",
+_SYSTEMS = {
+    "avdln": ("audio-visual distance learning network (Table 3, AVDLN)", {}),
+    "dcca": ("deep canonical correlation analysis, the paper's baseline (Table 3, DCCA)", {"embedding_units": 10}),
 }
 
 # Direction -> what is the query and what is searched.
@@ -29,11 +30,11 @@ DIRECTIONS = {"a2v": "audio query, located in the video frames", "v2a": "visual 
 # Rows of the paper -> (model, direction).
 ROWS = {
     ("Table 3", f"{model.upper()} {direction.upper()}"): (model, direction)
-    for model in MODELS
+    for model in _SYSTEMS
     for direction in DIRECTIONS
 }
 
-# The authors published the code of AVDLN, but not that of DCCA.
+# The authors published the code of AVDLN, as which models of one's own are trained, but not that of DCCA.
 PRESETS = {"avdln": "code", "dcca": "paper"}
 
 
@@ -71,31 +72,33 @@ class MatchTrainConfig(Hyperparameters):
     ("best")."""
 
 
-# Settings that only one of the models has.
-ONLY_OF = {"avdln": ("margin",), "dcca": ("regularisation",)}
+OWN = OwnModels(_SYSTEMS, MatchModelConfig, tuple(PRESETS.values()))
+MODELS, register_matcher = OWN.names, OWN.register
 
-_NETWORK = {"avdln": {}, "dcca": {"embedding_units": 10}}
+# Settings that only DCCA has, and those that it lacks.
+ONLY_DCCA, NOT_DCCA = ("regularisation",), ("margin",)
+
 # A small last batch would not do for DCCA, whose loss needs the correlations within a batch.
-_TRAINING = {"avdln": {}, "dcca": {"batch_size": 1000, "partial_batches": False, "select": "best"}}
+_TRAINING = {"dcca": {"batch_size": 1000, "partial_batches": False, "select": "best"}}
 
 # The synthetic data has 1280 pairs, 992 of them matching, where AVE has 33390, so DCCA has smaller batches and more
 # epochs there. AVDLN is trained as on AVE.
-RENDERED_TRAINING = {"avdln": {}, "dcca": {"batch_size": 256, "epochs": 40}}
+RENDERED_TRAINING = {"dcca": {"batch_size": 256, "epochs": 40}}
 
 
 def match_model_config(name: str, **overrides) -> MatchModelConfig:
     """Sizes of one of `MODELS`. Raises ValueError for an unknown one."""
-    _check(name)
-    return MatchModelConfig().changed(**{**_NETWORK[name], **overrides})
+    OWN.require(name, preset_of(name))
+    return MatchModelConfig().changed(**{**OWN.differences[name], **overrides})
 
 
 def match_train_config(name: str, dataset: str = "ave", **overrides) -> MatchTrainConfig:
     """Training hyperparameters of one of `MODELS`. Raises ValueError for an unknown one."""
-    _check(name)
-    rendered = RENDERED_TRAINING[name] if dataset == "rendered" else {}
-    return MatchTrainConfig().changed(**{**_TRAINING[name], **rendered, **overrides})
+    OWN.require(name, preset_of(name))
+    rendered = RENDERED_TRAINING.get(name, {}) if dataset == "rendered" else {}
+    return MatchTrainConfig().changed(**{**_TRAINING.get(name, {}), **rendered, **overrides})
 
 
-def _check(name: str) -> None:
-    if name not in MODELS:
-        raise ValueError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
+def preset_of(name: str) -> str:
+    """The preset of a model: there is one for each."""
+    return PRESETS.get(name, PRESETS["avdln"])

@@ -33,7 +33,7 @@ def load_videos(dataset: str, name: str, data_dir=None) -> Split:
     """
     if dataset == "ave" and data_dir is not None:
         return _load_ave(Path(data_dir), name)
-    split = load_split(dataset, name, data_dir)
+    split = load_split(dataset, name, data_dir, modalities=("audio", "visual"))
     visual = mean_over_regions(split.inputs["visual"])
     return _split_of(split, _all(split.inputs["audio"]), visual, 1 - split.labels[..., -1])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from ave.match import config
-from ave.match.config import MODELS, ONLY_OF, PRESETS, RENDERED_TRAINING, ROWS, MatchModelConfig, MatchTrainConfig
+from ave.match.config import MODELS, OWN, RENDERED_TRAINING, ROWS, MatchModelConfig, MatchTrainConfig, preset_of
 from ave.match.pairs import CLASS_NAMES, load_videos, segment_pairs
 from avpipeline.cli import chosen
 from avpipeline.datasets import DATASETS
@@ -25,7 +25,7 @@ from avpipeline.training.settings import SeedSettings, SegmentData
 class Settings(SegmentData, SeedSettings):
     """Settings of a training command."""
 
-    model: Literal[tuple(MODELS)] = "avdln"
+    model: "Literal[tuple(MODELS)]" = "avdln"
     """Which network."""
     out: Path | None = None
     """Folder of the run; the same command resumes an interrupted run. [default: runs/ave/MODEL-PRESET]"""
@@ -34,7 +34,7 @@ class Settings(SegmentData, SeedSettings):
 
     @property
     def preset(self) -> str:
-        return PRESETS[self.model]
+        return preset_of(self.model)
 
     @property
     def folder(self) -> Path:
@@ -60,8 +60,8 @@ class Match(Paper):
         return self.settings_for(first["model"], "", dataset) if known else Settings()
 
     def announce(self, settings: Settings) -> None:
-        if settings.dataset == "rendered":
-            self.tell_rendered(settings, tuple(RENDERED_TRAINING[settings.model]))
+        if settings.dataset == "rendered" and (changed := RENDERED_TRAINING.get(settings.model)):
+            self.tell_rendered(settings, tuple(changed))
 
     def experiment(self, settings: Settings, splits: Mapping[str, Split] | None = None) -> Experiment:
         """The experiment that `settings` describe.
@@ -80,12 +80,12 @@ class Match(Paper):
         names = ("train", "val", "test")
         splits = splits or {name: load_videos(settings.dataset, name, settings.data) for name in names}
         pairs = segment_pairs(splits["train"], matching_only=settings.model == "dcca")
-        build, compiled = {"avdln": (build_avdln, compile_avdln), "dcca": (build_dcca, compile_dcca)}[settings.model]
+        build, compiled = (build_dcca, compile_dcca) if settings.model == "dcca" else (build_avdln, compile_avdln)
         info = self.info(settings, settings.network, pairs, pairs.features, class_names=CLASS_NAMES, config=network)
         return self.assemble(
             settings,
             {**splits, "train": pairs},
-            lambda: compiled(build(settings.network), settings.training),
+            lambda: compiled(OWN.built(settings.model, settings.network, lambda own, _: build(own)), settings.training),
             info,
             Scoring("exact_match", mean_exact_match, validate=ExactMatch.of),
             identity={"training": training},
@@ -122,12 +122,12 @@ PAPER = Match()
 
 
 def _of_model(model: str, values) -> dict:
-    """The settings of the model, by name; InputError if a setting of the other model was changed."""
+    """The settings of the model, by name; InputError if a setting that it does not have was changed."""
     fields = dataclasses.asdict(values)
-    for owner, names in ONLY_OF.items():
-        for name in names:
-            if owner != model and name in fields and fields.pop(name) != getattr(type(values)(), name):
-                raise InputError(f"--{name.replace('_', '-')}: is a setting of {owner}, not of {model}; leave it out.")
+    for name in config.NOT_DCCA if model == "dcca" else config.ONLY_DCCA:
+        if name in fields and fields.pop(name) != getattr(type(values)(), name):
+            owner = "avdln" if model == "dcca" else "dcca"
+            raise InputError(f"--{name.replace('_', '-')}: is a setting of {owner}, not of {model}; leave it out.")
     return fields
 
 
@@ -145,7 +145,7 @@ def main(settings: Settings) -> None:
     labels = trained.experiment.splits.test.labels
     if trained.unlike:
         for direction, scores in direction_scores(trained).items():
-            print(f"{direction.upper()}: {papers.mean_text(_percent(scores), '0.0')} % exact matches")
+            print(f"{direction.upper()}: {papers.mean_text(_percent(scores), '0.0', ' %')} exact matches")
     write_json(settings.folder / "directions.json", {**direction_scores(trained), **without_looking(labels)})
     print(without_looking_text(labels))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ave.match.config import MODELS, PRESETS
+from ave.match.config import preset_of
 from ave.match.pairs import CLASS_NAMES
 from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.errors import InputError
@@ -32,7 +32,7 @@ def load_matcher(path) -> tuple[keras.Model, ModelInfo]:
         model = load_cross_modality_weights(path)
         return model, author_info(model)
     model, info = load_model(path, paper="ave")
-    if info.model not in MODELS:
+    if info.class_names != CLASS_NAMES:
         raise InputError(
             f"{path}: holds '{info.model}', which labels segments and does not match sounds with frames; give a file "
             "written by python -m ave.match, or use python -m ave.predict and ave.evaluate with this one."
@@ -46,7 +46,7 @@ def require_labeller(path, info: ModelInfo, use: str) -> None:
     Args:
       use: the command for such a network, e.g. `"python -m ave.match.predict"`.
     """
-    if info.model in MODELS:
+    if info.class_names == CLASS_NAMES:
         raise InputError(f"{path}: holds '{info.model}', which matches sounds with frames; use {use} with it.")
 
 
@@ -69,7 +69,7 @@ def author_info(model: keras.Model) -> ModelInfo:
     return ModelInfo(
         paper="ave",
         model="avdln",
-        preset=PRESETS["avdln"],
+        preset=preset_of("avdln"),
         class_names=CLASS_NAMES,
         features=RELEASED_FEATURES,
         dataset="ave",

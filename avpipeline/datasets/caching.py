@@ -48,11 +48,11 @@ def with_cache(
             raise InputError(f"--cache {how}: {split.dataset} is read as a stream, which is not kept; leave it out.")
     if how == "none" or not size:
         return splits, ""
-    what = f"the features of {' and '.join(name for name, sources in read.items() if sources)} ({size / 1e9:.2g} GB)"
+    what = f"the features of {' and '.join(name for name, sources in read.items() if sources)} ({_amount(size)})"
     if how == "auto":
         available = (free or free_memory)()
         if available is None or size > available / 2:
-            much = "unknown" if available is None else f"{available / 1e9:.2g} GB free"
+            much = "unknown" if available is None else f"{_amount(available)} free"
             return splits, f"Every epoch reads {what} again, as half of the memory ({much}) is too little for them."
     room = _rows_on_disk if how == "disk" else np.empty
     for name, sources in read.items():
@@ -93,6 +93,11 @@ def _in_memory(source: Source) -> bool:
     return isinstance(source, ArraySource | CachedSource)
 
 
+def _amount(size: int) -> str:
+    """A number of bytes in words."""
+    return f"{size / 1e9:.2g} GB" if size >= 1e8 else f"{size / 1e6:.2g} MB"
+
+
 def _bytes(source: Source) -> int:
     return len(source) * int(np.prod(source.shape)) * row_dtype(source).itemsize
 
@@ -106,7 +111,7 @@ def _rows_on_disk(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
             os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
             raise InputError(
-                f"--cache disk: {tempfile.gettempdir()} has no room for {size / 1e9:.2g} GB ({first_line(error)}); "
+                f"--cache disk: {tempfile.gettempdir()} has no room for {_amount(size)} ({first_line(error)}); "
                 "free some, set TMPDIR or choose --cache none."
             ) from error
         return np.memmap(file, dtype, "r+", shape=shape)

@@ -30,8 +30,15 @@ class Official:
 
     def has(self, clips: Mapping[str, int]) -> bool:
         """Whether splits of these sizes can be the published ones."""
+        return all(self._compared(clips))
+
+    def tells(self, clips: Mapping[str, int]) -> bool:
+        """Whether there are numbers to compare these splits with."""
+        return bool(self._compared(clips))
+
+    def _compared(self, clips: Mapping[str, int]) -> list[bool]:
         whole = {**clips, "all": sum(clips.values())} if len(clips) == 3 else clips
-        return all(whole[name] in allowed for name, allowed in self.clips.items() if name in whole)
+        return [whole[name] in allowed for name, allowed in self.clips.items() if name in whole]
 
     def in_words(self) -> str:
         """The numbers of videos, as text."""
@@ -96,7 +103,10 @@ class Data:
     @property
     def is_official(self) -> bool:
         """Whether these are all videos of a published dataset."""
-        return self.dataset in OFFICIAL and OFFICIAL[self.dataset].has(self.clips)
+        official = OFFICIAL.get(self.dataset)
+        if official is None or self.dataset in _ANYBODYS and not official.tells(self.clips):
+            return False
+        return official.has(self.clips)
 
     @property
     def name(self) -> str:

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from avpipeline.cli.progress import link
 from avpipeline.datasets.base import ArraySource, SelectedRows, Source, Split
 from avpipeline.datasets.listings import some
 from avpipeline.datasets.padding import ZeroPadded, whole_segments
@@ -148,7 +149,7 @@ def write_clip_list(lists: Iterable[tuple[str, VideoList]], folder, out: Path) -
         print(f"{name}: {len(found)} of {len(videos)} clips")
         paths += [path.resolve() for path in found]
     write_text(out, "".join(f"{path}\n" for path in dict.fromkeys(paths)))
-    print(f"{len(set(paths))} clips listed in {out}")
+    print(f"{len(set(paths))} clips listed in {link(out)}")
 
 
 def _with_places(

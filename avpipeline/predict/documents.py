@@ -1,6 +1,7 @@
 """Predictions for a media file as JSON and as text, in the form that all papers share."""
 
 import contextlib
+import functools
 import json
 import re
 import textwrap
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from avpipeline.files import cache_dir, make_folder, sha256_file, write_text
 from avpipeline.media import MediaInfo
-from avpipeline.training.saved import ModelInfo
+from avpipeline.training.saved import ModelInfo, model_file
 
 SYNTHETIC = (
     "trained on synthetic clips: its labels mean nothing for this file; use features of real clips (extract --features "
@@ -53,6 +54,7 @@ def warning_json(info: ModelInfo, path) -> dict:
 
 def model_json(info: ModelInfo, weights: Path) -> dict:
     """The model that predicted, as JSON values."""
+    weights = _file(weights)
     return {
         "paper": info.paper,
         "model": info.model,
@@ -62,6 +64,10 @@ def model_json(info: ModelInfo, weights: Path) -> dict:
         "sha256": sha256_file(weights),
         "version": info.version,
     }
+
+
+# Asked for every video; a name on the Hub need not be looked up as often.
+_file = functools.cache(model_file)
 
 
 def head_lines(document: Mapping) -> list[str]:

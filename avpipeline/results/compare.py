@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tyro
 
+from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.files import make_folder, read_predictions, write_json, write_text
 from avpipeline.results import papers
@@ -70,7 +71,7 @@ def compare(paper: Paper, settings: CompareSettings) -> None:
     found = {name: test._asdict() for name, test in tests.items()}
     write_json(out / "comparison.json", {"runs": rows, "paired_t_test": found, "different_settings": different})
     _draw(out / "comparison.png", names, runs)
-    print(f"The comparison and its curves are in {out}")
+    print(f"The comparison and its curves are in {link(out)}")
 
 
 def read_runs(paper: str, folders: Sequence[Path]) -> list[Run]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 import tyro
 
+from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_folder, atomic_path, first_line, write_json
 from avpipeline.training.paper import Paper
@@ -93,7 +94,7 @@ def export(paper: Paper, settings: ExportSettings) -> None:
             f"  {name:<12} {found['bytes'] / 1e6:10.2f} MB, differs from the Keras model by at most "
             f"{found['largest_difference']:.1e}"
         )
-    print(f"They are in {out}")
+    print(f"They are in {link(out)}")
 
 
 def _converted(model: keras.Model, name: str, saved: Path, path: Path, inputs: Mapping[str, np.ndarray]) -> float:

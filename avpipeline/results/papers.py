@@ -147,13 +147,13 @@ def markdown(table: Sequence[Sequence[str]]) -> str:
     return "".join("| " + " | ".join(line) + " |\n" for line in padded)
 
 
-def mean_text(values: tuple[float, ...], like: str) -> str:
-    """`"71.3 +- 0.8 (3 seeds)"`, with as many decimals as the paper prints."""
+def mean_text(values: tuple[float, ...], like: str, unit: str = "") -> str:
+    """`"71.3 +- 0.8 (3 seeds)"`, with as many decimals as the paper prints, and with the unit, if any, after these."""
     decimals = len(like.partition(".")[2]) if like.replace(".", "", 1).isdigit() else 1
     mean = f"{statistics.fmean(values):.{decimals}f}"
     if len(values) == 1:
-        return f"{mean} (1 seed)"
-    return f"{mean} +- {statistics.stdev(values):.{decimals}f} ({len(values)} seeds)"
+        return f"{mean}{unit} (1 seed)"
+    return f"{mean} +- {statistics.stdev(values):.{decimals}f}{unit} ({len(values)} seeds)"
 
 
 def _names(field: str, results: Iterable[Published]) -> str:

@@ -13,6 +13,7 @@ import annotated_types
 import tyro
 
 from avpipeline.cli import Seed, shown
+from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, make_folder, write_text
 from avpipeline.results.card import model_card
@@ -65,7 +66,7 @@ def publish(paper: Paper, settings: PublishSettings, api=None) -> None:
     folder = settings.out or place
     _require_own(folder)
     write_folder(folder, paper, run, seed, licence=settings.licence, name=str(target or folder.resolve().name))
-    print(f"The model, its card and its record are in {folder}")
+    print(f"The model, its card and its record are in {link(folder)}")
     if target:
         print(f"Uploaded: {hub.upload(folder, target, api, private=settings.private)}")
 

@@ -40,9 +40,9 @@ def train(paper: Paper, settings, compare: Callable[[Paper, Trained], Compared] 
         print(papers.comparison(lines))
     else:
         metric = trained.experiment.scoring.metric.replace("_", " ")
-        print(f"{metric} {papers.mean_text(trained.scores, '0.0')} % on {trained.data}\n")
+        print(f"{metric} {papers.mean_text(trained.scores, '0.0', ' %')} on {trained.data}\n")
     print(f"{trained.experiment.data.described()}\n")
-    if trained.unlike and paper.rows_of(settings.model):
+    if trained.unlike:
         print(f"This reproduces no row of the paper: {'; '.join(trained.unlike)}.\n")
     paper.draw_example(trained)
     print(f"Result, weights, logs and pictures are in {link(settings.folder)}")

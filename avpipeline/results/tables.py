@@ -118,7 +118,7 @@ def train_row(paper: Paper, settings: TableSettings, model: str, *, name: str = 
 
 def row_settings(paper: Paper, settings: TableSettings, model: str, *, name: str = "", **where):
     """The training command's settings for a model of a tables command."""
-    run = {"seeds": settings.seeds, "seed": settings.seed, "devices": settings.devices}
+    run = {"seeds": settings.seeds, "seed": settings.seed, "devices": settings.devices, "logger": settings.logger}
     run["out"] = settings.run_folder(name or model)
     return settings.shortened(paper.settings_for(model, settings.preset, settings.chosen_dataset, **run, **where))
 
@@ -154,6 +154,7 @@ def measure_tables(
     *,
     further: Sequence[str] = (),
     parts: Callable[[papers.Published], Sequence[papers.Published]] = lambda row: [row],
+    own: Collection[str] = (),
 ) -> bool:
     """Measures the rows that a tables command was asked for; see `measure_rows`.
 
@@ -161,9 +162,11 @@ def measure_tables(
       tables: the paper's tables that it can measure.
       further: tables that are printed with the chosen ones.
       parts: the results in a row that has several.
+      own: models of a user's own file, which can be asked for like rows.
     """
     wanted = settings.chosen_tables(tables)
-    results = [part for row in chosen_rows(settings.paper, (*wanted, *further), settings.rows) for part in parts(row)]
+    chosen = chosen_rows(settings.paper, (*wanted, *further), settings.rows, own)
+    results = [part for row in chosen for part in parts(row)]
     with measuring(settings) as is_chief:
         if is_chief:
             return measure_rows(results, measure, settings.folder, wanted[0] if len(wanted) == 1 else "all")
@@ -177,15 +180,18 @@ def measure_tables(
 def once_each(paper: str) -> Callable[[papers.Published], Sequence[papers.Published]]:
     """The `parts` of rows on one's own clips: what the paper prints for several datasets is measured once."""
     first = {(row.table, row.row): row for row in reversed(papers.rows(paper))}
-    return lambda row: [row] if first[row.table, row.row] == row else []
+    return lambda row: [row] if first.get((row.table, row.row), row) == row else []
 
 
-def chosen_rows(paper: str, tables: Collection[str], rows: Sequence[str] = ()) -> list[papers.Published]:
-    """A paper's results in the paper's order.
+def chosen_rows(
+    paper: str, tables: Collection[str], rows: Sequence[str] = (), own: Collection[str] = ()
+) -> list[papers.Published]:
+    """A paper's results in the paper's order, then the chosen models of one's own, for which the paper has no value.
 
     Args:
       tables: names of tables.
-      rows: names of their rows; all if empty.
+      rows: names of their rows, and of `own`; all rows if empty.
+      own: models of a user's own file.
 
     Raises:
       InputError: the paper has no such table, or the tables have no such row.
@@ -195,9 +201,26 @@ def chosen_rows(paper: str, tables: Collection[str], rows: Sequence[str] = ()) -
     results = [published for published in papers.rows(paper) if published.table in tables]
     names = list(dict.fromkeys(published.row for published in results))
     for row in rows:
-        if row not in names:
-            raise InputError(f"row '{row}': is not in {', '.join(tables)}; its rows are {', '.join(names)}.")
-    return [published for published in results if not rows or published.row in rows]
+        if row not in (*names, *own):
+            raise InputError(f"row '{row}': is not in {', '.join(tables)}; its rows are {', '.join((*names, *own))}.")
+    mine = [row for row in rows if row in own and row not in names]
+    return [result for result in results if not rows or result.row in rows] + _as_rows(paper, mine, results)
+
+
+def _as_rows(paper: str, models: Sequence[str], results: Sequence[papers.Published]) -> list[papers.Published]:
+    """Rows without a value for models of one's own, once for each dataset.
+
+    They are of the first of these tables that is measured like the paper's main table, else of that.
+    """
+    every = papers.rows(paper)
+    main = next(result for result in every if not result.is_quoted)
+    table = next((result.table for result in results if result.metric == main.metric), main.table)
+    kinds = {result.dataset: result for result in every if (result.table, result.metric) == (table, main.metric)}
+    return [
+        dataclasses.replace(like, row=model, value=" / " * like.metric.count(" / "))
+        for model in models
+        for like in kinds.values()
+    ]
 
 
 def measure_rows(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
+from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.training.saved import ModelInfo
@@ -61,4 +62,4 @@ def save_converted(
 
 def tell_converted(settings: ConvertSettings, model: keras.Model) -> None:
     """Prints the line that ends a conversion."""
-    print(f"{settings.checkpoint}: {model.name}, {model.count_params():,} parameters, written to {settings.out}")
+    print(f"{settings.checkpoint}: {model.name}, {model.count_params():,} parameters, written to {link(settings.out)}")

@@ -39,7 +39,13 @@ class OwnModels:
         self.names = {name: text for name, (text, _) in systems.items()}
         self.differences = {name: changes for name, (_, changes) in systems.items()}
         self._configuration, self._presets, self._headline = configuration, presets, headline
+        self._published = tuple(systems)
         self._functions: dict[str, _Build] = {}
+
+    @property
+    def registered(self) -> tuple[str, ...]:
+        """The names that a user's own file has added."""
+        return tuple(name for name in self.names if name not in self._published)
 
     def require(self, name: str, preset: str) -> None:
         """Raises ValueError for an unknown model or preset."""

@@ -73,7 +73,7 @@ class Paper(abc.ABC):
     Attributes:
       name: of its package.
       config: its configuration, a module with `model_config`, `train_config`, `PRESETS`, `RENDERED_MODEL`,
-        `RENDERED_TRAINING` and `ROWS`, (table, row) -> model.
+        `RENDERED_TRAINING` and `ROWS`, (table, row) -> model; `OWN`, if its models can be added to.
       settings: the class of its training command's settings.
       further_settings: fields of the settings beside network and training that a preset decides.
       data_default: the dataset with --data but no --dataset; without --data it is "rendered".
@@ -147,7 +147,8 @@ class Paper(abc.ABC):
     def unlike(self, settings, experiment: Experiment) -> tuple[str, ...]:
         """Why an experiment is no row of the paper: other data, other features, settings that are not the preset's."""
         data, given = experiment.data, experiment.info.features
-        reasons = [data.why_not_official()]
+        own = f"'{settings.model}' is a model of your own" if settings.model in self.own_models else None
+        reasons = [own, data.why_not_official()]
         if not data.is_synthetic:
             needed = self.features_of(settings.model)
             reasons += [
@@ -195,6 +196,15 @@ class Paper(abc.ABC):
     def rows_of(self, model: str) -> list[tuple[str, str]]:
         """The rows (table, row) that `model` reproduces, in the paper's order."""
         return [place for place, name in self.config.ROWS.items() if name == model]
+
+    def model_of(self, table: str, row: str) -> str:
+        """The model that a row reproduces; the name of a model of one's own stands for itself."""
+        return self.config.ROWS.get((table, row), row)
+
+    @property
+    def own_models(self) -> tuple[str, ...]:
+        """The models that a user's own file has added."""
+        return self.config.OWN.registered if hasattr(self.config, "OWN") else ()
 
     def planned_epochs(self, settings) -> int:
         """Number of epochs in the configuration; a shorter run is a smoke run."""
@@ -270,7 +280,7 @@ class Paper(abc.ABC):
             schedule=chosen,
             scoring=scoring,
             devices=devices,
-            logger=getattr(settings, "logger", None),
+            logger=settings.logger,
             differences=differences,
             **more,
         )

@@ -94,19 +94,24 @@ class DeviceSettings(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class SeedSettings(Checked):
-    """The seeds that a command trains, and on what."""
+    """The seeds that a command trains, on what, and where their curves are shown."""
 
     seeds: Count = 1
     """How many seeds to train, starting with --seed."""
     seed: Seed = 0
     """The first seed."""
     devices: DeviceSettings = DeviceSettings()
+    logger: Literal["wandb", "mlflow"] | None = None
+    """Where to show the curves besides TensorBoard: Weights & Biases or MLflow, which need to be installed."""
 
     def check_together(self) -> None:
         last = self.seed + self.seeds - 1
         if last >= 2**32:
             raise InputError(f"--seed {self.seed} --seeds {self.seeds}: the last seed would be {last}, above 2^32 - 1; "
                              "choose smaller ones.")  # fmt: skip
+        if self.logger and importlib.util.find_spec(self.logger) is None:
+            remedy = f"pip install 'audio-visual-fusion[{self.logger}]'"
+            raise InputError(f"--logger {self.logger}: is not installed; {remedy}.")
 
     @property
     def all_seeds(self) -> range:
@@ -129,14 +134,6 @@ class TrainSettings(SeedSettings):
     """Follow the authors' code, or the paper where the two differ."""
     out: Path | None = None
     """Folder of the run; the same command resumes an interrupted run. [default: runs/PAPER/MODEL-PRESET]"""
-    logger: Literal["wandb", "mlflow"] | None = None
-    """Where to show the curves besides TensorBoard: Weights & Biases or MLflow, which need to be installed."""
-
-    def check_together(self) -> None:
-        super().check_together()
-        if self.logger and importlib.util.find_spec(self.logger) is None:
-            remedy = f"pip install 'audio-visual-fusion[{self.logger}]'"
-            raise InputError(f"--logger {self.logger}: is not installed; {remedy}.")
 
     @property
     def folder(self) -> Path:
@@ -182,7 +179,7 @@ class TableSettings(SeedSettings):
     table: str = "all"
     """Which table of the paper; several separated by | ("Table 1|Table 2"), or all."""
     rows: tuple[str, ...] = ()
-    """Which of its rows, by the names printed. [default: all]"""
+    """Which of its rows, by the names printed, and which models of your own (--import). [default: all]"""
     preset: Literal["code", "paper"] = "code"
     """Follow the authors' code, or the paper where the two differ."""
     epochs: MaybeCount = None

@@ -15,6 +15,7 @@ from tests.helpers.video_files import write_shards
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"<!-- (?P<file>\S+?)(?P<append> append)? -->\n```\w+\n(?P<code>.*?)```", re.S)
 RUN = """
+import json
 import sys
 import ave, mypaper.train
 import ave.compare, ave.evaluate, ave.tables, ave.train, mafnet.train
@@ -40,7 +41,11 @@ with rendered_defaults(train=10, val=4, test=4):
         check(ave.evaluate, *weights, *mine)
     check(ave.compare, f"{out}/pooled", f"{out}/mean_late", "--out", f"{out}/compared")
     assert "mean_late" in open(f"{out}/compared/comparison.md").read()
-    check(ave.tables, "--table", "Table 1", "--rows", "A", "--epochs", "1", "--out", f"{out}/tables", *mine)
+    words = ["--table", "Table 1", "--rows", "A", "mean_late", "--epochs", "1", "--out", f"{out}/tables"]
+    check(ave.tables, *words, *mine)
+    rows = json.load(open(f"{out}/tables/result.json"))["rows"]
+    assert [(row["row"], row["value"]) for row in rows] == [("A", ""), ("mean_late", "")]
+    assert rows[1]["unlike"][0] == "'mean_late' is a model of your own"
 assert {"mean_early", "mean_late", "mean_decision", "av_small", "pooled"} <= {*ave.MODELS}
 assert "motion" in ave.build_model("av_small", num_classes=3, num_segments=2).input
 assert ave.build_model("pooled", num_classes=3, num_segments=2).output.shape == (None, 2, 3)

@@ -46,19 +46,22 @@ def test_the_commands_work_as_written(folder, monkeypatch, capsys):
     said = {}
     for line in (line for mark, text in BLOCKS if mark == "run" for line in text.splitlines()):
         start, _, module, *words = shlex.split(line)
-        assert start == "python" and run_command(importlib.import_module(module), *words) == 0, line
+        command = importlib.import_module("ave.match.__main__" if module == "ave.match" else module)
+        assert start == "python" and run_command(command, *words) == 0, line
         said[module] = capsys.readouterr().out
     # What validate counts before anything is trained.
     assert "train: 4 videos of 2 classes" in said["avpipeline.validate"]
-    assert "0 clips have several labels, 1 are background alone" in said["avpipeline.validate"]
+    assert "train: 2 videos a class" in said["avpipeline.validate"]
+    assert "0 clips with several labels, 1 of background alone" in said["avpipeline.validate"]
     assert "9 events of 2 to 4 s" in said["avpipeline.validate"]
-    assert "clips of 10.0 to 10.0 s, features of 10 s" in said["avpipeline.validate"]
+    assert "clips of 10.0 s, features of 10 s" in said["avpipeline.validate"]
     assert "Complete and usable" in said["avpipeline.validate"]
     # Five training clips where the batch is 64; no row and no result of any paper.
     assert "5 training clips do not fill a batch of 64: the batch is 5." in said["ave.train"]
-    for name in ("ave.train", "jca.train", "mafnet.train", "ave.tables"):
-        assert "your own clips, 2 in the test split" in said[name] and "Data: your own clips; clips: " in said[name]
+    for name in ("ave.train", "jca.train", "mafnet.train", "ave.match", "ave.tables"):
+        assert "your own clips, 2 " in said[name] and "Data: your own clips; clips: " in said[name]
         assert "the data are your own clips" in said[name] and "72.7" not in said[name] and "| A " not in said[name]
+    assert "records in YouTube-8M's form, 2 in the test split" in said["attendfusion.train"]
     assert "av_att (trained on your own clips) on your own clips, test" in said["ave.evaluate"]
     assert "trained on your own clips" in said["ave.predict"]
     result = json.loads((folder / "RUNS" / "ave" / "result.json").read_text())

@@ -117,6 +117,7 @@ class Mine(ave.Fusion):
 
 
 ave.register_model("wide", "a wider one", hidden_units=256)
+ave.register_matcher("long", hidden_units=256)
 jca.register_model("dry", dropout=0.0)
 attendfusion.register_model("dry", dropout=0.0)
 eventlayers.register_model("few", "of three time steps", top_k=3)

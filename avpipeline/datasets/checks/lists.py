@@ -48,11 +48,17 @@ def split_findings(
         size = len(videos) if sizes is None else sizes[name]
         yield expect(path.name, len(videos) == size, text, f"{size} videos")
         counts = videos.labels.sum(0)
-        yield ok(path.name, f"{name}: {counts.min():.0f} to {counts.max():.0f} videos a class")
+        yield ok(path.name, f"{name}: {span(counts.min(), counts.max(), '.0f')} videos a class")
         empty = [videos.class_names[number] for number in np.flatnonzero(counts == 0)]
         if empty:
             yield note(path.name, f"{name}: {len(empty)} classes have no video ({some(empty)})")
         yield videos
+
+
+def span(least: float, most: float, form: str = "g") -> str:
+    """`"2 to 4"`, or one number where both are written alike."""
+    low, high = format(least, form), format(most, form)
+    return low if low == high else f"{low} to {high}"
 
 
 def gathered(found: Iterator[Finding | VideoList], lists: list[VideoList]) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from avpipeline.datasets.checks.lists import (
     gathered,
     overlap_findings,
     require_folder,
+    span,
     split_findings,
 )
 from avpipeline.datasets.listings import numbered, read_table, some
@@ -310,13 +311,13 @@ def _time_findings(folder: Path) -> Iterator[Finding]:
     """How many labels clips have, which of these have times, as models of segments need, and how long events are."""
     labels = [{event.label for event in clip.events} for clip in own_clips.read_own(folder)[0]]
     several, none = sum(len(names) > 1 for names in labels), sum(not names for names in labels)
-    yield ok(own_clips.CLIPS, f"{several} clips have several labels, {none} are {BACKGROUND} alone")
+    yield ok(own_clips.CLIPS, f"{several} clips with several labels, {none} of {BACKGROUND} alone")
     events = [event for clip in own_clips.read_own(folder)[0] for event in clip.events]
     lengths = [event.end - event.start for event in events if event.start is not None and event.end is not None]
     if not lengths:
         yield note(own_clips.CLIPS, "labels whole clips; models that label seconds need the columns start and end")
         return
-    yield ok(own_clips.CLIPS, f"{len(lengths)} events of {min(lengths):g} to {max(lengths):g} s")
+    yield ok(own_clips.CLIPS, f"{len(lengths)} events of {span(min(lengths), max(lengths))} s")
     if len(lengths) < len(events):
         text = f"{len(events) - len(lengths)} labels have no start and end: such clips serve weak training alone"
         yield note(own_clips.CLIPS, text)
@@ -329,7 +330,7 @@ def _stream_findings(folder: Path) -> Iterator[Finding]:
     except InputError:
         return  # told by `feature_findings`
     seconds = np.maximum(shards.audio_seconds, shards.video_seconds)
-    text = f"clips of {seconds.min():.1f} to {seconds.max():.1f} s, features of {shards.seconds} s"
+    text = f"clips of {span(seconds.min(), seconds.max(), '.1f')} s, features of {shards.seconds} s"
     yield ok(MANIFEST, text)
     ids = np.array(shards.ids)
     short = ids[seconds < shards.seconds - 0.5]

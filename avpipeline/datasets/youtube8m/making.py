@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avpipeline.cli.progress import ProgressBar
+from avpipeline.cli.progress import ProgressBar, link
 from avpipeline.datasets.listings import class_number, numbered
 from avpipeline.datasets.own_clips import Clip, read_clips
 from avpipeline.datasets.youtube8m.counts import remember
@@ -136,7 +136,7 @@ def write_features(
     train = [label for clip in clips if clip.split == "train" for label in classes[clip.name]]
     counts = np.bincount(train, minlength=len(names)).tolist()
     write_vocabulary(out / VOCABULARY_FILE, names, counts)
-    print(f"{len(names)} classes, shards and {VOCABULARY_FILE} are in {out}")
+    print(f"{len(names)} classes, shards and {VOCABULARY_FILE} are in {link(out)}")
 
 
 def _own_names(clips: Sequence[Clip]) -> tuple[str, ...]:

@@ -190,8 +190,8 @@ class FeatureVideos(Sequence):
         record = self._shards.records[row]
         there = {"audio": record.has_audio, "visual": record.has_video}
         frames = {
-            modality: self._description.frames(modality, source.read(np.array([row]))[0])
-            for modality, source in self._shards.sources.items()
+            modality: self._description.frames(modality, self._shards.sources[modality].read(np.array([row]))[0])
+            for modality in self._description.features
             if there[modality]
         }
         longest = max(record.audio_seconds, record.video_seconds)
@@ -201,9 +201,15 @@ class FeatureVideos(Sequence):
 
 
 def description_of(shards: FeatureShards, *, scale: bool = True) -> Description:
-    """What shards written from these features are; `scale` finds the factors by reading all features once."""
-    factors = dict.fromkeys(shards.sources, 1.0)
+    """What shards written from these features are; `scale` finds the factors by reading all features once.
+
+    A record has a sequence of frames and one of sound, so other modalities, such as audio maps, are left out.
+    """
+    kept = {name: source for name, source in shards.sources.items() if name in PUBLISHED}
+    if not kept:
+        raise InputError(f"{shards.folder}: has neither audio nor visual features; extract those, e.g. vggish,vgg19.")
+    factors = dict.fromkeys(kept, 1.0)
     if scale:
-        for name, source in shards.sources.items():
+        for name, source in kept.items():
             factors[name] = fitting_scale(source.read(np.array([row]))[0] for row in range(len(source)))
-    return Description(dict(shards.features), factors)
+    return Description({name: shards.features[name] for name in kept}, factors)

@@ -170,6 +170,33 @@ def test_training_command(small_data, tmp_path, capsys, model):
     assert result["test_mean"] > 2 * directions["chance"]
 
 
+def test_a_network_of_a_users_own_file(small_data, tmp_path, capsys):
+    """Trained like AVDLN, in no row of Table 3, known to the other commands."""
+    (tmp_path / "mine_match.py").write_text(
+        "import keras\n\nimport ave\nfrom ave.match.networks import PairDistances\n\n\n"
+        "@ave.register_matcher('mine_linear', embedding_units=8)\ndef linear(config):\n"
+        "    audio, visual = keras.Input((None, 128), name='audio'), keras.Input((None, 512), name='visual')\n"
+        "    seen, heard = (keras.layers.Dense(config.embedding_units)(x) for x in (visual, audio))\n"
+        "    return keras.Model({'audio': audio, 'visual': visual}, PairDistances()(seen, heard))\n"
+    )
+    own, out = ("--import", tmp_path / "mine_match.py"), tmp_path / "run"
+    words = ("--model", "mine_linear", "--epochs", 1, "--batch-size", 30, "--out", out)
+    try:
+        assert command(match, *words, *own) == 0
+        assert "'mine_linear' is a model of your own" in capsys.readouterr().out
+        assert command(match, *words[:-1], tmp_path / "narrow", "--margin", 1, *own) == 0
+        assert command(match, *words, "--regularisation", 1, *own) == 2
+        assert "--regularisation: is a setting of dcca, not of mine_linear" in capsys.readouterr().err
+    finally:
+        del MODELS["mine_linear"], config.OWN.differences["mine_linear"], config.OWN._functions["mine_linear"]
+    weights = out / "seed-0" / "best.keras"
+    # 128 and 512 channels to 8 units with biases; the name need not be known to read them.
+    assert load_matcher(weights)[0].count_params() == (128 + 1) * 8 + (512 + 1) * 8
+    assert command(match_evaluate, "--weights", weights, "--out", tmp_path / "evaluated") == 0
+    assert command(evaluate, "--weights", weights) == 2
+    assert "holds 'mine_linear', which matches sounds with frames" in capsys.readouterr().err
+
+
 def test_example_is_drawn_of_a_short_event(few_clips, weights, tmp_path):
     boards = rendered_clips().boards["test"]
     event = next(board.events[0] for board in boards if board.events[0].end - board.events[0].start < 10)

@@ -245,7 +245,7 @@ def test_own_clips_are_told_before_anything_is_trained(tmp_path, capsys):
     assert run(validate.main, prog="validate", argv=["csv", str(folder)]) == 0
     said = capsys.readouterr().out
     assert "note    clips.csv: 'dog' has 4 training clips and 'cat' 1: a model may always answer 'dog'" in said
-    assert "ok      clips.csv: 0 clips have several labels, 1 are background alone" in said
+    assert "ok      clips.csv: 0 clips with several labels, 1 of background alone" in said
     assert "ok      clips.csv: 7 events of 1 to 4 s" in said
     assert "ok      features.json: clips of 2.0 to 4.0 s, features of 4 s" in said
     assert "note    features.json: 1 clips are shorter (c); their rest is silent and black" in said

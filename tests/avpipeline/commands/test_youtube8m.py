@@ -62,6 +62,23 @@ def extracted(folder):
     return folder
 
 
+def test_other_modalities_than_a_record_has_are_left_out(tmp_path, monkeypatch, capsys):
+    """A folder that also serves models on audio maps is written all the same; one of maps alone is refused."""
+    maps = FeatureInfo("small_audio_map", "pool4", "none", "c" * 64, (2, 2, 4))
+    table = labels_file(tmp_path / "labels.csv", [("long", "dog", "train")])
+    monkeypatch.setitem(FEATURES, "audio_map", maps)
+    both = extracted(tmp_path / "both")
+    assert command("write", both, table, "--out", tmp_path / "out") == 0
+    assert read_description(tmp_path / "out").features.keys() == {"audio", "visual"}
+    (record,) = records(load_youtube8m(tmp_path / "out").shards["train"][0])
+    assert len(record.frames("audio")) == len(record.frames("visual")) == 3
+    for modality in ("audio", "visual"):
+        monkeypatch.delitem(FEATURES, modality)
+    capsys.readouterr()
+    assert command("write", extracted(tmp_path / "maps"), table, "--out", tmp_path / "none") == 2
+    assert "maps: has neither audio nor visual features; extract those" in capsys.readouterr().err
+
+
 def labels_file(path, rows, columns=("id", "labels", "split")):
     with open(path, "w", newline="") as file:
         csv.writer(file).writerows([columns, *rows])

@@ -47,7 +47,7 @@ def test_two_epochs_are_the_same_bytes(how, reads):
     assert two_epochs(kept["train"]) == two_epochs(a_split(Counted(10)))
     # Batches are read ahead: of the third epoch too.
     assert source.times.min() >= reads and (how == "none" or source.times.max() == 1)
-    assert ("(2.4e-07 GB) are kept" in sentence) == (how != "none")
+    assert ("(0.00024 MB) are kept" in sentence) == (how != "none")
 
 
 @pytest.mark.parametrize("free, kept", [(2 * 480, True), (2 * 480 - 1, False), (None, False)])

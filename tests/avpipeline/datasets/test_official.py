@@ -52,6 +52,8 @@ def test_a_split_alone_is_named_likewise():
 
     named = [name_of(split(*each)) for each in (("ave", 402), ("ave", 4), ("csv", 402), ("rendered", 4), ("llp", 3))]
     assert named == ["ave", "your own clips", "your own clips", "rendered", "a part of LLP"]
+    # Anybody's records, of which no published number says whether they are YouTube-8M's test split.
+    assert name_of(split("youtube8m", 2)) == "records in YouTube-8M's form"
 
 
 def test_the_published_sizes_are_those_of_the_lists():
