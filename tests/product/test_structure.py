@@ -111,7 +111,7 @@ def test_packages_are_small():
     assert not {module: size for module, size in sizes.items() if size > 400}
     packages = [module for module in sizes if not module.startswith("avfusion_benchmarks")]
     assert sum(sizes[module] for module in packages) <= 36_200
-    assert sum(lines_of_code(files()[module]) for module in packages) <= 22_000
+    assert sum(lines_of_code(files()[module]) for module in packages) <= 24_000
 
 
 def lines_of_code(path) -> int:
