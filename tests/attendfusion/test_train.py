@@ -36,7 +36,7 @@ def test_command_writes_result_weights_logs_and_predictions(few_clips, tmp_path,
     assert result["smoke"] and result["reproduces"] == []
     assert result["settings"]["network"]["tokens"] == tokens and result["metric"] == "gap"
     assert seed["test"] == seed["figures"]["gap"] and 0 < seed["figures"]["threshold"] < 1
-    assert f"{100 * seed['test']:.1f} (1 seed)" in said and f"threshold of the F1 scores {'':<17}" in said
+    assert f"{100 * seed['test']:.1f} % (1 seed)" in said and f"threshold of the F1 scores {'':<17}" in said
     for name in ("best.keras", "log.csv", "curves.png", "predictions.npz"):
         assert (tmp_path / "seed-0" / name).exists()
     stored = recomputed(tmp_path / "seed-0" / "predictions.npz")
@@ -73,7 +73,8 @@ class KillAfter(keras.callbacks.Callback):
             raise Killed
 
 
-@pytest.mark.parametrize("eagerly", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("eagerly", [True, False])
 def test_interrupted_run_goes_on_to_the_same_numbers(folder, tmp_path, eagerly):
     """Dropout, shuffled records and AdamW's moments included."""
     with without_graphs(eagerly):

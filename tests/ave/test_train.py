@@ -28,7 +28,7 @@ def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, ca
     assert result["settings"]["training"]["epochs"] == 2 and result["reproduces"] == []
     assert result["differences"]["epochs"] == {"ours": 2, "preset": 40}
     assert set(result["code"]) >= {"avpipeline", "ave"}
-    assert f"{100 * result['test_mean']:.1f} (1 seed)" in said
+    assert f"{100 * result['test_mean']:.1f} % (1 seed)" in said
     for name in ("best.keras", "log.csv", "curves.png", "predictions.npz"):
         assert (tmp_path / "seed-0" / name).exists()
     example = {path.suffix for path in (tmp_path / "example").iterdir()}

@@ -51,7 +51,7 @@ def test_command_writes_result_weights_logs_and_pictures(trained, said):
     assert "synthetic clips, 4 in the test split (smoke: 1 of 40 epochs)" in said
     result = json.loads((trained / "result.json").read_text())
     assert result["smoke"] and result["reproduces"] == []
-    assert f"video accuracy {100 * result['test_mean']:.1f} (1 seed)" in said
+    assert f"video accuracy {100 * result['test_mean']:.1f} % (1 seed)" in said
     for name in ("best.keras", "log.csv", "curves.png", "predictions.npz"):
         assert (trained / "seed-0" / name).exists()
     kinds = {path.name.partition("test_000000")[2] for path in (trained / "example").iterdir()}

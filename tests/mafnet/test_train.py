@@ -54,7 +54,7 @@ def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, ca
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["smoke"] and result["reproduces"] == []
     assert result["settings"]["training"]["epochs"] == 2 and result["metric"] == "video_accuracy"
-    assert f"{100 * result['test_mean']:.1f} (1 seed)" in said
+    assert f"{100 * result['test_mean']:.1f} % (1 seed)" in said
     for name in ("best.keras", "log.csv", "curves.png", "predictions.npz"):
         assert (tmp_path / "seed-0" / name).exists()
     (seed,) = result["seeds"]

@@ -69,7 +69,8 @@ def test_records_hold_the_clips_own_seconds(clips, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", [name if "eventlayers" in name else pytest.param(name, marks=pytest.mark.trained) for name in NETWORKS]
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if "eventlayers" in n else pytest.mark.trained) for n in NETWORKS],
 )
 def test_easy_clips_are_told_apart(clips, name):
     predicted = on_fold(clips, "x", NETWORKS[name], (0, 1), fold=5)

@@ -218,6 +218,7 @@ def test_training_ends_when_validation_stays_where_it_was(tmp_path):
     assert result["seeds"][0]["best_epoch"] == 1
 
 
+@pytest.mark.slow
 def test_the_last_validated_weights_can_be_selected(tmp_path):
     """Validation after epochs 1, 4, 7, ...: with eleven epochs the last is 10, and it is tested whatever its score."""
     whole = experiment(epochs=11)
