@@ -48,7 +48,10 @@ def test_reported_score_is_that_of_the_stored_predictions(few_clips, tmp_path):
 
 @pytest.mark.parametrize(
     ("words", "selected", "validated"),
-    [((), "last validated epoch", [1]), (("--select", "best", "--first-validation", 2), "val", [2])],
+    [
+        ((), "last validated epoch", [1]),
+        pytest.param(("--select", "best", "--first-validation", 2), "val", [2], marks=pytest.mark.slow),
+    ],
 )
 def test_weak_models_keep_the_last_validated_weights_unless_told(words, selected, validated, few_clips, tmp_path):
     command("--model", "w_a", "--epochs", 2, "--batch-size", 5, "--out", tmp_path, *words)

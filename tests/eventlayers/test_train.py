@@ -152,6 +152,7 @@ def narrow(model, **training):
     return dataclasses.replace(own, training=dataclasses.replace(own.training, **changes))
 
 
+@pytest.mark.slow
 def test_a_cut_off_run_goes_on_to_the_numbers_of_a_whole_one(tmp_path):
     """Also where the gradients of several steps make an update."""
     splits = time_step_splits()

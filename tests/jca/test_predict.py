@@ -77,6 +77,7 @@ def test_figure_3_holds_sound_frames_attention_and_labels(tmp_path, extractors, 
     assert drawn["path"] == out / "clip_timeline.png" and tuple(drawn["class_names"]) == CLASSES
 
 
+@pytest.mark.slow
 def test_frames_of_a_long_clip_stand_with_the_maps_of_their_seconds(tmp_path, monkeypatch):
     """46 s: 15 frames, each from the middle of its share of the time."""
     drawn = {}

@@ -76,6 +76,7 @@ def small_experiment():
     return train.PAPER.experiment(settings, synthetic_splits(train=10))
 
 
+@pytest.mark.slow
 def test_killed_run_goes_on_with_its_learning_rate_and_its_dropped_values(small_experiment, tmp_path):
     rates = {"whole": {}, "cut": {}}
 
@@ -134,6 +135,7 @@ def test_the_last_partial_batch_is_trained_on(tmp_path):
     assert sizes == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_configurations_differ_by_hash(few_clips):
     hashes = {train.PAPER.experiment(train.PAPER.settings_for(name)).hash for name in jca.MODELS}
     assert len(hashes) == len(jca.MODELS)

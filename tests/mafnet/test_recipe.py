@@ -245,6 +245,7 @@ def test_learning_rate_schedules_count_all_steps():
     assert equal(before, weights(model))
 
 
+@pytest.mark.slow
 def test_several_steps_in_one_execution_are_the_same_steps():
     one, several = (compiled(seed=4, prob_all=0.5) for _ in range(2))
     several.compile(SeparateAdams.from_config(several.optimizer.get_config()), several.loss, steps_per_execution=3)

@@ -143,7 +143,7 @@ def test_official_labels_are_those_of_the_annotations(reference_dir, tmp_path):
 # Training
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["avdln", pytest.param("dcca", marks=pytest.mark.slow)])
 def test_training_command(small_data, tmp_path, capsys, model):
     words = ("--model", model, "--epochs", 3, "--batch-size", 30, "--learning-rate", 1e-2)
     assert command(match, *words, "--seeds", 2, "--out", tmp_path) == 0
