@@ -100,8 +100,10 @@ def on_fold(clips: Clips, name: str, network: Network, seeds: Sequence[int], fol
 def rows_of(folds: np.ndarray, test: int) -> dict[str, np.ndarray]:
     """ "train", "val" and "test" -> clips, where a fold is the test split: the next one is for validation."""
     tests, validates = folds == test, folds == test % FOLDS + 1
-    of_split = {"train": ~(tests | validates), "val": validates, "test": tests}
-    return {name: np.flatnonzero(own) for name, own in of_split.items()}
+    train = np.flatnonzero(~(tests | validates))
+    # The clips are listed by class; AVE's code takes batches in the order of its list, which is drawn.
+    drawn = np.random.default_rng(0).permutation(train)
+    return {"train": drawn, "val": np.flatnonzero(validates), "test": np.flatnonzero(tests)}
 
 
 def _classes(path: Path) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from avpipeline.datasets.ave import BACKGROUND
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.listings import Row, class_number, numbered, read_lines, read_names, read_table, require_unique
-from avpipeline.datasets.video_lists import VideoList, join_features
+from avpipeline.datasets.video_lists import VideoList, join_features, name_hash
 from avpipeline.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -219,4 +219,5 @@ def _of_split(data_dir, name: str) -> tuple[tuple[Clip, ...], tuple[str, ...]]:
     chosen = tuple(clip for clip in clips if clip.split == name)
     if not chosen:
         raise InputError(f"{Path(data_dir) / CLIPS}: has no clip in split '{name}'; assign some to that split.")
-    return chosen, names
+    # Tables are often sorted by label, and a paper's code may take batches in the order of its list, which is drawn.
+    return (tuple(sorted(chosen, key=lambda clip: name_hash(clip.name))) if name == "train" else chosen), names

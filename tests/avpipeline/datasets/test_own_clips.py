@@ -25,10 +25,21 @@ def folder(tmp_path):
 
 def test_clips_and_labels(folder):
     train = read_clips_csv(folder, "train")
-    assert (train.dataset, train.ids) == ("csv", ("walk", "rain"))
+    assert (train.dataset, train.ids) == ("csv", ("rain", "walk"))
     assert train.class_names == ("dog", "park", "rain light", "rain, heavy")
-    np.testing.assert_array_equal(train.labels, [[1, 1, 0, 0], [0, 0, 0, 1]])
+    np.testing.assert_array_equal(train.labels, [[0, 0, 0, 1], [1, 1, 0, 0]])
     np.testing.assert_array_equal(read_clips_csv(folder, "test").labels, [[1, 0, 1, 0]])
+
+
+def test_training_does_not_follow_a_table_that_is_sorted_by_label(tmp_path):
+    rows = [f"{label}-{number},{label},train" for label in ("cat", "dog") for number in range(40)]
+    by_label = read_clips_csv(write_lines(tmp_path / "a", "clips.csv", ["clip,label,split", *rows]), "train")
+    backwards = read_clips_csv(write_lines(tmp_path / "b", "clips.csv", ["clip,label,split", *rows[::-1]]), "train")
+    assert by_label.ids == backwards.ids and by_label.ids != tuple(sorted(by_label.ids))
+    # Of forty of each class, the first half would be one class alone.
+    assert 12 <= by_label.labels[:40, 0].sum() <= 28
+    with_test = write_lines(tmp_path / "c", "clips.csv", ["clip,label,split", *(row[:-5] + "test" for row in rows)])
+    assert read_clips_csv(with_test, "test").ids == tuple(row.split(",")[0] for row in rows)
 
 
 def test_classes_may_have_an_order_of_their_own(folder):
@@ -46,8 +57,8 @@ def test_classes_may_have_an_order_of_their_own(folder):
 def test_joined_with_features(folder):
     write_shards(folder, ("rain", "walk", "bark", "both"))
     train = load_video_split("csv", "train", folder)
-    assert train.ids == ("walk", "rain") and train.labels.shape == (2, 4)
-    assert train.inputs["audio"].read(np.arange(2))[:, 0, 0].tolist() == [2, 1]
+    assert train.ids == ("rain", "walk") and train.labels.shape == (2, 4)
+    assert train.inputs["audio"].read(np.arange(2))[:, 0, 0].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -86,11 +97,11 @@ def events(tmp_path):
 
 def test_seconds_are_labelled_by_the_event_that_covers_their_middle(events):
     train = load_split("csv", "train", events)
-    assert train.ids == ("walk", "rain") and train.class_names == ("cat", "dog", "background")
+    assert train.ids == ("rain", "walk") and train.class_names == ("cat", "dog", "background")
     # 2.6 to 4 s has the middle of second 3 alone.
-    np.testing.assert_array_equal(train.labels.argmax(-1), [[1, 1, 2, 0], [2, 2, 2, 2]])
+    np.testing.assert_array_equal(train.labels.argmax(-1), [[2, 2, 2, 2], [1, 1, 2, 0]])
     weak = load_weak_training("csv", events)
-    np.testing.assert_array_equal(weak.labels, [[1, 1, 0], [0, 0, 1]])
+    np.testing.assert_array_equal(weak.labels, [[0, 0, 1], [1, 1, 0]])
     # Of whole clips, that of background alone has no label.
     videos = load_video_split("csv", "train", events)
     assert videos.ids == ("walk",) and videos.labels.tolist() == [[1, 1]]
