@@ -100,10 +100,8 @@ def on_fold(clips: Clips, name: str, network: Network, seeds: Sequence[int], fol
 def rows_of(folds: np.ndarray, test: int) -> dict[str, np.ndarray]:
     """ "train", "val" and "test" -> clips, where a fold is the test split: the next one is for validation."""
     tests, validates = folds == test, folds == test % FOLDS + 1
-    train = np.flatnonzero(~(tests | validates))
-    # The clips are listed by class; AVE's code takes batches in the order of its list, which is drawn.
-    drawn = np.random.default_rng(0).permutation(train)
-    return {"train": drawn, "val": np.flatnonzero(validates), "test": np.flatnonzero(tests)}
+    of_split = {"train": ~(tests | validates), "val": validates, "test": tests}
+    return {name: np.flatnonzero(own) for name, own in of_split.items()}
 
 
 def _classes(path: Path) -> np.ndarray:
@@ -122,6 +120,8 @@ def _splits(clips: Clips, name: str, rows: Mapping[str, np.ndarray], paper: Pape
         own = clips.own[..., None]
         labels = np.concatenate([labels[:, None] * own, ~own], -1).astype(np.float32)
         class_names += ("background",)
+        # The clips are listed by class; AVE's code takes batches in the order of its list, which is drawn.
+        rows = {**rows, "train": np.random.default_rng(0).permutation(rows["train"])}
     return {
         split: Split(
             "esc10",
