@@ -121,7 +121,8 @@ def _splits(clips: Clips, name: str, rows: Mapping[str, np.ndarray], paper: Pape
         labels = np.concatenate([labels[:, None] * own, ~own], -1).astype(np.float32)
         class_names += ("background",)
         # The clips are listed by class; AVE's code takes batches in the order of its list, which is drawn.
-        rows = {**rows, "train": np.random.default_rng(0).permutation(rows["train"])}
+        drawn = np.random.default_rng(0).permutation
+        rows = {split: drawn(own) if split == "train" else own for split, own in rows.items()}
     return {
         split: Split(
             "esc10",

@@ -82,8 +82,10 @@ def reading_of(published: papers.Published, class_names: Sequence[str] = ()) -> 
     if place == _SOUNDS:
         share = functools.partial(analysis.audio_visual_share, categories=sounds_categories(class_names))
         return Reading(ROWS[place], share)
-    # Of a model of one's own, the accuracy.
-    return Reading(ROWS.get(place, published.row), _MEASURES.get(place, accuracy))
+    if place not in ROWS:
+        # A model of one's own.
+        return Reading(published.row, accuracy)
+    return Reading(ROWS[place], _MEASURES[place])
 
 
 def published_of(model: str, dataset: str) -> list[papers.Published]:

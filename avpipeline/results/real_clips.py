@@ -34,12 +34,14 @@ class Row:
       weights: name of the extractor's weights.
       predicted: class of each clip, `(seeds, clips)`, a single row where nothing depends on a seed.
       seeds: of what is trained; empty where nothing depends on one.
+      commit: of the code that measured it, if known: a run that goes on may do so with later code.
     """
 
     features: str
     weights: str
     predicted: np.ndarray
     seeds: tuple[int, ...] = ()
+    commit: str | None = None
 
 
 def fold_accuracies(predicted: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> list[float]:
@@ -56,7 +58,7 @@ def write_rows(
     Args:
       rows: name -> row.
       ids, labels, folds: of each clip.
-      record: how the results were obtained: command, date, commit, versions, and "notes", paragraphs for the reader.
+      record: how the results were obtained: command, date, versions, and "notes", paragraphs for the reader.
     """
     out = make_folder(out)
     described = [
@@ -65,6 +67,7 @@ def write_rows(
             "features": row.features,
             "weights": row.weights,
             "seeds": list(row.seeds),
+            "commit": row.commit,
             "folds": fold_accuracies(row.predicted, labels, folds),
         }
         for name, row in rows.items()
@@ -94,7 +97,7 @@ def read_rows(folder) -> dict[str, Row]:
         if [len(part) for part in parts] != [*counts, 0]:
             raise ValueError("as many predictions as rows and seeds")
         return {
-            row["row"]: Row(row["features"], row["weights"], predicted, tuple(row["seeds"]))
+            row["row"]: Row(row["features"], row["weights"], predicted, tuple(row["seeds"]), row["commit"])
             for row, predicted in zip(described, parts, strict=False)
         }
 
@@ -106,13 +109,14 @@ def section(folder) -> str | None:
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        lines = [("row", "features", "weights", "accuracy", "seeds")]
+        lines = [("row", "features", "weights", "accuracy", "seeds", "commit")]
         for row in found["rows"]:
             accuracy = f"{np.mean(row['folds']):.1f} +- {np.std(row['folds'], ddof=1):.1f}"
             seeds = ", ".join(map(str, row["seeds"]))
-            lines.append((row["row"], f"`{row['features']}`", row["weights"], accuracy, seeds))
+            commit = (row["commit"] or "unknown")[:7]
+            lines.append((row["row"], f"`{row['features']}`", row["weights"], accuracy, seeds, commit))
         notes = found.get("notes", ())
-        made = f"Command: `{found['command']}`, {found['date'][:10]}, commit {(found['commit'] or 'unknown')[:12]}."
+        made = f"Command: `{found['command']}`, {found['date'][:10]}."
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is no result of avfusion_benchmarks.real_clips ({error}); run it again.") from error
     texts = (_INTRODUCTION, *(textwrap.fill(str(note), 120) for note in notes), papers.markdown(lines))

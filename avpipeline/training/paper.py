@@ -199,7 +199,7 @@ class Paper(abc.ABC):
 
     def model_of(self, table: str, row: str) -> str:
         """The model that a row reproduces; the name of a model of one's own stands for itself."""
-        return self.config.ROWS.get((table, row), row)
+        return row if row in self.own_models else self.config.ROWS[table, row]
 
     @property
     def own_models(self) -> tuple[str, ...]:

@@ -56,6 +56,16 @@ def test_seconds_after_a_clips_end_are_background(clips):
     assert (split.labels.sum(-1) == 1).all()
 
 
+def test_a_paper_without_shuffling_is_trained_on_clips_in_a_drawn_order(clips):
+    rows = rows_of(FOLDS, 1)
+    splits = _splits(clips, "x", rows, AVE, None)
+    in_order = {split: tuple(f"c{row}" for row in own) for split, own in rows.items()}
+    assert not AVE.settings_for("a").training.shuffle
+    assert splits["train"].ids != in_order["train"] and sorted(splits["train"].ids) == sorted(in_order["train"])
+    for split in ("val", "test"):
+        assert splits[split].ids == in_order[split]
+
+
 def test_records_hold_the_clips_own_seconds(clips, tmp_path):
     rows = {"train": np.arange(5), "val": np.array([7]), "test": np.array([99])}
     records = _records(clips, "x", rows, None, tmp_path)

@@ -10,12 +10,12 @@ from avpipeline.errors import InputError
 from avpipeline.results.real_clips import Row, fold_accuracies, read_rows, section, write_rows
 
 FOLDER = Path(__file__).resolve().parents[3] / "results" / "real_clips"
-RECORD = {"command": "python -m x.real_clips ESC10", "date": "2026-01-02T03:04:05", "commit": "0123456789abc"}
+RECORD = {"command": "python -m x.real_clips ESC10", "date": "2026-01-02T03:04:05"}
 
 
 def written(folder) -> Path:
     rows = {
-        "head": Row("yamnet:embedding", "yamnet.tflite", np.array([[0, 1, 1, 1]])),
+        "head": Row("yamnet:embedding", "yamnet.tflite", np.array([[0, 1, 1, 1]]), commit="0123456789abc"),
         "model": Row("yamnet:embedding", "yamnet.tflite", np.array([[0, 0, 1, 0], [1, 1, 1, 0]]), seeds=(3, 4)),
     }
     record = {"notes": ["What is trained."], **RECORD}
@@ -30,19 +30,19 @@ def test_accuracy_on_each_fold():
 def test_the_section_has_what_a_reader_needs(tmp_path):
     text = section(written(tmp_path))
     # Folds of 100 and 50 %: mean 75, sample deviation 35.4; 50 and 100 % with each of two seeds: the same.
-    assert "| head  | `yamnet:embedding` | yamnet.tflite | 75.0 +- 35.4 |       |" in text
-    assert "| model | `yamnet:embedding` | yamnet.tflite | 75.0 +- 35.4 | 3, 4  |" in text
+    assert "| head  | `yamnet:embedding` | yamnet.tflite | 75.0 +- 35.4 |       | 0123456 |" in text
+    assert "| model | `yamnet:embedding` | yamnet.tflite | 75.0 +- 35.4 | 3, 4  | unknown |" in text
     assert "\n\nWhat is trained.\n\n" in text
-    for words in ("No paper reports these", "ESC-10", "Creative Commons", RECORD["command"], "0123456789ab."):
+    for words in ("No paper reports these", "ESC-10", "Creative Commons", RECORD["command"], "2026-01-02."):
         assert words in text
     assert section(tmp_path / "none") is None
 
 
 def test_a_run_goes_on_with_the_rows_that_are_there(tmp_path):
     rows = read_rows(written(tmp_path))
-    assert {name: (row.predicted.tolist(), row.seeds) for name, row in rows.items()} == {
-        "head": ([[0, 1, 1, 1]], ()),
-        "model": ([[0, 0, 1, 0], [1, 1, 1, 0]], (3, 4)),
+    assert {name: (row.predicted.tolist(), row.seeds, row.commit) for name, row in rows.items()} == {
+        "head": ([[0, 1, 1, 1]], (), "0123456789abc"),
+        "model": ([[0, 0, 1, 0], [1, 1, 1, 0]], (3, 4), None),
     }
     assert read_rows(tmp_path / "none") == {}
 

@@ -8,7 +8,7 @@ import pytest
 from avpipeline.cli import run
 from avpipeline.errors import InputError
 from avpipeline.training import loggers, runs
-from tests.avpipeline.training.test_runs import experiment
+from tests.helpers.small_runs import experiment
 
 
 def test_one_that_is_not_installed_is_one_sentence(monkeypatch, capsys):

@@ -8,7 +8,7 @@ import pytest
 
 from avpipeline.errors import TrainingDiverged
 from avpipeline.training import runs, steps
-from tests.avpipeline.training.test_runs import experiment, figures
+from tests.helpers.small_runs import experiment, figures
 
 
 @pytest.fixture
