@@ -12,7 +12,9 @@ _COUNTING = (
     "sys.argv = {argv}\n"
     "try:\n    runpy.run_module({module!r}, run_name='__main__', alter_sys=True)\n"
     "except SystemExit:\n    pass\n"
-    "print(len(sys.modules), int('tensorflow' in sys.modules))"
+    # Of this program alone: what getrusage tells includes the process that started it.
+    "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
+    "print(len(sys.modules), int('tensorflow' in sys.modules), peak.split()[1])"
 )
 
 
@@ -28,10 +30,11 @@ def command(seconds: float, *, word: str) -> dict[str, float]:
         times[True].append(_taken(words))
         times[False].append(_taken(bare))
     taken, alone = statistics.median(times[True]), statistics.median(times[False])
-    modules, tensorflow = _imported(word)
+    modules, tensorflow, kilobytes = _imported(word)
     return {
         "modules imported": modules,
         "with TensorFlow": tensorflow,
+        "peak MB": kilobytes * 1024 / 1e6,
         "ms": 1e3 * taken,
         "python -c pass, ms": 1e3 * alone,
         "times python -c pass": taken / alone,
@@ -44,9 +47,9 @@ def _taken(words: Sequence[str]) -> float:
     return time.perf_counter() - started
 
 
-def _imported(word: str) -> tuple[int, int]:
-    """How many modules the command imports, and whether (1) or not (0) TensorFlow is among them."""
+def _imported(word: str) -> tuple[int, ...]:
+    """How many modules the command imports, whether (1) or not (0) TensorFlow is among them, and its peak memory in kB.
+    """
     code = _COUNTING.format(argv=[COMMAND, word], module=COMMAND)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    modules, tensorflow = done.stdout.splitlines()[-1].split()
-    return int(modules), int(tensorflow)
+    return tuple(map(int, done.stdout.splitlines()[-1].split()))

@@ -59,6 +59,7 @@ def test_rows_are_models_of_their_paper():
 def test_a_mistyped_option_is_refused_without_tensorflow():
     measured = measure(ROW["start-up/mistyped-option"], 0.01)
     assert measured["with TensorFlow"] == 0 and 50 < measured["modules imported"] < 1000
+    assert 20 < measured["peak MB"] < 300
     assert measured["times python -c pass"] == pytest.approx(measured["ms"] / measured["python -c pass, ms"])
 
 
