@@ -15,13 +15,13 @@ class InputError(ValueError):
 
 
 class TrainingDiverged(InputError):
-    """The loss of a training run became NaN or infinite; what was selected before is kept."""
+    """The loss of a training run became NaN or infinite; the weights selected before are kept."""
 
     exit_status = 1
 
 
 def require_free(name: str, taken: Container[str], kind: str) -> None:
-    """Raises InputError unless `name` can be the name of another model, dataset, ..."""
+    """Raises InputError unless `name` is valid and still free for a new model, dataset, ..."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
         raise InputError(f"{kind} '{name}': its name must be of letters, digits, - and _; choose another.")
     if name in taken:

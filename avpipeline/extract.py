@@ -2,9 +2,9 @@
 
     python -m avpipeline.extract CLIPS OUT --features vgg19,vggish
 
-Files are decoded by threads while the networks work on those before, or on a Ray cluster (--engine ray); jobs of a
-cluster without Ray take a part each (--part 1/8 to 8/8). A run that was killed goes on where it was: what is in the
-shards is neither lost nor made again. docs/scale.md has commands and costs.
+Threads decode files while the networks work on earlier ones, or a Ray cluster does both (--engine ray); on a cluster
+without Ray, each job takes a part (--part 1/8 to 8/8). A run that was killed resumes where it stopped: what is in the
+shards is neither lost nor computed again. docs/scale.md has commands and costs.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class ExtractSummary:
     Attributes:
       out: the folder, or its URL as text.
       features: modality -> what its features are.
-      seconds: of each clip.
-      extracted, reused: clips made by this run, and clips that were there.
+      seconds: length of each clip.
+      extracted, reused: number of clips processed by this run, and of clips that were there before.
       failed: file -> the sentence that says why it could not be used.
       notes: sentences about files that are damaged and were used as far as they go.
       timing: where the time went.
@@ -101,7 +101,7 @@ def extract(
     """Extracts features of every media file of `source` into the folder `out`.
 
     The shards and `features.json` are read by `features.store.FeatureShards`; ids are the files' names without
-    ending. A missing stream gives features of zeros and a flag. A file that cannot be used is left out and
+    extension. A missing stream gives features of zeros and a flag. A file that cannot be used is left out and
     listed in `failed.json`; the next run tries it again.
 
     Args:
@@ -115,8 +115,8 @@ def extract(
       format: "shards", HDF5 files of `shard_size` clips each; "h5" also writes `audio_feature.h5`,
         `visual_feature.h5`, ... as AVE's authors share them.
       shard_size: clips a shard.
-      workers: decoding threads, None takes one a core, at most 8; of the engine "ray" processes that hold the networks,
-        where there is no GPU: None takes one a machine. Each GPU has one in any case.
+      workers: number of decoding threads; None takes one per core, at most 8. With the engine "ray" and no GPU: number
+        of processes that hold the networks; None takes one per machine. Each GPU gets one in any case.
       audio_reader: "tfio" decodes audio files by tensorflow-io inside tf.data, for audio features only.
       engine: "local", or "ray" for a cluster: the shards are the same.
       address: of the Ray cluster, "auto" or host:port; None takes this machine alone.
@@ -200,7 +200,7 @@ def _weights_folder(weights: str | Path, weights_dir) -> Path | None:
 
 
 def _folder(out: Path, part: Part | None) -> Path:
-    """Where a part, or the whole, is written; InputError where `out` holds an extraction that is divided otherwise."""
+    """Where a part, or the whole, is written; InputError if `out` holds an extraction that is divided differently."""
     there = part_folders(out)
     if part is None and there:
         raise InputError(
@@ -251,7 +251,7 @@ def _extractors(features: Sequence[str] | str, weights: str | Path, weights_dir)
 
 
 def _agreed(out: Path, manifest: Manifest) -> Manifest:
-    """What `out` holds, a new folder nothing yet; InputError where that is anything but features of this kind."""
+    """The manifest in `out`, written there if there is none; InputError if it holds anything but these features."""
     if not (out / MANIFEST).exists():
         if shard_paths(out):
             raise InputError(f"{out}: holds shards but no {MANIFEST} that says of what; choose another folder.")
@@ -285,7 +285,7 @@ def _difference(there: FeatureInfo | None, asked: FeatureInfo | None) -> str | N
 
 
 def _without_finished(out: Path, clips: Mapping[str, Path | RemoteFile], records: Sequence[ClipRecord]):
-    """The clips still to do; InputError where a finished one was made from another file of that name."""
+    """The clips that are still to be done; InputError if a finished one was made from another file of the same name."""
     finished = {record.id: record for record in records}
     for name, path in clips.items():
         if name in finished and _size(path) not in (None, finished[name].file_size):
@@ -304,7 +304,7 @@ def _size(path: Path | RemoteFile) -> int | None:
 
 
 def _ordered(before: Sequence[str], clips: Mapping[str, Path], present: list[str]) -> tuple[str, ...]:
-    """Ids in the order of the source; where the folder has clips of others too, those there before come first."""
+    """Ids in the order of the source; if the folder also has clips of other sources, the earlier clips come first."""
     if clips.keys() >= set(present):
         return tuple(sorted(present, key={name: position for position, name in enumerate(clips)}.get))
     return tuple(dict.fromkeys([*(name for name in before if name in present), *present]))
@@ -350,7 +350,7 @@ class Settings:
     engine: EngineName = "local"
     """local: this process; ray: a Ray cluster, on which CPUs decode and GPUs, where there are any, run the networks."""
     address: str | None = None
-    """Of the Ray cluster: auto, or HOST:PORT. [default: this machine alone]"""
+    """Address of the Ray cluster: auto, or HOST:PORT. [default: this machine alone]"""
     part: str | None = None
     """I/N: the I-th of N parts of the files, e.g. --part $SLURM_ARRAY_TASK_ID/8; what all parts left in OUT is read as
     one."""

@@ -18,7 +18,7 @@ import numpy as np
 from avpipeline.errors import InputError
 
 CACHE_VARIABLE = "AVPIPELINE_CACHE"
-# In the name of everything that is being written, so that what a killed process left is known for what it is.
+# In the name of every unfinished file, so that what a killed process left is recognised.
 PARTIAL = ".partial-"
 # The most bytes of JSON that are read: a list of a million clips takes fewer.
 MOST_JSON = 1 << 26
@@ -32,10 +32,10 @@ class Unusable(Exception):
 
 @contextlib.contextmanager
 def reading(path, fault: str, remedy: str = "get the file again") -> Iterator[None]:
-    """Turns whatever goes wrong while a file is taken apart into one sentence that names it.
+    """Turns whatever goes wrong while a file is parsed into one sentence that names the file.
 
     Every reader of files that somebody else may have made works inside it: a damaged or hostile file can break the
-    parsing anywhere, by any exception.
+    parsing anywhere, with any exception.
 
     Args:
       fault: what is wrong with a file that breaks the parsing, e.g. "is not a torch checkpoint, or is damaged".

@@ -40,7 +40,7 @@ CHECKS: dict[str, Callable[..., Iterator[Finding]]] = {
 @dataclasses.dataclass(frozen=True)
 class Settings:
     dataset: "tyro.conf.Positional[Literal[(*CHECKS, *registered_checks())]]"
-    """The dataset that the files should be of."""
+    """The dataset that the folder should hold."""
     folder: tyro.conf.Positional[Path]
     """Folder with the files; not all of them need to be there."""
     values: bool = True

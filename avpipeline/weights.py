@@ -1,4 +1,4 @@
-"""Pretrained weights: found where, from where, how large, which hash, under which licence; fetched where they can be.
+"""Pretrained weights: where they are, their source, size, hash and licence; fetches those that can be downloaded.
 
     python -m avpipeline.weights            lists every network
     python -m avpipeline.weights yamnet     fetches its files into the cache folder, if they are not found

@@ -22,7 +22,7 @@ class Engine:
     engine: EngineName = "local"
     """local: this process; ray: a Ray cluster, one file a task."""
     address: str | None = None
-    """Of the Ray cluster: auto, or HOST:PORT. [default: this machine alone]"""
+    """Address of the Ray cluster: auto, or HOST:PORT. [default: this machine alone]"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +97,7 @@ def check(command: Check) -> int:
 
 @contextlib.contextmanager
 def _engine(command: Engine) -> Iterator[Callable[[Callable, Sequence], Iterable]]:
-    """What computes a function of each of several items: `map`, or a Ray cluster that is used meanwhile."""
+    """Yields `map`, or its counterpart on a Ray cluster, which is in use until the block ends."""
     require_engine(command.engine, command.address)
     if command.engine == "local":
         yield map

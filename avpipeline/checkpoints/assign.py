@@ -1,4 +1,4 @@
-"""Putting the tensors of a checkpoint, torch's above all, into a Keras model, by name and checked."""
+"""Assigns the tensors of a checkpoint, mostly torch's, to the weights of a Keras model: by name, with checks."""
 
 from collections.abc import Mapping
 
@@ -30,19 +30,19 @@ def bidirectional_lstm_names(torch_name: str, layer: str, num_layers: int = 1) -
 def assign(
     model: keras.Model, state: Mapping[str, np.ndarray], names: Mapping[str, str], path, *, transpose: bool = True
 ) -> None:
-    """Sets the model's weights from `state`: matrices and kernels of convolutions in Keras's order of axes.
+    """Sets the model's weights from `state`, with the axes of matrices and convolution kernels in Keras's order.
 
-    Torch has the outputs first and the inputs second, before a kernel's own axes; Keras has both last, in the
-    other order. Vectors are taken as they are.
+    Torch puts the output axis first and the input axis second, before a kernel's spatial axes; Keras puts the
+    spatial axes first, then input and output. Vectors are copied as they are.
 
     Args:
       state: the checkpoint's name -> tensor.
       names: the checkpoint's name -> path of the Keras weight; names whose path the model lacks are left out.
       path: the checkpoint, for error sentences.
-      transpose: False where all axes lie as Keras's do.
+      transpose: False if the tensors already have their axes in Keras's order.
 
     Raises:
-      InputError: a tensor is missing, superfluous, of another shape or no numbers; nothing is assigned then.
+      InputError: a tensor is missing, superfluous, of another shape or not numeric; nothing is assigned then.
     """
     weights = {weight.path: weight for weight in model.weights}
     wanted = {name: weights[target] for name, target in names.items() if target in weights}

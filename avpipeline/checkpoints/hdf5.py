@@ -14,7 +14,7 @@ import numpy as np
 
 from avpipeline.files import Unusable, require_regular
 
-# The most that one number takes less in a file than in memory, by deflate.
+# The highest ratio at which deflate can compress.
 _RATIO = 1100
 # The most that is read at once: a layer of 500 million weights.
 MOST_BYTES = 1 << 31
@@ -53,7 +53,7 @@ def dataset_of(group: h5py.Group, name: str) -> h5py.Dataset:
 
 
 def size_of(dataset: h5py.Dataset) -> int:
-    """Bytes that a dataset takes in memory by what it declares."""
+    """Bytes that a dataset takes in memory, going by the shape and type that it declares."""
     return math.prod(dataset.shape or (0,)) * dataset.dtype.itemsize
 
 
@@ -67,7 +67,7 @@ def _require_held(dataset: h5py.Dataset) -> None:
 
 
 def require_all_plain(file) -> None:
-    """Raises Unusable unless every dataset of an open file is plain, and every link of it leads to its own data."""
+    """Raises Unusable unless every dataset of an open file is plain and every link stays within the file."""
     with h5py.File(file, "r") as root:
         waiting, seen = [root], set()
         while waiting:

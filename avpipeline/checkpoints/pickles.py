@@ -1,9 +1,9 @@
-"""Pickles read as data, by a machine of pickle's instructions that runs nothing.
+"""Reads pickles as data, with an interpreter of pickle's instructions that never runs code.
 
-No module is imported and no class or function of a file exists: a name that a subclass knows becomes a `Global`, and
-what it is called with goes to functions of ours; every other name is refused. Python's own unpicklers cannot be held
-back: they take memory for as many memo entries as a file declares, answer registered extension codes without asking,
-and hash a tuple that nests itself 60 times as a key for years.
+No module is imported, and no class or function named in a file is called: a name that a subclass knows becomes a
+`Global`, and its arguments go to our own functions; every other name is refused. Python's own unpicklers cannot be
+restricted enough: they allocate as many memo entries as a file declares, resolve registered extension codes without
+asking, and would spend years hashing a key that is a tuple nested in itself 60 times.
 """
 
 import codecs
@@ -18,10 +18,10 @@ from avpipeline.errors import InputError
 from avpipeline.files import Unusable, open_regular
 
 HIGHEST_PROTOCOL = 5
-# What a pickle may make beside its values as they stand in the file, in bytes: this and twice the file's size, since
-# honest ones copy text to bytes and bytes to arrays of this machine's byte order, each once.
+# Bytes that a pickle may allocate beyond its values as stored in the file: this plus twice the file's size, since an
+# honest one copies text to bytes and bytes to arrays of this machine's byte order, each once.
 MEMORY = 10**8
-# The most that one instruction, or one entry of a container, makes: an empty set.
+# The most bytes that one instruction, or one entry of a container, allocates: an empty set.
 ENTRY = 250
 LONG_TEXT = 10**6
 MAX_AXES = 32
@@ -48,7 +48,7 @@ def mapped(path) -> mmap.mmap:
 
 
 def plain_key(value: object) -> object:
-    """`value` where it is a plain value; hashing nested tuples of a hostile pickle could take for ever."""
+    """Returns `value` if it is a plain value; hashing the nested tuples of a hostile pickle could take forever."""
     if not isinstance(value, (str, int, float, type(None))):
         raise BadPickle(f"refused, because its pickle uses a {type(value).__name__} as a key.")
     return value
@@ -69,7 +69,7 @@ class Global:
 
 
 class Machine:
-    """Unpickles plain data and what a subclass knows; Python 2's byte strings come as latin-1 text.
+    """Unpickles plain data and what a subclass knows; Python 2's byte strings become latin-1 text.
 
     `load` leaves the file after the pickle's last byte. It raises BadPickle with its reason, or any other exception
     for a damaged pickle: call it inside `files.reading`.
@@ -79,7 +79,7 @@ class Machine:
       size: number of bytes in the file.
     """
 
-    # "module.name" -> method that gives what a call of it gives.
+    # "module.name" -> method that returns what calling it would return.
     functions: Mapping[str, Callable] = {}
 
     def __init__(self, file, size: int):
@@ -108,7 +108,7 @@ class Machine:
                 raise refusal(f"{name} {argument or ''}".strip())
 
     def spend(self, amount: int) -> None:
-        """Called before anything is made or copied, with its bytes."""
+        """Charges `amount` bytes to the budget; called before anything is allocated or copied."""
         self.budget -= amount
         if self.budget < 0:
             raise BadPickle(
@@ -131,19 +131,19 @@ class Machine:
         raise refusal(f"instance of {name}")
 
     def outside(self, identity: object) -> object:
-        """The object that a file names as kept outside of its pickle."""
+        """The object that a persistent id refers to: one stored outside of the pickle."""
         raise BadPickle("refused, because its pickle names objects outside of itself in an unknown way.")
 
     def fill(self, target: object, state: object) -> None:
-        """Gives `target`, a stand-in of this machine, its state."""
+        """Sets the state of `target`, a stand-in made by this machine."""
         raise BadPickle(f"refused, because its pickle sets the state of a {type(target).__name__}.")
 
     # Instructions
 
     def _text(self, width: int, codec: str, wide: bytes) -> str:
-        """Text, whose characters must all fit a byte where it is long: so do those of bytes that NumPy wrote as text.
+        """Reads text; long text may hold one-byte characters only, like the bytes that NumPy writes as text.
 
-        One `wide` character (a regular expression) makes all of them take up to four bytes.
+        A single character that matches the pattern `wide` would make all of them take up to four bytes.
         """
         if width:
             count = int.from_bytes(self.file.read(width), "little")
@@ -170,7 +170,7 @@ class Machine:
         self.stack.append(value)
 
     def _marked(self) -> list:
-        """What lies above the last mark, taken off the stack."""
+        """Takes everything above the last mark off the stack."""
         items, self.stack = self.stack, self.below.pop()
         return items
 

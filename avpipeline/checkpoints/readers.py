@@ -40,7 +40,7 @@ def read_pickle_arrays(path) -> object:
 
 
 class _Dtype:
-    """A dtype in the making; NumPy's own are shared by the whole process and must not be changed by a file."""
+    """A dtype under construction; NumPy's own are shared by the whole process, so a file must not change them."""
 
     def __init__(self, name: str):
         if re.fullmatch(r"[biuf]\d{1,2}", name) is None:
@@ -54,7 +54,7 @@ class _Dtype:
 
 
 class _ArrayMachine(Machine):
-    """What NumPy writes for arrays of numbers, under its module names of all versions."""
+    """Unpickles arrays of numbers as any version of NumPy writes them, whatever its module names."""
 
     def knows(self, name):
         return name == _NDARRAY or super().knows(name)

@@ -29,7 +29,7 @@ _WRAPPER = re.compile(r"torch\.nn\.parallel\.[a-z_.]+\.\w*DataParallel|torch\._d
 _PREFIXES = ("module.", "_orig_mod.")
 # Where training scripts put the network in a dict, beside the state of the optimizer.
 _HOLDERS = ("state_dict", "model_state_dict", "model")
-# Kind of a storage -> how its values stand in the file.
+# Kind of a storage -> how its values are stored in the file.
 _KINDS = {"Float": "f4", "Double": "f8", "Half": "f2", "Long": "i8", "Int": "i4", "Short": "i2", "Char": "i1"}
 _KINDS |= {"Byte": "u1", "Bool": "u1", "BFloat16": "u2"}
 _STORAGES = {f"{module}.{kind}Storage": kind for module in ("torch", "torch.cuda") for kind in _KINDS}
@@ -111,7 +111,7 @@ class _Storage:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Tensor:
-    """The part [start, stop) of a storage, as strides in elements show it; a storage itself has no shape."""
+    """The part [start, stop) of a storage, viewed with strides in elements; a whole storage has no shape."""
 
     storage: _Storage
     start: int
@@ -148,7 +148,7 @@ class _TorchMachine(Machine):
         self.elsewhere: dict[str, str] = {}
 
     def _known_class(self, name: str) -> str | None:
-        """The class of `classes` or of torch that `name` means; a script or package of another name may hold it."""
+        """The class of `classes` or torch that `name` refers to, even if another script or package defines it."""
         if name in self.classes or _TORCH_MODULE.fullmatch(name) or _WRAPPER.fullmatch(name):
             return name
         own = name.rpartition(".")[2]
@@ -286,7 +286,7 @@ def _read_zip(path, content, classes: tuple[str, ...]) -> tuple[object, _TorchMa
 
 
 def _require_plain_archive(archive: zipfile.ZipFile, content) -> None:
-    """Raises unless it is sure that the archive's entries unpack to no more than its file."""
+    """Raises unless the archive's entries are certain to unpack to no more bytes than the file has."""
     entries = archive.infolist()
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise BadPickle("is a compressed archive, which torch never writes; give the file as torch saved it.")

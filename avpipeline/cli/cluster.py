@@ -1,6 +1,6 @@
-"""Work spread over a Ray cluster: a function on CPUs for each item, then, if wanted, actors that hold a network.
+"""Spreads work over a Ray cluster: a function on CPUs for each item, then, if wanted, actors that hold a network.
 
-Ray comes with the extra `[ray]` and is imported when it is asked for. What a killed worker was doing is done again by
+Ray comes with the extra `[ray]` and is imported only when it is needed. The work of a killed worker is redone by
 another one.
 """
 
@@ -20,21 +20,21 @@ from avpipeline.files import first_line
 
 EngineName = Literal["local", "ray"]
 
-# As Path leaves it: s3://bucket/clips becomes s3:/bucket/clips.
+# A URL that has passed through Path, which turns s3://bucket/clips into s3:/bucket/clips.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-# Not `ray health-check`, which a cluster of `ray start` refuses, as it brings no token.
+# Not `ray health-check`, which sends no token, so that a cluster made by `ray start` refuses it.
 _PROBE = "import sys, logging, ray; ray.init(sys.argv[1], logging_level=logging.ERROR, log_to_driver=False)"
 # Seconds in which a cluster has to answer.
 _PATIENCE = 60
 _ADDRESS = re.compile(r"auto|[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 _ATTEMPTS = 3
 _QUIET = {"logging_level": logging.ERROR, "log_to_driver": False}
-# Items are grouped where there are more: Ray keeps a list of all tasks.
+# More items than this are grouped, since Ray keeps a list of all tasks.
 _MOST_TASKS = 2000
 
 
 def require_engine(engine: EngineName, address: str | None) -> None:
-    """Raises InputError for an address that is of no use or no address, and where Ray is needed but not installed."""
+    """Raises InputError for an address that is malformed or not needed, and if Ray is needed but not installed."""
     if engine == "local":
         if address is not None:
             raise InputError(f"--address {address}: is of a Ray cluster; add --engine ray, or leave it out.")
@@ -58,15 +58,15 @@ def connected(address: str | None) -> Iterator[None]:
     """Uses a cluster while the block runs.
 
     Args:
-      address: "auto" for the cluster that this machine belongs to, or host:port; None starts one of this machine
-        alone, which ends with the block.
+      address: "auto" for the cluster that this machine belongs to, or host:port; None starts a cluster on this
+        machine alone, which ends with the block.
 
     Raises:
       InputError: no cluster answers there within a minute.
     """
     import ray
 
-    # Ray would report to its makers.
+    # By default Ray reports usage statistics to its developers.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address is None:
         _start()
@@ -75,7 +75,7 @@ def connected(address: str | None) -> Iterator[None]:
         try:
             ray.init(address=address, **_QUIET)
         except Exception as error:
-            # Of another version of Ray or Python, or gone by now.
+            # The cluster runs another version of Ray or Python, or is gone by now.
             raise _no_cluster(address, first_line(error)) from error
     try:
         yield
@@ -84,7 +84,7 @@ def connected(address: str | None) -> Iterator[None]:
 
 
 def _start() -> None:
-    """Starts a cluster of this machine alone."""
+    """Starts a cluster on this machine alone."""
     import ray
 
     for attempt in range(1, _ATTEMPTS + 1):
@@ -92,7 +92,7 @@ def _start() -> None:
             ray.init(address="local", include_dashboard=False, **_QUIET)
             return
         except Exception as error:
-            # On a machine with much else to do Ray's parts miss each other's deadlines.
+            # On a busy machine Ray's processes miss each other's deadlines.
             ray.shutdown()
             if attempt == _ATTEMPTS:
                 raise InputError(
@@ -102,7 +102,7 @@ def _start() -> None:
 
 
 def _require_cluster(address: str) -> None:
-    """Asks in a process of its own, which can be ended: Ray itself may wait for minutes for an address."""
+    """Tries to connect in a separate process, which can be killed: Ray itself may wait for minutes for an answer."""
     command = [sys.executable, "-c", _PROBE, address]
     try:
         answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE)
@@ -121,7 +121,7 @@ def _no_cluster(address: str, told: str) -> InputError:
 
 
 def require_folders(places: Iterable, role: str) -> None:
-    """Raises InputError for a URL: what is at one would otherwise become a folder of that name."""
+    """Raises InputError for a URL, which would otherwise be taken for the name of a local folder."""
     for place in places:
         if _URL.match(str(place)) and not Path(place).exists():
             raise InputError(
@@ -152,13 +152,13 @@ def mapped(
     arguments: tuple = (),
     actors: int = 1,
 ) -> Iterator:
-    """`function(item)` of each item in order, computed by tasks of one CPU each in the command's own folder.
+    """Yields `function(item)` for each item in order, computed by one-CPU tasks in the command's working directory.
 
     Args:
       actor: a class whose objects are called with each result of `function`; its results are returned then. Each
         object has a GPU to itself where the cluster has any.
-      arguments: of its constructor.
-      actors: how many objects of it.
+      arguments: those of its constructor.
+      actors: number of its objects.
 
     Raises:
       InputError: as raised by `function` or the actor; or Ray could not go on.
@@ -186,13 +186,13 @@ def mapped(
 
 @dataclasses.dataclass(frozen=True)
 class _Held:
-    """Anything in a table of Ray Data, which would take dictionaries, lists and arrays apart."""
+    """Wraps a value as one cell of a Ray Data table, which would take dictionaries, lists and arrays apart."""
 
     value: object
 
 
 class _OnItem:
-    """A function of an item as a function of a row; what it refuses ends the run with its sentence."""
+    """Turns a function of an item into a function of a row; an InputError in it ends the run with that sentence."""
 
     def __init__(self, function: Callable, folder: str):
         self._function = function
@@ -213,7 +213,7 @@ class _OnItem:
 
 
 def _actor(made: type, arguments: Iterable) -> type:
-    """A class as Ray Data calls it; the arguments travel inside, since Ray may lose those that it is given itself."""
+    """Wraps a class as a Ray Data actor that carries its arguments, since Ray may lose those passed to itself."""
 
     class Actor:
         def __init__(self):

@@ -80,8 +80,8 @@ def options_to_write(settings, unchanged) -> dict[str, object]:
     """The options that give `settings`, as YAML values.
 
     Args:
-      unchanged: the same settings where the command line changes nothing; options that --help never shows are left out
-        where they agree.
+      unchanged: the same settings without the changes on the command line; options that --help never shows are left
+        out if they have the same value in both.
     """
     hidden, shown = {}, {}
     for (name, value, never_shown), (_, planned, _) in zip(_values(settings), _values(unchanged), strict=True):

@@ -1,4 +1,4 @@
-"""From the words of a command line to settings, and the help."""
+"""Parses a command line into settings, and prints the help."""
 
 import contextlib
 import copy
@@ -46,8 +46,8 @@ def _tyro(settings_class, default, *, prog: str, argv: Sequence[str], **more):
 
 
 def _in_a_sentence(box: str) -> str:
-    """What is wrong, from the box that tyro draws: what is wrong, a rule, what may be meant or the option's help."""
-    # Without the title; the border is of spaces where the terminal has ASCII alone.
+    """The error in the box that tyro draws: the error, a rule, then suggestions or the option's help."""
+    # The title is dropped; on an ASCII-only terminal the border consists of spaces.
     lines = (line[2:].rstrip("│ ") for line in box.splitlines()[1:])
     groups = itertools.groupby(lines, lambda line: bool(_RULE.match(line)))
     parts = [list(part) for is_rule, part in groups if not is_rule]
@@ -90,8 +90,8 @@ def _for_help(settings_class, default, *, everything: bool) -> tuple[object, obj
 def _shown(settings_class: type, everything: bool, names: Collection[str] | None = None) -> type:
     """A dataclass of settings as --help shows it.
 
-    A positional word has the name of its field, a default of None is told by the text alone, and of the dataclasses
-    inside there are only the options that people set often.
+    A positional argument is named after its field, a default of None is left to the text, and nested dataclasses keep
+    only the options that people often set.
 
     Args:
       everything: whether all options are shown.
@@ -137,7 +137,7 @@ def _is_positional(annotation) -> bool:
 
 
 def require_numbers(settings_class, argv: Sequence[str]) -> None:
-    """InputError where `argv` gives an option that takes a number something else; tyro would say it in its words."""
+    """Raises InputError if an option that takes a number is given something else; tyro's own message is technical."""
     for words in typing.get_args(settings_class) or (settings_class,):
         for name, annotation in _options(words):
             if is_hidden(annotation):
@@ -158,7 +158,7 @@ def _number(word: str) -> int | float | str | None:
 
 
 def option_names(settings_class: type) -> set[str]:
-    """The fields that are options, also of the dataclasses inside and those that --help never shows."""
+    """The fields that are options, including those of nested dataclasses and those that --help never shows."""
     return {name for name, annotation in _options(settings_class) if not _is_positional(annotation)}
 
 
@@ -168,7 +168,7 @@ def is_hidden(annotation) -> bool:
 
 
 def _options(settings_class: type) -> Iterator[tuple[str, object]]:
-    """Name and type of every option, also of those in the dataclasses inside."""
+    """Name and type of every option, those of nested dataclasses included."""
     for name, annotation in annotations_of(settings_class).items():
         if dataclasses.is_dataclass(annotation):
             yield from _options(annotation)
@@ -183,7 +183,7 @@ def _is_list(annotation) -> bool:
 
 
 def _values(flag: str, argv: Sequence[str], most: int | None) -> Iterator[str]:
-    """The words that `argv` gives to an option, at most so many."""
+    """The words that `argv` gives to an option, at most `most` of them; None for all."""
     for place, word in enumerate(argv):
         if word == flag:
             given = itertools.takewhile(lambda word: not word.startswith("--"), argv[place + 1 :])

@@ -1,4 +1,4 @@
-"""What a command shows while it works, and where it says its files are."""
+"""The progress bar that a command shows while it works, and links to the files that it wrote."""
 
 import sys
 from pathlib import Path
@@ -10,9 +10,9 @@ _DELAY = 1.0
 
 
 class ProgressBar(tqdm):
-    """A bar with the time left in a terminal; elsewhere, where it would fill a file, a line for each tenth."""
+    """A bar with the time left in a terminal; elsewhere, e.g. in a log file, one line for each tenth."""
 
-    _told = 0
+    _last_tenth = 0
 
     def __init__(self, *args, **kwargs):
         self._is_piped = not sys.stderr.isatty()
@@ -27,9 +27,9 @@ class ProgressBar(tqdm):
         tenth = 10 * self.n // self.total if self.total else 0
         done = self.n - self.initial
         if not done:
-            self._told = tenth
-        if tenth > self._told:
-            self._told = tenth
+            self._last_tenth = tenth
+        if tenth > self._last_tenth:
+            self._last_tenth = tenth
             spent = self.format_dict["elapsed"]
             left = self.format_interval(spent / done * (self.total - self.n))
             more = f", {self.postfix}" if self.postfix else ""
@@ -51,6 +51,6 @@ class ProgressBar(tqdm):
 
 
 def link(path) -> str:
-    """A path as text, which a terminal opens with a click."""
+    """A path as text that a terminal opens when it is clicked."""
     path = Path(path)
     return f"\033]8;;{path.resolve().as_uri()}\033\\{path}\033]8;;\033\\" if sys.stdout.isatty() else str(path)

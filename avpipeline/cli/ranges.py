@@ -38,11 +38,11 @@ _DROPOUT = annotated_types.Interval(ge=0, lt=1)
 _PENALTY = annotated_types.Interval(ge=0, le=10)
 
 Count = Annotated[int, _COUNT, shown(_COUNT, "INT")]
-"""Of things that there must be one of at least: epochs, videos in a batch, layers."""
+"""A number of things of which there must be at least one: epochs, videos in a batch, layers."""
 Units = Annotated[int, _UNITS, shown(_UNITS, "INT")]
 """The width of a layer."""
 Natural = Annotated[int, _NATURAL, shown(_NATURAL, "INT")]
-"""Of things that there may be none of."""
+"""A number of things of which there may be none."""
 Seed = Annotated[int, _SEED, shown(_SEED, "INT")]
 """A seed, as NumPy's generators take it."""
 Positive = Annotated[float, _POSITIVE, shown(_POSITIVE, "FLOAT")]
@@ -57,7 +57,7 @@ MaybeShare = Annotated[Share | None, shown(_SHARE, "None|FLOAT")]
 Dropout = Annotated[float, _DROPOUT, shown(_DROPOUT, "FLOAT")]
 """The share of values that a dropout layer drops."""
 Penalty = Annotated[float, _PENALTY, shown(_PENALTY, "FLOAT")]
-"""A weight of regularisation; 0 is none."""
+"""The weight of a regularisation term; 0 switches it off."""
 
 
 _Settings = TypeVar("_Settings", bound="Checked")
@@ -74,17 +74,17 @@ class Checked:
             check_ranges(self)
 
     def changed(self: _Settings, **changes) -> _Settings:
-        """A copy with other values; InputError for a setting that there is not."""
+        """A copy with some values changed; InputError for an unknown setting."""
         for name in changes:
             if name not in annotations_of(type(self)):
                 raise InputError(f"--{name.replace('_', '-')}: is no setting; choose from {_dashed(type(self))}.")
         return dataclasses.replace(self, **changes)
 
     def check_together(self) -> None:
-        """Raises InputError for settings that are in range each but do not go together."""
+        """Raises InputError for settings that are each in range but do not go together."""
 
 
-# Tyro would put the sentence of a value refused while it parses into a box of its own.
+# If a value were refused while tyro parses, tyro would print the sentence in a box of its own.
 _PARSING = contextvars.ContextVar("parsing", default=False)
 
 

@@ -47,7 +47,7 @@ def run(
         print(f"{prog} {__version__}")
         return 0
     if "" in argv:
-        # As a path it would be the current folder.
+        # As a path, an empty value would mean the current folder.
         before = argv[argv.index("") - 1] if argv.index("") else "the first argument"
         return _fail(prog, f"{before}: has an empty value; give one, or leave the option out.")
     hints = typing.get_type_hints(main, include_extras=True)
@@ -80,7 +80,7 @@ def run(
         return _fail(prog, "needs TensorFlow, which is not installed here; docs/backends.md says what runs without it.")
     except Exception as error:
         if _Interrupted.happened:
-            # Compiled code turns an interrupt of its import into an error of its own.
+            # If compiled code is interrupted while it is imported, it raises some other exception.
             return _ended(prog, 130, from_shell)
         if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
             return _fail(prog, f"the memory does not suffice ({first_line(error)}); choose smaller layers or batches.")
@@ -101,7 +101,7 @@ def _ended(prog: str, status: int, from_shell: bool) -> int:
 
 
 class _Interrupted(KeyboardInterrupt):
-    """Ctrl-C, which is remembered."""
+    """Ctrl-C; `happened` remembers it, whatever exception it turns into."""
 
     happened = False
 
