@@ -39,7 +39,7 @@ VIDEO_DATASETS = {
     "llp-single": "LLP, training on the videos that have one label only",
     "csv": "your own clips, from clips.csv",
 }
-# What commands call several of these together.
+# Names under which commands group several of these.
 _FAMILIES = ("ucf51", "kinetics_sounds", "rendered_pairs", "youtube8m")
 # Dataset -> reader of its official lists, a function of (folder, split).
 _LISTS: dict[str, Callable[..., VideoList]] = {
@@ -175,7 +175,7 @@ def load_weak_training(
         return _rendered(data_dir).rendered_weak_training(settings, modalities=modalities, noisy=noisy)
     require_folder(dataset, data_dir)
     if dataset == "csv":
-        # Background videos of one's own are rows of the table.
+        # Here videos without an event are rows of the user's own table.
         return load_own_segments(data_dir, "train", modalities=modalities, weak=True)
     if dataset in _SEGMENTS:
         return own_datasets.with_video_labels(load_split(dataset, "train", data_dir, modalities=modalities))

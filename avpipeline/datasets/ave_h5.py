@@ -57,7 +57,7 @@ class H5Source:
           shape: shape that a row must have, None in it stands for any size; None allows every shape.
 
         Raises:
-          InputError: no such file, not HDF5, no such dataset, another shape, no numbers.
+          InputError: no such file, not HDF5, no such dataset, another shape, not numeric.
         """
         self.path = Path(path)
         self.key = key

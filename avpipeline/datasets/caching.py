@@ -15,7 +15,7 @@ from avpipeline.errors import InputError
 from avpipeline.files import first_line
 
 Cache = Literal["auto", "memory", "disk", "none"]
-# Files with the memory that may be used and that is used, where a container has less than the machine has.
+# Files that state the memory limit and usage of a container, which may have less memory than the machine.
 _LIMITS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
@@ -29,11 +29,11 @@ def with_cache(
     *,
     free: Callable[[], int | None] | None = None,
 ) -> tuple[dict[str, Split | Stream], str]:
-    """The splits with their rows kept after the first reading, and a sentence that says so; "" for nothing to say.
+    """The splits with their rows cached once they are read, and a sentence that says so ("": nothing to say).
 
     Args:
-      how: "memory"; "disk": in a temporary file, for what is slow to decode; "none"; "auto": in memory where the rows
-        fit into half of what is free.
+      how: "memory"; "disk", a temporary file, for rows that are slow to decode; "none"; or "auto", in memory if the
+        rows fit into half of what is free.
       modalities: the inputs that are read.
       free: bytes of memory that are free, None for unknown; `free_memory` by default.
 

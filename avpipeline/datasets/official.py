@@ -1,7 +1,7 @@
-"""Which data a result was measured on, told by what was read and never by the flag that named it.
+"""Which data a result was measured on, judged by what was read and never by the flag that named it.
 
-A folder in the form of a dataset's files may hold other clips, or a part of them. Data only has a dataset's name here
-if every split has as many videos as its authors published.
+A folder laid out like a dataset's files may hold other clips, or only a part of the dataset. Data is called by a
+dataset's name only if every split has as many videos as the dataset's authors published.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """Your own dataset: clips.csv, a table of clips, labels and, where known, when they begin and end.
 
-Whole videos have the columns `clip,label`, segments `clip,start,end,label`, both a column `split` or a file splits.csv.
-A clip has as many rows as labels. `id` and `labels`, several in one field, are read too.
+Tables of whole videos have the columns `clip,label`, tables of segments `clip,start,end,label`; both have a column
+`split` or come with splits.csv. A clip has one row per label; the columns `id` and `labels` (several) are read too.
 """
 
 import dataclasses
@@ -60,7 +60,7 @@ def read_clips(path, *, splits: Path | None = None, only: str | None = None) -> 
       only: the split of all clips of a table without that column.
 
     Raises:
-      InputError: a file is missing or malformed, a row is there twice, times are no times, splits disagree.
+      InputError: a file is missing or malformed, a row is there twice, times are invalid, splits disagree.
     """
     path = Path(path)
     heading = [name.strip() for name in read_lines(path)[0].split(",")]
@@ -219,5 +219,5 @@ def _of_split(data_dir, name: str) -> tuple[tuple[Clip, ...], tuple[str, ...]]:
     chosen = tuple(clip for clip in clips if clip.split == name)
     if not chosen:
         raise InputError(f"{Path(data_dir) / CLIPS}: has no clip in split '{name}'; assign some to that split.")
-    # Tables are often sorted by label, and a paper's code may take batches in the order of its list, which is drawn.
+    # Tables are often sorted by label; a paper's code may take batches in list order, its own list being shuffled.
     return (tuple(sorted(chosen, key=lambda clip: name_hash(clip.name))) if name == "train" else chosen), names

@@ -1,4 +1,4 @@
-"""Datasets that a user's own file adds: what a function of the user returned, checked."""
+"""Datasets that a user's own file adds: wraps the user's functions so that what they return is checked."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,12 +13,12 @@ _Read = Callable[..., VideoList]
 
 
 def segment_reader(read: _Read, dataset: str) -> _Read:
-    """The function of (folder, split) that returns what `read` does, with labels a second, under the dataset's name."""
+    """Wraps the user's `read` of (folder, split): its labels must be per second; the result gets the dataset's name."""
     return lambda folder, name: _checked(read(folder, name), dataset, 3)
 
 
 def reader(read: _Read, dataset: str, *, segments: bool) -> _Read:
-    """The same with labels of whole videos; of those of seconds, the classes but background that a video has.
+    """As `segment_reader`, with labels of whole videos; labels of seconds become the video's classes but background.
 
     Args:
       segments: whether `read` returns labels of seconds.
@@ -36,7 +36,7 @@ def reader(read: _Read, dataset: str, *, segments: bool) -> _Read:
 
 
 def with_video_labels(split: Split) -> Split:
-    """The split with one label a video for weakly supervised training; background is the class of no event."""
+    """The split with labels of whole videos for weakly supervised training; a video without an event is background."""
     events = split.labels[..., :-1].max(1)
     return dataclasses.replace(split, labels=np.concatenate([events, 1 - events.max(1, keepdims=True)], 1))
 

@@ -136,7 +136,7 @@ def find_clips(videos: VideoList, folder) -> tuple[VideoList, tuple[Path, ...]]:
 
 
 def write_clip_list(lists: Iterable[tuple[str, VideoList]], folder, out: Path) -> None:
-    """Writes which files in `folder` are the clips of the lists to a .txt file, and prints how many of each they are.
+    """Writes the files in `folder` that are clips of the lists to a .txt file, and prints how many each list has.
 
     Raises:
       InputError: as `find_clips`, or the file has another name.
@@ -186,7 +186,7 @@ def _place(names: Sequence[str], places: Mapping[str, _Place]) -> _Place | None:
 
 
 def clip_names(video: str, start: float, seconds: float) -> tuple[str, ...]:
-    """The names that cutters of YouTube videos give a clip, besides those of a dataset's own lists.
+    """The names that tools for cutting YouTube videos give a clip, besides those of a dataset's own lists.
 
     The id with start and end in seconds, as decimals or whole, or in milliseconds, or with the start alone.
     """
@@ -220,7 +220,7 @@ def one_hot(classes: Sequence[int], count: int) -> np.ndarray:
 
 
 def name_hash(name: str) -> str:
-    """What names are sorted by for an order that is as good as drawn, and always the same."""
+    """A sort key that puts names into an order that is as good as random, but always the same."""
     return hashlib.sha256(name.encode()).hexdigest()
 
 

@@ -28,7 +28,7 @@ UCF51_LISTED = {1: (4901, 1944), 2: (4930, 1915), 3: (4945, 1900)}
 UCF51_ANNOTATION = "ucf51_annotation.json"
 NUMBERED_SIZES = {"train": 14799, "test": 2597}
 VGGSOUND_TEST = 15446
-# Training clips of the most frequent class for each of the rarest, from which it is told.
+# A note is made if the most frequent class has more than this many training clips for each clip of the rarest.
 _UNBALANCED = 3
 LLP_SIZES = {"train": 10000, "val": 649, "test": 1200}
 
@@ -282,7 +282,7 @@ def check_csv(folder: Path, *, values: bool = True) -> Iterator[Finding]:
 
 
 def registered_checks() -> dict[str, Callable[..., Iterator[Finding]]]:
-    """The checks of datasets that files of the user's own read: dataset -> function as above."""
+    """The checks of datasets that a user's own file registered: dataset -> function as above."""
     return {name: partial(check_registered, name) for name in REGISTERED}
 
 
@@ -308,7 +308,7 @@ def _balance_findings(lists: list[VideoList], about: str = own_clips.CLIPS) -> I
 
 
 def _time_findings(folder: Path) -> Iterator[Finding]:
-    """How many labels clips have, which of these have times, as models of segments need, and how long events are."""
+    """How many labels clips have, how many of them have times (which segment models need), and how long events are."""
     labels = [{event.label for event in clip.events} for clip in own_clips.read_own(folder)[0]]
     several, none = sum(len(names) > 1 for names in labels), sum(not names for names in labels)
     yield ok(own_clips.CLIPS, f"{several} clips with several labels, {none} of {BACKGROUND} alone")
@@ -328,7 +328,7 @@ def _stream_findings(folder: Path) -> Iterator[Finding]:
     try:
         shards = FeatureShards(folder)
     except InputError:
-        return  # told by `feature_findings`
+        return  # reported by `feature_findings`
     seconds = np.maximum(shards.audio_seconds, shards.video_seconds)
     text = f"clips of {span(seconds.min(), seconds.max(), '.1f')} s, features of {shards.seconds} s"
     yield ok(MANIFEST, text)

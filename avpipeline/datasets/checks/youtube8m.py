@@ -71,7 +71,7 @@ def check_shards(
       about: the subject of the findings.
       num_classes: labels must be below it; None accepts any, and the highest is reported.
       values: read every record; False counts them and checks the first.
-      each: as `map`: where the files are read (`cli.cluster.mapped` for a Ray cluster).
+      each: like `map`: applies the check to each file (`cli.cluster.mapped` on a Ray cluster).
     """
     from avpipeline.datasets.youtube8m.counts import remember
     from avpipeline.datasets.youtube8m.files import count_records, first_record

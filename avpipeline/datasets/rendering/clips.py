@@ -66,7 +66,7 @@ def render_folder(folder, settings: RenderedSettings) -> None:
 
 
 def render_part(folder, part: int, parts: int) -> None:
-    """The share of one process: every `parts`-th clip of the folder, from number `part`, unless it is there."""
+    """Renders one process's share: every `parts`-th clip of the folder, from number `part`, unless it is there."""
     fields = _stored_identity(folder)
     fields.pop("generator")
     for board in _all_boards(RenderedSettings(**fields))[part::parts]:

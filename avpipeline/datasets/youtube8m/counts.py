@@ -35,7 +35,7 @@ def counted(paths: Paths) -> int:
 
 
 def remember(counts: Mapping[str, int]) -> None:
-    """Keeps the numbers of records of intact files; a cache that cannot be written keeps nothing."""
+    """Stores the numbers of records of intact files in the cache; does nothing if that cannot be written."""
     for folder, paths in _by_folder(counts).items():
         place = _place(folder)
         kept = _read(place)
@@ -52,14 +52,14 @@ def _remembered(shards: list[str]) -> dict[str, int]:
         kept = _read(_place(folder))
         for path in paths:
             *state, count = kept.get(Path(path).name, [None])
-            # The cache may be anybody's, and a file of this size cannot hold more records.
+            # The cache may come from anybody; a file of this size cannot hold more records.
             if state == _state(path) and type(count) is int and 0 <= count <= file_size(path):
                 known[path] = count
     return known
 
 
 def _state(path: str) -> list[int]:
-    """What changes when a file is written again."""
+    """Size and modification time of a file, which change when it is written again."""
     size = file_size(path)
     return [size, tf.io.gfile.stat(path).mtime_nsec]
 
@@ -78,7 +78,7 @@ def _place(folder: str) -> Path:
 
 
 def _read(place: Path) -> dict[str, list]:
-    """What was kept for a folder; nothing where that is damaged, as it can be counted again."""
+    """The stored counts of a folder; empty if they are damaged, since the files can be counted again."""
     try:
         with reading(place, "is damaged"):
             kept = parse_json(read_bytes(place))

@@ -41,7 +41,7 @@ def store_std(
     Args:
       shards: files or patterns.
       out: folder for files of the same names; those that exist are kept.
-      engine: opens what computes a function of each of several items.
+      engine: opens a function like `map`, which applies a function to each of several items.
       skip_corrupt: skip damaged records and report how many.
       apart: whether each file is an item of its own.
 
@@ -93,7 +93,7 @@ def _store(
 
 
 def _take_over_description(paths: Sequence[str], out: Path) -> None:
-    """The description of the frames also holds for their means; YouTube-8M's own files have none."""
+    """Copies the description of the frames, which also holds for their means; YouTube-8M's own files have none."""
     folders = {Path(path).parent for path in paths}
     described = [read_description(folder) for folder in sorted(folders) if (folder / DESCRIPTION_FILE).exists()]
     if described and (len(described) < len(folders) or any(each != described[0] for each in described)):
@@ -110,7 +110,7 @@ def write_features(
     Args:
       features: folder of extracted features.
       labels: a table of clips.
-      out: folder for all of it.
+      out: folder for all of these files.
       vocabulary: CSV file of the classes; None takes the names in `labels`.
       level: "frame" or "video".
       shards: number of files for each split.

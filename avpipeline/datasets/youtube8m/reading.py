@@ -96,9 +96,8 @@ def dataset(
     confirmed by raters.
 
     The order depends on `(seed, epoch)` alone; `repeat`, `first_epoch`, `pieces` and `of` are those of
-    `batches.batches`. Without
-    `shuffle`, files are sorted by name and records keep their order. With it, shards come in random order, eight are
-    read in parallel, and records are shuffled within windows of `window`.
+    `batches.batches`. Without `shuffle`, files are sorted by name and records keep their order. With it, shards come
+    in random order, eight are read in parallel, and records are shuffled within windows of `window`.
 
     An error while reading records (InputError) ends the iteration; `avpipeline.cli.sentence_of` extracts its sentence.
 
@@ -171,7 +170,7 @@ def summaries(
     modality that the video lacks has no entry.
 
     Args:
-      like: the files of which the first decides how many numbers a frame has; None takes `paths`.
+      like: files, the first of which determines the width of a frame's features; None takes `paths`.
 
     Raises:
       InputError: a file is damaged (unless that is skipped) or holds other records.
@@ -260,7 +259,7 @@ class _Order:
         if self.shuffle:
             numbers = tf.gather(numbers, _permutation(len(self.shards), key))
         shards = tf.data.Dataset.from_tensor_slices(numbers[self.worker :: self.workers])
-        # As many as there are, so that a worker's share decides nothing but which files.
+        # Bounded by the number of all shards: a worker's share of them decides only which files it reads.
         open_shards = min(_OPEN_SHARDS, len(self.shards)) if self.shuffle else 1
         blocks = shards.interleave(
             lambda number: _blocks(tf.gather(self.shards, number), number, self.block, after),

@@ -22,7 +22,7 @@ from avpipeline.datasets.youtube8m.writing import Description, fitting_scale, wr
 from avpipeline.files import atomic_folder, locked
 
 CLASS_NAMES = (*LOOKS, *SOUNDS, *CATEGORIES)
-# Of the format of the shards; a new number has them written again.
+# Version of the shards' format; with a new number they are written again.
 _VERSION = 1
 _SHARDS = {"train": 4, "val": 2, "test": 2}
 # YouTube-8M's names of the splits' files.

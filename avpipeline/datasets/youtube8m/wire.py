@@ -1,6 +1,6 @@
-"""A quick look at the bytes of a frame-level record, which has a thousand small messages in it.
+"""Finds the context of a frame-level record without decoding the thousand small messages in it.
 
-Decoding all of them in Python takes a fifth as long as TensorFlow's own parsing, and in one thread.
+Decoding all of them in Python would take a fifth as long as TensorFlow's own parsing, and in a single thread.
 """
 
 import numpy as np
@@ -11,8 +11,8 @@ _FIRST, _SECOND = 0x0A, 0x12  # the tags of a message's first and second field, 
 def context_of_regular(data: bytes, lists: frozenset[str]) -> bytes | None:
     """The record without its frames, if these are encoded as every usual writer does it; else None.
 
-    Usual is: the context, then named lists of frames, each frame of one string, all frames of a list equally long, and
-    nothing else.
+    The usual encoding is the context, then named lists of frames, each frame of one string, all frames of a list
+    equally long, and nothing else.
 
     Args:
       lists: the names that a list may have.

@@ -44,8 +44,8 @@ class Description:
     """What the features in a folder of shards are.
 
     Attributes:
-      features: modality -> the extractor's output that they were made from. Maps, as VGG-19's, are averaged over
-        their places: a frame is their last axis.
+      features: modality -> the extractor's output that they were made from. Maps, such as VGG-19's, are averaged over
+        their regions: a frame is their last axis.
       scale: modality -> factor by which they were multiplied before they became bytes, which reach from -2 to 2.
     """
 
@@ -62,7 +62,7 @@ class Description:
 
     @classmethod
     def from_json(cls, fields: Mapping) -> "Description":
-        """The reverse; KeyError, TypeError or ValueError where it is something else."""
+        """The inverse of `to_json`; KeyError, TypeError or ValueError for anything else."""
         if fields["schema"] != _SCHEMA:
             raise ValueError(f"version {fields['schema']} where {_SCHEMA} is known")
         features = {modality: FeatureInfo.from_json(info) for modality, info in fields["features"].items()}
@@ -95,7 +95,7 @@ def vectors(features: np.ndarray) -> np.ndarray:
 
 
 def fitting_scale(features: Iterable[np.ndarray]) -> float:
-    """The factor that brings the largest of these numbers to 2, so that no frame is cut off."""
+    """The factor that scales the largest of these numbers to 2, so that no frame is clipped."""
     largest = max((float(np.abs(vectors(each)).max()) for each in features), default=0.0)
     return HIGHEST / largest if largest else 1.0
 
@@ -129,7 +129,7 @@ def write_shards(
 
 @contextlib.contextmanager
 def record_writer(path: Path) -> Iterator:
-    """Gives a function that adds a record to the TFRecord file `path`, which is there once the block has ended."""
+    """Yields a function that appends a record to the TFRecord file `path`, which appears once the block has ended."""
     with atomic_path(path) as temporary:
         try:
             with tf.io.TFRecordWriter(str(temporary)) as writer:
