@@ -57,7 +57,7 @@ def c3d_network(variant: str = "pool5", *, size: int = FRAME_SIZE) -> keras.Mode
         x = keras.layers.Conv3D(filters, 3, padding="same", activation="relu", name=name)(x)
         if name in _POOL_AFTER:
             window = (1 if name == "conv1" else 2, 2, 2)
-            # With windows side by side, "same" adds a row at the end alone where their number is odd.
+            # With windows that do not overlap, "same" pads one row at the end where the number of rows is odd.
             x = keras.layers.MaxPooling3D(window, padding="same", name=_POOL_AFTER[name])(x)
     if variant == "pool5":
         x = keras.layers.GlobalAveragePooling3D(name="mean")(x)

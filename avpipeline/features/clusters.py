@@ -17,7 +17,7 @@ from avpipeline.features.registry import Extractor, clip_format, extractor_for
 
 def leave_gpus() -> None:
     """Leaves the GPUs to the actors: this process only needs to know which networks they hold."""
-    # In a notebook that has used them it is too late.
+    # RuntimeError: in a notebook that has already used them, it is too late.
     with contextlib.suppress(RuntimeError):
         tf.config.set_visible_devices([], "GPU")
 
@@ -37,10 +37,10 @@ class Networks:
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """A Ray cluster; see `extraction.Engine`.
+    """Extraction on a Ray cluster; see `extraction.Engine`.
 
     Attributes:
-      extractors: as in this process.
+      extractors: this process's; the actors build the same ones.
       weights_dir: folder in which every machine looks for their weights first.
       seconds: of each clip.
       workers: actors on a cluster without GPUs; None takes one a machine.
@@ -66,5 +66,5 @@ class Cluster:
 
 
 def _decode(item: tuple[str, Path], seconds: int, clip_format: Mapping) -> Decoded:
-    """Decodes a file, which every machine of the cluster has to see under its path."""
+    """Decodes a file; every machine of the cluster must see it under the same path."""
     return decode_with_notes(*item, seconds, clip_format)

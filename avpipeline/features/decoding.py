@@ -46,7 +46,7 @@ def decode(name: str, path: Path | RemoteFile, seconds: int, clip_format: Mappin
 
 
 def _decode_remote(name: str, remote: RemoteFile, seconds: int, clip_format: Mapping) -> Decoded:
-    """Decodes a copy, which is there no longer than needed."""
+    """Decodes a temporary copy, which is kept no longer than needed."""
     try:
         with remote.fetched() as copy:
             decoded = decode(name, copy, seconds, clip_format)
@@ -88,5 +88,5 @@ def _clip(path: Path, seconds: int, clip_format: Mapping) -> Clip | InputError:
     except InputError as error:
         return error
     except Exception as error:
-        # Thousands of files and a night of work must not end at one that the decoder cannot bear.
+        # One file that crashes the decoder must not end a night's work on thousands of files.
         return InputError(f"{path}: cannot be decoded ({type(error).__name__}: {error}); leave it out.")

@@ -37,7 +37,7 @@ class Timing:
     The audio network's time includes the log-mel. Decoding, networks and writing work at the same time.
 
     Attributes:
-      media: part -> seconds of sound or pictures that it worked on.
+      media: part -> seconds of sound or video that it worked on.
       spent: part -> seconds that it took.
     """
 
@@ -113,7 +113,7 @@ class Engine(Protocol):
 
 
 class Local:
-    """This process: threads decode files, another one runs the networks on those before, the caller's thread writes."""
+    """Extraction in this process: threads decode files, another runs the networks, the caller's thread writes."""
 
     def __init__(self, extractors: Mapping[str, Extractor], seconds: int, workers: int, audio_reader: AudioReader):
         self._extractors = extractors
@@ -146,7 +146,7 @@ class Local:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _read_by_tensorflow_io(self, todo: Mapping[str, Path]) -> Iterator[Decoded]:
-        """As `_read_in_threads`; the seconds are those that were waited for the clip."""
+        """As `_read_in_threads`; the time spent on a clip is the time that was waited for it."""
         from avpipeline.media import tfio
 
         sizes = [file_size(path) for path in todo.values()]

@@ -18,7 +18,7 @@ if TENSORFLOW:
 # Frames, or seconds of audio, in one batch. The activations of VGG-19's first layers take 26 MB per frame.
 _FRAMES_AT_ONCE = 16
 _SECONDS_AT_ONCE = 16
-# Batches whose results are not fetched yet: a GPU is given the next one before it is asked for the last one's.
+# Batches whose results are not fetched yet: a GPU gets the next batch before the results of the last one are fetched.
 _IN_FLIGHT = 2
 
 

@@ -20,7 +20,7 @@ from avpipeline.features.weights import fill_seeded, find_weights, not_found
 
 FRAME_SIZE = (224, 224)
 FRAME_RATE = 16
-# That of OpenCV.
+# OpenCV's default.
 _JPEG_QUALITY = 95
 
 PRETRAINED = "imagenet"
@@ -124,7 +124,7 @@ def build_imagenet(
 
 
 def url_of(name: str) -> str:
-    """From where Keras downloads the weights of one of `NETWORKS`."""
+    """The URL from which Keras downloads the weights of one of `NETWORKS`."""
     return f"{_URL}{NETWORKS[name].folder}/{NETWORKS[name].files[0]}"
 
 

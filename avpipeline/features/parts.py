@@ -60,7 +60,7 @@ def parse_part(text: str, ids: Iterable[str]) -> Part:
 
 
 def stretch(part: Part, clips: Mapping[str, Path]) -> dict[str, Path]:
-    """The files of a part: stretches of equal length, up to one file."""
+    """The files of a part; the parts differ in length by at most one file."""
     items = list(clips.items())
     start, stop = (len(items) * number // part.of for number in (part.number - 1, part.number))
     return dict(items[start:stop])

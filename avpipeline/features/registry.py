@@ -184,7 +184,7 @@ EXTRACTORS = {name: f"{entry.help} ({', '.join(entry.shapes)})" for name, entry 
 
 
 def build_extractor(name: str, weights="default", *, weights_dir=None, seed: int = 0) -> Extractor:
-    """An extractor by name.
+    """Builds an extractor by name.
 
     Args:
       name: `"vggish"` or, with one of its `VARIANTS`, `"vggish:embedding_relu"`; see `EXTRACTORS`.

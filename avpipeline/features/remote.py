@@ -30,7 +30,7 @@ from avpipeline.media.remote import RemoteFile, is_url, names_in, put, reaching,
 
 _Extract = TypeVar("_Extract", bound=Callable)
 
-# What a run says of its clips.
+# Files in which a run describes its clips.
 _REPORTS = (MANIFEST, "failed.json")
 
 
@@ -70,7 +70,7 @@ def _at_url(url: str) -> list[RemoteFile]:
 
 
 def to_urls(extract: _Extract) -> _Extract:
-    """Makes an extraction into folders one into URLs too, to which a folder of this machine is uploaded."""
+    """Decorator that lets an extraction into a folder also write to a URL, by uploading a local folder."""
 
     @functools.wraps(extract)
     def extracted(source, out, **settings):
@@ -88,7 +88,7 @@ def to_urls(extract: _Extract) -> _Extract:
 
 @contextlib.contextmanager
 def _uploaded(url: str, part: str | None) -> Iterator[Upload]:
-    """An upload, whose folder is kept where the block ends by an error: what was made is not made again."""
+    """Yields an upload; its local folder is kept if the block ends with an error, so that no work is repeated."""
     key = hashlib.sha256(f"{url} {part}".encode()).hexdigest()[:16]
     folder = cache_dir() / "uploads" / key
     try:
@@ -102,14 +102,14 @@ def _uploaded(url: str, part: str | None) -> Iterator[Upload]:
 
 
 class Upload:
-    """A folder of this machine whose shards, `features.json` and `failed.json` go to a URL; an `os.PathLike`.
+    """A local folder whose shards, `features.json` and `failed.json` are uploaded to a URL; an `os.PathLike`.
 
     Attributes:
       url: of the folder.
     """
 
     def __init__(self, url: str, folder: Path):
-        """Takes over from the URL what an extraction looks at first."""
+        """Downloads each `features.json` at the URL, which an extraction reads first."""
         self.url = url
         self._folder = folder
         self._written: list[Path] = []
@@ -128,7 +128,7 @@ class Upload:
         return _UploadingWriter(self._at(folder), folder, *settings)
 
     def finish(self) -> None:
-        """Uploads what the run says of its clips, after its shards."""
+        """Uploads the files in which the run describes its clips, after its shards."""
         for folder in self._written:
             for path in map(folder.joinpath, _REPORTS):
                 if path.exists():
@@ -140,7 +140,7 @@ class Upload:
         return "/".join((self.url, *folder.relative_to(self._folder).parts))
 
     def _mirror(self, folder: Path) -> None:
-        """Removes what killed uploads left at the URL, and takes its `features.json` over."""
+        """Removes what killed uploads left at the URL, and copies its `features.json` here."""
         url = self._at(folder)
         names = names_in(url)
         for name in names:
@@ -163,7 +163,7 @@ class _UploadingWriter(ShardWriter):
         super().__init__(folder, *settings)
 
     def _finished(self) -> dict[int, list[ClipRecord]]:
-        """Those at the URL; a shard that was whole when a process was killed is uploaded first."""
+        """The finished shards at the URL, after uploading any that a killed process had finished here."""
         found = {
             number: self._records_at(f"{self._url}/{name}")
             for name in sorted(names_in(self._url))
@@ -179,7 +179,7 @@ class _UploadingWriter(ShardWriter):
         return found
 
     def _records_at(self, url: str) -> list[ClipRecord]:
-        """The clips of a shard, of which little more is read."""
+        """The clips of a shard at a URL, reading little else of it."""
         files, path = storage(url)
         with reaching(url):
             content = files.open(path, "rb")

@@ -78,11 +78,11 @@ def shard_number(name: str) -> int | None:
 class ShardWriter:
     """Writes clips into new shards of a folder; a context manager, for one process at a time.
 
-    Leaving it normally finishes the last shard. Leaving it by an exception, or by a kill, leaves clips outside of
-    shards, with which the next writer goes on.
+    Leaving it normally finishes the last shard. An exception or a kill leaves clips outside of shards, which the next
+    writer takes over.
 
     Attributes:
-      records: of all clips in the folder, those that were there before first.
+      records: of all clips in the folder, beginning with those that were there before.
     """
 
     def __init__(self, folder, shapes: Shapes, shard_size: int, made_of: str = ""):
@@ -222,7 +222,7 @@ def read_records(path: Path, shapes: Shapes, made_of: str = "") -> list[ClipReco
 
 
 def records_of(file: h5py.File, shapes: Shapes, made_of: str) -> list[ClipRecord]:
-    """As `read_records`, of a shard that is open; call it inside `files.reading`."""
+    """As `read_records`, for a shard that is already open; call it inside `files.reading`."""
     if made_of and _made_of(file) not in (made_of, None):
         raise Unusable("holds features of an extraction with other settings; move it to the folder it came from.")
     text = table_of(file, _CLIPS, None)[()].tobytes()
@@ -241,7 +241,7 @@ def records_of(file: h5py.File, shapes: Shapes, made_of: str) -> list[ClipRecord
 
 
 def states_features(path: Path) -> bool:
-    """Whether a shard says which features it holds, as those of earlier versions do not."""
+    """Whether a shard says which features it holds; those written by earlier versions do not."""
     with opened(path) as file:
         return _made_of(file) is not None
 

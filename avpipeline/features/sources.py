@@ -99,7 +99,7 @@ def fetched(file: WeightFile, weights_dir=None) -> Path:
 
 
 def described(networks: Sequence[str], weights_dir=None) -> Iterator[str]:
-    """Lines about the files of networks, which are fetched unless they are found; all are described if none is named.
+    """Yields lines about the weight files of networks, fetching those not found; without names it only lists all files.
 
     Raises:
       InputError: no such network, or a file that cannot be fetched.

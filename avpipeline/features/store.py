@@ -124,7 +124,7 @@ def has_features(folder) -> bool:
 
 
 def _entries(folder: Path, manifest: Manifest) -> dict[str, _Entry]:
-    """Id -> place of the clips of one folder: those that the manifest lists, then those of shards put beside them.
+    """Id -> place of each clip of a folder: those that the manifest lists, then those in shards added by hand.
 
     Raises:
       InputError: an unfinished extraction, a shard that is missing, damaged or of other features, a clip in two shards.
@@ -248,7 +248,7 @@ class ShardSource:
         """Rows by index, in the order asked for: `(len(rows), *shape)` float32.
 
         Raises:
-          InputError: naming shard and clip: a damaged shard, NaN.
+          InputError: a shard is damaged or a clip's features hold NaN; the sentence names both.
         """
         result = np.empty((len(rows), *self.shape), np.float32)
         wanted: dict[Path, list[tuple[int, int]]] = {}

@@ -61,13 +61,13 @@ def fetch(name: str, url: str, weights_dir=None, *, sha256: str = "") -> Path:
       sha256: how the file's SHA-256 begins, where that is known.
 
     Raises:
-      InputError: naming the places, where that fails or another file came.
+      InputError: the download failed or brought another file; the sentence says where the file can be put.
     """
     path = cache_dir() / "weights" / name
     with locked(path):
         if path.exists():
             return path
-        # Keras writes into the place that it is given, where a kill would leave a part that looks whole.
+        # Keras writes to the final path directly, where a killed download would leave a part that looks complete.
         with tempfile.TemporaryDirectory(prefix=".download-", dir=path.parent) as folder:
             try:
                 file = keras.utils.get_file(name, url, cache_dir=folder, cache_subdir="")

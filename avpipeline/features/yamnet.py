@@ -35,7 +35,7 @@ CLASS_MAP_URL = (
 
 # (stride, channels) of the pairs of convolutions, layer2 to layer14.
 _PAIRS = ((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), *[(1, 512)] * 5, (2, 1024), (1, 1024))
-# What every copy of the weights hears, with the number of its class (Silence; Beep, bleep) and at least this score.
+# Sounds that every copy of the weights must recognise: class number (Silence; Beep, bleep), and the lowest score.
 _KNOWN, _SURE = {"silence": 494, "a tone of 1000 Hz": 475}, 0.5
 # Bytes of the list of classes; Google's has 14 kB.
 _MOST_CLASS_MAP = 1 << 20
@@ -181,7 +181,7 @@ def _folded(layer, found: Mapping[str, np.ndarray]) -> list[np.ndarray]:
 
 
 def _ending(found: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """The only array whose name ends so; files differ in what stands before."""
+    """The only array whose name ends with `name`; files differ in the prefix."""
     names = [key for key in found if f"/{key.removesuffix(':0')}".endswith(f"/{name}")]
     if len(names) != 1:
         raise KeyError(name)
@@ -189,7 +189,7 @@ def _ending(found: Mapping[str, np.ndarray], name: str) -> np.ndarray:
 
 
 def _check(model: keras.Model, path: Path) -> None:
-    """Some outputs that every copy of the weights gives: silence and a steady tone are named as such."""
+    """Raises InputError unless the network recognises silence and a steady tone, as every copy of the weights does."""
     time = np.arange(SAMPLE_RATE) / SAMPLE_RATE
     sounds = np.stack([np.zeros(SAMPLE_RATE), 0.5 * np.sin(2 * np.pi * 1000 * time)]).astype(np.float32)
     found = np.asarray(model(YamnetLogMel()(sounds)))

@@ -1,4 +1,4 @@
-"""Work done ahead of those who take it: the next clips are decoded while the networks are busy with this one."""
+"""Runs a generator ahead of its consumer: the next clips are decoded while the networks are busy with this one."""
 
 import concurrent.futures
 from collections import deque
@@ -10,10 +10,10 @@ _END = object()
 
 
 def ahead(made: Generator[T, None, None], ready: int = 1) -> Iterator[T]:
-    """What a generator yields, in order, made by a thread of its own.
+    """Yields what a generator yields, in order, while a thread of its own computes the next results.
 
-    At most `ready` results wait beside the one that was taken last. What the generator raises is raised where its
-    result would be taken. However the loop over the results ends, the thread ends with the call that it is in.
+    At most `ready` results wait beside the one that was taken last. An exception of the generator is raised where its
+    result would be taken. However the loop over the results ends, the thread stops after its current call.
     """
     waiting: deque[concurrent.futures.Future] = deque()
     pool = concurrent.futures.ThreadPoolExecutor(1)

@@ -193,7 +193,7 @@ def _attempt(path, start, seconds, audio, request, progress, by_second, *, seek:
 
 
 def _require_room(seconds: float | None, video, request: FrameRequest | None) -> None:
-    """Raises Unusable where what is asked for takes too much memory at once."""
+    """Raises Unusable if the requested clip would take too much memory at once."""
     height, width = (request and request.size) or ((video.height, video.width) if video else (0, 0))
     frames = request.count(seconds) * height * width * 3 if request else 0
     if frames + 4 * SAMPLE_RATE * (seconds or 0) > MOST_BYTES:

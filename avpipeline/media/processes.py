@@ -1,7 +1,7 @@
 """Processes that decode media files: a hostile file can end one of them, never the program.
 
 Each thread that reads takes an idle process or starts one (0.3 s), which lives as long as the program; one that died or
-stood still is replaced. They do not import TensorFlow.
+hung is replaced. They do not import TensorFlow.
 """
 
 import atexit
@@ -37,7 +37,7 @@ class _Process:
                 [sys.executable, "-m", "avpipeline.media.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # where the C library writes when it ends a process
+                stderr=subprocess.DEVNULL,  # the C library writes to it when it aborts a process
                 env={
                     **os.environ,
                     "PYTHONPATH": os.pathsep.join(filter(None, search)),
@@ -47,7 +47,7 @@ class _Process:
         self._connection = Connection(ours.detach())
 
     def ask(self, what: str, path, arguments: dict, transform: Callable | None) -> tuple[dict, list[np.ndarray]]:
-        """What the process answers; InputError where it refuses, dies or stands still, in which case it is gone."""
+        """What the process answers; InputError if it refuses, dies or hangs; one that hangs is ended."""
         try:
             self._connection.send((what, str(path), os.getcwd(), arguments))
             while True:
@@ -97,7 +97,7 @@ def ask(what: str, path, *, transform: Callable | None = None, **arguments) -> t
       transform: for "read", applied to each frame in this process.
 
     Raises:
-      InputError: the file cannot be used, or its decoder died or stood still.
+      InputError: the file cannot be used, or its decoder died or hung.
     """
     with _lock:
         process = _idle.pop() if _idle else None

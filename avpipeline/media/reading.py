@@ -23,7 +23,7 @@ SUFFIXES = frozenset(
     (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp", ".ts")
     + (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac")
 )
-# Times its height: the widest that a small frame is drawn.
+# The largest width of a small frame, as a multiple of its height.
 _WIDEST = 8
 
 
@@ -146,7 +146,7 @@ def read_clip(
 
     A missing stream gives zeros and a False flag. A stream that is not requested (`audio=False`, `video=False`) is not
     decoded and comes back empty, with 0 samples or frames. With `by_second` each second of sound is resampled alone.
-    With `threads` several decode the video, which takes more of the processor in all, but ends sooner.
+    With `threads`, several threads decode the video, which takes more CPU time in all, but ends sooner.
     """
     frames = (frame_rate, size, transform is not None, threads) if video else None
     what = {"start": start, "seconds": seconds, "audio": audio, "frames": frames, "by_second": by_second}

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     import fsspec
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.:-]+)://(.*)", re.DOTALL)
-# As pathlib leaves it: s3://bucket/clips becomes s3:/bucket/clips.
+# A URL that has passed through pathlib, which turns s3://bucket/clips into s3:/bucket/clips.
 _CUT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/[^/]")
-# Whose files say themselves from where the rest is to be read.
+# Protocols whose files themselves say from where the rest is to be read.
 _REFUSED = {"reference", "generic"}
 # The most bytes of one media file.
 MOST_MEDIA = 1 << 33
@@ -96,7 +96,7 @@ def read_small(url: str, most: int) -> bytes:
 
 
 def put(source: Path, url: str) -> None:
-    """Copies a file to a URL, where it gets its name when it is whole: what was cut off has another name."""
+    """Copies a file to a URL under a temporary name, and renames it once it is complete."""
     files, path = storage(url)
     folder, name = path.rsplit("/", 1)
     partial = f"{folder}/.{name}{PARTIAL}{os.urandom(4).hex()}"
@@ -129,7 +129,7 @@ def remove(url: str) -> None:
 
 
 def told(text: str) -> str:
-    """A sentence about copies as one about the files at their URLs."""
+    """Replaces the paths of local copies in a sentence by the URLs that they were copied from."""
     return re.sub(rf"{re.escape(_copies().name)}/([\w.+-]+?)(_?)/", lambda found: _prefix(*found.groups()), text)
 
 
@@ -139,12 +139,12 @@ def _prefix(protocol: str, root: str) -> str:
 
 @functools.cache
 def _copies() -> tempfile.TemporaryDirectory:
-    """The folder of all copies of this process, which goes with it."""
+    """The folder of all copies of this process, which is removed when the process ends."""
     return tempfile.TemporaryDirectory(prefix="avpipeline-", ignore_cleanup_errors=True)
 
 
 def _blocks(url: str, most: int) -> Iterator[bytes]:
-    """A file block by block, so that a size that is declared sets no memory aside; InputError after `most` bytes."""
+    """A file block by block, so that no memory is set aside for a declared size; InputError after `most` bytes."""
     size = 0
     files, path = storage(url)
     with reaching(url), files.open(path, "rb") as file:

@@ -55,9 +55,9 @@ def tensorflow_io():
 
 
 def read_clips(paths: Iterable[Path], *, seconds: float, workers: int) -> Iterator[Clip | InputError]:
-    """Clips of audio files in order, without frames; in the place of a file that cannot be used the InputError.
+    """Clips of audio files in order, without frames; an InputError in the place of each file that cannot be used.
 
-    Decoded are .wav (8, 16, 24 bits, 32-bit floats), .flac (16, 24 bits), .mp3 and Ogg Vorbis; see `read_clip`.
+    Decodes .wav (8, 16, 24 bits, 32-bit floats), .flac (16, 24 bits), .mp3 and Ogg Vorbis; see `read_clip`.
     """
     audio = tensorflow_io().audio
 
@@ -67,7 +67,7 @@ def read_clips(paths: Iterable[Path], *, seconds: float, workers: int) -> Iterat
             return (tf.cast(samples, tf.float32) - 128.0) / 128.0
         if samples.dtype.is_floating:
             return samples
-        # 24 bits come in the upper ones of 32.
+        # 24-bit samples come in the upper bits of 32.
         return tf.cast(tf.cast(samples, tf.float64) / -float(dtype.min), tf.float32)
 
     def decode(path, kind):
@@ -118,7 +118,7 @@ def _inspected(path: Path) -> MediaInfo | InputError:
 
 
 def _require_known(wav: Wav, info: MediaInfo) -> None:
-    """Raises where a .wav is cut off, or misstates the size of a sample, of which the process of tensorflow-io dies."""
+    """Raises for a .wav that is cut off or misstates the size of a sample, which would crash tensorflow-io."""
     channels, _rate, _bytes, size, bits = struct.unpack_from("<HIIHH", wav.format, 2)
     if channels != info.channels or 8 * size != channels * bits:
         raise Unusable(f"its header is unusual or contradicts itself; {_OTHERWISE}.")

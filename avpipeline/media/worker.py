@@ -27,7 +27,7 @@ _BETWEEN_SIGNS = 1.0
 
 
 class _Signs:
-    """Signs of life; called with every packet."""
+    """Tells the other end that the process is alive; called with every packet."""
 
     def __init__(self, connection: Connection):
         self._connection, self._next = connection, 0.0
