@@ -38,7 +38,7 @@ def average_precision_bounds(
 
     Where levels are the bins of a histogram, the scores themselves give a result between the two, whatever they are.
 
-    Args: as of `average_precision`.
+    Args: those of `average_precision`.
     """
     if not total_positives:
         return float("nan"), float("nan")

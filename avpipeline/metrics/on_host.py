@@ -1,4 +1,4 @@
-"""Metrics that count in NumPy on the host, and a buffer on the device that spares a step from waiting for it."""
+"""Metrics that count in NumPy on the host, and a buffer on the device so that no training step waits for the host."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from avpipeline.nn.backends import TENSORFLOW, in_graph, on_host
 if TENSORFLOW:
     import tensorflow as tf
 
-# The result shown during an epoch is computed again once there are so many times the videos.
+# The result shown during an epoch is computed again once the number of videos has grown by this factor.
 _GROWTH = 2
-# Videos that wait on the device.
+# Videos that fit into the buffer on the device.
 _BUFFERED = 2**15
 
 
@@ -33,7 +33,7 @@ class HostMetric(keras.metrics.Metric):
         self.reset_state()
 
     def _gather(self, labels, probabilities) -> list:
-        """What `_add` gets of a batch."""
+        """The arrays of a batch that `_add` receives."""
         raise NotImplementedError
 
     def _add(self, *arrays: np.ndarray) -> None:
@@ -51,7 +51,7 @@ class HostMetric(keras.metrics.Metric):
         labels, probabilities = ops.convert_to_tensor(y_true), ops.cast(y_pred, "float32")
         usable = ops.all((probabilities >= 0) & (probabilities <= 1))
         if TENSORFLOW:
-            # Here already, so that it is the same exception eagerly and in a graph.
+            # Checked here, so that the exception is the same eagerly and in a graph.
             tf.debugging.assert_equal(usable, True, self._unusable)
         self._take(labels, probabilities, usable)
 
@@ -72,7 +72,7 @@ class HostMetric(keras.metrics.Metric):
             return self._counted(int(videos))
 
     def _counted(self, videos: int) -> np.float32:
-        """Counts further videos; the result to show."""
+        """Counts further videos; returns the result to show."""
         self._videos += videos
         if self._videos >= self._next:
             self._latest, self._next = self._computed(), _GROWTH * self._videos
@@ -113,7 +113,7 @@ class BufferedMetric(HostMetric):
         super().__init__(name, dtype)
 
     def _rows(self, labels, probabilities):
-        """What is kept of a batch's videos."""
+        """The row of numbers that is kept for each video of a batch."""
         raise NotImplementedError
 
     def _add_rows(self, rows: np.ndarray) -> None:
@@ -162,7 +162,7 @@ class _Buffer:
             self._counts = tf.Variable(tf.constant([0, 0, 1], tf.int64), **own)
 
     def add(self, rows: tf.Tensor, receive, shown: tf.Tensor) -> tf.Tensor:
-        """Keeps the rows, or hands over all: what is shown from then on."""
+        """Keeps the rows, or hands all of them to the host; returns the result to show from then on."""
         kept, counts = (_own_part(variable).handle for variable in (self._kept, self._counts))
         number = tf.shape(rows, out_type=tf.int64)[0]
         filled, seen, due = tf.unstack(tf.raw_ops.ReadVariableOp(resource=counts, dtype=tf.int64))
@@ -182,7 +182,7 @@ class _Buffer:
         return tf.cond((seen >= due) | (filled + number > _BUFFERED), hand_over, keep)
 
     def emptied(self) -> list[np.ndarray]:
-        """The rows of each device, which are not kept any longer."""
+        """Takes the rows of every device out of the buffer."""
         found = []
         for kept, counts in zip(_parts(self._kept), _parts(self._counts), strict=True):
             filled, seen, due = counts.numpy()
@@ -197,7 +197,7 @@ class _Buffer:
 
 
 def _own_part(variable) -> tf.Variable:
-    """The part of this device; where Keras only wants to know shapes, it asks on none of them."""
+    """The variable's part on this replica; outside of any replica, where Keras only infers shapes, the first."""
     return variable if tf.distribute.get_replica_context() else _parts(variable)[0]
 
 

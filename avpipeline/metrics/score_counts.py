@@ -1,7 +1,7 @@
-"""Entries of a ranking, kept or counted in bins: what the metrics of `ranking` store of millions of videos.
+"""Entries of a ranking, kept or counted in bins: what the metrics of `ranking` store for millions of videos.
 
-All give levels as `average_precision` takes them: entries and positives of each group of equal or binned scores,
-highest score first.
+All return levels in the form that `average_precision` takes: entries and positives of each group of equal or binned
+scores, highest score first.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""Which of Keras's backends computes, and what depends on it.
+"""Which Keras backend is in use, and what depends on it.
 
-Layers, losses and optimizers are written in `keras.ops`. TensorFlow's own operations, imported only where it is the
-backend, stay where they are faster; beside each stands the form for the other backends.
+Layers, losses and optimizers are written in `keras.ops`. TensorFlow's own operations, imported only if it is the
+backend, are used where they are faster, each beside an equivalent for the other backends.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ TENSORFLOW = keras.config.backend() == "tensorflow"
 
 
 def require_tensorflow(what: str) -> None:
-    """Raises InputError on another backend; `what` only TensorFlow does, e.g. "training commands run"."""
+    """Raises InputError on another backend; `what` only works with TensorFlow, e.g. "training commands run"."""
     if not TENSORFLOW:
         raise InputError(
             f"KERAS_BACKEND={keras.config.backend()}: {what} on TensorFlow only; unset KERAS_BACKEND "
@@ -33,7 +33,7 @@ def has_gpu() -> bool:
 
 
 def on_host(function: Callable[..., np.ndarray], shape: Sequence[int], *tensors, ordered: bool = False):
-    """What `function` makes of the tensors as NumPy arrays, from inside a graph too: float32 of a known shape.
+    """Calls `function` with the tensors as NumPy arrays, also from inside a graph; returns float32 of a known shape.
 
     Args:
       ordered: whether the calls of one step are to end before those of the next begin.

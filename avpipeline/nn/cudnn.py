@@ -1,7 +1,7 @@
-"""LSTMs by cuDNN's kernel, which walks through time in one call: a GPU has little to do at each step, and many steps.
+"""LSTMs by cuDNN's kernel, which runs all time steps in one call; single steps are too short to keep a GPU busy.
 
-Keras's own LSTM calls that kernel where there is a GPU, and its general form elsewhere. Here it is lent the weights of
-a layer of `recurrent`, whose two biases it needs as their sum; gradients reach both.
+Keras's own LSTM calls that kernel if there is a GPU, and its general form otherwise. Here it is given the weights of
+a layer of `recurrent`; it takes the sum of that layer's two biases, so that gradients reach both.
 """
 
 import keras
@@ -11,17 +11,17 @@ from avpipeline.nn.backends import TENSORFLOW, has_gpu
 
 
 def chosen(dtype: str) -> bool:
-    """Whether LSTMs that compute in `dtype` take the kernel here."""
+    """Whether LSTMs that compute in `dtype` use the kernel on this machine."""
     return TENSORFLOW and dtype in ("float32", "float16") and has_gpu()
 
 
 class WholeLSTM:
-    """The pass of an LSTM through all time steps, with weights of another layer.
+    """Runs an LSTM over all time steps with the weights of another layer.
 
-    It is no Keras layer, so that it adds no weights to the one that holds it, nor draws from its random numbers.
+    It is not a Keras layer, so that it neither adds weights to the layer that holds it nor uses up its random numbers.
 
     Args:
-      units, go_backwards, dtype: of the layer whose weights it is lent.
+      units, go_backwards, dtype: those of the layer whose weights are used.
       channels: of the input.
     """
 

@@ -15,8 +15,8 @@ class MultiLabelSoftMargin(keras.losses.Loss):
     """torch's MultiLabelSoftMarginLoss, which some published code applies to softmax probabilities.
 
     For labels y and scores p, both `(..., classes)`: the mean over classes of
-    -[y log sigmoid(p) + (1 - y) log(1 - sigmoid(p))], then over all other axes. It was made for scores: of
-    probabilities its minimum is far above zero (0.68 for 29 classes), since sigmoid(1) is only 0.73.
+    -[y log sigmoid(p) + (1 - y) log(1 - sigmoid(p))], then over all other axes. It was made for scores: on
+    probabilities, its minimum is far above zero (0.68 for 29 classes), since sigmoid(1) is only 0.73.
     """
 
     def __init__(self, name="multi_label_soft_margin", **kwargs):
@@ -37,8 +37,8 @@ def logarithm(probabilities):
 class CrossEntropyOfProbabilities(keras.losses.Loss):
     """-sum_c y_c log p_c of labels y and probabilities p, both `(..., classes)`.
 
-    For backends where Keras does not remember of which scores a softmax is and clips probabilities to
-    [1e-7, 1 - 1e-7]: beyond, its own loss has no gradient.
+    For backends where Keras does not remember the scores that a softmax was computed from, and clips probabilities to
+    [1e-7, 1 - 1e-7], beyond which its own loss has no gradient.
     """
 
     def __init__(self, name="categorical_crossentropy", **kwargs):

@@ -1,4 +1,4 @@
-"""Adam with epsilon where the authors' framework put it."""
+"""Adam with epsilon in the place where the authors' framework puts it."""
 
 import keras
 from keras import ops
@@ -12,14 +12,14 @@ EPSILON_FORMS = ("torch_legacy", "torch")
 
 
 class SharedByStep(keras.optimizers.Adam):
-    """Adam that computes once a step what Keras's computes again for each variable.
+    """Adam that computes once per step what Keras's Adam computes again for each variable.
 
-    `update_step` gets it in place of the learning rate, which takes the same way to each device. A small network has
-    so many variables that powers and conversions of single numbers are a good part of its graph.
+    `update_step` receives the shared values in place of the learning rate, on each device. A small network has so many
+    variables that powers and conversions of single numbers are a good part of its graph.
     """
 
     def shared(self, dtype: str, learning_rate) -> tuple:
-        """What all variables of `dtype` need in one step."""
+        """The values that all variables of `dtype` share in one step."""
         raise NotImplementedError
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
@@ -30,7 +30,7 @@ class SharedByStep(keras.optimizers.Adam):
 
 @keras.saving.register_keras_serializable(package="avpipeline")
 class Adam(SharedByStep):
-    """Adam whose epsilon stands where torch 0.3/0.4.1 and TF1 put it, or where today's torch does.
+    """Adam with epsilon where torch 0.3/0.4.1 and TF1 put it, or where today's torch does.
 
     Many gradients of these models are 1e-8 to 1e-7, so epsilon and its place decide the training:
 

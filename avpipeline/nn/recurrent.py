@@ -1,4 +1,4 @@
-"""LSTMs and GRUs with the weights that the authors' PyTorch ones have."""
+"""LSTMs and GRUs with the same weights as the authors' PyTorch ones."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from avpipeline.nn import cudnn
 
 
 class _TorchRecurrent(keras.layers.Layer):
-    """What LSTM and GRU share: two bias vectors, as torch keeps them, and the walk through time.
+    """What LSTM and GRU share: two bias vectors, as torch keeps them, and the loop over time.
 
     The forward pass of an LSTM uses only the sum of torch's input bias and recurrent bias, but under Adam each
     moves by its own step, so the sum moves twice as far as a single bias would: a layer with one bias leaves the
@@ -50,14 +50,14 @@ class _TorchRecurrent(keras.layers.Layer):
         return ops.stack(self.as_walked(outputs), axis=1)
 
     def as_walked(self, steps: Sequence) -> list:
-        """Steps in the order of time as the layer walks through them, and the reverse."""
+        """Steps in the order of time as the layer processes them, or the other way round."""
         return list(reversed(steps) if self.go_backwards else steps)
 
     @classmethod
     def walk(cls, inputs: list, recurrent_kernel, recurrent_bias, *, present: list | None = None, initial_state=None):
         """The outputs of all steps, in the order of `inputs`, each `(..., batch, units)`.
 
-        Axes in front of the batch are recurrences of their own, with own weights, that are walked side by side.
+        Axes in front of the batch are separate recurrences, each with its own weights, that run side by side.
 
         Args:
           inputs: what `from_input` gave, step by step, each `(..., batch, gates * units)`.
@@ -81,7 +81,7 @@ class _TorchRecurrent(keras.layers.Layer):
         return outputs
 
     def from_input(self, sequence):
-        """What the inputs of all steps give to the gates, `(batch, time, gates * units)`, in one product."""
+        """The inputs' contribution to the gates at all steps, `(batch, time, gates * units)`, in one product."""
         raise NotImplementedError
 
     @staticmethod
@@ -117,7 +117,7 @@ class TorchLSTM(_TorchRecurrent):
         super().build(input_shape)
         if cudnn.chosen(self.compute_dtype):
             self.whole = cudnn.WholeLSTM(self.units, input_shape[-1], self.go_backwards, self.dtype_policy)
-            # XLA knows no cuDNN.
+            # XLA cannot call cuDNN.
             self.supports_jit = False
 
     def through(self, sequence, initial_state=None):
@@ -141,8 +141,8 @@ class TorchLSTM(_TorchRecurrent):
 class TorchGRU(_TorchRecurrent):
     """GRU over time as torch computes it: r and z are gates, n = tanh(W_n x + b_n + r * (R_n h + c_n)).
 
-    Gates in the order reset, update, new; the recurrent bias c_n stands inside the product with r, so the two
-    bias vectors are no mere sum. The new state is (1 - z) * n + z * h.
+    Gates in the order reset, update, new; the recurrent bias c_n is inside the product with r, so the two bias vectors
+    cannot be merged into their sum. The new state is (1 - z) * n + z * h.
 
     Arguments, input, output and masks as `TorchLSTM`; the call's `initial_state` holds one vector.
     """
@@ -212,7 +212,7 @@ class _Bidirectional(keras.layers.Layer):
         return sequence
 
     def _rows(self, initial_states, index: int) -> list | None:
-        """The states of one layer, `(2, 1, units)` each; the rows of each kind of state stand together."""
+        """The states of one layer, `(2, 1, units)` each; `initial_states` groups its rows by kind of state."""
         if initial_states is None:
             return None
         starts = [2 * (self.num_layers * kind + index) for kind in range(self.cell.states)]
@@ -250,21 +250,21 @@ class BidirectionalLSTM(_Bidirectional):
 
 @keras.saving.register_keras_serializable(package="avpipeline")
 class BidirectionalGRU(_Bidirectional):
-    """As `BidirectionalLSTM`, of GRUs; `initial_states` holds hidden states alone: `(2 * num_layers, units)`."""
+    """As `BidirectionalLSTM`, with GRUs; `initial_states` holds hidden states alone: `(2 * num_layers, units)`."""
 
     cell = TorchGRU
 
 
 def unroll(model: keras.Model) -> None:
-    """Makes a model's LSTMs walk step by step on a GPU too, for XLA and for what is exported to other machines."""
+    """Makes a model's LSTMs run step by step on a GPU too, for XLA and for exports to other machines."""
     for layer in model._flatten_layers():
         if isinstance(layer, _TorchRecurrent) and layer.whole:
             layer.whole, layer.supports_jit = None, True
 
 
 def _side_by_side(layers: Sequence[_TorchRecurrent], sequences: Sequence) -> list:
-    """Each layer's sequence, `(batch, time, ...)`, as steps `(layers, batch, ...)` in the order that it walks."""
-    # Turning a list of steps around costs nothing, a tensor along its time as much as a product.
+    """Each layer's sequence, `(batch, time, ...)`, as steps `(layers, batch, ...)` in the order of processing."""
+    # Reversing a list of steps costs nothing; reversing a tensor along time costs as much as a product.
     ways = [layer.as_walked(ops.unstack(x, axis=1)) for layer, x in zip(layers, sequences, strict=True)]
     return [ops.stack(step) for step in zip(*ways, strict=True)]
 

@@ -24,7 +24,7 @@ def described_timeline(
 
     Args:
       path: the .png to write.
-      seconds: shown.
+      seconds: number of seconds shown.
       scores: name -> scores `(seconds, classes)` and the names of these classes, most important first.
       waveform: `(samples,)` in [-1, 1]; None where there is no sound.
       frames: uint8 `(frames, height, width, 3)`, evenly spaced in time; None where there are none.

@@ -313,7 +313,7 @@ def _legend_of_what_does_not_fit(figure: Figure, names: list, class_names: Seque
         columns = max(1, min(len(moved), 110 // (max(map(len, moved)) + 6)))
         figure.legend(handles=patches, loc="outside lower center", ncols=columns, frameon=False)
     else:
-        # It is laid out: saving need not do so again.
+        # The layout is final: saving need not compute it again.
         figure.set_layout_engine("none")
 
 
@@ -337,7 +337,7 @@ def draw_probabilities(axis, probabilities: np.ndarray, names: Sequence[str]):
 
 
 def _empty(axis) -> None:
-    """Leaves of axes only what is drawn in them; the layout would measure ticks that are merely hidden."""
+    """Removes ticks and frame, leaving only what is drawn; ticks that are merely hidden still count in the layout."""
     axis.set(xticks=[], yticks=[])
     axis.axis("off")
 

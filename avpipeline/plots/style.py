@@ -34,7 +34,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def stacked_figure(heights: Sequence[float]) -> tuple[Figure, np.ndarray]:
-    """A figure of pictures one below the other, each `heights[i]` inches high, over one time axis; and their axes."""
+    """A figure of plots one below the other, each `heights[i]` inches high, on one time axis; also returns the axes."""
     figure = new_figure(11, sum(heights) + 1.5)
     return figure, figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
 

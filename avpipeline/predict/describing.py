@@ -22,13 +22,13 @@ from avpipeline.predict.files import collected_warnings, in_windows
 if TYPE_CHECKING:
     from avpipeline.features.registry import Extractor
 
-# A score from which a class is named in the text, and an AVE category takes a second.
+# The lowest score at which a class is named in the text, and at which a second is labelled with an AVE category.
 _NAMED, _EVENT = 0.1, 0.2
 _NAMED_AT_MOST, _OVERALL = 3, 5
 _SHOWN = 6  # rows a map
 _WINDOW = 10  # seconds in memory at a time
 _STRIP_FRAMES, _STRIP_HEIGHT = 20, 160
-_SILENT = 1e-4  # largest sample of what no ear would hear
+_SILENT = 1e-4  # largest sample of inaudible sound
 _BACKGROUND = "background"
 _GET_YAMNET = "what is heard needs YAMNet's weights: run python -m avpipeline.weights yamnet, or give --yamnet FILE"
 
@@ -141,7 +141,7 @@ def _window(clip: media.Clip, extractors: Mapping[str, Extractor]):
     from avpipeline.features.registry import clip_features
 
     if "visual" in extractors:
-        # Beyond the last frame of the file there would be black ones, and a still picture would be half black.
+        # Frames beyond the end of the file are black; the only second of a still image would be half black.
         last = max(1, min(len(clip.frames), int(np.ceil(clip.video_seconds * clip.frame_rate))))
         clip.frames[last:] = clip.frames[last - 1]
     moves = bool(len(clip.frames)) and bool((clip.frames != clip.frames[0]).any())
@@ -177,7 +177,7 @@ def write_description(description: Description, describer: Describer, out) -> st
 
 
 def as_json(description: Description, describer: Describer) -> dict:
-    """The whole result as JSON values; the scores of AudioSet's classes do not sum to 1, each is for itself."""
+    """The whole result as JSON values; the scores of AudioSet's classes are independent and do not sum to 1."""
     about = description.media
     tables = _tables(description, describer)
     return {
@@ -244,7 +244,7 @@ def _event(scores: np.ndarray, names, second: int) -> str:
 
 
 def _listed(found: list[dict], least: float, count: int) -> str:
-    """`Bark 0.87, Dog 0.80`; the best one, uncertain as it is, where none reaches `least`."""
+    """`Bark 0.87, Dog 0.80`; if no score reaches `least`, only the best one, marked as uncertain."""
     named = [entry for entry in found[:count] if entry["score"] >= least]
     if not named:
         return f"({found[0]['label']} {found[0]['score']:.2f}?)"
@@ -282,6 +282,6 @@ def _write_timeline(description: Description, describer: Describer, path: Path) 
 
 
 def _upright(about: media.MediaInfo) -> tuple[int, int]:
-    """Size of a small frame, of the shape in which the file's are shown."""
+    """Size of a small frame with the aspect ratio of the file's frames as they are shown."""
     frame = media.read_frames(about.path, frame_rate=1, size=None, seconds=1)[0]
     return media.scaled(_STRIP_HEIGHT, frame.shape[1] / frame.shape[0])

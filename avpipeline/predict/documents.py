@@ -20,7 +20,7 @@ SYNTHETIC = (
 
 
 def synthetic_warning(info: ModelInfo, path) -> str | None:
-    """What must be said first where a model that knows only synthetic clips is given another file; else None."""
+    """The warning for a file that is not synthetic if the model was trained on synthetic clips alone; else None."""
     is_clip = Path(path).resolve().is_relative_to((cache_dir() / "rendered").resolve())
     return SYNTHETIC if info.domain == "synthetic" and not is_clip else None
 
@@ -66,7 +66,7 @@ def model_json(info: ModelInfo, weights: Path) -> dict:
     }
 
 
-# Asked for every video; a name on the Hub need not be looked up as often.
+# Called for every video; cached so that a name on the Hub is looked up only once.
 _file = functools.cache(model_file)
 
 

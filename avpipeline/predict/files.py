@@ -15,7 +15,7 @@ from avpipeline.errors import InputError
 from avpipeline.media.ahead import ahead
 
 T = TypeVar("T")
-# Windows up to which a file is predicted without a bar of its own.
+# Largest number of windows for which a file has no progress bar of its own.
 _SHORT = 6
 
 # Files that were used as far as they go, for the exit status of the command that predicts them.
@@ -36,7 +36,7 @@ def collected_warnings(path) -> Iterator[list[str]]:
 
 
 def _joined(sentences: Iterable[str]) -> Iterator[str]:
-    """Sentences that differ in their brackets alone as one: sound and frames of a file are read one by one."""
+    """Merges sentences that differ only in brackets, since a file's sound and frames are read separately."""
     found: dict[tuple[str, str], list[str]] = {}
     for sentence in sentences:
         before, bracket, after = re.fullmatch(r"([^(]*)(?:\((.*)\))?(.*?)", sentence, re.DOTALL).groups()

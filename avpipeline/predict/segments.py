@@ -62,7 +62,7 @@ class Predictor:
     def of(
         cls, forward: Forward, info: ModelInfo, weights, *, window: int, weights_dir=None, scale: Scale = "clip"
     ) -> Predictor:
-        """With the extractors that `info` names; InputError if their weights are missing or not the same."""
+        """A predictor with the extractors in `info`; InputError if their weights are missing or not the same."""
         from avpipeline.features.registry import extractor_for
 
         extractors = {
