@@ -14,9 +14,9 @@ def model_card(run: Run, info: ModelInfo, seed: int, *, what: str, licence: str 
     """The text of README.md, with Hugging Face's fields at its beginning.
 
     Args:
-      run: that trained the model.
-      info: of the model.
-      seed: whose weights are published.
+      run: the run that trained the model.
+      info: the model's description.
+      seed: the seed whose weights are published.
       what: the model in words.
       licence: of the weights, as Hugging Face names it; None where the publisher states none.
       name: where it is published.

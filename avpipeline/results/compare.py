@@ -39,8 +39,8 @@ class Paired(NamedTuple):
     Attributes:
       seeds: the common seeds.
       difference: mean of the second run's scores minus the first's.
-      low, high: its 95 % confidence interval; None where it cannot be told.
-      p: two-sided; None where it cannot be told.
+      low, high: its 95 % confidence interval; None where it is undefined.
+      p: two-sided; None where it is undefined.
     """
 
     seeds: tuple[int, ...]
@@ -134,7 +134,7 @@ def paired(first: Run, other: Run) -> Paired:
 
 
 def differences(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """Every setting in which runs differ, or the code that trained them -> its value in each, "-" for none."""
+    """Setting in which the runs differ (or the code that trained them) -> its value in each run, "-" for none."""
     made = []
     for run in runs:
         code = {"commit": str(run.result.get("commit"))[:12], "selected_on": run.result.get("selected_on", "-")}
@@ -202,7 +202,7 @@ def _cells(test: Paired) -> tuple[str, ...]:
 
 
 def _reach(seeds: int) -> str:
-    """What a test over so many seeds can and cannot show."""
+    """What a test over this many seeds can and cannot show."""
     from scipy.stats import t
 
     needed = float(t.ppf(1 - _LEVEL / 2, seeds - 1)) / seeds**0.5

@@ -127,7 +127,7 @@ def _reason(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the converters' own pages about an operation that they lack from the terminal, compiled code's too."""
+    """Hides the pages that converters print about operations they lack, including what compiled code prints."""
     sys.stderr.flush()
     kept = os.dup(2)
     try:
@@ -196,7 +196,7 @@ def write_onnx(inputs: Mapping, saved: Path, path: Path) -> None:
 
     specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name) for name, tensor in inputs.items()]
     proto, _ = tf2onnx.convert.from_function(tf.function(predict), specs)
-    # What it cannot convert it leaves as it is.
+    # tf2onnx leaves operations that it cannot convert as they are.
     if lacking := sorted({node.op_type for node in proto.graph.node if not defs.has(node.op_type)}):
         raise _Lacking(", ".join(lacking))
     _rename(proto.graph, names, outputs)

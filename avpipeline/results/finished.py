@@ -74,7 +74,7 @@ def read_run(folder, paper: str) -> Run:
 
 
 def _require_whole(result: Mapping) -> None:
-    """Raises whatever it may unless a result has the parts that are read later."""
+    """Raises some exception unless a result has the parts that are read later."""
     if not all(isinstance(result[name], str) for name in _TEXTS) or not isinstance(result["settings"], dict):
         raise Unusable(f"is not the result of a training command; {_REMEDY}.")
     parts = [result.get("clips", {}), result.get("versions", {}), result["settings"].get("training", {})]

@@ -1,4 +1,4 @@
-"""How our results rank the rows of a paper's table, beside how the paper's do."""
+"""How our results rank the rows of a paper's table, compared with the paper's own ranking."""
 
 import dataclasses
 import statistics
@@ -11,7 +11,7 @@ from avpipeline.training.saved import known_papers
 
 # With fewer rows, an order says little.
 _FEWEST = 4
-# Of what a model found, where more is not better.
+# Metrics that count what a model found, where more is not better.
 _COUNTS = ("videos", "categories")
 
 
@@ -61,7 +61,7 @@ def orders(results: Iterable[Result]) -> list[Order]:
 
 
 def draw(path: Path, shown: Sequence[Order]) -> None:
-    """A panel a table: the rows by the paper's results on the left, by ours on the right, a line for each row."""
+    """Draws a panel per table: rows ranked by the paper on the left, by our results on the right, joined by lines."""
     import matplotlib
     from scipy import stats
 

@@ -28,7 +28,7 @@ _BLANK = "-"
 
 
 def write_pages(folder: Path, out: Path) -> int:
-    """Writes RESULTS.md to `out`, and README.md and a picture to the folder of results; returns how many these are.
+    """Writes RESULTS.md to `out`, README.md and a picture to the folder of results; returns the number of results.
 
     Raises:
       InputError: there is no such folder, or a file in it is not what a command wrote.
@@ -54,7 +54,7 @@ def texts(folder: Path) -> tuple[str, str]:
 
 
 def _read_parity(path: Path) -> dict:
-    """The largest differences from the authors' code; InputError where the tests did not write them like this."""
+    """The largest differences from the authors' code; InputError if the file is not as the tests write it."""
     parity = read_record(path, "run the parity tests again")
     with reading(path, "is not what the parity tests write", "run them again"):
         record.parity_section(parity)

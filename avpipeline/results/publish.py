@@ -72,7 +72,7 @@ def publish(paper: Paper, settings: PublishSettings, api=None) -> None:
 
 
 def _require_own(folder: Path) -> None:
-    """InputError where a folder holds what no publish command wrote; hidden files, as of git, may be there."""
+    """Raises InputError if a folder holds files that no publish command wrote; hidden ones, e.g. git's, are allowed."""
     if folder.is_dir():
         others = sorted(path.name for path in folder.iterdir() if path.name not in _FILES and path.name[0] != ".")
         if others:
@@ -82,7 +82,7 @@ def _require_own(folder: Path) -> None:
 def write_folder(folder: Path, paper: Paper, run: Run, seed: int, *, licence: str | None, name: str) -> None:
     """Writes model.keras, README.md, result.json and the curves to `folder`, each whole or not at all."""
     weights = run.folder / f"seed-{seed}" / "best.keras"
-    # Nobody gets a file that does not load.
+    # Loaded first, so that a file that does not load is never published.
     _, info = load_model(weights, paper=paper.name)
     what = paper.config.MODELS.get(info.model, info.model)
     card = model_card(run, info, seed, what=what, licence=licence, name=name)

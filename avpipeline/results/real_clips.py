@@ -34,7 +34,7 @@ class Row:
       weights: name of the extractor's weights.
       predicted: class of each clip, `(seeds, clips)`, a single row where nothing depends on a seed.
       seeds: of what is trained; empty where nothing depends on one.
-      commit: of the code that measured it, if known: a run that goes on may do so with later code.
+      commit: of the code that measured it, if known: a resumed run may continue with later code.
     """
 
     features: str

@@ -21,7 +21,7 @@ def train(paper: Paper, settings, compare: Callable[[Paper, Trained], Compared] 
     """Runs the experiment that `settings` describe with all seeds and reports the result.
 
     Args:
-      compare: returns the paper's results with ours; asked only of runs that may stand beside a row of the paper.
+      compare: returns the paper's results with ours; called only for runs that may stand beside a row of the paper.
     """
     from avpipeline.training import strategy
 

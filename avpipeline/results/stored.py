@@ -108,6 +108,6 @@ def add(run, results) -> Path:
         for name in {name for result in rows for name in result.content["predictions"]}:
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(Path(run) / name, temporary / name)
-        # Only once everything has been copied.
+        # The earlier folder goes only once everything has been copied.
         shutil.rmtree(place, ignore_errors=True)
     return place

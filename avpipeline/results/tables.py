@@ -125,7 +125,7 @@ def row_settings(paper: Paper, settings: TableSettings, model: str, *, name: str
 
 @contextlib.contextmanager
 def measuring(settings: TableSettings) -> Iterator[bool]:
-    """What surrounds the measurements of a tables command: devices, and a folder that it has to itself.
+    """Context for the measurements of a tables command: joins the devices and locks the command's folder.
 
     Yields:
       whether this process writes and prints; the other workers of several machines only train.
@@ -178,7 +178,7 @@ def measure_tables(
 
 
 def once_each(paper: str) -> Callable[[papers.Published], Sequence[papers.Published]]:
-    """The `parts` of rows on one's own clips: what the paper prints for several datasets is measured once."""
+    """The argument `parts` for the user's own clips: what the paper prints for several datasets is measured once."""
     first = {(row.table, row.row): row for row in reversed(papers.rows(paper))}
     return lambda row: [row] if first.get((row.table, row.row), row) == row else []
 
@@ -186,7 +186,7 @@ def once_each(paper: str) -> Callable[[papers.Published], Sequence[papers.Publis
 def chosen_rows(
     paper: str, tables: Collection[str], rows: Sequence[str] = (), own: Collection[str] = ()
 ) -> list[papers.Published]:
-    """A paper's results in the paper's order, then the chosen models of one's own, for which the paper has no value.
+    """A paper's results in the paper's order, then the chosen user-defined models, for which the paper has no value.
 
     Args:
       tables: names of tables.
@@ -208,9 +208,9 @@ def chosen_rows(
 
 
 def _as_rows(paper: str, models: Sequence[str], results: Sequence[papers.Published]) -> list[papers.Published]:
-    """Rows without a value for models of one's own, once for each dataset.
+    """Rows without a published value for user-defined models, one for each dataset.
 
-    They are of the first of these tables that is measured like the paper's main table, else of that.
+    They belong to the first of these tables that has the metric of the paper's main table, else to the main table.
     """
     every = papers.rows(paper)
     main = next(result for result in every if not result.is_quoted)
@@ -284,7 +284,7 @@ def as_markdown(lines: Sequence[Line | NotRun]) -> str:
 
 
 def _alone(lines: Sequence[Line]) -> str:
-    """Results that reproduce no row of the paper, by the models' names, and why."""
+    """A table of results that reproduce no row of the paper, by model name, each with the reason."""
     rows = [("model", "metric", "ours", "our data", "no row of the paper, since")]
     for line in lines:
         ours = papers.mean_text(line.values, _finest(line, lines))
@@ -295,13 +295,13 @@ def _alone(lines: Sequence[Line]) -> str:
 
 
 def _finest(line: Line, lines: Sequence[Line]) -> str:
-    """The result of the line's metric that the paper prints with the most decimals: ours are the same on each."""
+    """The paper's value with the most decimals for this metric: our single result is printed with as many."""
     values = (other.published.value for other in lines if other.published.metric == line.published.metric)
     return max(values, key=lambda value: len(value.partition(".")[2]))
 
 
 def _not_selected(lines: Sequence[Line | NotRun]) -> str:
-    """Which rows are of the last validated epoch, as their training is set."""
+    """Names the rows whose training keeps the last validated epoch instead of the best one."""
     measured = [line for line in lines if isinstance(line, Line)]
     last = [line for line in measured if line.trained.result["selected_on"] != "val"]
     rows = [line.trained.result["model"] if line.trained.unlike else line.published.row for line in last]

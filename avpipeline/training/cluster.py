@@ -14,7 +14,7 @@ from avpipeline.files import first_line
 VARIABLE = "TF_CONFIG"
 FORM = '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}'
 _RETRY_SECONDS = 0.2
-# What TensorFlow raises where another worker is gone.
+# What TensorFlow raises when another worker is gone.
 _GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 
 
@@ -36,7 +36,7 @@ def read(described: str) -> tuple[list[str], int]:
 
 
 def wait_for(addresses: Sequence[str], own: int, seconds: int) -> None:
-    """Waits until every worker answers; TensorFlow itself would wait for ever."""
+    """Waits until every worker answers; TensorFlow itself would wait forever."""
     pairs = [(host.strip("[]"), int(port)) for host, _, port in (address.rpartition(":") for address in addresses)]
     deadline = time.monotonic() + seconds
     with _listening(addresses[own], pairs[own][1]):
@@ -75,7 +75,7 @@ def _answers(pair: tuple[str, int]) -> bool:
 
 @contextlib.contextmanager
 def all_there() -> Iterator[None]:
-    """Where another worker is gone, TensorFlow's error becomes one sentence."""
+    """Turns TensorFlow's error about a worker that is gone into one sentence."""
     try:
         yield
     except _GONE as error:

@@ -2,8 +2,8 @@
 
 For each modality a saved model keeps, over at most 256 training videos, the mean and standard deviation of every
 channel (of a video's mean over its segments and regions, or its tokens) and the largest distance of any of these videos
-from the others: the root mean square of its channels' z-scores. A file much further away is nothing that the model has
-learnt about.
+from the others: the root mean square of its channels' z-scores. A file much further away than that is unlike anything
+that the model was trained on.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,15 +18,15 @@ _VIDEOS, _AT_ONCE = 256, 16
 _SMALLEST_DEVIATION = 0.1  # of the channels' mean deviation
 _FAR = 1.5  # times the largest distance in training
 _FEWEST = 4  # videos from which anything can be said
-# What a model that is trained on clips themselves reads: no features, and a waveform would count as 160,000 channels.
+# The inputs of a model that is trained on clips: not features, and a waveform would count as 160,000 channels.
 _MEDIA = ("frames", "waveform")
 
 
 def feature_statistics(split: Split | Stream, features: Mapping[str, FeatureInfo]) -> dict[str, dict]:
     """Modality -> `{"mean": [...], "deviation": [...], "largest": float}`; empty for fewer than four videos.
 
-    Frames and waveforms, which no features were extracted from, have none. Of videos that are read file by file, the
-    first are taken.
+    Frames and waveforms are no features and have no statistics. Of videos that are read file by file, the first ones
+    are taken.
     """
     named = [name for name, info in features.items() if info.extractor not in _MEDIA]
     if len(split) < _FEWEST:
@@ -54,7 +54,7 @@ def _first_means(stream: Stream, names: Iterable[str]) -> dict[str, np.ndarray]:
 
 
 def _of_means(means: np.ndarray) -> dict:
-    # Each video from all the others: among few, the distance from a mean that includes it would be too small.
+    # Each video is compared with all others: of few videos, a mean that includes the video itself would be too close.
     others = (_mean_and_deviation(np.delete(means, row, axis=0)) for row in range(len(means)))
     largest = max(_distance(other, video) for other, video in zip(others, means, strict=True))
     return {**_mean_and_deviation(means), "largest": round(largest, 3)}

@@ -1,6 +1,6 @@
-"""`--logger`: a run's curves also in Weights & Biases or MLflow, by the callbacks that these bring for Keras.
+"""`--logger`: also shows a run's curves in Weights & Biases or MLflow, through their own callbacks for Keras.
 
-Where and whether they send anything is theirs to be told, e.g. by WANDB_MODE=offline or MLFLOW_TRACKING_URI.
+Whether and where they send anything is configured there, e.g. by WANDB_MODE=offline or MLFLOW_TRACKING_URI.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class OwnModels:
           **differences: fields of the paper's `ModelConfig`.
 
         Raises:
-          InputError: the name is taken or none for a model, or a difference is not a setting or out of its range.
+          InputError: the name is taken or invalid, or a difference is not a setting or is out of its range.
         """
         differences = {**self._headline, **differences}
         require_free(name, self.names, "model")
@@ -81,7 +81,7 @@ class OwnModels:
         return decorated
 
     def built(self, name: str, config, network: Callable[[Any, str], keras.Model]) -> keras.Model:
-        """The model `name`: of its own function where it has one, else the paper's `network(config, name)`.
+        """The model `name`, built by its own function if it has one, else by the paper's `network(config, name)`.
 
         Raises:
           InputError: the function returned no model, or one with other inputs or outputs than the paper's.

@@ -198,7 +198,7 @@ class Paper(abc.ABC):
         return [place for place, name in self.config.ROWS.items() if name == model]
 
     def model_of(self, table: str, row: str) -> str:
-        """The model that a row reproduces; the name of a model of one's own stands for itself."""
+        """The model that a row reproduces; the row of a user-defined model has the model's name."""
         return row if row in self.own_models else self.config.ROWS[table, row]
 
     @property

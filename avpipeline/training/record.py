@@ -44,7 +44,7 @@ def code() -> dict[str, str]:
 
 @functools.cache
 def _hash_of(package: str) -> str:
-    """A short hash of the names and contents of a package's files, which its tests are no part of."""
+    """A short hash of the names and contents of a package's files, without its tests."""
     spec = importlib.util.find_spec(package)
     folder = Path(spec.submodule_search_locations[0])
     digest = hashlib.sha256()

@@ -86,7 +86,7 @@ def run(
         described, made = {**_description(experiment, team), **summary(results)}, record()
         earlier = _earlier_result(out / "result.json")
         if earlier.get("seeds") == described["seeds"]:
-            # Nothing was trained: command, date and code are those of the run that did.
+            # Nothing was trained now: command, date and code are those of the run that trained.
             result = {**dict.fromkeys(made), **earlier, **described}
         else:
             result = {**described, **made}
@@ -95,7 +95,7 @@ def run(
 
 
 def _prepared(experiment: Experiment, team: Team) -> Experiment:
-    """The experiment with the caches and the arithmetic that its devices are to have, said in a line each."""
+    """The experiment with cached splits; also sets the precision of products, and prints a line about each."""
     devices, splits = experiment.devices, vars(experiment.splits)
     # The test split is read once a seed.
     again = {name: split for name, split in splits.items() if name != "test"}
@@ -107,7 +107,7 @@ def _prepared(experiment: Experiment, team: Team) -> Experiment:
 
 
 def _assist(experiment: Experiment, out: Path, seeds: Sequence[int], team: Team) -> dict:
-    """The part of a worker that is not the chief: it trains along and writes nothing."""
+    """What a worker other than the chief does: it trains along and writes nothing."""
     for seed in seeds:
         if not team.from_chief():
             _train(experiment, out / f"seed-{seed}", seed, False, team)
@@ -182,7 +182,7 @@ def _run_seed(experiment: Experiment, folder: Path, seed: int, watch_test: bool,
 
 
 def _tell_other_code(folder: Path, seed: int, earlier: object) -> None:
-    """Says in one line if a seed was trained, or begun, by other code than this."""
+    """Prints a line if a seed was trained, or begun, with other code than this."""
     different = different_code(earlier)
     if different:
         print(

@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 MEMBER = "avpipeline.json"
 FORMAT = 1
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-# What a description of a model takes at most, in bytes; ours have less than a hundredth.
+# The largest description of a model, in bytes; ours take less than a hundredth of that.
 _MOST_TEXT = 1 << 24
 # The largest size of a layer that a description may ask for, before Keras makes its weights.
 _MOST_UNITS = 1 << 24
-# Weights hardly compress: an archive that unpacks to more than this many times its size is none of Keras's.
+# Weights hardly compress: an archive that unpacks to more than this many times its size was not written by Keras.
 _MOST_UNPACKING = 20
-# Plain values that Keras writes in the form of an object.
+# Plain values that Keras serialises like objects.
 _PLAIN = ("__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__tuple__")
 # Keras layers that run code or open files named in the model file; newer versions of Keras refuse them too.
 _RUNS_CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
@@ -219,7 +219,7 @@ def _read_members(path: Path) -> tuple[ModelInfo, dict, str]:
 
 
 def _described(path: Path, archive: zipfile.ZipFile) -> tuple[ModelInfo, dict, str]:
-    """`_read_members` of an archive that unpacks to no more than it should, and whose weights are what they declare."""
+    """`_read_members` of an open archive, after checking its unpacked size and the declared sizes of its weights."""
     sizes = {member.filename: member.file_size for member in archive.infolist()}
     if _CONFIG not in sizes or _METADATA not in sizes:
         raise Unusable("is a zip file but not a .keras model; give the file that training wrote.")

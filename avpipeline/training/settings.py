@@ -82,8 +82,8 @@ class DeviceSettings(Checked):
     tf32: Literal["on", "off"] = "on"
     """Whether a GPU rounds the factors of float32 products to TF32's 10 bits, which is faster."""
     cache: Literal["auto", "memory", "disk", "none"] = "auto"
-    """Where features are kept once read; "auto": in memory where they fit into half of what is free. Changes no
-    number."""
+    """Where features are kept once read; "auto": in memory if they fit into half of what is free. Does not change
+    results."""
     wait: Count = 300
     """Seconds to wait for the other machines in TF_CONFIG."""
 

@@ -88,7 +88,7 @@ class KeepState(keras.callbacks.Callback):
             self.finite_steps.restart()
 
     def on_train_batch_end(self, batch, logs=None):
-        # The mean over the epoch so far: once a step's loss is not finite, it is not finite either.
+        # This is the mean over the epoch so far: once a step's loss is not finite, neither is the mean.
         loss = float(logs["loss"])
         if not math.isfinite(loss):
             best = self.progress.best_epoch

@@ -19,7 +19,7 @@ _KERAS = (3, 8)
 
 
 class FiniteSteps:
-    """Counts within the graph how many of an epoch's steps had a finite loss: of several, Python sees the last alone.
+    """Counts within the graph how many of an epoch's steps had a finite loss; Python sees only the last of each call.
 
     Args:
       model: compiled; its training step counts from now on.
@@ -49,12 +49,12 @@ class FiniteSteps:
 def take_together(
     model: keras.Model, batch_size: int, steps: int, callbacks: Sequence[keras.callbacks.Callback] = ()
 ) -> FiniteSteps | None:
-    """Sets how many steps `fit` takes in one call, which changes no number; what counts them, None for one at a time.
+    """Sets how many steps `fit` takes in one call, which changes no result; returns their counter, None for one step.
 
     Args:
       model: compiled, for one device.
-      steps: in an epoch; what is taken together divides it, since Keras would go beyond the epoch otherwise.
-      callbacks: where one of them follows every step, each is taken on its own.
+      steps: those of an epoch; the number per call divides it, since Keras would go beyond the epoch otherwise.
+      callbacks: if one of them follows every step, steps are taken one at a time.
     """
     together = _together(operations_of_a_step(model, batch_size), steps)
     if together == 1 or any(map(_follows_steps, callbacks)):
@@ -80,7 +80,7 @@ def _follows_steps(callback: keras.callbacks.Callback) -> bool:
 
 
 def operations_of_a_step(model: keras.Model, batch_size: int) -> float:
-    """At most so many floating-point operations, roughly: every weight is used at every place of the largest input.
+    """A rough upper bound of floating-point operations, as if every weight were used at every place of the input.
 
     Forward and backward pass take two and four operations a weight. Axes of unknown length count as one.
     """

@@ -64,7 +64,7 @@ class Team:
         return {"strategy": self.name, "replicas": self.replicas, "workers": self.workers}
 
     def from_chief(self, value=None):
-        """The chief's `value`, of JSON's types, on every worker; all must call this in the same order."""
+        """The chief's `value`, a JSON value, on every worker; all workers must call this in the same order."""
         if self.workers == 1:
             return value
         # As floats, which every device can sum.
@@ -128,7 +128,7 @@ class Team:
           validation: arguments of `fit`, for one replica.
         """
         if self.workers == 1:
-            # `batches` shuffles.
+            # No shuffling here, since `batches` has done it.
             length = {"steps_per_epoch": steps, "initial_epoch": initial_epoch, "epochs": epochs}
             model.fit(training, callbacks=list(callbacks), shuffle=False, verbose=0, **length, **validation)
             return
@@ -168,7 +168,7 @@ class Team:
         together.on_train_end()
 
     def vary_dropout(self, model: keras.Model) -> None:
-        """Gives every replica but the first another sequence of dropout masks; the state holds the first's."""
+        """Gives every replica but the first its own sequence of dropout masks; the saved state holds the first's."""
         states = [variable.value for variable in model.variables if variable.path.endswith("seed_generator_state")]
         if self.strategy is None or not states:
             return
@@ -185,7 +185,7 @@ class ChiefScores(keras.callbacks.Callback):
     """Adds the validation scores to the logs of some epochs, on every worker; the chief computes them on one device.
 
     Args:
-      measure: of a copy of the model on one device, the scores by name.
+      measure: a copy of the model on one device -> the scores by name.
       epochs: after which epochs, from 1.
     """
 
@@ -208,9 +208,9 @@ class ChiefScores(keras.callbacks.Callback):
 
 
 def weigh_pieces(model: keras.Model) -> None:
-    """Makes the gradient that of the batch where its pieces have different numbers of videos.
+    """Makes the gradient that of the whole batch even if its pieces have different numbers of videos.
 
-    Keras takes the mean over a replica's videos, and then the mean over replicas.
+    Keras by itself takes the mean over a replica's videos, and then the mean over replicas.
     """
     step, scale = model.train_step, model.optimizer.scale_loss
 
@@ -224,7 +224,7 @@ def weigh_pieces(model: keras.Model) -> None:
 
 
 def is_uneven(experiment: Experiment, replicas: int) -> bool:
-    """Whether the last batch of an epoch falls into pieces of different sizes."""
+    """Whether the last batch of an epoch is split into pieces of different sizes."""
     return bool(_last_batch(experiment) % replicas)
 
 
@@ -306,8 +306,8 @@ def _several_workers(described: str, wait: int) -> Team:
 
 @contextlib.contextmanager
 def precision(name: str | None) -> Iterator[None]:
-    """The layers built inside compute in "float32", "bfloat16" or "float16", their weights being float32; None changes
-    nothing."""
+    """Layers built inside compute in "float32", "bfloat16" or "float16", with weights in float32; None changes nothing.
+    """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(_POLICIES[name] if name else before)
     try:
