@@ -1,4 +1,4 @@
-"""The fusion methods that the paper compares (Section 6.2), each of which makes one sequence of two.
+"""The fusion methods that the paper compares (Section 6.2), each of which turns two sequences into one.
 
 A method is a subclass of `Fusion` and an entry of `config.FUSIONS`; its models, rows and tests follow from that entry.
 `register_fusion` adds one of your own.
@@ -15,8 +15,8 @@ With linear layers U (audio) and V (visual):
     mrn       W a + tanh(U a) * tanh(V2 tanh(V v))  Kim et al. 2016, "Multimodal Residual Learning for Visual QA"
     dmrn      Eq. 5 and Eq. 6                     the paper, the authors' code
 
-The matrix W with which the formulas of Kiela et al. begin is left out: the next layer, dense or in early fusion an
-LSTM, begins with a matrix of its own. In decision fusion the fused scores go to the softmax, without W.
+The matrix W at the beginning of Kiela et al.'s formulas is left out: the next layer (dense, or an LSTM in early fusion)
+begins with a matrix of its own. In decision fusion the fused scores go to the softmax, without W.
 """
 
 from collections.abc import Callable

@@ -115,8 +115,8 @@ class AudioGuidedAttention(keras.layers.Layer):
 class VisualGuidedAttention(AudioGuidedAttention):
     """Visual-guided audio attention (supplement, Section 3.2): weighs the times and frequencies of an audio map.
 
-    The same function with the roles of the modalities exchanged: a visual vector `(batch, time, visual_channels)`
-    guides, and the regions of an audio map `(batch, time, frames, bands, channels)` are weighed.
+    The same function with the modalities exchanged: a visual vector `(batch, time, visual_channels)` is the guide, and
+    the regions of an audio map `(batch, time, frames, bands, channels)` are weighed.
 
     Outputs: attended audio `(batch, time, channels)` and the attention maps `(batch, time, frames, bands)`.
     """

@@ -153,7 +153,7 @@ def _segment_scores(config: ModelConfig, branches: dict) -> list:
     if config.fused_at == "decision":
         votes = {name: _head(config, state, f"_{name}") for name, state in states.items()}
         fused = _fuse(config, votes, config.num_classes, "fusion")
-        # The scores go to the softmax as they are; outer products and concatenations must first get their size.
+        # The scores go to the softmax as they are; outer products and concatenations are first projected to their size.
         return [fused if fused.shape[-1] == config.num_classes else _scores(config, fused, "L2")]
     members = ["", *(f"_{index}" for index in range(1, config.ensemble))]
     fused = {member: _fuse(config, states, config.state_units, f"fusion{member}") for member in members}
@@ -260,8 +260,8 @@ def with_attention(model: keras.Model) -> keras.Model:
 
 
 def forward_of(model: keras.Model) -> Callable:
-    """The model on one window of features: probabilities `(seconds, classes)` and, by name, the attention maps that
-    `with_attention` adds, `(seconds, rows, columns)`; none of a model without attention."""
+    """Function that runs the model on one window of features: probabilities `(seconds, classes)` and, by name, the
+    attention maps of `with_attention`, `(seconds, rows, columns)`; no maps for a model without attention."""
     shown = forward_graph(with_attention(model) if has_attention(model) else model)
 
     def forward(features):
@@ -274,5 +274,5 @@ def forward_of(model: keras.Model) -> Callable:
 
 
 def probabilities(model: keras.Model, segments: np.ndarray) -> np.ndarray:
-    """A model's output for segments as probabilities: a weak model gives scores, of which it is the softmax."""
+    """A model's output for segments as probabilities; the scores of a weak model go through the softmax first."""
     return ops.convert_to_numpy(ops.softmax(segments)) if is_weak(model) else segments

@@ -1,7 +1,7 @@
 """Supplement Table 1: accuracy of each event class for seven models, as a table and a bar chart.
 
-The accuracy of a class is over all ten seconds of its videos, background seconds included: of the paper's 196 results
-194 are such shares of the test split, which most are not of the seconds that are labelled with the class.
+The accuracy of a class is over all ten seconds of its videos, background seconds included: 194 of the paper's 196
+results are possible as such shares of the test split, while most are not possible as shares of the class's own seconds.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ def write_per_class(folder: Path, trained: Mapping[str, Trained]) -> str:
 
 
 def _markdown(table: pd.DataFrame, data: str, unlike: Sequence[str] = ()) -> str:
-    """The table; for AVE's own clips and the preset's settings each cell has the paper's result and ours.
+    """The table; on AVE itself with the preset's settings, each cell has the paper's result beside ours.
 
     Args:
-      unlike: why it is no table of the paper, if it is none.
+      unlike: why the results cannot stand beside the paper's; empty if they can.
     """
     from ave.config import CLASS_NAMES
 

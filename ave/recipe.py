@@ -30,6 +30,6 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
         model.compile(optimizer, {"video": loss}, jit_compile=jit_compile())
     else:
         model.compile(optimizer, loss, metrics=[SegmentAccuracy()], jit_compile=jit_compile())
-    # In the first step it would be built while that is traced, and TensorFlow would trace the step twice.
+    # If the first step created the optimizer's variables, TensorFlow would trace it twice.
     model.optimizer.build(model.trainable_variables)
     return model

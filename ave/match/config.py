@@ -9,7 +9,7 @@ The authors wrote this part in Keras, so Adam is Keras's with Keras's epsilon, 1
 `ave.config` were written in torch and use 1e-8). Paper and code agree, so there is no choice of preset; the code's
 test script sets a margin of 1.0, but does not use it.
 
-DCCA (Andrew et al., ICML 2013) is a baseline for which the paper gives one result a direction and no recipe. All its
+DCCA (Andrew et al., ICML 2013) is a baseline for which the paper gives one result per direction and no recipe. All its
 hyperparameters below are assumptions: AVDLN's branches, but with 10 outputs each, all of which span the shared space;
 mini-batches large enough to estimate their correlations; regularisation 1e-4, as is common with mini-batches.
 """
@@ -34,7 +34,7 @@ ROWS = {
     for direction in DIRECTIONS
 }
 
-# The authors published the code of AVDLN, as which models of one's own are trained, but not that of DCCA.
+# The authors published the code of AVDLN, like which user-defined models are trained, but not that of DCCA.
 PRESETS = {"avdln": "code", "dcca": "paper"}
 
 
@@ -75,7 +75,7 @@ class MatchTrainConfig(Hyperparameters):
 OWN = OwnModels(_SYSTEMS, MatchModelConfig, tuple(PRESETS.values()))
 MODELS, register_matcher = OWN.names, OWN.register
 
-# Settings that only DCCA has, and those that it lacks.
+# Settings that only DCCA has, and settings that it lacks.
 ONLY_DCCA, NOT_DCCA = ("regularisation",), ("margin",)
 
 # A small last batch would not do for DCCA, whose loss needs the correlations within a batch.

@@ -45,7 +45,7 @@ def correlation(first, second, regularisation: float = 1e-4):
     root1, root2 = (_inverse_root(ops.stop_gradient(s), regularisation) for s in (s11, s22))
     t = ops.matmul(ops.matmul(root1, ops.stop_gradient(s12)), root2)
     squares, v = ops.eigh(ops.matmul(ops.transpose(t), t))
-    # Squares that are zero come out as rounding errors relative to the largest one.
+    # Squares that should be zero come out as rounding errors, which are tiny relative to the largest square.
     nonzero = squares > 1e-14 * ops.maximum(ops.max(squares), 1e-300)
     d = ops.sqrt(ops.where(nonzero, squares, 0.0))
     inverse = ops.where(nonzero, 1 / ops.sqrt(ops.where(nonzero, squares, 1.0)), 0.0)
@@ -151,7 +151,7 @@ class CanonicalProjection(keras.layers.Layer):
             self.projections.append(self.add_weight(shape=(units, units), name=f"{name}_projection", **zeros))
 
     def call(self, visual, audio):
-        # The synchronized pairs; in a search the query is shorter than the sequence that is searched.
+        # Only synchronized pairs count; in a search, the query is shorter than the sequence that is searched.
         shared = ops.minimum(ops.shape(visual)[1], ops.shape(audio)[1])
         flat = (ops.reshape(x[:, :shared], (-1, x.shape[-1])) for x in (visual, audio))
         self.add_loss(-correlation(*flat, self.regularisation))

@@ -29,7 +29,7 @@ class Settings(EvaluationSettings):
     weights: Path
     """The network: a .keras file of python -m ave.match, or the authors' cmm_model_weights.h5."""
     split: Literal["train", "val", "test"] = "test"
-    """Which split; videos that are filled by their event are left out."""
+    """Which split; videos whose event lasts the whole video are left out."""
     out: Path = Path("runs") / "ave" / "match_evaluate"
     """Folder for the table of videos, the distances and the scores."""
 
@@ -63,7 +63,7 @@ def main(settings: Settings) -> None:
 
 
 def per_video(split: Split, distances: np.ndarray) -> pd.DataFrame:
-    """One row per scored video: id, start, length, and for each direction where the event was found, and if rightly."""
+    """One row per scored video: id, start, length, and per direction where the event was found and if that is right."""
     import pandas as pd
 
     from ave.match.search import DIRECTIONS, event_spans, found_starts, matches

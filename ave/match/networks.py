@@ -21,7 +21,7 @@ class PairDistances(keras.layers.Layer):
 
     - Eq. 9: D(V, A) = ||R_v - R_a||, computed as sqrt(max(sum (R_v - R_a)^2, floor)).
 
-    Where the floor is taken the gradient is zero; without it that of the square root would be infinite.
+    Where the floor applies the gradient is zero; without the floor, that of the square root would be infinite.
 
     Args:
       floor: smallest square of a distance; Keras's epsilon in the authors' code.
@@ -64,7 +64,7 @@ class ContrastiveLoss(keras.losses.Loss):
         self.margin = margin
 
     def call(self, y_true, y_pred):
-        # The gradient of `ops.diagonal` cannot be built for batches of unknown size, which partial batches make.
+        # `ops.diagonal` has no gradient for batches of unknown size, which partial batches lead to.
         distance = ops.einsum("bii->bi", y_pred)
         y_true = ops.cast(y_true, distance.dtype)
         # Eq. 10
@@ -114,7 +114,7 @@ def branches(config: MatchModelConfig):
 def compile_avdln(model: keras.Model, config: MatchTrainConfig | None = None) -> keras.Model:
     """Compiles AVDLN with the authors' loss and optimizer, and returns it.
 
-    It is trained on pairs, in which there is nothing to localize: `ExactMatch` is a metric for whole videos alone.
+    It is trained on single pairs, in which nothing can be localized: the metric `ExactMatch` needs whole videos.
     """
     config = config or MatchTrainConfig()
     loss = ContrastiveLoss(config.margin)

@@ -73,7 +73,7 @@ class Matcher:
 
     @classmethod
     def load(cls, weights, weights_dir=None) -> Matcher:
-        """With the extractors that the model names; InputError if weights are missing or not the same."""
+        """Loads a network, with the extractors that it names; InputError if weights are missing or not the same."""
         from avpipeline.features.registry import extractor_for
 
         model, info = load_matcher(weights)
@@ -109,7 +109,7 @@ class Search:
 
 
 def search(matcher: Matcher, file, start: int, end: int, *, query: str = "audio", query_file=None) -> Search:
-    """Locates seconds `[start, end)` of one modality in the other one (Eq. 8).
+    """Locates seconds `[start, end)` of one modality in the other modality (Eq. 8).
 
     Raises:
       InputError: not a media file, a missing stream, or a query that is not within its file or not shorter than the
