@@ -47,7 +47,7 @@ def _kept(shape, rate: float, seed):
     A score is dropped where its byte is below a threshold. A byte's thresholds are 1/256 apart, so each call draws its
     threshold from the two next to the rate: over many calls the dropped share is the rate.
     """
-    # The algorithm is named, so that every device draws the same numbers.
+    # The algorithm is specified, so that every device draws the same numbers.
     seed = tf.bitcast(keras.ops.cast(seed, "uint32"), tf.int32)
     between = tf.random.stateless_uniform([], tf.bitwise.invert(seed), alg="philox")
     level = tf.minimum(tf.floor(rate * _LEVELS + between), _LEVELS - 1)

@@ -1,7 +1,7 @@
 """The two systems of Table 1 that are neither JCA nor AVE's: AVSDN and DAM.
 
-The authors' code of neither is known here. The shapes follow the texts of their papers and of this one; what these
-leave open is listed under the README's assumptions.
+No code by their authors is known here. The shapes follow their papers and this one; what these leave open is listed
+under the README's assumptions.
 """
 
 import contextlib
@@ -73,7 +73,7 @@ class EventPooling(keras.layers.Layer):
 
     @contextlib.contextmanager
     def restricted_to(self, segments):
-        """Inside, only segments count whose value in `segments`, `(batch, time)` of 0 and 1, is 1; if none, all do."""
+        """Inside, only segments that are 1 in `segments`, `(batch, time)` of 0 and 1, count; if none is, all do."""
         self._segments = segments
         try:
             yield

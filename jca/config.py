@@ -61,7 +61,7 @@ class ModelConfig(SegmentNetwork):
     dense_heads: Count = 4
     """Dense co-attention: number of affinities."""
     dense_memory: Natural = 3
-    """Dense co-attention: learned rows of each modality that a second attends to if nothing else fits."""
+    """Dense co-attention: learned memory rows of each modality, which a second attends to if nothing else fits."""
     recurrent_dropout: Dropout = 0.1
     """Dropout rate between the recurrent layers of each modality and before the layer that follows them."""
     dropout: Dropout = 0.3

@@ -44,7 +44,7 @@ class DenseCoAttention(keras.layers.Layer):
             raise ValueError(f"{self.heads} heads do not divide {channels} channels")
         kind = {"dtype": self.dtype_policy}
         self.projections, self.rows, self.outs = {}, {}, {}
-        # Each draws masks of its own.
+        # Each dropout layer draws its own masks.
         self.drop_weights = {modality: keras.layers.Dropout(self.dropout, **kind) for modality in sizes}
         self.drop_update = {modality: keras.layers.Dropout(self.dropout, **kind) for modality in sizes}
         for modality, size in sizes.items():

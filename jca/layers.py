@@ -58,7 +58,7 @@ class L2Normalization(keras.layers.Layer):
     """
 
     def call(self, x):
-        # As a list of rows, of which the sums are the same: TFLite normalizes tensors of at most four axes.
+        # Flattened to a list of rows, which changes no sum: TFLite normalizes tensors of at most four axes.
         if len(x.shape) > 4:
             return ops.reshape(self.call(ops.reshape(x, (-1, x.shape[-1]))), ops.shape(x))
         return ops.cast(_unit_rows(ops.cast(x, "float32")), self.compute_dtype)

@@ -26,7 +26,7 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
     config = config or train_config()
     optimizer = Adam(config.learning_rate, epsilon=config.epsilon, epsilon_form=config.epsilon_form)
     model.compile(optimizer, _LOSSES[config.loss](), metrics=[SegmentAccuracy()], jit_compile=jit_compile())
-    # Here and not in the first step, whose graph would otherwise contain the creation of each of its variables.
+    # If the first step created the optimizer's variables, its graph would contain the creation of each of them.
     optimizer.build(model.trainable_variables)
     return model
 

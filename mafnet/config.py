@@ -49,7 +49,7 @@ class ModelConfig(Checked):
     temporal_scorer: Literal["separate", "shared"] = "separate"
     """Temporal attention: each modality has weights of its own, or both share them."""
     mcb_normalized: bool = True
-    """Compact bilinear pooling ends with signed square roots and unit length, as its authors' does."""
+    """Compact bilinear pooling ends with signed square roots and unit length, as in its own paper."""
     attention_score: Literal["hidden", "relu"] = "hidden"
     """Attention score of a clip: a hidden ReLU layer, then a linear one (the code), or ReLU(W x + b) (the paper)."""
     film_scale: Literal["one_plus", "plain"] = "one_plus"

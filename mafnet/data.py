@@ -86,7 +86,7 @@ def _load(dataset: str, name: str, dimensions: dict[str, int], data_dir: Path | 
 
 
 def _load_extracted(dataset: str, name: str, dimensions: dict[str, int], data_dir: Path | None) -> Split:
-    """Synthetic clips, or one's own, where audio maps can be stored as "audio_map" beside vectors."""
+    """Synthetic clips, or the user's own, where audio maps can be stored as "audio_map" beside vectors."""
     if dataset != "rendered":
         require_folder(dataset, data_dir)
     maps = dataset == "rendered" or "audio_map" in FeatureShards(data_dir).features

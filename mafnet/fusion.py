@@ -70,5 +70,5 @@ class CompactBilinear(keras.layers.Layer):
 def _unit_roots(x):
     """sign(x) sqrt|x| of unit length."""
     size = ops.abs(x)
-    # sign(0) = 0, so it does not matter of what the root is taken there, only that it has a gradient.
+    # Where x is 0, sign(x) = 0, so the value under the root does not matter, only that the root has a gradient.
     return ops.normalize(ops.sign(x) * ops.sqrt(ops.where(size > 0, size, 1.0)), axis=-1, order=2)

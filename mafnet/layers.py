@@ -34,8 +34,8 @@ def batch_norm(decay: float, **kwargs) -> keras.layers.BatchNormalization:
       decay: weight of the old population statistics in each update.
       **kwargs: those of `keras.layers.BatchNormalization`.
     """
-    # Synchronized, so that two devices with half a batch each compute what one computes with the whole batch. JAX
-    # shares one batch among its devices, whose statistics are of the whole without being asked.
+    # Synchronized, so that two devices with half a batch each compute what one computes with the whole batch. On JAX,
+    # where devices share one batch, the statistics are those of the whole batch anyway.
     return keras.layers.BatchNormalization(
         momentum=decay, epsilon=_NORM_EPSILON, synchronized=TENSORFLOW, **kwargs
     )
@@ -43,7 +43,7 @@ def batch_norm(decay: float, **kwargs) -> keras.layers.BatchNormalization:
 
 @keras.saving.register_keras_serializable(package="mafnet")
 class MapMean(keras.layers.Layer):
-    """Mean over the places of a map: `(batch, time, height, width, channels)` -> `(batch, time, channels)`."""
+    """Mean over the regions of a map: `(batch, time, height, width, channels)` -> `(batch, time, channels)`."""
 
     def call(self, maps):
         return ops.mean(maps, axis=(2, 3))

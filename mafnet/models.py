@@ -197,8 +197,8 @@ def _attention_clusters(config: ModelConfig, inputs: dict):
 def _dmrn(config: ModelConfig, inputs: dict):
     """AVE's DMRN, whose class scores are averaged over the segments of the video.
 
-    Its audio-guided attention needs a visual map. The authors' files hold vectors, for which it is left out
-    (`visual_shape=(1920,)`); no row of the paper is that.
+    Its audio-guided attention needs a visual map. For the vectors in the authors' files (`visual_shape=(1920,)`) it is
+    left out, which is not in any row of the paper.
     """
     has_map = len(config.visual_shape) == 3
     visual, audio = inputs["visual"], _mean("audio", inputs["audio"])

@@ -1,4 +1,4 @@
-"""The optimizer of update dropping (Section 3.6): an Adam for each update, one of which takes each step."""
+"""The optimizer for update dropping (Section 3.6): one Adam for each kind of update, one of which takes each step."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +14,7 @@ if TENSORFLOW:
 
 # Number of 32-bit hashes.
 _HASHES = 2**32
-# The integers that are hashed: JAX has none of 64 bits unless asked, and its unsigned ones are remainders of 2^32.
+# Type of the hashed integers: JAX has no 64-bit ones by default, and its unsigned 32-bit ones wrap around at 2^32.
 _WHOLE = "int64" if TENSORFLOW else "uint32"
 
 
@@ -111,7 +111,7 @@ class SeparateAdams(SharedByStep):
             return ops.take(sequence, ops.cast(step % len(self.update_sequence), "int32"))
         number = _hashed(step + ops.convert_to_tensor(_hashed(self.seed + 1), _WHOLE))
         thresholds = [round(share * _HASHES) for share in (self.prob_image, self.prob_image + self.prob_all)]
-        # No hash reaches 2^32, which has no place among 32-bit integers.
+        # A threshold of 2^32, which no hash reaches, would not fit into 32-bit integers.
         reached = [number >= ops.convert_to_tensor(each, _WHOLE) for each in thresholds if each < _HASHES]
         return sum((ops.cast(each, "int32") for each in reached), ops.zeros_like(step, "int32"))
 

@@ -82,7 +82,7 @@ class MAFnet(Paper):
         network = fitted(settings.network, train)
 
         def build():
-            # The run's seed has set NumPy's generator: the draws are a function of it.
+            # NumPy's generator was seeded with the run's seed, so the draws of update dropping depend on it alone.
             return compile_model(classifier(network, settings.model), training, seed=np.random.randint(2**31))
 
         return self.assemble(
@@ -107,7 +107,7 @@ class MAFnet(Paper):
             more = {"watch_test": watch_test, "options": self.options(settings)}
             results.append(runs.run(experiments[-1], folders[-1], settings.all_seeds, **more))
         unlike = tuple(dict.fromkeys(reason for experiment in experiments for reason in experiment.unlike))
-        # Of three splits, one that is not whole speaks for all.
+        # If any of the splits is incomplete, the result counts as measured on incomplete data.
         spoken = next((experiment for experiment in experiments if not experiment.data.is_official), experiments[0])
         spoken = dataclasses.replace(spoken, unlike=unlike)
         result = {**_mean_over_folds(settings, results), "dataset": _key_of(spoken), "unlike": list(unlike)}
@@ -123,7 +123,7 @@ class MAFnet(Paper):
         return data.in_words()
 
     def unlike(self, settings: Settings, experiment: Experiment) -> tuple[str, ...]:
-        """The paper's Kinetics-Sounds has 32 classes."""
+        """As `Paper.unlike`; also a list of other than 32 classes, as the paper's Kinetics-Sounds has 32."""
         classes = settings.classes if settings.dataset == "kinetics_sounds" else 32
         other = () if classes == 32 else (f"the list has {classes} classes, the paper's 32",)
         return (*super().unlike(settings, experiment), *other)
