@@ -25,7 +25,7 @@ CLASSES = 4716
 BASELINE_WIDTH, PROPOSED_WIDTH = 8000, 2048
 # A head that gives each branch a classifier of its own and averages their scores.
 AVERAGED = ("average",)
-# A name of `models.BLOCKS`.
+# The names in `models.BLOCKS`.
 Block = Literal[
     "input",
     "fc",
@@ -186,7 +186,7 @@ _SYSTEMS = {
     "attend_fusion_no_attention": ("Attend-Fusion without attention (Table 3, no attention)", {}),
 }
 
-# The paper gives Attend-Fusion's size in millions only, and these branches come out at it too; see README.md.
+# The paper gives Attend-Fusion's size in millions only; these other branches round to the same size, see README.md.
 DESIGNS = {
     "skipless": ("self_attention",),
     "literal": ("literal_attention",),

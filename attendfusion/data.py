@@ -53,7 +53,7 @@ class Records:
 def load_records(settings: RecordSettings, network: Mapping) -> Records:
     """The dataset, in the form that a network with this configuration (fields of `ModelConfig`) takes.
 
-    Without a choice of tokens they follow what the files hold, which is printed.
+    If no tokens are chosen, they follow from what the files hold, and the choice is printed.
 
     Raises:
       InputError: files missing or wrong.

@@ -114,7 +114,7 @@ def _chosen(settings: Settings) -> dict[str, Path | None]:
 
 
 def _read(path: Path) -> dict:
-    """The result.json of a run with what is read from it here; InputError where it lacks some of that."""
+    """The result.json of a run; InputError if it lacks a value that is needed here."""
     with reading(path, "is no result of attendfusion.train", _AGAIN):
         result = read_record(path, _AGAIN)
         if "model" in result:

@@ -1,9 +1,9 @@
-"""Evaluates a model on millions of videos: what is accumulated batch by batch, and what is stored for each video.
+"""Evaluates a model on millions of videos: scores accumulated batch by batch, and predictions stored for each video.
 
 For each video its labels and its twenty most probable classes are stored, 8 bytes each. GAP, Hit@1 and the challenge's
 mean average precision can be recomputed from them, and PERR if no video has more than twenty labels. Uncapped mean
-average precision and F1 need every class of every video and are accumulated on the way; with at most twenty classes, as
-for synthetic clips, F1 can be recomputed too.
+average precision and F1 need every class of every video and are accumulated batch by batch; with at most twenty
+classes, as for synthetic clips, F1 can be recomputed too.
 """
 
 from collections.abc import Iterator, Mapping

@@ -18,7 +18,7 @@ from avpipeline.nn.dense import linear
 
 # "three ATT" of the parameter counts; see README.md.
 SELF_ATTENTION_BLOCKS = 3
-# Heads of the alternative with multi-head attention, as in Vaswani et al. 2017; the paper names no number.
+# Heads of the variant with multi-head attention, as in Vaswani et al. 2017; the paper states no number.
 HEADS = 8
 NUM_FRAMES = "num_frames"
 
@@ -72,7 +72,7 @@ def build_model(name: str = "attend_fusion", preset: str = "paper", **overrides)
 
 
 def video_classifier(config: ModelConfig, name: str) -> keras.Model:
-    """The network of a configuration: Attend-Fusion, or what its blocks say."""
+    """The network of a configuration: Attend-Fusion, or one assembled from the configuration's blocks."""
     headline = model_config("attend_fusion")
     is_headline = all(getattr(config, part) == getattr(headline, part) for part in _STRUCTURE)
     return OWN.built(name, config, attend_fusion if is_headline else network_of_blocks)
@@ -139,7 +139,7 @@ def _joined(tensors: list, name: str):
 
 
 def _cross_modal(config: ModelConfig, branches: dict, real) -> dict:
-    """Cross-modal attention both ways, blocks after each."""
+    """Cross-modal attention in both directions, each followed by its blocks."""
     asking = {
         "visual_given_audio": ("audio", "visual"),  # Eq. 6, Eq. 7: X_v|a, the queries are audio
         "audio_given_visual": ("visual", "audio"),  # Eq. 8, Eq. 9: X_a|v, the queries are visual

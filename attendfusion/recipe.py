@@ -14,11 +14,11 @@ from avpipeline.nn.optimizers import Adam
 class MultiLabelCrossEntropy(keras.losses.Loss):
     """Eq. 10: binary cross-entropy, summed over the classes and averaged over the videos.
 
-    Labels and probabilities `(batch, classes)`. On TensorFlow Keras remembers of which scores a probability is the
-    sigmoid, and computes the logarithms from them: a probability that has been rounded to 0 or 1 keeps its loss and its
-    gradient, p - y of the score. Bare probabilities without scores are clipped to [1e-7, 1 - 1e-7], beyond which they
-    have no gradient. On other backends the logarithms are those of the probabilities: the gradient is the same for
-    scores from -87 to 17, beyond which float32 rounds a probability to 0 or 1.
+    Labels and probabilities `(batch, classes)`. On TensorFlow, Keras remembers the scores that probabilities were
+    computed from by a sigmoid, and takes the logarithms from them: a probability that was rounded to 0 or 1 keeps its
+    loss and its gradient, p - y with respect to the score. Bare probabilities are clipped to [1e-7, 1 - 1e-7], beyond
+    which they have no gradient. On other backends the logarithms are those of the probabilities: the gradient is the
+    same for scores from -87 to 17, beyond which float32 rounds a probability to 0 or 1.
     """
 
     def __init__(self, name="multi_label_cross_entropy", **kwargs):
@@ -50,8 +50,8 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
         weight_decay=config.weight_decay,
         name="adamw",
     )
-    # GAP is counted outside of TensorFlow, which its XLA cannot compile.
+    # GAP is counted in NumPy, outside of TensorFlow's graph, which XLA cannot compile.
     model.compile(optimizer, MultiLabelCrossEntropy(), metrics=[GAP()], jit_compile=not TENSORFLOW)
-    # In the first step it would be built while that is traced, and TensorFlow would trace the step twice.
+    # If the first step created the optimizer's variables, TensorFlow would trace it twice.
     model.optimizer.build(model.trainable_variables)
     return model

@@ -75,7 +75,7 @@ def category_counts(labels: np.ndarray, scores: np.ndarray) -> dict[str, int]:
 
 
 def label_matches(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Section 4.2: the sets of the heads' labels beside the labels that annotators gave, row -> number.
+    """Section 4.2: the sets of the heads' labels compared with the annotated labels, row -> number.
 
     "Labels a video", the mean size of the sets; "Matched labels", the percentage of all labels in them that the
     videos have; "Matched labels a video", their mean number.

@@ -174,7 +174,7 @@ def stored_onsets(path, start: float, onset_method: str) -> np.ndarray:
 
 
 def rows_folder(kind: Mapping) -> Path:
-    """Cache folder for rows of one kind; any other setting in `kind` has another folder."""
+    """Cache folder for rows of one kind; a change of any setting in `kind` gives another folder."""
     digest = hashlib.sha256(json.dumps({"seconds": SECONDS, **kind}, sort_keys=True).encode()).hexdigest()[:16]
     return cache_dir() / "clips" / f"{kind['rows']}-{digest}"
 
@@ -279,7 +279,7 @@ def resize_and_cut(image: np.ndarray, *, resize: tuple[int, int], size: int) -> 
 
 @functools.lru_cache(maxsize=64)
 def _samples(length: int, resized: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of the central `size` of `resized` samples over `length` pixels: the two pixels around, the second's weight."""
+    """The two pixels around each of the central `size` of `resized` samples, and the weight of the second pixel."""
     first = round((resized - size) / 2)
     centres = (np.arange(first, first + size, dtype=np.float32) + np.float32(0.5)) * np.float32(length / resized)
     centres = np.maximum(centres - np.float32(0.5), 0)

@@ -30,7 +30,7 @@ PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
 # Backbones -> height and width of the frames that they take.
 BACKBONE_SETS = {"published": 112, "small": 32}
 # How librosa finds onsets: sample rate in Hz, then hop and FFT in samples and mel bands of its spectrogram. The paper
-# names "standard audio libraries" and no settings: "librosa" is that library's own at the paper's 16 kHz.
+# names "standard audio libraries" and no settings: "librosa" stands for librosa's defaults at the paper's 16 kHz.
 ONSET_METHODS = {
     "librosa": (16_000, 512, 2048, 128),
     "librosa-22050": (22_050, 512, 2048, 128),
@@ -38,8 +38,8 @@ ONSET_METHODS = {
     "fine-22050": (22_050, 256, 1024, 64),
 }
 INSTANT_SCORES = ("dot", "cosine")
-# Of a clip's hundred time steps.
-_MOMENTS = annotated_types.Interval(ge=1, le=100)
+# A number of time steps, of the hundred in a clip.
+_TIME_STEPS = annotated_types.Interval(ge=1, le=100)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,11 +55,11 @@ class ModelConfig(Checked):
     trained together with the heads as in the paper."""
     backbones: Literal[tuple(BACKBONE_SETS)] = "published"
     """The backbones: MC3-18 and the audio network, or small seeded networks for synthetic clips."""
-    top_k: Annotated[int, _MOMENTS, shown(_MOMENTS, "INT")] = 10
+    top_k: Annotated[int, _TIME_STEPS, shown(_TIME_STEPS, "INT")] = 10
     """Number of time steps that the instant layer pools."""
     instant: Literal[INSTANT_SCORES] = "dot"
-    """The instant layer's score of a time step: the product z^V . z^A that Eq. 2 prints, or that of the normalised
-    features, as in the audio network's own paper; loud time steps win the former more easily."""
+    """The instant layer's score of a time step: the product z^V . z^A of Eq. 2, or that of the normalised features, as
+    in the audio network's own paper; the former favours loud time steps."""
     onsets: Literal[tuple(ONSET_METHODS)] = "librosa"
     """How onsets are found: librosa's defaults (hop 512, FFT 2048, 128 mel bands) or a finer spectrogram (256, 1024,
     64), each at 16 kHz or at 22.05 kHz, the rate to which librosa loads files."""
@@ -150,7 +150,7 @@ STANDS_FOR = {
     "rendered": ("VGGSound", "Kinetics-Sounds", "AVE", "Kinetics-400"),
     "rendered_pairs": ("LLP", "Multi-labeled VGGSound"),
 }
-# What the authors' annotators said of a model's labels on VGGSound; not released, so no dataset here.
+# The authors' annotators judged a model's labels on VGGSound; their judgements are not released, so not a dataset here.
 ANNOTATED = "Multi-labeled VGGSound"
 # The rows of Table 3.
 ONLY = ("Continuous only", "Instant only", "Onset only")
@@ -191,7 +191,7 @@ def saved_config(values: Mapping) -> ModelConfig:
 
 
 def stored_config(config: ModelConfig) -> dict:
-    """The configuration as it is stored with a model and names its runs, without the settings of layers it lacks."""
+    """The configuration as it is stored with a model and hashed for its runs, without settings of layers it lacks."""
     values = dataclasses.asdict(config)
     for head, setting in (("instant", "instant"), ("onset", "onsets")):
         if head not in config.heads:

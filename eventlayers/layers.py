@@ -28,9 +28,9 @@ def correspondence(visual, audio, score: str = "dot"):
     """S_av of Eq. 2, the score of each time step: z^V_t . z^A_t, `(batch, time)` float32.
 
     Args:
-      score: "dot" by the letter of Eq. 2; "cosine" of features scaled to length 1, zeros staying zeros.
+      score: "dot", exactly as Eq. 2; "cosine", of features scaled to length 1 (zeros stay zeros).
 
-    float32, since the sum of 512 products exceeds the range of float16, and bfloat16 makes different scores equal.
+    In float32, since a sum of 512 products exceeds the range of float16, and bfloat16 makes different scores equal.
     """
     visual, audio = ops.cast(visual, "float32"), ops.cast(audio, "float32")
     if score == "cosine":

@@ -21,7 +21,7 @@ ONSETS, ONSET_MASK = "onsets", "onset_mask"
 
 
 def event_layers(config: ModelConfig, name: str = "event_layers", video_weights=None) -> keras.Model:
-    """The event layers (Section 3, Figure 2); shapes in the comments are the published ones, without the batch.
+    """The event layers (Section 3, Figure 2); shapes in the comments are the published ones, without the batch axis.
 
     Args:
       config: its heads are `LAYERS` and it has both modalities.
@@ -149,7 +149,7 @@ def _head(config: ModelConfig, name: str) -> keras.layers.Dense:
 
 
 def _event_feature(config: ModelConfig, head: str, inputs: dict, features: dict):
-    """z of one event layer; of a model with one modality the mean of its features, the linear head's input."""
+    """z of one event layer; for a model with one modality, the mean of its features, the linear head's input."""
     name = f"{head}_event"
     if len(config.modalities) == 1:
         (modality,) = config.modalities
@@ -189,7 +189,7 @@ def with_time_steps(model: keras.Model) -> keras.Model:
     outputs = {"scores": model.output}
     for modality in (name for name in BACKBONES if name in model.input):
         network = model.get_layer(BACKBONES[modality])
-        # The tensors of its call in this model, the first: Keras shows those of a nested model nowhere else.
+        # The output tensors of its first call in this model; Keras exposes those of a nested model nowhere else.
         tensors = network._inbound_nodes[0].output_tensors
         found = keras.tree.pack_sequence_as(network.output, tensors)
         outputs |= {"visual": found["features"], "maps": found["maps"]} if modality == "visual" else {"audio": found}

@@ -52,7 +52,7 @@ class Settings:
     """Folder with MC3-18's weights, searched first."""
 
 
-# What was read of ten seconds -> the output of model and backbones for them: the arrays of
+# What was read from ten seconds of a file -> the output of model and backbones: the arrays of
 # `eventlayers.time_steps.time_steps_of` for the model's streams, and "scores", O `(heads, classes)`.
 Look = Callable[[object], dict[str, np.ndarray]]
 
@@ -77,7 +77,7 @@ class Predictor:
 
     @classmethod
     def of(cls, weights, from_backbones=None, weights_dir=None) -> Predictor:
-        """With the backbones that the model names; InputError if weights are missing or not the same."""
+        """Loads a model, with the backbones that it names; InputError if weights are missing or not the same."""
         from avpipeline.nn.forward import forward_graph
         from eventlayers.time_steps import of_streams, read_streams
 
@@ -217,7 +217,7 @@ def _means(found: Mapping[str, np.ndarray], names: Iterable[str], seconds: int) 
 
 
 def _window(found: Mapping[str, np.ndarray], config: ModelConfig, start: int, seconds: int) -> Window:
-    """What a model gives for a window, without what lies beyond the end of the file."""
+    """A model's output for a window, without the time steps beyond the end of the file."""
     from eventlayers.layers import InstantEventLayer, correspondence, sound_localization
     from eventlayers.models import ONSET_MASK, ONSETS
 

@@ -53,7 +53,7 @@ def _matches(row: str) -> Measure:
 def sounds_categories(class_names: Sequence[str]) -> list[int] | None:
     """Which of Kinetics-400's categories are those of Kinetics-Sounds; None for other classes.
 
-    Of the list of 32 names: 66 % is 21 of 32, and no whole number of the 31 categories of the paper's Table 4.
+    The list of 32 names is used: the paper's 66 % is 21 of 32, but not a whole number of the 31 categories in Table 4.
     """
     found = [number for number, name in enumerate(class_names) if name in SOUNDS_CLASSES[32]]
     return found if len(found) == 32 else None
@@ -83,7 +83,7 @@ def reading_of(published: papers.Published, class_names: Sequence[str] = ()) -> 
         share = functools.partial(analysis.audio_visual_share, categories=sounds_categories(class_names))
         return Reading(ROWS[place], share)
     if place not in ROWS:
-        # A model of one's own.
+        # A user-defined model.
         return Reading(published.row, accuracy)
     return Reading(ROWS[place], _MEASURES[place])
 

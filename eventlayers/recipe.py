@@ -55,7 +55,7 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
     steps = config.steps_an_update
     optimizer = Adam(config.learning_rate, gradient_accumulation_steps=steps if steps > 1 else None)
     model.compile(optimizer, MultiHeadCrossEntropy(), metrics=[VideoAccuracy()], jit_compile=jit_compile())
-    # In the first step it would be built while that is traced, and TensorFlow would trace the step twice.
+    # If the first step created the optimizer's variables, TensorFlow would trace it twice.
     model.optimizer.build(model.trainable_variables)
     return model
 

@@ -43,7 +43,7 @@ def frozen_backbones(network: ModelConfig, from_backbones: Path | None, video_we
 
 
 def datasets_of_backbones(folder: Path | None) -> set[str | None]:
-    """What the backbones of the first stage in `folder` were trained on; None in it for one that is not there."""
+    """The datasets that the first stage's backbones in `folder` were trained on; None stands for a missing backbone."""
     paths = [Path(folder or "") / model / "settings.json" for model in BACKBONE_MODELS.values()]
     return {read_record(path, _AGAIN).get("dataset") if folder and path.is_file() else None for path in paths}
 

@@ -127,7 +127,7 @@ def measure(runs: TableRuns, published: papers.Published) -> Line | NotRun:
 def measured_on(settings: Settings, published: papers.Published) -> str | None:
     """The dataset on which a result is measured here; None if it needs another one than `settings` name.
 
-    On a dataset that is in no table, such as one's own clips, every model is measured.
+    On a dataset that is in no table, such as the user's own clips, every model is measured.
     """
     if settings.dataset in RENDERED:
         return next(rendered for rendered, stands_for in STANDS_FOR.items() if published.dataset in stands_for)

@@ -177,7 +177,7 @@ def time_steps_of(
 
 @dataclasses.dataclass(frozen=True)
 class Streams:
-    """A decoded clip; None for a stream that its file lacks, and `{}` for onsets that nobody needs."""
+    """A decoded clip; None for a stream that its file lacks, and `{}` for onsets that are not needed."""
 
     frames: np.ndarray | None
     sound: np.ndarray | None
@@ -204,14 +204,14 @@ class Streams:
 def read_streams(
     path, backbones: TimeStepBackbones, *, start: float = 0.0, onset_method: str = "librosa"
 ) -> Streams:
-    """What `time_steps_of` reads of a file."""
+    """The decoded frames, sound and onsets from which `time_steps_of` computes its result."""
     streams = Streams.read(path, start, backbones.frames)
     steps, mask = padded_time_steps(onset_time_steps(stored_onsets(path, start, onset_method)))
     return dataclasses.replace(streams, onsets={"onsets": steps, "onset_mask": mask})
 
 
 def of_streams(streams: Streams, backbones: TimeStepBackbones) -> dict[str, np.ndarray]:
-    """What `time_steps_of` makes of it."""
+    """The result of `time_steps_of` for streams that have been read."""
     return {**streams.seen(backbones, maps=True), **streams.heard(backbones), **streams.onsets}
 
 

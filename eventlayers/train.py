@@ -72,7 +72,7 @@ class Settings(TrainSettings):
     @property
     def is_untrained(self) -> bool:
         """Whether the frozen backbones were not trained on the real dataset, so that no row of the paper is
-        reproduced: no weights of the audio network are published, without --from-backbones it is random."""
+        reproduced: no weights of the audio network are published, so without --from-backbones it is random."""
         on_real_features = self.network.inputs == "features" and self.dataset not in RENDERED
         return on_real_features and datasets_of_backbones(self.from_backbones) != {self.dataset}
 

@@ -33,7 +33,7 @@ def label_sets(scores: np.ndarray) -> np.ndarray:
 def top_labels(scores: np.ndarray, count: int) -> np.ndarray:
     """The `count` labels with the highest scores of the first head, `(videos, classes)` bool.
 
-    Table 2 compares the label sets with it; Naive AV has only one head. Of equal scores the first classes are taken.
+    Table 2 compares the label sets with these, for Naive AV, which has one head. Of equal scores, lower classes win.
     """
     first = np.asarray(scores)[:, 0]
     best = np.argsort(-first, axis=-1, kind="stable")[:, :count]
