@@ -36,7 +36,7 @@ class Settings:
     repeats: Count = 1
     """How often each row is measured, each time in a new process; the median is shown, with the range."""
     page: Path | None = None
-    """Markdown page to write, as docs/performance.md: of these rows, and of those that --out had before."""
+    """Markdown page to write, such as docs/performance.md, with these rows and those that --out already held."""
     out: Path = Path("runs") / "avfusion_benchmarks" / "avfusion_benchmarks.json"
     """JSON file for the results."""
 

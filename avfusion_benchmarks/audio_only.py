@@ -1,8 +1,8 @@
 """The papers' own audio-only networks on ESC-10.
 
 Each is trained on three folds, selected on a fourth by its package's validation score and tested on the fifth. Nothing
-is tuned: preset, sizes and recipe are the published ones, but for what the packages change for the synthetic clips,
-which are about as few: batches, epochs, learning rates, and the settings of a network named below.
+is tuned: preset, sizes and recipe are the published ones, except what the packages change for the synthetic clips,
+which are about as few: batch sizes, epochs, learning rates, and the network settings named below.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ class Network:
 
     Attributes:
       paper, model: its package and its name there.
-      training, network: what is changed of its published training and sizes.
+      training, network: changes to its published training and sizes.
       settings: further arguments of `Paper.settings_for`.
     """
 
@@ -53,14 +53,14 @@ class Network:
     settings: Mapping = dataclasses.field(default_factory=dict)
 
     def chosen(self, seed: int):
-        """Its settings of a training command."""
+        """The settings of its training command."""
         settings = self.paper.settings_for(self.model, dataset=self.paper.data_default, **self.settings, seed=seed)
         changed = {name: getattr(settings, name).changed(**getattr(self, name)) for name in ("training", "network")}
         return dataclasses.replace(settings, **changed)
 
 
 def _few(paper: Paper, *sizes: str) -> tuple[Mapping, Mapping]:
-    """What a package changes for the synthetic clips: training, and these settings of the network."""
+    """A package's changes for the synthetic clips: those of training, and the named ones of the network."""
     return paper.config.RENDERED_TRAINING, {name: paper.config.RENDERED_MODEL[name] for name in sizes}
 
 
@@ -98,7 +98,7 @@ def on_fold(clips: Clips, name: str, network: Network, seeds: Sequence[int], fol
 
 
 def rows_of(folds: np.ndarray, test: int) -> dict[str, np.ndarray]:
-    """ "train", "val" and "test" -> clips, where a fold is the test split: the next one is for validation."""
+    """ "train", "val" and "test" -> clips; fold `test` is the test split, the next fold the validation split."""
     tests, validates = folds == test, folds == test % FOLDS + 1
     of_split = {"train": ~(tests | validates), "val": validates, "test": tests}
     return {name: np.flatnonzero(own) for name, own in of_split.items()}
@@ -109,18 +109,18 @@ def _classes(path: Path) -> np.ndarray:
     if "top_labels" in stored:
         return stored["top_labels"][:, 0]
     scores = stored["predictions"]
-    # Of the seconds, or of the only head; a class "background" comes last.
+    # Averaged over the seconds, or over the only head; a class "background", if any, comes last.
     return scores.reshape(len(scores), -1, scores.shape[-1]).mean(1)[:, : len(NAMES)].argmax(1)
 
 
 def _splits(clips: Clips, name: str, rows: Mapping[str, np.ndarray], paper: Paper, folder: Path) -> dict[str, Split]:
-    """Labels of seconds, background after a clip's end, for a model of segments; else of clips."""
+    """Splits with labels of seconds for a segment model, background after a clip's end; else with labels of clips."""
     labels, class_names = np.eye(len(NAMES), dtype=np.float32)[clips.labels], tuple(NAMES)
     if paper is AVE:
         own = clips.own[..., None]
         labels = np.concatenate([labels[:, None] * own, ~own], -1).astype(np.float32)
         class_names += ("background",)
-        # The clips are listed by class; AVE's code takes batches in the order of its list, which is drawn.
+        # The clips are listed by class; AVE's code takes batches in the order of its list, which is shuffled.
         drawn = np.random.default_rng(0).permutation
         rows = {split: drawn(own) if split == "train" else own for split, own in rows.items()}
     return {

@@ -11,7 +11,7 @@ from avfusion_benchmarks.extraction import CLIP_SECONDS, write_example
 from avpipeline import media
 from avpipeline.media.ahead import ahead
 
-# Of the long file, and of one that is quick to measure.
+# Seconds of the long file, and of one that is quick to measure.
 LONG, SHORT = 600, 60
 
 
@@ -52,7 +52,7 @@ def time_steps(seconds: float, *, backbones: str) -> dict[str, float]:
 
 
 def _measured(seconds: float, whole: Callable[[Path, int], Iterator], network: Callable) -> dict[str, float]:
-    """Seconds that each takes; the sum is what prediction would take if nothing overlapped and no frame came twice."""
+    """Seconds of each part; their sum is what prediction would take without overlap and without decoding twice."""
     length = LONG if seconds >= 1 else SHORT
     with tempfile.TemporaryDirectory() as folder:
         short, long = Path(folder) / "short.mp4", Path(folder) / "long.mp4"
@@ -60,10 +60,10 @@ def _measured(seconds: float, whole: Callable[[Path, int], Iterator], network: C
         write_repeated(short, long, length // CLIP_SECONDS)
         run = network(short)
         run()
-        ten = _taken(lambda: _drained(whole(short, CLIP_SECONDS)))
-        alone = _taken(run) * length / CLIP_SECONDS
-        decoding = _taken(lambda: decode(long))
-        taken = _taken(lambda: _drained(whole(long, length)))
+        ten = _duration(lambda: _drained(whole(short, CLIP_SECONDS)))
+        alone = _duration(run) * length / CLIP_SECONDS
+        decoding = _duration(lambda: decode(long))
+        taken = _duration(lambda: _drained(whole(long, length)))
     return {
         f"{CLIP_SECONDS} s": ten,
         f"{length} s": taken,
@@ -73,7 +73,7 @@ def _measured(seconds: float, whole: Callable[[Path, int], Iterator], network: C
     }
 
 
-def _taken(function: Callable) -> float:
+def _duration(function: Callable) -> float:
     started = time.perf_counter()
     function()
     return time.perf_counter() - started

@@ -24,7 +24,7 @@ def matrix_product() -> tuple[Callable, int]:
 
 def peak_memory() -> dict[str, float]:
     """Peak memory of this process so far, in MB; with a GPU, that of its memory too."""
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes on Linux
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS reports bytes, Linux kilobytes
     peak = {"peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6}
     if tf.config.list_physical_devices("GPU"):
         peak["peak GPU MB"] = tf.config.experimental.get_memory_info("GPU:0")["peak"] / 1e6

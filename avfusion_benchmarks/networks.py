@@ -18,7 +18,7 @@ def training_step(seconds: float, *, paper: str, model: str) -> dict[str, float]
     network, inputs, labels = _network(paper, model)
     step = _training_step(network, inputs, labels)
     step()
-    # Before the plain form is there.
+    # Measured before the plain form takes memory too.
     memory = peak_memory()
     plain = _training_step(plain_form(network), inputs, labels)
     return {**speed(step, seconds, plain=plain), **memory}

@@ -9,7 +9,7 @@ Columns = Mapping[str, float]
 Ranges = Mapping[str, Mapping[str, Sequence[float]]]
 
 AGAINST = "times as fast"
-# Patterns of rows -> how many times as fast as the plain form they are to be; the first that fits counts.
+# Pattern of rows -> by which factor they should be faster than the plain form; the first matching pattern counts.
 GOALS = {"train/jca/jca": 1.6, "train/ave/av_att": 1.3, "train/*": 1.0}
 # Why a goal is out of reach, where that has been measured.
 REASONS = {

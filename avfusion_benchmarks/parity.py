@@ -31,10 +31,10 @@ from avpipeline.features.info import FeatureInfo
 from avpipeline.files import make_folder, write_json
 from avpipeline.training.saved import ModelInfo, load_model, save_model
 
-# JAX's names of the precision of float32 matrix products: full, and what a GPU does by default.
+# JAX's names for the precision of float32 matrix products: full, and the default on a GPU.
 PRECISIONS = {"TF32 off": "float32", "TF32 on": "tensorfloat32"}
 _STEPS = 3
-# Paper -> a small model of its headline network without dropout, and what its training draws at random.
+# Paper -> a small version of its headline network without dropout, and the training settings that differ.
 SMALL = {
     "ave": (
         "av_att",
@@ -213,7 +213,7 @@ def _timed(function: Callable) -> float:
 
 
 def precisions() -> list[str]:
-    """Where there is no TF32, "TF32 off" alone."""
+    """The precisions to compare; only "TF32 off" where there is no TF32."""
     return list(PRECISIONS) if keras.config.backend() == "jax" and _is_gpu() else ["TF32 off"]
 
 

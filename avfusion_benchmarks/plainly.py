@@ -1,7 +1,7 @@
-"""A paper's network as one would write it with what Keras brings: the form that ours is compared with.
+"""A paper's network written plainly, with Keras's own layers: the form that ours is compared with.
 
 Keras's LSTM and GRU instead of `avpipeline.nn.recurrent`, its Adam instead of ours; for JCA also its equations step by
-step. The weights are others, the arithmetic is the same, except that Keras's LSTM has one bias vector.
+step. The weights differ, but the arithmetic is the same, except that Keras's LSTM has one bias vector.
 """
 
 from typing import ClassVar

@@ -53,7 +53,7 @@ def main(settings: Settings) -> None:
         if way not in rows:
             info, made = clips.infos[name], record()
             rows[way] = Row(info.label, info.weights, classify(), own_seeds, made.pop("commit"))
-            # After each row, so that a run that was interrupted goes on where it was.
+            # After each row, so that an interrupted run resumes where it stopped.
             notes = audio_only.NOTES if any(row.seeds for row in rows.values()) else ()
             in_order = {each: rows[each] for each in ways if each in rows}
             write_rows(settings.out, in_order, clips.ids, clips.labels, clips.folds, {"notes": notes, **made})

@@ -1,8 +1,8 @@
 """`python -m avfusion_benchmarks.rounded_probabilities`: what clipping probabilities in Eq. 10 costs.
 
 A network with as many labels as YouTube-8M soon gives most labels a probability near zero. A loss that clips
-probabilities at 1e-7 has no gradient below, so the positives that are there stay there; Eq. 10 from the scores brings
-them back. Both are trained here on the same synthetic videos, whose labels follow Zipf's law, from the same weights.
+probabilities at 1e-7 has no gradient below, so positives that have fallen below stay there; Eq. 10 computed from the
+scores brings them back. Here both are trained from the same weights on the same synthetic videos, with Zipfian labels.
 """
 
 import dataclasses
@@ -62,7 +62,7 @@ _COLUMNS = ("positives below 1e-7", "loss", "GAP %")
 
 
 def history(settings: Settings, loss: keras.losses.Loss, train, held_out) -> list[tuple[str, ...]]:
-    """After each epoch: the share of the training positives below 1e-7, their videos' Eq. 10, GAP on other videos."""
+    """After each epoch: the share of training positives below 1e-7, the training videos' Eq. 10, GAP on others."""
     keras.utils.set_random_seed(settings.seed)
     model = attendfusion.build_model(settings.model, width=settings.width, num_classes=settings.classes)
     attendfusion.compile_model(model, attendfusion.train_config(learning_rate=settings.learning_rate))

@@ -31,7 +31,7 @@ VIDEO_METRICS = (
 # The event layers' backbones, which take a whole clip of 10 s, and the small ones for the rendered data.
 BACKBONES = ("mc3_18", "event_audio_network", "small_event_visual", "small_event_audio")
 PAIRS = ("vgg19", "mc3_18")
-# What is answered before anything is computed: help, version, and an option that there is not.
+# Commands that end before anything is computed: help, version, and an unknown option.
 STARTS = {"help": "--help", "version": "--version", "mistyped-option": "--epoch5"}
 EXTRACTORS = ("vggish", "vgg19", "densenet201", "small_audio", "small_visual")
 
@@ -112,5 +112,5 @@ def measure(row: Row, seconds: float) -> dict[str, float]:
     columns = getattr(importlib.import_module(module), function)(seconds, **row.arguments)
     from avfusion_benchmarks.measuring import peak_memory
 
-    # A row that builds something to compare itself with says its own memory.
+    # A row that also builds a network to compare itself with reports its own memory.
     return {**peak_memory(), **columns} if "peak MB" in columns else {**columns, **peak_memory()}

@@ -14,10 +14,10 @@ WORKERS = (1, 8, 64, 512)
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """What has to be done.
+    """A dataset and the work that it takes.
 
     Attributes:
-      name: with the command.
+      name: of the dataset, and the command.
       items: clips or videos.
       tasks: pieces of work that go to a worker as a whole.
       read_mb, written_mb: of one item.
@@ -51,17 +51,17 @@ class Costs(Checked):
     decode: Positive = 0.55
     """Core-seconds to decode a clip of ten seconds."""
     network: Positive = 104.0
-    """Seconds of the networks for a clip: VGG-19 on 160 frames and VGGish, on one core; on a GPU measure it there."""
+    """Seconds that the networks take for a clip: VGG-19 on 160 frames and VGGish, on one core; measure it for a GPU."""
     write: Positive = 0.02
-    """Seconds of the process that writes for a clip, with Ray's transport."""
+    """Seconds that the writing process takes for a clip, with Ray's transport."""
     record: Positive = 0.003
     """Core-seconds to read, average and write the frames of one YouTube-8M video."""
     start: Positive = 60.0
     """Seconds until the workers have started."""
     storage: Positive = 1000.0
-    """MB/s that the shared storage gives to all workers together."""
+    """MB/s that the shared storage delivers to all workers together."""
     link: Positive = 100.0
-    """MB/s that it gives to one worker."""
+    """MB/s that it delivers to one worker."""
     parts: bool = False
     """Every worker writes for itself, as with --part; otherwise one process writes for all, as with Ray."""
 
@@ -72,7 +72,7 @@ class Costs(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What a dataset takes.
+    """The predicted time and traffic for a dataset.
 
     Attributes:
       hours: of the whole run.
@@ -94,9 +94,9 @@ def predict(dataset: Dataset, workers: int, costs: Costs) -> Prediction:
     each = dataset.items / tasks
     compute = each * costs.of(dataset)
     traffic = each * (dataset.read_mb + dataset.written_mb)
-    # Workers that are at it together share the storage.
+    # Workers that run at the same time share the storage.
     transfer = traffic / min(costs.link, costs.storage / min(workers, tasks))
-    # Files are read while those before are computed.
+    # Files are read while earlier ones are processed.
     duration = max(compute, transfer)
     # The cost of a record includes writing it.
     write = each * costs.write if dataset.kind == "clip" else 0

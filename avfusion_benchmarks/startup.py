@@ -1,4 +1,4 @@
-"""Start-up: what a command imports and how long it takes before it has done anything."""
+"""Start-up: which modules a command imports, and how long it takes before any real work."""
 
 import statistics
 import subprocess
@@ -12,7 +12,7 @@ _COUNTING = (
     "sys.argv = {argv}\n"
     "try:\n    runpy.run_module({module!r}, run_name='__main__', alter_sys=True)\n"
     "except SystemExit:\n    pass\n"
-    # Of this program alone: what getrusage tells includes the process that started it.
+    # The peak of this program alone: getrusage also counts the process that started it.
     "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
     "print(len(sys.modules), int('tensorflow' in sys.modules), peak.split()[1])"
 )
@@ -27,8 +27,8 @@ def command(seconds: float, *, word: str) -> dict[str, float]:
     bare = [sys.executable, "-c", "pass"]
     times: dict[bool, list[float]] = {True: [], False: []}
     while sum(times[True]) < seconds:
-        times[True].append(_taken(words))
-        times[False].append(_taken(bare))
+        times[True].append(_duration(words))
+        times[False].append(_duration(bare))
     taken, alone = statistics.median(times[True]), statistics.median(times[False])
     modules, tensorflow, kilobytes = _imported(word)
     return {
@@ -41,7 +41,7 @@ def command(seconds: float, *, word: str) -> dict[str, float]:
     }
 
 
-def _taken(words: Sequence[str]) -> float:
+def _duration(words: Sequence[str]) -> float:
     started = time.perf_counter()
     subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
     return time.perf_counter() - started
