@@ -194,7 +194,7 @@ def _require_usable(
 
 
 def _weights_folder(weights: str | Path, weights_dir) -> Path | None:
-    """Where the machines of a cluster look for weights first."""
+    """The folder in which the machines of a cluster look for weights first."""
     folder = weights_dir if weights in ("default", "none") else Path(weights).parent
     return None if folder is None else Path(folder).absolute()
 

@@ -91,7 +91,7 @@ def read_bytes(path, most: int = MOST_JSON) -> bytes:
 
 
 def bounded(file, most: int) -> bytes:
-    """What is left of an open file; Unusable where that is more than `most` bytes, whatever was declared."""
+    """The rest of an open file; Unusable if it has more than `most` bytes, whatever was declared."""
     content = file.read(most + 1)
     if len(content) > most:
         raise Unusable(f"is larger than such a file ever is ({most:,} bytes); give the right one.")

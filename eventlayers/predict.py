@@ -284,7 +284,7 @@ def _window_json(window: Window, predictor: Predictor) -> dict:
 
 
 def as_text(document: Mapping) -> str:
-    """The same result as text: `document` as of `as_json`, without the probabilities of the other classes."""
+    """The result of `as_json`, `document`, as text, without the probabilities of the other classes."""
     lines = head_lines(document)
     for window in document["windows"]:
         lines += ["", f"{window['start']}-{window['end']} s: {window['label']}"]

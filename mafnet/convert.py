@@ -17,7 +17,7 @@ def main(settings: ConvertSettings) -> None:
     from mafnet.author_checkpoints import load_with_config
 
     model, config = load_with_config(settings.checkpoint)
-    # With the checkpoint's own sizes, so that features of other sizes are refused when it is used.
+    # The model gets the checkpoint's own sizes, so that features of other sizes are refused when it is used.
     shapes = {"visual": config.visual_shape, "audio": config.audio_shape}
     features = {name: dataclasses.replace(FEATURES[name], shape=shape) for name, shape in shapes.items()}
     save_converted("mafnet", settings, model, config, CLASS_NAMES, features)

@@ -119,7 +119,7 @@ def assembled(config: ModelConfig, name: str) -> keras.Model:
     paths = [_path(config, modality, inputs, vectors) for modality in config.modalities]
     features = _over_time(config, paths)
     probabilities = _probabilities(config, features[0] if len(features) == 1 else _fuse(config, *features))
-    # With a single path there is none whose updates could be dropped.
+    # Update dropping leaves out one of two paths, so it needs both.
     model = UpdateDropping if len(inputs) == 2 else keras.Model
     return model(inputs, probabilities, name=name)
 

@@ -306,7 +306,7 @@ def _require_same_keys(keys, storages: Mapping[str, _Storage]) -> None:
 
 
 def _contents(root: object, machine: _TorchMachine) -> tuple[TorchFile, list[str]]:
-    """What the file holds without its wrappers, and what these were."""
+    """The contents of a file without their wrappers, and a note about each wrapper that was taken off."""
     notes = [f"takes its class {name} for {known}" for name, known in machine.elsewhere.items()]
     holder = next((key for key in _HOLDERS if type(root) is dict and isinstance(root.get(key), (dict, _Module))), None)
     if holder is not None:

@@ -102,7 +102,7 @@ class H5Source:
         return result
 
     def feature_info(self) -> FeatureInfo | None:
-        """What the features are, where the file says so (ours do, the authors' do not)."""
+        """The identity of the features, if the file states it (ours do, the authors' do not)."""
         attributes = self._dataset().file.attrs
         fault = f"its attribute '{INFO_ATTRIBUTE}' cannot be understood"
         with reading(self.path, fault, "extract the file again"):
@@ -112,7 +112,7 @@ class H5Source:
             return FeatureInfo.from_json(parse_json(about if isinstance(about, bytes) else about.encode()))
 
     def ids(self) -> list[str] | None:
-        """The video of each row of the file, where the file says so (ours do, the authors' do not)."""
+        """The video of each row of the file, if the file states them (ours do, the authors' do not)."""
         file = self._dataset().file
         with reading(self.path, f"its '{IDS_KEY}' are no list of names", "extract the file again"):
             if item_of(file, IDS_KEY) is None:
@@ -208,7 +208,7 @@ def _write_rows(path: Path, source: Source, info: FeatureInfo, ids: Sequence[str
     reserve(path, _LAYOUT_BYTES + len(ids) * (4 * math.prod(source.shape) + longest + 64))
     with h5py.File(path, "r+", libver=HDF5_FORM) as file:
         about = json.dumps(info.to_json()).encode()
-        # Of a fixed length: other texts lie outside of what HDF5 checks, and it can loop for ever over damaged ones.
+        # Fixed-length texts: HDF5's checksums do not cover others, and it can loop forever over damaged ones.
         file.attrs.create(INFO_ATTRIBUTE, about, dtype=h5py.string_dtype("utf-8", len(about)))
         text = h5py.string_dtype("utf-8", longest)
         stored = np.array(names, text)

@@ -90,7 +90,7 @@ class Data:
 
     @classmethod
     def of(cls, splits: Mapping[str, Split | Stream], features: Mapping[str, FeatureInfo]) -> "Data":
-        """What `splits` hold."""
+        """Describes the data in `splits`."""
         train = splits["train"]
         clips = {name: len(split) for name, split in splits.items()}
         return cls(train.dataset, clips, tuple(train.class_names), features)
@@ -110,7 +110,7 @@ class Data:
 
     @property
     def name(self) -> str:
-        """What a result on this data is said to be measured on."""
+        """The name of this data, as shown beside a result."""
         if self.is_synthetic:
             return _SYNTHETIC[self.dataset]
         return OFFICIAL[self.dataset].title if self.is_official else _unofficial(self.dataset)

@@ -108,7 +108,7 @@ class Engine(Protocol):
     """Where clips are decoded and put through the networks."""
 
     def made(self, todo: Mapping[str, Path]) -> Iterator[Made]:
-        """What becomes of each file of `todo`, id -> file, in order."""
+        """Yields the outcome for each file of `todo` (id -> file), in order."""
         ...
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from avpipeline.errors import InputError
 
-# Of one segment; VGG-19's maps have 25,088.
+# The most numbers in the feature of one segment; VGG-19's maps have 25,088.
 _MOST_NUMBERS = 1 << 26
 
 

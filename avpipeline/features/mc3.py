@@ -21,8 +21,8 @@ KINETICS_CLASSES = 400
 PRETRAINED = "kinetics-400"
 # Length of the clips that the published weights were trained on, about a second.
 CLIP_FRAMES = 16
-# Of frames scaled to [0, 1], as torchvision's weights expect; before that, frames are resized to `RESIZE` (height,
-# width; bilinear, no antialiasing) and center-cropped to `FRAME_SIZE`.
+# Mean and deviation of frames scaled to [0, 1], as torchvision's weights expect; before that, frames are resized to
+# `RESIZE` (height, width; bilinear, no antialiasing) and center-cropped to `FRAME_SIZE`.
 MEAN, DEVIATION = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 RESIZE = (128, 171)
 

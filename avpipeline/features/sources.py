@@ -82,7 +82,7 @@ SOURCES: dict[str, tuple[WeightFile, ...]] = {
 
 
 def found_at(file: WeightFile, weights_dir=None) -> Path | None:
-    """Where the file, or one that serves instead, is; None where it is not. InputError where it was changed."""
+    """Path of the file, or of one that serves instead; None if there is none. InputError if it was changed."""
     path = find_weights((file.name, *file.others), weights_dir)
     if path is None and file.package:
         path = efficientnet.packaged(*file.package)

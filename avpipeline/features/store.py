@@ -158,7 +158,7 @@ def _add(entries: dict[str, _Entry], entry: _Entry) -> None:
 
 
 def _of_parts(folder: Path, folders: Sequence[Path]) -> tuple[Manifest, dict[str, _Entry]]:
-    """What the parts of an extraction hold together; InputError where they are not parts of one."""
+    """The first part's manifest and the clips of all parts; InputError if they are not parts of one extraction."""
     if (folder / MANIFEST).exists():
         raise InputError(
             f"{folder}: holds {MANIFEST} and parts ({folders[0].name}); move one extraction to another folder."

@@ -77,7 +77,7 @@ def fetch(name: str, url: str, weights_dir=None, *, sha256: str = "") -> Path:
             if not found.startswith(sha256):
                 reason = ValueError(f"a file with the hash {found[:12]} came where {sha256} is needed")
                 raise not_found(name, url, reason, weights_dir)
-            # Before the file, so that no file is without its hash.
+            # Written before the file is in place, so that no file lacks its hash.
             _hash_file(path).write_text(found + "\n", encoding="utf-8")
             os.replace(file, path)
     return path

@@ -124,7 +124,7 @@ def describe(path, progress: Callable[[], object]) -> dict:
 
 @dataclasses.dataclass(frozen=True)
 class Decoded:
-    """What a file has, and what was decoded of it."""
+    """Which streams a file has, and what was decoded from them."""
 
     has_audio: bool
     has_video: bool

@@ -51,7 +51,7 @@ def average_precision_bounds(
 
 
 def _where_positive(entries: np.ndarray, positives: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Of the levels with positives: entries, positives, and the totals of both above the level; float64."""
+    """For the levels with positives: entries, positives, and the totals of both above the level; float64."""
     there = np.flatnonzero(positives)
     entries_above = (np.cumsum(entries, dtype=np.float64) - entries)[there]
     positives_above = (np.cumsum(positives, dtype=np.float64) - positives)[there]

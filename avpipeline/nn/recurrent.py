@@ -188,7 +188,7 @@ class _Bidirectional(keras.layers.Layer):
             shape = (*shape[:-1], 2 * self.units)
 
     def call(self, sequence, mask=None, initial_states=None):
-        # Both directions walk side by side, which halves the number of operations: steps are `(2, batch, ...)`.
+        # Both directions run side by side, which halves the number of operations: steps are `(2, batch, ...)`.
         for index in range(self.num_layers):
             if index:
                 sequence = getattr(self, _numbered("drop", index))(sequence)

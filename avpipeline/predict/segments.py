@@ -209,7 +209,7 @@ def as_json(prediction: Prediction, predictor: Predictor) -> dict:
 
 
 def as_text(document: Mapping) -> str:
-    """The same result as text: `document` as of `as_json`, without the probabilities of the other classes."""
+    """The result of `as_json`, `document`, as text, without the probabilities of the other classes."""
     lines = [*head_lines(document), "", "seconds  probability  class"]
     for segment in document["segments"]:
         span = f"{segment['start']}-{segment['end']}"

@@ -156,7 +156,7 @@ class Experiment:
 
     @property
     def data(self) -> Data:
-        """What is read."""
+        """The data that is read for the experiment."""
         return Data.of(self.measured_on or vars(self.splits), self.info.features)
 
     @property

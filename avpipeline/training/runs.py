@@ -115,7 +115,7 @@ def _assist(experiment: Experiment, out: Path, seeds: Sequence[int], team: Team)
 
 
 def _earlier_result(path: Path) -> dict:
-    """What an earlier run left in result.json; empty where there is none that can be read."""
+    """The contents of an earlier run's result.json; empty if there is none that can be read."""
     try:
         return read_record(path, "remove it")
     except InputError:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # Arithmetic that takes about 20 ms on two cores of a CPU; a GPU does all that these models need in that time.
 _SHORT_STEP = 4e8
 _MOST_TOGETHER = 32
-# Before this version Keras lost the last batches of a validation whose number of batches it could not divide.
+# Before this version, Keras dropped the last batches of a validation that did not fill a whole call.
 _KERAS = (3, 8)
 
 

@@ -60,7 +60,7 @@ class Team:
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
     def record(self) -> dict:
-        """What result.json says."""
+        """The entries about the devices in result.json."""
         return {"strategy": self.name, "replicas": self.replicas, "workers": self.workers}
 
     def from_chief(self, value=None):

@@ -58,7 +58,7 @@ def failed(path: Path, error: InputError) -> Finding:
 
 
 def tried(path: Path, read: Callable[[], Any], purpose: str = "") -> tuple[Any, list[Finding]]:
-    """What `read()` makes of a file, and no finding; or None, and that the file is missing or why it cannot be used.
+    """The result of `read()` and no finding; or None and the finding that the file is missing or cannot be used.
 
     Args:
       purpose: what a missing file would be for; "" where it is known to be there.

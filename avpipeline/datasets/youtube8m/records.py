@@ -218,7 +218,7 @@ class Record:
         return ""
 
     def other_form(self) -> str | None:
-        """That a record is of another program's form, as a continuation of "video 'x' "."""
+        """Says that a record has another program's form, as a continuation of "video 'x' "; None if it does not."""
         program = next((program for name, program in _OTHER_FORMS.items() if name in self._lists), None)
         return program and (
             f"has its frames in the form of {program}; write the lists rgb and audio of YouTube-8M's format from them."

@@ -76,7 +76,7 @@ PUBLISHED_DESCRIPTION = Description(PUBLISHED, dict.fromkeys(PUBLISHED, 1.0))
 
 
 def read_description(folder) -> Description:
-    """What `youtube8m.json` says; YouTube-8M's own features where there is none. Damaged: InputError."""
+    """The description in `youtube8m.json`; without one, that of YouTube-8M's own features. InputError if damaged."""
     path = Path(folder) / DESCRIPTION_FILE
     if not path.exists():
         return PUBLISHED_DESCRIPTION
@@ -201,7 +201,7 @@ class FeatureVideos(Sequence):
 
 
 def description_of(shards: FeatureShards, *, scale: bool = True) -> Description:
-    """What shards written from these features are; `scale` finds the factors by reading all features once.
+    """The description of shards written from these features; `scale` finds the factors by reading all features once.
 
     A record has a sequence of frames and one of sound, so other modalities, such as audio maps, are left out.
     """
