@@ -126,7 +126,7 @@ def _shown(settings_class: type, everything: bool, names: Collection[str] | None
 
 
 def _field_texts(settings_class: type) -> dict[str, str]:
-    """Field -> the string under it, as one paragraph: tyro would end a line of the help where one of the source ends."""
+    """Field -> the string under it as one paragraph; tyro would break the help where the source has line breaks."""
     texts = {}
     for kind in reversed(settings_class.__mro__[:-1]):
         (defined,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
