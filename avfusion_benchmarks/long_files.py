@@ -41,11 +41,11 @@ def time_steps(seconds: float, *, backbones: str) -> dict[str, float]:
 
     def whole(path: Path, length: int) -> Iterator:
         starts = range(0, length, CLIP_SECONDS)
-        clips = ahead(read_streams(path, networks, start=start) for start in starts)
+        clips = ahead(read_streams(path, networks, starts=starts))
         return (of_streams(streams, networks) for streams in clips)
 
     def network(path: Path) -> Callable:
-        streams = read_streams(path, networks)
+        (streams,) = read_streams(path, networks, starts=[0])
         return lambda: of_streams(streams, networks)
 
     return _measured(seconds, whole, network)

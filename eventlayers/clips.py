@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.mc3 import FRAME_SIZE, RESIZE
 from avpipeline.files import atomic_path, cache_dir
-from avpipeline.media import SAMPLE_RATE, read_frames, read_waveform
+from avpipeline.media import SAMPLE_RATE, read_frames, read_waveform, read_windows
 from eventlayers.sound import onset_settings, onsets
 
 SECONDS = 10
@@ -46,6 +46,11 @@ class FrameFormat:
     def shape(self) -> tuple[int, ...]:
         """Shape of a clip's frames."""
         return (TIME_STEPS, self.size, self.size, 3)
+
+    def decoded(self) -> dict:
+        """How `avpipeline.media` reads such frames."""
+        cut = functools.partial(resize_and_cut, resize=self.resize, size=self.size) if self.resize else None
+        return {"frame_rate": TIME_STEPS_PER_SECOND, "size": (self.size, self.size), "transform": cut}
 
     def info(self) -> dict[str, FeatureInfo]:
         """Modality -> description of the rows of `clip_inputs`, which a model trained on them stores."""
@@ -116,25 +121,36 @@ def onset_inputs(paths: Sequence, starts: Sequence[float], onset_method: str) ->
     return {"onsets": rows(0), "onset_mask": rows(1)}
 
 
-def clip_of(path, frames: FrameFormat, *, start: float = 0.0, onset_method: str = "librosa") -> dict[str, np.ndarray]:
-    """The arrays of `clip_inputs` for one file, decoded now."""
-    sound = _or_zeros(read_clip_sound(path, start), _SOUND_SHAPE, np.float32)
-    steps, mask = padded_time_steps(onset_time_steps(onsets(sound, method=onset_method)))
-    visual = _or_zeros(read_clip_frames(path, start, frames), frames.shape, np.uint8)
-    return {"visual": visual, "audio": sound, "onsets": steps, "onset_mask": mask}
+def clips_of(
+    path, frames: FrameFormat, *, starts: Sequence[float] = (0,), onset_method: str = "librosa"
+) -> Iterator[dict[str, np.ndarray]]:
+    """The arrays of `clip_inputs` for ten seconds of one file from each of `starts`, decoded now."""
+    for seen, sound in read_windows_of(path, frames, starts):
+        steps, mask = onsets_of(sound, onset_method)
+        visual, audio = _or_zeros(seen, frames.shape, np.uint8), _or_zeros(sound, _SOUND_SHAPE, np.float32)
+        yield {"visual": visual, "audio": audio, "onsets": steps, "onset_mask": mask}
+
+
+def onsets_of(sound: np.ndarray | None, onset_method: str) -> tuple[np.ndarray, np.ndarray]:
+    """`onsets` and `onset_mask` of a waveform; None is silence."""
+    return padded_time_steps(onset_time_steps(onsets(_or_zeros(sound, _SOUND_SHAPE, np.float32), method=onset_method)))
+
+
+def read_windows_of(
+    path, frames: FrameFormat, starts: Sequence[float]
+) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
+    """What `read_clip_frames` and `read_clip_sound` return for ten seconds from each of `starts`, one after the other.
+
+    Each start is the end of the ten seconds before it: a long file is decoded once, by several threads.
+    """
+    windows = [(start, SECONDS) for start in starts]
+    for clip in read_windows(path, windows, **frames.decoded()):
+        yield clip.frames if clip.has_video else None, clip.waveform if clip.has_audio else None
 
 
 def read_clip_frames(path, start: float, frames: FrameFormat) -> np.ndarray | None:
     """A clip's frames, `frames.shape` uint8; None for a file without video."""
-    transform = functools.partial(resize_and_cut, resize=frames.resize, size=frames.size) if frames.resize else None
-    return read_frames(
-        path,
-        frame_rate=TIME_STEPS_PER_SECOND,
-        size=(frames.size, frames.size),
-        start=start,
-        seconds=SECONDS,
-        transform=transform,
-    )
+    return read_frames(path, start=start, seconds=SECONDS, **frames.decoded())
 
 
 def read_clip_sound(path, start: float) -> np.ndarray | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,14 +62,14 @@ class Predictor:
     """A loaded model with its description.
 
     Attributes:
-      read: file and start -> the ten seconds that begin there, decoded.
+      read: file and starts -> the ten seconds that begin at each, decoded.
       look: runs the model on them.
       info: its description.
       config: its configuration.
       weights: its file.
     """
 
-    read: Callable[[Path, float], object]
+    read: Callable[[Path, Sequence[float]], Iterator]
     look: Look
     info: ModelInfo
     config: ModelConfig
@@ -105,7 +105,7 @@ class Predictor:
 def _clips(model: keras.Model, config: ModelConfig) -> tuple[Callable, Look]:
     """`Predictor.read` and `Predictor.look` for a model on clips."""
     from avpipeline.nn.forward import forward_graph
-    from eventlayers.clips import FRAME_FORMATS, clip_of
+    from eventlayers.clips import FRAME_FORMATS, clips_of
     from eventlayers.models import ONSET_MASK, ONSETS, with_time_steps
 
     seen = forward_graph(with_time_steps(model))
@@ -115,7 +115,7 @@ def _clips(model: keras.Model, config: ModelConfig) -> tuple[Callable, Look]:
         steps = {name: array[0] for name, array in found.items()}
         return {**steps, ONSETS: clip[ONSETS], ONSET_MASK: clip[ONSET_MASK]}
 
-    return functools.partial(clip_of, frames=FRAME_FORMATS[config.backbones], onset_method=config.onsets), look
+    return functools.partial(clips_of, frames=FRAME_FORMATS[config.backbones], onset_method=config.onsets), look
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,7 +196,7 @@ def predict_file(path, predictor: Predictor) -> Prediction:
         notes = missing_stream_notes(about, modalities, predictor.info.model)
         length = about.whole_seconds
         starts = range(0, length, SECONDS)
-        clips = in_windows((predictor.read(path, start=start) for start in starts), len(starts))
+        clips = in_windows(predictor.read(path, starts=starts), len(starts))
         windows, means = [], []
         for start, clip in zip(starts, clips, strict=True):
             found, seconds = predictor.look(clip), min(SECONDS, length - start)

@@ -7,7 +7,7 @@
 import concurrent.futures
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -30,13 +30,12 @@ from eventlayers.clips import (
     FrameFormat,
     StoredRows,
     onset_inputs,
-    onset_time_steps,
-    padded_time_steps,
+    onsets_of,
     read_clip_frames,
     read_clip_sound,
+    read_windows_of,
     rows_folder,
     store_array,
-    stored_onsets,
 )
 from eventlayers.sound import EventLogMel
 
@@ -172,7 +171,8 @@ def time_steps_of(
 
     The features of a stream that the file lacks are zeros; `onset_method` as for `eventlayers.clips.clip_inputs`.
     """
-    return of_streams(read_streams(path, backbones, start=start, onset_method=onset_method), backbones)
+    (streams,) = read_streams(path, backbones, starts=[start], onset_method=onset_method)
+    return of_streams(streams, backbones)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,12 +202,12 @@ class Streams:
 
 
 def read_streams(
-    path, backbones: TimeStepBackbones, *, start: float = 0.0, onset_method: str = "librosa"
-) -> Streams:
-    """The decoded frames, sound and onsets from which `time_steps_of` computes its result."""
-    streams = Streams.read(path, start, backbones.frames)
-    steps, mask = padded_time_steps(onset_time_steps(stored_onsets(path, start, onset_method)))
-    return dataclasses.replace(streams, onsets={"onsets": steps, "onset_mask": mask})
+    path, backbones: TimeStepBackbones, *, starts: Sequence[float], onset_method: str = "librosa"
+) -> Iterator[Streams]:
+    """The decoded frames, sound and onsets of the ten seconds from each of `starts`, one after the other."""
+    for frames, sound in read_windows_of(path, backbones.frames, starts):
+        steps, mask = onsets_of(sound, onset_method)
+        yield Streams(frames, sound, {"onsets": steps, "onset_mask": mask})
 
 
 def of_streams(streams: Streams, backbones: TimeStepBackbones) -> dict[str, np.ndarray]:

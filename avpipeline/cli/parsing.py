@@ -1,5 +1,6 @@
 """Parses a command line into settings, and prints the help."""
 
+import ast
 import contextlib
 import copy
 import dataclasses
@@ -97,7 +98,7 @@ def _shown(settings_class: type, everything: bool, names: Collection[str] | None
       everything: whether all options are shown.
       names: of the fields to show; None for all.
     """
-    fields = []
+    fields, texts = [], _field_texts(settings_class)
     for name, annotation in annotations_of(settings_class).items():
         field = next(field for field in dataclasses.fields(settings_class) if field.name == name)
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
@@ -106,7 +107,9 @@ def _shown(settings_class: type, everything: bool, names: Collection[str] | None
             default = default if default is dataclasses.MISSING else _as_shown(default, annotation)
         else:
             words = _is_positional(annotation)
-            notes = {"help_behavior_hint": ""} if default in (None, ()) or words and _is_list(annotation) else {}
+            notes = {"help": texts[name]} if name in texts else {}
+            if default in (None, ()) or words and _is_list(annotation):
+                notes["help_behavior_hint"] = ""
             if words:
                 notes["metavar"] = f"{name.upper().removesuffix('S')}..." if _is_list(annotation) else name.upper()
             annotation = Annotated[annotation, tyro.conf.arg(**notes)] if notes else annotation
@@ -120,6 +123,17 @@ def _shown(settings_class: type, everything: bool, names: Collection[str] | None
     for name in ("__module__", "__qualname__", "__doc__"):  # by which tyro finds the texts
         setattr(made, name, getattr(settings_class, name))
     return made
+
+
+def _field_texts(settings_class: type) -> dict[str, str]:
+    """Field -> the string under it as one paragraph; tyro would break the help where the source has line breaks."""
+    texts = {}
+    for kind in reversed(settings_class.__mro__[:-1]):
+        (defined,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+        for field, text in itertools.pairwise(defined.body):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+                texts[field.target.id] = " ".join(ast.literal_eval(text.value).split())
+    return texts
 
 
 def _as_shown(settings, shown: type):

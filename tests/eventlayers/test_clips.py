@@ -10,7 +10,7 @@ from avpipeline.datasets.base import Split
 from avpipeline.datasets.batches import batches
 from avpipeline.errors import InputError
 from eventlayers import clips
-from eventlayers.clips import FrameFormat, clip_inputs, clip_of, onset_time_steps, padded_time_steps, resize_and_cut
+from eventlayers.clips import FrameFormat, clip_inputs, clips_of, onset_time_steps, padded_time_steps, resize_and_cut
 from tests.helpers.media_files import shown_index, tone, write_media
 
 SMALL = FrameFormat(32, None)
@@ -105,7 +105,7 @@ def test_a_later_start_moves_everything(media):
 
 def test_one_file_gives_the_same_arrays(media):
     rows = read(clip_inputs([media["both"]], SMALL))
-    for name, array in clip_of(media["both"], SMALL).items():
+    for name, array in next(clips_of(media["both"], SMALL)).items():
         np.testing.assert_array_equal(array, rows[name][0])
         assert array.dtype == rows[name].dtype
 

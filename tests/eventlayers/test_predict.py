@@ -200,7 +200,7 @@ def test_a_model_on_clips_runs_its_own_backbones(folder, backbones):
     features = backbones.frames.info()
     path = write_weights(folder / "clips.keras", "event_layers", features, inputs="clips", frame_size=32)
     predictor = predict.Predictor.of(path)
-    seen = predictor.look(predictor.read(folder / "short.mp4", start=0))
+    seen = predictor.look(next(predictor.read(folder / "short.mp4", starts=[0])))
     expected = time_steps_of(folder / "short.mp4", backbones)
     for name in ("visual", "audio", "maps", "onsets", "onset_mask"):
         # Its networks begin as the frozen ones are.

@@ -1,4 +1,4 @@
-"""Who imports whom: the laws of docs/architecture.md."""
+"""Who imports whom: the rules of docs/architecture.md."""
 
 import ast
 import configparser
