@@ -8,6 +8,7 @@ inert records, from whose `_parameters`, `_buffers` and `_modules` the state dic
 
 import dataclasses
 import io
+import itertools
 import math
 import re
 import reprlib
@@ -27,6 +28,8 @@ _TORCH_MODULE = re.compile(r"torch\.nn\.modules\.[a-z_]+\.[A-Za-z0-9_]+")
 # Modules around a network, which hold it as their only child, and what they put before the names in a state dict.
 _WRAPPER = re.compile(r"torch\.nn\.parallel\.[a-z_.]+\.\w*DataParallel|torch\._dynamo\.eval_frame\.OptimizedModule")
 _PREFIXES = ("module.", "_orig_mod.")
+# More of them inside one another are one that holds itself.
+_MOST_WRAPPERS = 10
 # Where training scripts put the network in a dict, beside the state of the optimizer.
 _HOLDERS = ("state_dict", "model_state_dict", "model")
 # Kind of a storage -> how its values are stored in the file.
@@ -312,8 +315,11 @@ def _contents(root: object, machine: _TorchMachine) -> tuple[TorchFile, list[str
     if holder is not None:
         root = root[holder]
         notes.append(f"reads its entry '{holder}' and nothing else")
+    wrappers = itertools.count(1)
     while isinstance(root, _Module) and _WRAPPER.fullmatch(root.class_name):
         notes.append(f"unwraps its {root.class_name.rpartition('.')[2]}")
+        if next(wrappers) > _MOST_WRAPPERS:
+            raise BadPickle("refused, because it wraps its network without end.")
         (root,) = root.state["_modules"].values()
     if isinstance(root, _Module):
         state, extras = _gather(root)

@@ -136,10 +136,11 @@ def read_own(data_dir) -> tuple[tuple[Clip, ...], tuple[str, ...]]:
         names = read_names(path, len(read_lines(path)))
     if not names:
         raise InputError(f"{folder / CLIPS}: labels nothing but {BACKGROUND}; label the events too.")
+    numbers = numbered(names)
     # All clips are checked, so that a mistake is found whichever split is read.
     for clip in clips:
         for event in clip.events:
-            class_number(event.row, event.label, numbered(names), CLASSES)
+            class_number(event.row, event.label, numbers, CLASSES)
     return clips, names
 
 

@@ -25,6 +25,14 @@ from avpipeline.media.transport import receive_array, send_array
 PATIENCE = 60.0
 
 
+def _working_folder() -> str:
+    """The folder that relative paths start from; the root, where none can, if it has been deleted."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return os.sep
+
+
 class _Process:
     """One decoding process and the connection to it."""
 
@@ -49,7 +57,7 @@ class _Process:
     def ask(self, what: str, path, arguments: dict, transform: Callable | None) -> tuple[dict, list[np.ndarray]]:
         """What the process answers; InputError if it refuses, dies or hangs; one that hangs is ended."""
         try:
-            self._connection.send((what, str(path), os.getcwd(), arguments))
+            self._connection.send((what, str(path), _working_folder(), arguments))
             while True:
                 if not self._connection.poll(PATIENCE):
                     self.end()

@@ -4,6 +4,7 @@ A request is `(what, path, folder, arguments)`. The answers to it end with "done
 "alive", once a second at most while there is progress, "warning", and "transform" with a frame, which is answered.
 """
 
+import contextlib
 import functools
 import os
 import resource
@@ -99,7 +100,8 @@ def main(descriptor: str) -> int:
     try:
         while True:
             what, path, folder, arguments = connection.recv()
-            os.chdir(folder)
+            with contextlib.suppress(OSError):  # deleted meanwhile: a whole path still leads to its file
+                os.chdir(folder)
             _answer(connection, what, path, arguments)
     except (EOFError, OSError):
         return 0

@@ -309,10 +309,11 @@ def _balance_findings(lists: list[VideoList], about: str = own_clips.CLIPS) -> I
 
 def _time_findings(folder: Path) -> Iterator[Finding]:
     """How many labels clips have, how many of them have times (which segment models need), and how long events are."""
-    labels = [{event.label for event in clip.events} for clip in own_clips.read_own(folder)[0]]
+    clips, _ = own_clips.read_own(folder)
+    labels = [{event.label for event in clip.events} for clip in clips]
     several, none = sum(len(names) > 1 for names in labels), sum(not names for names in labels)
     yield ok(own_clips.CLIPS, f"{several} clips with several labels, {none} of {BACKGROUND} alone")
-    events = [event for clip in own_clips.read_own(folder)[0] for event in clip.events]
+    events = [event for clip in clips for event in clip.events]
     lengths = [event.end - event.start for event in events if event.start is not None and event.end is not None]
     if not lengths:
         yield note(own_clips.CLIPS, "labels whole clips; models that label seconds need the columns start and end")

@@ -89,6 +89,11 @@ def _store(
             for _, name, labels, summary in group:
                 add(encode_video(name, labels, summary))
                 counts[path] += 1
+    for path in paths:
+        if path not in counts:  # it holds no video, and is not to be made again each time
+            counts[path] = 0
+            with record_writer(targets[path]):
+                pass
     return counts, corrupt.shards
 
 

@@ -48,6 +48,20 @@ WRAPPED = {
 
 
 @pytest.mark.parametrize("writer", [made.write_legacy, made.write_zip])
+def test_a_wrapper_around_itself_is_refused(tmp_path, writer):
+    endless = (
+        made.name(DATA_PARALLEL)
+        + b")\x81q\x01"
+        + made.mapping({"_parameters": made.mapping({}), "_buffers": made.mapping({})})
+        + b"b"
+        + made.mapping({"_modules": made.mapping({"module": b"h\x01"})})
+        + b"b"
+    )
+    with pytest.raises(InputError, match="wraps its network without end"):
+        read_torch(writer(tmp_path / "net.pt", endless, {}))
+
+
+@pytest.mark.parametrize("writer", [made.write_legacy, made.write_zip])
 @pytest.mark.parametrize("kind", WRAPPED)
 def test_wrappers_are_taken_off_and_named(tmp_path, kind, writer):
     root, words = WRAPPED[kind]

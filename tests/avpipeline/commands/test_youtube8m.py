@@ -240,6 +240,15 @@ def test_std_stores_what_the_pipeline_computes(tmp_path, capsys):
     assert "10 videos in 1 files" in capsys.readouterr().out
 
 
+def test_std_of_a_shard_without_videos_is_made_once(tmp_path, capsys):
+    write(tmp_path / "train0.tfrecord", frame_record("a", [1], [[1, 2, 3]], [[4, 5]]))
+    write(tmp_path / "train1.tfrecord")
+    for written in (2, 0):
+        assert command("std", tmp_path / "train*.tfrecord", "--out", tmp_path / "std") == 0
+        assert f"in {written} files" in capsys.readouterr().out
+    assert [len(records(tmp_path / "std" / f"train{shard}.tfrecord")) for shard in (0, 1)] == [1, 0]
+
+
 def test_std_of_a_damaged_shard(tmp_path, capsys):
     good = frame_record("a", [1], [[1, 2, 3]], [[4, 5]])
     path = write(tmp_path / "train0.tfrecord", good, good)
