@@ -351,12 +351,11 @@ def predict(
     """
     dataset = batches(split, batch_size, modalities=list(model.input)).map(lambda inputs, labels: inputs)
     with ProgressBar(total=len(split), desc="predicting", unit="video", leave=False) as bar:
-
-        def count(batch: int, logs: Mapping) -> None:
-            bar.update(len(tf.nest.flatten(logs["outputs"])[0]))
-
-        counting = keras.callbacks.LambdaCallback(on_predict_batch_end=count)
-        predictions = model.predict(dataset, verbose=0, callbacks=[counting])
+        size = batch_size * model.steps_per_execution
+        count = keras.callbacks.LambdaCallback(
+            on_predict_batch_end=lambda batch, logs: bar.update(min(size, bar.total - bar.n))
+        )
+        predictions = model.predict(dataset, verbose=0, callbacks=[count])
     return predictions if output is None else predictions[output]
 
 
