@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from avpipeline.cli.progress import ProgressBar
 from avpipeline.datasets.base import Stream
 from avpipeline.errors import InputError
 from avpipeline.metrics.ranking import F1, GAP, PERR, TOP_K, BestThreshold, HitAtOne, MeanAveragePrecision
@@ -132,6 +133,8 @@ def predictions(
     """Batches of ids, labels and probabilities, in the order of the files."""
     require_tensorflow("evaluation runs")
     forward = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True, jit_compile=False)
-    for inputs, labels in stream.read(batch_size, modalities=list(model.input), details=True):
-        ids = inputs.pop("id").numpy().astype(str)
-        yield ids, labels.numpy(), forward(inputs).numpy()
+    with ProgressBar(total=len(stream), desc="predicting", unit="video", leave=False) as bar:
+        for inputs, labels in stream.read(batch_size, modalities=list(model.input), details=True):
+            ids = inputs.pop("id").numpy().astype(str)
+            yield ids, labels.numpy(), forward(inputs).numpy()
+            bar.update(len(ids))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from avpipeline.cli.progress import link
 from avpipeline.datasets.base import Stream
 from avpipeline.features.info import require_same
 from avpipeline.files import atomic_path, make_folder
-from avpipeline.predict.documents import head_json, head_lines, result_files, synthetic_warning
+from avpipeline.predict.documents import Tell, head_json, head_lines, result_files, synthetic_warning
 from avpipeline.predict.files import for_each_file
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def main(settings: Settings) -> int:
         extractors = extractors_of(labellers[0], settings.weights_dir)
         for other in labellers[1:]:
             require_same(other.info.features, labellers[0].info.features, str(settings.weights))
-        status = for_each_file(files, lambda path: label_file(path, labellers, extractors, settings, shown))
+        status = for_each_file(files, functools.partial(label_file, labellers, extractors, settings, shown))
     if shown:
         info = labellers[0].info
         warned = {warning: None for path in files if (warning := synthetic_warning(info, path))}
@@ -89,24 +90,23 @@ def main(settings: Settings) -> int:
 
 
 def label_file(
-    path: Path,
     labellers: Sequence[Labeller],
     extractors: Mapping[str, Extractor],
     settings: Settings,
     shown: list[Example],
-) -> str:
-    """Labels a media file, writes STEM.json and STEM.txt, adds it to the examples; returns the text."""
+    path: Path,
+    tell: Tell,
+) -> None:
+    """Labels a media file, writes STEM.json and STEM.txt, tells the text, adds the file to the examples."""
     from attendfusion.labelling import media_frames
 
     labeller = labellers[0]
     found = media_frames(path, labeller, extractors)
     document = as_json(found, labeller, settings.top)
-    text = as_text(document)
-    with result_files(settings.out / path.stem, document, text, source=path):
+    with result_files(settings.out / path.stem, document, as_text(document), tell, source=path):
         if len(shown) < _EXAMPLES:
             probabilities = [each.probabilities(found.frames) for each in labellers]
             shown.append(_example(path.stem, None, labellers, probabilities, settings.top, path))
-    return text
 
 
 def as_json(found: MediaFrames, labeller: Labeller, top: int) -> dict:
@@ -147,7 +147,7 @@ def label_records(paths: Sequence[Path], labellers: Sequence[Labeller], settings
                 cells = [cell for label, probability in best for cell in (label, f"{probability:.6f}")]
                 writer.writerow([name, "; ".join(_named(labeller, truth)), *cells])
             videos += len(ids)
-    print(f"{videos} videos in {len(shards)} file{'s' * (len(shards) > 1)}, labels in {link(path)}")
+    print(f"{videos} videos in {len(shards)} file{'s' * (len(shards) > 1)}, labels in {link(path)}", flush=True)
     return _first_examples(labellers, streams, settings)
 
 

@@ -34,7 +34,8 @@ def main(settings: Settings) -> int:
     """
     describer = load_describer(settings.yamnet, settings.weights_dir)
     status = for_each_file(
-        settings.files, lambda path: write_description(describe_file(path, describer), describer, settings.out)
+        settings.files,
+        lambda path, tell: write_description(describe_file(path, describer), describer, settings.out, tell),
     )
     print(f"Texts, JSON files and timelines are in {link(settings.out)}")
     return status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -64,11 +65,12 @@ def main(settings: Settings) -> None:
     require_fit(settings.weights, info, split)
     scores = predict(model, split, batch_size=4 if config.inputs == "clips" else 64)
     measures = overall(split.labels, scores)
-    write_measures(settings, info, split, scores, measures)
+    draw = write_measures(settings, info, split, scores, measures)
     print(f"{subject(info, split)}: {len(split)} videos")
-    print("\n".join(f"  {name}: {value:.4f}" for name, value in measures.items()))
+    print("\n".join(f"  {name}: {value:.4f}" for name, value in measures.items()), flush=True)
+    draw()
     if config.heads == LAYERS:
-        print(write_layers(settings.out, videos, scores))
+        write_layers(settings.out, videos, scores)
         if settings.figure:
             write_most_activating(settings.out, videos, scores, settings.figure)
     print(f"Tables, pictures and predictions are in {link(settings.out)}")
@@ -87,20 +89,21 @@ def overall(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
 
 def write_measures(
     settings: Settings, info: ModelInfo, split: Split, scores: np.ndarray, measures: dict[str, float]
-) -> None:
-    """Writes evaluation.json, predictions.npz, per_class.csv, confusion.csv and confusion.png.
+) -> Callable[[], None]:
+    """Writes evaluation.json, predictions.npz, per_class.csv and confusion.csv; returns what draws confusion.png.
 
     The per-class accuracy and the confusion matrix compare each label of a video with the vote.
     """
     voted = np.eye(len(split.class_names))[np.asarray(voting.vote(scores))]
     video, label = np.nonzero(split.labels > 0)
     truth, title = np.eye(len(split.class_names))[label], f"{info.paper} {subject(info, split)}"
-    write_classes(settings.out, split.class_names, truth, voted[video], unit="video", title=title)
+    _, draw = write_classes(settings.out, split.class_names, truth, voted[video], unit="video", title=title)
     write_scores(settings.out, settings.weights, info, split, stored(split, scores), measures)
+    return draw
 
 
-def write_layers(out: Path, videos: Videos, scores: np.ndarray) -> str:
-    """Writes layers.json (Tables 3 and 4), categories.csv and layers.png (Table 4 as bars); returns them as text."""
+def write_layers(out: Path, videos: Videos, scores: np.ndarray) -> None:
+    """Writes layers.json (Tables 3 and 4) and categories.csv, prints them, and draws layers.png (Table 4 as bars)."""
     import pandas as pd
 
     from eventlayers import pictures
@@ -117,12 +120,12 @@ def write_layers(out: Path, videos: Videos, scores: np.ndarray) -> str:
     layers = analysis.category_layers(labels, scores)
     dominant = [LAYERS[index] if index >= 0 else "" for index in layers]
     write_csv(out / "categories.csv", pd.DataFrame({"class": videos.class_names, "layer": dominant}))
-    title = f"categories of {dataset}, {videos.name}, by the layer that dominates them"
-    pictures.event_characteristics(out / "layers.png", {dataset: categories}, title=title)
     table = pd.DataFrame(complementary).T
     counts = ", ".join(f"{row} {count}" for row, count in categories.items())
-    by_layer = f"Categories by dominant layer: {counts}\n{name}: {share:.1f} %\n"
-    return f"\nVideos that only one layer gets right:\n{table.to_string()}\n\n{by_layer}"
+    print(f"\nVideos that only one layer gets right:\n{table.to_string()}\n")
+    print(f"Categories by dominant layer: {counts}\n{name}: {share:.1f} %\n", flush=True)
+    title = f"categories of {dataset}, {videos.name}, by the layer that dominates them"
+    pictures.event_characteristics(out / "layers.png", {dataset: categories}, title=title)
 
 
 def write_most_activating(out: Path, videos: Videos, scores: np.ndarray, count: int) -> None:

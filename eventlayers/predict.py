@@ -13,9 +13,9 @@ import tyro
 
 from avpipeline import media, plots
 from avpipeline.cli import run
-from avpipeline.cli.progress import link
+from avpipeline.cli.progress import ProgressBar, link
 from avpipeline.errors import InputError
-from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files, synthetic_warning
+from avpipeline.predict.documents import Tell, head_json, head_lines, picture_title, result_files, synthetic_warning
 from avpipeline.predict.files import collected_warnings, for_each_file, in_windows
 from avpipeline.predict.segments import missing_stream_notes
 from avpipeline.training.familiarity import region_means, unlike_training
@@ -156,14 +156,14 @@ def main(settings: Settings) -> int:
       python -m eventlayers.predict video.mp4
     """
     predictor = Predictor.of(settings.weights, settings.from_backbones, settings.weights_dir)
-    status = for_each_file(settings.files, lambda path: write_file(path, predictor, settings.out))
+    status = for_each_file(settings.files, lambda path, tell: write_file(path, predictor, settings.out, tell))
     if len(predictor.config.modalities) == 1:
         print(f"{predictor.info.model} has one stream: there are no time steps and no sound source to show.")
     print(f"Texts, JSON files, pictures and videos are in {link(settings.out)}")
     return status
 
 
-def write_file(path, predictor: Predictor, out) -> str:
+def write_file(path, predictor: Predictor, out, tell: Tell | None = None) -> str:
     """Predicts a media file and writes everything that shows it; returns the text.
 
     `STEM.json` and `STEM.txt` have the same content; `STEM_labels.png` is Figure 4; for a model with both streams there
@@ -175,7 +175,7 @@ def write_file(path, predictor: Predictor, out) -> str:
     stem = Path(out) / source.stem
     document = as_json(prediction, predictor)
     text = as_text(document)
-    with result_files(stem, document, text, source=source):
+    with result_files(stem, document, text, tell, source=source):
         _write_pictures(prediction, predictor, stem)
     return text
 
@@ -391,9 +391,9 @@ def draw_example(trained: Trained) -> None:
     settings = trained.settings
     test = videos_of(settings.source, "test")
     predictor = Predictor.of(trained.weights, settings.from_backbones)
-    text = write_file(test.paths[0], predictor, settings.folder / "example")
     true = [name for name, label in zip(test.class_names, test.labels[0], strict=True) if label]
-    print(f"Example: the first test video, which is {' and '.join(true)}:\n{text}")
+    print(f"Example: the first test video, which is {' and '.join(true)}:")
+    write_file(test.paths[0], predictor, settings.folder / "example", ProgressBar.write)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ def main(settings: EvaluationSettings) -> None:
     require_fit(settings.weights, info, split)
     outcome = measured(model, split)
     predictions = outcome.arrays["predictions"]
-    report_classes(settings.out, settings.weights, info, split, predictions, further=outcome.figures)
     mean, noise = (100 * outcome.figures[name] for name in ("author_reading", "author_reading_std"))
-    print(f"As the authors' code reads it, over shuffled batches of 64 videos: {mean:.2f} +- {noise:.2f} %")
+    also = f"As the authors' code reads it, over shuffled batches of 64 videos: {mean:.2f} +- {noise:.2f} %\n"
+    report_classes(settings.out, settings.weights, info, split, predictions, further=outcome.figures, also=also)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from avpipeline.cli import run
 from avpipeline.cli.progress import link
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.rendered import rendered_clips
-from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files
+from avpipeline.predict.documents import Tell, head_json, head_lines, picture_title, result_files
 from avpipeline.predict.files import collected_warnings, for_each_file
 from avpipeline.predict.segments import features_by_window, stream_notes, unlike_notes
 from avpipeline.training.familiarity import region_means
@@ -97,8 +97,8 @@ def main(settings: Settings) -> int:
     """
     predictor = load_predictor(settings.weights, weights_dir=settings.weights_dir)
 
-    def one(path: Path) -> str:
-        return write_prediction(predict_file(path, predictor), predictor, settings.out)
+    def one(path: Path, tell: Tell) -> None:
+        write_prediction(predict_file(path, predictor), predictor, settings.out, tell)
 
     status = for_each_file(settings.files, one)
     if not predictor.attends:
@@ -119,8 +119,8 @@ def draw_example(trained: Trained) -> None:
     if test.dataset == "rendered":
         predictor = load_predictor(weights)
         prediction = predict_file(rendered_clips().paths("test")[0], predictor)
-        write_prediction(prediction, predictor, out)
         _tell_example(test, prediction.probabilities)
+        write_prediction(prediction, predictor, out)
         return
     model, info = load_model(weights, paper="mafnet")
     inputs = {name: test.inputs[name].read(np.array([0])) for name in model.input}
@@ -136,7 +136,7 @@ def draw_example(trained: Trained) -> None:
 def _tell_example(test: Split, probabilities: np.ndarray) -> None:
     """Which test video the example is, and its true class beside the predicted one."""
     true, predicted = test.class_names[test.labels[0].argmax()], test.class_names[probabilities.argmax()]
-    print(f"Example: {test.ids[0]}, the first test video; it is '{true}', and '{predicted}' is predicted.")
+    print(f"Example: {test.ids[0]}, the first test video; it is '{true}', and '{predicted}' is predicted.", flush=True)
 
 
 def load_predictor(weights: Path, *, weights_dir: Path | None = None) -> Predictor:
@@ -219,12 +219,12 @@ def _forward_padded(
     return predictor.forward({name: feature[np.newaxis] for name, feature in padded.items()})
 
 
-def write_prediction(prediction: Prediction, predictor: Predictor, out) -> str:
+def write_prediction(prediction: Prediction, predictor: Predictor, out, tell: Tell | None = None) -> str:
     """Writes STEM.json and STEM.txt with the same content, and STEM_scores.png for each window; returns the text."""
     out, source = Path(out), prediction.media.path
     document = as_json(prediction, predictor)
     text = as_text(document)
-    with result_files(out / source.stem, document, text, source=source):
+    with result_files(out / source.stem, document, text, tell, source=source):
         if prediction.scores is not None:
             _write_pictures(prediction, predictor, document, out / f"{source.stem}_scores.png")
     return text

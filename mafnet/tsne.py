@@ -57,12 +57,12 @@ def main(settings: Settings) -> None:
     points = {}
     for path in paths:
         panels = {when: values[f"{path}_{when}"] for when in ("before", "after")}
+        for when, rows in panels.items():
+            print(f"{path} path, just {when} FiLM: silhouette of the classes {_silhouette(rows, classes)}", flush=True)
         flat = {when: in_the_plane(rows, settings.perplexity, settings.seed) for when, rows in panels.items()}
         title = f"{info.model}, {path} path, {split.dataset} {split.name}"
         named = {f"just {when} FiLM": places for when, places in flat.items()}
         embeddings(out / f"{path}_film.png", named, classes, split.class_names, title=title)
-        for when, rows in panels.items():
-            print(f"{path} path, just {when} FiLM: silhouette of the classes {_silhouette(rows, classes)}")
         points |= {f"{path}_{when}": places for when, places in flat.items()}
     with atomic_path(out / "points.npz") as temporary:
         np.savez_compressed(temporary, classes=classes, clips=clips, ids=np.array(split.ids), **points)
@@ -79,10 +79,9 @@ def film_embeddings(shown: keras.Model, split: Split) -> tuple[dict[str, np.ndar
       e.g. `{"audio_before": (clips, filters), "audio_after": ...}`, and the index of each clip: index of the video
       times clips per video, plus the index within the video.
     """
-    from avpipeline.datasets.batches import batches
+    from avpipeline.training.runs import predict
 
-    inputs = batches(split, _BATCH, modalities=list(shown.input)).map(lambda inputs, labels: inputs)
-    output = shown.predict(inputs, verbose=0)
+    output = predict(shown, split, _BATCH)
     kept = np.flatnonzero(segment_mask(split))
     values = {name: rows.reshape(-1, rows.shape[-1])[kept] for name, rows in output.items() if name != "video"}
     return values, kept

@@ -12,10 +12,10 @@ import tyro
 from ave.match.weights import load_matcher
 from avpipeline import media, plots
 from avpipeline.cli import Natural, run
-from avpipeline.cli.progress import link
+from avpipeline.cli.progress import ProgressBar, link
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
-from avpipeline.predict.documents import model_json, picture_title, result_files, warning_json
+from avpipeline.predict.documents import Tell, model_json, picture_title, result_files, warning_json
 from avpipeline.predict.segments import features_by_window
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo
@@ -151,13 +151,13 @@ def _features(matcher: Matcher, path: Path, modality: str, start: int, end: int)
     return rows.mean(axis=(1, 2)) if visual else rows
 
 
-def write_search(result: Search, matcher: Matcher, out) -> str:
+def write_search(result: Search, matcher: Matcher, out, tell: Tell | None = None) -> str:
     """Writes `STEM_QUERY_START-END.json` and `.txt` with the same content, and `.png`; returns the text."""
     source = result.searched.path
     stem = Path(out) / f"{source.stem}_{result.query}_{result.start}-{result.end}"
     document = as_json(result, matcher)
     text = as_text(document)
-    with result_files(stem, document, text, source=source):
+    with result_files(stem, document, text, tell, source=source):
         _draw(result, matcher.info, stem.with_name(f"{stem.name}.png"))
     return text
 
@@ -243,7 +243,7 @@ def main(settings: Settings) -> None:
     result = search(
         matcher, settings.file, settings.start, settings.end, query=settings.query, query_file=settings.query_file
     )
-    print(write_search(result, matcher, settings.out))
+    write_search(result, matcher, settings.out, ProgressBar.write)
     print(f"The text, JSON file and picture are in {link(settings.out)}")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from avpipeline import media
 from avpipeline.datasets.audioset import ave_scores
 from avpipeline.errors import InputError
-from avpipeline.predict.documents import result_files
+from avpipeline.predict.documents import Tell, result_files
 from avpipeline.predict.files import collected_warnings, in_windows
 
 if TYPE_CHECKING:
@@ -166,12 +166,12 @@ def _stream_notes(about: media.MediaInfo, extractors: Mapping[str, Extractor], w
     return notes
 
 
-def write_description(description: Description, describer: Describer, out) -> str:
+def write_description(description: Description, describer: Describer, out, tell: Tell | None = None) -> str:
     """Writes `STEM.json`, `STEM.txt` and `STEM_timeline.png` to the folder `out`; returns the text."""
     out, source = Path(out), description.media.path
     document = as_json(description, describer)
     text = as_text(document)
-    with result_files(out / source.stem, document, text, source=source):
+    with result_files(out / source.stem, document, text, tell, source=source):
         _write_timeline(description, describer, out / f"{source.stem}_timeline.png")
     return text
 

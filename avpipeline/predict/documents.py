@@ -6,13 +6,15 @@ import json
 import re
 import textwrap
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from avpipeline.files import cache_dir, make_folder, sha256_file, write_text
 from avpipeline.media import MediaInfo
 from avpipeline.training.saved import ModelInfo, model_file
 
+# Prints the text of a result.
+Tell = Callable[[str], object]
 SYNTHETIC = (
     "trained on synthetic clips: its labels mean nothing for this file; use features of real clips (extract --features "
     "yamnet,efficientnet_lite0, then train) or python -m avpipeline.describe"
@@ -87,16 +89,19 @@ def head_lines(document: Mapping) -> list[str]:
 
 
 @contextlib.contextmanager
-def result_files(stem: Path, document: Mapping, text: str, *, source: Path) -> Iterator[None]:
-    """Writes `STEM.json`, then runs the block, then writes `STEM.txt`: if the text exists, everything else does too.
+def result_files(stem: Path, document: Mapping, text: str, tell: Tell | None = None, *, source: Path) -> Iterator[None]:
+    """Writes `STEM.json` and `STEM.txt`, each whole or not at all, tells the text, then runs the block, which draws.
 
     Args:
       stem: the path of both files without extension; its folder is created.
+      tell: prints a text; None leaves that to the caller.
       source: the media file. It is decoded again for pictures, and its warnings are not repeated.
     """
     make_folder(stem.parent)
     write_text(stem.with_name(f"{stem.name}.json"), json.dumps(document, indent=2) + "\n")
+    write_text(stem.with_name(f"{stem.name}.txt"), text)
+    if tell:
+        tell(text)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", re.escape(str(source)), UserWarning)
         yield
-    write_text(stem.with_name(f"{stem.name}.txt"), text)

@@ -13,10 +13,9 @@ from avpipeline import media
 from avpipeline.cli.progress import ProgressBar
 from avpipeline.errors import InputError
 from avpipeline.media.ahead import ahead
+from avpipeline.predict.documents import Tell
 
 T = TypeVar("T")
-# Largest number of windows for which a file has no progress bar of its own.
-_SHORT = 6
 
 # Files that were used as far as they go, for the exit status of the command that predicts them.
 _DAMAGED: contextvars.ContextVar[list[str]] = contextvars.ContextVar("damaged", default=[])  # noqa: B039
@@ -49,20 +48,20 @@ def in_windows(decoded: Generator[T, None, None], count: int) -> Iterator[T]:
     """The windows of one file, decoded by a thread while the caller's networks work on the one before.
 
     Args:
-      count: how many there are; a bar with the time left shows the progress of a long file.
+      count: how many there are; a bar with the time left shows the progress of what takes long.
     """
-    with ProgressBar(total=count, desc="predicting", unit="window", leave=False, disable=count <= _SHORT) as progress:
+    with ProgressBar(total=count, desc="predicting", unit="window", leave=False) as progress:
         for window in ahead(decoded):
             yield window
             progress.update()
 
 
-def for_each_file(sources: Sequence, one: Callable[[Path], str]) -> int:
-    """Calls `one` for every media file of `sources` and prints the text that it returns.
+def for_each_file(sources: Sequence, one: Callable[[Path, Tell], object]) -> int:
+    """Calls `one` for every media file of `sources`.
 
     Args:
       sources: media files, folders of them, or lists (.txt).
-      one: predicts a file and writes its results under the file's stem.
+      one: predicts a file and writes its results under the file's stem; calls its second argument with the text.
 
     Returns:
       exit status: 0, or 2 if some of several files could not be used or some are damaged; they are named at the end.
@@ -79,7 +78,7 @@ def for_each_file(sources: Sequence, one: Callable[[Path], str]) -> int:
     _DAMAGED.set(damaged)
     for path in ProgressBar(paths, desc="predicting", unit="file", disable=len(paths) == 1):
         try:
-            ProgressBar.write(one(path))
+            one(path, ProgressBar.write)
         except InputError as error:
             if len(paths) == 1:
                 raise

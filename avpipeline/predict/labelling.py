@@ -79,15 +79,15 @@ def segment_example(trained: Trained, forward_of, probabilities, scale: Scale = 
     if test.dataset == "rendered":
         predictor = Predictor.of(forward_of(model), info, weights, window=_window(model), scale=scale)
         prediction = predict_file(rendered_clips().paths("test")[video], predictor)
-        write_prediction(prediction, predictor, out, truth=classes[video])
         _tell_example(test, video, prediction.probabilities, classes[video])
+        write_prediction(prediction, predictor, out, truth=classes[video])
         return
     stored = read_predictions(weights.with_name("predictions.npz"), "predictions")
     predicted = probabilities(model, stored["predictions"][video])
+    _tell_example(test, video, predicted, classes[video])
     name = test.ids[video]
     title = f"{name} - {info.title}"
     plots.timeline(out / f"{name}_timeline.png", predicted, info.class_names, truth=classes[video], title=title)
-    _tell_example(test, video, predicted, classes[video])
 
 
 def _tell_example(test: Split, video: int, probabilities: np.ndarray, truth: np.ndarray) -> None:
@@ -95,7 +95,8 @@ def _tell_example(test: Split, video: int, probabilities: np.ndarray, truth: np.
     right = int((probabilities.argmax(1) == truth).sum())
     print(
         f"Example: {test.ids[video]}, the first test video with both an event and background; {right} of its "
-        f"{len(truth)} seconds are labelled right."
+        f"{len(truth)} seconds are labelled right.",
+        flush=True,
     )
 
 

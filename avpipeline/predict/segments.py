@@ -16,7 +16,7 @@ import numpy as np
 from avpipeline import media, plots
 from avpipeline.errors import InputError
 from avpipeline.files import make_folder
-from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files, synthetic_warning
+from avpipeline.predict.documents import Tell, head_json, head_lines, picture_title, result_files, synthetic_warning
 from avpipeline.predict.files import collected_warnings, for_each_file, in_windows
 from avpipeline.training.familiarity import region_means, unlike_training
 from avpipeline.training.saved import ModelInfo
@@ -133,12 +133,11 @@ def predict_files(sources: Sequence, predictor: Predictor, out, *, figure: bool 
     """
     rows = []
 
-    def one(path: Path) -> str:
+    def one(path: Path, tell: Tell) -> None:
         prediction = predict_file(path, predictor)
-        text = write_prediction(prediction, predictor, out)
+        write_prediction(prediction, predictor, out, tell)
         if figure and prediction.attention is not None:
             rows.append(_figure_row(prediction, predictor.info))
-        return text
 
     status = for_each_file(sources, one)
     if rows:
@@ -148,7 +147,7 @@ def predict_files(sources: Sequence, predictor: Predictor, out, *, figure: bool 
 
 
 def write_prediction(
-    prediction: Prediction, predictor: Predictor, out, *, truth: Sequence[int] | None = None
+    prediction: Prediction, predictor: Predictor, out, tell: Tell | None = None, *, truth: Sequence[int] | None = None
 ) -> str:
     """Writes everything that shows the prediction for one file; returns the text.
 
@@ -157,6 +156,7 @@ def write_prediction(
     with attention over sound `STEM_audio_attention.png`, the log-mel patch of each second with its map.
 
     Args:
+      tell: prints the text, before the pictures are drawn.
       truth: class index of each second where it is known, drawn above the prediction in the timeline.
     """
     from avpipeline.plots.overlays import write_overlay
@@ -164,7 +164,7 @@ def write_prediction(
     out, source = Path(out), prediction.media.path
     document = as_json(prediction, predictor)
     text = as_text(document)
-    with result_files(out / source.stem, document, text, source=source):
+    with result_files(out / source.stem, document, text, tell, source=source):
         _write_timeline(prediction, predictor.info, out / f"{source.stem}_timeline.png", truth)
         if prediction.attention is not None:
             _write_attention_pictures(

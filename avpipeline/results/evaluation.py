@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
@@ -57,8 +57,8 @@ def subject(info: ModelInfo, split: Split | Stream) -> str:
 
 def write_classes(
     out: Path, class_names: Sequence[str], labels: np.ndarray, predictions: np.ndarray, *, unit: str, title: str
-) -> pd.DataFrame:
-    """Writes per_class.csv, confusion.csv and confusion.png to the folder `out`, which is created.
+) -> tuple[pd.DataFrame, Callable[[], None]]:
+    """Writes per_class.csv and confusion.csv to the folder `out`, which is created.
 
     Args:
       labels, predictions: `(..., classes)`; the class is the index of the highest value, in both.
@@ -66,7 +66,8 @@ def write_classes(
       title: of the picture.
 
     Returns:
-      the contents of per_class.csv: class, segments (or videos), right, accuracy; NaN for a class without any.
+      the contents of per_class.csv: class, segments (or videos), right, accuracy; NaN for a class without any. And what
+      draws confusion.png, which takes longer than the rest.
     """
     import pandas as pd
 
@@ -86,8 +87,7 @@ def write_classes(
     write_csv(out / "per_class.csv", table)
     confused = pd.DataFrame(counts, index=names, columns=names)
     write_csv(out / "confusion.csv", confused, index=True, index_label="true \\ predicted")
-    charts.confusion_matrix(out / "confusion.png", counts, class_names, title=title, unit=unit)
-    return table
+    return table, lambda: charts.confusion_matrix(out / "confusion.png", counts, class_names, title=title, unit=unit)
 
 
 def write_scores(
@@ -129,6 +129,7 @@ def report_classes(
     split: Split,
     predictions: np.ndarray,
     further: Mapping[str, float] = MappingProxyType({}),
+    also: str = "",
 ) -> None:
     """Writes and prints a model's accuracy on a split, overall and for each class.
 
@@ -137,6 +138,7 @@ def report_classes(
       weights, info: the model's file and description.
       predictions: its output, `(videos, segments, classes)` or `(videos, classes)` like the split's labels.
       further: scores to store beside the accuracy.
+      also: further lines to print below it.
     """
     from avpipeline import metrics
 
@@ -144,9 +146,11 @@ def report_classes(
     unit = "segment" if split.labels.ndim == 3 else "video"
     accuracy = metrics.segment_accuracy(split.labels, predictions)
     title = f"{info.paper} {subject(info, split)}"
-    table = write_classes(out, split.class_names, split.labels, predictions, unit=unit, title=title)
+    table, draw = write_classes(out, split.class_names, split.labels, predictions, unit=unit, title=title)
     scores = {f"{unit}_accuracy": accuracy, **further}
     write_scores(out, weights, info, split, stored(split, predictions), scores)
     print(table.to_string(index=False, float_format="{:.3f}".format, na_rep="-"))
     print(f"\n{subject(info, split)}: {100 * accuracy:.2f} % of {table[f'{unit}s'].sum()} {unit}s right")
+    print(also, end="", flush=True)
+    draw()
     print(f"Tables, confusion matrix and predictions are in {link(out)}")

@@ -24,13 +24,24 @@ def train(paper: Paper, settings, compare: Callable[[Paper, Trained], Compared] 
       compare: returns the paper's results with ours; called only for runs that may stand beside a row of the paper.
     """
     from avpipeline.training import strategy
+    from avpipeline.training.curves import curves_last
 
     team = strategy.join(settings.devices)
     paper.announce(settings)
-    trained = paper.train(settings)
-    if not team.is_chief:
-        # The chief reports.
-        raise SystemExit(0)
+    with curves_last():
+        trained = paper.train(settings)
+        if not team.is_chief:
+            # The chief reports.
+            raise SystemExit(0)
+        _tell(paper, trained, compare)
+    paper.draw_example(trained)
+    print(f"Result, weights, logs and pictures are in {link(settings.folder)}")
+    return trained
+
+
+def _tell(paper: Paper, trained: Trained, compare: Callable[[Paper, Trained], Compared]) -> None:
+    """Prints the result, beside the paper's where it may stand there."""
+    settings = trained.settings
     lines = [] if trained.unlike else list(compare(paper, trained))
     tables = ", ".join(dict.fromkeys(published.table for published, _ in lines))
     of_table = f", {tables} of the paper" if tables else ""
@@ -41,9 +52,6 @@ def train(paper: Paper, settings, compare: Callable[[Paper, Trained], Compared] 
     else:
         metric = trained.experiment.scoring.metric.replace("_", " ")
         print(f"{metric} {papers.mean_text(trained.scores, '0.0', ' %')} on {trained.data}\n")
-    print(f"{trained.experiment.data.described()}\n")
+    print(f"{trained.experiment.data.described()}\n", flush=True)
     if trained.unlike:
-        print(f"This reproduces no row of the paper: {'; '.join(trained.unlike)}.\n")
-    paper.draw_example(trained)
-    print(f"Result, weights, logs and pictures are in {link(settings.folder)}")
-    return trained
+        print(f"This reproduces no row of the paper: {'; '.join(trained.unlike)}.\n", flush=True)

@@ -27,14 +27,15 @@ import numpy as np
 import tensorflow as tf
 
 from avpipeline.cli.options_file import write_options
+from avpipeline.cli.progress import ProgressBar
 from avpipeline.datasets.base import Split, Stream
 from avpipeline.datasets.batches import batches
 from avpipeline.datasets.caching import with_cache
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, locked, make_folder, read_record, remove_partial, write_json
 from avpipeline.nn.backends import has_gpu, require_tensorflow
-from avpipeline.plots import charts
 from avpipeline.training import strategy
+from avpipeline.training.curves import draw_curves
 from avpipeline.training.experiment import Experiment, Outcome, Splits
 from avpipeline.training.familiarity import feature_statistics
 from avpipeline.training.loggers import logged
@@ -91,6 +92,8 @@ def run(
         else:
             result = {**described, **made}
             write_json(out / "result.json", result)
+        for seed in seeds:
+            draw_curves(out / f"seed-{seed}", _watched_name(experiment))
     return team.from_chief(result)
 
 
@@ -171,11 +174,9 @@ def _run_seed(experiment: Experiment, folder: Path, seed: int, watch_test: bool,
     selected = {"seed": seed, "val": progress.best_score, "best_epoch": progress.best_epoch}
     watched = {"best_on_test": _best_on_test(experiment, progress)} if watch_test else {}
     result = {**selected, **_test(experiment, folder), **watched, "code": read_record(begun, f"remove {folder}")}
-    print(f"seed {seed}: {experiment.scoring.metric.replace('_', ' ')} {100 * result['test']:.1f} % on the test split")
-    columns = progress.columns()
-    columns.pop(_watched_name(experiment), None)
-    charts.curves(folder / "curves.png", columns)
     write_json(done, result)
+    measured = f"{experiment.scoring.metric.replace('_', ' ')} {100 * result['test']:.1f} %"
+    print(f"seed {seed}: {measured} on the test split", flush=True)
     (folder / "state.npz").unlink(missing_ok=True)
     begun.unlink(missing_ok=True)
     return result
@@ -349,7 +350,12 @@ def predict(
       output: name of the output, for a model with several.
     """
     dataset = batches(split, batch_size, modalities=list(model.input)).map(lambda inputs, labels: inputs)
-    predictions = model.predict(dataset, verbose=0)
+    with ProgressBar(total=len(split), desc="predicting", unit="video", leave=False) as bar:
+        size = batch_size * model.steps_per_execution
+        count = keras.callbacks.LambdaCallback(
+            on_predict_batch_end=lambda batch, logs: bar.update(min(size, bar.total - bar.n))
+        )
+        predictions = model.predict(dataset, verbose=0, callbacks=[count])
     return predictions if output is None else predictions[output]
 
 

@@ -39,10 +39,6 @@ class Progress:
         """Whether `patience` epochs have passed since the selected one."""
         return patience is not None and self.epoch - self.best_epoch >= patience
 
-    def columns(self) -> dict[str, list[float]]:
-        """The history by name; NaN for epochs without such a value."""
-        return {name: column.tolist() for name, column in pd.DataFrame(self.history).items()}
-
 
 class KeepState(keras.callbacks.Callback):
     """Saves the selected weights and, at each validation, everything that is needed to resume.
@@ -78,9 +74,8 @@ class KeepState(keras.callbacks.Callback):
         self._bar, self._epoch = None, 0
 
     def on_train_begin(self, logs=None):
-        epochs, done = self.params["epochs"], self.progress.epoch
-        hidden = self.path is None
-        self._bar = ProgressBar(total=epochs, initial=done, unit="epoch", desc="training", disable=hidden)
+        total, done = (epochs * self.params["steps"] for epochs in (self.params["epochs"], self.progress.epoch))
+        self._bar = ProgressBar(total=total, initial=done, unit="step", desc="training", disable=self.path is None)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch + 1
@@ -99,15 +94,18 @@ class KeepState(keras.callbacks.Callback):
                 f"{folder}the loss became {loss} in epoch {self._epoch}, step {finite + 1}; {kept}; "
                 "lower --learning-rate and check the features with python -m avpipeline.validate."
             )
+        # An epoch's last step counts once the epoch is validated.
+        if self._bar.n + self.model.steps_per_execution < self._epoch * self.params["steps"]:
+            self._bar.update(self.model.steps_per_execution)
 
     def on_epoch_end(self, epoch, logs=None):
         logs = {name: float(value) for name, value in (logs or {}).items()}
         progress = self.progress
         progress.epoch = epoch + 1
         progress.history.append({"epoch": epoch + 1, **logs})
-        self._bar.update()
-        shown = [name for name in ("loss", self.metric) if name in logs]
-        self._bar.set_postfix({name: f"{logs[name]:.4f}" for name in shown})
+        shown = {name: f"{logs[name]:.4f}" for name in ("loss", self.metric) if name in logs}
+        self._bar.set_postfix({"epoch": progress.epoch, **shown}, refresh=False)
+        self._bar.update(progress.epoch * self.params["steps"] - self._bar.n)
         if self.metric not in logs:
             return
         if self.schedule.selects(logs[self.metric], progress.best_score):

@@ -16,8 +16,10 @@ from PIL import Image
 import ave
 from ave import predict
 from avpipeline import media, plots
+from avpipeline.errors import InputError
 from avpipeline.features.logmel import LogMel
 from avpipeline.features.registry import build_extractor, clip_features
+from avpipeline.predict import segments
 from avpipeline.predict.segments import as_text
 from avpipeline.training.saved import ModelInfo, save_model
 from tests.helpers.commands import run_command
@@ -388,3 +390,15 @@ def test_a_real_clip(folder, weights, reference_dir):
     reading = {"frame_rate": 2, "size": None, "seconds": 9}
     ours, theirs = media.read_frames(overlay.path, **reading), media.read_frames(clip, **reading)
     assert np.abs(ours.astype(int) - theirs).mean((1, 2, 3)).min() > 2
+
+
+def test_where_a_picture_fails_the_text_is_printed_and_stored(weights, tmp_path, capsys, monkeypatch):
+    def fails(*_):
+        raise InputError("no picture can be drawn.")
+
+    monkeypatch.setattr(segments, "_write_timeline", fails)
+    out, clip = tmp_path / "out", write_media(tmp_path / "clip.mp4", 1)
+    assert command(clip, "--weights", weights, "--out", out) == 2
+    printed = capsys.readouterr()
+    assert "no picture can be drawn." in printed.err and (out / "clip.json").exists()
+    assert printed.out == (out / "clip.txt").read_text() + "\n"

@@ -12,6 +12,7 @@ from PIL import Image
 
 import eventlayers
 from avpipeline import media
+from avpipeline.errors import InputError
 from avpipeline.training.saved import ModelInfo, save_model
 from eventlayers import pictures, predict
 from eventlayers.layers import sound_localization
@@ -228,3 +229,15 @@ def test_the_train_commands_default_is_the_predict_commands_default():
     from eventlayers import train
 
     assert train.Settings().folder / "seed-0" / "best.keras" == predict.DEFAULT_WEIGHTS
+
+
+def test_where_a_picture_fails_the_text_is_printed_and_stored(weights, tmp_path, capsys, monkeypatch):
+    def fails(*_):
+        raise InputError("no picture can be drawn.")
+
+    monkeypatch.setattr(predict, "_write_pictures", fails)
+    out, clip = tmp_path / "out", write_media(tmp_path / "clip.mp4", 1)
+    assert command(clip, "--weights", weights, "--out", out) == 2
+    printed = capsys.readouterr()
+    assert "no picture can be drawn." in printed.err and (out / "clip.json").exists()
+    assert printed.out == (out / "clip.txt").read_text() + "\n"

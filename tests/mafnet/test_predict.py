@@ -10,6 +10,7 @@ import pytest
 
 import mafnet
 from avpipeline import media
+from avpipeline.errors import InputError
 from avpipeline.features.registry import build_extractor, clip_features
 from avpipeline.training.saved import ModelInfo, save_model
 from mafnet import predict
@@ -158,3 +159,16 @@ def test_bad_input_is_one_sentence(folder, capsys):
     ):
         words = [folder / name, "--weights", folder / weights, "--out", folder / "bad"]
         refused(predict, words, sentence, capsys, folder / "bad")
+
+
+def test_where_a_picture_fails_the_text_is_printed_and_stored(tmp_path, capsys, monkeypatch):
+    def fails(*_):
+        raise InputError("no picture can be drawn.")
+
+    monkeypatch.setattr(predict, "_write_pictures", fails)
+    write_weights(tmp_path / "mafnet.keras")
+    out, clip = tmp_path / "out", write_media(tmp_path / "clip.mp4", 1)
+    assert command(clip, "--weights", tmp_path / "mafnet.keras", "--out", out) == 2
+    printed = capsys.readouterr()
+    assert "no picture can be drawn." in printed.err and (out / "clip.json").exists()
+    assert printed.out == (out / "clip.txt").read_text() + "\n"

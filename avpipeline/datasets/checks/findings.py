@@ -103,7 +103,7 @@ def reported(findings: Iterable[Finding]) -> int:
     """Prints findings as they are made, and a verdict; returns the exit status: 0 when nothing is wrong, else 2."""
     made = []
     for finding in findings:
-        print(f"  {finding.kind:<8}{finding.about}: {finding.text}", flush=True)
+        ProgressBar.write(f"  {finding.kind:<8}{finding.about}: {finding.text}")
         made.append(finding)
     print(_verdict(made))
     return 2 if any(finding.kind == "wrong" for finding in made) else 0

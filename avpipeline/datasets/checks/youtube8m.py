@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from google.protobuf.message import DecodeError
 
+from avpipeline.cli.progress import ProgressBar
 from avpipeline.datasets.checks.findings import Finding, missing, note, ok, wrong
 from avpipeline.datasets.checks.lists import require_folder
 from avpipeline.errors import InputError
@@ -87,7 +88,8 @@ def check_shards(
         return
     # A copy, since this survey grows while the files are read.
     survey_of, counts = partial(_surveyed, copy.deepcopy(survey)), {}
-    for path, (found, damage) in zip(paths, each(survey_of, list(paths)), strict=True):
+    surveys = ProgressBar(each(survey_of, list(paths)), desc="checking", total=len(paths), unit="file", leave=False)
+    for path, (found, damage) in zip(paths, surveys, strict=True):
         if not damage:
             counts[path] = found.videos + len(found.problems)
         survey.take(path, found)

@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 import tensorflow as tf
 
+from avpipeline.cli.progress import ProgressBar
 from avpipeline.datasets.youtube8m.records import (
     HIGHEST,
     MAX_FRAMES,
@@ -118,12 +119,14 @@ def write_shards(
         raise InputError(f"{folder}: there are no videos or no shards to write for '{name}'; give one or more.")
     bounds = np.linspace(0, len(videos), shards + 1).round().astype(int)
     paths = []
-    for number in range(shards):
-        path = Path(folder) / f"{name}-{number:05d}-of-{shards:05d}.tfrecord"
-        with record_writer(path) as write:
-            for index in range(bounds[number], bounds[number + 1]):
-                write(_encoded(videos[index], level))
-        paths.append(path)
+    with ProgressBar(total=len(videos), desc=f"writing {name}", unit="video", leave=False) as progress:
+        for number in range(shards):
+            path = Path(folder) / f"{name}-{number:05d}-of-{shards:05d}.tfrecord"
+            with record_writer(path) as write:
+                for index in range(bounds[number], bounds[number + 1]):
+                    write(_encoded(videos[index], level))
+                    progress.update()
+            paths.append(path)
     return paths
 
 

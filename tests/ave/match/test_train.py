@@ -401,3 +401,10 @@ def test_missing_streams_are_named(weights, clip, tmp_path, capsys):
     for words in ((silent,), (silent, "--query", "visual"), (clip, "--query-file", silent)):
         assert command(match_predict, *words, "--weights", weights, "--start", 0, "--end", 2) == 2
         assert "silent.mp4: has no sound" in capsys.readouterr().err
+
+
+def test_a_search_is_printed_before_it_is_drawn(weights, clip, tmp_path, capsys, monkeypatch):
+    said = []
+    monkeypatch.setattr(match_predict, "_draw", lambda *_: said.append(capsys.readouterr().out))
+    assert command(match_predict, clip, "--weights", weights, "--start", 1, "--end", 3, "--out", tmp_path) == 0
+    assert said == [(tmp_path / "clip_audio_1-3.txt").read_text() + "\n"]

@@ -1,13 +1,15 @@
 """`python -m avpipeline.youtube8m` and its writer: what is written is read back as it was."""
 
 import csv
+import io
 import json
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from avpipeline.cli import run
+from avpipeline.cli import progress, run
 from avpipeline.datasets import youtube8m
 from avpipeline.datasets.own_clips import read_clips
 from avpipeline.datasets.youtube8m.records import Record, Video, dequantise, quantise
@@ -309,3 +311,14 @@ def test_validate_a_folder(tmp_path, capsys):
     assert "note    train: 1 videos without labels" in said
     assert "wrong   val: " in said and "has the label 2 where 2 classes end at 1" in said
     assert "missing test" in said
+
+
+def test_checking_and_writing_say_how_far_they_are(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(progress, "_DELAY", 0)
+    videos = [Video(f"v{number}", (number % 2,), random_frames(2, number)) for number in range(4)]
+    write_shards(tmp_path, "train", videos, shards=2)
+    assert command("check", tmp_path / "train*.tfrecord") == 0
+    lines = [line.split(",")[0] for line in sys.stderr.getvalue().splitlines()]
+    assert lines == [*(f"writing train: {count} of 4 videos" for count in (1, 2, 3)), "checking: 1 of 2 files"]
+    assert "2 files, 4 usable videos" in capsys.readouterr().out

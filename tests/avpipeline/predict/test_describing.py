@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from avpipeline import media
+from avpipeline import describe, media
 from avpipeline.describe import Settings, main
 from avpipeline.features import efficientnet, yamnet
 from avpipeline.features.registry import build_extractor
+from avpipeline.predict import describing
 from avpipeline.predict.describing import Describer, as_json, as_text, describe_file, load_describer, write_description
 from tests.helpers.errors import one_sentence
 from tests.helpers.media_files import tone, write_media
@@ -155,3 +156,12 @@ def test_another_file_in_place_of_yamnet(tmp_path):
     (tmp_path / yamnet.CLASS_MAP).write_text("")
     with one_sentence("yamnet.tflite: is not a TensorFlow Lite file"):
         load_describer(other)
+
+
+def test_the_text_is_printed_and_stored_before_the_timeline_is_drawn(seeded, tmp_path, capsys, monkeypatch):
+    path, said = tmp_path / "clip.mp4", []
+    media.write_clip(path, moving(8, 48, 64), tone(2, 16000)[0], frame_rate=4)
+    monkeypatch.setattr(describe, "load_describer", lambda *_: seeded)
+    monkeypatch.setattr(describing, "_write_timeline", lambda *_: said.append(capsys.readouterr().out))
+    assert main(Settings((path,), out=tmp_path / "out")) == 0
+    assert said == [(tmp_path / "out" / "clip.txt").read_text() + "\n"]

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from avpipeline.errors import InputError
-from avpipeline.results.evaluation import require_fit, stored, subject, write_classes, write_scores
+from avpipeline.plots import charts
+from avpipeline.results.evaluation import report_classes, require_fit, stored, subject, write_classes, write_scores
 from avpipeline.training.saved import ModelInfo
 from tests.helpers.synthetic import CLASS_NAMES, FEATURES, synthetic_split
 
@@ -20,10 +21,12 @@ INFO = ModelInfo("ave", "av", "code", CLASS_NAMES, FEATURES, "synthetic")
 def test_classes_are_counted_one_by_one(tmp_path, unit, shape):
     rng = np.random.default_rng(0)
     truth, predicted = rng.integers(0, 2, shape), rng.integers(0, 3, shape)
-    returned = write_classes(
+    returned, draw = write_classes(
         tmp_path / "out", CLASS_NAMES, np.eye(3)[truth], np.eye(3)[predicted], unit=unit, title="a title"
     )
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"per_class.csv", "confusion.csv", "confusion.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"per_class.csv", "confusion.csv"}
+    draw()
+    assert (tmp_path / "out" / "confusion.png").stat().st_size > 5000
     confusion = pd.read_csv(tmp_path / "out" / "confusion.csv", index_col=0)
     assert list(confusion.index) == list(confusion.columns) == list(CLASS_NAMES)
     for row in range(3):
@@ -39,6 +42,20 @@ def test_classes_are_counted_one_by_one(tmp_path, unit, shape):
         assert table.loc[index, "accuracy"] == pytest.approx(right / mine.sum())
     # The last class has nothing to be right about.
     assert table.loc[2, f"{unit}s"] == 0 and np.isnan(table.loc[2, "accuracy"])
+
+
+def test_the_accuracy_is_stored_and_printed_before_the_picture_is_drawn(tmp_path, monkeypatch, capsys):
+    split, said = synthetic_split("test", 7), []
+
+    def drawn(path, *_, **__):
+        said.append((capsys.readouterr().out, {path.name for path in tmp_path.iterdir()}))
+
+    monkeypatch.setattr(charts, "confusion_matrix", drawn)
+    report_classes(tmp_path, Path("w.keras"), INFO, split, split.labels, also="the authors' reading\n")
+    ((text, files),) = said
+    assert text.endswith(f": 100.00 % of {7 * split.labels.shape[1]} segments right\nthe authors' reading\n")
+    assert files == {"per_class.csv", "confusion.csv", "predictions.npz", "evaluation.json"}
+    assert capsys.readouterr().out.startswith("Tables, confusion matrix")
 
 
 def test_figures_stand_beside_the_arrays_that_they_come_from(tmp_path):
