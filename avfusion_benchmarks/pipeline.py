@@ -1,13 +1,14 @@
 """Speed of the input pipeline alone: batches of features read from disk, without a network."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
+import tensorflow as tf
 
-from avfusion_benchmarks.measuring import seconds_per_call
+from avfusion_benchmarks.measuring import seconds_per_call, seconds_per_call_in_turn
 from avpipeline.datasets.ave_h5 import DATA_KEY, FEATURE_FILES, H5Source, write_ave_h5
 from avpipeline.datasets.base import Source, Split
 from avpipeline.datasets.batches import batches
@@ -26,10 +27,14 @@ FEATURES = {
 _ROWS_A_SECOND = 128
 # Batches are read ahead and come in bursts: several are timed together.
 _BATCHES_A_CALL = 8
+_BATCHES_AN_EPOCH = 8
 
 
 def from_hdf5(seconds: float, *, number_type: str) -> dict[str, float]:
-    """AVE's features in the files that its authors distribute, float64, or with float32 in their place."""
+    """AVE's features in the files that its authors distribute, float64, or with float32 in their place.
+
+    "plain tf.data" is what one would write oneself, in turn with ours; in float64 only.
+    """
 
     def write(folder: Path, rows: dict[str, Source], ids: list[str]) -> dict[str, Source]:
         write_ave_h5(folder, rows, FEATURES, ids)
@@ -37,7 +42,8 @@ def from_hdf5(seconds: float, *, number_type: str) -> dict[str, float]:
             _rewrite(folder / name, number_type)
         return {modality: H5Source(folder / FEATURE_FILES[modality]) for modality in FEATURES}
 
-    return _speed(write, seconds, np.dtype(number_type).itemsize)
+    stored = np.dtype(number_type)
+    return _speed(write, seconds, stored.itemsize, _plain_batches if stored == np.float64 else None)
 
 
 def _rewrite(path: Path, number_type: str) -> None:
@@ -45,6 +51,22 @@ def _rewrite(path: Path, number_type: str) -> None:
         values = file[DATA_KEY][()]
         del file[DATA_KEY]
         file.create_dataset(DATA_KEY, data=values.astype(number_type))
+
+
+def _plain_batches(folder: Path, labels: np.ndarray, rows: int) -> tf.data.Dataset:
+    """One row of the files after the other, in a drawn order, as float32; as many as are in `labels`, of `rows`."""
+
+    def read() -> Iterator:
+        with h5py.File(folder / FEATURE_FILES["audio"]) as audio, h5py.File(folder / FEATURE_FILES["visual"]) as visual:
+            files = {"audio": audio[DATA_KEY], "visual": visual[DATA_KEY]}
+            for row in np.random.default_rng(0).permutation(len(labels)):
+                inputs = {modality: file[row % rows].astype(np.float32) for modality, file in files.items()}
+                yield inputs, labels[row]
+
+    inputs = {modality: tf.TensorSpec((SEGMENTS, *info.shape)) for modality, info in FEATURES.items()}
+    signature = (inputs, tf.TensorSpec(labels.shape[1:]))
+    dataset = tf.data.Dataset.from_generator(read, output_signature=signature)
+    return dataset.batch(BATCH, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
 def from_shards(seconds: float) -> dict[str, float]:
@@ -75,26 +97,55 @@ class _RandomRows:
         return np.stack([np.random.default_rng(row).random(self.shape, np.float32) for row in rows])
 
 
-def _speed(write: Callable, seconds: float, stored: int = 4) -> dict[str, float]:
+class _Repeated:
+    """The rows of a source several times over."""
+
+    def __init__(self, source: Source, count: int):
+        self.source, self.shape, self.count = source, source.shape, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        return self.source.read(rows % len(self.source))
+
+
+def _speed(write: Callable, seconds: float, stored: int = 4, plain: Callable | None = None) -> dict[str, float]:
     count = BATCH * max(2, round(seconds * _ROWS_A_SECOND / BATCH))
     ids = [f"video{index:05d}" for index in range(count)]
     rows = {modality: _RandomRows(count, (SEGMENTS, *info.shape)) for modality, info in FEATURES.items()}
-    labels = np.zeros((count, SEGMENTS, CLASSES), np.float32)
     with tempfile.TemporaryDirectory() as folder:
         sources = write(Path(folder), rows, ids)
-        split = Split("ave", "train", tuple(ids), ("",) * CLASSES, sources, labels, FEATURES)
-        iterator = iter(batches(split, BATCH, shuffle=True, drop_remainder=True, repeat=True))
+        iterator = iter(batches(_split(sources, count), BATCH, shuffle=True, drop_remainder=True, repeat=True))
 
         def several():
             for _ in range(_BATCHES_A_CALL):
                 next(iterator)
 
         taken = seconds_per_call(several, seconds) / _BATCHES_A_CALL
+        compared = _in_turn(sources, lambda labels: plain(Path(folder), labels, count), seconds) if plain else {}
     numbers = sum(np.prod(source.shape) for source in rows.values())
-    row_bytes, stored_bytes = (size * numbers + 4 * labels[0].size for size in (4, stored))
+    row_bytes, stored_bytes = (size * numbers + 4 * SEGMENTS * CLASSES for size in (4, stored))
     return {
         "records/s": BATCH / taken,
         "MB/s": BATCH * row_bytes / taken / 1e6,
         "ms a batch": 1e3 * taken,
         "MB on disk": count * stored_bytes / 1e6,
+        **compared,
     }
+
+
+def _split(sources: dict[str, Source], count: int) -> Split:
+    ids = tuple(f"video{index:05d}" for index in range(count))
+    labels = np.zeros((count, SEGMENTS, CLASSES), np.float32)
+    return Split("ave", "train", ids, ("",) * CLASSES, sources, labels, FEATURES)
+
+
+def _in_turn(sources: dict[str, Source], plain: Callable, seconds: float) -> dict[str, float]:
+    """Whole epochs, so that neither reads more than it hands over, or while the other is measured."""
+    count = BATCH * _BATCHES_AN_EPOCH
+    split = _split({modality: _Repeated(source, count) for modality, source in sources.items()}, count)
+    epochs = batches(split, BATCH, shuffle=True, drop_remainder=True), plain(split.labels)
+    calls = [lambda epoch=epoch: sum(1 for _ in epoch) for epoch in epochs]
+    own, other = seconds_per_call_in_turn(calls, 4 * seconds)
+    return {"plain tf.data, ms a batch": 1e3 * other / _BATCHES_AN_EPOCH, "times as fast": other / own}

@@ -67,6 +67,7 @@ CO_ATTENTION = "Training step of JCA, batch 64, published sizes, compared with a
 LONG_FILES = "Seconds of prediction: features of 10 s and of 10 minutes of video"
 TORCHVISION = "Convolutional backbones and torchvision's, called in turn"
 STARTING = "Start-up of python -m ave.train"
+PICTURES = "Pictures of python -m ave.train on the synthetic clips, start-up included"
 LOCALIZATION = "Cross-modality localization, AVE's 402 test videos in both directions"
 
 HERE = "avfusion_benchmarks"
@@ -102,6 +103,7 @@ ROWS = (
     Row(LONG_FILES, "long-file/event-small", f"{HERE}.long_files:time_steps", {"backbones": "small"}),
     *(Row(TORCHVISION, f"against-torchvision/{n}", f"{HERE}.torchvision_pairs:pair", {"name": n}) for n in PAIRS),
     *(Row(STARTING, f"start-up/{name}", f"{HERE}.startup:command", {"word": word}) for name, word in STARTS.items()),
+    Row(PICTURES, "pictures/ave-train", f"{HERE}.pictures:share"),
     Row(LOCALIZATION, "localize/avdln", f"{HERE}.localization:evaluation"),
 )
 
