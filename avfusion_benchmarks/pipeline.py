@@ -1,7 +1,8 @@
 """Speed of the input pipeline alone: batches of features read from disk, without a network."""
 
+import contextlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import h5py
@@ -27,23 +28,36 @@ FEATURES = {
 _ROWS_A_SECOND = 128
 # Batches are read ahead and come in bursts: several are timed together.
 _BATCHES_A_CALL = 8
-_BATCHES_AN_EPOCH = 8
 
 
 def from_hdf5(seconds: float, *, number_type: str) -> dict[str, float]:
-    """AVE's features in the files that its authors distribute, float64, or with float32 in their place.
+    """AVE's features in the files that its authors distribute, float64, or with float32 in their place."""
+    return _speed(_writing_hdf5(number_type), seconds, np.dtype(number_type).itemsize)
 
-    "plain tf.data" is what one would write oneself, in turn with ours; in float64 only.
+
+def against_plain(seconds: float) -> dict[str, float]:
+    """Epochs of the float64 files, in turn with what one would write oneself.
+
+    Of whole epochs neither reads more than it hands over, and neither reads while the other is measured.
     """
+    count = BATCH * _BATCHES_A_CALL
+    with _written(_writing_hdf5("float64"), seconds) as (folder, sources):
+        split = _split({modality: _Repeated(source, count) for modality, source in sources.items()}, count)
+        plain = _plain_batches(folder, split.labels, len(sources["audio"]))
+        epochs = batches(split, BATCH, shuffle=True, drop_remainder=True), plain
+        calls = [lambda epoch=epoch: sum(1 for _ in epoch) for epoch in epochs]
+        own, other = (taken / _BATCHES_A_CALL for taken in seconds_per_call_in_turn(calls, 4 * seconds))
+    return {"ms a batch": 1e3 * own, "plain tf.data, ms a batch": 1e3 * other, "times as fast": other / own}
 
-    def write(folder: Path, rows: dict[str, Source], ids: list[str]) -> dict[str, Source]:
+
+def _writing_hdf5(number_type: str) -> Callable:
+    def write(folder: Path, rows: dict[str, Source], ids: Sequence[str]) -> dict[str, Source]:
         write_ave_h5(folder, rows, FEATURES, ids)
         for name in FEATURE_FILES.values():
             _rewrite(folder / name, number_type)
         return {modality: H5Source(folder / FEATURE_FILES[modality]) for modality in FEATURES}
 
-    stored = np.dtype(number_type)
-    return _speed(write, seconds, stored.itemsize, _plain_batches if stored == np.float64 else None)
+    return write
 
 
 def _rewrite(path: Path, number_type: str) -> None:
@@ -72,8 +86,8 @@ def _plain_batches(folder: Path, labels: np.ndarray, rows: int) -> tf.data.Datas
 def from_shards(seconds: float) -> dict[str, float]:
     """The same features as `python -m avpipeline.extract` writes them."""
 
-    def write(folder: Path, rows: dict[str, Source], ids: list[str]) -> dict[str, Source]:
-        manifest = Manifest(FEATURES, SEGMENTS, tuple(ids), complete=True)
+    def write(folder: Path, rows: dict[str, Source], ids: Sequence[str]) -> dict[str, Source]:
+        manifest = Manifest(FEATURES, SEGMENTS, ids, complete=True)
         with ShardWriter(folder, manifest.shapes, shard_size=256) as writer:
             for index, clip in enumerate(ids):
                 features = {modality: source.read(np.array([index]))[0] for modality, source in rows.items()}
@@ -110,12 +124,9 @@ class _Repeated:
         return self.source.read(rows % len(self.source))
 
 
-def _speed(write: Callable, seconds: float, stored: int = 4, plain: Callable | None = None) -> dict[str, float]:
-    count = BATCH * max(2, round(seconds * _ROWS_A_SECOND / BATCH))
-    ids = [f"video{index:05d}" for index in range(count)]
-    rows = {modality: _RandomRows(count, (SEGMENTS, *info.shape)) for modality, info in FEATURES.items()}
-    with tempfile.TemporaryDirectory() as folder:
-        sources = write(Path(folder), rows, ids)
+def _speed(write: Callable, seconds: float, stored: int = 4) -> dict[str, float]:
+    with _written(write, seconds) as (_, sources):
+        count = len(sources["audio"])
         iterator = iter(batches(_split(sources, count), BATCH, shuffle=True, drop_remainder=True, repeat=True))
 
         def several():
@@ -123,29 +134,29 @@ def _speed(write: Callable, seconds: float, stored: int = 4, plain: Callable | N
                 next(iterator)
 
         taken = seconds_per_call(several, seconds) / _BATCHES_A_CALL
-        compared = _in_turn(sources, lambda labels: plain(Path(folder), labels, count), seconds) if plain else {}
-    numbers = sum(np.prod(source.shape) for source in rows.values())
+    numbers = sum(SEGMENTS * np.prod(info.shape) for info in FEATURES.values())
     row_bytes, stored_bytes = (size * numbers + 4 * SEGMENTS * CLASSES for size in (4, stored))
     return {
         "records/s": BATCH / taken,
         "MB/s": BATCH * row_bytes / taken / 1e6,
         "ms a batch": 1e3 * taken,
         "MB on disk": count * stored_bytes / 1e6,
-        **compared,
     }
 
 
+@contextlib.contextmanager
+def _written(write: Callable, seconds: float) -> Iterator[tuple[Path, dict[str, Source]]]:
+    """A folder with random features, which is removed afterwards, and their sources."""
+    count = BATCH * max(2, round(seconds * _ROWS_A_SECOND / BATCH))
+    rows = {modality: _RandomRows(count, (SEGMENTS, *info.shape)) for modality, info in FEATURES.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder), write(Path(folder), rows, _ids(count))
+
+
+def _ids(count: int) -> tuple[str, ...]:
+    return tuple(f"video{index:05d}" for index in range(count))
+
+
 def _split(sources: dict[str, Source], count: int) -> Split:
-    ids = tuple(f"video{index:05d}" for index in range(count))
     labels = np.zeros((count, SEGMENTS, CLASSES), np.float32)
-    return Split("ave", "train", ids, ("",) * CLASSES, sources, labels, FEATURES)
-
-
-def _in_turn(sources: dict[str, Source], plain: Callable, seconds: float) -> dict[str, float]:
-    """Whole epochs, so that neither reads more than it hands over, or while the other is measured."""
-    count = BATCH * _BATCHES_AN_EPOCH
-    split = _split({modality: _Repeated(source, count) for modality, source in sources.items()}, count)
-    epochs = batches(split, BATCH, shuffle=True, drop_remainder=True), plain(split.labels)
-    calls = [lambda epoch=epoch: sum(1 for _ in epoch) for epoch in epochs]
-    own, other = seconds_per_call_in_turn(calls, 4 * seconds)
-    return {"plain tf.data, ms a batch": 1e3 * other / _BATCHES_AN_EPOCH, "times as fast": other / own}
+    return Split("ave", "train", _ids(count), ("",) * CLASSES, sources, labels, FEATURES)

@@ -90,6 +90,7 @@ ROWS = (
     *(Row(EXTRACTION, f"extract/{name}", f"{HERE}.extraction:extractor", {"name": name}) for name in EXTRACTORS),
     Row(RUN, "extract-run/small", f"{HERE}.extraction:whole_run", {"features": "small_audio,small_visual"}),
     Row(INPUT, "input/hdf5", f"{HERE}.pipeline:from_hdf5", {"number_type": "float64"}),
+    Row(INPUT, "input/hdf5-against-plain", f"{HERE}.pipeline:against_plain"),
     Row(INPUT, "input/hdf5-float32", f"{HERE}.pipeline:from_hdf5", {"number_type": "float32"}),
     Row(INPUT, "input/shards", f"{HERE}.pipeline:from_shards"),
     *(
