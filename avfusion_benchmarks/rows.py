@@ -61,6 +61,7 @@ JOINT_TRAINING = "Joint training step of the event layers and both backbones, tw
 EXTRACTION = "Parts of extraction, as multiples of real time"
 RUN = "Complete extraction, decoding in parallel with the networks, as multiples of real time"
 INPUT = "Input pipeline alone, batch 64 of AVE's features, files in the page cache"
+PLAIN_INPUT = "Epochs of AVE's HDF5 files, batch 64, in turn with plain tf.data (a generator of rows, batch, prefetch)"
 RECORDS = "Input pipeline alone, shuffled batches of YouTube-8M's records, files in the page cache"
 METRICS = "Metrics of YouTube-8M, 100,000 videos of 4716 classes"
 CO_ATTENTION = "Training step of JCA, batch 64, published sizes, compared with a literal implementation"
@@ -90,9 +91,9 @@ ROWS = (
     *(Row(EXTRACTION, f"extract/{name}", f"{HERE}.extraction:extractor", {"name": name}) for name in EXTRACTORS),
     Row(RUN, "extract-run/small", f"{HERE}.extraction:whole_run", {"features": "small_audio,small_visual"}),
     Row(INPUT, "input/hdf5", f"{HERE}.pipeline:from_hdf5", {"number_type": "float64"}),
-    Row(INPUT, "input/hdf5-against-plain", f"{HERE}.pipeline:against_plain"),
     Row(INPUT, "input/hdf5-float32", f"{HERE}.pipeline:from_hdf5", {"number_type": "float32"}),
     Row(INPUT, "input/shards", f"{HERE}.pipeline:from_shards"),
+    Row(PLAIN_INPUT, "input/hdf5-against-plain", f"{HERE}.pipeline:against_plain"),
     *(
         Row(RECORDS, f"input/youtube8m-{level}", f"{HERE}.youtube8m:input_pipeline", {"level": level})
         for level in ("video", "frame")
