@@ -61,12 +61,14 @@ JOINT_TRAINING = "Joint training step of the event layers and both backbones, tw
 EXTRACTION = "Parts of extraction, as multiples of real time"
 RUN = "Complete extraction, decoding in parallel with the networks, as multiples of real time"
 INPUT = "Input pipeline alone, batch 64 of AVE's features, files in the page cache"
+PLAIN_INPUT = "Epochs of AVE's HDF5 files, batch 64, in turn with plain tf.data (a generator of rows, batch, prefetch)"
 RECORDS = "Input pipeline alone, shuffled batches of YouTube-8M's records, files in the page cache"
 METRICS = "Metrics of YouTube-8M, 100,000 videos of 4716 classes"
 CO_ATTENTION = "Training step of JCA, batch 64, published sizes, compared with a literal implementation"
 LONG_FILES = "Seconds of prediction: features of 10 s and of 10 minutes of video"
 TORCHVISION = "Convolutional backbones and torchvision's, called in turn"
 STARTING = "Start-up of python -m ave.train"
+PICTURES = "Pictures of python -m ave.train on the synthetic clips, start-up included"
 LOCALIZATION = "Cross-modality localization, AVE's 402 test videos in both directions"
 
 HERE = "avfusion_benchmarks"
@@ -91,6 +93,7 @@ ROWS = (
     Row(INPUT, "input/hdf5", f"{HERE}.pipeline:from_hdf5", {"number_type": "float64"}),
     Row(INPUT, "input/hdf5-float32", f"{HERE}.pipeline:from_hdf5", {"number_type": "float32"}),
     Row(INPUT, "input/shards", f"{HERE}.pipeline:from_shards"),
+    Row(PLAIN_INPUT, "input/hdf5-against-plain", f"{HERE}.pipeline:against_plain"),
     *(
         Row(RECORDS, f"input/youtube8m-{level}", f"{HERE}.youtube8m:input_pipeline", {"level": level})
         for level in ("video", "frame")
@@ -102,6 +105,7 @@ ROWS = (
     Row(LONG_FILES, "long-file/event-small", f"{HERE}.long_files:time_steps", {"backbones": "small"}),
     *(Row(TORCHVISION, f"against-torchvision/{n}", f"{HERE}.torchvision_pairs:pair", {"name": n}) for n in PAIRS),
     *(Row(STARTING, f"start-up/{name}", f"{HERE}.startup:command", {"word": word}) for name, word in STARTS.items()),
+    Row(PICTURES, "pictures/ave-train", f"{HERE}.pictures:share"),
     Row(LOCALIZATION, "localize/avdln", f"{HERE}.localization:evaluation"),
 )
 

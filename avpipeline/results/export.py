@@ -260,7 +260,11 @@ def _require_onnx() -> None:
         import onnxruntime  # noqa: F401
         import tf2onnx  # noqa: F401
     except ImportError as error:
-        raise InputError(f'--format onnx: needs {error.name}; run pip install "audio-visual-fusion[onnx]".') from error
+        if sys.version_info >= (3, 13):
+            advice = ", which is not supported on Python 3.13; choose another --format, or Python 3.12"
+        else:
+            advice = '; run pip install "audio-visual-fusion[onnx]"'
+        raise InputError(f"--format onnx: needs {error.name}{advice}.") from error
 
 
 def largest_difference(model: keras.Model, call: Predict, inputs: Mapping[str, np.ndarray]) -> float:

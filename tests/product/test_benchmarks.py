@@ -5,10 +5,11 @@ import json
 import sys
 import time
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
-from avfusion_benchmarks import rounded_probabilities, youtube8m
+from avfusion_benchmarks import pipeline, rounded_probabilities, youtube8m
 from avfusion_benchmarks.__main__ import main
 from avfusion_benchmarks.extraction import write_example
 from avfusion_benchmarks.long_files import write_repeated
@@ -109,6 +110,29 @@ def test_input_row(name, stored):
     columns = measure(ROW[name], 0.01)
     assert columns["MB/s"] == pytest.approx(columns["records/s"] * 4 * (10 * (128 + 49 * 512 + 29)) / 1e6)
     assert columns["MB on disk"] == pytest.approx(128 * 10 * (stored * (128 + 49 * 512) + 4 * 29) / 1e6)
+
+
+@pytest.mark.slow
+def test_row_of_plain_tf_data():
+    columns = measure(ROW["input/hdf5-against-plain"], 0.01)
+    assert columns["times as fast"] == pytest.approx(columns["plain tf.data, ms a batch"] / columns["ms a batch"])
+
+
+def test_plain_tf_data_reads_every_row_of_the_files(tmp_path):
+    rows = {modality: pipeline._RandomRows(2, (10, *info.shape)) for modality, info in pipeline.FEATURES.items()}
+    pipeline._writing_hdf5("float64")(tmp_path, rows, ("a", "b"))
+    ((inputs, labels),) = pipeline._plain_batches(tmp_path, np.arange(64 * 290.0).reshape(64, 10, 29), 2)
+    wanted = rows["audio"].read(np.asarray(labels)[:, 0, 0].astype(int) // 290 % 2)
+    np.testing.assert_array_equal(inputs["audio"], wanted)
+    assert sorted(np.asarray(labels)[:, 0, 0] // 290) == list(range(64))
+
+
+@pytest.mark.slow
+def test_row_of_pictures():
+    """Of one epoch; the curves, the timeline, the frames and the video take some of it."""
+    columns = measure(ROW["pictures/ave-train"], 0.01)
+    assert 0.2 < columns["seconds of pictures"] < columns["seconds"]
+    assert columns["share of pictures"] == pytest.approx(columns["seconds of pictures"] / columns["seconds"])
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -64,11 +66,19 @@ def test_what_a_form_has_no_operation_for_is_one_sentence(converter, tmp_path, c
     assert [path.name for path in tmp_path.iterdir()] == ["mcb.keras"]
 
 
-def test_without_the_converter_it_is_one_sentence(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(__import__("sys").modules, "tf2onnx", None)
+@pytest.mark.parametrize(
+    "python, advice",
+    [
+        ((3, 12), 'needs tf2onnx; run pip install "audio-visual-fusion[onnx]".'),
+        ((3, 13), "needs tf2onnx, which is not supported on Python 3.13; choose another --format, or Python 3.12."),
+    ],
+)
+def test_without_the_converter_it_is_one_sentence(tmp_path, monkeypatch, capsys, python, advice):
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    monkeypatch.setattr(export, "sys", SimpleNamespace(version_info=python))
     module, out = importlib.import_module("jca.export"), tmp_path / "out"
     words = [tmp_path / "any.keras", "--format", "onnx", "--out", out]
-    refused(module, words, 'run pip install "audio-visual-fusion[onnx]"', capsys, out)
+    refused(module, words, advice, capsys, out)
 
 
 def test_what_computes_something_else_is_refused(tmp_path):
