@@ -303,7 +303,7 @@ def _write_pictures(prediction: Prediction, predictor: Predictor, stem: Path) ->
     from eventlayers import pictures
 
     about, info = prediction.media, predictor.info
-    title = picture_title(info, about.path)
+    title = picture_title(info, about)
     for number, window in enumerate(prediction.windows, start=1):
         numbered = f"_{number}" if number > 1 else ""
 
@@ -334,7 +334,7 @@ def _write_pictures(prediction: Prediction, predictor: Predictor, stem: Path) ->
             maps,
             labels,
             maps_a_second=rate,
-            warning=synthetic_warning(info, about.path),
+            warning=synthetic_warning(info, about),
         )
 
 

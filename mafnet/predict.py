@@ -272,7 +272,7 @@ def _write_pictures(prediction: Prediction, predictor: Predictor, document: Mapp
     from mafnet.pictures import modality_scores
 
     about, info = prediction.media, predictor.info
-    title = picture_title(info, about.path, f": {document['label']} ({document['probability']:.2f})")
+    title = picture_title(info, about, f": {document['label']} ({document['probability']:.2f})")
     for number, start in enumerate(range(0, len(prediction.scores), predictor.window), start=1):
         scores = prediction.scores[start : start + predictor.window]
         modality_scores(

@@ -175,7 +175,7 @@ def as_json(result: Search, matcher: Matcher) -> dict:
             {"start": start, "end": start + length, "distance": round(float(cost), 6)}
             for start, cost in enumerate(result.costs)
         ],
-        **warning_json(info, result.searched.path),
+        **warning_json(info, result.searched),
         "model": model_json(info, matcher.weights),
         "features": {modality: feature.to_json() for modality, feature in info.features.items()},
     }
@@ -207,7 +207,7 @@ def _draw(result: Search, info: ModelInfo, path: Path) -> None:
         query=(result.start, result.end),
         searched=_shown(result.searched, OTHER[result.query]),
         costs=result.costs,
-        title=picture_title(info, result.searched.path),
+        title=picture_title(info, result.searched),
     )
 
 
