@@ -362,13 +362,27 @@ def test_prediction_finds_the_nearest_window(weights, clip, tmp_path, capsys, qu
     matcher = match_predict.Matcher.load(weights)
     rows = {name: match_predict._features(matcher, clip, name, 0, 6) for name in (query, other)}
     assert rows["visual"].shape == (6, 512)
-    distances = np.asarray(matcher.model({name: values[None] for name, values in rows.items()}))[0]
+    distances = np.asarray(load_matcher(weights)[0]({name: values[None] for name, values in rows.items()}))[0]
     if query == "visual":
         distances = distances.T
     costs = [(distances[start, 1] + distances[start + 1, 2]) / 2 for start in range(5)]
     np.testing.assert_allclose([window["distance"] for window in document["windows"]], costs, atol=1e-5)
     assert document["found"]["start"] == int(np.argmin(costs)) == document["found"]["end"] - 2
     assert document["searched"] == other and document["model"]["trained_on"] == "rendered"
+
+
+def test_a_file_unlike_the_training_videos_is_said_to_be(weights, clip, tmp_path, capsys):
+    """A model that says its training sound was around 1000 has heard nothing like this clip."""
+    model, info = load_matcher(weights)
+    far = {"mean": [1000.0] * 128, "deviation": [1.0] * 128, "largest": 2.0}
+    saved.save_model(model, tmp_path / "far.keras", dataclasses.replace(info, statistics={"audio": far}))
+    for name, path in (("near", weights), ("far", tmp_path / "far.keras")):
+        assert command(match_predict, clip, "--weights", path, "--start", 1, "--end", 3, "--out", tmp_path / name) == 0
+    near, far = (json.loads((tmp_path / name / "clip_audio_1-3.json").read_text()) for name in ("near", "far"))
+    assert near["notes"] == [] and near["windows"] == far["windows"]
+    (note,) = far["notes"]
+    assert note.startswith("its audio features are far outside of those in training") and "guess" in note
+    assert f"note: {note}\n" in capsys.readouterr().out
 
 
 def test_query_from_another_file(weights, clip, tmp_path, capsys):
