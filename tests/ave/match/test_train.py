@@ -197,7 +197,7 @@ def test_a_network_of_a_users_own_file(small_data, tmp_path, capsys):
     assert "holds 'mine_linear', which matches sounds with frames" in capsys.readouterr().err
 
 
-def test_example_is_drawn_of_a_short_event(few_clips, weights, tmp_path):
+def test_example_is_drawn_of_a_short_event(few_clips, weights, tmp_path, capsys):
     boards = rendered_clips().boards["test"]
     event = next(board.events[0] for board in boards if board.events[0].end - board.events[0].start < 10)
     labels = np.stack([1 - board.labels()[:, -1] for board in boards])
@@ -208,6 +208,8 @@ def test_example_is_drawn_of_a_short_event(few_clips, weights, tmp_path):
     )
     names = {path.name for path in (tmp_path / "example").glob("*.png")}
     assert len(names) == 2 and all(name.endswith(f"_{event.start}-{event.end}.png") for name in names)
+    rule = f"the first test video with an event shorter than itself, {event.start}-{event.end} s; found in its frames "
+    assert rule in capsys.readouterr().out
 
 
 @pytest.mark.slow
