@@ -71,7 +71,7 @@ def read_clips(folder: Path, weights_dir=None) -> Clips:
     for number, name in enumerate(NAMES):
         found = sorted(folder.glob(f"*{name}"))
         if len(found) != 1:
-            raise InputError(f"{folder}: has no folder of the class '{name}'; docs/datasets.md has the layout of ESC-10.")
+            raise InputError(f"{folder}: has no folder of the class '{name}'; arrange it as docs/datasets.md says.")
         for path in media.list_media(found[0]):
             sounds.append((media.probe(path).whole_seconds, media.read_waveform(path, seconds=SECONDS)))
             ids.append(path.stem)

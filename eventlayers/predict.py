@@ -168,10 +168,7 @@ def write_file(path, predictor: Predictor, out, *, truth: Sequence[str] = ()) ->
 
     `STEM.json` and `STEM.txt` have the same content; `STEM_labels.png` is Figure 4; for a model with both streams there
     are also `STEM_moments.png` (Figure 3), `STEM_localization.png` and `STEM_localization.mp4` (Figure 5). Pictures
-    are numbered from the second ten seconds on.
-
-    Args:
-      truth: the video's true labels where they are known, shown above the predicted ones in `STEM_labels.png`.
+    are numbered from the second ten seconds on. `truth`, the true labels where known, is shown in `STEM_labels.png`.
     """
     prediction = predict_file(path, predictor)
     source = prediction.media.path
