@@ -26,12 +26,14 @@ class Example:
       frames: some of its frames, `(frames, height, width, 3)` uint8; None if not available.
       truth: its labels; None if unknown.
       predicted: model's name -> its most probable labels with their probabilities, in descending order.
+      warning: what a reader must know of it first.
     """
 
     name: str
     frames: np.ndarray | None
     truth: tuple[str, ...] | None
     predicted: Mapping[str, Sequence[tuple[str, float]]]
+    warning: str | None = None
 
 
 def examples(path, shown: Sequence[Example], *, title: str = "") -> None:

@@ -19,7 +19,7 @@ from avpipeline.cli.progress import link
 from avpipeline.datasets.base import Stream
 from avpipeline.features.info import require_same
 from avpipeline.files import atomic_path, make_folder
-from avpipeline.predict.documents import Tell, head_json, head_lines, result_files, synthetic_warning
+from avpipeline.predict.documents import Tell, head_json, head_lines, result_files
 from avpipeline.predict.files import for_each_file
 
 if TYPE_CHECKING:
@@ -81,9 +81,8 @@ def main(settings: Settings) -> int:
             require_same(other.info.features, labellers[0].info.features, str(settings.weights))
         status = for_each_file(files, functools.partial(label_file, labellers, extractors, settings, shown))
     if shown:
-        info = labellers[0].info
-        warned = {warning: None for path in files if (warning := synthetic_warning(info, path))}
-        title = "\n".join([info.title, *(textwrap.fill(warning, 100) for warning in warned)])
+        warned = dict.fromkeys(example.warning for example in shown if example.warning)
+        title = "\n".join([labellers[0].info.title, *(textwrap.fill(warning, 100) for warning in warned)])
         examples(make_folder(settings.out) / "examples.png", shown[:_EXAMPLES], title=title)
     print(f"Results and a picture of examples are in {link(settings.out)}")
     return status
@@ -106,7 +105,8 @@ def label_file(
     with result_files(settings.out / path.stem, document, as_text(document), tell, source=path):
         if len(shown) < _EXAMPLES:
             probabilities = [each.probabilities(found.frames) for each in labellers]
-            shown.append(_example(path.stem, None, labellers, probabilities, settings.top, path))
+            example = _example(path.stem, None, labellers, probabilities, settings.top, path)
+            shown.append(dataclasses.replace(example, warning=document.get("warning")))
 
 
 def as_json(found: MediaFrames, labeller: Labeller, top: int) -> dict:

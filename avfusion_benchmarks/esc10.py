@@ -2,6 +2,8 @@
 
 ESC-10 (Piczak, "ESC: Dataset for Environmental Sound Classification", ACM Multimedia 2015): 400 recordings of up to 5 s
 in ten classes, with five official folds. The first digit of a file name is its fold, the folder's name its class.
+
+It is the part of https://github.com/karolpiczak/ESC-50 that is under CC BY; docs/datasets.md has the layout of folders.
 """
 
 import dataclasses
@@ -69,7 +71,7 @@ def read_clips(folder: Path, weights_dir=None) -> Clips:
     for number, name in enumerate(NAMES):
         found = sorted(folder.glob(f"*{name}"))
         if len(found) != 1:
-            raise InputError(f"{folder}: has no folder of the class '{name}'; give the folder of ESC-10.")
+            raise InputError(f"{folder}: has no folder of the class '{name}'; arrange it as docs/datasets.md says.")
         for path in media.list_media(found[0]):
             sounds.append((media.probe(path).whole_seconds, media.read_waveform(path, seconds=SECONDS)))
             ids.append(path.stem)

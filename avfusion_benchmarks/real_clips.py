@@ -22,7 +22,7 @@ from avpipeline.training.record import record
 @dataclasses.dataclass(frozen=True)
 class Settings:
     esc10: tyro.conf.Positional[Path]
-    """Folder with a folder for each class ("001 - Dog bark", ...)."""
+    """Folder with a folder for each class ("001 - Dog bark", ...), whose files begin with their fold ("1-...")."""
     weights_dir: Path | None = None
     """Folder with yamnet.h5 or yamnet.tflite and yamnet_class_map.csv."""
     seeds: Count = 3

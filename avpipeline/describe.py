@@ -19,7 +19,8 @@ class Settings:
     files: tyro.conf.Positional[tuple[Path, ...]]
     """Media files, folders of them, or lists (.txt, one path per line)."""
     yamnet: Path | None = None
-    """Google's yamnet.h5 or yamnet.tflite; looked for in the folders of weights when not given."""
+    """Google's yamnet.h5 or yamnet.tflite, with yamnet_class_map.csv beside it; both are looked for in the folders of
+    weights when not given."""
     out: Path = Path("described")
     """Folder for the texts, JSON files and timelines."""
     weights_dir: Path | None = None

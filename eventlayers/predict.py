@@ -163,12 +163,12 @@ def main(settings: Settings) -> int:
     return status
 
 
-def write_file(path, predictor: Predictor, out, tell: Tell | None = None) -> str:
+def write_file(path, predictor: Predictor, out, tell: Tell | None = None, *, truth: Sequence[str] = ()) -> str:
     """Predicts a media file and writes everything that shows it; returns the text.
 
     `STEM.json` and `STEM.txt` have the same content; `STEM_labels.png` is Figure 4; for a model with both streams there
     are also `STEM_moments.png` (Figure 3), `STEM_localization.png` and `STEM_localization.mp4` (Figure 5). Pictures
-    are numbered from the second ten seconds on.
+    are numbered from the second ten seconds on. `truth`, the true labels where known, is shown in `STEM_labels.png`.
     """
     prediction = predict_file(path, predictor)
     source = prediction.media.path
@@ -176,7 +176,7 @@ def write_file(path, predictor: Predictor, out, tell: Tell | None = None) -> str
     document = as_json(prediction, predictor)
     text = as_text(document)
     with result_files(stem, document, text, tell, source=source):
-        _write_pictures(prediction, predictor, stem)
+        _write_pictures(prediction, predictor, stem, truth)
     return text
 
 
@@ -298,19 +298,19 @@ def as_text(document: Mapping) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _write_pictures(prediction: Prediction, predictor: Predictor, stem: Path) -> None:
+def _write_pictures(prediction: Prediction, predictor: Predictor, stem: Path, truth: Sequence[str]) -> None:
     from avpipeline.plots.overlays import write_overlay
     from eventlayers import pictures
 
     about, info = prediction.media, predictor.info
-    title = picture_title(info, about.path)
+    title = picture_title(info, about)
     for number, window in enumerate(prediction.windows, start=1):
         numbered = f"_{number}" if number > 1 else ""
 
         def named(kind: str, numbered=numbered) -> Path:
             return stem.with_name(f"{stem.name}_{kind}{numbered}.png")
 
-        pictures.multi_labels(named("labels"), [example_of(window, about, predictor)], title=title)
+        pictures.multi_labels(named("labels"), [example_of(window, about, predictor, truth)], title=title)
         if "instant" in predictor.config.heads:
             steps = pictures.PooledTimeSteps(
                 frames=film(about, window.start, window.seconds),
@@ -334,7 +334,7 @@ def _write_pictures(prediction: Prediction, predictor: Predictor, stem: Path) ->
             maps,
             labels,
             maps_a_second=rate,
-            warning=synthetic_warning(info, about.path),
+            warning=synthetic_warning(info, about),
         )
 
 
@@ -387,13 +387,13 @@ def _sound(about: media.MediaInfo, window: Window) -> np.ndarray:
 
 
 def draw_example(trained: Trained) -> None:
-    """Draws the trained model's predictions for the first test video."""
+    """Draws the trained model's predictions for the first test video, right or wrong, with its true labels."""
     settings = trained.settings
     test = videos_of(settings.source, "test")
     predictor = Predictor.of(trained.weights, settings.from_backbones)
-    true = [name for name, label in zip(test.class_names, test.labels[0], strict=True) if label]
-    print(f"Example: the first test video, which is {' and '.join(true)}:")
-    write_file(test.paths[0], predictor, settings.folder / "example", ProgressBar.write)
+    truth = [name for name, label in zip(test.class_names, test.labels[0], strict=True) if label]
+    print(f"Example: {test.ids[0]}, the first test video, which is {' and '.join(truth)}:")
+    write_file(test.paths[0], predictor, settings.folder / "example", ProgressBar.write, truth=truth)
 
 
 if __name__ == "__main__":

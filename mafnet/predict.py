@@ -108,35 +108,37 @@ def main(settings: Settings) -> int:
 
 
 def draw_example(trained: Trained) -> None:
-    """Draws what a trained model attends to in the first test video (Figure 3).
+    """Draws what a trained model attends to in the first test video (Figure 3), with its true class in the title.
 
-    A synthetic clip is predicted from its file. The other datasets have features but no frames, so there only the
-    attention is drawn.
+    The first one, whether the model is right there or not. A synthetic clip is predicted from its file. The other
+    datasets have features but no frames, so there only the attention is drawn.
     """
     from mafnet.pictures import modality_scores
 
     test, weights, out = trained.experiment.splits.test, trained.weights, trained.settings.folder / "example"
+    truth = test.class_names[test.labels[0].argmax()]
     if test.dataset == "rendered":
         predictor = load_predictor(weights)
         prediction = predict_file(rendered_clips().paths("test")[0], predictor)
-        _tell_example(test, prediction.probabilities)
-        write_prediction(prediction, predictor, out)
+        _tell_example(test, truth, prediction.probabilities)
+        write_prediction(prediction, predictor, out, truth=truth)
         return
     model, info = load_model(weights, paper="mafnet")
     inputs = {name: test.inputs[name].read(np.array([0])) for name in model.input}
     probabilities, scores = forward_of(model)(inputs)
-    _tell_example(test, probabilities)
+    _tell_example(test, truth, probabilities)
     if scores is None:
         return
     name = test.ids[0]
-    title = f"{name}: {info.class_names[probabilities.argmax()]} - {info.title}"
+    title = f"{name}: {info.class_names[probabilities.argmax()]}, truth: {truth} - {info.title}"
     modality_scores(out / f"{name}_scores.png", scores, tuple(inputs), title=title)
 
 
-def _tell_example(test: Split, probabilities: np.ndarray) -> None:
-    """Which test video the example is, and its true class beside the predicted one."""
-    true, predicted = test.class_names[test.labels[0].argmax()], test.class_names[probabilities.argmax()]
-    print(f"Example: {test.ids[0]}, the first test video; it is '{true}', and '{predicted}' is predicted.", flush=True)
+def _tell_example(test: Split, truth: str, probabilities: np.ndarray) -> None:
+    """Which test video the example is, by which rule, and its true class beside the predicted one."""
+    predicted = test.class_names[probabilities.argmax()]
+    said = f"Example: {test.ids[0]}, the first test video; it is '{truth}', and '{predicted}' is predicted."
+    print(said, flush=True)
 
 
 def load_predictor(weights: Path, *, weights_dir: Path | None = None) -> Predictor:
@@ -219,14 +221,21 @@ def _forward_padded(
     return predictor.forward({name: feature[np.newaxis] for name, feature in padded.items()})
 
 
-def write_prediction(prediction: Prediction, predictor: Predictor, out, tell: Tell | None = None) -> str:
-    """Writes STEM.json and STEM.txt with the same content, and STEM_scores.png for each window; returns the text."""
+def write_prediction(
+    prediction: Prediction, predictor: Predictor, out, tell: Tell | None = None, *, truth: str | None = None
+) -> str:
+    """Writes STEM.json and STEM.txt with the same content, and STEM_scores.png for each window; returns the text.
+
+    Args:
+      truth: the video's true class where it is known, for the title of the pictures.
+    """
     out, source = Path(out), prediction.media.path
     document = as_json(prediction, predictor)
     text = as_text(document)
     with result_files(out / source.stem, document, text, tell, source=source):
         if prediction.scores is not None:
-            _write_pictures(prediction, predictor, document, out / f"{source.stem}_scores.png")
+            said = f": {document['label']} ({document['probability']:.2f})" + (f", truth: {truth}" if truth else "")
+            _write_pictures(prediction, predictor, said, out / f"{source.stem}_scores.png")
     return text
 
 
@@ -267,12 +276,12 @@ def as_text(document: Mapping) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _write_pictures(prediction: Prediction, predictor: Predictor, document: Mapping, path: Path) -> None:
+def _write_pictures(prediction: Prediction, predictor: Predictor, said: str, path: Path) -> None:
     """Figure 3 for one file, one picture for each window, numbered from the second on."""
     from mafnet.pictures import modality_scores
 
     about, info = prediction.media, predictor.info
-    title = picture_title(info, about.path, f": {document['label']} ({document['probability']:.2f})")
+    title = picture_title(info, about, said)
     for number, start in enumerate(range(0, len(prediction.scores), predictor.window), start=1):
         scores = prediction.scores[start : start + predictor.window]
         modality_scores(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,12 +18,11 @@ from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
 from avpipeline.predict.documents import Tell, model_json, picture_title, result_files, warning_json
 from avpipeline.predict.segments import features_by_window
+from avpipeline.training.familiarity import unlike_training
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo
 
 if TYPE_CHECKING:
-    import keras
-
     from avpipeline.features.registry import Extractor
 
 OTHER = {"audio": "visual", "visual": "audio"}
@@ -60,13 +60,13 @@ class Matcher:
     """A loaded network with its feature extractors.
 
     Attributes:
-      model: returns the distances between frames and sound.
+      distances: the network, from features of a file to the distances between its frames and its sound.
       info: its description.
       weights: its file.
       extractors: modality -> the extractor of the features it was trained on.
     """
 
-    model: keras.Model
+    distances: Callable
     info: ModelInfo
     weights: Path
     extractors: dict[str, Extractor]
@@ -75,12 +75,13 @@ class Matcher:
     def load(cls, weights, weights_dir=None) -> Matcher:
         """Loads a network, with the extractors that it names; InputError if weights are missing or not the same."""
         from avpipeline.features.registry import extractor_for
+        from avpipeline.nn.forward import forward_graph
 
         model, info = load_matcher(weights)
         extractors = {
             modality: extractor_for(features, weights_dir=weights_dir) for modality, features in info.features.items()
         }
-        return cls(model, info, Path(weights), extractors)
+        return cls(forward_graph(model), info, Path(weights), extractors)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +93,7 @@ class Search:
       query: modality of the query; the other one is searched.
       start, end: seconds of the query.
       costs: mean distance per second for each window of the query's length, `(windows,)`; window i starts at second i.
+      notes: what a reader of the result must know.
     """
 
     searched: media.MediaInfo
@@ -100,6 +102,7 @@ class Search:
     start: int
     end: int
     costs: np.ndarray
+    notes: tuple[str, ...] = ()
 
     @property
     def found(self) -> tuple[int, int]:
@@ -136,9 +139,10 @@ def search(matcher: Matcher, file, start: int, end: int, *, query: str = "audio"
         query: _features(matcher, asked.path, query, start, end),
         OTHER[query]: _features(matcher, searched.path, OTHER[query], 0, searched.whole_seconds),
     }
-    distances = matcher.model({modality: rows[np.newaxis] for modality, rows in features.items()}, training=False)
+    distances = matcher.distances({modality: rows[np.newaxis] for modality, rows in features.items()})
     costs = np.asarray(window_costs(distances, [0], [end - start], _DIRECTION[query]))[0]
-    return Search(searched, asked, query, start, end, costs[np.isfinite(costs)] / (end - start))
+    notes = unlike_training(matcher.info.statistics, [features], features)
+    return Search(searched, asked, query, start, end, costs[np.isfinite(costs)] / (end - start), tuple(notes))
 
 
 def _features(matcher: Matcher, path: Path, modality: str, start: int, end: int) -> np.ndarray:
@@ -175,7 +179,8 @@ def as_json(result: Search, matcher: Matcher) -> dict:
             {"start": start, "end": start + length, "distance": round(float(cost), 6)}
             for start, cost in enumerate(result.costs)
         ],
-        **warning_json(info, result.searched.path),
+        **warning_json(info, result.searched),
+        "notes": list(result.notes),
         "model": model_json(info, matcher.weights),
         "features": {modality: feature.to_json() for modality, feature in info.features.items()},
     }
@@ -191,6 +196,7 @@ def as_text(document: dict) -> str:
         f" (one of {len(document['windows'])} places, distance {found['distance']:.4f})",
         f"model: {model['paper']} {model['model']}, trained on {model['trained_on']} "
         f"({model['weights']}, sha256 {model['sha256'][:12]})",
+        *(f"note: {note}" for note in document["notes"]),
         "",
         "seconds  distance",
     ]
@@ -207,7 +213,7 @@ def _draw(result: Search, info: ModelInfo, path: Path) -> None:
         query=(result.start, result.end),
         searched=_shown(result.searched, OTHER[result.query]),
         costs=result.costs,
-        title=picture_title(info, result.searched.path),
+        title=picture_title(info, result.searched),
     )
 
 
@@ -228,8 +234,14 @@ def draw_example(trained: Trained) -> None:
     video = int(np.flatnonzero((lengths > 0) & (lengths < labels.shape[1]))[0])
     start, end = int(starts[video]), int(starts[video] + lengths[video])
     matcher, clip = Matcher.load(trained.weights), rendered_clips().paths("test")[video]
-    for query in OTHER:
-        write_search(search(matcher, clip, start, end, query=query), matcher, out)
+    results = [search(matcher, clip, start, end, query=query) for query in OTHER]
+    for result in results:
+        write_search(result, matcher, out)
+    said = (f"{WORDS[OTHER[result.query]]} {'{}-{}'.format(*result.found)} s" for result in results)
+    print(
+        f"Example: {clip.stem}, the first test video with an event shorter than itself, {start}-{end} s; found in its "
+        f"{' and in its '.join(said)}."
+    )
 
 
 def main(settings: Settings) -> None:

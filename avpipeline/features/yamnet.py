@@ -111,12 +111,8 @@ def weights_file(weights_dir=None) -> Path:
     return path
 
 
-def class_names(weights: Path, weights_dir=None) -> tuple[str, ...]:
-    """AudioSet's names of the 521 classes, from `yamnet_class_map.csv` beside the weights or in a folder of weights.
-
-    Raises:
-      InputError: it is missing, or another file.
-    """
+def class_map_file(weights: Path, weights_dir=None) -> Path:
+    """`yamnet_class_map.csv` beside the weights or in a folder of weights; InputError with how to get it otherwise."""
     beside = weights.with_name(CLASS_MAP)
     path = beside if beside.is_file() else find_weights((CLASS_MAP,), weights_dir)
     if path is None:
@@ -124,6 +120,16 @@ def class_names(weights: Path, weights_dir=None) -> tuple[str, ...]:
             f"{beside}: YAMNet's list of class names is not there; fetch it with python -m avpipeline.weights yamnet, "
             f"or put it there from {CLASS_MAP_URL}."
         )
+    return path
+
+
+def class_names(weights: Path, weights_dir=None) -> tuple[str, ...]:
+    """AudioSet's names of the 521 classes, as in `class_map_file`.
+
+    Raises:
+      InputError: it is missing, or another file.
+    """
+    path = class_map_file(weights, weights_dir)
     with reading(path, "is not YAMNet's list of classes (index,mid,display_name)", f"get {CLASS_MAP_URL}"):
         rows = list(csv.DictReader(read_bytes(path, _MOST_CLASS_MAP).decode("utf-8").splitlines()))
         names = tuple(row["display_name"] for row in rows)

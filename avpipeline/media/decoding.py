@@ -31,6 +31,7 @@ RATES, MOST_CHANNELS, MOST_PIXELS = range(4000, 384_001), 64, 1 << 26
 
 # Threads that decode one video; each holds frames of its own.
 _MOST_THREADS = 4
+_MOST_COMMENT = 200  # characters
 _SEEK_MARGIN = 1.0  # seconds decoded before the requested start, so that the decoders have settled
 _BROKEN_OFF = 0.5  # seconds by which a file may end before its stated length without a warning
 # Containers whose header states the length of each stream; for others FFmpeg estimates it. See also `_shortfall`.
@@ -119,6 +120,7 @@ def describe(path, progress: Callable[[], object]) -> dict:
             "sample_rate": audio.sample_rate if audio else None,
             "channels": audio.channels if audio else None,
             "sound_format": f"{audio.codec_context.name} {audio.format.name}" if audio and audio.format else None,
+            "comment": container.metadata.get("comment", "")[:_MOST_COMMENT] or None,
         }
 
 

@@ -37,6 +37,7 @@ class MediaInfo:
       width, height: pixels as stored; frames of a rotated phone video are read upright, with the sides swapped.
       sample_rate, channels: of the sound as stored.
       sound_format: its codec and number type in FFmpeg's words, e.g. `"flac s16"`.
+      comment: what the container's metadata say under that name, at most 200 characters.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class MediaInfo:
     sample_rate: int | None
     channels: int | None
     sound_format: str | None
+    comment: str | None = None
 
     @property
     def whole_seconds(self) -> int:
@@ -212,6 +214,7 @@ def write_clip(
     *,
     frame_rate,
     sample_rate=SAMPLE_RATE,
+    comment: str | None = None,
 ) -> None:
     """Writes an .mp4 (H.264 yuv420p, AAC) that lasts as long as its frames, `count / frame_rate` seconds.
 
@@ -222,6 +225,7 @@ def write_clip(
         long video need not fit into memory); an odd height or width is padded by repeating the last row or column,
         since H.264 needs even ones.
       waveform: mono float in [-1, 1], cut or zero-padded to the length of the frames; None for no sound.
+      comment: kept in the container's metadata.
     """
     pieces = (_even_sized(path, piece) for piece in ([frames] if isinstance(frames, np.ndarray) else frames))
     first = next(pieces, None)
@@ -233,6 +237,7 @@ def write_clip(
     with atomic_path(path) as temporary:
         try:
             with av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+                container.metadata.update({"comment": comment} if comment else {})
                 _encode(container, itertools.chain([first], pieces), waveform, frame_rate, sample_rate)
         except av.FFmpegError as error:
             raise write_failure(path, OSError(error.errno, error.strerror)) from error

@@ -67,7 +67,8 @@ def load_describer(yamnet_file: Path | None = None, weights_dir: Path | None = N
     """The networks, from the installed packages and the folders of weights.
 
     Args:
-      yamnet_file: Google's `yamnet.h5` or `yamnet.tflite`; None looks in the folders of weights.
+      yamnet_file: Google's `yamnet.h5` or `yamnet.tflite`, with `yamnet_class_map.csv` beside it or in a folder of
+        weights; None looks for both there, and does without what is heard where one is missing.
       weights_dir: folder that is searched first.
 
     Raises:
@@ -75,6 +76,7 @@ def load_describer(yamnet_file: Path | None = None, weights_dir: Path | None = N
     """
     from avpipeline.features import efficientnet, yamnet
     from avpipeline.features.registry import build_extractor
+    from avpipeline.features.weights import find_weights
 
     extractors, names, missing = {}, {}, {}
 
@@ -82,9 +84,16 @@ def load_describer(yamnet_file: Path | None = None, weights_dir: Path | None = N
         try:
             found()
         except InputError as error:
-            missing[modality] = _GET_YAMNET if modality == "audio" else str(error).rstrip(".")
+            missing[modality] = str(error).rstrip(".")
         else:
             extractors[modality], names[modality] = build()
+
+    def hears() -> None:
+        # A file that the user names must do; what is merely found may lack its list of classes.
+        if yamnet_file is None:
+            if (path := find_weights(yamnet.FILES, weights_dir)) is None:
+                raise InputError(_GET_YAMNET)
+            yamnet.class_map_file(path, weights_dir)
 
     def hearing() -> tuple:
         path = yamnet_file or yamnet.weights_file(weights_dir)
@@ -94,7 +103,7 @@ def load_describer(yamnet_file: Path | None = None, weights_dir: Path | None = N
         scores = build_extractor("efficientnet_lite0:scores", weights_dir=weights_dir)
         return scores, efficientnet.class_names()
 
-    take("audio", lambda: yamnet_file or yamnet.weights_file(weights_dir), hearing)
+    take("audio", hears, hearing)
     take("visual", lambda: (efficientnet.weights_file(weights_dir), efficientnet.class_names()), seeing)
     if not extractors:
         raise InputError(f"{'; '.join(missing.values())}.")

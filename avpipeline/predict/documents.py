@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from avpipeline.datasets.rendering.clips import MARK
 from avpipeline.files import cache_dir, make_folder, sha256_file, write_text
 from avpipeline.media import MediaInfo
 from avpipeline.training.saved import ModelInfo, model_file
@@ -21,16 +22,20 @@ SYNTHETIC = (
 )
 
 
-def synthetic_warning(info: ModelInfo, path) -> str | None:
+def synthetic_warning(info: ModelInfo, about: MediaInfo) -> str | None:
     """The warning for a file that is not synthetic if the model was trained on synthetic clips alone; else None."""
-    is_clip = Path(path).resolve().is_relative_to((cache_dir() / "rendered").resolve())
-    return SYNTHETIC if info.domain == "synthetic" and not is_clip else None
+    return SYNTHETIC if info.domain == "synthetic" and not _is_synthetic(about) else None
 
 
-def picture_title(info: ModelInfo, path, said: str = "") -> str:
+def _is_synthetic(about: MediaInfo) -> bool:
+    """Whether a file is a clip of the rendered dataset: those in the cache may be older than the mark."""
+    return about.comment == MARK or about.path.resolve().is_relative_to((cache_dir() / "rendered").resolve())
+
+
+def picture_title(info: ModelInfo, about: MediaInfo, said: str = "") -> str:
     """The title of a picture of a prediction: file, what is said of it, model, and the warning if there is one."""
-    warning = synthetic_warning(info, path)
-    title = f"{Path(path).name}{said} - {info.title}"
+    warning = synthetic_warning(info, about)
+    title = f"{about.path.name}{said} - {info.title}"
     return f"{title}\n{textwrap.fill(warning, 100)}" if warning else title
 
 
@@ -41,16 +46,16 @@ def head_json(about: MediaInfo, notes: Sequence[str], info: ModelInfo, weights: 
         "length": round(about.seconds, 3),
         "has_audio": about.has_audio,
         "has_video": about.has_video,
-        **warning_json(info, about.path),
+        **warning_json(info, about),
         "notes": list(notes),
         "model": model_json(info, weights),
         "features": {modality: feature.to_json() for modality, feature in info.features.items()},
     }
 
 
-def warning_json(info: ModelInfo, path) -> dict:
+def warning_json(info: ModelInfo, about: MediaInfo) -> dict:
     """What the model was trained on, "synthetic" or "real", and the warning if there is one."""
-    warning = synthetic_warning(info, path)
+    warning = synthetic_warning(info, about)
     return {"domain": info.domain, **({"warning": warning} if warning else {})}
 
 

@@ -171,7 +171,7 @@ def write_prediction(
                 prediction, predictor, out / f"{source.stem}_attention.png", prediction.attention, _frames
             )
             labels = [predictor.info.class_names[index] for index in prediction.probabilities.argmax(1)]
-            path, warning = out / f"{source.stem}_attention.mp4", synthetic_warning(predictor.info, source)
+            path, warning = out / f"{source.stem}_attention.mp4", synthetic_warning(predictor.info, prediction.media)
             write_overlay(path, prediction.media, prediction.attention, labels, warning=warning)
         if prediction.audio_attention is not None:
             # As the patches are drawn: time from left to right, high pitch at the top.
@@ -294,7 +294,7 @@ def _write_timeline(prediction: Prediction, info: ModelInfo, path: Path, truth: 
         waveform=media.read_waveform(about.path, seconds=len(prediction.probabilities)),
         sample_rate=media.SAMPLE_RATE,
         **attended,
-        title=picture_title(info, about.path),
+        title=picture_title(info, about),
     )
 
 
@@ -330,7 +330,7 @@ def _write_attention_pictures(
             class_names=info.class_names,
             start=start,
             scale_label="attention in each second's own range" if predictor.scale == "second" else None,
-            title=picture_title(info, about.path),
+            title=picture_title(info, about),
         )
 
 

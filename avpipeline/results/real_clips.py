@@ -19,10 +19,12 @@ from avpipeline.results import papers
 RESULT, PREDICTIONS = "result.json", "predictions.npz"
 _INTRODUCTION = """No paper reports these: they stand beside none of its results. Data: ESC-10 (K. J. Piczak, "ESC:
 Dataset for Environmental Sound Classification", ACM Multimedia 2015), 400 recordings of up to 5 s from freesound.org in
-ten classes, sound only, Creative Commons Attribution. Accuracy in percent, mean +- standard deviation of the five
-official folds, each the mean over the seeds where there are any; chance is 10. A head of logistic regression sees the
-mean of a clip's features over its seconds and has scikit-learn's default settings. Nothing was tuned. YAMNet was
-trained on AudioSet, which is full of such sounds; the weights are those of the file named."""
+ten classes, sound only; it is a part of <https://github.com/karolpiczak/ESC-50>, and this part is under Creative
+Commons Attribution (CC BY). [docs/datasets.md](docs/datasets.md#esc-10) has the layout of folders that the command
+takes. Accuracy in percent, mean +- standard deviation of the five official folds, each the mean over the seeds where
+there are any; chance is 10. A head of logistic regression sees the mean of a clip's features over its seconds and has
+scikit-learn's default settings. Nothing was tuned. YAMNet was trained on AudioSet, which is full of such sounds; the
+weights are those of the file named."""
 
 
 @dataclasses.dataclass(frozen=True)

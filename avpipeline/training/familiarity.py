@@ -104,6 +104,6 @@ def unlike_training(
         if found > _FAR * largest:
             notes.append(
                 f"its {name} features are far outside of those in training (distance {found:.1f}, in training at most "
-                f"{largest:.1f}): the labels are a guess"
+                f"{largest:.1f}): the result is a guess"
             )
     return notes

@@ -177,6 +177,25 @@ def test_overlay_is_the_clip_with_its_sound_and_something_laid_over(done):
     assert np.corrcoef(np.abs(np.fft.rfft(sound)), np.abs(np.fft.rfft(heard)))[0, 1] > 0.9
 
 
+def test_a_model_of_synthetic_clips_warns_of_a_foreign_file_everywhere(folder, weights, capsys):
+    """Text, JSON, the title of each picture and every frame of the video; the status is that of a success."""
+    white, out = folder / "white.mp4", folder / "foreign"
+    media.write_clip(white, np.full((2 * RATE, 120, 160, 3), 255, np.uint8), None, frame_rate=RATE)
+    timeline, attention = mock.Mock(wraps=plots.timeline), mock.Mock(wraps=plots.attention_frames)
+    with mock.patch.multiple(plots, timeline=timeline, attention_frames=attention):
+        assert command(white, "--weights", weights, "--out", out) == 0
+    told = document(out, "white")
+    assert told["domain"] == "synthetic"
+    assert told["warning"].startswith("trained on synthetic clips: its labels mean nothing for this file; use ")
+    text = (out / "white.txt").read_text()
+    assert text.splitlines()[:2] == [told["warning"], "white.mp4: 2.0 s"] and text in capsys.readouterr().out
+    for picture in (timeline, attention):
+        first, *rest = picture.call_args.kwargs["title"].splitlines()
+        assert first == "white.mp4 - ave av_att, trained on rendered" and " ".join(rest) == told["warning"]
+    frames = media.read_frames(out / "white_attention.mp4", frame_rate=RATE, size=None, seconds=2)
+    assert (frames[:, 8:20, 8:60].min((1, 2, 3)) < 60).all()  # the dark ground of a line in the upper left corner
+
+
 def test_a_short_clip_gives_only_its_own_seconds(folder, weights, capsys):
     write_media(folder / "short.mp4", 3)
     assert command(folder / "short.mp4", "--weights", weights, "--out", folder / "short") == 0

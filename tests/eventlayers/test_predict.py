@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from avpipeline import media
 from avpipeline.errors import InputError
 from avpipeline.training.saved import ModelInfo, save_model
 from eventlayers import pictures, predict
+from eventlayers.data import Source, videos_of
 from eventlayers.layers import sound_localization
 from eventlayers.time_steps import time_step_backbones, time_steps_of
 from tests.helpers.commands import run_command
@@ -116,6 +118,17 @@ def test_a_file_unlike_all_of_training_is_said_to_be(done, weights, backbones, o
     notes = predict.predict_file(done[0], known).notes
     told = "its visual features are far outside of those in training (distance 1.0, in training at most 0.5)"
     assert any(note.startswith(told) for note in notes) == is_told
+
+
+def test_example_is_the_first_test_video_with_its_true_labels(few_clips, weights, tmp_path, monkeypatch, capsys):
+    shown, source = [], Source("rendered")
+    monkeypatch.setattr(pictures, "multi_labels", lambda _, examples, **__: shown.extend(examples))
+    settings = SimpleNamespace(source=source, from_backbones=None, folder=tmp_path)
+    predict.draw_example(SimpleNamespace(settings=settings, weights=weights))
+    test = videos_of(source, "test")
+    truth = test.class_names[int(np.flatnonzero(test.labels[0])[0])]
+    assert [(example.name, example.truth) for example in shown] == [(test.ids[0], (truth,))]
+    assert f"Example: {test.ids[0]}, the first test video, which is {truth}:" in capsys.readouterr().out
 
 
 def test_second_window_is_the_rest_of_the_file(done):

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -10,10 +11,11 @@ import pytest
 
 import mafnet
 from avpipeline import media
+from avpipeline.datasets.rendered import rendered_video_split
 from avpipeline.errors import InputError
 from avpipeline.features.registry import build_extractor, clip_features
 from avpipeline.training.saved import ModelInfo, save_model
-from mafnet import predict
+from mafnet import pictures, predict
 from tests.ave.test_predict import write_media, write_sound
 from tests.helpers.commands import refused, run_command
 from tests.helpers.mafnet_data import NARROW
@@ -98,6 +100,20 @@ def test_json_holds_what_the_model_says_of_the_clip(folder, model):
         "mafnet", "mafnet", "rendered"
     )  # fmt: skip
     assert told["features"] == {modality: extractor.info.to_json() for modality, extractor in extractors().items()}
+
+
+def test_example_is_the_first_test_video_with_its_true_class(few_clips, folder, model, monkeypatch, capsys):
+    titles = []
+    monkeypatch.setattr(pictures, "modality_scores", lambda *_, title, **__: titles.append(title))
+    test = rendered_video_split("test", modalities=("audio_map", "visual"))
+    run = SimpleNamespace(experiment=SimpleNamespace(splits=SimpleNamespace(test=test)))
+    run.settings, run.weights = SimpleNamespace(folder=folder / "run"), folder / "mafnet.keras"
+    predict.draw_example(run)
+    told = json.loads((folder / "run" / "example" / f"{test.ids[0]}.json").read_text())
+    truth = test.class_names[test.labels[0].argmax()]
+    about = f"{test.ids[0]}.mp4: {told['label']} ({told['probability']:.2f}), truth: {truth} - mafnet"
+    assert len(titles) == 1 and titles[0].startswith(about)
+    assert f"{test.ids[0]}, the first test video; it is '{truth}'" in capsys.readouterr().out
 
 
 def test_a_short_file_is_zero_padded_and_shows_its_own_seconds(folder, model):

@@ -25,6 +25,8 @@ from avpipeline.files import atomic_path, locked, remove_partial
 from avpipeline.media import SAMPLE_RATE, write_clip
 
 PROCESSES = 2
+# In the metadata of every clip, by which a copy of it is known again.
+MARK = "synthetic clip of audio-visual-fusion"
 # Exit status of a rendering process whose last line is an InputError's sentence.
 INPUT_ERROR_STATUS = 2
 _SETTINGS = "settings.json"
@@ -73,7 +75,7 @@ def render_part(folder, part: int, parts: int) -> None:
         path = clip_path(folder, board)
         if not path.exists():
             frames, waveform = render_frames(board), render_waveform(board)
-            write_clip(path, frames, waveform, frame_rate=FRAME_RATE, sample_rate=SAMPLE_RATE)
+            write_clip(path, frames, waveform, frame_rate=FRAME_RATE, sample_rate=SAMPLE_RATE, comment=MARK)
             print(f"{_DONE}{board.id}", flush=True)
 
 

@@ -197,7 +197,7 @@ def test_a_network_of_a_users_own_file(small_data, tmp_path, capsys):
     assert "holds 'mine_linear', which matches sounds with frames" in capsys.readouterr().err
 
 
-def test_example_is_drawn_of_a_short_event(few_clips, weights, tmp_path):
+def test_example_is_drawn_of_a_short_event(few_clips, weights, tmp_path, capsys):
     boards = rendered_clips().boards["test"]
     event = next(board.events[0] for board in boards if board.events[0].end - board.events[0].start < 10)
     labels = np.stack([1 - board.labels()[:, -1] for board in boards])
@@ -208,6 +208,8 @@ def test_example_is_drawn_of_a_short_event(few_clips, weights, tmp_path):
     )
     names = {path.name for path in (tmp_path / "example").glob("*.png")}
     assert len(names) == 2 and all(name.endswith(f"_{event.start}-{event.end}.png") for name in names)
+    rule = f"the first test video with an event shorter than itself, {event.start}-{event.end} s; found in its frames "
+    assert rule in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -362,13 +364,27 @@ def test_prediction_finds_the_nearest_window(weights, clip, tmp_path, capsys, qu
     matcher = match_predict.Matcher.load(weights)
     rows = {name: match_predict._features(matcher, clip, name, 0, 6) for name in (query, other)}
     assert rows["visual"].shape == (6, 512)
-    distances = np.asarray(matcher.model({name: values[None] for name, values in rows.items()}))[0]
+    distances = np.asarray(load_matcher(weights)[0]({name: values[None] for name, values in rows.items()}))[0]
     if query == "visual":
         distances = distances.T
     costs = [(distances[start, 1] + distances[start + 1, 2]) / 2 for start in range(5)]
     np.testing.assert_allclose([window["distance"] for window in document["windows"]], costs, atol=1e-5)
     assert document["found"]["start"] == int(np.argmin(costs)) == document["found"]["end"] - 2
     assert document["searched"] == other and document["model"]["trained_on"] == "rendered"
+
+
+def test_a_file_unlike_the_training_videos_is_said_to_be(weights, clip, tmp_path, capsys):
+    """A model that says its training sound was around 1000 has heard nothing like this clip."""
+    model, info = load_matcher(weights)
+    far = {"mean": [1000.0] * 128, "deviation": [1.0] * 128, "largest": 2.0}
+    saved.save_model(model, tmp_path / "far.keras", dataclasses.replace(info, statistics={"audio": far}))
+    for name, path in (("near", weights), ("far", tmp_path / "far.keras")):
+        assert command(match_predict, clip, "--weights", path, "--start", 1, "--end", 3, "--out", tmp_path / name) == 0
+    near, far = (json.loads((tmp_path / name / "clip_audio_1-3.json").read_text()) for name in ("near", "far"))
+    assert near["notes"] == [] and near["windows"] == far["windows"]
+    (note,) = far["notes"]
+    assert note.startswith("its audio features are far outside of those in training") and "guess" in note
+    assert f"note: {note}\n" in capsys.readouterr().out
 
 
 def test_query_from_another_file(weights, clip, tmp_path, capsys):

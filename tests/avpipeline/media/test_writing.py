@@ -49,9 +49,15 @@ def test_odd_sizes_are_filled_up(tmp_path):
     assert frames.shape == (4, 34, 48, 3) and shown_index(frames) == [0, 1, 2, 3]
 
 
+def test_a_comment_is_read_as_it_was_written(tmp_path):
+    for name, comment in (("a", "some words"), ("b", None)):
+        write_clip(tmp_path / f"{name}.mp4", grey_frames(4), None, frame_rate=4, comment=comment)
+        assert probe(tmp_path / f"{name}.mp4").comment == comment
+
+
 def test_the_same_clip_is_written_in_the_same_bytes(tmp_path):
     for name in "ab":
-        write_clip(tmp_path / f"{name}.mp4", grey_frames(8), tone(1, SAMPLE_RATE)[0], frame_rate=8)
+        write_clip(tmp_path / f"{name}.mp4", grey_frames(8), tone(1, SAMPLE_RATE)[0], frame_rate=8, comment="words")
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 

@@ -59,13 +59,39 @@ def test_a_crying_baby(reference_dir, tmp_path, capsys):
         ("BjCEufrlXm4.mp4", "heard", "Animal"),
         ("BjCEufrlXm4.mp4", "seen", "Schipperke"),
         ("FwVYUHKoLtQ_000034.wav", "heard", "Music"),
+        ("decord_flipping_a_pancake.mkv", "heard", "Speech"),
         ("ibm_dog.wav", "heard", "Animal"),
+        ("kbd_violin1.wav", "heard", "Music"),
         ("mmaction2_test.avi", "heard", "Speech"),
     ],
 )
 def test_real_files(describer, reference_dir, name, kind, label):
     document = as_json(describe_file(reference_dir / "media" / name, describer), describer)
     assert document[kind][0]["label"] == label
+
+
+@pytest.mark.parametrize(
+    ("name", "heard"),
+    [
+        ("kbd_violin1.wav", {"Music": 0.84, "Bowed string instrument": 0.11}),
+        ("decord_flipping_a_pancake.mkv", {"Speech": 0.38}),
+    ],
+)
+def test_real_sound_has_these_scores(describer, reference_dir, name, heard):
+    document = as_json(describe_file(reference_dir / "media" / name, describer), describer)
+    found = {entry["label"]: entry["score"] for entry in document["heard"][: len(heard)]}
+    assert found == pytest.approx(heard, abs=0.01)
+    listed = ", ".join(f"{label} {score:.2f}" for label, score in found.items())
+    assert f"heard: {listed}" in as_text(document).splitlines()
+
+
+def test_a_real_clip_of_which_the_network_is_unsure(describer, reference_dir):
+    """No class reaches 0.1: the best one is in brackets with a question mark, and a note says why."""
+    document = as_json(describe_file(reference_dir / "media/mmaction2_demo.mp4", describer), describer)
+    assert document["seen"][0] == {"label": "oxygen mask", "score": pytest.approx(0.08, abs=0.01)}
+    assert "heard" not in document and document["notes"][0] == "the file has no sound"
+    assert document["notes"][1].startswith("nothing is seen for sure")
+    assert as_text(document).splitlines()[1] == "seen: (oxygen mask 0.08?)"
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +168,27 @@ def test_without_yamnet_it_says_how_to_get_it(no_weights, tmp_path):
     write_media(sound, audio="pcm_s16le", samples=tone(1, 16000))
     with one_sentence("sound.wav: nothing can be said about it; what is heard needs YAMNet"):
         describe_file(sound, describer)
+
+
+def test_yamnet_without_its_list_of_classes_is_not_there(no_weights, tmp_path, capsys):
+    found = tmp_path / "cache/weights/yamnet.tflite"
+    found.parent.mkdir(parents=True)
+    found.write_bytes(b"never read")
+    path = tmp_path / "clip.mp4"
+    media.write_clip(path, moving(8, 48, 64), tone(2, 16000)[0], frame_rate=4)
+    assert main(Settings((path,), out=tmp_path / "out")) == 0
+    document = json.loads((tmp_path / "out/clip.json").read_text())
+    assert "seen" in document and "heard" not in document
+    note = document["notes"][0]
+    assert note.startswith(f"{found.with_name(yamnet.CLASS_MAP)}: YAMNet's list of class names is not there; fetch it")
+    assert f"note: {note}\n" in capsys.readouterr().out
+
+
+def test_a_yamnet_that_is_named_needs_its_list_of_classes(no_weights, reference_dir, tmp_path):
+    named = tmp_path / "yamnet.tflite"
+    named.symlink_to(reference_dir / "real/yamnet.tflite")
+    with one_sentence("yamnet_class_map.csv: YAMNet's list of class names is not there; fetch it with python -m"):
+        load_describer(named)
 
 
 def test_without_the_wheels_it_says_what_to_install(no_weights, monkeypatch):

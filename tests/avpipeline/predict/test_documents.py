@@ -1,13 +1,16 @@
 """A prediction's files: JSON and text before the pictures, nothing said twice of a damaged file."""
 
 import json
+import shutil
 import warnings
 
 import pytest
 
-from avpipeline.media import MediaInfo
-from avpipeline.predict.documents import head_json, head_lines, picture_title, result_files
+from avpipeline.datasets import rendered
+from avpipeline.media import MediaInfo, probe, read_frames, write_clip
+from avpipeline.predict.documents import SYNTHETIC, head_json, head_lines, picture_title, result_files, warning_json
 from avpipeline.training.saved import ModelInfo
+from tests.helpers.commands import run_command
 
 DOCUMENT = {
     "file": "clip.mp4",
@@ -85,7 +88,7 @@ def test_a_model_of_synthetic_clips_says_so_of_any_other_file(paper, dataset, cl
     assert "--features yamnet,efficientnet_lite0" in document["warning"]
     assert "python -m avpipeline.describe" in document["warning"]
     assert head_lines(document)[:2] == [document["warning"], "dog.mp4: 2.0 s"]
-    title = picture_title(info, tmp_path / "dog.mp4", ": x (0.91)")
+    title = picture_title(info, about(tmp_path / "dog.mp4"), ": x (0.91)")
     assert title.splitlines()[0] == f"dog.mp4: x (0.91) - {paper} m, trained on {dataset}"
     assert " ".join(title.splitlines()[1:]) == document["warning"]
 
@@ -101,7 +104,20 @@ def test_it_does_not_say_so_of_synthetic_clips_nor_of_other_models(clip, tmp_pat
     document = head_json(about(tmp_path / "dog.mp4"), [], real, weights)
     assert document["domain"] == "real"
     assert "warning" not in document
-    assert picture_title(real, tmp_path / "dog.mp4") == "dog.mp4 - ave av, trained on ave"
+    assert picture_title(real, about(tmp_path / "dog.mp4")) == "dog.mp4 - ave av, trained on ave"
+
+
+def test_a_copy_of_a_synthetic_clip_is_known_by_its_mark(clip, tmp_path):
+    """Wherever it lies and whatever its name; what shows the same frames without the mark is another file."""
+    words = ("--seed", 5, "--train", 0, "--val", 0, "--test", 1)
+    assert run_command(rendered, tmp_path / "OUT", *words) == 0
+    (made,) = (tmp_path / "OUT" / "clips").iterdir()
+    copy, other = shutil.copy(made, tmp_path / "copy.mp4"), tmp_path / "other.mp4"
+    write_clip(other, read_frames(made, frame_rate=12, size=None, seconds=1), None, frame_rate=12)
+    info = ModelInfo("ave", "av", "code", ("x",), {}, "rendered")
+    told = {"domain": "synthetic"}
+    assert [warning_json(info, probe(path)) for path in (made, copy)] == [told, told]
+    assert warning_json(info, probe(other)) == {**told, "warning": SYNTHETIC}
 
 
 def about(path) -> MediaInfo:

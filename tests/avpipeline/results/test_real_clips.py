@@ -10,6 +10,7 @@ from avpipeline.errors import InputError
 from avpipeline.results.real_clips import Row, fold_accuracies, read_rows, section, write_rows
 
 FOLDER = Path(__file__).resolve().parents[3] / "results" / "real_clips"
+ADDRESS = "<https://github.com/karolpiczak/ESC-50>"
 RECORD = {"command": "python -m x.real_clips ESC10", "date": "2026-01-02T03:04:05"}
 
 
@@ -33,7 +34,8 @@ def test_the_section_has_what_a_reader_needs(tmp_path):
     assert "| head  | `yamnet:embedding` | yamnet.tflite | 75.0 +- 35.4 |       | 0123456 |" in text
     assert "| model | `yamnet:embedding` | yamnet.tflite | 75.0 +- 35.4 | 3, 4  | unknown |" in text
     assert "\n\nWhat is trained.\n\n" in text
-    for words in ("No paper reports these", "ESC-10", "Creative Commons", RECORD["command"], "2026-01-02."):
+    licence = "Creative\nCommons Attribution (CC BY)"
+    for words in ("No paper reports these", "ESC-10", ADDRESS, licence, RECORD["command"], "2026-01-02."):
         assert words in text
     assert section(tmp_path / "none") is None
 
