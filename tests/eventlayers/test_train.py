@@ -193,7 +193,7 @@ def test_clips_that_do_not_fill_a_batch_are_one(count, at_once, passes, said, ca
 
 
 def test_passes_that_do_not_fill_the_last_batch_begin_the_next_epochs_first():
-    """Twenty clips are five passes of four, and a batch has four: fifteen passes are three updates, of 16 clips each."""
+    """Twenty clips are five passes of four, and a batch has four: fifteen passes are three updates of 16 clips."""
     splits = time_step_splits(videos=20)
     model = fitted_model(splits, 3, batch_size=16, clips_at_once=4, shuffle=False)
     assert int(model.optimizer.iterations) == 3
