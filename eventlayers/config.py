@@ -88,7 +88,8 @@ class TrainConfig(Checked):
     precision: tyro.conf.Suppress[Literal[PRECISIONS]] = "auto"
     """Precision of the layers; "auto" is mixed_float16 on a GPU and float32 elsewhere. Commands take --precision."""
     shuffle: bool = True
-    """Shuffle the videos before every epoch; those that do not fill the last step are dropped."""
+    """Shuffle the videos before every epoch; those that do not fill the last pass are dropped. Passes that do not fill
+    the last batch are part of the next epoch's first batch."""
     epochs: Count = 20
     """Number of epochs in each of the two stages."""
     validate_every: Count = 1
@@ -108,6 +109,19 @@ class TrainConfig(Checked):
                 "that does."
             )
         return self.batch_size // self.clips_a_step
+
+    def fitting(self, count: int) -> "TrainConfig":
+        """What these become with `count` training videos: where they do not fill a batch, they are a batch.
+
+        Its passes have equal sizes, the largest that `clips_at_once` allows, so that an epoch is one update and leaves
+        no video out. Where a batch is filled, nothing changes.
+        """
+        if not 0 < count < self.batch_size:
+            return self
+        at_once = self.clips_at_once
+        if at_once:
+            at_once = max(size for size in range(1, at_once + 1) if count % size == 0)
+        return dataclasses.replace(self, batch_size=count, clips_at_once=at_once)
 
 
 # The models that train a single backbone with a linear head (Section 4.1), by modality.

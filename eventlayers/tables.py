@@ -14,7 +14,7 @@ from avpipeline.results.tables import Line, NotRun, measure_tables, once_each
 from avpipeline.training.paper import Trained
 from avpipeline.training.settings import TableSettings
 from eventlayers import data
-from eventlayers.config import ANNOTATED, DATASETS, INPUTS, PRESETS, STANDS_FOR, TABLES
+from eventlayers.config import ANNOTATED, BACKBONE_SETS, DATASETS, INPUTS, PRESETS, STANDS_FOR, TABLES
 from eventlayers.data import RENDERED, Source, default_inputs, require_source
 from eventlayers.readings import measured, reading_of
 from eventlayers.stages import datasets_of_backbones, needs_backbones
@@ -47,6 +47,10 @@ class Settings(TableSettings):
     from_backbones: Path | None = None
     """Folder with the runs of audio_only and vision_only on clips, whose backbones make the features of a real dataset.
     """
+    backbones: Literal[tuple(BACKBONE_SETS)] | None = None
+    """The backbones, as in training. [default: small ones for synthetic clips, else the published]"""
+    video_weights: str = "default"
+    """Initial weights of MC3-18, as in training."""
 
     @property
     def chosen_inputs(self) -> str:
@@ -100,8 +104,11 @@ class TableRuns:
         """The training command's settings for a model; all models share the backbones."""
         settings, inputs = self.settings, self.settings.chosen_inputs
         folder = settings.run_folder(dataset)
-        where = {name: getattr(settings, name) for name in ("data", "clips", "seeds", "seed", "devices", "logger")}
+        passed = ("data", "clips", "video_weights", "seeds", "seed", "devices", "logger")
+        where = {name: getattr(settings, name) for name in passed}
         own = PAPER.settings_for(model, settings.preset, dataset, inputs, out=folder / model, **where)
+        if settings.backbones:
+            own = dataclasses.replace(own, network=dataclasses.replace(own.network, backbones=settings.backbones))
         from_backbones = folder if needs_backbones(own.network) else settings.from_backbones
         return settings.shortened(dataclasses.replace(own, from_backbones=from_backbones))
 

@@ -13,7 +13,7 @@ from avpipeline.datasets import REGISTERED
 from avpipeline.datasets.base import Split
 from avpipeline.results import papers, report
 from avpipeline.training.experiment import Experiment, Scoring
-from avpipeline.training.paper import Paper, Trained
+from avpipeline.training.paper import Paper, Trained, tell_small_batch
 from avpipeline.training.settings import TrainSettings
 from eventlayers import config
 from eventlayers.config import (
@@ -165,8 +165,11 @@ class EventLayers(Paper):
 
         settings = _with_precision(settings)
         splits = splits or splits_of(settings)
-        train = splits["train"]
-        network, training = fitted(settings.network, splits["val"]), settings.training
+        train, planned = splits["train"], settings.training
+        network, training = fitted(settings.network, splits["val"]), planned.fitting(len(train))
+        if training != planned:
+            passes = f", in {training.steps_an_update} passes of {training.clips_a_step}"
+            tell_small_batch(len(train), planned.batch_size, passes if training.steps_an_update > 1 else "")
         folders = None
         if needs_backbones(network):
             folders = {modality: self.first_stage(settings, modality).folder for modality in BACKBONE_MODELS}
@@ -178,12 +181,14 @@ class EventLayers(Paper):
             return compile_model(model, training)
 
         return self.assemble(
-            settings,
+            dataclasses.replace(settings, training=training),
             splits,
             build,
             self.info(settings, network, train, network.modalities, config=config.stored_config(network)),
             Scoring("video_accuracy", video_accuracy),
             identity={
+                # As the settings say, whatever the number of clips, as in the other papers.
+                "training": dataclasses.asdict(planned),
                 "video_weights": settings.video_weights,
                 "backbones": backbone_identities(folders) if folders else None,
             },

@@ -269,7 +269,7 @@ class Paper(abc.ABC):
         chosen, differences = Schedule(**{**planned, **(schedule or {})}), self.differences(settings)
         count, batch = len(splits["train"]), chosen.batch_size
         if count < batch and not chosen.partial_batches:
-            print(f"{count} training clips do not fill a batch of {batch}: the batch is {count}.", flush=True)
+            tell_small_batch(count, batch)
             chosen = dataclasses.replace(chosen, batch_size=count)
             differences["batch_size"] = (count, differences.get("batch_size", (batch, batch))[1])
         experiment = Experiment(
@@ -310,3 +310,8 @@ class Paper(abc.ABC):
         if schedule.is_smoke:
             data = f"{data} (smoke: {schedule.epochs} of {schedule.planned_epochs} epochs)"
         return Trained(settings, experiment, result, data, folders)
+
+
+def tell_small_batch(count: int, batch: int, further: str = "") -> None:
+    """Prints that the training clips are fewer than the configured batch, and are one."""
+    print(f"{count} training clips do not fill a batch of {batch}: the batch is {count}{further}.", flush=True)

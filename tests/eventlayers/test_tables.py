@@ -172,6 +172,16 @@ def test_on_real_data_models_are_trained_on_clips_and_share_their_backbones(tmp_
             assert train.PAPER.first_stage(own[model], modality) == own[backbone]
 
 
+def test_backbones_are_those_asked_for(tmp_path):
+    own = tables.Settings(dataset="csv", data=tmp_path, backbones="small", video_weights="none", out=tmp_path)
+    for model in eventlayers.MODELS:
+        settings = tables.TableRuns(own).run_settings(model, "csv")
+        assert (settings.network.backbones, settings.video_weights) == ("small", "none")
+    for dataset, kind in (("csv", "published"), ("rendered", "small")):
+        settings = tables.TableRuns(tables.Settings(dataset=dataset)).run_settings("event_layers", dataset)
+        assert (settings.network.backbones, settings.video_weights) == (kind, "default")
+
+
 def test_on_real_data_features_need_trained_backbones(tmp_path, capsys):
     words = ("--dataset", "ave", "--data", tmp_path, "--out", tmp_path / "out")
     for given in ((), ("--from-backbones", tmp_path)):

@@ -19,12 +19,13 @@ from avpipeline.files import write_json
 from avpipeline.training import runs
 from avpipeline.training.experiment import configuration_hash
 from avpipeline.training.saved import ModelInfo, load_model
-from avpipeline.training.strategy import Team
+from avpipeline.training.strategy import Team, steps_of
 from eventlayers import analysis, data, evaluate, train
 from eventlayers.data import Source, videos_of
 from eventlayers.stages import datasets_of_backbones
 from tests.helpers.commands import run_command
 from tests.helpers.few_clips import rendered_defaults
+from tests.helpers.graphs import without_graphs
 from tests.helpers.synthetic_time_steps import CHANNELS, TIME_STEPS, time_step_splits
 
 command = functools.partial(run_command, train)
@@ -146,16 +147,71 @@ def test_two_stages_on_clips(few_clips, tmp_path, capsys):
 
 
 def narrow(model, **training):
-    """Settings for splits in memory, two updates an epoch of two steps each."""
+    """Settings for splits in memory, of which two clips at once make up batches of four."""
     own = train.PAPER.settings_for(model)
     changes = {"batch_size": 4, "clips_at_once": 2, **training}
     return dataclasses.replace(own, training=dataclasses.replace(own.training, **changes))
 
 
+def fitted_model(splits, epochs, **training):
+    """The model of an experiment after so many epochs of its batches, from the same initial weights, without graphs."""
+    experiment = train.PAPER.experiment(narrow("naive_av", **training), splits)
+    runs.set_seed(0, deterministic=False)
+    with without_graphs():
+        model = experiment.build()
+        data = Team("one").training(experiment, list(model.input), seed=0, first_epoch=0)
+        model.fit(data, steps_per_epoch=steps_of(experiment), epochs=epochs, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("count", "at_once", "passes", "said"),
+    [
+        (4, 4, 1, "4 training clips do not fill a batch of 16: the batch is 4.\n"),
+        (5, 4, 5, "5 training clips do not fill a batch of 16: the batch is 5, in 5 passes of 1.\n"),
+        (6, 4, 2, "6 training clips do not fill a batch of 16: the batch is 6, in 2 passes of 3.\n"),
+        (3, 4, 1, "3 training clips do not fill a batch of 16: the batch is 3.\n"),
+        (8, None, 1, "8 training clips do not fill a batch of 16: the batch is 8.\n"),
+    ],
+)
+def test_clips_that_do_not_fill_a_batch_are_one(count, at_once, passes, said, capsys):
+    """Each epoch is one update, with all of them, and is named as one of a whole batch."""
+    few, enough = time_step_splits(videos=count), time_step_splits(videos=16)
+    settings = narrow("naive_av", batch_size=16, clips_at_once=at_once)
+    experiment = train.PAPER.experiment(settings, few)
+    assert capsys.readouterr().out == said
+    assert experiment.hash == train.PAPER.experiment(settings, enough).hash
+    assert capsys.readouterr().out == ""
+    assert experiment.schedule.batch_size * passes == count and steps_of(experiment) == passes
+    assert experiment.differences["batch_size"] == (count, 16)
+    # The gradient of the whole batch, whatever its passes.
+    model = fitted_model(few, 3, batch_size=16, clips_at_once=at_once, shuffle=False)
+    whole = fitted_model(few, 3, batch_size=count, clips_at_once=None, shuffle=False)
+    assert int(model.optimizer.iterations) == int(whole.optimizer.iterations) == 3
+    for ours, expected in zip(model.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-6)
+
+
+def test_passes_that_do_not_fill_the_last_batch_begin_the_next_epochs_first():
+    """Twenty clips are five passes of four, and a batch has four: fifteen passes are three updates of 16 clips."""
+    splits = time_step_splits(videos=20)
+    model = fitted_model(splits, 3, batch_size=16, clips_at_once=4, shuffle=False)
+    assert int(model.optimizer.iterations) == 3
+    rows = np.arange(60) % 20
+    inputs = {name: SelectedRows(source, rows) for name, source in splits["train"].inputs.items()}
+    thrice = dataclasses.replace(splits["train"], ids=tuple(map(str, range(60))), inputs=inputs)
+    thrice = dataclasses.replace(thrice, labels=splits["train"].labels[rows])
+    whole = fitted_model({**splits, "train": thrice}, 1, batch_size=16, clips_at_once=None, shuffle=False)
+    assert int(whole.optimizer.iterations) == 3
+    for ours, expected in zip(model.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-6)
+
+
 @pytest.mark.slow
-def test_a_cut_off_run_goes_on_to_the_numbers_of_a_whole_one(tmp_path):
-    """Also where the gradients of several steps make an update."""
-    splits = time_step_splits()
+@pytest.mark.parametrize("videos", [8, 10])
+def test_a_cut_off_run_goes_on_to_the_numbers_of_a_whole_one(videos, tmp_path):
+    """Also where the gradients of several passes make an update, and where it is cut off within one."""
+    splits = time_step_splits(videos=videos)
     for out, lengths in ((tmp_path / "whole", [2]), (tmp_path / "cut", [1, 2])):
         for epochs in lengths:
             experiment = train.PAPER.experiment(narrow("naive_av", epochs=2), splits)

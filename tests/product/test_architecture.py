@@ -18,10 +18,11 @@ RUN = """
 import json
 import sys
 import ave, mypaper.train
-import ave.compare, ave.evaluate, ave.tables, ave.train, mafnet.train
+import ave.compare, ave.evaluate, ave.predict, ave.tables, ave.train, mafnet.train
 from avpipeline import validate
 from avpipeline.cli import run
 from avpipeline.datasets import load_video_split
+from avpipeline.datasets.rendered import rendered_clips
 from tests.helpers.few_clips import rendered_defaults
 
 clips, out = sys.argv[1:]
@@ -37,8 +38,12 @@ with rendered_defaults(train=10, val=4, test=4):
     for name in ("pooled", "mean_late"):
         words = ["--model", name, *mine, *short, "--out", f"{out}/{name}"]
         check(ave.train, *words, defaults=ave.train.PAPER.defaults)
-        weights = ["--weights", f"{out}/{name}/seed-0/best.keras", "--out", f"{out}/{name}-evaluated"]
-        check(ave.evaluate, *weights, *mine)
+        weights = ["--weights", f"{out}/{name}/seed-0/best.keras", *mine]
+        check(ave.evaluate, *weights, "--out", f"{out}/{name}-evaluated")
+        clip = rendered_clips().paths("test")[0]
+        check(ave.predict, str(clip), *weights, "--out", f"{out}/{name}-predicted")
+        predicted = json.load(open(f"{out}/{name}-predicted/{clip.stem}.json"))
+        assert (predicted["model"]["model"], len(predicted["segments"])) == (name, 10)
     check(ave.compare, f"{out}/pooled", f"{out}/mean_late", "--out", f"{out}/compared")
     assert "mean_late" in open(f"{out}/compared/comparison.md").read()
     words = ["--table", "Table 1", "--rows", "A", "mean_late", "--epochs", "1", "--out", f"{out}/tables"]
