@@ -49,33 +49,32 @@ def main(settings: Settings) -> None:
         return
     facts = machine()
     print(f"{facts['processor']}, {facts['cores']} cores, load {facts['load']:.1f}; TensorFlow {facts['tensorflow']}")
-    results, ranges, loads = _earlier(settings.out) if settings.page else ({}, {}, [])
+    results, ranges, loads = _earlier(settings.out) if settings.page else ({}, {}, {})
     for number, row in enumerate(rows, 1):
         print(f"[{number}/{len(rows)}] {row.name}", flush=True)
-        loads = [min([*loads, load := os.getloadavg()[0]]), max([*loads, load])]
+        loads[row.name] = os.getloadavg()[0]
         seconds = QUICK_SECONDS if settings.quick else settings.seconds
         measured = [in_own_process(row, seconds) for _ in range(settings.repeats)]
         columns = {column: [each[column] for each in measured] for column in measured[0]}
         results[row.name] = {column: statistics.median(values) for column, values in columns.items()}
         ranges[row.name] = {column: [min(values), max(values)] for column, values in columns.items()}
         # After every row, so that results are kept if a later row fails.
-        write_json(settings.out, {"machine": {**facts, "loads": loads}, "rows": results, "ranges": ranges})
+        write_json(settings.out, {"machine": facts, "rows": results, "ranges": ranges, "loads": loads})
     print(f"\n{tables(rows, results, ranges)}\n\nResults are in {settings.out}")
     if settings.page:
         words = f"--repeats {settings.repeats} --seconds {settings.seconds:g} --page {settings.page}"
-        text = page({**facts, "loads": loads}, f"python -m avfusion_benchmarks {words}", ROWS, results, ranges)
+        text = page(facts, f"python -m avfusion_benchmarks {words}", ROWS, results, ranges, loads)
         with atomic_path(settings.page) as temporary:
             temporary.write_text(text, encoding="utf-8")
         print(f"The page is {settings.page}")
 
 
-def _earlier(path: Path) -> tuple[dict, dict, list[float]]:
-    """Rows, ranges, lowest and highest load that an earlier call left in its file; none where there is no file."""
+def _earlier(path: Path) -> tuple[dict, dict, dict]:
+    """Rows, ranges and loads that an earlier call left in its file; none where there is no file."""
     if not path.exists():
-        return {}, {}, []
+        return {}, {}, {}
     found = read_record(path, "remove it")
-    machine = found.get("machine", {})
-    return found.get("rows", {}), found.get("ranges", {}), machine.get("loads", [])
+    return found.get("rows", {}), found.get("ranges", {}), found.get("loads", {})
 
 
 def _chosen(patterns: Sequence[str]) -> list[Row]:

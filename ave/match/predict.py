@@ -235,13 +235,14 @@ def draw_example(trained: Trained) -> None:
     start, end = int(starts[video]), int(starts[video] + lengths[video])
     matcher, clip = Matcher.load(trained.weights), rendered_clips().paths("test")[video]
     results = [search(matcher, clip, start, end, query=query) for query in OTHER]
-    for result in results:
-        write_search(result, matcher, out)
     said = (f"{WORDS[OTHER[result.query]]} {'{}-{}'.format(*result.found)} s" for result in results)
     print(
         f"Example: {clip.stem}, the first test video with an event shorter than itself, {start}-{end} s; found in its "
-        f"{' and in its '.join(said)}."
+        f"{' and in its '.join(said)}.",
+        flush=True,
     )
+    for result in results:
+        write_search(result, matcher, out)
 
 
 def main(settings: Settings) -> None:

@@ -4,7 +4,6 @@ A request is `(what, path, folder, arguments)`. The answers to it end with "done
 "alive", once a second at most while there is progress, "warning", and "transform" with a frame, which is answered.
 """
 
-import contextlib
 import functools
 import os
 import resource
@@ -100,8 +99,10 @@ def main(descriptor: str) -> int:
     try:
         while True:
             what, path, folder, arguments = connection.recv()
-            with contextlib.suppress(OSError):  # deleted meanwhile: a whole path still leads to its file
+            try:
                 os.chdir(folder)
+            except OSError:  # deleted meanwhile: no relative path leads anywhere, not into the last folder either
+                os.chdir(os.sep)
             _answer(connection, what, path, arguments)
     except (EOFError, OSError):
         return 0

@@ -18,10 +18,9 @@ from attendfusion.pictures import Example, examples
 from avpipeline.datasets.rendered import RenderedSettings, rendered_clips
 from avpipeline.datasets.youtube8m.rendered import rendered_youtube8m
 from avpipeline.datasets.youtube8m.splits import write_vocabulary
-from avpipeline.errors import InputError
 from avpipeline.training.saved import ModelInfo, save_model
 from tests.helpers.attendfusion_records import CLASS_NAMES, FEATURES, SCALE, write_folder
-from tests.helpers.commands import run_command
+from tests.helpers.commands import no_picture, run_command, told_before_pictures
 from tests.helpers.media_files import tone, write_media
 
 FEW = RenderedSettings(train=10, val=4, test=4)
@@ -162,15 +161,8 @@ def test_picture_of_examples_colours_what_is_right(tmp_path, monkeypatch):
 
 
 def test_where_a_picture_fails_the_text_is_printed_and_stored(tmp_path, capsys, monkeypatch):
-    def fails(*_):
-        raise InputError("no picture can be drawn.")
-
-    monkeypatch.setattr(predict, "_example", fails)
+    monkeypatch.setattr(predict, "_example", no_picture)
     save_untrained(tmp_path / "model.keras")
     capsys.readouterr()
-    out = tmp_path / "out"
-    write_media(tmp_path / "clip.wav", audio="pcm_s16le", samples=tone(3, 16_000))
-    assert command(tmp_path / "clip.wav", "--weights", tmp_path / "model.keras", "--out", out) == 2
-    printed = capsys.readouterr()
-    assert "no picture can be drawn." in printed.err and (out / "clip.json").exists()
-    assert printed.out == (out / "clip.txt").read_text() + "\n"
+    clip = write_media(tmp_path / "clip.wav", audio="pcm_s16le", samples=tone(3, 16_000))
+    told_before_pictures(predict, clip, tmp_path / "model.keras", tmp_path / "out", capsys)

@@ -16,13 +16,12 @@ from PIL import Image
 import ave
 from ave import predict
 from avpipeline import media, plots
-from avpipeline.errors import InputError
 from avpipeline.features.logmel import LogMel
 from avpipeline.features.registry import build_extractor, clip_features
 from avpipeline.predict import segments
 from avpipeline.predict.segments import as_text
 from avpipeline.training.saved import ModelInfo, save_model
-from tests.helpers.commands import run_command
+from tests.helpers.commands import no_picture, run_command, told_before_pictures
 
 CLASSES = ("Female speech, woman speaking", "Bark", "background")
 NARROW = {"num_classes": 3, "attention_units": 8, "lstm_units": 4, "hidden_units": 4}
@@ -412,12 +411,5 @@ def test_a_real_clip(folder, weights, reference_dir):
 
 
 def test_where_a_picture_fails_the_text_is_printed_and_stored(weights, tmp_path, capsys, monkeypatch):
-    def fails(*_):
-        raise InputError("no picture can be drawn.")
-
-    monkeypatch.setattr(segments, "_write_timeline", fails)
-    out, clip = tmp_path / "out", write_media(tmp_path / "clip.mp4", 1)
-    assert command(clip, "--weights", weights, "--out", out) == 2
-    printed = capsys.readouterr()
-    assert "no picture can be drawn." in printed.err and (out / "clip.json").exists()
-    assert printed.out == (out / "clip.txt").read_text() + "\n"
+    monkeypatch.setattr(segments, "_write_timeline", no_picture)
+    told_before_pictures(predict, write_media(tmp_path / "clip.mp4", 1), weights, tmp_path / "out", capsys)

@@ -13,13 +13,12 @@ from PIL import Image
 
 import eventlayers
 from avpipeline import media
-from avpipeline.errors import InputError
 from avpipeline.training.saved import ModelInfo, save_model
 from eventlayers import pictures, predict
 from eventlayers.data import Source, videos_of
 from eventlayers.layers import sound_localization
 from eventlayers.time_steps import time_step_backbones, time_steps_of
-from tests.helpers.commands import run_command
+from tests.helpers.commands import no_picture, run_command, told_before_pictures
 from tests.reference import eventlayers as reference
 
 CLASSES = ("Female speech, woman speaking", "Bark", "Flute")
@@ -245,12 +244,5 @@ def test_the_train_commands_default_is_the_predict_commands_default():
 
 
 def test_where_a_picture_fails_the_text_is_printed_and_stored(weights, tmp_path, capsys, monkeypatch):
-    def fails(*_):
-        raise InputError("no picture can be drawn.")
-
-    monkeypatch.setattr(predict, "_write_pictures", fails)
-    out, clip = tmp_path / "out", write_media(tmp_path / "clip.mp4", 1)
-    assert command(clip, "--weights", weights, "--out", out) == 2
-    printed = capsys.readouterr()
-    assert "no picture can be drawn." in printed.err and (out / "clip.json").exists()
-    assert printed.out == (out / "clip.txt").read_text() + "\n"
+    monkeypatch.setattr(predict, "_write_pictures", no_picture)
+    told_before_pictures(predict, write_media(tmp_path / "clip.mp4", 1), weights, tmp_path / "out", capsys)

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import ModuleType
 
 from avpipeline import cli
+from avpipeline.errors import InputError
 
 
 def _prog(module: ModuleType) -> str:
@@ -29,3 +30,16 @@ def refused(module: ModuleType, words: Sequence, sentence: str, capsys, out: Pat
     assert said.startswith(f"{_prog(module)}: error: ") and said.count("\n") == 1
     assert not out.exists()
     return said
+
+
+def no_picture(*_) -> None:
+    """Stands for a function that draws and fails."""
+    raise InputError("no picture can be drawn.")
+
+
+def told_before_pictures(predict: ModuleType, clip: Path, weights, out: Path, capsys) -> None:
+    """Asserts that a predict command whose pictures fail (`no_picture`) has printed and stored its text before."""
+    assert run_command(predict, clip, "--weights", weights, "--out", out) == 2
+    printed = capsys.readouterr()
+    assert "no picture can be drawn." in printed.err and (out / f"{clip.stem}.json").exists()
+    assert printed.out == (out / f"{clip.stem}.txt").read_text() + "\n"

@@ -12,12 +12,11 @@ import pytest
 import mafnet
 from avpipeline import media
 from avpipeline.datasets.rendered import rendered_video_split
-from avpipeline.errors import InputError
 from avpipeline.features.registry import build_extractor, clip_features
 from avpipeline.training.saved import ModelInfo, save_model
 from mafnet import pictures, predict
 from tests.ave.test_predict import write_media, write_sound
-from tests.helpers.commands import refused, run_command
+from tests.helpers.commands import no_picture, refused, run_command, told_before_pictures
 from tests.helpers.mafnet_data import NARROW
 
 CLASSES = ("Bark", "Church bell", "Frying (food)")
@@ -178,13 +177,7 @@ def test_bad_input_is_one_sentence(folder, capsys):
 
 
 def test_where_a_picture_fails_the_text_is_printed_and_stored(tmp_path, capsys, monkeypatch):
-    def fails(*_):
-        raise InputError("no picture can be drawn.")
-
-    monkeypatch.setattr(predict, "_write_pictures", fails)
+    monkeypatch.setattr(predict, "_write_pictures", no_picture)
     write_weights(tmp_path / "mafnet.keras")
-    out, clip = tmp_path / "out", write_media(tmp_path / "clip.mp4", 1)
-    assert command(clip, "--weights", tmp_path / "mafnet.keras", "--out", out) == 2
-    printed = capsys.readouterr()
-    assert "no picture can be drawn." in printed.err and (out / "clip.json").exists()
-    assert printed.out == (out / "clip.txt").read_text() + "\n"
+    clip = write_media(tmp_path / "clip.mp4", 1)
+    told_before_pictures(predict, clip, tmp_path / "mafnet.keras", tmp_path / "out", capsys)

@@ -90,7 +90,8 @@ def _store(
                 add(encode_video(name, labels, summary))
                 counts[path] += 1
     for path in paths:
-        if path not in counts:  # it holds no video, and is not to be made again each time
+        # One without videos is not to be made again each time; a damaged one is, as a better copy may take its place.
+        if path not in counts and path not in corrupt.shards:
             counts[path] = 0
             with record_writer(targets[path]):
                 pass

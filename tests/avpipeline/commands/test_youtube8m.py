@@ -251,6 +251,16 @@ def test_std_of_a_shard_without_videos_is_made_once(tmp_path, capsys):
     assert [len(records(tmp_path / "std" / f"train{shard}.tfrecord")) for shard in (0, 1)] == [1, 0]
 
 
+def test_a_shard_of_nothing_but_damage_gets_no_std_file(tmp_path):
+    """A better copy may take its place, and files that exist are kept."""
+    write(tmp_path / "train0.tfrecord", frame_record("a", [1], [[1, 2, 3]], [[4, 5]]))
+    path = write(tmp_path / "train1.tfrecord", frame_record("b", [1], [[1, 2, 3]], [[4, 5]]))
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.warns(UserWarning, match="skipped"):
+        assert command("std", tmp_path / "train*.tfrecord", "--out", tmp_path / "std", "--skip-corrupt") == 0
+    assert [file.name for file in (tmp_path / "std").glob("*.tfrecord")] == ["train0.tfrecord"]
+
+
 def test_std_of_a_damaged_shard(tmp_path, capsys):
     good = frame_record("a", [1], [[1, 2, 3]], [[4, 5]])
     path = write(tmp_path / "train0.tfrecord", good, good)

@@ -32,6 +32,20 @@ def test_what_is_not_media_is_refused_in_one_sentence(tmp_path, read, make, word
     assert words in one_sentence(error, path)
 
 
+def test_a_deleted_working_folder_does_not_blame_a_file(tmp_path, monkeypatch):
+    """A whole path still leads to its file; a relative one leads nowhere, not into the folder of an earlier request."""
+    path = write_media(tmp_path / "a.wav", audio="pcm_s16le", samples=tone(1, 16_000))
+    monkeypatch.chdir(tmp_path)
+    assert probe("a.wav").has_audio
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert probe(path).has_audio
+    with pytest.raises(InputError, match="a.wav: there is no such file"):
+        probe("a.wav")
+
+
 def cut_to_half(path):
     os.truncate(path, path.stat().st_size // 2)
 
