@@ -130,7 +130,7 @@ class Decoded:
 
     has_audio: bool
     has_video: bool
-    sounds: list[Sound]
+    sound: Sound | None
     frames: Frames | None
 
 
@@ -148,7 +148,7 @@ def decode(
 
     Args:
       start, seconds: the stretch that is decoded, of which frames are taken.
-      sounds: start and seconds of each stretch of sound in it, in order; each is resampled from its own beginning.
+      sounds: start and seconds of each stretch of sound in it, in order.
       progress: called with every packet.
       by_second: see `sinks.Sound`.
 
@@ -172,10 +172,10 @@ def _attempt(path, start, seconds, sounds, request, progress, by_second, *, seek
             # In .avi the times of frames follow from their order, which threads delay.
             seen.thread_type, seen.codec_context.thread_count = "AUTO", min(os.cpu_count() or 1, _MOST_THREADS)
         origin = _origin(container)
-        parts = [Sound(heard, origin, *stretch, by_second) for stretch in sounds] if heard else []
+        sound = Sound(heard, origin, sounds, by_second) if sounds and heard else None
         frames = Frames(seen, origin, start, seconds, request) if request and seen else None
-        decoded = Decoded(heard is not None, seen is not None, parts, frames)
-        sinks = [*parts, *([frames] if frames else [])]
+        decoded = Decoded(heard is not None, seen is not None, sound, frames)
+        sinks = [sink for sink in (sound, frames) if sink]
         if not sinks:
             return decoded
         if container.duration is not None and start >= container.duration / av.time_base > 0:
@@ -190,7 +190,7 @@ def _attempt(path, start, seconds, sounds, request, progress, by_second, *, seek
             return None
         if all(sink.begin is None for sink in sinks):
             raise Unusable(f"nothing in it can be decoded ({problem or 'no data'}); copy or download it again.")
-        problem = problem or _shortfall(path, container, sinks[max(len(parts) - 1, 0) :])
+        problem = problem or _shortfall(path, container, sinks)
         if problem:
             warnings.warn(f"{path}: is damaged or cut off ({problem}); what can be decoded is used", stacklevel=2)
         return decoded
@@ -223,9 +223,9 @@ def _sought(container, seconds: float) -> bool:
 
 def _feed(container, sinks, progress: Callable[[], object]) -> str | None:
     """Feeds the sinks until they have enough or the file ends; returns the first problem on the way, if any."""
-    by_stream = {sink.stream.index: sink.stream for sink in sinks}
+    by_stream = {sink.stream.index: sink for sink in sinks}
     problem = None
-    packets = container.demux(list(by_stream.values()))
+    packets = container.demux([sink.stream for sink in sinks])
     # FFmpeg calls the last packet of a .wav whose writer could not go back to its header corrupt.
     is_wav = container.format.name == "wav"
     while not all(sink.done for sink in sinks):
@@ -236,9 +236,9 @@ def _feed(container, sinks, progress: Callable[[], object]) -> str | None:
             progress()
             if packet.is_corrupt and not is_wav:
                 problem = problem or "a part is missing"
-            wanting = [sink for sink in sinks if sink.stream.index == packet.stream.index and not sink.done]
-            for frame in packet.decode() if wanting else ():
-                for sink in wanting:
+            sink = by_stream[packet.stream.index]
+            if not sink.done:
+                for frame in packet.decode():
                     sink.take(frame)
         except av.FFmpegError as error:
             problem = problem or error.strerror
@@ -248,11 +248,7 @@ def _feed(container, sinks, progress: Callable[[], object]) -> str | None:
 
 
 def _shortfall(path, container, sinks) -> str | None:
-    """Says where the file breaks off, if its header states more and all of it was requested.
-
-    Args:
-      sinks: the one of each stream that was to reach furthest.
-    """
+    """Says where the file breaks off, if its header states more and all of it was requested."""
     if any(sink.done for sink in sinks):
         return None
     names = set(container.format.name.split(","))

@@ -56,12 +56,13 @@ def _read(
     found = decode(
         path, start=start, seconds=seconds, sounds=sounds, request=request, progress=progress, by_second=by_second
     )
-    arrays = [sound.waveform() for sound in found.sounds] + ([found.frames.array] if found.frames else [])
+    heard = found.sound.stretches if found.sound else []
+    arrays = [stretch.waveform() for stretch in heard] + ([found.frames.array] if found.frames else [])
     about = {
         "has_audio": found.has_audio,
         "has_video": found.has_video,
         "has_frames": found.frames is not None,
-        "audio_seconds": [sound.covered() for sound in found.sounds if seconds],
+        "audio_seconds": [stretch.covered() for stretch in heard if seconds],
         "video_seconds": found.frames.covered() if found.frames else 0.0,
     }
     return about, arrays
