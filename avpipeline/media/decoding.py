@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -139,7 +139,7 @@ def decode(
     *,
     start: float,
     seconds: float | None,
-    audio: bool,
+    sounds: Sequence[tuple[float, float | None]],
     request: FrameRequest | None,
     progress: Callable[[], object],
     by_second: bool = False,
@@ -147,6 +147,8 @@ def decode(
     """Decodes what is requested and present; seeks to a late start if that works for this file.
 
     Args:
+      start, seconds: the stretch that is decoded, of which frames are taken.
+      sounds: start and seconds of each stretch of sound in it, in order.
       progress: called with every packet.
       by_second: see `sinks.Sound`.
 
@@ -155,12 +157,12 @@ def decode(
     """
     if not start >= 0 or not (seconds is None or seconds > 0):
         raise Unusable(f"start must be 0 or more and seconds above 0, not {start} and {seconds}.")
-    what = (start, seconds, audio, request, progress, by_second)
+    what = (start, seconds, sounds, request, progress, by_second)
     decoded = _attempt(path, *what, seek=True) if start > _SEEK_MARGIN else None
     return decoded or _attempt(path, *what, seek=False)
 
 
-def _attempt(path, start, seconds, audio, request, progress, by_second, *, seek: bool) -> Decoded | None:
+def _attempt(path, start, seconds, sounds, request, progress, by_second, *, seek: bool) -> Decoded | None:
     """One pass over the file; None if the seek did not reach the requested start."""
     path = Path(path)
     with opened(path) as container:
@@ -170,7 +172,7 @@ def _attempt(path, start, seconds, audio, request, progress, by_second, *, seek:
             # In .avi the times of frames follow from their order, which threads delay.
             seen.thread_type, seen.codec_context.thread_count = "AUTO", min(os.cpu_count() or 1, _MOST_THREADS)
         origin = _origin(container)
-        sound = Sound(heard, origin, start, seconds, by_second) if audio and heard else None
+        sound = Sound(heard, origin, sounds, by_second) if sounds and heard else None
         frames = Frames(seen, origin, start, seconds, request) if request and seen else None
         decoded = Decoded(heard is not None, seen is not None, sound, frames)
         sinks = [sink for sink in (sound, frames) if sink]

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -69,49 +69,86 @@ def _time(sink, stamp: int | None, unit: Fraction) -> float:
 
 
 class Sound:
-    """Collects an audio stream as mono sound at 16 kHz. Times are in seconds of the stream's clock.
+    """Collects stretches of an audio stream as mono sound at 16 kHz. Times are in seconds of the stream's clock.
 
     Args:
+      stretches: start and seconds of each, in order; None seconds last until the sound ends.
       by_second: resample each second on its own instead of the whole stream, so that a second knows nothing of its
         neighbours.
     """
 
-    def __init__(self, stream, origin: float, start: float, seconds: float | None, by_second: bool = False):
-        self._rate = stream.rate if by_second else SAMPLE_RATE
-        self.stream, self.origin, self.start, self.seconds = stream, origin, origin + start, seconds
+    def __init__(self, stream, origin: float, stretches: Sequence[tuple[float, float | None]], by_second: bool = False):
+        rate = stream.rate if by_second else SAMPLE_RATE
+        self.stream, self.origin = stream, origin
+        self.stretches = [Stretch(origin + start, seconds, rate) for start, seconds in stretches]
         self.begin: float | None = None  # of what has been decoded so far
         self.end: float | None = None
-        self.done = False
-        self._pieces: list[tuple[float, list[np.ndarray]]] = []
-        self._resampler = self._setup = None
+        self._waiting = list(self.stretches)
         self._alone = video_stream(stream.container) is None
+
+    @property
+    def start(self) -> float:
+        return self.stretches[0].start
+
+    @property
+    def done(self) -> bool:
+        return not self._waiting
 
     def take(self, frame) -> None:
         time = _time(self, frame.pts, frame.time_base)
         if self._alone and self.begin is None:
             # A file without video begins with its sound; FFmpeg timestamps Vorbis 3 ms late.
-            self.origin, self.start = time, time + self.start - self.origin
-        setup = (frame.format.name, frame.layout.name, frame.sample_rate)
-        gap = self.end is None or abs(time - self.end) > _SOUND_GAP
+            for stretch in self.stretches:
+                stretch.start += time - self.origin
+            self.origin = time
         self.begin = time if self.begin is None else self.begin
-        self.end = (time if gap else self.end) + frame.samples / frame.sample_rate
-        if self.end < self.start - _SOUND_GAP:
-            self._flush()
-            return
-        if gap or setup != self._setup:
-            self._flush()
+        if self.end is None or abs(time - self.end) > _SOUND_GAP:
+            self.end = time
+        begin, self.end = self.end, self.end + frame.samples / frame.sample_rate
+        while self._waiting and self._waiting[0].done:
+            del self._waiting[0]
+        for stretch in self._waiting:
+            if self.end < stretch.start - _SOUND_GAP:
+                break
+            stretch.take(frame, begin, self.end)
+
+    def finish(self) -> None:
+        for stretch in self.stretches:
+            stretch.finish()
+
+
+class Stretch:
+    """A part of the sound, `seconds` from `start` on, resampled from its first frame on."""
+
+    def __init__(self, start: float, seconds: float | None, rate: int):
+        self.start, self.seconds, self._rate = start, seconds, rate
+        self.done = False
+        self._end: float | None = None
+        self._pieces: list[tuple[float, list[np.ndarray]]] = []
+        self._resampler = self._setup = None
+
+    def take(self, frame, begin: float, end: float) -> None:
+        """Adds a frame of sound from second `begin` to `end`."""
+        setup = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._end is None or abs(begin - self._end) > _SOUND_GAP or setup != self._setup:
+            self.finish()
             # The layout is kept and the channels are averaged below: FFmpeg's own downmix to mono adds float stereo
             # channels with weight 0.707, which exceeds [-1, 1].
             self._resampler = AudioResampler(format="flt", layout=frame.layout, rate=self._rate)
             self._setup = setup
-            self._pieces.append((self.end - frame.samples / frame.sample_rate, []))
+            self._pieces.append((begin, []))
         self._store(self._resampler.resample(frame))
-        self.done = self.seconds is not None and self.end > self.start + self.seconds + _SOUND_GAP
+        self._end = end
+        self.done = self.seconds is not None and end > self.start + self.seconds + _SOUND_GAP
 
     def finish(self) -> None:
-        self._flush()
+        """Takes what the resampler still holds."""
+        if self._resampler is not None:
+            self._store(self._resampler.resample(None))
+        self._resampler = self._setup = None
 
     def waveform(self) -> np.ndarray:
+        """The stretch at 16 kHz, zeros where there is no sound."""
         placed = self._placed()
         end = max((first + len(samples) for first, samples in placed), default=0)
         if 4 * end > MOST_BYTES:
@@ -141,15 +178,8 @@ class Sound:
     def _placed(self) -> list[tuple[int, np.ndarray]]:
         """Each continuous piece with the index of its first sample."""
         return [
-            (round((time - self.start) * self._rate), np.concatenate(chunks))
-            for time, chunks in self._pieces
-            if chunks
+            (round((time - self.start) * self._rate), np.concatenate(chunks)) for time, chunks in self._pieces if chunks
         ]
-
-    def _flush(self) -> None:
-        if self._resampler is not None:
-            self._store(self._resampler.resample(None))
-        self._resampler = self._setup = None
 
     def _store(self, frames) -> None:
         # Packed: PyAV reads past the planes of 8 and more channels, and the process dies.

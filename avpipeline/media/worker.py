@@ -45,7 +45,7 @@ def _transformed(connection: Connection, frame: np.ndarray) -> np.ndarray:
 
 
 def _read(
-    connection: Connection, path: str, *, start, seconds, audio, frames, by_second=False
+    connection: Connection, path: str, *, start, seconds, sounds, frames, by_second=False
 ) -> tuple[dict, list[np.ndarray]]:
     request = None
     if frames:
@@ -54,15 +54,15 @@ def _read(
         request = FrameRequest(frame_rate, size, transform, threads)
     progress = _Signs(connection)
     found = decode(
-        path, start=start, seconds=seconds, audio=audio, request=request, progress=progress, by_second=by_second
+        path, start=start, seconds=seconds, sounds=sounds, request=request, progress=progress, by_second=by_second
     )
-    arrays = ([found.sound.waveform()] if found.sound else []) + ([found.frames.array] if found.frames else [])
+    heard = found.sound.stretches if found.sound else []
+    arrays = [stretch.waveform() for stretch in heard] + ([found.frames.array] if found.frames else [])
     about = {
         "has_audio": found.has_audio,
         "has_video": found.has_video,
-        "has_waveform": found.sound is not None,
         "has_frames": found.frames is not None,
-        "audio_seconds": found.sound.covered() if found.sound and seconds else 0.0,
+        "audio_seconds": [stretch.covered() for stretch in heard if seconds],
         "video_seconds": found.frames.covered() if found.frames else 0.0,
     }
     return about, arrays
