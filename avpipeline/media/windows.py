@@ -1,8 +1,9 @@
 """A long file window by window, without decoding every frame twice.
 
 A window's frames are decoded from the keyframe before it, which in most files is some seconds earlier: several windows
-are therefore decoded in one pass, as many as fit into `_BLOCK_BYTES`, by several threads. Sound is resampled from each
-window's own beginning.
+are therefore decoded in one pass, by several threads: as many as fit into `_BLOCK_BYTES`, but not more than
+`_BLOCK_SECONDS`, so that networks have something to do while the next block is decoded. Sound is resampled from each
+window's own beginning; sound alone, which cannot be sought, is decoded in longer blocks.
 """
 
 from collections.abc import Generator, Iterator, Sequence
@@ -11,6 +12,7 @@ from avpipeline.errors import InputError
 from avpipeline.media.reading import Clip, read_adjoining, read_clip
 
 _BLOCK_BYTES = 96 << 20
+_BLOCK_SECONDS, _SOUND_SECONDS = 60, 1200
 
 
 def read_windows(
@@ -25,14 +27,10 @@ def read_windows(
     Raises:
       InputError: as `read_clip`, at the first window that cannot be read.
     """
-    if not video:
-        for start, seconds in windows:
-            yield read_clip(path, start=start, seconds=seconds, audio=audio, video=False, **format_)
-        return
     rest = list(windows)
     while rest:
-        block, rest = _block(rest, **format_)
-        yield from _windows_of_block(path, block, {"audio": audio, **format_})
+        block, rest = _block(rest, video, **format_)
+        yield from _windows_of_block(path, block, {"audio": audio, "video": video, **format_})
 
 
 def _windows_of_block(path, block: Sequence[tuple[int, int]], format_) -> Iterator[Clip]:
@@ -44,10 +42,11 @@ def _windows_of_block(path, block: Sequence[tuple[int, int]], format_) -> Iterat
             yield read_clip(path, start=start, seconds=seconds, **format_)
 
 
-def _block(windows, *, frame_rate: float = 16, size: tuple[int, int] = (224, 224), **_):
+def _block(windows, video: bool, *, frame_rate: float = 16, size: tuple[int, int] = (224, 224), **_):
     """The windows of one pass, and those after it."""
     height, width = size
-    fitting = int(_BLOCK_BYTES / (frame_rate * height * width * 3))
+    frames = min(int(_BLOCK_BYTES / (frame_rate * height * width * 3)), _BLOCK_SECONDS)
+    fitting = frames if video else _SOUND_SECONDS
     taken, length = 0, 0
     while taken < len(windows) and (not taken or length + windows[taken][1] <= fitting):
         length += windows[taken][1]
