@@ -8,11 +8,11 @@ in two ways, HandstandPushups and HandStandPushups, which are the same here.
 import re
 from pathlib import Path
 
+from avpipeline.datasets.base import require_split
 from avpipeline.datasets.listings import Row, read_lines, require_unique
-from avpipeline.datasets.video_lists import VideoList, hold_out, one_hot
+from avpipeline.datasets.video_lists import VideoList, of_official_list, one_hot
 from avpipeline.errors import InputError
 
-SPLITS = ("train", "val", "test")
 OFFICIAL_SPLITS = (1, 2, 3)
 CLASS_INDEX = "classInd.txt"
 ALL_CLASSES = 101
@@ -54,24 +54,14 @@ def read_ucf51(data_dir, name: str, split: int = 1) -> VideoList:
     Raises:
       InputError: a file is missing or malformed, a label number does not match its class, a video is listed twice.
     """
-    if name not in SPLITS:
-        raise InputError(f"ucf51: has no split '{name}', only {', '.join(SPLITS)}.")
+    require_split("ucf51", name)
     kind = "test" if name == "test" else "train"
     listed = [row for row in read_ucf51_list(data_dir, kind, split) if row["id"] not in NOT_ANNOTATED]
-    classes = [CLASS_NAMES.index(row["class"]) for row in listed]
-    videos = VideoList(
-        dataset=f"ucf51-{split}",
-        name=name,
-        ids=tuple(row["id"] for row in listed),
-        class_names=CLASS_NAMES,
-        labels=one_hot(classes, len(CLASS_NAMES)),
-        files=tuple(f"{row['class']}/{row['id']}.avi" for row in listed),
-        aliases=tuple(_other_spelling(row["id"]) for row in listed),
-    )
-    if name == "test":
-        return videos
-    rows = dict(zip(("train", "val"), hold_out(classes, [row["group"] for row in listed]), strict=True))
-    return videos.select(rows[name])
+    ids = tuple(row["id"] for row in listed)
+    labels = one_hot([CLASS_NAMES.index(row["class"]) for row in listed], len(CLASS_NAMES))
+    aliases = tuple(_other_spelling(clip) for clip in ids)
+    videos = VideoList(f"ucf51-{split}", name, ids, CLASS_NAMES, labels, aliases=aliases)
+    return of_official_list(videos, [row["group"] for row in listed])
 
 
 def read_ucf51_list(data_dir, kind: str, split: int) -> list[Row]:

@@ -214,6 +214,14 @@ def unshared(ids: Sequence[str], aliases: Sequence[Sequence[str]]) -> tuple[tupl
     return tuple(tuple(other for other in others if len(owners[other]) == 1) for others in aliases)
 
 
+def of_official_list(videos: VideoList, groups: Sequence[str]) -> VideoList:
+    """The videos of their split where one official list serves both "train" and "val": see `hold_out`."""
+    if videos.name == "test":
+        return videos
+    train, val = hold_out(videos.labels.argmax(1), groups)
+    return videos.select(train if videos.name == "train" else val)
+
+
 def one_hot(classes: Sequence[int], count: int) -> np.ndarray:
     """`(videos, count)` float32 labels of videos with one class each."""
     return np.eye(count, dtype=np.float32)[np.asarray(classes, np.int64)]
@@ -243,8 +251,7 @@ def hold_out(classes: Sequence[int], groups: Sequence[str]) -> tuple[np.ndarray,
         members[number].add(group)
     held = set()
     for number, names in members.items():
-        by_hash = sorted(names, key=name_hash)
         count = min(max(1, round(VALIDATION_SHARE * len(names))), len(names) - 1)
-        held.update((number, name) for name in by_hash[:count])
+        held.update((number, name) for name in sorted(names, key=name_hash)[:count])
     validation = np.array([pair in held for pair in zip(classes, groups, strict=True)], bool)
     return np.flatnonzero(~validation), np.flatnonzero(validation)
