@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from avpipeline.datasets.ave_h5 import DATA_KEY, FEATURE_FILES, SUPPLEMENT_FILES, H5Source, read_h5_array
-from avpipeline.datasets.base import SelectedRows, Source, Split
-from avpipeline.datasets.listings import read_lines
-from avpipeline.datasets.video_lists import by_youtube_id
+from avpipeline.datasets.base import SelectedRows, Source, Split, require_split
+from avpipeline.datasets.listings import Row, read_lines
+from avpipeline.datasets.padding import ZeroPadded, whole_segments
+from avpipeline.datasets.video_lists import by_youtube_id, is_one_hot
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.store import FeatureShards, has_features
 
 SEGMENTS = 10  # of one second each
 BACKGROUND = "background"
-SPLITS = ("train", "val", "test")
 ANNOTATIONS = "Annotations.txt"
 GUIDE = "docs/datasets.md says where AVE's files come from"
 
@@ -92,26 +92,12 @@ def load_ave(data_dir, split: str, *, modalities: Iterable[str] | None = None) -
       InputError: a file is missing, malformed or disagrees with another.
     """
     folder = Path(data_dir)
-    _check_split(split)
     annotations = read_annotations(folder / ANNOTATIONS)
     order = read_order(folder, split, annotations)
-    names = class_names(annotations)
-    chosen = available_features(folder) if modalities is None else tuple(modalities)
-    if not chosen:
-        raise InputError(f"{folder}: has neither {' nor '.join(FEATURE_FILES.values())}; {GUIDE}.")
-    opened = {modality: open_features(folder, modality) for modality in chosen}
-    return Split(
-        dataset="ave",
-        name=split,
-        ids=tuple(annotations[row].video_id for row in order),
-        class_names=names,
-        inputs={
-            modality: SelectedRows(features.source, feature_rows(features, annotations)[order])
-            for modality, features in opened.items()
-        },
-        labels=read_segment_labels(folder, annotations)[order],
-        features={modality: features.info for modality, features in opened.items()},
-    )
+    inputs, features = open_inputs(folder, modalities, annotations, order)
+    ids = tuple(annotations[row].video_id for row in order)
+    labels = read_segment_labels(folder, annotations)[order]
+    return Split("ave", split, ids, class_names(annotations), inputs, labels, features)
 
 
 def read_annotations(path) -> tuple[Annotation, ...]:
@@ -127,7 +113,7 @@ def read_annotations(path) -> tuple[Annotation, ...]:
     first = 1 if _is_heading(lines[0]) else 0
     if len(lines) == first:
         raise InputError(f"{path}: holds no annotations; download it again.")
-    return tuple(_annotation(Path(path), number, line) for number, line in enumerate(lines[first:], first + 1))
+    return tuple(_annotation(Row(path, number, {}), line) for number, line in enumerate(lines[first:], first + 1))
 
 
 def class_names(annotations: Sequence[Annotation]) -> tuple[str, ...]:
@@ -166,7 +152,7 @@ def read_segment_labels(folder, annotations: Sequence[Annotation]) -> np.ndarray
         return rebuilt
     source = open_table(folder, path.name, annotations)
     labels = source.read(np.arange(len(source)))
-    if not (np.isin(labels, (0, 1)).all() and (labels.sum(-1) == 1).all()):
+    if not is_one_hot(labels):
         raise InputError(f"{path}: its labels are not one-hot; remove the file, so that they are rebuilt.")
     given, own = labels.argmax(-1), rebuilt.argmax(-1)
     background = rebuilt.shape[-1] - 1
@@ -188,7 +174,7 @@ def read_order(folder, split: str, annotations: Sequence[Annotation], *, matched
     Raises:
       InputError: neither file is there, a row is out of range, a listed line is not in Annotations.txt.
     """
-    _check_split(split)
+    require_split("ave", split)
     path = Path(folder) / f"{split}_order{'_match' if matched else ''}.h5"
     listing = Path(folder) / f"{split}Set.txt"
     if path.exists():
@@ -235,6 +221,33 @@ class Features:
     seconds: np.ndarray | None = None
 
 
+def open_inputs(
+    folder, modalities: Iterable[str] | None, annotations: Sequence[Annotation], order: np.ndarray, padded: bool = False
+) -> tuple[dict[str, Source], dict[str, FeatureInfo]]:
+    """The rows of the annotations `order` for each modality, and what their features are.
+
+    Args:
+      modalities: the inputs needed; None for all that the folder holds.
+      padded: whether segments after the end of a short video are zeros, where its length is known.
+
+    Raises:
+      InputError: the folder holds no features; or as `open_features` and `feature_rows`.
+    """
+    inputs: dict[str, Source] = {}
+    infos = {}
+    for modality in available_features(folder) if modalities is None else modalities:
+        features = open_features(folder, modality)
+        rows = feature_rows(features, annotations)[order]
+        inputs[modality] = SelectedRows(features.source, rows)
+        if padded and features.seconds is not None:
+            inputs[modality] = ZeroPadded(inputs[modality], whole_segments(features.seconds[rows], SEGMENTS))
+        infos[modality] = features.info
+    if not inputs:
+        files = " nor ".join(FEATURE_FILES.values())
+        raise InputError(f"{folder}: has no features, neither {files} nor shards; {GUIDE}.")
+    return inputs, infos
+
+
 def available_features(folder) -> tuple[str, ...]:
     """The modalities that `open_features` can open in a folder."""
     folder = Path(folder)
@@ -254,12 +267,19 @@ def open_features(folder, modality: str) -> Features:
     files = {**FEATURE_FILES, **SUPPLEMENT_FILES}
     if modality not in files:
         raise InputError(f"ave: has no {modality} features, only {' and '.join(files)}.")
-    path = Path(folder) / files[modality]
-    if not path.exists() and has_features(path.parent):
-        return _features_in_shards(path.parent, modality)
-    source = H5Source(path)
-    info = source.feature_info() or {**RELEASED_FEATURES, **SUPPLEMENT_FEATURES}[modality]
-    return Features(path, H5Source(path, shape=(SEGMENTS, *info.shape)), info, source.ids())
+    folder = Path(folder)
+    path = folder / files[modality]
+    if path.exists() or not has_features(folder):
+        source = H5Source(path)
+        info = source.feature_info() or {**RELEASED_FEATURES, **SUPPLEMENT_FEATURES}[modality]
+        return Features(path, H5Source(path, shape=(SEGMENTS, *info.shape)), info, source.ids())
+    shards = FeatureShards(folder)
+    if modality not in shards.features:
+        raise InputError(f"{folder}: its shards hold no {modality} features; extract them too.")
+    if shards.seconds != SEGMENTS:
+        raise InputError(f"{folder}: clips of {shards.seconds} s where AVE has {SEGMENTS} s; extract them again.")
+    seconds = np.maximum(shards.audio_seconds, shards.video_seconds)
+    return Features(folder, shards.sources[modality], shards.features[modality], shards.ids, seconds)
 
 
 def feature_rows(features: Features, annotations: Sequence[Annotation]) -> np.ndarray:
@@ -282,17 +302,6 @@ def feature_rows(features: Features, annotations: Sequence[Annotation]) -> np.nd
     return np.array([row_of[item.video_id] for item in annotations], np.int64)
 
 
-def _features_in_shards(folder: Path, modality: str) -> Features:
-    shards = FeatureShards(folder)
-    if modality not in shards.features:
-        raise InputError(f"{folder}: its shards hold no {modality} features; extract them too.")
-    source = shards.sources[modality]
-    if source.shape[0] != SEGMENTS:
-        raise InputError(f"{folder}: clips of {source.shape[0]} s where AVE has {SEGMENTS} s; extract them again.")
-    seconds = np.maximum(shards.audio_seconds, shards.video_seconds)
-    return Features(folder, source, shards.features[modality], tuple(shards.ids), seconds)
-
-
 def _check_count(place: Path, source: Source, annotations: Sequence[Annotation]) -> None:
     if len(source) != len(annotations):
         raise InputError(
@@ -301,29 +310,18 @@ def _check_count(place: Path, source: Source, annotations: Sequence[Annotation])
         )
 
 
-def _check_split(split: str) -> None:
-    if split not in SPLITS:
-        raise InputError(f"ave: has no split '{split}', only {', '.join(SPLITS)}.")
-
-
 def _is_heading(line: str) -> bool:
     fields = line.split("&")
     return len(fields) > 1 and fields[1].strip().lower() == "videoid"
 
 
-def _annotation(path: Path, number: int, line: str) -> Annotation:
+def _annotation(row: Row, line: str) -> Annotation:
     fields = [field.strip() for field in line.split("&")]
     if len(fields) != 5 or not all(fields):
-        raise InputError(
-            f"{path}: line {number} is not of the form Category&VideoID&good&start&end ({line.strip()!r}); "
-            "correct it or download the file again."
-        )
+        raise row.error(f"is not of the form Category&VideoID&good&start&end ({line.strip()!r})")
     category, video_id, quality, *times = fields
     if not all(time.isdecimal() and len(time) < 9 for time in times) or not int(times[0]) <= int(times[1]) <= SEGMENTS:
-        raise InputError(
-            f"{path}: line {number} has no event within seconds 0 to {SEGMENTS} ({line.strip()!r}); "
-            "correct it or download the file again."
-        )
+        raise row.error(f"has no event within seconds 0 to {SEGMENTS} ({line.strip()!r})")
     return Annotation(category, video_id, quality, int(times[0]), int(times[1]))
 
 

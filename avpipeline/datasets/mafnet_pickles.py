@@ -11,8 +11,9 @@ import numpy as np
 
 from avpipeline.checkpoints import read_pickle_arrays
 from avpipeline.datasets.audioset import AVE_SOUNDS
-from avpipeline.datasets.ave import ANNOTATIONS, SEGMENTS, read_annotations, read_order
+from avpipeline.datasets.ave import ANNOTATIONS, SEGMENTS, class_names, read_annotations, read_order
 from avpipeline.datasets.base import ArraySource, Split
+from avpipeline.datasets.video_lists import is_one_hot
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 
@@ -57,26 +58,19 @@ def load_mafnet_pickles(data_dir, split: str, *, modalities: Iterable[str] | Non
     if unknown:
         raise InputError(f"{folder}: the pickles hold no {unknown[0]} features, only {' and '.join(FEATURES)}.")
     labels = _labels(folder, split)
-    arrays = {}
+    inputs = {}
     for name in wanted:
         path = pickle_path(folder, split, name)
-        arrays[name] = _array(path, (SEGMENTS, *FEATURES[name].shape))
-        if len(arrays[name]) != len(labels):
+        inputs[name] = ArraySource(_array(path, (SEGMENTS, *FEATURES[name].shape)))
+        if len(inputs[name]) != len(labels):
             target = pickle_path(folder, split, "target").name
             raise InputError(
-                f"{path}: has {len(arrays[name])} videos and {target} {len(labels)}; the two do not belong together, "
+                f"{path}: has {len(inputs[name])} videos and {target} {len(labels)}; the two do not belong together, "
                 "get both from one place."
             )
-    return Split(
-        dataset="ave",
-        name=split,
-        # The pickles name no videos.
-        ids=tuple(f"{split}_{row:04d}" for row in range(len(labels))),
-        class_names=CLASS_NAMES,
-        inputs={name: ArraySource(array) for name, array in arrays.items()},
-        labels=labels,
-        features={name: FEATURES[name] for name in wanted},
-    )
+    # The pickles name no videos.
+    ids = tuple(f"{split}_{row:04d}" for row in range(len(labels)))
+    return Split("ave", split, ids, CLASS_NAMES, inputs, labels, {name: FEATURES[name] for name in wanted})
 
 
 def _labels(folder: Path, split: str) -> np.ndarray:
@@ -84,7 +78,7 @@ def _labels(folder: Path, split: str) -> np.ndarray:
     labels = _array(path, (len(CLASS_NAMES),))
     if not len(labels):
         raise InputError(f"{path}: has no videos; get the file again.")
-    if not (np.isin(labels, (0, 1)).all() and (labels.sum(-1) == 1).all()):
+    if not is_one_hot(labels):
         raise InputError(f"{path}: its labels are not one-hot; get the authors' file.")
     _check_classes(folder, split, labels.sum(0).astype(np.int64))
     return labels.astype(np.float32)
@@ -103,8 +97,7 @@ def _check_classes(folder: Path, split: str, counts: np.ndarray) -> None:
     if np.array_equal(counts, [listed.count(name) for name in CLASS_NAMES]):
         return
     path = pickle_path(folder, split, "target")
-    appearance = list(dict.fromkeys(item.category for item in annotations))
-    if np.array_equal(counts, [listed.count(name) for name in appearance]):
+    if np.array_equal(counts, [listed.count(name) for name in class_names(annotations)[:-1]]):
         raise InputError(
             f"{path}: numbers the classes in the order of {ANNOTATIONS}, but the authors' labels are in alphabetical "
             "order; write it with sorted class names."

@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from avpipeline.datasets.ave import BACKGROUND
-from avpipeline.datasets.base import Split
+from avpipeline.datasets.base import SPLITS, Split, require_split
 from avpipeline.datasets.listings import Row, class_number, numbered, read_lines, read_names, read_table, require_unique
-from avpipeline.datasets.video_lists import VideoList, join_features, name_hash
+from avpipeline.datasets.video_lists import VideoList, join_features, name_hash, with_background
 from avpipeline.errors import InputError
 
-SPLITS = ("train", "val", "test")
 CLIPS, CLASSES, SPLIT_FILE = "clips.csv", "classes.txt", "splits.csv"
 BETWEEN_LABELS = ";"
 _ENDINGS = (
@@ -189,7 +188,7 @@ def load_own_segments(data_dir, name: str, *, modalities: Iterable[str] | None =
     clips = {clip.name: clip for clip in own}
     names, seconds = (*events, BACKGROUND), next(iter(split.inputs.values())).shape[0]
     if weak:
-        labels = np.concatenate([split.labels, 1 - split.labels.max(1, keepdims=True)], 1)
+        labels = with_background(split.labels)
     else:
         numbers = numbered(names)
         classes = [_seconds(clips[clip], numbers, seconds) for clip in split.ids]
@@ -214,8 +213,7 @@ def _seconds(clip: Clip, numbers: dict[str, int], seconds: int) -> np.ndarray:
 
 
 def _of_split(data_dir, name: str) -> tuple[tuple[Clip, ...], tuple[str, ...]]:
-    if name not in SPLITS:
-        raise InputError(f"csv: has no split '{name}', only {', '.join(SPLITS)}.")
+    require_split("csv", name)
     clips, names = read_own(data_dir)
     chosen = tuple(clip for clip in clips if clip.split == name)
     if not chosen:

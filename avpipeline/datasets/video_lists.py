@@ -227,6 +227,16 @@ def one_hot(classes: Sequence[int], count: int) -> np.ndarray:
     return np.eye(count, dtype=np.float32)[np.asarray(classes, np.int64)]
 
 
+def with_background(labels: np.ndarray) -> np.ndarray:
+    """Labels of whole videos with background as the last class, which those without another have."""
+    return np.concatenate([labels, 1 - labels.max(1, keepdims=True)], 1)
+
+
+def is_one_hot(labels: np.ndarray) -> bool:
+    """Whether each video, or each of its seconds, has exactly one label."""
+    return bool(np.isin(labels, (0, 1)).all() and (labels.sum(-1) == 1).all())
+
+
 def name_hash(name: str) -> str:
     """A sort key that puts names into an order that is as good as random, but always the same."""
     return hashlib.sha256(name.encode()).hexdigest()

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from avpipeline.datasets import ave
-from avpipeline.datasets.ave import ANNOTATIONS, SEGMENTS, SPLITS, TABLES, Annotation
+from avpipeline.datasets.ave import ANNOTATIONS, SEGMENTS, TABLES, Annotation
 from avpipeline.datasets.ave_h5 import FEATURE_FILES, H5Source
+from avpipeline.datasets.base import SPLITS
 from avpipeline.datasets.checks.findings import Finding, expect, failed, missing, note, ok, tried, value_findings, wrong
 from avpipeline.datasets.checks.lists import require_folder
 from avpipeline.datasets.listings import some

@@ -162,7 +162,7 @@ def test_only_the_features_asked_for_need_to_be_there(tmp_path):
     with pytest.raises(InputError, match="has no depth features"):
         load_ave(folder, "val", modalities=["depth"])
     (folder / "audio_feature.h5").unlink()
-    with pytest.raises(InputError, match=r"has neither audio_feature\.h5 nor visual_feature\.h5"):
+    with pytest.raises(InputError, match=r"has no features, neither audio_feature\.h5 nor visual_feature\.h5"):
         load_ave(folder, "val")
 
 

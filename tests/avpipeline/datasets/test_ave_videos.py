@@ -57,7 +57,7 @@ def test_extracted_features_are_zero_after_the_end_of_a_short_video(tmp_path):
 
 
 def test_folder_without_features_is_one_sentence(tmp_path):
-    with pytest.raises(InputError, match="has no features, neither pickles nor HDF5 files nor shards"):
+    with pytest.raises(InputError, match="has no features, neither audio_feature.h5 nor visual_feature.h5"):
         load_ave_videos(write_ave_folder(tmp_path / "ave", features=()), "test")
     with pytest.raises(InputError, match=r"Annotations\.txt: no such file"):
         load_ave_videos(tmp_path, "test")
