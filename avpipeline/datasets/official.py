@@ -28,15 +28,8 @@ class Official:
     title: str
     clips: Mapping[str, tuple[int, ...]]
 
-    def has(self, clips: Mapping[str, int]) -> bool:
-        """Whether splits of these sizes can be the published ones."""
-        return all(self._compared(clips))
-
-    def tells(self, clips: Mapping[str, int]) -> bool:
-        """Whether there are numbers to compare these splits with."""
-        return bool(self._compared(clips))
-
-    def _compared(self, clips: Mapping[str, int]) -> list[bool]:
+    def compared(self, clips: Mapping[str, int]) -> list[bool]:
+        """Whether splits of these sizes can be the published ones, for each number that is known of them."""
         whole = {**clips, "all": sum(clips.values())} if len(clips) == 3 else clips
         return [whole[name] in allowed for name, allowed in self.clips.items() if name in whole]
 
@@ -46,21 +39,14 @@ class Official:
 
 
 _LLP = {"train": (10000,), "val": (649,), "test": (1200,)}
-_UCF51 = {1: (4334, 558, 1944), 2: (4362, 563, 1911), 3: (4374, 567, 1895)}
 # Without and with the 178 videos that weakly supervised training adds.
 _AVE_TRAIN = (3339, 3517)
 OFFICIAL = {
     "ave": Official("AVE", {"train": _AVE_TRAIN, "val": (402,), "test": (402,)}),
-    **{
-        f"ucf51-{split}": Official(
-            f"UCF51, official split {split}",
-            {name: (count,) for name, count in zip(("train", "val", "test"), counts, strict=True)},
-        )
-        for split, counts in _UCF51.items()
-    },
-    "kinetics_sounds-31": Official(
-        "Kinetics-Sounds (31 classes)", {"train": (13320,), "val": (1479,), "test": (2597,)}
-    ),
+    "ucf51-1": Official("UCF51, official split 1", {"train": (4334,), "val": (558,), "test": (1944,)}),
+    "ucf51-2": Official("UCF51, official split 2", {"train": (4362,), "val": (563,), "test": (1911,)}),
+    "ucf51-3": Official("UCF51, official split 3", {"train": (4374,), "val": (567,), "test": (1895,)}),
+    "kinetics_sounds-31": Official("Kinetics-Sounds (31 classes)", {"train": (13320,), "val": (1479,), "test": (2597,)}),
     "kinetics_sounds-32": Official("Kinetics-Sounds (32 classes)", {"all": (21945,)}),
     "kinetics400": Official("Kinetics-400", {"all": (306245,)}),
     "vggsound": Official("VGGSound", {"test": (15446,), "all": (199176,)}),
@@ -103,10 +89,8 @@ class Data:
     @property
     def is_official(self) -> bool:
         """Whether these are all videos of a published dataset."""
-        official = OFFICIAL.get(self.dataset)
-        if official is None or self.dataset in _ANYBODYS and not official.tells(self.clips):
-            return False
-        return official.has(self.clips)
+        compared = OFFICIAL[self.dataset].compared(self.clips) if self.dataset in OFFICIAL else [False]
+        return all(compared) and (bool(compared) or self.dataset not in _ANYBODYS)
 
     @property
     def name(self) -> str:
