@@ -110,7 +110,8 @@ def read_annotations(path) -> tuple[Annotation, ...]:
       InputError: no such file, not text, no lines, a malformed line (the sentence names its number).
     """
     lines = read_lines(path)
-    first = 1 if _is_heading(lines[0]) else 0
+    has_heading = [field.strip().lower() for field in lines[0].split("&")][1:2] == ["videoid"]
+    first = int(has_heading)
     if len(lines) == first:
         raise InputError(f"{path}: holds no annotations; download it again.")
     return tuple(_annotation(Row(path, number, {}), line) for number, line in enumerate(lines[first:], first + 1))
@@ -308,11 +309,6 @@ def _check_count(place: Path, source: Source, annotations: Sequence[Annotation])
             f"{place}: has {len(source)} rows and {ANNOTATIONS} {len(annotations)}; "
             "the two do not belong together, download both from one place."
         )
-
-
-def _is_heading(line: str) -> bool:
-    fields = line.split("&")
-    return len(fields) > 1 and fields[1].strip().lower() == "videoid"
 
 
 def _annotation(row: Row, line: str) -> Annotation:

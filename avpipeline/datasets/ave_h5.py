@@ -146,7 +146,9 @@ class H5Source:
                 f"{self.path}: '{self.key}' declares the shape {dataset.shape}, more than {MOST_ROWS:,} rows or "
                 f"{_MOST_ROW_BYTES:,} bytes a row; this is another file."
             )
-        if shape is not None and not _fits(self.shape, shape):
+        if shape is None:
+            return
+        if len(shape) != len(self.shape) or any(n not in (None, own) for n, own in zip(shape, self.shape, strict=True)):
             needed = ", ".join("any" if size is None else str(size) for size in shape)
             raise InputError(
                 f"{self.path}: rows of '{self.key}' have the shape {self.shape} where ({needed}) is needed; "
@@ -232,9 +234,3 @@ def _open(path: Path) -> h5py.File:
         raise InputError(
             f"{path}: not a complete HDF5 file ({first_line(error)}); download or extract it again."
         ) from error
-
-
-def _fits(shape: tuple[int, ...], needed: Sequence[int | None]) -> bool:
-    return len(shape) == len(needed) and all(
-        size is None or size == given for given, size in zip(shape, needed, strict=True)
-    )

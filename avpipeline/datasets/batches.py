@@ -160,11 +160,8 @@ def epoch_numbers(*, repeat: bool, shuffle: bool, first_epoch: int) -> tf.data.D
     """The numbers of the epochs, as described in `batches`: endless, or one per iterator."""
     if repeat:
         return tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    return _epoch_of_each_iteration(first_epoch) if shuffle else tf.data.Dataset.range(1)
-
-
-def _epoch_of_each_iteration(first_epoch: int) -> tf.data.Dataset:
-    """A single number: `first_epoch` for the first iterator over the dataset, one more for each further one."""
+    if not shuffle:
+        return tf.data.Dataset.range(1)
     counter = itertools.count(first_epoch)
 
     def following(_):

@@ -41,7 +41,12 @@ def with_cache(
       InputError: "memory" or "disk" for a dataset that is read as a stream, or there is no room on the disk.
     """
     splits = dict(splits)
-    read = {name: _read_again(split, modalities) for name, split in splits.items()}
+    # Split -> the sources that are not in memory.
+    read = {
+        name: {key: source for key, source in split.inputs.items() if key in modalities and not _in_memory(source)}
+        for name, split in splits.items()
+        if isinstance(split, Split)
+    }
     size = sum(_bytes(source) for sources in read.values() for source in sources.values())
     for split in splits.values():
         if isinstance(split, Stream) and how in ("memory", "disk"):
@@ -76,13 +81,6 @@ def free_memory() -> int | None:
         except (OSError, ValueError):  # no such limit, or "max"
             continue
     return max(0, min(found)) if found else None
-
-
-def _read_again(split: Split | Stream, modalities: Collection[str]) -> dict[str, Source]:
-    """The sources of a split that are not in memory."""
-    if isinstance(split, Stream):
-        return {}
-    return {name: source for name, source in split.inputs.items() if name in modalities and not _in_memory(source)}
 
 
 def _in_memory(source: Source) -> bool:

@@ -46,7 +46,9 @@ OFFICIAL = {
     "ucf51-1": Official("UCF51, official split 1", {"train": (4334,), "val": (558,), "test": (1944,)}),
     "ucf51-2": Official("UCF51, official split 2", {"train": (4362,), "val": (563,), "test": (1911,)}),
     "ucf51-3": Official("UCF51, official split 3", {"train": (4374,), "val": (567,), "test": (1895,)}),
-    "kinetics_sounds-31": Official("Kinetics-Sounds (31 classes)", {"train": (13320,), "val": (1479,), "test": (2597,)}),
+    "kinetics_sounds-31": Official(
+        "Kinetics-Sounds (31 classes)", {"train": (13320,), "val": (1479,), "test": (2597,)}
+    ),
     "kinetics_sounds-32": Official("Kinetics-Sounds (32 classes)", {"all": (21945,)}),
     "kinetics400": Official("Kinetics-400", {"all": (306245,)}),
     "vggsound": Official("VGGSound", {"test": (15446,), "all": (199176,)}),

@@ -35,7 +35,9 @@ def read_vggsound(data_dir, name: str) -> VideoList:
         rows = read_full_list(folder / FULL_LIST)
     else:
         rows = read_test_list(folder / TEST_LIST)
-    names = vggsound_classes(folder, rows)
+    # Without the authors' counts of each class, the classes are those of the list.
+    counted = read_statistics(folder / STATISTICS) if (folder / STATISTICS).exists() else rows
+    names = tuple(sorted({row["label"] for row in counted}))
     numbers = numbered(names)
     labels = one_hot([class_number(row, row["label"], numbers, "VGGSound") for row in rows], len(names))
     aliases = tuple(clip_names(row["video"], row.number("start"), SECONDS) for row in rows)
@@ -76,13 +78,6 @@ def read_statistics(path) -> list[Row]:
     rows = read_table(path, ("label", "videos", "group"), heading=False)
     require_unique(rows, lambda row: row["label"])
     return rows
-
-
-def vggsound_classes(folder: Path, rows: list[Row]) -> tuple[str, ...]:
-    """The sorted class names: those of stat.csv if present, else those of the list that was read."""
-    if (folder / STATISTICS).exists():
-        rows = read_statistics(folder / STATISTICS)
-    return tuple(sorted({row["label"] for row in rows}))
 
 
 def clip_name(row: Row) -> str:

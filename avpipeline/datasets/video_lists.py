@@ -16,13 +16,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from avpipeline.cli.progress import link
 from avpipeline.datasets.base import ArraySource, SelectedRows, Source, Split
 from avpipeline.datasets.listings import some
 from avpipeline.datasets.padding import ZeroPadded, whole_segments
 from avpipeline.errors import InputError
 from avpipeline.features.store import FeatureShards
-from avpipeline.files import write_text
 
 # Input of `join_features` besides the modalities: which seconds a clip really has.
 MASK = "mask"
@@ -62,17 +60,9 @@ class VideoList:
     def select(self, rows: Iterable[int]) -> "VideoList":
         """Some of the videos, in the order of `rows`."""
         rows = np.asarray(list(rows), np.int64)
-
-        def of_rows(column):
-            if column is None:
-                return None
-            return column[rows] if isinstance(column, np.ndarray) else tuple(column[row] for row in rows)
-
-        columns = {field: of_rows(getattr(self, field)) for field in _COLUMNS}
-        return dataclasses.replace(self, **columns)
-
-
-_COLUMNS = ("ids", "labels", "files", "aliases")
+        columns = {"ids": self.ids, "files": self.files, "aliases": self.aliases}
+        chosen = {name: column and tuple(column[row] for row in rows) for name, column in columns.items()}
+        return dataclasses.replace(self, labels=self.labels[rows], **chosen)
 
 
 def join_features(
@@ -108,15 +98,8 @@ def join_features(
         inputs = {name: ZeroPadded(source, segments) for name, source in inputs.items()}
     if MASK in wanted:
         inputs[MASK] = ArraySource((np.arange(shards.seconds) < segments[:, np.newaxis]).astype(np.float32))
-    return Split(
-        dataset=videos.dataset,
-        name=videos.name,
-        ids=videos.ids,
-        class_names=videos.class_names,
-        inputs=inputs,
-        labels=videos.labels,
-        features={name: shards.features[name] for name in wanted if name != MASK},
-    )
+    features = {name: shards.features[name] for name in wanted if name != MASK}
+    return Split(videos.dataset, videos.name, videos.ids, videos.class_names, inputs, videos.labels, features)
 
 
 def find_clips(videos: VideoList, folder) -> tuple[VideoList, tuple[Path, ...]]:
@@ -135,29 +118,12 @@ def find_clips(videos: VideoList, folder) -> tuple[VideoList, tuple[Path, ...]]:
     return videos, tuple(found)
 
 
-def write_clip_list(lists: Iterable[tuple[str, VideoList]], folder, out: Path) -> None:
-    """Writes the files in `folder` that are clips of the lists to a .txt file, and prints how many each list has.
-
-    Raises:
-      InputError: as `find_clips`, or the file has another name.
-    """
-    if out.suffix.lower() != ".txt":
-        raise InputError(f"{out}: a list of files must end in .txt; choose such a name.")
-    paths = []
-    for name, videos in lists:
-        _, found = find_clips(videos, folder)
-        print(f"{name}: {len(found)} of {len(videos)} clips")
-        paths += [path.resolve() for path in found]
-    write_text(out, "".join(f"{path}\n" for path in dict.fromkeys(paths)))
-    print(f"{len(set(paths))} clips listed in {link(out)}")
-
-
 def _with_places(
     videos: VideoList, places: Mapping[str, _Place], folder, what: str, remedy: str
 ) -> tuple[VideoList, list[_Place]]:
     """The videos found in `places` under one of their names, and where; a warning names the others."""
     known = {**by_youtube_id(places), **places}
-    found = [_place(names, known) for names in names_of(videos)]
+    found = [next((known[name] for name in names if name in known), None) for names in names_of(videos)]
     rows = [row for row, place in enumerate(found) if place is not None]
     missing = [videos.ids[row] for row, place in enumerate(found) if place is None]
     about = f"{len(videos)} videos of {videos.dataset}, split {videos.name}"
@@ -179,10 +145,6 @@ def names_of(videos: VideoList) -> list[tuple[str, ...]]:
     stems = [()] * len(videos) if videos.files is None else [(Path(file).stem,) for file in videos.files]
     aliases = videos.aliases or [()] * len(videos)
     return [(name, *stem, *others) for name, stem, others in zip(videos.ids, stems, aliases, strict=True)]
-
-
-def _place(names: Sequence[str], places: Mapping[str, _Place]) -> _Place | None:
-    return next((places[name] for name in names if name in places), None)
 
 
 def clip_names(video: str, start: float, seconds: float) -> tuple[str, ...]:
