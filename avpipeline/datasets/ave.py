@@ -14,7 +14,7 @@ from avpipeline.datasets.ave_h5 import DATA_KEY, FEATURE_FILES, SUPPLEMENT_FILES
 from avpipeline.datasets.base import SelectedRows, Source, Split, require_split
 from avpipeline.datasets.listings import Row, read_lines
 from avpipeline.datasets.padding import ZeroPadded, whole_segments
-from avpipeline.datasets.video_lists import by_youtube_id, is_one_hot
+from avpipeline.datasets.video_lists import by_youtube_id, is_one_hot, one_hot
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.store import FeatureShards, has_features
@@ -85,7 +85,6 @@ def load_ave(data_dir, split: str, *, modalities: Iterable[str] | None = None) -
 
     Args:
       data_dir: folder with Annotations.txt, the order or Set files, and features (see `open_features`).
-      split: `"train"`, `"val"` or `"test"`.
       modalities: the inputs needed; None for all that the folder holds.
 
     Raises:
@@ -110,8 +109,8 @@ def read_annotations(path) -> tuple[Annotation, ...]:
       InputError: no such file, not text, no lines, a malformed line (the sentence names its number).
     """
     lines = read_lines(path)
-    has_heading = [field.strip().lower() for field in lines[0].split("&")][1:2] == ["videoid"]
-    first = int(has_heading)
+    # A heading is no annotation.
+    first = int([field.strip().lower() for field in lines[0].split("&")][1:2] == ["videoid"])
     if len(lines) == first:
         raise InputError(f"{path}: holds no annotations; download it again.")
     return tuple(_annotation(Row(path, number, {}), line) for number, line in enumerate(lines[first:], first + 1))
@@ -131,14 +130,14 @@ def event_segments(annotations: Sequence[Annotation]) -> np.ndarray:
 def video_labels(annotations: Sequence[Annotation]) -> np.ndarray:
     """`(videos, classes)` float32 one-hot category of each video: the content of mil_labels.h5."""
     names = class_names(annotations)
-    return np.eye(len(names), dtype=np.float32)[[names.index(item.category) for item in annotations]]
+    return one_hot([names.index(item.category) for item in annotations], len(names))
 
 
 def segment_labels(annotations: Sequence[Annotation]) -> np.ndarray:
     """`(videos, 10, classes)` float32 one-hot, background outside the event: the content of labels.h5."""
-    event = event_segments(annotations)[..., np.newaxis]
-    background = np.eye(len(class_names(annotations)), dtype=np.float32)[-1]
-    return event * video_labels(annotations)[:, np.newaxis] + (1 - event) * background
+    labels = event_segments(annotations)[..., np.newaxis] * video_labels(annotations)[:, np.newaxis]
+    labels[..., -1] = 1 - labels.sum(-1)
+    return labels
 
 
 def read_segment_labels(folder, annotations: Sequence[Annotation]) -> np.ndarray:

@@ -174,7 +174,7 @@ def read_h5_array(path, key: str) -> np.ndarray:
 def write_ave_h5(
     folder, sources: Mapping[str, Source], features: Mapping[str, FeatureInfo], ids: Sequence[str]
 ) -> list[Path]:
-    """Writes features as the authors of AVE share them: a file for each modality in `folder`, e.g. `audio_feature.h5`.
+    """Writes features as the authors of AVE share them, e.g. in `audio_feature.h5`; returns each modality's path.
 
     Each has the key "avadataset" (float32, one row a video, in the order of `ids`) as the authors' files have, says in
     addition what its features are and which video each row is, and has a checksum of every row.
@@ -183,9 +183,6 @@ def write_ave_h5(
       sources: modality ("audio", "visual", "audio_map" or "motion") -> rows, read a few at a time.
       features: modality -> what those features are.
       ids: the video of each row.
-
-    Returns:
-      The paths that were written.
 
     Raises:
       InputError: a row is not finite, a folder or file cannot be written, the disk is full.

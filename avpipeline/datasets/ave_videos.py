@@ -9,7 +9,7 @@ import numpy as np
 from avpipeline.datasets import ave
 from avpipeline.datasets.ave import ANNOTATIONS, RELEASED_FEATURES, Annotation
 from avpipeline.datasets.base import JoinedRows, Split
-from avpipeline.datasets.mafnet_pickles import has_pickles, load_mafnet_pickles
+from avpipeline.datasets.mafnet_pickles import load_mafnet_pickles, pickle_path
 from avpipeline.datasets.video_lists import VideoList, one_hot
 from avpipeline.errors import InputError
 from avpipeline.features.info import require_same
@@ -26,16 +26,14 @@ def load_ave_videos(data_dir, split: str, *, modalities: Iterable[str] | None = 
     end of a short video are set to zero (`padding.segment_mask` gives the mask).
 
     Args:
-      data_dir: folder of the files.
-      split: "train", "val" or "test".
       modalities: the inputs needed; None for all that the folder holds.
-      pickles: whether to use the pickles.
+      pickles: False leaves the pickles aside.
 
     Raises:
       InputError: a file is missing, malformed or disagrees with another.
     """
     folder = Path(data_dir)
-    if pickles and has_pickles(folder, split):
+    if pickles and pickle_path(folder, split, "target").exists():
         return load_mafnet_pickles(folder, split, modalities=modalities)
     annotations = ave.read_annotations(folder / ANNOTATIONS)
     order = ave.read_order(folder, split, annotations)
@@ -69,11 +67,6 @@ def load_ave_weak(data_dir, *, noisy: bool = True, modalities: Iterable[str] | N
     It is for weakly-supervised training (Section 4.4 of the paper), where background is the last class. Video labels
     come from mil_labels.h5 if present, else from Annotations.txt. The authors add 178 videos without any event, so
     that the model sees what background is; their labels come from labels_noisy.h5.
-
-    Args:
-      data_dir: as for `load_ave`.
-      noisy: whether to add the noisy videos.
-      modalities: the inputs needed; None for all that the folder holds.
 
     Raises:
       InputError: as `load_ave`; or a file of the noisy videos is missing, or holds different features.

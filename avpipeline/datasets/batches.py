@@ -71,7 +71,12 @@ def batches(
             first_epoch=first_epoch,
             **({"pieces": pieces, "of": of} if of > 1 else {}),
         )
-    sources = _sources(split, modalities, cache)
+    sources: dict[str, Source] = {}
+    for modality in split.inputs if modalities is None else modalities:
+        if modality not in split.inputs:
+            found = ", ".join(split.inputs)
+            raise InputError(f"{split.dataset}, split {split.name}: has no {modality} features, only {found}.")
+        sources[modality] = CachedSource(split.inputs[modality]) if cache else split.inputs[modality]
 
     rows = epoch_numbers(repeat=repeat, shuffle=shuffle, first_epoch=first_epoch).flat_map(
         lambda epoch: _epoch_rows(len(split), epoch, seed, shuffle).batch(batch_size, drop_remainder=drop_remainder)
@@ -144,16 +149,6 @@ class CachedSource:
             self._rows[missing] = self.source.read(missing)
             self._known[missing] = True
         return self._rows[rows]
-
-
-def _sources(split: Split, modalities: Iterable[str] | None, cache: bool) -> dict[str, Source]:
-    chosen = tuple(split.inputs if modalities is None else modalities)
-    for modality in chosen:
-        if modality not in split.inputs:
-            raise InputError(
-                f"{split.dataset}, split {split.name}: has no {modality} features, only {', '.join(split.inputs)}."
-            )
-    return {name: CachedSource(split.inputs[name]) if cache else split.inputs[name] for name in chosen}
 
 
 def epoch_numbers(*, repeat: bool, shuffle: bool, first_epoch: int) -> tf.data.Dataset:

@@ -58,7 +58,6 @@ def read_kinetics400(data_dir, name: str) -> VideoList:
       data_dir: folder with train.csv, val.csv (or validate.csv) and test.csv, which have at least the columns label,
         youtube_id, time_start and time_end, and with label_map_k400.txt; without the latter, the classes are the
         sorted names in train.csv, which gives the same order.
-      name: "train", "val" or "test", the official splits.
 
     Raises:
       InputError: a file is missing or malformed, a class is unknown, a clip is listed twice.
@@ -77,11 +76,6 @@ def read_kinetics_sounds(data_dir, name: str, classes: int = 32) -> VideoList:
     The 31 classes are read from ks_my_train.txt and ks_my_test.txt, whose lines are `clip,seconds,number`. They are
     called "class 0" to "class 30" unless kinetics_sounds_31_names.txt, which users must supply, names them, one a line
     in numerical order. There is no validation list: a tenth of each class's training videos is held out.
-
-    Args:
-      data_dir: folder with the lists.
-      name: "train", "val" or "test".
-      classes: 31, 32 or 34.
 
     Raises:
       InputError: as `read_kinetics400`.

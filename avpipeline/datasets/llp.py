@@ -57,8 +57,6 @@ def read_llp(data_dir, name: str, training_labels: TrainingLabels = "all") -> Vi
     Args:
       data_dir: folder with AVVP_train.csv, AVVP_val_pd.csv and AVVP_test_pd.csv, tab-separated with the columns
         filename and event_labels.
-      name: "train", "val" or "test".
-      training_labels: "all", "drawn" or "single".
 
     Raises:
       InputError: a file is missing or malformed, a class is unknown, a video is listed twice.
@@ -81,10 +79,7 @@ def read_llp(data_dir, name: str, training_labels: TrainingLabels = "all") -> Vi
 
 
 def read_llp_events(data_dir, modality: str) -> tuple[Event, ...]:
-    """The timed events of validation and test videos, as published.
-
-    Args:
-      modality: "audio" or "visual".
+    """The timed "audio" or "visual" events of validation and test videos, as published.
 
     Raises:
       InputError: the file is missing or malformed, a class is unknown, a time lies outside the clip.

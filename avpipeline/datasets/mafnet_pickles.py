@@ -33,11 +33,6 @@ def pickle_path(folder, split: str, content: str) -> Path:
     return Path(folder) / f"{split}Set_{content}.p"
 
 
-def has_pickles(folder, split: str) -> bool:
-    """Whether a folder has the authors' labels of a split."""
-    return pickle_path(folder, split, "target").exists()
-
-
 def load_mafnet_pickles(data_dir, split: str, *, modalities: Iterable[str] | None = None) -> Split:
     """One split of AVE with video labels `(videos, 28)` from the authors' pickles.
 
@@ -45,7 +40,6 @@ def load_mafnet_pickles(data_dir, split: str, *, modalities: Iterable[str] | Non
 
     Args:
       data_dir: folder with the pickles, which are checked against Annotations.txt and the split files if present.
-      split: "train", "val" or "test".
       modalities: "audio", "visual" or both; None for both.
 
     Raises:

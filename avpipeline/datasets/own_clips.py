@@ -13,7 +13,7 @@ import numpy as np
 from avpipeline.datasets.ave import BACKGROUND
 from avpipeline.datasets.base import SPLITS, Split, require_split
 from avpipeline.datasets.listings import Row, class_number, numbered, read_lines, read_names, read_table, require_unique
-from avpipeline.datasets.video_lists import VideoList, join_features, name_hash, with_background
+from avpipeline.datasets.video_lists import VideoList, join_features, name_hash, one_hot, with_background
 from avpipeline.errors import InputError
 
 CLIPS, CLASSES, SPLIT_FILE = "clips.csv", "classes.txt", "splits.csv"
@@ -42,13 +42,11 @@ class Clip:
       name: its file name without folder and extension.
       split: "train", "val" or "test".
       events: its labels; background is none.
-      row: the first line that names it.
     """
 
     name: str
     split: str
     events: tuple[Event, ...]
-    row: Row
 
 
 def read_clips(path, *, splits: Path | None = None, only: str | None = None) -> tuple[Clip, ...]:
@@ -74,11 +72,10 @@ def read_clips(path, *, splits: Path | None = None, only: str | None = None) -> 
     found: dict[str, list[Row]] = {}
     for row in rows:
         found.setdefault(_name(row[columns[0]]), []).append(row)
-    clips = []
-    for name, own in found.items():
-        split = _split(name, own, split_of, only)
-        clips.append(Clip(name, split, tuple(event for row in own for event in _events(row, columns[1])), own[0]))
-    return tuple(clips)
+    return tuple(
+        Clip(name, _split(name, own, split_of, only), tuple(event for row in own for event in _events(row, columns[1])))
+        for name, own in found.items()
+    )
 
 
 def _name(written: str) -> str:
@@ -148,7 +145,6 @@ def read_clips_csv(data_dir, name: str) -> VideoList:
 
     Args:
       data_dir: folder with clips.csv and, if wanted, classes.txt, the classes in label order, one a line.
-      name: "train", "val" or "test".
 
     Raises:
       InputError: as `read_own`; there is no such split, or it is empty.
@@ -175,7 +171,6 @@ def load_own_segments(data_dir, name: str, *, modalities: Iterable[str] | None =
 
     Args:
       data_dir: folder with clips.csv and the features that `avpipeline.extract` made of the clips.
-      name: "train", "val" or "test".
       modalities: the inputs needed; None for all that are stored.
       weak: with labels of whole videos instead, `(videos, classes)`; times are not needed then.
 
@@ -191,8 +186,7 @@ def load_own_segments(data_dir, name: str, *, modalities: Iterable[str] | None =
         labels = with_background(split.labels)
     else:
         numbers = numbered(names)
-        classes = [_seconds(clips[clip], numbers, seconds) for clip in split.ids]
-        labels = np.eye(len(names), dtype=np.float32)[np.stack(classes)]
+        labels = one_hot([_seconds(clips[clip], numbers, seconds) for clip in split.ids], len(names))
     return dataclasses.replace(split, class_names=names, labels=labels)
 
 

@@ -48,7 +48,6 @@ def read_ucf51(data_dir, name: str, split: int = 1) -> VideoList:
 
     Args:
       data_dir: folder with classInd.txt, trainlist01.txt, testlist01.txt, ...
-      name: "train", "val" (both from the training list) or "test".
       split: which of the three official splits, 1 to 3.
 
     Raises:
@@ -65,13 +64,9 @@ def read_ucf51(data_dir, name: str, split: int = 1) -> VideoList:
 
 
 def read_ucf51_list(data_dir, kind: str, split: int) -> list[Row]:
-    """All rows of the 51 classes in trainlist0N.txt or testlist0N.txt.
+    """All rows of the 51 classes in trainlist0N.txt or, for the `kind` "test", testlist0N.txt.
 
-    Args:
-      kind: "train" or "test".
-
-    Returns:
-      rows with the columns "id", "class" (as in `CLASS_NAMES`) and "group" (class and number of the recording).
+    Their columns are "id", "class" (as in `CLASS_NAMES`) and "group" (class and number of the recording).
 
     Raises:
       InputError: as `read_ucf51`.

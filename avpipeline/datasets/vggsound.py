@@ -24,7 +24,6 @@ def read_vggsound(data_dir, name: str) -> VideoList:
     Args:
       data_dir: folder with vggsound.csv (YouTube id, start, label, train/test; no heading). For the test split
         alone test.csv is enough (`id_%06d.mp4,label`). If stat.csv is present, only its classes are accepted.
-      name: "train", "val" or "test".
 
     Raises:
       InputError: a file is missing or malformed, a class is unknown, a clip is listed twice.

@@ -185,7 +185,7 @@ def of_official_list(videos: VideoList, groups: Sequence[str]) -> VideoList:
 
 
 def one_hot(classes: Sequence[int], count: int) -> np.ndarray:
-    """`(videos, count)` float32 labels of videos with one class each."""
+    """Float32 labels of videos, or of their seconds, with one class each: `(..., count)`."""
     return np.eye(count, dtype=np.float32)[np.asarray(classes, np.int64)]
 
 
@@ -212,7 +212,6 @@ def hold_out(classes: Sequence[int], groups: Sequence[str]) -> tuple[np.ndarray,
     is not held out.
 
     Args:
-      classes: class of each video.
       groups: group of each video, e.g. the recording it was cut from; its own id if it has none.
 
     Returns:

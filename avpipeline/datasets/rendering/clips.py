@@ -56,15 +56,23 @@ def render_folder(folder, settings: RenderedSettings) -> None:
     """
     folder = Path(folder)
     boards = _all_boards(settings)
-    if _is_complete(folder, settings, boards):
+
+    def missing() -> int:
+        return sum(not clip_path(folder, board).exists() for board in boards)
+
+    if _stored_identity(folder) == identity(settings) and not missing():
         return
     with locked(folder):
-        _claim(folder, settings)
+        stored = _stored_identity(folder)
+        if stored is None:
+            write_text(folder / _SETTINGS, json.dumps(identity(settings), indent=1))
+        elif stored != identity(settings):
+            raise InputError(f"{folder}: holds clips rendered with other settings; choose another folder.")
         _annotate(folder, boards)
         remove_partial(folder)
-        missing = sum(not clip_path(folder, board).exists() for board in boards)
-        if missing:
-            with ProgressBar(total=missing, desc="rendering clips", unit="clip") as progress:
+        # Another process may have rendered them while this one waited.
+        if left := missing():
+            with ProgressBar(total=left, desc="rendering clips", unit="clip") as progress:
                 _render_in_processes(folder, progress.update)
 
 
@@ -89,19 +97,6 @@ def _stored_identity(folder) -> dict | None:
         return json.loads((Path(folder) / _SETTINGS).read_text())
     except FileNotFoundError:
         return None
-
-
-def _is_complete(folder: Path, settings: RenderedSettings, boards: list[Storyboard]) -> bool:
-    return _stored_identity(folder) == identity(settings) and all(clip_path(folder, board).exists() for board in boards)
-
-
-def _claim(folder: Path, settings: RenderedSettings) -> None:
-    """Records the settings that the folder belongs to, or checks them."""
-    stored = _stored_identity(folder)
-    if stored is None:
-        write_text(folder / _SETTINGS, json.dumps(identity(settings), indent=1))
-    elif stored != identity(settings):
-        raise InputError(f"{folder}: holds clips rendered with other settings; choose another folder.")
 
 
 def _annotate(folder: Path, boards: list[Storyboard]) -> None:
