@@ -198,7 +198,7 @@ def open_table(folder, name: str, annotations: Sequence[Annotation] | None) -> H
     table = TABLES[name]
     source = H5Source(Path(folder) / name, DATA_KEY, shape=[classes if size is None else size for size in table.shape])
     if table.of == "annotations" and annotations:
-        _check_count(source.path, source, annotations)
+        require_rows(source.path, source, len(annotations), ANNOTATIONS)
     return source
 
 
@@ -289,7 +289,7 @@ def feature_rows(features: Features, annotations: Sequence[Annotation]) -> np.nd
       InputError: the numbers of rows and annotations differ, or an annotated video has no features.
     """
     if features.ids is None:
-        _check_count(features.place, features.source, annotations)
+        require_rows(features.place, features.source, len(annotations), ANNOTATIONS)
         return np.arange(len(annotations))
     row_of = {video_id: row for row, video_id in enumerate(features.ids)}
     row_of = {**by_youtube_id(row_of), **row_of}
@@ -302,12 +302,15 @@ def feature_rows(features: Features, annotations: Sequence[Annotation]) -> np.nd
     return np.array([row_of[item.video_id] for item in annotations], np.int64)
 
 
-def _check_count(place: Path, source: Source, annotations: Sequence[Annotation]) -> None:
-    if len(source) != len(annotations):
-        raise InputError(
-            f"{place}: has {len(source)} rows and {ANNOTATIONS} {len(annotations)}; "
-            "the two do not belong together, download both from one place."
-        )
+def require_rows(place: Path, source: Source, count: int, of: str) -> None:
+    """Raises InputError unless a source has as many rows as the file `of`."""
+    if len(source) != count:
+        raise mismatch(place, f"has {len(source)} rows and {of} {count}")
+
+
+def mismatch(place: Path, problem: str) -> InputError:
+    """The error for two files of which one is not of the other's videos."""
+    return InputError(f"{place}: {problem}; the two do not belong together, download both from one place.")
 
 
 def _annotation(row: Row, line: str) -> Annotation:
@@ -322,7 +325,7 @@ def _annotation(row: Row, line: str) -> Annotation:
 
 def _order_from_h5(path: Path, count: int) -> np.ndarray:
     if len(H5Source(path, "order")) > count:
-        raise InputError(f"{path}: has more entries than {ANNOTATIONS} rows; the two do not belong together.")
+        raise mismatch(path, f"has more entries than {ANNOTATIONS} rows")
     order = read_h5_array(path, "order")
     if order.ndim != 1 or order.dtype.kind not in "iu" or not len(order):
         raise InputError(
@@ -331,10 +334,8 @@ def _order_from_h5(path: Path, count: int) -> np.ndarray:
         )
     outside = np.flatnonzero((order < 0) | (order >= count))
     if outside.size:
-        raise InputError(
-            f"{path}: entry {outside[0]} is row {order[outside[0]]}, {ANNOTATIONS} has rows 0 to {count - 1}; "
-            "the two do not belong together, download both from one place."
-        )
+        entry = f"entry {outside[0]} is row {order[outside[0]]}"
+        raise mismatch(path, f"{entry}, {ANNOTATIONS} has rows 0 to {count - 1}")
     return order.astype(np.int64)
 
 
@@ -343,8 +344,6 @@ def _order_from_list(path: Path, annotations: Sequence[Annotation]) -> np.ndarra
     listed = read_annotations(path)
     for item in listed:
         if item not in row_of:
-            raise InputError(
-                f"{path}: lists {item.video_id} ({item.category}, {item.start} to {item.end} s), which is not in "
-                f"{ANNOTATIONS}; the two do not belong together, download both from one place."
-            )
+            event = f"{item.video_id} ({item.category}, {item.start} to {item.end} s)"
+            raise mismatch(path, f"lists {event}, which is not in {ANNOTATIONS}")
     return np.array([row_of[item] for item in listed], np.int64)

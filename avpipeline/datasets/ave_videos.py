@@ -97,11 +97,7 @@ def _with_noisy_videos(folder: Path, split: Split, annotations: Sequence[Annotat
     labels = ave.open_table(folder, NOISY_LABELS, annotations)
     count = len(labels)
     for source in extra.values():
-        if len(source) != count:
-            raise InputError(
-                f"{source.path}: has {len(source)} rows and {NOISY_LABELS} {count}; the two do not belong together, "
-                "download both from one place."
-            )
+        ave.require_rows(source.path, source, count, NOISY_LABELS)
     return dataclasses.replace(
         split,
         ids=(*split.ids, *(f"noisy_{index}" for index in range(count))),

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from avpipeline.checkpoints import read_pickle_arrays
+from avpipeline.datasets import ave
 from avpipeline.datasets.audioset import AVE_SOUNDS
-from avpipeline.datasets.ave import ANNOTATIONS, SEGMENTS, class_names, read_annotations, read_order
+from avpipeline.datasets.ave import ANNOTATIONS, SEGMENTS
 from avpipeline.datasets.base import ArraySource, Split
 from avpipeline.datasets.video_lists import is_one_hot
 from avpipeline.errors import InputError
@@ -56,12 +57,7 @@ def load_mafnet_pickles(data_dir, split: str, *, modalities: Iterable[str] | Non
     for name in wanted:
         path = pickle_path(folder, split, name)
         inputs[name] = ArraySource(_array(path, (SEGMENTS, *FEATURES[name].shape)))
-        if len(inputs[name]) != len(labels):
-            target = pickle_path(folder, split, "target").name
-            raise InputError(
-                f"{path}: has {len(inputs[name])} videos and {target} {len(labels)}; the two do not belong together, "
-                "get both from one place."
-            )
+        ave.require_rows(path, inputs[name], len(labels), pickle_path(folder, split, "target").name)
     # The pickles name no videos.
     ids = tuple(f"{split}_{row:04d}" for row in range(len(labels)))
     return Split("ave", split, ids, CLASS_NAMES, inputs, labels, {name: FEATURES[name] for name in wanted})
@@ -86,20 +82,18 @@ def _check_classes(folder: Path, split: str, counts: np.ndarray) -> None:
     """
     if not (folder / ANNOTATIONS).exists():
         return
-    annotations = read_annotations(folder / ANNOTATIONS)
-    listed = [annotations[row].category for row in read_order(folder, split, annotations)]
+    annotations = ave.read_annotations(folder / ANNOTATIONS)
+    listed = [annotations[row].category for row in ave.read_order(folder, split, annotations)]
     if np.array_equal(counts, [listed.count(name) for name in CLASS_NAMES]):
         return
     path = pickle_path(folder, split, "target")
-    if np.array_equal(counts, [listed.count(name) for name in class_names(annotations)[:-1]]):
+    if np.array_equal(counts, [listed.count(name) for name in ave.class_names(annotations)[:-1]]):
         raise InputError(
             f"{path}: numbers the classes in the order of {ANNOTATIONS}, but the authors' labels are in alphabetical "
             "order; write it with sorted class names."
         )
-    raise InputError(
-        f"{path}: its classes have other numbers of videos than {ANNOTATIONS} and the split lists, with the classes "
-        "in alphabetical order; the files do not belong together, get them from one place."
-    )
+    problem = f"its classes, in alphabetical order, have other numbers of videos than {ANNOTATIONS} and the split lists"
+    raise ave.mismatch(path, problem)
 
 
 def _array(path: Path, shape: tuple[int, ...]) -> np.ndarray:

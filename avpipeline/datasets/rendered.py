@@ -187,7 +187,7 @@ def _digest(content: dict) -> str:
 
 def _store_features(paths: list[Path], extractors: Mapping[str, Extractor], stored: Mapping[str, Path]) -> None:
     """Writes each modality's features as one .npy file, a clip at a time."""
-    from avpipeline.features.registry import clip_features
+    from avpipeline.features.registry import clip_features, clip_format
 
     with contextlib.ExitStack() as stack:
         files = {}
@@ -196,22 +196,18 @@ def _store_features(paths: list[Path], extractors: Mapping[str, Extractor], stor
             shape = (len(paths), SECONDS, *extractors[modality].info.shape)
             header = {"descr": "<f4", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(files[modality], header)
-        visual = next((extractor for extractor in extractors.values() if extractor.modality == "visual"), None)
-        for clip in ProgressBar(_decoded(paths, visual), desc="features", total=len(paths), unit="clip"):
+        clips = _decoded(paths, clip_format(extractors.values()))
+        for clip in ProgressBar(clips, desc="features", total=len(paths), unit="clip"):
             for modality, rows in clip_features(extractors, clip).items():
                 files[modality].write(np.ascontiguousarray(rows, "<f4").tobytes())
 
 
-def _decoded(paths: list[Path], visual: Extractor | None) -> Iterator[Clip]:
-    """The clips in order, decoded by two threads while the networks process earlier ones.
-
-    Frames are decoded at the rate and size that `visual` needs, or not at all.
-    """
-    frames = visual.clip_format if visual else {"video": False}
+def _decoded(paths: list[Path], form: dict) -> Iterator[Clip]:
+    """The clips in order, decoded by two threads while the networks process earlier ones."""
     waiting: deque[concurrent.futures.Future[Clip]] = deque()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         for path in paths:
-            waiting.append(pool.submit(read_clip, path, seconds=SECONDS, **frames))
+            waiting.append(pool.submit(read_clip, path, seconds=SECONDS, **form))
             if len(waiting) > _BLOCK:
                 yield waiting.popleft().result()
         while waiting:
