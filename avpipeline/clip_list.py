@@ -13,11 +13,8 @@ from typing import Literal
 import tyro
 
 from avpipeline.cli import run
-from avpipeline.cli.progress import link
 from avpipeline.datasets import VIDEO_DATASETS, read_video_list
-from avpipeline.datasets.video_lists import find_clips
-from avpipeline.errors import InputError
-from avpipeline.files import write_text
+from avpipeline.datasets.video_lists import write_clip_list
 
 _WITH_LISTS = tuple(name for name in VIDEO_DATASETS if name != "rendered")
 
@@ -42,16 +39,8 @@ def main(settings: Settings) -> None:
     Examples:
       python -m avpipeline.clip_list vggsound LISTS VIDEOS clips.txt
     """
-    if settings.out.suffix.lower() != ".txt":
-        raise InputError(f"{settings.out}: a list of files must end in .txt; choose such a name.")
-    paths: dict[Path, None] = {}
-    for split in dict.fromkeys(settings.splits):
-        videos = read_video_list(settings.dataset, split, settings.lists)
-        _, found = find_clips(videos, settings.clips)
-        print(f"{settings.dataset}, {split}: {len(found)} of {len(videos)} clips")
-        paths |= dict.fromkeys(path.resolve() for path in found)
-    write_text(settings.out, "".join(f"{path}\n" for path in paths))
-    print(f"{len(paths)} clips listed in {link(settings.out)}")
+    lists = (read_video_list(settings.dataset, split, settings.lists) for split in dict.fromkeys(settings.splits))
+    write_clip_list(lists, settings.clips, settings.out)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,13 @@ from typing import TypeVar
 
 import numpy as np
 
+from avpipeline.cli.progress import link
 from avpipeline.datasets.base import ArraySource, SelectedRows, Source, Split
 from avpipeline.datasets.listings import some
 from avpipeline.datasets.padding import ZeroPadded, whole_segments
 from avpipeline.errors import InputError
 from avpipeline.features.store import FeatureShards
+from avpipeline.files import write_text
 
 # Input of `join_features` besides the modalities: which seconds a clip really has.
 MASK = "mask"
@@ -116,6 +118,23 @@ def find_clips(videos: VideoList, folder) -> tuple[VideoList, tuple[Path, ...]]:
 
     videos, found = _with_places(videos, by_id(list_media(folder)), folder, "clips", "add them")
     return videos, tuple(found)
+
+
+def write_clip_list(lists: Iterable[VideoList], folder, out: Path) -> None:
+    """Writes the files in `folder` that are clips of the lists to a .txt file, and prints how many each list has.
+
+    Raises:
+      InputError: as `find_clips`, or the file has another name.
+    """
+    if out.suffix.lower() != ".txt":
+        raise InputError(f"{out}: a list of files must end in .txt; choose such a name.")
+    paths: dict[Path, None] = {}
+    for videos in lists:
+        _, found = find_clips(videos, folder)
+        print(f"{videos.dataset}, {videos.name}: {len(found)} of {len(videos)} clips")
+        paths |= dict.fromkeys(path.resolve() for path in found)
+    write_text(out, "".join(f"{path}\n" for path in paths))
+    print(f"{len(paths)} clips listed in {link(out)}")
 
 
 def _with_places(
