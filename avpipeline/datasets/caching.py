@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -23,11 +23,7 @@ _LIMITS = (
 
 
 def with_cache(
-    splits: Mapping[str, Split | Stream],
-    how: Cache,
-    modalities: Collection[str],
-    *,
-    free: Callable[[], int | None] | None = None,
+    splits: Mapping[str, Split | Stream], how: Cache, modalities: Collection[str]
 ) -> tuple[dict[str, Split | Stream], str]:
     """The splits with their rows cached once they are read, and a sentence that says so ("": nothing to say).
 
@@ -35,7 +31,6 @@ def with_cache(
       how: "memory"; "disk", a temporary file, for rows that are slow to decode; "none"; or "auto", in memory if the
         rows fit into half of what is free.
       modalities: the inputs that are read.
-      free: bytes of memory that are free, None for unknown; `free_memory` by default.
 
     Raises:
       InputError: "memory" or "disk" for a dataset that is read as a stream, or there is no room on the disk.
@@ -55,7 +50,7 @@ def with_cache(
         return splits, ""
     what = f"the features of {' and '.join(name for name, sources in read.items() if sources)} ({_amount(size)})"
     if how == "auto":
-        available = (free or free_memory)()
+        available = free_memory()
         if available is None or size > available / 2:
             much = "unknown" if available is None else f"{_amount(available)} free"
             return splits, f"Every epoch reads {what} again, as half of the memory ({much}) is too little for them."

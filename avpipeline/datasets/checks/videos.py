@@ -1,6 +1,5 @@
 """Checks of folders of UCF51, Kinetics, VGGSound, LLP and your own clips."""
 
-import json
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from avpipeline.datasets.listings import read_table, some
 from avpipeline.datasets.video_lists import VideoList
 from avpipeline.errors import InputError
 from avpipeline.features.store import MANIFEST, FeatureShards
+from avpipeline.files import parse_json, read_bytes, reading
 
 # The published datasets.
 UCF51_LISTED = {1: (4901, 1944), 2: (4930, 1915), 3: (4945, 1900)}
@@ -73,14 +73,9 @@ def _annotation_findings(folder: Path, listed: dict[str, str]) -> Iterator[Findi
     if known:
         yield note("lists", f"{len(known)} of them have no annotation and are left out: {', '.join(known)}")
     path = folder / UCF51_ANNOTATION
-    if not path.exists():
-        yield missing(path.name, "nothing: a count of the annotated videos, compared with the lists")
-        return
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        annotated = {clip: entry["label"] for clip, entry in content["database"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        yield wrong(path.name, f"cannot be parsed ({error!r}); remove it, it is not needed")
+    purpose = "nothing: a count of the annotated videos, compared with the lists"
+    annotated = yield from tried(path, purpose, _read_annotation, path)
+    if annotated is None:
         return
     expected = listed.keys() - set(ucf51.NOT_ANNOTATED)
     different = sorted(annotated.keys() ^ expected)
@@ -90,6 +85,13 @@ def _annotation_findings(folder: Path, listed: dict[str, str]) -> Iterator[Findi
     others = [clip for clip, name in annotated.items() if listed.get(clip, name).lower() != name.lower()]
     if others:
         yield wrong(path.name, f"{len(others)} videos have another class than in the lists ({some(others)})")
+
+
+def _read_annotation(path: Path) -> dict[str, str]:
+    """Clip -> the name of its class."""
+    with reading(path, "cannot be parsed", "remove it, it is not needed"):
+        entries = parse_json(read_bytes(path))["database"].items()
+        return {clip: str(entry["label"]) for clip, entry in entries}
 
 
 def check_kinetics_sounds(folder: Path, *, values: bool = True) -> Iterator[Finding]:
