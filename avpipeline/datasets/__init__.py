@@ -68,8 +68,6 @@ def register_dataset(name: str, description: str = "a dataset of your own", *, s
     are those that `python -m avpipeline.extract` stored in the folder. `--dataset NAME --import FILE.py` selects it.
 
     Args:
-      name: of the dataset.
-      description: what it is, in words.
       segments: whether labels are of each second, one-hot `(videos, seconds, classes)` with "background" as the last
         class, and not `(videos, classes)`.
 
@@ -94,11 +92,7 @@ def register_dataset(name: str, description: str = "a dataset of your own", *, s
 
 
 def _checked(videos: VideoList, dataset: str, segments: bool) -> VideoList:
-    """What a user's function returned, under the name of its dataset; InputError unless it is a list with such labels.
-
-    Args:
-      segments: whether labels must be of each second.
-    """
+    """What a user's function returned, under the name of its dataset; InputError where its labels have another shape."""
     if not isinstance(videos, VideoList):
         raise InputError(f"dataset '{dataset}': its function returned {type(videos).__name__}; return a VideoList.")
     shape, form = np.shape(videos.labels), ("videos", "seconds", "classes") if segments else ("videos", "classes")
@@ -173,7 +167,6 @@ def read_video_list(dataset: str, name: str, data_dir) -> VideoList:
 
     Args:
       dataset: one of `VIDEO_DATASETS` except the rendered one, whose clips come from `rendered.rendered_clips`.
-      name: `"train"`, `"val"` or `"test"`.
       data_dir: folder of the lists.
 
     Raises:

@@ -36,14 +36,10 @@ AVE_SOUNDS: dict[str, tuple[str, ...]] = {
 
 
 def ave_scores(scores: np.ndarray, class_names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Scores of the AVE categories that have a class, and their names.
+    """Scores of the AVE categories that have a class, `(seconds, categories)`, and their names.
 
     Args:
-      scores: `(seconds, classes)` of AudioSet's classes.
-      class_names: in the order of the scores.
-
-    Returns:
-      `(seconds, categories)`, the names.
+      scores: `(seconds, classes)` of AudioSet's classes, in the order of `class_names`.
 
     Raises:
       InputError: no name is one of AudioSet's.

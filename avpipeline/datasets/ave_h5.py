@@ -18,7 +18,7 @@ from avpipeline.datasets.base import Source
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.shards import HDF5_FORM, reserve
-from avpipeline.files import atomic_path, first_line, make_folder, parse_json, reading, require_regular
+from avpipeline.files import atomic_path, make_folder, parse_json, reading, require_regular
 
 DATA_KEY = "avadataset"
 FEATURE_FILES = {"audio": "audio_feature.h5", "visual": "visual_feature.h5"}
@@ -44,8 +44,6 @@ class H5Source:
     library, so threads may share a source.
 
     Attributes:
-      path: the file.
-      key: the dataset in it.
       shape: shape of one row, e.g. `(10, 7, 7, 512)`.
       number_type: the file's own, e.g. `"float64"`.
     """
@@ -84,14 +82,10 @@ class H5Source:
         result = np.empty((len(rows), *self.shape), np.float32)
         # NumPy turns float64, as the published features are, into float32 twice as fast as HDF5 does.
         stored = np.empty(self.shape, dataset.dtype)
+        remedy = "the file is damaged, download or extract it again"
         for position, row in enumerate(rows):
-            try:
+            with reading(self.path, f"row {row} of '{self.key}' cannot be read", remedy):
                 dataset.read_direct(stored, np.s_[row])
-            except Exception as error:  # HDF5 raises any kind for a damaged table
-                raise InputError(
-                    f"{self.path}: row {row} of '{self.key}' cannot be read ({first_line(error)}); "
-                    "the file is damaged, download or extract it again."
-                ) from error
             with np.errstate(over="ignore"):
                 result[position] = stored
             if not np.isfinite(result[position]).all():
@@ -181,8 +175,6 @@ def write_ave_h5(
 
     Args:
       sources: modality ("audio", "visual", "audio_map" or "motion") -> rows, read a few at a time.
-      features: modality -> what those features are.
-      ids: the video of each row.
 
     Raises:
       InputError: a row is not finite, a folder or file cannot be written, the disk is full.
@@ -222,12 +214,5 @@ def _write_rows(path: Path, source: Source, info: FeatureInfo, ids: Sequence[str
 def _open(path: Path) -> h5py.File:
     if path.is_dir() or not path.exists():
         raise InputError(f"{path}: no such file; check the folder, or download or extract it.")
-    require_regular(path)
-    try:
-        return h5py.File(path, "r")
-    except PermissionError as error:
-        raise InputError(f"{path}: cannot be read (permission denied); change its permissions.") from error
-    except Exception as error:
-        raise InputError(
-            f"{path}: not a complete HDF5 file ({first_line(error)}); download or extract it again."
-        ) from error
+    with reading(path, "not a complete HDF5 file", "download or extract it again"):
+        return h5py.File(require_regular(path), "r")

@@ -50,8 +50,6 @@ def batches(
       shuffle: use a new order in each epoch; False keeps the split's order.
       drop_remainder: drop the last batch of an epoch if it is not full.
       cache: keep all rows in memory once they have been read, so that later epochs do not read them again.
-      repeat: see above.
-      first_epoch: number of the first epoch.
       pieces, of: for devices that share batches: each is cut into `of` pieces, whose sizes differ by one video at most,
         and only these pieces are read, one after another.
 
@@ -125,12 +123,7 @@ def in_pieces(dataset: tf.data.Dataset, pieces: range, of: int) -> tf.data.Datas
 
 
 class CachedSource:
-    """Rows of another source, kept once they have been read.
-
-    Args:
-      source: of the rows.
-      room: `(shape, dtype) -> array` to keep them in.
-    """
+    """Rows of another source, kept in the array `room(shape, dtype)` once they have been read."""
 
     def __init__(self, source: Source, room: Callable[..., np.ndarray] = np.empty):
         self.source = source

@@ -52,41 +52,36 @@ def load_mafnet_pickles(data_dir, split: str, *, modalities: Iterable[str] | Non
     unknown = [name for name in wanted if name not in FEATURES]
     if unknown:
         raise InputError(f"{folder}: the pickles hold no {unknown[0]} features, only {' and '.join(FEATURES)}.")
-    labels = _labels(folder, split)
+    target = pickle_path(folder, split, "target")
+    labels = _array(target, (len(CLASS_NAMES),))
+    if not len(labels):
+        raise InputError(f"{target}: has no videos; get the file again.")
+    if not is_one_hot(labels):
+        raise InputError(f"{target}: its labels are not one-hot; get the authors' file.")
+    _check_classes(target, split, labels.sum(0))
     inputs = {}
     for name in wanted:
         path = pickle_path(folder, split, name)
         inputs[name] = ArraySource(_array(path, (SEGMENTS, *FEATURES[name].shape)))
-        ave.require_rows(path, inputs[name], len(labels), pickle_path(folder, split, "target").name)
+        ave.require_rows(path, inputs[name], len(labels), target.name)
     # The pickles name no videos.
     ids = tuple(f"{split}_{row:04d}" for row in range(len(labels)))
-    return Split("ave", split, ids, CLASS_NAMES, inputs, labels, {name: FEATURES[name] for name in wanted})
+    features = {name: FEATURES[name] for name in wanted}
+    return Split("ave", split, ids, CLASS_NAMES, inputs, labels.astype(np.float32), features)
 
 
-def _labels(folder: Path, split: str) -> np.ndarray:
-    path = pickle_path(folder, split, "target")
-    labels = _array(path, (len(CLASS_NAMES),))
-    if not len(labels):
-        raise InputError(f"{path}: has no videos; get the file again.")
-    if not is_one_hot(labels):
-        raise InputError(f"{path}: its labels are not one-hot; get the authors' file.")
-    _check_classes(folder, split, labels.sum(0).astype(np.int64))
-    return labels.astype(np.float32)
-
-
-def _check_classes(folder: Path, split: str, counts: np.ndarray) -> None:
+def _check_classes(path: Path, split: str, counts: np.ndarray) -> None:
     """Compares the number of videos of each class with Annotations.txt, if that is in the folder too.
 
     Nothing in a pickle says which number stands for which class; as AVE's classes differ in size, the counts reveal a
     file in another order.
     """
-    if not (folder / ANNOTATIONS).exists():
+    if not (path.parent / ANNOTATIONS).exists():
         return
-    annotations = ave.read_annotations(folder / ANNOTATIONS)
-    listed = [annotations[row].category for row in ave.read_order(folder, split, annotations)]
+    annotations = ave.read_annotations(path.parent / ANNOTATIONS)
+    listed = [annotations[row].category for row in ave.read_order(path.parent, split, annotations)]
     if np.array_equal(counts, [listed.count(name) for name in CLASS_NAMES]):
         return
-    path = pickle_path(folder, split, "target")
     if np.array_equal(counts, [listed.count(name) for name in ave.class_names(annotations)[:-1]]):
         raise InputError(
             f"{path}: numbers the classes in the order of {ANNOTATIONS}, but the authors' labels are in alphabetical "

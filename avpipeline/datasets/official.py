@@ -67,8 +67,7 @@ class Data:
     Attributes:
       dataset: the name under which it was read.
       clips: split -> number of videos.
-      class_names: in label order.
-      features: modality -> what its features are.
+      class_names, features: as in `Split`.
     """
 
     dataset: str
@@ -99,12 +98,15 @@ class Data:
         """The name of this data, as shown beside a result."""
         if self.is_synthetic:
             return _SYNTHETIC[self.dataset]
-        return OFFICIAL[self.dataset].title if self.is_official else _unofficial(self.dataset)
+        return OFFICIAL[self.dataset].title if self.is_official else self.key
 
     @property
     def key(self) -> str:
         """The dataset's name in records: `dataset` where that is true."""
-        return self.dataset if self.is_synthetic or self.is_official else _unofficial(self.dataset)
+        if self.is_synthetic or self.is_official:
+            return self.dataset
+        part = f"a part of {OFFICIAL[self.dataset].title}" if self.dataset in OFFICIAL else self.dataset
+        return _ANYBODYS.get(self.dataset, part)
 
     def in_words(self) -> str:
         """Name and test split, as shown beside a result."""
@@ -142,8 +144,3 @@ class Data:
 def name_of(split: Split | Stream) -> str:
     """The name of a single split's data in records and titles: its dataset's, unless the number of videos says no."""
     return Data(split.dataset, {split.name: len(split)}, (), {}).key
-
-
-def _unofficial(dataset: str) -> str:
-    part = f"a part of {OFFICIAL[dataset].title}" if dataset in OFFICIAL else dataset
-    return _ANYBODYS.get(dataset, part)

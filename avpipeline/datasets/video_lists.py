@@ -224,7 +224,7 @@ def name_hash(name: str) -> str:
 
 
 def hold_out(classes: Sequence[int], groups: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to train on and rows held out for validation: `VALIDATION_SHARE` of each class's groups.
+    """Rows to train on and rows held out for validation, int64, ascending: `VALIDATION_SHARE` of each class's groups.
 
     Which groups are held out depends on their names alone (the smallest SHA-256), neither on the order of the lists
     nor on a seed. A group is never split: clips cut from one recording stay together. A class with a single group
@@ -232,9 +232,6 @@ def hold_out(classes: Sequence[int], groups: Sequence[str]) -> tuple[np.ndarray,
 
     Args:
       groups: group of each video, e.g. the recording it was cut from; its own id if it has none.
-
-    Returns:
-      int64 rows in the order given, for training and for validation.
     """
     members = defaultdict(set)
     for number, group in zip(classes, groups, strict=True):

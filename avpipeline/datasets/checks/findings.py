@@ -49,8 +49,7 @@ def failed(path: Path, error: InputError) -> Finding:
 def tried(path: Path, purpose: str, read: Callable[..., Any], *arguments, **options) -> Generator[Finding, None, Any]:
     """Returns the result of `read`, or None after the finding that the file is missing or cannot be used.
 
-    Args:
-      purpose: what a missing file would be for; "" where it is known to be there.
+    `purpose` is what a missing file would be for, "" where it is known to be there.
     """
     if purpose and not path.exists():
         yield missing(path.name, purpose)

@@ -26,10 +26,7 @@ def split_findings(
 ) -> Generator[Finding, None, list[VideoList]]:
     """Reads each split that has a list, and returns those that could be read.
 
-    Args:
-      read: split -> its videos.
-      files: split -> its list.
-      sizes: split -> number of videos in the published one; None if that varies.
+    `read`, `files` and `sizes` are of the split's name: its videos, its list, its number of videos where published.
     """
     lists, said = [], set()
     for name, path in files.items():
@@ -78,8 +75,7 @@ def feature_findings(
 ) -> Generator[Finding, None, FeatureShards | None]:
     """The features stored in the folder, which are returned, and how many of the listed videos they cover.
 
-    Args:
-      values: read them completely, to find damaged ones, NaN and infinite numbers.
+    With `values` they are read completely, to find damaged ones, NaN and infinite numbers.
     """
     if not has_features(folder):
         yield missing(MANIFEST, "features of the clips (python -m avpipeline.extract); training")
