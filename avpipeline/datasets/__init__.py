@@ -92,7 +92,7 @@ def register_dataset(name: str, description: str = "a dataset of your own", *, s
 
 
 def _checked(videos: VideoList, dataset: str, segments: bool) -> VideoList:
-    """What a user's function returned, under the name of its dataset; InputError where its labels have another shape."""
+    """What a user's function returned, under the name of its dataset; InputError for labels of another shape."""
     if not isinstance(videos, VideoList):
         raise InputError(f"dataset '{dataset}': its function returned {type(videos).__name__}; return a VideoList.")
     shape, form = np.shape(videos.labels), ("videos", "seconds", "classes") if segments else ("videos", "classes")

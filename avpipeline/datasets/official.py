@@ -33,11 +33,6 @@ class Official:
         whole = {**clips, "all": sum(clips.values())} if len(clips) == 3 else clips
         return [whole[name] in allowed for name, allowed in self.clips.items() if name in whole]
 
-    def in_words(self) -> str:
-        """The numbers of videos, as text."""
-        return ", ".join(f"{' or '.join(map(str, counts))} {name}" for name, counts in self.clips.items())
-
-
 _LLP = {"train": (10000,), "val": (649,), "test": (1200,)}
 # Without and with the 178 videos that weakly supervised training adds.
 _AVE_TRAIN = (3339, 3517)
@@ -121,7 +116,9 @@ class Data:
         counts = f"{self.name} ({', '.join(f'{count} {split}' for split, count in self.clips.items())})"
         if self.dataset not in OFFICIAL:
             return f"the data are {counts}"
-        return f"the data are {counts}, and {OFFICIAL[self.dataset].title} has {OFFICIAL[self.dataset].in_words()}"
+        official = OFFICIAL[self.dataset]
+        published = ", ".join(f"{' or '.join(map(str, sizes))} {name}" for name, sizes in official.clips.items())
+        return f"the data are {counts}, and {official.title} has {published}"
 
     def described(self) -> str:
         """A line with name, sizes, classes and extractors."""

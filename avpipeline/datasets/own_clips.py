@@ -65,7 +65,9 @@ def read_clips(path, *, splits: Path | None = None, only: str | None = None) -> 
     columns = ("id", "labels") if of_whole_clips else ("clip", "label")
     split_of = None
     if "split" not in heading and splits is not None and splits.exists():
-        split_of = _split_file(splits)
+        listed = read_table(splits, ("clip", "split"), heading=True)
+        require_unique(listed, lambda row: _name(row["clip"]))
+        split_of = {_name(row["clip"]): row for row in listed}
     rows = read_table(path, columns if split_of or only else (*columns, "split"), heading=True)
     keys = columns[:1] if of_whole_clips else ("clip", "start", "end", "label")
     require_unique(rows, lambda row: " ".join(row.fields.get(name, "") for name in keys).strip())
@@ -81,12 +83,6 @@ def read_clips(path, *, splits: Path | None = None, only: str | None = None) -> 
 def _name(written: str) -> str:
     name = written.replace("\\", "/").rpartition("/")[2]
     return name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in _ENDINGS else name
-
-
-def _split_file(path: Path) -> dict[str, Row]:
-    rows = read_table(path, ("clip", "split"), heading=True)
-    require_unique(rows, lambda row: _name(row["clip"]))
-    return {_name(row["clip"]): row for row in rows}
 
 
 def _split(name: str, rows: Sequence[Row], split_of: dict[str, Row] | None, only: str | None) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avpipeline.datasets.checks.findings import Finding, expect, failed, missing, note, ok, value_findings, wrong
+from avpipeline.datasets.checks.findings import Finding, expect, failed, missing, note, ok, tried, value_findings, wrong
 from avpipeline.datasets.listings import some
 from avpipeline.datasets.video_lists import VideoList, names_of
 from avpipeline.errors import InputError
@@ -80,10 +80,8 @@ def feature_findings(
     if not has_features(folder):
         yield missing(MANIFEST, "features of the clips (python -m avpipeline.extract); training")
         return None
-    try:
-        shards = FeatureShards(folder)
-    except InputError as error:
-        yield wrong(MANIFEST, str(error))
+    shards = yield from tried(folder / MANIFEST, "", FeatureShards, folder)
+    if shards is None:
         return None
     for modality, info in shards.features.items():
         form = f"{len(shards)} clips of shape {shards.sources[modality].shape}"

@@ -100,10 +100,7 @@ def _stored_identity(folder) -> dict | None:
 
 
 def _annotate(folder: Path, boards: list[Storyboard]) -> None:
-    """Writes the annotations.
-
-    Annotations.txt is sorted by class, like AVE's: readers number the classes by first appearance.
-    """
+    """Writes the annotations, sorted by class like AVE's: readers number the classes by first appearance."""
     rows = [
         (event.category, f"{CATEGORIES[event.category]}&{board.id}&good&{event.start}&{event.end}\n", board.split)
         for board in boards
@@ -130,8 +127,7 @@ def _render_in_processes(folder: Path, progress: Callable[[], object]) -> None:
 def _start_worker(folder: Path, part: int) -> subprocess.Popen:
     """Starts one rendering process.
 
-    It is a separate program, since a `multiprocessing` child would import the main script again, and TensorFlow with
-    it.
+    It is a program of its own: a `multiprocessing` child would import the main script again, with TensorFlow.
     """
     search = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH")]
     return subprocess.Popen(
@@ -158,17 +154,12 @@ def _follow(worker: subprocess.Popen, progress: Callable[[], object]) -> None:
         raise RuntimeError(f"a rendering process ended with status {status}: {''.join(said)}")
 
 
-def _main(folder: str, part: str, parts: str) -> int:
+if __name__ == "__main__":
     try:
-        _render_part(folder, int(part), int(parts))
+        _render_part(sys.argv[1], part=int(sys.argv[2]), parts=int(sys.argv[3]))
     except InputError as error:
         print(error)
-        return error.exit_status
+        sys.exit(error.exit_status)
     except KeyboardInterrupt:
         # Ctrl-C reaches all processes of a terminal; the one that started this reports it.
-        return 130
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(_main(*sys.argv[1:]))
+        sys.exit(130)
