@@ -17,7 +17,6 @@ from avpipeline.datasets.video_lists import VideoList, join_features, name_hash,
 from avpipeline.errors import InputError
 
 CLIPS, CLASSES, SPLIT_FILE = "clips.csv", "classes.txt", "splits.csv"
-BETWEEN_LABELS = ";"
 _ENDINGS = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp", ".ts"),
     *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac"),
@@ -107,7 +106,7 @@ def _events(row: Row, label_column: str) -> list[Event]:
     start, end = times.get("start"), times.get("end")
     if start is not None and end is not None and not start < end:
         raise row.error(f"ends at {end:g} s, before it has begun ({start:g} s)")
-    labels = [label.strip() for label in row[label_column].split(BETWEEN_LABELS)]
+    labels = [label.strip() for label in row[label_column].split(";")]
     if not all(labels):
         raise row.error(f"has an empty label in {row[label_column]!r}")
     is_timed = "start" in row.fields
@@ -123,16 +122,16 @@ def read_own(data_dir) -> tuple[tuple[Clip, ...], tuple[str, ...]]:
     folder = Path(data_dir)
     clips = read_clips(folder / CLIPS, splits=folder / SPLIT_FILE)
     path = folder / CLASSES
-    names = tuple(sorted({event.label for clip in clips for event in clip.events}))
+    events = [event for clip in clips for event in clip.events]
+    names = tuple(sorted({event.label for event in events}))
     if path.exists():
         names = read_names(path, len(read_lines(path)))
     if not names:
         raise InputError(f"{folder / CLIPS}: labels nothing but {BACKGROUND}; label the events too.")
     numbers = numbered(names)
     # All clips are checked, so that a mistake is found whichever split is read.
-    for clip in clips:
-        for event in clip.events:
-            class_number(event.row, event.label, numbers, CLASSES)
+    for event in events:
+        class_number(event.row, event.label, numbers, CLASSES)
     return clips, names
 
 

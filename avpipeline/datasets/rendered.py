@@ -50,7 +50,6 @@ _EXTRACTORS = (
     {"audio_map": "small_audio_map"},
     {"motion": "small_motion"},
 )
-_USUAL = ("audio", "visual")
 # Training clips for each video without an event (AVE has 3339 and 178).
 _CLIPS_A_NOISY_VIDEO = 16
 _DEFAULTS = RenderedSettings()
@@ -97,7 +96,7 @@ def rendered_split(
     """
     if settings.count(name) == 0:
         raise InputError(f"rendered: the settings give split '{name}' no clips; ask for one or more.")
-    wanted = _USUAL if modalities is None else tuple(modalities)
+    wanted = ("audio", "visual") if modalities is None else tuple(modalities)
     clips = rendered_clips(settings)
     inputs, features = {}, {}
     for names in _EXTRACTORS:

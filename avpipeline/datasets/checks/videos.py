@@ -184,13 +184,12 @@ def _vggsound_comparisons(full: Path, test: Path, statistics: Path) -> Iterator[
     """Compares the full list with the test list and with the authors' counts, where present."""
     try:
         rows = vggsound.read_full_list(full) if full.exists() else []
-        if test.exists():
+        if rows and test.exists():
             listed = {vggsound.clip_name(row): row["label"] for row in vggsound.read_test_list(test)}
             own = {vggsound.clip_name(row): row["label"] for row in rows if row["split"] == "test"}
-            if rows:
-                differing = sorted(dict(listed.items() ^ own.items()))
-                text = f"{len(listed)} videos, those of {full.name}"
-                yield expect(test.name, not differing, text, f"{some(differing)} differ; the same videos")
+            differing = sorted(dict(listed.items() ^ own.items()))
+            text = f"{len(listed)} videos, those of {full.name}"
+            yield expect(test.name, not differing, text, f"{some(differing)} differ; the same videos")
         if statistics.exists():
             counts = {row["label"]: row.number("videos") for row in vggsound.read_statistics(statistics)}
             yield ok(statistics.name, f"{len(counts)} classes, {sum(counts.values()):.0f} videos")
