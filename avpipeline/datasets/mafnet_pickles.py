@@ -48,10 +48,6 @@ def load_mafnet_pickles(data_dir, split: str, *, modalities: Iterable[str] | Non
         one-hot, a different class order, or videos other than those in Annotations.txt.
     """
     folder = Path(data_dir)
-    wanted = tuple(FEATURES) if modalities is None else tuple(modalities)
-    unknown = [name for name in wanted if name not in FEATURES]
-    if unknown:
-        raise InputError(f"{folder}: the pickles hold no {unknown[0]} features, only {' and '.join(FEATURES)}.")
     target = pickle_path(folder, split, "target")
     labels = _array(target, (len(CLASS_NAMES),))
     if not len(labels):
@@ -60,13 +56,15 @@ def load_mafnet_pickles(data_dir, split: str, *, modalities: Iterable[str] | Non
         raise InputError(f"{target}: its labels are not one-hot; get the authors' file.")
     _check_classes(target, split, labels.sum(0))
     inputs = {}
-    for name in wanted:
+    for name in FEATURES if modalities is None else modalities:
+        if name not in FEATURES:
+            raise InputError(f"{folder}: the pickles hold no {name} features, only {' and '.join(FEATURES)}.")
         path = pickle_path(folder, split, name)
         inputs[name] = ArraySource(_array(path, (SEGMENTS, *FEATURES[name].shape)))
         ave.require_rows(path, inputs[name], len(labels), target.name)
     # The pickles name no videos.
     ids = tuple(f"{split}_{row:04d}" for row in range(len(labels)))
-    features = {name: FEATURES[name] for name in wanted}
+    features = {name: FEATURES[name] for name in inputs}
     return Split("ave", split, ids, CLASS_NAMES, inputs, labels.astype(np.float32), features)
 
 
