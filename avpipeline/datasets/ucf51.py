@@ -58,7 +58,8 @@ def read_ucf51(data_dir, name: str, split: int = 1) -> VideoList:
     listed = [row for row in read_ucf51_list(data_dir, kind, split) if row["id"] not in NOT_ANNOTATED]
     ids = tuple(row["id"] for row in listed)
     labels = one_hot([CLASS_NAMES.index(row["class"]) for row in listed], len(CLASS_NAMES))
-    aliases = tuple(_other_spelling(clip) for clip in ids)
+    respelled = [clip.replace(*reversed(_SPELLING)) for clip in ids]
+    aliases = tuple(() if other == clip else (other,) for clip, other in zip(ids, respelled, strict=True))
     videos = VideoList(f"ucf51-{split}", name, ids, CLASS_NAMES, labels, aliases=aliases)
     return of_official_list(videos, [row["group"] for row in listed])
 
@@ -114,8 +115,3 @@ def _row(path: Path, line: int, text: str, kind: str, numbers: dict[str, int]) -
         raise row.error(f"has the label {fields[1]} where {CLASS_INDEX} gives {name} the number {numbers[name]}")
     clip = match["id"].replace(*_SPELLING)
     return Row(path, line, {"id": clip, "class": name, "group": f"{name}_{match['group']}"})
-
-
-def _other_spelling(clip: str) -> tuple[str, ...]:
-    other = clip.replace(*reversed(_SPELLING))
-    return () if other == clip else (other,)

@@ -205,9 +205,8 @@ def check_llp(folder: Path, *, values: bool = True) -> Iterator[Finding]:
     require_folder(folder, [path.name for path in files.values()], "LLP's")
     lists = yield from split_findings(partial(llp.read_llp, folder), files, LLP_SIZES)
     for videos in lists:
-        several = int((videos.labels.sum(1) > 1).sum())
-        mean = videos.labels.sum(1).mean()
-        yield ok(videos.name, f"{mean:.2f} labels a video, {several} videos have several")
+        labels = videos.labels.sum(1)
+        yield ok(videos.name, f"{labels.mean():.2f} labels a video, {(labels > 1).sum()} videos have several")
     tested = [videos for videos in lists if videos.name != "train"]
     if len(tested) == 2:
         mean = np.concatenate([videos.labels.sum(1) for videos in tested]).mean()
