@@ -63,7 +63,7 @@ class VideoList:
         """Some of the videos, in the order of `rows`."""
         rows = np.asarray(list(rows), np.int64)
         columns = {"ids": self.ids, "files": self.files, "aliases": self.aliases}
-        chosen = {name: column and tuple(column[row] for row in rows) for name, column in columns.items()}
+        chosen = {name: tuple(of[row] for row in rows) for name, of in columns.items() if of is not None}
         return dataclasses.replace(self, labels=self.labels[rows], **chosen)
 
 
