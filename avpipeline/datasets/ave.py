@@ -109,8 +109,8 @@ def read_annotations(path) -> tuple[Annotation, ...]:
       InputError: no such file, not text, no lines, a malformed line (the sentence names its number).
     """
     lines = read_lines(path)
-    # A heading is no annotation.
-    first = int([field.strip().lower() for field in lines[0].split("&")][1:2] == ["videoid"])
+    has_heading = "videoid" in [field.strip().lower() for field in lines[0].split("&")][1:2]
+    first = 1 if has_heading else 0
     if len(lines) == first:
         raise InputError(f"{path}: holds no annotations; download it again.")
     return tuple(_annotation(Row(path, number, {}), line) for number, line in enumerate(lines[first:], first + 1))

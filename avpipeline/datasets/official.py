@@ -33,6 +33,7 @@ class Official:
         whole = {**clips, "all": sum(clips.values())} if len(clips) == 3 else clips
         return [whole[name] in allowed for name, allowed in self.clips.items() if name in whole]
 
+
 _LLP = {"train": (10000,), "val": (649,), "test": (1200,)}
 # Without and with the 178 videos that weakly supervised training adds.
 _AVE_TRAIN = (3339, 3517)

@@ -149,7 +149,7 @@ class Storyboard:
 
 
 def storyboards(settings: RenderedSettings, split: str) -> tuple[Storyboard, ...]:
-    """The clips of one split, of which the first n are the same however many there are; InputError for another name."""
+    """The clips of one split; the first n are the same however many there are. InputError if there is no such split."""
     count = settings.count(split)
     seed = (settings.seed, settings.events_per_clip, SPLITS.index(split))
     deals = np.random.default_rng([*seed, 0])
