@@ -109,8 +109,7 @@ def read_annotations(path) -> tuple[Annotation, ...]:
       InputError: no such file, not text, no lines, a malformed line (the sentence names its number).
     """
     lines = read_lines(path)
-    has_heading = "videoid" in [field.strip().lower() for field in lines[0].split("&")][1:2]
-    first = 1 if has_heading else 0
+    first = int("videoid" in [field.strip().lower() for field in lines[0].split("&")][1:2])  # whether it is a heading
     if len(lines) == first:
         raise InputError(f"{path}: holds no annotations; download it again.")
     return tuple(_annotation(Row(path, number, {}), line) for number, line in enumerate(lines[first:], first + 1))
@@ -233,8 +232,7 @@ def open_inputs(
     Raises:
       InputError: the folder holds no features; or as `open_features` and `feature_rows`.
     """
-    inputs: dict[str, Source] = {}
-    infos = {}
+    inputs, infos = {}, {}
     for modality in available_features(folder) if modalities is None else modalities:
         features = open_features(folder, modality)
         rows = feature_rows(features, annotations)[order]
