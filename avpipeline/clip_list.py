@@ -39,8 +39,7 @@ def main(settings: Settings) -> None:
     Examples:
       python -m avpipeline.clip_list vggsound LISTS VIDEOS clips.txt
     """
-    names = {split: f"{settings.dataset}, {split}" for split in settings.splits}
-    lists = ((name, read_video_list(settings.dataset, split, settings.lists)) for split, name in names.items())
+    lists = (read_video_list(settings.dataset, split, settings.lists) for split in dict.fromkeys(settings.splits))
     write_clip_list(lists, settings.clips, settings.out)
 
 

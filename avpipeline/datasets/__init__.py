@@ -1,12 +1,14 @@
 """Datasets by name; each module reads one dataset's official files into `base.Split`s."""
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from functools import partial
 from types import ModuleType
 
-from avpipeline.datasets import own_datasets
+import numpy as np
+
 from avpipeline.datasets.ave import load_ave
-from avpipeline.datasets.ave_weak import load_ave_weak
+from avpipeline.datasets.ave_videos import load_ave_videos, load_ave_weak, read_ave_videos
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.kinetics import read_kinetics400, read_kinetics_sounds
 from avpipeline.datasets.llp import read_llp
@@ -14,7 +16,7 @@ from avpipeline.datasets.own_clips import load_own_segments, read_clips_csv
 from avpipeline.datasets.rendering.storyboards import RenderedSettings
 from avpipeline.datasets.ucf51 import read_ucf51
 from avpipeline.datasets.vggsound import read_vggsound
-from avpipeline.datasets.video_lists import VideoList, join_features
+from avpipeline.datasets.video_lists import VideoList, join_features, with_background
 from avpipeline.errors import InputError, require_free
 
 DATASETS = {
@@ -43,6 +45,7 @@ VIDEO_DATASETS = {
 _FAMILIES = ("ucf51", "kinetics_sounds", "rendered_pairs", "youtube8m")
 # Dataset -> reader of its official lists, a function of (folder, split).
 _LISTS: dict[str, Callable[..., VideoList]] = {
+    "ave": read_ave_videos,
     **{f"ucf51-{split}": partial(read_ucf51, split=split) for split in (1, 2, 3)},
     **{f"kinetics_sounds-{classes}": partial(read_kinetics_sounds, classes=classes) for classes in (31, 32, 34)},
     "kinetics400": read_kinetics400,
@@ -52,8 +55,9 @@ _LISTS: dict[str, Callable[..., VideoList]] = {
     "csv": read_clips_csv,
 }
 
-# The datasets that files of users have added, see `own_datasets`; they are also in the tables above.
+# The datasets that files of users have added; they are also in the tables above.
 REGISTERED: dict[str, str] = {}
+# Those of them with labels of seconds -> reader of these labels; `_LISTS` has the reader of the videos' labels.
 _SEGMENTS: dict[str, Callable[..., VideoList]] = {}
 
 
@@ -64,8 +68,6 @@ def register_dataset(name: str, description: str = "a dataset of your own", *, s
     are those that `python -m avpipeline.extract` stored in the folder. `--dataset NAME --import FILE.py` selects it.
 
     Args:
-      name: of the dataset.
-      description: what it is, in words.
       segments: whether labels are of each second, one-hot `(videos, seconds, classes)` with "background" as the last
         class, and not `(videos, classes)`.
 
@@ -75,14 +77,38 @@ def register_dataset(name: str, description: str = "a dataset of your own", *, s
     require_free(name, {*DATASETS, *VIDEO_DATASETS, *_FAMILIES}, "dataset")
 
     def decorated(read: Callable[..., VideoList]) -> Callable[..., VideoList]:
+        def checked(folder, split: str) -> VideoList:
+            return _checked(read(folder, split), name, segments)
+
         VIDEO_DATASETS[name] = REGISTERED[name] = description
-        _LISTS[name] = own_datasets.reader(read, name, segments=segments)
+        _LISTS[name] = checked
         if segments:
             DATASETS[name] = description
-            _SEGMENTS[name] = own_datasets.segment_reader(read, name)
+            _SEGMENTS[name] = checked
+            _LISTS[name] = lambda folder, split: _of_whole_videos(checked(folder, split))
         return read
 
     return decorated
+
+
+def _checked(videos: VideoList, dataset: str, segments: bool) -> VideoList:
+    """What a user's function returned, under the name of its dataset; InputError for labels of another shape."""
+    if not isinstance(videos, VideoList):
+        raise InputError(f"dataset '{dataset}': its function returned {type(videos).__name__}; return a VideoList.")
+    shape, form = np.shape(videos.labels), ("videos", "seconds", "classes") if segments else ("videos", "classes")
+    if len(shape) != len(form) or shape[0] != len(videos) or shape[-1] != len(videos.class_names):
+        raise InputError(
+            f"dataset '{dataset}': has {len(videos)} videos, {len(videos.class_names)} class names and labels of shape "
+            f"{shape}; labels must be ({', '.join(form)})."
+        )
+    return dataclasses.replace(videos, dataset=dataset, labels=np.asarray(videos.labels, np.float32))
+
+
+def _of_whole_videos(videos: VideoList) -> VideoList:
+    """Videos whose labels are of seconds, with the classes of their events; videos without an event are left out."""
+    labels = videos.labels[..., :-1].max(1)
+    whole = dataclasses.replace(videos, labels=labels, class_names=videos.class_names[:-1])
+    return whole.select(np.flatnonzero(labels.any(1)))
 
 
 def load_split(
@@ -100,9 +126,7 @@ def load_split(
     Raises:
       InputError: unknown dataset or split, files missing or malformed.
     """
-    if dataset not in DATASETS:
-        reason = "labels whole videos only; segments are labelled in" if dataset in _LISTS else "unknown; choose one of"
-        raise InputError(f"dataset '{dataset}': {reason} {', '.join(DATASETS)}.")
+    _require_segments(dataset)
     if dataset == "rendered":
         return _rendered(data_dir).rendered_split(name, RenderedSettings(seed=seed), modalities=modalities)
     require_folder(dataset, data_dir)
@@ -134,7 +158,7 @@ def load_video_split(
         return _rendered(data_dir).rendered_video_split(name, RenderedSettings(seed=seed), modalities=modalities)
     require_folder(dataset, data_dir)
     if dataset == "ave":
-        return _ave_videos().load_ave_videos(data_dir, name, modalities=modalities)
+        return load_ave_videos(data_dir, name, modalities=modalities)
     return join_features(_LISTS[dataset](data_dir, name), data_dir, modalities=modalities)
 
 
@@ -143,7 +167,6 @@ def read_video_list(dataset: str, name: str, data_dir) -> VideoList:
 
     Args:
       dataset: one of `VIDEO_DATASETS` except the rendered one, whose clips come from `rendered.rendered_clips`.
-      name: `"train"`, `"val"` or `"test"`.
       data_dir: folder of the lists.
 
     Raises:
@@ -153,8 +176,6 @@ def read_video_list(dataset: str, name: str, data_dir) -> VideoList:
     if dataset == "rendered":
         raise InputError("dataset 'rendered': has no lists; its clips are rendered by the program.")
     require_folder(dataset, data_dir)
-    if dataset == "ave":
-        return _ave_videos().read_ave_videos(data_dir, name)
     return _LISTS[dataset](data_dir, name)
 
 
@@ -170,6 +191,7 @@ def load_weak_training(
     Raises:
       InputError: as `load_split`, or the noisy videos' files are missing.
     """
+    _require_segments(dataset)
     if dataset == "rendered":
         settings = RenderedSettings(seed=seed)
         return _rendered(data_dir).rendered_weak_training(settings, modalities=modalities, noisy=noisy)
@@ -178,16 +200,15 @@ def load_weak_training(
         # Here videos without an event are rows of the user's own table.
         return load_own_segments(data_dir, "train", modalities=modalities, weak=True)
     if dataset in _SEGMENTS:
-        return own_datasets.with_video_labels(load_split(dataset, "train", data_dir, modalities=modalities))
+        split = load_split(dataset, "train", data_dir, modalities=modalities)
+        return dataclasses.replace(split, labels=with_background(split.labels[..., :-1].max(1)))
     return load_ave_weak(data_dir, modalities=modalities, noisy=noisy)
 
 
-def _ave_videos() -> ModuleType:
-    """The module of AVE with one label a video."""
-    # Imported only here: the reader of pickles brings TensorFlow.
-    from avpipeline.datasets import ave_videos
-
-    return ave_videos
+def _require_segments(dataset: str) -> None:
+    if dataset not in DATASETS:
+        reason = "labels whole videos only; segments are labelled in" if dataset in _LISTS else "unknown; choose one of"
+        raise InputError(f"dataset '{dataset}': {reason} {', '.join(DATASETS)}.")
 
 
 def _require_videos(dataset: str) -> None:

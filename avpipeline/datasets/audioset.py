@@ -11,49 +11,35 @@ import numpy as np
 
 from avpipeline.errors import InputError
 
-# Category, in alphabetical order -> names of AudioSet's classes in YAMNet's list, which leaves out those of a speaker's
-# gender.
+# In alphabetical order.
+_CATEGORIES = (
+    "Accordion; Acoustic guitar; Baby cry, infant cry; Banjo; Bark; Bus; Cat; Chainsaw; Church bell; Clock; Female "
+    "speech, woman speaking; Fixed-wing aircraft, airplane; Flute; Frying (food); Goat; Helicopter; Horse; Male "
+    "speech, man speaking; Mandolin; Motorcycle; Race car, auto racing; Rodents, rats, mice; Shofar; Toilet flush; "
+    "Train horn; Truck; Ukulele; Violin, fiddle"
+)
+# Category -> kinds of the same sound; all names are those of YAMNet's list.
+_KINDS = {
+    "Bark": ("Bow-wow",),
+    "Cat": ("Purr", "Meow", "Caterwaul"),
+    "Clock": ("Tick-tock",),
+    "Horse": ("Neigh, whinny",),
+    "Rodents, rats, mice": ("Mouse",),
+    "Violin, fiddle": ("Pizzicato",),
+}
+# YAMNet's list leaves out the classes of a speaker's gender.
+_LEFT_OUT = ("Female speech, woman speaking", "Male speech, man speaking")
+# Category -> names of AudioSet's classes.
 AVE_SOUNDS: dict[str, tuple[str, ...]] = {
-    "Accordion": ("Accordion",),
-    "Acoustic guitar": ("Acoustic guitar",),
-    "Baby cry, infant cry": ("Baby cry, infant cry",),
-    "Banjo": ("Banjo",),
-    "Bark": ("Bark", "Bow-wow"),
-    "Bus": ("Bus",),
-    "Cat": ("Cat", "Purr", "Meow", "Caterwaul"),
-    "Chainsaw": ("Chainsaw",),
-    "Church bell": ("Church bell",),
-    "Clock": ("Clock", "Tick-tock"),
-    "Female speech, woman speaking": (),
-    "Fixed-wing aircraft, airplane": ("Fixed-wing aircraft, airplane",),
-    "Flute": ("Flute",),
-    "Frying (food)": ("Frying (food)",),
-    "Goat": ("Goat",),
-    "Helicopter": ("Helicopter",),
-    "Horse": ("Horse", "Neigh, whinny"),
-    "Male speech, man speaking": (),
-    "Mandolin": ("Mandolin",),
-    "Motorcycle": ("Motorcycle",),
-    "Race car, auto racing": ("Race car, auto racing",),
-    "Rodents, rats, mice": ("Rodents, rats, mice", "Mouse"),
-    "Shofar": ("Shofar",),
-    "Toilet flush": ("Toilet flush",),
-    "Train horn": ("Train horn",),
-    "Truck": ("Truck",),
-    "Ukulele": ("Ukulele",),
-    "Violin, fiddle": ("Violin, fiddle", "Pizzicato"),
+    name: () if name in _LEFT_OUT else (name, *_KINDS.get(name, ())) for name in _CATEGORIES.split("; ")
 }
 
 
 def ave_scores(scores: np.ndarray, class_names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Scores of the AVE categories that have a class, and their names.
+    """Scores of the AVE categories that have a class, `(seconds, categories)`, and their names.
 
     Args:
-      scores: `(seconds, classes)` of AudioSet's classes.
-      class_names: in the order of the scores.
-
-    Returns:
-      `(seconds, categories)`, the names.
+      scores: `(seconds, classes)` of AudioSet's classes, in the order of `class_names`.
 
     Raises:
       InputError: no name is one of AudioSet's.

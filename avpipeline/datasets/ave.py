@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from avpipeline.datasets.ave_h5 import DATA_KEY, FEATURE_FILES, SUPPLEMENT_FILES, H5Source, read_h5_array
-from avpipeline.datasets.base import SelectedRows, Source, Split
-from avpipeline.datasets.listings import read_lines
-from avpipeline.datasets.video_lists import by_youtube_id
+from avpipeline.datasets.base import SelectedRows, Source, Split, require_split
+from avpipeline.datasets.listings import Row, read_lines
+from avpipeline.datasets.padding import ZeroPadded, whole_segments
+from avpipeline.datasets.video_lists import by_youtube_id, is_one_hot, one_hot
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.store import FeatureShards, has_features
 
 SEGMENTS = 10  # of one second each
 BACKGROUND = "background"
-SPLITS = ("train", "val", "test")
 ANNOTATIONS = "Annotations.txt"
 GUIDE = "docs/datasets.md says where AVE's files come from"
 
@@ -85,33 +85,18 @@ def load_ave(data_dir, split: str, *, modalities: Iterable[str] | None = None) -
 
     Args:
       data_dir: folder with Annotations.txt, the order or Set files, and features (see `open_features`).
-      split: `"train"`, `"val"` or `"test"`.
       modalities: the inputs needed; None for all that the folder holds.
 
     Raises:
       InputError: a file is missing, malformed or disagrees with another.
     """
     folder = Path(data_dir)
-    _check_split(split)
     annotations = read_annotations(folder / ANNOTATIONS)
     order = read_order(folder, split, annotations)
-    names = class_names(annotations)
-    chosen = available_features(folder) if modalities is None else tuple(modalities)
-    if not chosen:
-        raise InputError(f"{folder}: has neither {' nor '.join(FEATURE_FILES.values())}; {GUIDE}.")
-    opened = {modality: open_features(folder, modality) for modality in chosen}
-    return Split(
-        dataset="ave",
-        name=split,
-        ids=tuple(annotations[row].video_id for row in order),
-        class_names=names,
-        inputs={
-            modality: SelectedRows(features.source, feature_rows(features, annotations)[order])
-            for modality, features in opened.items()
-        },
-        labels=read_segment_labels(folder, annotations)[order],
-        features={modality: features.info for modality, features in opened.items()},
-    )
+    inputs, features = open_inputs(folder, modalities, annotations, order)
+    ids = tuple(annotations[row].video_id for row in order)
+    labels = read_segment_labels(folder, annotations)[order]
+    return Split("ave", split, ids, class_names(annotations), inputs, labels, features)
 
 
 def read_annotations(path) -> tuple[Annotation, ...]:
@@ -124,10 +109,10 @@ def read_annotations(path) -> tuple[Annotation, ...]:
       InputError: no such file, not text, no lines, a malformed line (the sentence names its number).
     """
     lines = read_lines(path)
-    first = 1 if _is_heading(lines[0]) else 0
+    first = int("videoid" in [field.strip().lower() for field in lines[0].split("&")][1:2])  # whether it is a heading
     if len(lines) == first:
         raise InputError(f"{path}: holds no annotations; download it again.")
-    return tuple(_annotation(Path(path), number, line) for number, line in enumerate(lines[first:], first + 1))
+    return tuple(_annotation(Row(path, number, {}), line) for number, line in enumerate(lines[first:], first + 1))
 
 
 def class_names(annotations: Sequence[Annotation]) -> tuple[str, ...]:
@@ -144,14 +129,14 @@ def event_segments(annotations: Sequence[Annotation]) -> np.ndarray:
 def video_labels(annotations: Sequence[Annotation]) -> np.ndarray:
     """`(videos, classes)` float32 one-hot category of each video: the content of mil_labels.h5."""
     names = class_names(annotations)
-    return np.eye(len(names), dtype=np.float32)[[names.index(item.category) for item in annotations]]
+    return one_hot([names.index(item.category) for item in annotations], len(names))
 
 
 def segment_labels(annotations: Sequence[Annotation]) -> np.ndarray:
     """`(videos, 10, classes)` float32 one-hot, background outside the event: the content of labels.h5."""
-    event = event_segments(annotations)[..., np.newaxis]
-    background = np.eye(len(class_names(annotations)), dtype=np.float32)[-1]
-    return event * video_labels(annotations)[:, np.newaxis] + (1 - event) * background
+    labels = event_segments(annotations)[..., np.newaxis] * video_labels(annotations)[:, np.newaxis]
+    labels[..., -1] = 1 - labels.sum(-1)
+    return labels
 
 
 def read_segment_labels(folder, annotations: Sequence[Annotation]) -> np.ndarray:
@@ -166,7 +151,7 @@ def read_segment_labels(folder, annotations: Sequence[Annotation]) -> np.ndarray
         return rebuilt
     source = open_table(folder, path.name, annotations)
     labels = source.read(np.arange(len(source)))
-    if not (np.isin(labels, (0, 1)).all() and (labels.sum(-1) == 1).all()):
+    if not is_one_hot(labels):
         raise InputError(f"{path}: its labels are not one-hot; remove the file, so that they are rebuilt.")
     given, own = labels.argmax(-1), rebuilt.argmax(-1)
     background = rebuilt.shape[-1] - 1
@@ -188,7 +173,7 @@ def read_order(folder, split: str, annotations: Sequence[Annotation], *, matched
     Raises:
       InputError: neither file is there, a row is out of range, a listed line is not in Annotations.txt.
     """
-    _check_split(split)
+    require_split("ave", split)
     path = Path(folder) / f"{split}_order{'_match' if matched else ''}.h5"
     listing = Path(folder) / f"{split}Set.txt"
     if path.exists():
@@ -212,7 +197,7 @@ def open_table(folder, name: str, annotations: Sequence[Annotation] | None) -> H
     table = TABLES[name]
     source = H5Source(Path(folder) / name, DATA_KEY, shape=[classes if size is None else size for size in table.shape])
     if table.of == "annotations" and annotations:
-        _check_count(source.path, source, annotations)
+        require_rows(source.path, source, len(annotations), ANNOTATIONS)
     return source
 
 
@@ -235,6 +220,32 @@ class Features:
     seconds: np.ndarray | None = None
 
 
+def open_inputs(
+    folder, modalities: Iterable[str] | None, annotations: Sequence[Annotation], order: np.ndarray, padded: bool = False
+) -> tuple[dict[str, Source], dict[str, FeatureInfo]]:
+    """The rows of the annotations `order` for each modality, and what their features are.
+
+    Args:
+      modalities: the inputs needed; None for all that the folder holds.
+      padded: whether segments after the end of a short video are zeros, where its length is known.
+
+    Raises:
+      InputError: the folder holds no features; or as `open_features` and `feature_rows`.
+    """
+    inputs, infos = {}, {}
+    for modality in available_features(folder) if modalities is None else modalities:
+        features = open_features(folder, modality)
+        rows = feature_rows(features, annotations)[order]
+        inputs[modality] = SelectedRows(features.source, rows)
+        if padded and features.seconds is not None:
+            inputs[modality] = ZeroPadded(inputs[modality], whole_segments(features.seconds[rows], SEGMENTS))
+        infos[modality] = features.info
+    if not inputs:
+        files = " nor ".join(FEATURE_FILES.values())
+        raise InputError(f"{folder}: has no features, neither {files} nor shards; {GUIDE}.")
+    return inputs, infos
+
+
 def available_features(folder) -> tuple[str, ...]:
     """The modalities that `open_features` can open in a folder."""
     folder = Path(folder)
@@ -254,12 +265,19 @@ def open_features(folder, modality: str) -> Features:
     files = {**FEATURE_FILES, **SUPPLEMENT_FILES}
     if modality not in files:
         raise InputError(f"ave: has no {modality} features, only {' and '.join(files)}.")
-    path = Path(folder) / files[modality]
-    if not path.exists() and has_features(path.parent):
-        return _features_in_shards(path.parent, modality)
-    source = H5Source(path)
-    info = source.feature_info() or {**RELEASED_FEATURES, **SUPPLEMENT_FEATURES}[modality]
-    return Features(path, H5Source(path, shape=(SEGMENTS, *info.shape)), info, source.ids())
+    folder = Path(folder)
+    path = folder / files[modality]
+    if path.exists() or not has_features(folder):
+        source = H5Source(path)
+        info = source.feature_info() or {**RELEASED_FEATURES, **SUPPLEMENT_FEATURES}[modality]
+        return Features(path, H5Source(path, shape=(SEGMENTS, *info.shape)), info, source.ids())
+    shards = FeatureShards(folder)
+    if modality not in shards.features:
+        raise InputError(f"{folder}: its shards hold no {modality} features; extract them too.")
+    if shards.seconds != SEGMENTS:
+        raise InputError(f"{folder}: clips of {shards.seconds} s where AVE has {SEGMENTS} s; extract them again.")
+    seconds = np.maximum(shards.audio_seconds, shards.video_seconds)
+    return Features(folder, shards.sources[modality], shards.features[modality], shards.ids, seconds)
 
 
 def feature_rows(features: Features, annotations: Sequence[Annotation]) -> np.ndarray:
@@ -269,7 +287,7 @@ def feature_rows(features: Features, annotations: Sequence[Annotation]) -> np.nd
       InputError: the numbers of rows and annotations differ, or an annotated video has no features.
     """
     if features.ids is None:
-        _check_count(features.place, features.source, annotations)
+        require_rows(features.place, features.source, len(annotations), ANNOTATIONS)
         return np.arange(len(annotations))
     row_of = {video_id: row for row, video_id in enumerate(features.ids)}
     row_of = {**by_youtube_id(row_of), **row_of}
@@ -282,54 +300,30 @@ def feature_rows(features: Features, annotations: Sequence[Annotation]) -> np.nd
     return np.array([row_of[item.video_id] for item in annotations], np.int64)
 
 
-def _features_in_shards(folder: Path, modality: str) -> Features:
-    shards = FeatureShards(folder)
-    if modality not in shards.features:
-        raise InputError(f"{folder}: its shards hold no {modality} features; extract them too.")
-    source = shards.sources[modality]
-    if source.shape[0] != SEGMENTS:
-        raise InputError(f"{folder}: clips of {source.shape[0]} s where AVE has {SEGMENTS} s; extract them again.")
-    seconds = np.maximum(shards.audio_seconds, shards.video_seconds)
-    return Features(folder, source, shards.features[modality], tuple(shards.ids), seconds)
+def require_rows(place: Path, source: Source, count: int, of: str) -> None:
+    """Raises InputError unless a source has as many rows as the file `of`."""
+    if len(source) != count:
+        raise mismatch(place, f"has {len(source)} rows and {of} {count}")
 
 
-def _check_count(place: Path, source: Source, annotations: Sequence[Annotation]) -> None:
-    if len(source) != len(annotations):
-        raise InputError(
-            f"{place}: has {len(source)} rows and {ANNOTATIONS} {len(annotations)}; "
-            "the two do not belong together, download both from one place."
-        )
+def mismatch(place: Path, problem: str) -> InputError:
+    """The error for two files of which one is not of the other's videos."""
+    return InputError(f"{place}: {problem}; the two do not belong together, download both from one place.")
 
 
-def _check_split(split: str) -> None:
-    if split not in SPLITS:
-        raise InputError(f"ave: has no split '{split}', only {', '.join(SPLITS)}.")
-
-
-def _is_heading(line: str) -> bool:
-    fields = line.split("&")
-    return len(fields) > 1 and fields[1].strip().lower() == "videoid"
-
-
-def _annotation(path: Path, number: int, line: str) -> Annotation:
+def _annotation(row: Row, line: str) -> Annotation:
     fields = [field.strip() for field in line.split("&")]
     if len(fields) != 5 or not all(fields):
-        raise InputError(
-            f"{path}: line {number} is not of the form Category&VideoID&good&start&end ({line.strip()!r}); "
-            "correct it or download the file again."
-        )
+        raise row.error(f"is not of the form Category&VideoID&good&start&end ({line.strip()!r})")
     category, video_id, quality, *times = fields
     if not all(time.isdecimal() and len(time) < 9 for time in times) or not int(times[0]) <= int(times[1]) <= SEGMENTS:
-        raise InputError(
-            f"{path}: line {number} has no event within seconds 0 to {SEGMENTS} ({line.strip()!r}); "
-            "correct it or download the file again."
-        )
+        raise row.error(f"has no event within seconds 0 to {SEGMENTS} ({line.strip()!r})")
     return Annotation(category, video_id, quality, int(times[0]), int(times[1]))
 
 
 def _order_from_h5(path: Path, count: int) -> np.ndarray:
     if len(H5Source(path, "order")) > count:
-        raise InputError(f"{path}: has more entries than {ANNOTATIONS} rows; the two do not belong together.")
+        raise mismatch(path, f"has more entries than {ANNOTATIONS} rows")
     order = read_h5_array(path, "order")
     if order.ndim != 1 or order.dtype.kind not in "iu" or not len(order):
         raise InputError(
@@ -338,10 +332,8 @@ def _order_from_h5(path: Path, count: int) -> np.ndarray:
         )
     outside = np.flatnonzero((order < 0) | (order >= count))
     if outside.size:
-        raise InputError(
-            f"{path}: entry {outside[0]} is row {order[outside[0]]}, {ANNOTATIONS} has rows 0 to {count - 1}; "
-            "the two do not belong together, download both from one place."
-        )
+        entry = f"entry {outside[0]} is row {order[outside[0]]}"
+        raise mismatch(path, f"{entry}, {ANNOTATIONS} has rows 0 to {count - 1}")
     return order.astype(np.int64)
 
 
@@ -350,8 +342,6 @@ def _order_from_list(path: Path, annotations: Sequence[Annotation]) -> np.ndarra
     listed = read_annotations(path)
     for item in listed:
         if item not in row_of:
-            raise InputError(
-                f"{path}: lists {item.video_id} ({item.category}, {item.start} to {item.end} s), which is not in "
-                f"{ANNOTATIONS}; the two do not belong together, download both from one place."
-            )
+            event = f"{item.video_id} ({item.category}, {item.start} to {item.end} s)"
+            raise mismatch(path, f"lists {event}, which is not in {ANNOTATIONS}")
     return np.array([row_of[item] for item in listed], np.int64)

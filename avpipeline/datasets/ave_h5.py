@@ -18,7 +18,7 @@ from avpipeline.datasets.base import Source
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.shards import HDF5_FORM, reserve
-from avpipeline.files import atomic_path, first_line, make_folder, parse_json, reading, require_regular
+from avpipeline.files import atomic_path, make_folder, parse_json, reading, require_regular
 
 DATA_KEY = "avadataset"
 FEATURE_FILES = {"audio": "audio_feature.h5", "visual": "visual_feature.h5"}
@@ -44,8 +44,6 @@ class H5Source:
     library, so threads may share a source.
 
     Attributes:
-      path: the file.
-      key: the dataset in it.
       shape: shape of one row, e.g. `(10, 7, 7, 512)`.
       number_type: the file's own, e.g. `"float64"`.
     """
@@ -84,14 +82,10 @@ class H5Source:
         result = np.empty((len(rows), *self.shape), np.float32)
         # NumPy turns float64, as the published features are, into float32 twice as fast as HDF5 does.
         stored = np.empty(self.shape, dataset.dtype)
+        remedy = "the file is damaged, download or extract it again"
         for position, row in enumerate(rows):
-            try:
+            with reading(self.path, f"row {row} of '{self.key}' cannot be read", remedy):
                 dataset.read_direct(stored, np.s_[row])
-            except Exception as error:  # HDF5 raises any kind for a damaged table
-                raise InputError(
-                    f"{self.path}: row {row} of '{self.key}' cannot be read ({first_line(error)}); "
-                    "the file is damaged, download or extract it again."
-                ) from error
             with np.errstate(over="ignore"):
                 result[position] = stored
             if not np.isfinite(result[position]).all():
@@ -146,7 +140,9 @@ class H5Source:
                 f"{self.path}: '{self.key}' declares the shape {dataset.shape}, more than {MOST_ROWS:,} rows or "
                 f"{_MOST_ROW_BYTES:,} bytes a row; this is another file."
             )
-        if shape is not None and not _fits(self.shape, shape):
+        if shape is None:
+            return
+        if len(shape) != len(self.shape) or any(n not in (None, own) for n, own in zip(shape, self.shape, strict=True)):
             needed = ", ".join("any" if size is None else str(size) for size in shape)
             raise InputError(
                 f"{self.path}: rows of '{self.key}' have the shape {self.shape} where ({needed}) is needed; "
@@ -172,18 +168,13 @@ def read_h5_array(path, key: str) -> np.ndarray:
 def write_ave_h5(
     folder, sources: Mapping[str, Source], features: Mapping[str, FeatureInfo], ids: Sequence[str]
 ) -> list[Path]:
-    """Writes features as the authors of AVE share them: a file for each modality in `folder`, e.g. `audio_feature.h5`.
+    """Writes features as the authors of AVE share them, e.g. in `audio_feature.h5`; returns each modality's path.
 
     Each has the key "avadataset" (float32, one row a video, in the order of `ids`) as the authors' files have, says in
     addition what its features are and which video each row is, and has a checksum of every row.
 
     Args:
       sources: modality ("audio", "visual", "audio_map" or "motion") -> rows, read a few at a time.
-      features: modality -> what those features are.
-      ids: the video of each row.
-
-    Returns:
-      The paths that were written.
 
     Raises:
       InputError: a row is not finite, a folder or file cannot be written, the disk is full.
@@ -223,18 +214,5 @@ def _write_rows(path: Path, source: Source, info: FeatureInfo, ids: Sequence[str
 def _open(path: Path) -> h5py.File:
     if path.is_dir() or not path.exists():
         raise InputError(f"{path}: no such file; check the folder, or download or extract it.")
-    require_regular(path)
-    try:
-        return h5py.File(path, "r")
-    except PermissionError as error:
-        raise InputError(f"{path}: cannot be read (permission denied); change its permissions.") from error
-    except Exception as error:
-        raise InputError(
-            f"{path}: not a complete HDF5 file ({first_line(error)}); download or extract it again."
-        ) from error
-
-
-def _fits(shape: tuple[int, ...], needed: Sequence[int | None]) -> bool:
-    return len(shape) == len(needed) and all(
-        size is None or size == given for given, size in zip(shape, needed, strict=True)
-    )
+    with reading(path, "not a complete HDF5 file", "download or extract it again"):
+        return h5py.File(require_regular(path), "r")

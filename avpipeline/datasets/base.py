@@ -12,6 +12,8 @@ from avpipeline.features.info import FeatureInfo
 if TYPE_CHECKING:
     import tensorflow as tf
 
+SPLITS = ("train", "val", "test")
+
 
 class Source(Protocol):
     """Rows of one input, in memory or on disk.
@@ -142,6 +144,12 @@ class Stream:
 
     def __len__(self) -> int:
         return self.videos
+
+
+def require_split(dataset: str, name: str) -> None:
+    """Raises InputError unless `name` is that of a split."""
+    if name not in SPLITS:
+        raise InputError(f"{dataset}: has no split '{name}', only {', '.join(SPLITS)}.")
 
 
 def mean_over_regions(source: Source) -> np.ndarray:

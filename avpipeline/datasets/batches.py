@@ -50,8 +50,6 @@ def batches(
       shuffle: use a new order in each epoch; False keeps the split's order.
       drop_remainder: drop the last batch of an epoch if it is not full.
       cache: keep all rows in memory once they have been read, so that later epochs do not read them again.
-      repeat: see above.
-      first_epoch: number of the first epoch.
       pieces, of: for devices that share batches: each is cut into `of` pieces, whose sizes differ by one video at most,
         and only these pieces are read, one after another.
 
@@ -71,7 +69,12 @@ def batches(
             first_epoch=first_epoch,
             **({"pieces": pieces, "of": of} if of > 1 else {}),
         )
-    sources = _sources(split, modalities, cache)
+    sources: dict[str, Source] = {}
+    for modality in split.inputs if modalities is None else modalities:
+        if modality not in split.inputs:
+            found = ", ".join(split.inputs)
+            raise InputError(f"{split.dataset}, split {split.name}: has no {modality} features, only {found}.")
+        sources[modality] = CachedSource(split.inputs[modality]) if cache else split.inputs[modality]
 
     rows = epoch_numbers(repeat=repeat, shuffle=shuffle, first_epoch=first_epoch).flat_map(
         lambda epoch: _epoch_rows(len(split), epoch, seed, shuffle).batch(batch_size, drop_remainder=drop_remainder)
@@ -120,12 +123,7 @@ def in_pieces(dataset: tf.data.Dataset, pieces: range, of: int) -> tf.data.Datas
 
 
 class CachedSource:
-    """Rows of another source, kept once they have been read.
-
-    Args:
-      source: of the rows.
-      room: `(shape, dtype) -> array` to keep them in.
-    """
+    """Rows of another source, kept in the array `room(shape, dtype)` once they have been read."""
 
     def __init__(self, source: Source, room: Callable[..., np.ndarray] = np.empty):
         self.source = source
@@ -146,25 +144,12 @@ class CachedSource:
         return self._rows[rows]
 
 
-def _sources(split: Split, modalities: Iterable[str] | None, cache: bool) -> dict[str, Source]:
-    chosen = tuple(split.inputs if modalities is None else modalities)
-    for modality in chosen:
-        if modality not in split.inputs:
-            raise InputError(
-                f"{split.dataset}, split {split.name}: has no {modality} features, only {', '.join(split.inputs)}."
-            )
-    return {name: CachedSource(split.inputs[name]) if cache else split.inputs[name] for name in chosen}
-
-
 def epoch_numbers(*, repeat: bool, shuffle: bool, first_epoch: int) -> tf.data.Dataset:
     """The numbers of the epochs, as described in `batches`: endless, or one per iterator."""
     if repeat:
         return tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    return _epoch_of_each_iteration(first_epoch) if shuffle else tf.data.Dataset.range(1)
-
-
-def _epoch_of_each_iteration(first_epoch: int) -> tf.data.Dataset:
-    """A single number: `first_epoch` for the first iterator over the dataset, one more for each further one."""
+    if not shuffle:
+        return tf.data.Dataset.range(1)
     counter = itertools.count(first_epoch)
 
     def following(_):

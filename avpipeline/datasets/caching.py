@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -23,11 +23,7 @@ _LIMITS = (
 
 
 def with_cache(
-    splits: Mapping[str, Split | Stream],
-    how: Cache,
-    modalities: Collection[str],
-    *,
-    free: Callable[[], int | None] | None = None,
+    splits: Mapping[str, Split | Stream], how: Cache, modalities: Collection[str]
 ) -> tuple[dict[str, Split | Stream], str]:
     """The splits with their rows cached once they are read, and a sentence that says so ("": nothing to say).
 
@@ -35,13 +31,17 @@ def with_cache(
       how: "memory"; "disk", a temporary file, for rows that are slow to decode; "none"; or "auto", in memory if the
         rows fit into half of what is free.
       modalities: the inputs that are read.
-      free: bytes of memory that are free, None for unknown; `free_memory` by default.
 
     Raises:
       InputError: "memory" or "disk" for a dataset that is read as a stream, or there is no room on the disk.
     """
     splits = dict(splits)
-    read = {name: _read_again(split, modalities) for name, split in splits.items()}
+    # Split -> the sources that are not in memory.
+    read = {
+        name: {key: source for key, source in split.inputs.items() if key in modalities and not _in_memory(source)}
+        for name, split in splits.items()
+        if isinstance(split, Split)
+    }
     size = sum(_bytes(source) for sources in read.values() for source in sources.values())
     for split in splits.values():
         if isinstance(split, Stream) and how in ("memory", "disk"):
@@ -50,7 +50,7 @@ def with_cache(
         return splits, ""
     what = f"the features of {' and '.join(name for name, sources in read.items() if sources)} ({_amount(size)})"
     if how == "auto":
-        available = (free or free_memory)()
+        available = free_memory()
         if available is None or size > available / 2:
             much = "unknown" if available is None else f"{_amount(available)} free"
             return splits, f"Every epoch reads {what} again, as half of the memory ({much}) is too little for them."
@@ -76,13 +76,6 @@ def free_memory() -> int | None:
         except (OSError, ValueError):  # no such limit, or "max"
             continue
     return max(0, min(found)) if found else None
-
-
-def _read_again(split: Split | Stream, modalities: Collection[str]) -> dict[str, Source]:
-    """The sources of a split that are not in memory."""
-    if isinstance(split, Stream):
-        return {}
-    return {name: source for name, source in split.inputs.items() if name in modalities and not _in_memory(source)}
 
 
 def _in_memory(source: Source) -> bool:

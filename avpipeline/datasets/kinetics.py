@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from avpipeline.datasets.base import require_split
 from avpipeline.datasets.listings import Row, class_number, numbered, read_names, read_table, require_unique
-from avpipeline.datasets.video_lists import VideoList, hold_out, one_hot, unshared
+from avpipeline.datasets.video_lists import VideoList, of_official_list, one_hot, unshared
 from avpipeline.errors import InputError
 
-SPLITS = ("train", "val", "test")
 LABEL_MAP = "label_map_k400.txt"
 LIST_FILES = {"train": ("train.csv",), "val": ("val.csv", "validate.csv"), "test": ("test.csv",)}
 COLUMNS = ("label", "youtube_id", "time_start", "time_end")
@@ -23,41 +23,15 @@ NUMBERED_CLASSES = 31
 NUMBERED_FILES = {"train": "ks_my_train.txt", "test": "ks_my_test.txt"}
 NUMBERED_NAMES = "kinetics_sounds_31_names.txt"
 
-_MUSIC = tuple(
-    f"playing {instrument}"
-    for instrument in (
-        "accordion",
-        "bagpipes",
-        "bass guitar",
-        "clarinet",
-        "drums",
-        "guitar",
-        "harmonica",
-        "keyboard",
-        "organ",
-        "piano",
-        "saxophone",
-        "trombone",
-        "trumpet",
-        "violin",
-        "xylophone",
-    )
+_INSTRUMENTS = (
+    "accordion, bagpipes, bass guitar, clarinet, drums, guitar, harmonica, keyboard, organ, piano, saxophone, "
+    "trombone, trumpet, violin, xylophone"
 )
-_SAME_NAME = (
-    "blowing nose",
-    "bowling",
-    "chopping wood",
-    "laughing",
-    "ripping paper",
-    "shoveling snow",
-    "shuffling cards",
-    "singing",
-    "tap dancing",
-    "tapping guitar",
-    "tapping pen",
-    "tickling",
-    *_MUSIC,
+_OTHERS = (
+    "blowing nose, bowling, chopping wood, laughing, ripping paper, shoveling snow, shuffling cards, singing, "
+    "tap dancing, tapping guitar, tapping pen, tickling"
 )
+_SAME_NAME = (*_OTHERS.split(", "), *(f"playing {instrument}" for instrument in _INSTRUMENTS.split(", ")))
 # The original name -> Kinetics-400's.
 RENAMED = {
     "blowing out": "blowing out candles",
@@ -84,7 +58,6 @@ def read_kinetics400(data_dir, name: str) -> VideoList:
       data_dir: folder with train.csv, val.csv (or validate.csv) and test.csv, which have at least the columns label,
         youtube_id, time_start and time_end, and with label_map_k400.txt; without the latter, the classes are the
         sorted names in train.csv, which gives the same order.
-      name: "train", "val" or "test", the official splits.
 
     Raises:
       InputError: a file is missing or malformed, a class is unknown, a clip is listed twice.
@@ -104,18 +77,11 @@ def read_kinetics_sounds(data_dir, name: str, classes: int = 32) -> VideoList:
     called "class 0" to "class 30" unless kinetics_sounds_31_names.txt, which users must supply, names them, one a line
     in numerical order. There is no validation list: a tenth of each class's training videos is held out.
 
-    Args:
-      data_dir: folder with the lists.
-      name: "train", "val" or "test".
-      classes: 31, 32 or 34.
-
     Raises:
-      InputError: as `read_kinetics400`; or there is no list of that many classes.
+      InputError: as `read_kinetics400`.
     """
     if classes == NUMBERED_CLASSES:
         return _read_numbered(Path(data_dir), name)
-    if classes not in SOUNDS_CLASSES:
-        raise InputError(f"kinetics_sounds: has no list of {classes} classes, only of 31, 32 and 34.")
     names = SOUNDS_CLASSES[classes]
     # Kinetics-400's name -> the list's name.
     own = {new: old for old, new in RENAMED.items() if old in names} | {name: name for name in names}
@@ -133,24 +99,11 @@ def kinetics_classes(data_dir) -> tuple[str, ...]:
     return tuple(sorted(labels))
 
 
-def numbered_classes(data_dir) -> tuple[str, ...]:
-    """Names of the 31 classes, "class 0" to "class 30" if there is no file of names."""
-    path = Path(data_dir) / NUMBERED_NAMES
-    if path.exists():
-        return read_names(path, NUMBERED_CLASSES)
-    return tuple(f"class {number}" for number in range(NUMBERED_CLASSES))
-
-
 def list_path(data_dir, name: str) -> Path:
     """Kinetics-400's official list of a split."""
-    _check_split("kinetics400", name)
+    require_split("kinetics400", name)
     paths = [Path(data_dir) / file for file in LIST_FILES[name]]
     return next((path for path in paths if path.exists()), paths[0])
-
-
-def _check_split(dataset: str, name: str) -> None:
-    if name not in SPLITS:
-        raise InputError(f"{dataset}: has no split '{name}', only {', '.join(SPLITS)}.")
 
 
 def _read_rows(data_dir, name: str, known: Sequence[str]) -> list[Row]:
@@ -180,44 +133,29 @@ def _video_list(
 ) -> VideoList:
     if not rows:
         raise InputError(f"{dataset}: the official list of split {name} has no video of its classes; check the files.")
-    ids = [_clip(row) for row in rows]
+    ids = tuple(_clip(row) for row in rows)
     aliases = [(f"{row['youtube_id']}_{row.number('time_start'):.0f}", row["youtube_id"]) for row in rows]
     numbers = numbered(names)
-    return VideoList(
-        dataset=dataset,
-        name=name,
-        ids=tuple(ids),
-        class_names=tuple(names),
-        labels=one_hot([numbers[own_name(row["label"])] for row in rows], len(names)),
-        files=tuple(f"{row['label']}/{clip}.mp4" for row, clip in zip(rows, ids, strict=True)),
-        aliases=unshared(ids, aliases),
-    )
+    labels = one_hot([numbers[own_name(row["label"])] for row in rows], len(names))
+    return VideoList(dataset, name, ids, tuple(names), labels, aliases=unshared(ids, aliases))
 
 
 def _read_numbered(folder: Path, name: str) -> VideoList:
     dataset = f"kinetics_sounds-{NUMBERED_CLASSES}"
-    _check_split(dataset, name)
+    require_split(dataset, name)
+    names = tuple(f"class {number}" for number in range(NUMBERED_CLASSES))
+    if (folder / NUMBERED_NAMES).exists():
+        names = read_names(folder / NUMBERED_NAMES, NUMBERED_CLASSES)
     path = folder / NUMBERED_FILES["test" if name == "test" else "train"]
-    names = numbered_classes(folder)
     rows = read_table(path, ("clip", "seconds", "number"), heading=False)
     require_unique(rows, lambda row: row["clip"])
     spans = [_span(row) for row in rows]
-    classes = [_number(row) for row in rows]
-    ids = [row["clip"] for row in rows]
-    videos = VideoList(
-        dataset=dataset,
-        name=name,
-        ids=tuple(ids),
-        class_names=names,
-        labels=one_hot(classes, len(names)),
-        files=tuple(f"{clip}.mp4" for clip in ids),
-        aliases=unshared(ids, [(_clip_name(*span), f"{span[0]}_{span[1]:.0f}", span[0]) for span in spans]),
-    )
-    if name == "test":
-        return videos
+    ids = tuple(row["clip"] for row in rows)
+    labels = one_hot([_number(row) for row in rows], NUMBERED_CLASSES)
+    aliases = unshared(ids, [(_clip_name(*span), f"{span[0]}_{span[1]:.0f}", span[0]) for span in spans])
+    videos = VideoList(dataset, name, ids, names, labels, aliases=aliases)
     # Clips of one YouTube video stay together.
-    held = dict(zip(("train", "val"), hold_out(classes, [video for video, _, _ in spans]), strict=True))
-    return videos.select(held[name])
+    return of_official_list(videos, [video for video, _, _ in spans])
 
 
 def _number(row: Row) -> int:

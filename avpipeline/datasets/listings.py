@@ -134,12 +134,7 @@ def require_unique(rows: Iterable[Row], name_of: Callable[[Row], str]) -> None:
 
 
 def class_number(row: Row, name: str, numbers: Mapping[str, int], of: str) -> int:
-    """The label of a class name; InputError if the dataset has no such class.
-
-    Args:
-      numbers: class name -> label.
-      of: where the names come from, for the error.
-    """
+    """The label of a class name; InputError if it is not in `numbers`, the classes `of` a dataset or file."""
     if name not in numbers:
         raise row.error(f"has the class '{name}', which is not among the {len(numbers)} of {of}")
     return numbers[name]

@@ -2,51 +2,28 @@
 al., "Unified multisensory perception: weakly-supervised audio-visual video parsing", ECCV 2020)."""
 
 import dataclasses
-import hashlib
 import re
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
+from avpipeline.datasets.base import require_split
 from avpipeline.datasets.listings import Row, class_number, numbered, read_table, require_unique
-from avpipeline.datasets.video_lists import VideoList, clip_names, unshared
-from avpipeline.errors import InputError
+from avpipeline.datasets.video_lists import VideoList, clip_names, name_hash, unshared
 
-SPLITS = ("train", "val", "test")
 LIST_FILES = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
 EVENT_FILES = {"audio": "AVVP_eval_audio.csv", "visual": "AVVP_eval_visual.csv"}
+COLUMNS = ("filename", "event_labels")
 SECONDS = 10
 
 # In the authors' numbering.
-CLASS_NAMES = (
-    "Speech",
-    "Car",
-    "Cheering",
-    "Dog",
-    "Cat",
-    "Frying_(food)",
-    "Basketball_bounce",
-    "Fire_alarm",
-    "Chainsaw",
-    "Cello",
-    "Banjo",
-    "Singing",
-    "Chicken_rooster",
-    "Violin_fiddle",
-    "Vacuum_cleaner",
-    "Baby_laughter",
-    "Accordion",
-    "Lawn_mower",
-    "Motorcycle",
-    "Helicopter",
-    "Acoustic_guitar",
-    "Telephone_bell_ringing",
-    "Baby_cry_infant_cry",
-    "Blender",
-    "Clapping",
+_NAMES = (
+    "Speech Car Cheering Dog Cat Frying_(food) Basketball_bounce Fire_alarm Chainsaw Cello Banjo Singing "
+    "Chicken_rooster Violin_fiddle Vacuum_cleaner Baby_laughter Accordion Lawn_mower Motorcycle Helicopter "
+    "Acoustic_guitar Telephone_bell_ringing Baby_cry_infant_cry Blender Clapping"
 )
-
+CLASS_NAMES = tuple(_NAMES.split())
 _NUMBERS = numbered(CLASS_NAMES)
 _CLIP = re.compile(r"(?P<video>[\w-]{11})_(?P<start>\d{1,9}(\.\d+)?)_(?P<end>\d{1,9}(\.\d+)?)", re.ASCII)
 
@@ -80,32 +57,20 @@ def read_llp(data_dir, name: str, training_labels: TrainingLabels = "all") -> Vi
     Args:
       data_dir: folder with AVVP_train.csv, AVVP_val_pd.csv and AVVP_test_pd.csv, tab-separated with the columns
         filename and event_labels.
-      name: "train", "val" or "test".
-      training_labels: "all", "drawn" or "single".
 
     Raises:
       InputError: a file is missing or malformed, a class is unknown, a video is listed twice.
     """
-    if name not in SPLITS:
-        raise InputError(f"llp: has no split '{name}', only {', '.join(SPLITS)}.")
-    if training_labels not in get_args(TrainingLabels):
-        known = ", ".join(get_args(TrainingLabels))
-        raise InputError(f"llp: training labels are {known}, not '{training_labels}'.")
-    rows = read_table(Path(data_dir) / LIST_FILES[name], ("filename", "event_labels"), heading=True, delimiter="\t")
+    require_split("llp", name)
+    rows = read_table(Path(data_dir) / LIST_FILES[name], COLUMNS, heading=True, delimiter="\t")
     require_unique(rows, lambda row: row["filename"])
     ids = tuple(row["filename"] for row in rows)
     labels = np.zeros((len(rows), len(CLASS_NAMES)), np.float32)
     for video, row in zip(labels, rows, strict=True):
-        video[_classes(row)] = 1
-    videos = VideoList(
-        dataset="llp" if training_labels == "all" else f"llp-{training_labels}",
-        name=name,
-        ids=ids,
-        class_names=CLASS_NAMES,
-        labels=labels,
-        files=tuple(f"{clip}.mp4" for clip in ids),
-        aliases=unshared(ids, [_other_names(row) for row in rows]),
-    )
+        video[[class_number(row, label, _NUMBERS, "LLP") for label in row["event_labels"].split(",")]] = 1
+    dataset = "llp" if training_labels == "all" else f"llp-{training_labels}"
+    aliases = unshared(ids, [_other_names(row) for row in rows])
+    videos = VideoList(dataset, name, ids, CLASS_NAMES, labels, aliases=aliases)
     if name != "train" or training_labels == "all":
         return videos
     if training_labels == "single":
@@ -114,18 +79,14 @@ def read_llp(data_dir, name: str, training_labels: TrainingLabels = "all") -> Vi
 
 
 def read_llp_events(data_dir, modality: str) -> tuple[Event, ...]:
-    """The timed events of validation and test videos, as published.
-
-    Args:
-      modality: "audio" or "visual".
+    """The timed "audio" or "visual" events of validation and test videos, as published.
 
     Raises:
       InputError: the file is missing or malformed, a class is unknown, a time lies outside the clip.
     """
-    columns = ("filename", "onset", "offset", "event_labels")
-    rows = read_table(Path(data_dir) / EVENT_FILES[modality], columns, heading=True, delimiter="\t")
+    columns = (*COLUMNS, "onset", "offset")
     events = []
-    for row in rows:
+    for row in read_table(Path(data_dir) / EVENT_FILES[modality], columns, heading=True, delimiter="\t"):
         onset, offset = row.number("onset"), row.number("offset")
         if max(onset, offset) > SECONDS:
             raise row.error(f"has an event from {onset:g} to {offset:g} s in a clip of {SECONDS} s")
@@ -141,14 +102,10 @@ def _other_names(row: Row) -> tuple[str, ...]:
     return (match["video"], *clip_names(match["video"], start, end - start))
 
 
-def _classes(row: Row) -> list[int]:
-    return [class_number(row, name, _NUMBERS, "LLP") for name in row["event_labels"].split(",")]
-
-
 def one_of_each(labels: np.ndarray, ids: tuple[str, ...]) -> np.ndarray:
     """One label of each video, chosen by its name: `(videos, classes)` one-hot."""
     drawn = np.zeros_like(labels)
     for row, clip in enumerate(ids):
         classes = np.flatnonzero(labels[row])
-        drawn[row, classes[int(hashlib.sha256(clip.encode()).hexdigest(), 16) % len(classes)]] = 1
+        drawn[row, classes[int(name_hash(clip), 16) % len(classes)]] = 1
     return drawn

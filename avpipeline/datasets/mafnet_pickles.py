@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from avpipeline.checkpoints import read_pickle_arrays
+from avpipeline.datasets import ave
 from avpipeline.datasets.audioset import AVE_SOUNDS
-from avpipeline.datasets.ave import ANNOTATIONS, SEGMENTS, read_annotations, read_order
+from avpipeline.datasets.ave import ANNOTATIONS, SEGMENTS
 from avpipeline.datasets.base import ArraySource, Split
+from avpipeline.datasets.video_lists import is_one_hot
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 
@@ -32,11 +34,6 @@ def pickle_path(folder, split: str, content: str) -> Path:
     return Path(folder) / f"{split}Set_{content}.p"
 
 
-def has_pickles(folder, split: str) -> bool:
-    """Whether a folder has the authors' labels of a split."""
-    return pickle_path(folder, split, "target").exists()
-
-
 def load_mafnet_pickles(data_dir, split: str, *, modalities: Iterable[str] | None = None) -> Split:
     """One split of AVE with video labels `(videos, 28)` from the authors' pickles.
 
@@ -44,7 +41,6 @@ def load_mafnet_pickles(data_dir, split: str, *, modalities: Iterable[str] | Non
 
     Args:
       data_dir: folder with the pickles, which are checked against Annotations.txt and the split files if present.
-      split: "train", "val" or "test".
       modalities: "audio", "visual" or both; None for both.
 
     Raises:
@@ -52,67 +48,45 @@ def load_mafnet_pickles(data_dir, split: str, *, modalities: Iterable[str] | Non
         one-hot, a different class order, or videos other than those in Annotations.txt.
     """
     folder = Path(data_dir)
-    wanted = tuple(FEATURES) if modalities is None else tuple(modalities)
-    unknown = [name for name in wanted if name not in FEATURES]
-    if unknown:
-        raise InputError(f"{folder}: the pickles hold no {unknown[0]} features, only {' and '.join(FEATURES)}.")
-    labels = _labels(folder, split)
-    arrays = {}
-    for name in wanted:
-        path = pickle_path(folder, split, name)
-        arrays[name] = _array(path, (SEGMENTS, *FEATURES[name].shape))
-        if len(arrays[name]) != len(labels):
-            target = pickle_path(folder, split, "target").name
-            raise InputError(
-                f"{path}: has {len(arrays[name])} videos and {target} {len(labels)}; the two do not belong together, "
-                "get both from one place."
-            )
-    return Split(
-        dataset="ave",
-        name=split,
-        # The pickles name no videos.
-        ids=tuple(f"{split}_{row:04d}" for row in range(len(labels))),
-        class_names=CLASS_NAMES,
-        inputs={name: ArraySource(array) for name, array in arrays.items()},
-        labels=labels,
-        features={name: FEATURES[name] for name in wanted},
-    )
-
-
-def _labels(folder: Path, split: str) -> np.ndarray:
-    path = pickle_path(folder, split, "target")
-    labels = _array(path, (len(CLASS_NAMES),))
+    target = pickle_path(folder, split, "target")
+    labels = _array(target, (len(CLASS_NAMES),))
     if not len(labels):
-        raise InputError(f"{path}: has no videos; get the file again.")
-    if not (np.isin(labels, (0, 1)).all() and (labels.sum(-1) == 1).all()):
-        raise InputError(f"{path}: its labels are not one-hot; get the authors' file.")
-    _check_classes(folder, split, labels.sum(0).astype(np.int64))
-    return labels.astype(np.float32)
+        raise InputError(f"{target}: has no videos; get the file again.")
+    if not is_one_hot(labels):
+        raise InputError(f"{target}: its labels are not one-hot; get the authors' file.")
+    _check_classes(target, split, labels.sum(0))
+    inputs = {}
+    for name in FEATURES if modalities is None else modalities:
+        if name not in FEATURES:
+            raise InputError(f"{folder}: the pickles hold no {name} features, only {' and '.join(FEATURES)}.")
+        path = pickle_path(folder, split, name)
+        inputs[name] = ArraySource(_array(path, (SEGMENTS, *FEATURES[name].shape)))
+        ave.require_rows(path, inputs[name], len(labels), target.name)
+    # The pickles name no videos.
+    ids = tuple(f"{split}_{row:04d}" for row in range(len(labels)))
+    features = {name: FEATURES[name] for name in inputs}
+    return Split("ave", split, ids, CLASS_NAMES, inputs, labels.astype(np.float32), features)
 
 
-def _check_classes(folder: Path, split: str, counts: np.ndarray) -> None:
+def _check_classes(path: Path, split: str, counts: np.ndarray) -> None:
     """Compares the number of videos of each class with Annotations.txt, if that is in the folder too.
 
     Nothing in a pickle says which number stands for which class; as AVE's classes differ in size, the counts reveal a
     file in another order.
     """
-    if not (folder / ANNOTATIONS).exists():
+    if not (path.parent / ANNOTATIONS).exists():
         return
-    annotations = read_annotations(folder / ANNOTATIONS)
-    listed = [annotations[row].category for row in read_order(folder, split, annotations)]
+    annotations = ave.read_annotations(path.parent / ANNOTATIONS)
+    listed = [annotations[row].category for row in ave.read_order(path.parent, split, annotations)]
     if np.array_equal(counts, [listed.count(name) for name in CLASS_NAMES]):
         return
-    path = pickle_path(folder, split, "target")
-    appearance = list(dict.fromkeys(item.category for item in annotations))
-    if np.array_equal(counts, [listed.count(name) for name in appearance]):
+    if np.array_equal(counts, [listed.count(name) for name in ave.class_names(annotations)[:-1]]):
         raise InputError(
             f"{path}: numbers the classes in the order of {ANNOTATIONS}, but the authors' labels are in alphabetical "
             "order; write it with sorted class names."
         )
-    raise InputError(
-        f"{path}: its classes have other numbers of videos than {ANNOTATIONS} and the split lists, with the classes "
-        "in alphabetical order; the files do not belong together, get them from one place."
-    )
+    problem = f"its classes, in alphabetical order, have other numbers of videos than {ANNOTATIONS} and the split lists"
+    raise ave.mismatch(path, problem)
 
 
 def _array(path: Path, shape: tuple[int, ...]) -> np.ndarray:

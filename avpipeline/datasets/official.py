@@ -28,36 +28,20 @@ class Official:
     title: str
     clips: Mapping[str, tuple[int, ...]]
 
-    def has(self, clips: Mapping[str, int]) -> bool:
-        """Whether splits of these sizes can be the published ones."""
-        return all(self._compared(clips))
-
-    def tells(self, clips: Mapping[str, int]) -> bool:
-        """Whether there are numbers to compare these splits with."""
-        return bool(self._compared(clips))
-
-    def _compared(self, clips: Mapping[str, int]) -> list[bool]:
+    def compared(self, clips: Mapping[str, int]) -> list[bool]:
+        """Whether splits of these sizes can be the published ones, for each number that is known of them."""
         whole = {**clips, "all": sum(clips.values())} if len(clips) == 3 else clips
         return [whole[name] in allowed for name, allowed in self.clips.items() if name in whole]
 
-    def in_words(self) -> str:
-        """The numbers of videos, as text."""
-        return ", ".join(f"{' or '.join(map(str, counts))} {name}" for name, counts in self.clips.items())
-
 
 _LLP = {"train": (10000,), "val": (649,), "test": (1200,)}
-_UCF51 = {1: (4334, 558, 1944), 2: (4362, 563, 1911), 3: (4374, 567, 1895)}
 # Without and with the 178 videos that weakly supervised training adds.
 _AVE_TRAIN = (3339, 3517)
 OFFICIAL = {
     "ave": Official("AVE", {"train": _AVE_TRAIN, "val": (402,), "test": (402,)}),
-    **{
-        f"ucf51-{split}": Official(
-            f"UCF51, official split {split}",
-            {name: (count,) for name, count in zip(("train", "val", "test"), counts, strict=True)},
-        )
-        for split, counts in _UCF51.items()
-    },
+    "ucf51-1": Official("UCF51, official split 1", {"train": (4334,), "val": (558,), "test": (1944,)}),
+    "ucf51-2": Official("UCF51, official split 2", {"train": (4362,), "val": (563,), "test": (1911,)}),
+    "ucf51-3": Official("UCF51, official split 3", {"train": (4374,), "val": (567,), "test": (1895,)}),
     "kinetics_sounds-31": Official(
         "Kinetics-Sounds (31 classes)", {"train": (13320,), "val": (1479,), "test": (2597,)}
     ),
@@ -79,8 +63,7 @@ class Data:
     Attributes:
       dataset: the name under which it was read.
       clips: split -> number of videos.
-      class_names: in label order.
-      features: modality -> what its features are.
+      class_names, features: as in `Split`.
     """
 
     dataset: str
@@ -103,22 +86,23 @@ class Data:
     @property
     def is_official(self) -> bool:
         """Whether these are all videos of a published dataset."""
-        official = OFFICIAL.get(self.dataset)
-        if official is None or self.dataset in _ANYBODYS and not official.tells(self.clips):
-            return False
-        return official.has(self.clips)
+        compared = OFFICIAL[self.dataset].compared(self.clips) if self.dataset in OFFICIAL else [False]
+        return all(compared) and (bool(compared) or self.dataset not in _ANYBODYS)
 
     @property
     def name(self) -> str:
         """The name of this data, as shown beside a result."""
         if self.is_synthetic:
             return _SYNTHETIC[self.dataset]
-        return OFFICIAL[self.dataset].title if self.is_official else _unofficial(self.dataset)
+        return OFFICIAL[self.dataset].title if self.is_official else self.key
 
     @property
     def key(self) -> str:
         """The dataset's name in records: `dataset` where that is true."""
-        return self.dataset if self.is_synthetic or self.is_official else _unofficial(self.dataset)
+        if self.is_synthetic or self.is_official:
+            return self.dataset
+        part = f"a part of {OFFICIAL[self.dataset].title}" if self.dataset in OFFICIAL else self.dataset
+        return _ANYBODYS.get(self.dataset, part)
 
     def in_words(self) -> str:
         """Name and test split, as shown beside a result."""
@@ -133,7 +117,9 @@ class Data:
         counts = f"{self.name} ({', '.join(f'{count} {split}' for split, count in self.clips.items())})"
         if self.dataset not in OFFICIAL:
             return f"the data are {counts}"
-        return f"the data are {counts}, and {OFFICIAL[self.dataset].title} has {OFFICIAL[self.dataset].in_words()}"
+        official = OFFICIAL[self.dataset]
+        published = ", ".join(f"{' or '.join(map(str, sizes))} {name}" for name, sizes in official.clips.items())
+        return f"the data are {counts}, and {official.title} has {published}"
 
     def described(self) -> str:
         """A line with name, sizes, classes and extractors."""
@@ -156,8 +142,3 @@ class Data:
 def name_of(split: Split | Stream) -> str:
     """The name of a single split's data in records and titles: its dataset's, unless the number of videos says no."""
     return Data(split.dataset, {split.name: len(split)}, (), {}).key
-
-
-def _unofficial(dataset: str) -> str:
-    part = f"a part of {OFFICIAL[dataset].title}" if dataset in OFFICIAL else dataset
-    return _ANYBODYS.get(dataset, part)

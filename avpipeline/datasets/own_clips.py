@@ -11,14 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from avpipeline.datasets.ave import BACKGROUND
-from avpipeline.datasets.base import Split
+from avpipeline.datasets.base import SPLITS, Split, require_split
 from avpipeline.datasets.listings import Row, class_number, numbered, read_lines, read_names, read_table, require_unique
-from avpipeline.datasets.video_lists import VideoList, join_features, name_hash
+from avpipeline.datasets.video_lists import VideoList, join_features, name_hash, one_hot, with_background
 from avpipeline.errors import InputError
 
-SPLITS = ("train", "val", "test")
 CLIPS, CLASSES, SPLIT_FILE = "clips.csv", "classes.txt", "splits.csv"
-BETWEEN_LABELS = ";"
 _ENDINGS = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp", ".ts"),
     *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac"),
@@ -43,13 +41,11 @@ class Clip:
       name: its file name without folder and extension.
       split: "train", "val" or "test".
       events: its labels; background is none.
-      row: the first line that names it.
     """
 
     name: str
     split: str
     events: tuple[Event, ...]
-    row: Row
 
 
 def read_clips(path, *, splits: Path | None = None, only: str | None = None) -> tuple[Clip, ...]:
@@ -68,29 +64,24 @@ def read_clips(path, *, splits: Path | None = None, only: str | None = None) -> 
     columns = ("id", "labels") if of_whole_clips else ("clip", "label")
     split_of = None
     if "split" not in heading and splits is not None and splits.exists():
-        split_of = _split_file(splits)
+        listed = read_table(splits, ("clip", "split"), heading=True)
+        require_unique(listed, lambda row: _name(row["clip"]))
+        split_of = {_name(row["clip"]): row for row in listed}
     rows = read_table(path, columns if split_of or only else (*columns, "split"), heading=True)
     keys = columns[:1] if of_whole_clips else ("clip", "start", "end", "label")
     require_unique(rows, lambda row: " ".join(row.fields.get(name, "") for name in keys).strip())
     found: dict[str, list[Row]] = {}
     for row in rows:
         found.setdefault(_name(row[columns[0]]), []).append(row)
-    clips = []
-    for name, own in found.items():
-        split = _split(name, own, split_of, only)
-        clips.append(Clip(name, split, tuple(event for row in own for event in _events(row, columns[1])), own[0]))
-    return tuple(clips)
+    return tuple(
+        Clip(name, _split(name, own, split_of, only), tuple(event for row in own for event in _events(row, columns[1])))
+        for name, own in found.items()
+    )
 
 
 def _name(written: str) -> str:
     name = written.replace("\\", "/").rpartition("/")[2]
     return name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in _ENDINGS else name
-
-
-def _split_file(path: Path) -> dict[str, Row]:
-    rows = read_table(path, ("clip", "split"), heading=True)
-    require_unique(rows, lambda row: _name(row["clip"]))
-    return {_name(row["clip"]): row for row in rows}
 
 
 def _split(name: str, rows: Sequence[Row], split_of: dict[str, Row] | None, only: str | None) -> str:
@@ -115,7 +106,7 @@ def _events(row: Row, label_column: str) -> list[Event]:
     start, end = times.get("start"), times.get("end")
     if start is not None and end is not None and not start < end:
         raise row.error(f"ends at {end:g} s, before it has begun ({start:g} s)")
-    labels = [label.strip() for label in row[label_column].split(BETWEEN_LABELS)]
+    labels = [label.strip() for label in row[label_column].split(";")]
     if not all(labels):
         raise row.error(f"has an empty label in {row[label_column]!r}")
     is_timed = "start" in row.fields
@@ -131,16 +122,16 @@ def read_own(data_dir) -> tuple[tuple[Clip, ...], tuple[str, ...]]:
     folder = Path(data_dir)
     clips = read_clips(folder / CLIPS, splits=folder / SPLIT_FILE)
     path = folder / CLASSES
-    names = tuple(sorted({event.label for clip in clips for event in clip.events}))
+    events = [event for clip in clips for event in clip.events]
+    names = tuple(sorted({event.label for event in events}))
     if path.exists():
         names = read_names(path, len(read_lines(path)))
     if not names:
         raise InputError(f"{folder / CLIPS}: labels nothing but {BACKGROUND}; label the events too.")
     numbers = numbered(names)
     # All clips are checked, so that a mistake is found whichever split is read.
-    for clip in clips:
-        for event in clip.events:
-            class_number(event.row, event.label, numbers, CLASSES)
+    for event in events:
+        class_number(event.row, event.label, numbers, CLASSES)
     return clips, names
 
 
@@ -149,7 +140,6 @@ def read_clips_csv(data_dir, name: str) -> VideoList:
 
     Args:
       data_dir: folder with clips.csv and, if wanted, classes.txt, the classes in label order, one a line.
-      name: "train", "val" or "test".
 
     Raises:
       InputError: as `read_own`; there is no such split, or it is empty.
@@ -176,7 +166,6 @@ def load_own_segments(data_dir, name: str, *, modalities: Iterable[str] | None =
 
     Args:
       data_dir: folder with clips.csv and the features that `avpipeline.extract` made of the clips.
-      name: "train", "val" or "test".
       modalities: the inputs needed; None for all that are stored.
       weak: with labels of whole videos instead, `(videos, classes)`; times are not needed then.
 
@@ -189,11 +178,10 @@ def load_own_segments(data_dir, name: str, *, modalities: Iterable[str] | None =
     clips = {clip.name: clip for clip in own}
     names, seconds = (*events, BACKGROUND), next(iter(split.inputs.values())).shape[0]
     if weak:
-        labels = np.concatenate([split.labels, 1 - split.labels.max(1, keepdims=True)], 1)
+        labels = with_background(split.labels)
     else:
         numbers = numbered(names)
-        classes = [_seconds(clips[clip], numbers, seconds) for clip in split.ids]
-        labels = np.eye(len(names), dtype=np.float32)[np.stack(classes)]
+        labels = one_hot([_seconds(clips[clip], numbers, seconds) for clip in split.ids], len(names))
     return dataclasses.replace(split, class_names=names, labels=labels)
 
 
@@ -214,8 +202,7 @@ def _seconds(clip: Clip, numbers: dict[str, int], seconds: int) -> np.ndarray:
 
 
 def _of_split(data_dir, name: str) -> tuple[tuple[Clip, ...], tuple[str, ...]]:
-    if name not in SPLITS:
-        raise InputError(f"csv: has no split '{name}', only {', '.join(SPLITS)}.")
+    require_split("csv", name)
     clips, names = read_own(data_dir)
     chosen = tuple(clip for clip in clips if clip.split == name)
     if not chosen:

@@ -24,8 +24,6 @@ class ZeroPadded:
     """
 
     def __init__(self, source: Source, segments: np.ndarray):
-        if len(source) != len(segments):
-            raise ValueError(f"{len(segments)} lengths for {len(source)} rows")
         self.source = source
         self.segments = np.asarray(segments, np.int64)
         self.shape = tuple(source.shape)

@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ from avpipeline.datasets.rendering.storyboards import (
     Storyboard,
     storyboards,
 )
+from avpipeline.datasets.video_lists import one_hot
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.files import atomic_path, cache_dir, locked
@@ -42,23 +44,12 @@ from avpipeline.media import Clip, read_clip
 if TYPE_CHECKING:
     from avpipeline.features.registry import Extractor
 
-__all__ = [
-    "CLASS_NAMES",
-    "RenderedClips",
-    "RenderedSettings",
-    "rendered_clips",
-    "rendered_split",
-    "rendered_video_split",
-    "rendered_weak_training",
-]
-
 # Features that are computed together, decoding the clips once; most models read the first pair.
 _EXTRACTORS = (
     {"audio": "small_audio", "visual": "small_visual"},
     {"audio_map": "small_audio_map"},
     {"motion": "small_motion"},
 )
-_USUAL = ("audio", "visual")
 # Training clips for each video without an event (AVE has 3339 and 178).
 _CLIPS_A_NOISY_VIDEO = 16
 _DEFAULTS = RenderedSettings()
@@ -105,7 +96,7 @@ def rendered_split(
     """
     if settings.count(name) == 0:
         raise InputError(f"rendered: the settings give split '{name}' no clips; ask for one or more.")
-    wanted = _USUAL if modalities is None else tuple(modalities)
+    wanted = ("audio", "visual") if modalities is None else tuple(modalities)
     clips = rendered_clips(settings)
     inputs, features = {}, {}
     for names in _EXTRACTORS:
@@ -113,16 +104,9 @@ def rendered_split(
             stored, made = _features(clips, name, names)
             inputs |= {key: ArraySource(np.load(path, mmap_mode="r")) for key, path in stored.items() if key in wanted}
             features |= {key: info for key, info in made.items() if key in wanted}
-    boards = clips.boards[name]
-    return Split(
-        dataset="rendered",
-        name=name,
-        ids=tuple(board.id for board in boards),
-        class_names=CLASS_NAMES,
-        inputs=inputs,
-        labels=np.stack([board.labels() for board in boards]),
-        features=features,
-    )
+    ids = tuple(board.id for board in clips.boards[name])
+    labels = np.stack([board.labels() for board in clips.boards[name]])
+    return Split("rendered", name, ids, CLASS_NAMES, inputs, labels, features)
 
 
 def rendered_video_split(
@@ -146,10 +130,9 @@ def rendered_weak_training(
     object never makes. (All visual modalities come from the first, all of sound from the second.)
     """
     split = rendered_split("train", settings, modalities=modalities)
-    background = len(CLASS_NAMES) - 1
-    categories = np.array([min(set(classes) - {background}) for classes in split.labels.argmax(-1)])
-    labels = np.eye(len(CLASS_NAMES), dtype=np.float32)[categories]
-    split = dataclasses.replace(split, labels=labels)
+    # The first class of each clip; background is the last of all.
+    categories = (split.labels.max(1) > 0).argmax(1)
+    split = dataclasses.replace(split, labels=one_hot(categories, len(CLASS_NAMES)))
     if not noisy:
         return split
     seen, heard = _mismatched(categories, np.random.default_rng([settings.seed, 3]))
@@ -158,7 +141,7 @@ def rendered_weak_training(
         split,
         ids=(*split.ids, *(f"noisy_{index}" for index in range(len(seen)))),
         inputs={name: JoinedRows(source, SelectedRows(source, rows[name])) for name, source in split.inputs.items()},
-        labels=np.concatenate([labels, np.eye(len(CLASS_NAMES), dtype=np.float32)[[background] * len(seen)]]),
+        labels=one_hot([*categories, *[len(CLASS_NAMES) - 1] * len(seen)], len(CLASS_NAMES)),
     )
 
 
@@ -185,10 +168,14 @@ def _features(
     features = {modality: extractor.info for modality, extractor in extractors.items()}
     folder = clips.folder / "features" / _digest({modality: info.to_json() for modality, info in features.items()})
     stored = {modality: folder / f"{name}_{modality}.npy" for modality in features}
-    if not _all_there(stored):
+
+    def are_there() -> bool:
+        return all(path.exists() for path in stored.values())
+
+    if not are_there():
         with locked(folder / name):
             # Another process may have written them while this one waited.
-            if not _all_there(stored):
+            if not are_there():
                 _store_features(clips.paths(name), extractors, stored)
     return stored, features
 
@@ -197,45 +184,33 @@ def _digest(content: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _all_there(stored: Mapping[str, Path]) -> bool:
-    return all(path.exists() for path in stored.values())
-
-
 def _store_features(paths: list[Path], extractors: Mapping[str, Extractor], stored: Mapping[str, Path]) -> None:
     """Writes each modality's features as one .npy file, a clip at a time."""
-    from avpipeline.features.registry import clip_features
+    from avpipeline.features.registry import clip_features, clip_format
 
     with contextlib.ExitStack() as stack:
         files = {}
         for modality, path in stored.items():
             files[modality] = stack.enter_context(open(stack.enter_context(atomic_path(path)), "wb"))
-            _write_header(files[modality], (len(paths), SECONDS, *extractors[modality].info.shape))
-        visual = next((extractor for extractor in extractors.values() if extractor.modality == "visual"), None)
-        for clip in ProgressBar(_decoded(paths, visual), desc="features", total=len(paths), unit="clip"):
+            shape = (len(paths), SECONDS, *extractors[modality].info.shape)
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(files[modality], header)
+        clips = _decoded(paths, clip_format(extractors.values()))
+        for clip in ProgressBar(clips, desc="features", total=len(paths), unit="clip"):
             for modality, rows in clip_features(extractors, clip).items():
                 files[modality].write(np.ascontiguousarray(rows, "<f4").tobytes())
 
 
-def _write_header(file, shape: tuple[int, ...]) -> None:
-    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-
-
-def _decoded(paths: list[Path], visual: Extractor | None) -> Iterator[Clip]:
-    """The clips in order, decoded by two threads while the networks process earlier ones.
-
-    Frames are decoded at the rate and size that `visual` needs, or not at all.
-    """
-    frames = visual.clip_format if visual else {"video": False}
-
-    def decode(path: Path) -> Clip:
-        return read_clip(path, seconds=SECONDS, **frames)
-
+def _decoded(paths: list[Path], form: dict) -> Iterator[Clip]:
+    """The clips in order, decoded by two threads while the networks process earlier ones."""
+    waiting: deque[concurrent.futures.Future[Clip]] = deque()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        waiting = [pool.submit(decode, path) for path in paths[:_BLOCK]]
-        for index in range(len(paths)):
-            if index + _BLOCK < len(paths):
-                waiting.append(pool.submit(decode, paths[index + _BLOCK]))
-            yield waiting.pop(0).result()
+        for path in paths:
+            waiting.append(pool.submit(read_clip, path, seconds=SECONDS, **form))
+            if len(waiting) > _BLOCK:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,11 +8,11 @@ in two ways, HandstandPushups and HandStandPushups, which are the same here.
 import re
 from pathlib import Path
 
+from avpipeline.datasets.base import require_split
 from avpipeline.datasets.listings import Row, read_lines, require_unique
-from avpipeline.datasets.video_lists import VideoList, hold_out, one_hot
+from avpipeline.datasets.video_lists import VideoList, of_official_list, one_hot
 from avpipeline.errors import InputError
 
-SPLITS = ("train", "val", "test")
 OFFICIAL_SPLITS = (1, 2, 3)
 CLASS_INDEX = "classInd.txt"
 ALL_CLASSES = 101
@@ -48,46 +48,30 @@ def read_ucf51(data_dir, name: str, split: int = 1) -> VideoList:
 
     Args:
       data_dir: folder with classInd.txt, trainlist01.txt, testlist01.txt, ...
-      name: "train", "val" (both from the training list) or "test".
       split: which of the three official splits, 1 to 3.
 
     Raises:
       InputError: a file is missing or malformed, a label number does not match its class, a video is listed twice.
     """
-    if name not in SPLITS:
-        raise InputError(f"ucf51: has no split '{name}', only {', '.join(SPLITS)}.")
+    require_split("ucf51", name)
     kind = "test" if name == "test" else "train"
     listed = [row for row in read_ucf51_list(data_dir, kind, split) if row["id"] not in NOT_ANNOTATED]
-    classes = [CLASS_NAMES.index(row["class"]) for row in listed]
-    videos = VideoList(
-        dataset=f"ucf51-{split}",
-        name=name,
-        ids=tuple(row["id"] for row in listed),
-        class_names=CLASS_NAMES,
-        labels=one_hot(classes, len(CLASS_NAMES)),
-        files=tuple(f"{row['class']}/{row['id']}.avi" for row in listed),
-        aliases=tuple(_other_spelling(row["id"]) for row in listed),
-    )
-    if name == "test":
-        return videos
-    rows = dict(zip(("train", "val"), hold_out(classes, [row["group"] for row in listed]), strict=True))
-    return videos.select(rows[name])
+    ids = tuple(row["id"] for row in listed)
+    labels = one_hot([CLASS_NAMES.index(row["class"]) for row in listed], len(CLASS_NAMES))
+    respelled = [clip.replace(*reversed(_SPELLING)) for clip in ids]
+    aliases = tuple(() if other == clip else (other,) for clip, other in zip(ids, respelled, strict=True))
+    videos = VideoList(f"ucf51-{split}", name, ids, CLASS_NAMES, labels, aliases=aliases)
+    return of_official_list(videos, [row["group"] for row in listed])
 
 
 def read_ucf51_list(data_dir, kind: str, split: int) -> list[Row]:
-    """All rows of the 51 classes in trainlist0N.txt or testlist0N.txt.
+    """All rows of the 51 classes in trainlist0N.txt or, for the `kind` "test", testlist0N.txt.
 
-    Args:
-      kind: "train" or "test".
-
-    Returns:
-      rows with the columns "id", "class" (as in `CLASS_NAMES`) and "group" (class and number of the recording).
+    Their columns are "id", "class" (as in `CLASS_NAMES`) and "group" (class and number of the recording).
 
     Raises:
       InputError: as `read_ucf51`.
     """
-    if split not in OFFICIAL_SPLITS:
-        raise InputError(f"ucf51: has no official split {split}, only 1, 2 and 3.")
     path = Path(data_dir) / f"{kind}list0{split}.txt"
     numbers = read_class_index(Path(data_dir) / CLASS_INDEX)
     rows = [_row(path, line, text, kind, numbers) for line, text in enumerate(read_lines(path), 1)]
@@ -131,8 +115,3 @@ def _row(path: Path, line: int, text: str, kind: str, numbers: dict[str, int]) -
         raise row.error(f"has the label {fields[1]} where {CLASS_INDEX} gives {name} the number {numbers[name]}")
     clip = match["id"].replace(*_SPELLING)
     return Row(path, line, {"id": clip, "class": name, "group": f"{name}_{match['group']}"})
-
-
-def _other_spelling(clip: str) -> tuple[str, ...]:
-    other = clip.replace(*reversed(_SPELLING))
-    return () if other == clip else (other,)

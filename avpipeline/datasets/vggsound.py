@@ -4,13 +4,10 @@ large-scale audio-visual dataset", 2020)."""
 import re
 from pathlib import Path
 
-import numpy as np
-
+from avpipeline.datasets.base import require_split
 from avpipeline.datasets.listings import Row, class_number, numbered, read_table, require_unique
-from avpipeline.datasets.video_lists import VideoList, clip_names, hold_out, one_hot
-from avpipeline.errors import InputError
+from avpipeline.datasets.video_lists import VideoList, clip_names, of_official_list, one_hot
 
-SPLITS = ("train", "val", "test")
 CLASSES = 309
 SECONDS = 10
 FULL_LIST, TEST_LIST, STATISTICS = "vggsound.csv", "test.csv", "stat.csv"
@@ -27,36 +24,26 @@ def read_vggsound(data_dir, name: str) -> VideoList:
     Args:
       data_dir: folder with vggsound.csv (YouTube id, start, label, train/test; no heading). For the test split
         alone test.csv is enough (`id_%06d.mp4,label`). If stat.csv is present, only its classes are accepted.
-      name: "train", "val" or "test".
 
     Raises:
       InputError: a file is missing or malformed, a class is unknown, a clip is listed twice.
     """
-    if name not in SPLITS:
-        raise InputError(f"vggsound: has no split '{name}', only {', '.join(SPLITS)}.")
+    require_split("vggsound", name)
     folder = Path(data_dir)
     if (folder / FULL_LIST).exists() or name != "test":
         rows = read_full_list(folder / FULL_LIST)
     else:
         rows = read_test_list(folder / TEST_LIST)
-    names = vggsound_classes(folder, rows)
+    # Without the authors' counts of each class, the classes are those of the list.
+    counted = read_statistics(folder / STATISTICS) if (folder / STATISTICS).exists() else rows
+    names = tuple(sorted({row["label"] for row in counted}))
     numbers = numbered(names)
-    classes = np.array([class_number(row, row["label"], numbers, "VGGSound") for row in rows])
-    ids = [clip_name(row) for row in rows]
-    everything = VideoList(
-        dataset="vggsound",
-        name=name,
-        ids=tuple(ids),
-        class_names=names,
-        labels=one_hot(classes, len(names)),
-        files=tuple(f"{clip}.mp4" for clip in ids),
-        aliases=tuple(clip_names(row["video"], row.number("start"), SECONDS) for row in rows),
-    )
-    chosen = np.flatnonzero([row["split"] == ("test" if name == "test" else "train") for row in rows])
-    if name != "test":
-        held = hold_out(classes[chosen], [rows[row]["video"] for row in chosen])
-        chosen = chosen[held[("train", "val").index(name)]]
-    return everything.select(chosen)
+    labels = one_hot([class_number(row, row["label"], numbers, "VGGSound") for row in rows], len(names))
+    aliases = tuple(clip_names(row["video"], row.number("start"), SECONDS) for row in rows)
+    everything = VideoList("vggsound", name, tuple(map(clip_name, rows)), names, labels, aliases=aliases)
+    kind = "test" if name == "test" else "train"
+    chosen = [number for number, row in enumerate(rows) if row["split"] == kind]
+    return of_official_list(everything.select(chosen), [rows[number]["video"] for number in chosen])
 
 
 def read_full_list(path) -> list[Row]:
@@ -90,13 +77,6 @@ def read_statistics(path) -> list[Row]:
     rows = read_table(path, ("label", "videos", "group"), heading=False)
     require_unique(rows, lambda row: row["label"])
     return rows
-
-
-def vggsound_classes(folder: Path, rows: list[Row]) -> tuple[str, ...]:
-    """The sorted class names: those of stat.csv if present, else those of the list that was read."""
-    if (folder / STATISTICS).exists():
-        rows = read_statistics(folder / STATISTICS)
-    return tuple(sorted({row["label"] for row in rows}))
 
 
 def clip_name(row: Row) -> str:

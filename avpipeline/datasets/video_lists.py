@@ -62,17 +62,9 @@ class VideoList:
     def select(self, rows: Iterable[int]) -> "VideoList":
         """Some of the videos, in the order of `rows`."""
         rows = np.asarray(list(rows), np.int64)
-
-        def of_rows(column):
-            if column is None:
-                return None
-            return column[rows] if isinstance(column, np.ndarray) else tuple(column[row] for row in rows)
-
-        columns = {field: of_rows(getattr(self, field)) for field in _COLUMNS}
-        return dataclasses.replace(self, **columns)
-
-
-_COLUMNS = ("ids", "labels", "files", "aliases")
+        columns = {"ids": self.ids, "files": self.files, "aliases": self.aliases}
+        chosen = {name: tuple(of[row] for row in rows) for name, of in columns.items() if of is not None}
+        return dataclasses.replace(self, labels=self.labels[rows], **chosen)
 
 
 def join_features(
@@ -108,15 +100,8 @@ def join_features(
         inputs = {name: ZeroPadded(source, segments) for name, source in inputs.items()}
     if MASK in wanted:
         inputs[MASK] = ArraySource((np.arange(shards.seconds) < segments[:, np.newaxis]).astype(np.float32))
-    return Split(
-        dataset=videos.dataset,
-        name=videos.name,
-        ids=videos.ids,
-        class_names=videos.class_names,
-        inputs=inputs,
-        labels=videos.labels,
-        features={name: shards.features[name] for name in wanted if name != MASK},
-    )
+    features = {name: shards.features[name] for name in wanted if name != MASK}
+    return Split(videos.dataset, videos.name, videos.ids, videos.class_names, inputs, videos.labels, features)
 
 
 def find_clips(videos: VideoList, folder) -> tuple[VideoList, tuple[Path, ...]]:
@@ -135,7 +120,7 @@ def find_clips(videos: VideoList, folder) -> tuple[VideoList, tuple[Path, ...]]:
     return videos, tuple(found)
 
 
-def write_clip_list(lists: Iterable[tuple[str, VideoList]], folder, out: Path) -> None:
+def write_clip_list(lists: Iterable[VideoList], folder, out: Path) -> None:
     """Writes the files in `folder` that are clips of the lists to a .txt file, and prints how many each list has.
 
     Raises:
@@ -143,13 +128,13 @@ def write_clip_list(lists: Iterable[tuple[str, VideoList]], folder, out: Path) -
     """
     if out.suffix.lower() != ".txt":
         raise InputError(f"{out}: a list of files must end in .txt; choose such a name.")
-    paths = []
-    for name, videos in lists:
+    paths: dict[Path, None] = {}
+    for videos in lists:
         _, found = find_clips(videos, folder)
-        print(f"{name}: {len(found)} of {len(videos)} clips")
-        paths += [path.resolve() for path in found]
-    write_text(out, "".join(f"{path}\n" for path in dict.fromkeys(paths)))
-    print(f"{len(set(paths))} clips listed in {link(out)}")
+        print(f"{videos.dataset}, {videos.name}: {len(found)} of {len(videos)} clips")
+        paths |= dict.fromkeys(path.resolve() for path in found)
+    write_text(out, "".join(f"{path}\n" for path in paths))
+    print(f"{len(paths)} clips listed in {link(out)}")
 
 
 def _with_places(
@@ -157,7 +142,7 @@ def _with_places(
 ) -> tuple[VideoList, list[_Place]]:
     """The videos found in `places` under one of their names, and where; a warning names the others."""
     known = {**by_youtube_id(places), **places}
-    found = [_place(names, known) for names in names_of(videos)]
+    found = [next((known[name] for name in names if name in known), None) for names in names_of(videos)]
     rows = [row for row, place in enumerate(found) if place is not None]
     missing = [videos.ids[row] for row, place in enumerate(found) if place is None]
     about = f"{len(videos)} videos of {videos.dataset}, split {videos.name}"
@@ -179,10 +164,6 @@ def names_of(videos: VideoList) -> list[tuple[str, ...]]:
     stems = [()] * len(videos) if videos.files is None else [(Path(file).stem,) for file in videos.files]
     aliases = videos.aliases or [()] * len(videos)
     return [(name, *stem, *others) for name, stem, others in zip(videos.ids, stems, aliases, strict=True)]
-
-
-def _place(names: Sequence[str], places: Mapping[str, _Place]) -> _Place | None:
-    return next((places[name] for name in names if name in places), None)
 
 
 def clip_names(video: str, start: float, seconds: float) -> tuple[str, ...]:
@@ -214,9 +195,27 @@ def unshared(ids: Sequence[str], aliases: Sequence[Sequence[str]]) -> tuple[tupl
     return tuple(tuple(other for other in others if len(owners[other]) == 1) for others in aliases)
 
 
+def of_official_list(videos: VideoList, groups: Sequence[str]) -> VideoList:
+    """The videos of their split where one official list serves both "train" and "val": see `hold_out`."""
+    if videos.name == "test":
+        return videos
+    train, val = hold_out(videos.labels.argmax(1), groups)
+    return videos.select(train if videos.name == "train" else val)
+
+
 def one_hot(classes: Sequence[int], count: int) -> np.ndarray:
-    """`(videos, count)` float32 labels of videos with one class each."""
+    """Float32 labels of videos, or of their seconds, with one class each: `(..., count)`."""
     return np.eye(count, dtype=np.float32)[np.asarray(classes, np.int64)]
+
+
+def with_background(labels: np.ndarray) -> np.ndarray:
+    """Labels of whole videos with background as the last class, which those without another have."""
+    return np.concatenate([labels, 1 - labels.max(1, keepdims=True)], 1)
+
+
+def is_one_hot(labels: np.ndarray) -> bool:
+    """Whether each video, or each of its seconds, has exactly one label."""
+    return bool(np.isin(labels, (0, 1)).all() and (labels.sum(-1) == 1).all())
 
 
 def name_hash(name: str) -> str:
@@ -225,26 +224,21 @@ def name_hash(name: str) -> str:
 
 
 def hold_out(classes: Sequence[int], groups: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to train on and rows held out for validation: `VALIDATION_SHARE` of each class's groups.
+    """Rows to train on and rows held out for validation, int64, ascending: `VALIDATION_SHARE` of each class's groups.
 
     Which groups are held out depends on their names alone (the smallest SHA-256), neither on the order of the lists
     nor on a seed. A group is never split: clips cut from one recording stay together. A class with a single group
     is not held out.
 
     Args:
-      classes: class of each video.
       groups: group of each video, e.g. the recording it was cut from; its own id if it has none.
-
-    Returns:
-      int64 rows in the order given, for training and for validation.
     """
     members = defaultdict(set)
     for number, group in zip(classes, groups, strict=True):
         members[number].add(group)
     held = set()
     for number, names in members.items():
-        by_hash = sorted(names, key=name_hash)
         count = min(max(1, round(VALIDATION_SHARE * len(names))), len(names) - 1)
-        held.update((number, name) for name in by_hash[:count])
+        held.update((number, name) for name in sorted(names, key=name_hash)[:count])
     validation = np.array([pair in held for pair in zip(classes, groups, strict=True)], bool)
     return np.flatnonzero(~validation), np.flatnonzero(validation)

@@ -2,31 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from avpipeline.datasets.ave import (
-    ANNOTATIONS,
-    SEGMENTS,
-    SPLITS,
-    TABLES,
-    Annotation,
-    available_features,
-    class_names,
-    event_segments,
-    feature_rows,
-    open_features,
-    open_table,
-    read_annotations,
-    read_order,
-    segment_labels,
-    video_labels,
-)
+from avpipeline.datasets import ave
+from avpipeline.datasets.ave import ANNOTATIONS, SEGMENTS, TABLES, Annotation
 from avpipeline.datasets.ave_h5 import FEATURE_FILES, H5Source
+from avpipeline.datasets.base import SPLITS
 from avpipeline.datasets.checks.findings import Finding, expect, failed, missing, note, ok, tried, value_findings, wrong
+from avpipeline.datasets.checks.lists import require_folder
 from avpipeline.datasets.listings import some
 from avpipeline.errors import InputError
 from avpipeline.features.store import MANIFEST, has_features
@@ -47,14 +33,11 @@ def check_ave(folder: Path, *, values: bool = True) -> Iterator[Finding]:
     Raises:
       InputError: the folder is not there, or holds none of AVE's files.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give the folder that holds AVE's files.")
-    if not any((folder / name).exists() for name in _all_files()) and not has_features(folder):
-        raise InputError(f"{folder}: holds none of AVE's files ({ANNOTATIONS}, train_order.h5, ...).")
-
+    if not has_features(folder):
+        splits = [name for split in SPLITS for name in _split_files(split)]
+        require_folder(folder, [ANNOTATIONS, *splits, *TABLES], "AVE's")
     path, purpose = folder / ANNOTATIONS, "every label and id; nothing can be trained or compared without it"
-    annotations, faults = tried(path, partial(read_annotations, path), purpose)
-    yield from faults
+    annotations = yield from tried(path, purpose, ave.read_annotations, path)
     if annotations:
         yield from _annotation_findings(folder, annotations)
         yield from _split_findings(folder, annotations)
@@ -64,11 +47,6 @@ def check_ave(folder: Path, *, values: bool = True) -> Iterator[Finding]:
     for name in TABLES:
         if name not in FEATURE_FILES.values():
             yield from _table_findings(folder, name, annotations, values)
-
-
-def _all_files() -> list[str]:
-    splits = [name for split in SPLITS for name in _split_files(split)]
-    return [ANNOTATIONS, *splits, *TABLES]
 
 
 def _split_files(split: str) -> tuple[str, str, str]:
@@ -95,7 +73,7 @@ def _annotation_findings(folder: Path, annotations: Sequence[Annotation]) -> Ite
             span = f"{item.start}&{item.end}"
             yield note(ANNOTATIONS, f"row {row} ({item.category}, {item.video_id}) is {span}: no foreground")
 
-    names = class_names(annotations)[:-1]
+    names = ave.class_names(annotations)[:-1]
     yield expect(ANNOTATIONS, len(names) == CLASSES, f"{len(names)} classes", f"{CLASSES} classes")
     counts = Counter(item.category for item in annotations)
     for index, name in enumerate(names):
@@ -114,27 +92,26 @@ def _split_findings(folder: Path, annotations: Sequence[Annotation]) -> Iterator
                 yield missing(name, f"the {split} split; {instead}")
         if not here:
             continue
-        order, faults = tried(folder / here[0], partial(read_order, folder, split, annotations))
-        if faults:
-            yield from faults
+        order = yield from tried(folder / here[0], "", ave.read_order, folder, split, annotations)
+        if order is None:
             continue
         orders[split] = order
         size = SPLIT_SIZES[split]
         yield expect(here[0], len(order) == size, f"{len(order)} videos", f"{size} videos")
         if len(here) == 2:
-            yield _compare_listing(folder / listing, [annotations[row] for row in order])
+            yield from _listing_findings(folder / listing, [annotations[row] for row in order])
     yield from _overlap_findings(orders, annotations, "")
 
 
-def _compare_listing(path: Path, ordered: Sequence[Annotation]) -> Finding:
-    try:
-        listed = read_annotations(path)
-    except InputError as error:
-        return wrong(path.name, str(error))
+def _listing_findings(path: Path, ordered: Sequence[Annotation]) -> Iterator[Finding]:
+    listed = yield from tried(path, "", ave.read_annotations, path)
+    if listed is None:
+        return
     differing = sum(a != b for a, b in zip(listed, ordered, strict=False)) + abs(len(listed) - len(ordered))
     if differing:
-        return wrong(path.name, f"{differing} lines differ from what the order file lists")
-    return ok(path.name, "equals the order file line by line")
+        yield wrong(path.name, f"{differing} lines differ from what the order file lists")
+    else:
+        yield ok(path.name, "equals the order file line by line")
 
 
 def _overlap_findings(orders: dict[str, np.ndarray], annotations: Sequence[Annotation], task: str) -> Iterator[Finding]:
@@ -164,10 +141,9 @@ def _match_findings(folder: Path, annotations: Sequence[Annotation]) -> Iterator
     spans = np.array([item.end - item.start for item in annotations])
     for split in SPLITS:
         name = _split_files(split)[2]
-        read = partial(read_order, folder, split, annotations, matched=True)
-        order, faults = tried(folder / name, read, f"the {split} split of cross-modality localization")
-        if faults:
-            yield from faults
+        purpose = f"the {split} split of cross-modality localization"
+        order = yield from tried(folder / name, purpose, ave.read_order, folder, split, annotations, matched=True)
+        if order is None:
             continue
         orders[split] = order
         short = int((spans[order] < SEGMENTS).sum())
@@ -182,12 +158,12 @@ def _feature_findings(
 ) -> Iterator[Finding]:
     name = FEATURE_FILES[modality]
     try:
-        if modality not in available_features(folder):
+        if modality not in ave.available_features(folder):
             yield missing(name, TABLES[name].purpose)
             return
-        features = open_features(folder, modality)
+        features = ave.open_features(folder, modality)
         if annotations:
-            feature_rows(features, annotations)
+            ave.feature_rows(features, annotations)
     except InputError as error:
         yield failed(folder / name, error)
         return
@@ -206,9 +182,8 @@ def _table_findings(
     folder: Path, name: str, annotations: Sequence[Annotation] | None, values: bool
 ) -> Iterator[Finding]:
     path = folder / name
-    source, faults = tried(path, partial(open_table, folder, name, annotations), TABLES[name].purpose)
-    if faults:
-        yield from faults
+    source = yield from tried(path, TABLES[name].purpose, ave.open_table, folder, name, annotations)
+    if source is None:
         return
     yield ok(name, f"{len(source)} rows of shape {source.shape}, key '{source.key}', {source.number_type}")
     if TABLES[name].of == "noisy" and len(source) != NOISY_VIDEOS:
@@ -222,16 +197,15 @@ def _table_findings(
 def _label_findings(name: str, source: H5Source, annotations: Sequence[Annotation]) -> Iterator[Finding]:
     """Compares a label file with Annotations.txt."""
     rebuilt = {
-        "labels.h5": segment_labels,
-        "mil_labels.h5": video_labels,
-        "labels_closs.h5": event_segments,
+        "labels.h5": ave.segment_labels,
+        "mil_labels.h5": ave.video_labels,
+        "labels_closs.h5": ave.event_segments,
         "labels_noisy.h5": lambda _: np.eye(source.shape[-1], dtype=np.float32)[[-1] * len(source)],
     }.get(name)
     if rebuilt is None:
         return
-    labels, faults = tried(source.path, partial(source.read, np.arange(len(source))))
-    if faults:
-        yield from faults
+    labels = yield from tried(source.path, "", source.read, np.arange(len(source)))
+    if labels is None:
         return
     differing = (labels != rebuilt(annotations)).reshape(len(source), -1)
     rows = np.flatnonzero(differing.any(-1))

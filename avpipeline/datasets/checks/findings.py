@@ -1,7 +1,8 @@
 """What a check of a dataset's files has found."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,21 +31,9 @@ class Finding:
     text: str
 
 
-def ok(about: str, text: str) -> Finding:
-    return Finding("ok", about, text)
-
-
-def note(about: str, text: str) -> Finding:
-    return Finding("note", about, text)
-
-
-def missing(about: str, text: str) -> Finding:
-    """`text` says what the file is for."""
-    return Finding("missing", about, text)
-
-
-def wrong(about: str, text: str) -> Finding:
-    return Finding("wrong", about, text)
+ok, note, wrong = partial(Finding, "ok"), partial(Finding, "note"), partial(Finding, "wrong")
+# Its text says what the file is for.
+missing = partial(Finding, "missing")
 
 
 def expect(about: str, right: bool, text: str, expected: str) -> Finding:
@@ -57,18 +46,18 @@ def failed(path: Path, error: InputError) -> Finding:
     return wrong(path.name, str(error).removeprefix(f"{path}: "))
 
 
-def tried(path: Path, read: Callable[[], Any], purpose: str = "") -> tuple[Any, list[Finding]]:
-    """The result of `read()` and no finding; or None and the finding that the file is missing or cannot be used.
+def tried(path: Path, purpose: str, read: Callable[..., Any], *arguments, **options) -> Generator[Finding, None, Any]:
+    """Returns the result of `read`, or None after the finding that the file is missing or cannot be used.
 
-    Args:
-      purpose: what a missing file would be for; "" where it is known to be there.
+    `purpose` is what a missing file would be for, "" where it is known to be there.
     """
     if purpose and not path.exists():
-        return None, [missing(path.name, purpose)]
+        yield missing(path.name, purpose)
+        return None
     try:
-        return read(), []
+        return read(*arguments, **options)
     except InputError as error:
-        return None, [failed(path, error)]
+        yield failed(path, error)
 
 
 def value_findings(name: str, source: Source, *, non_negative: bool) -> Iterator[Finding]:
@@ -105,20 +94,11 @@ def reported(findings: Iterable[Finding]) -> int:
     for finding in findings:
         ProgressBar.write(f"  {finding.kind:<8}{finding.about}: {finding.text}")
         made.append(finding)
-    print(_verdict(made))
-    return 2 if any(finding.kind == "wrong" for finding in made) else 0
-
-
-def _verdict(findings: Sequence[Finding]) -> str:
-    """A one-line summary."""
-    about = {
-        kind: list(dict.fromkeys(finding.about for finding in findings if finding.kind == kind))
-        for kind in ("wrong", "missing", "note")
-    }
-    if about["wrong"]:
-        return f"Not usable as it is; wrong: {', '.join(about['wrong'])}."
-    notes = sum(finding.kind == "note" for finding in findings)
+    faulty, absent = (dict.fromkeys(item.about for item in made if item.kind == kind) for kind in ("wrong", "missing"))
+    notes = sum(item.kind == "note" for item in made)
     noted = f" ({notes} notes)" if notes else ""
-    if about["missing"]:
-        return f"Nothing is wrong{noted}; missing: {', '.join(about['missing'])}."
-    return f"Complete and usable{noted}."
+    if faulty:
+        print(f"Not usable as it is; wrong: {', '.join(faulty)}.")
+        return 2
+    print(f"Nothing is wrong{noted}; missing: {', '.join(absent)}." if absent else f"Complete and usable{noted}.")
+    return 0

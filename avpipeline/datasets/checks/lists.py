@@ -1,12 +1,12 @@
 """Checks shared by the datasets of whole videos: their lists, and the features of their clips."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from avpipeline.datasets.checks.findings import Finding, expect, failed, missing, note, ok, value_findings, wrong
+from avpipeline.datasets.checks.findings import Finding, expect, failed, missing, note, ok, tried, value_findings, wrong
 from avpipeline.datasets.listings import some
 from avpipeline.datasets.video_lists import VideoList, names_of
 from avpipeline.errors import InputError
@@ -23,15 +23,12 @@ def require_folder(folder: Path, files: Sequence[str], whose: str) -> None:
 
 def split_findings(
     read: Callable[[str], VideoList], files: Mapping[str, Path], sizes: Mapping[str, int] | None = None
-) -> Iterator[Finding | VideoList]:
-    """Reads each split that has a list; yields findings and, among them, the splits that could be read.
+) -> Generator[Finding, None, list[VideoList]]:
+    """Reads each split that has a list, and returns those that could be read.
 
-    Args:
-      read: split -> its videos.
-      files: split -> its list.
-      sizes: split -> number of videos in the published one; None if that varies.
+    `read`, `files` and `sizes` are of the split's name: its videos, its list, its number of videos where published.
     """
-    said = set()
+    lists, said = [], set()
     for name, path in files.items():
         if not path.exists():
             yield missing(path.name, f"the {name} split")
@@ -52,7 +49,8 @@ def split_findings(
         empty = [videos.class_names[number] for number in np.flatnonzero(counts == 0)]
         if empty:
             yield note(path.name, f"{name}: {len(empty)} classes have no video ({some(empty)})")
-        yield videos
+        lists.append(videos)
+    return lists
 
 
 def span(least: float, most: float, form: str = "g") -> str:
@@ -61,48 +59,34 @@ def span(least: float, most: float, form: str = "g") -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def gathered(found: Iterator[Finding | VideoList], lists: list[VideoList]) -> Iterator[Finding]:
-    """The findings among the results of `split_findings`; the splits are appended to `lists`."""
-    for item in found:
-        if isinstance(item, VideoList):
-            lists.append(item)
-        else:
-            yield item
-
-
 def overlap_findings(groups: Mapping[str, Sequence[str]], what: str) -> Iterator[Finding]:
     """Whether splits overlap: `groups` has the items of each split, `what` is their name in the plural."""
     for first, second in combinations(groups, 2):
         shared = sorted(set(groups[first]) & set(groups[second]))
         about = f"{first} and {second}"
-        yield (
-            wrong(about, f"{len(shared)} {what} are in both ({some(shared)})")
-            if shared
-            else ok(about, f"no {what} in both")
-        )
+        if shared:
+            yield wrong(about, f"{len(shared)} {what} are in both ({some(shared)})")
+        else:
+            yield ok(about, f"no {what} in both")
 
 
-def feature_findings(folder: Path, lists: Sequence[VideoList], values: bool) -> Iterator[Finding]:
-    """The features stored in the folder, and how many of the listed videos they cover.
+def feature_findings(
+    folder: Path, lists: Sequence[VideoList], values: bool
+) -> Generator[Finding, None, FeatureShards | None]:
+    """The features stored in the folder, which are returned, and how many of the listed videos they cover.
 
-    Args:
-      values: read them completely, to find damaged ones, NaN and infinite numbers.
+    With `values` they are read completely, to find damaged ones, NaN and infinite numbers.
     """
     if not has_features(folder):
         yield missing(MANIFEST, "features of the clips (python -m avpipeline.extract); training")
-        return
-    try:
-        shards = FeatureShards(folder)
-    except InputError as error:
-        yield wrong(MANIFEST, str(error))
-        return
+        return None
+    shards = yield from tried(folder / MANIFEST, "", FeatureShards, folder)
+    if shards is None:
+        return None
     for modality, info in shards.features.items():
-        source = shards.sources[modality]
-        yield ok(
-            MANIFEST,
-            f"{modality} features, {len(source)} clips of shape {source.shape}: {info.label}, weights "
-            f"'{info.weights}' ({info.sha256[:12]})",
-        )
+        form = f"{len(shards)} clips of shape {shards.sources[modality].shape}"
+        weights = f"weights '{info.weights}' ({info.sha256[:12]})"
+        yield ok(MANIFEST, f"{modality} features, {form}: {info.label}, {weights}")
     there = set(shards.ids)
     without = [[names[0] for names in names_of(videos) if there.isdisjoint(names)] for videos in lists]
     if lists and all(len(absent) == len(videos) for absent, videos in zip(without, lists, strict=True)):
@@ -117,3 +101,4 @@ def feature_findings(folder: Path, lists: Sequence[VideoList], values: bool) -> 
     if values:
         for modality, source in shards.sources.items():
             yield from value_findings(f"{MANIFEST} ({modality})", source, non_negative=False)
+    return shards

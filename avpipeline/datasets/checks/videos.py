@@ -1,7 +1,6 @@
 """Checks of folders of UCF51, Kinetics, VGGSound, LLP and your own clips."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -9,19 +8,14 @@ import numpy as np
 
 from avpipeline.datasets import REGISTERED, kinetics, llp, own_clips, read_video_list, ucf51, vggsound
 from avpipeline.datasets.ave import BACKGROUND
+from avpipeline.datasets.base import SPLITS
 from avpipeline.datasets.checks.findings import Finding, expect, missing, note, ok, tried, wrong
-from avpipeline.datasets.checks.lists import (
-    feature_findings,
-    gathered,
-    overlap_findings,
-    require_folder,
-    span,
-    split_findings,
-)
-from avpipeline.datasets.listings import numbered, read_table, some
+from avpipeline.datasets.checks.lists import feature_findings, overlap_findings, require_folder, span, split_findings
+from avpipeline.datasets.listings import read_table, some
 from avpipeline.datasets.video_lists import VideoList
 from avpipeline.errors import InputError
 from avpipeline.features.store import MANIFEST, FeatureShards
+from avpipeline.files import parse_json, read_bytes, reading
 
 # The published datasets.
 UCF51_LISTED = {1: (4901, 1944), 2: (4930, 1915), 3: (4945, 1900)}
@@ -46,9 +40,8 @@ def check_ucf51(folder: Path, *, values: bool = True) -> Iterator[Finding]:
     require_folder(folder, [ucf51.CLASS_INDEX, *names], "UCF51's")
     index = folder / ucf51.CLASS_INDEX
     purpose = "UCF101's numbers of the classes; no list can be read without it"
-    classes, faults = tried(index, partial(ucf51.read_class_index, index), purpose)
-    if faults:
-        yield from faults
+    classes = yield from tried(index, purpose, ucf51.read_class_index, index)
+    if classes is None:
         return
     yield ok(index.name, f"{len(classes)} classes of UCF101")
     lists: list[VideoList] = []
@@ -58,9 +51,8 @@ def check_ucf51(folder: Path, *, values: bool = True) -> Iterator[Finding]:
         for kind, size in zip(("train", "test"), UCF51_LISTED[split], strict=True):
             path = folder / f"{kind}list0{split}.txt"
             purpose = f"{'training' if kind == 'train' else 'test'} videos of split {split}"
-            rows, faults = tried(path, partial(ucf51.read_ucf51_list, folder, kind, split), purpose)
-            if faults:
-                yield from faults
+            rows = yield from tried(path, purpose, ucf51.read_ucf51_list, folder, kind, split)
+            if rows is None:
                 continue
             listed |= {row["id"]: row["class"] for row in rows}
             groups[path.name] = [row["group"] for row in rows]
@@ -81,14 +73,9 @@ def _annotation_findings(folder: Path, listed: dict[str, str]) -> Iterator[Findi
     if known:
         yield note("lists", f"{len(known)} of them have no annotation and are left out: {', '.join(known)}")
     path = folder / UCF51_ANNOTATION
-    if not path.exists():
-        yield missing(path.name, "nothing: a count of the annotated videos, compared with the lists")
-        return
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        annotated = {clip: entry["label"] for clip, entry in content["database"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        yield wrong(path.name, f"cannot be parsed ({error!r}); remove it, it is not needed")
+    purpose = "nothing: a count of the annotated videos, compared with the lists"
+    annotated = yield from tried(path, purpose, _read_annotation, path)
+    if annotated is None:
         return
     expected = listed.keys() - set(ucf51.NOT_ANNOTATED)
     different = sorted(annotated.keys() ^ expected)
@@ -100,6 +87,13 @@ def _annotation_findings(folder: Path, listed: dict[str, str]) -> Iterator[Findi
         yield wrong(path.name, f"{len(others)} videos have another class than in the lists ({some(others)})")
 
 
+def _read_annotation(path: Path) -> dict[str, str]:
+    """Clip -> the name of its class."""
+    with reading(path, "cannot be parsed", "remove it, it is not needed"):
+        entries = parse_json(read_bytes(path))["database"].items()
+        return {clip: str(entry["label"]) for clip, entry in entries}
+
+
 def check_kinetics_sounds(folder: Path, *, values: bool = True) -> Iterator[Finding]:
     """Findings about the lists of Kinetics-Sounds in the folder: of 31 classes, and of 32 and 34."""
     numbered_files = list(kinetics.NUMBERED_FILES.values())
@@ -107,49 +101,47 @@ def check_kinetics_sounds(folder: Path, *, values: bool = True) -> Iterator[Find
     require_folder(folder, files, "Kinetics-Sounds'")
     lists: list[VideoList] = []
     if any((folder / name).exists() for name in numbered_files):
-        yield from _numbered_findings(folder, lists)
+        lists += yield from _numbered_findings(folder)
     else:
         yield missing(", ".join(numbered_files), "the list of 31 classes")
-    if any(_kinetics_files(folder)[name].exists() for name in kinetics.SPLITS):
+    paths = {name: kinetics.list_path(folder, name) for name in SPLITS}
+    if any(path.exists() for path in paths.values()):
         for classes in (32, 34):
             read = partial(kinetics.read_kinetics_sounds, folder, classes=classes)
-            yield from gathered(split_findings(read, _kinetics_files(folder)), lists)
+            lists += yield from split_findings(read, paths)
     else:
-        yield missing(
-            ", ".join(path.name for path in _kinetics_files(folder).values()), "the lists of 32 and 34 classes"
-        )
+        yield missing(", ".join(path.name for path in paths.values()), "the lists of 32 and 34 classes")
     yield from _label_map_findings(folder)
     yield from feature_findings(folder, lists, values)
 
 
-def _numbered_findings(folder: Path, lists: list[VideoList]) -> Iterator[Finding]:
+def _numbered_findings(folder: Path) -> Generator[Finding, None, list[VideoList]]:
     sounds = partial(kinetics.read_kinetics_sounds, folder, classes=kinetics.NUMBERED_CLASSES)
     train, test = (folder / kinetics.NUMBERED_FILES[name] for name in ("train", "test"))
-    before = len(lists)
-    yield from gathered(split_findings(sounds, {"train": train, "val": train, "test": test}), lists)
-    mine = lists[before:]
-    for kind, size in NUMBERED_SIZES.items():
-        names = ("train", "val") if kind == "train" else ("test",)
-        count = sum(len(videos) for videos in mine if videos.name in names)
+    lists = yield from split_findings(sounds, {"train": train, "val": train, "test": test})
+    for path, names in ((train, ("train", "val")), (test, ("test",))):
+        size = NUMBERED_SIZES[names[0]]
+        count = sum(len(videos) for videos in lists if videos.name in names)
         if count:
-            yield expect(kinetics.NUMBERED_FILES[kind], count == size, f"{count} videos", f"{size} videos")
-    yield from overlap_findings({videos.name: [clip[:11] for clip in videos.ids] for videos in mine}, "YouTube videos")
+            yield expect(path.name, count == size, f"{count} videos", f"{size} videos")
+    yield from _youtube_findings(lists)
     if (folder / kinetics.NUMBERED_NAMES).exists():
         yield ok(kinetics.NUMBERED_NAMES, f"names of the {kinetics.NUMBERED_CLASSES} classes")
     else:
         yield missing(kinetics.NUMBERED_NAMES, "names of the 31 classes; without it they are called by their numbers")
+    return lists
 
 
-def _kinetics_files(folder: Path) -> dict[str, Path]:
-    return {name: kinetics.list_path(folder, name) for name in kinetics.SPLITS}
+def _youtube_findings(lists: list[VideoList]) -> Iterator[Finding]:
+    """Whether clips of one YouTube video, whose id begins their names, are in several splits."""
+    return overlap_findings({videos.name: [clip[:11] for clip in videos.ids] for videos in lists}, "YouTube videos")
 
 
 def _label_map_findings(folder: Path) -> Iterator[Finding]:
     path = folder / kinetics.LABEL_MAP
     purpose = "Kinetics-400's class names; the sorted names in train.csv are used instead"
-    names, faults = tried(path, partial(kinetics.kinetics_classes, folder), purpose)
-    if faults:
-        yield from faults
+    names = yield from tried(path, purpose, kinetics.kinetics_classes, folder)
+    if names is None:
         return
     yield expect(path.name, list(names) == sorted(names), f"{len(names)} class names, sorted", "in sorted order")
     unknown = sorted({*kinetics.SOUNDS_CLASSES[32]} - {*names})
@@ -163,10 +155,9 @@ def check_kinetics400(folder: Path, *, values: bool = True) -> Iterator[Finding]
     """Findings about Kinetics-400's official lists."""
     files = [name for names in kinetics.LIST_FILES.values() for name in names]
     require_folder(folder, [*files, kinetics.LABEL_MAP], "Kinetics-400's")
-    lists: list[VideoList] = []
-    read = partial(kinetics.read_kinetics400, folder)
-    yield from gathered(split_findings(read, _kinetics_files(folder)), lists)
-    yield from overlap_findings({videos.name: [clip[:11] for clip in videos.ids] for videos in lists}, "YouTube videos")
+    paths = {name: kinetics.list_path(folder, name) for name in SPLITS}
+    lists = yield from split_findings(partial(kinetics.read_kinetics400, folder), paths)
+    yield from _youtube_findings(lists)
     yield from _label_map_findings(folder)
     yield from feature_findings(folder, lists, values)
 
@@ -175,18 +166,13 @@ def check_vggsound(folder: Path, *, values: bool = True) -> Iterator[Finding]:
     """Findings about VGGSound's official lists."""
     full, test, statistics = (folder / name for name in (vggsound.FULL_LIST, vggsound.TEST_LIST, vggsound.STATISTICS))
     require_folder(folder, [full.name, test.name, statistics.name], "VGGSound's")
-    lists: list[VideoList] = []
-    read = partial(vggsound.read_vggsound, folder)
-    if full.exists():
-        yield from gathered(split_findings(read, dict.fromkeys(vggsound.SPLITS, full)), lists)
-    else:
+    if not full.exists():
         yield missing(full.name, "the training split")
-        yield from gathered(split_findings(read, {"test": test}), lists)
+    files = dict.fromkeys(SPLITS, full) if full.exists() else {"test": test}
+    lists = yield from split_findings(partial(vggsound.read_vggsound, folder), files)
     for videos in lists:
-        count = len(videos.class_names)
-        yield expect(
-            "classes", count == vggsound.CLASSES, f"{videos.name}: {count} classes", f"{vggsound.CLASSES} classes"
-        )
+        text, expected = f"{videos.name}: {len(videos.class_names)} classes", f"{vggsound.CLASSES} classes"
+        yield expect("classes", len(videos.class_names) == vggsound.CLASSES, text, expected)
         if videos.name == "test":
             yield expect("test", len(videos) == VGGSOUND_TEST, f"{len(videos)} videos", f"{VGGSOUND_TEST} videos")
     yield from overlap_findings({videos.name: videos.ids for videos in lists}, "clips")
@@ -198,13 +184,12 @@ def _vggsound_comparisons(full: Path, test: Path, statistics: Path) -> Iterator[
     """Compares the full list with the test list and with the authors' counts, where present."""
     try:
         rows = vggsound.read_full_list(full) if full.exists() else []
-        if test.exists():
+        if rows and test.exists():
             listed = {vggsound.clip_name(row): row["label"] for row in vggsound.read_test_list(test)}
             own = {vggsound.clip_name(row): row["label"] for row in rows if row["split"] == "test"}
-            if rows:
-                differing = sorted(dict(listed.items() ^ own.items()))
-                text = f"{len(listed)} videos, those of {full.name}"
-                yield expect(test.name, not differing, text, f"{some(differing)} differ; the same videos")
+            differing = sorted(dict(listed.items() ^ own.items()))
+            text = f"{len(listed)} videos, those of {full.name}"
+            yield expect(test.name, not differing, text, f"{some(differing)} differ; the same videos")
         if statistics.exists():
             counts = {row["label"]: row.number("videos") for row in vggsound.read_statistics(statistics)}
             yield ok(statistics.name, f"{len(counts)} classes, {sum(counts.values()):.0f} videos")
@@ -218,38 +203,31 @@ def check_llp(folder: Path, *, values: bool = True) -> Iterator[Finding]:
     """Findings about LLP's official lists."""
     files = {name: folder / file for name, file in llp.LIST_FILES.items()}
     require_folder(folder, [path.name for path in files.values()], "LLP's")
-    lists: list[VideoList] = []
-    yield from gathered(split_findings(partial(llp.read_llp, folder), files, LLP_SIZES), lists)
+    lists = yield from split_findings(partial(llp.read_llp, folder), files, LLP_SIZES)
     for videos in lists:
-        several = int((videos.labels.sum(1) > 1).sum())
-        mean = videos.labels.sum(1).mean()
-        yield ok(videos.name, f"{mean:.2f} labels a video, {several} videos have several")
+        labels = videos.labels.sum(1)
+        yield ok(videos.name, f"{labels.mean():.2f} labels a video, {(labels > 1).sum()} videos have several")
     tested = [videos for videos in lists if videos.name != "train"]
     if len(tested) == 2:
         mean = np.concatenate([videos.labels.sum(1) for videos in tested]).mean()
         yield ok("val and test", f"{mean:.2f} labels a video")
-    yield from overlap_findings({videos.name: [clip[:11] for clip in videos.ids] for videos in lists}, "YouTube videos")
-    for name, path in files.items():
-        if path.exists() and any(videos.name == name for videos in lists):
-            yield from _repeated_labels(path)
+    yield from _youtube_findings(lists)
+    for videos in lists:
+        path = files[videos.name]
+        for row in read_table(path, llp.COLUMNS, heading=True, delimiter="\t"):
+            labels = row["event_labels"].split(",")
+            if len(set(labels)) < len(labels):
+                yield note(path.name, f"line {row.line} gives {row['filename']} a label twice ({row['event_labels']})")
     known = {clip for videos in tested for clip in videos.ids}
     for modality, name in llp.EVENT_FILES.items():
         yield from _event_findings(folder / name, modality, known)
     yield from feature_findings(folder, lists, values)
 
 
-def _repeated_labels(path: Path) -> Iterator[Finding]:
-    for row in read_table(path, ("filename", "event_labels"), heading=True, delimiter="\t"):
-        labels = row["event_labels"].split(",")
-        if len(set(labels)) < len(labels):
-            yield note(path.name, f"line {row.line} gives {row['filename']} a label twice ({row['event_labels']})")
-
-
 def _event_findings(path: Path, modality: str, known: set[str]) -> Iterator[Finding]:
     purpose = f"timed {modality} events of validation and test videos; nothing here trains on them"
-    events, faults = tried(path, partial(llp.read_llp_events, path.parent, modality), purpose)
-    if faults:
-        yield from faults
+    events = yield from tried(path, purpose, llp.read_llp_events, path.parent, modality)
+    if events is None:
         return
     yield ok(path.name, f"{len(events)} {modality} events in {len({event.clip for event in events})} videos")
     empty = sum(event.onset == event.offset for event in events)
@@ -264,21 +242,17 @@ def _event_findings(path: Path, modality: str, known: set[str]) -> Iterator[Find
 def check_csv(folder: Path, *, values: bool = True) -> Iterator[Finding]:
     """Findings about your own clips.csv."""
     require_folder(folder, [own_clips.CLIPS], "your own dataset's")
-    lists: list[VideoList] = []
-    path = folder / own_clips.CLIPS
-    yield from gathered(
-        split_findings(partial(own_clips.read_clips_csv, folder), dict.fromkeys(own_clips.SPLITS, path)), lists
-    )
+    paths = dict.fromkeys(SPLITS, folder / own_clips.CLIPS)
+    lists = yield from split_findings(partial(own_clips.read_clips_csv, folder), paths)
     if lists:
-        for name, number in numbered(lists[0].class_names).items():
-            yield ok(
-                "class", f"{number:2d} {name}: {sum(videos.labels[:, number].sum() for videos in lists):.0f} videos"
-            )
+        counts = sum(videos.labels.sum(0) for videos in lists)
+        for number, name in enumerate(lists[0].class_names):
+            yield ok("class", f"{number:2d} {name}: {counts[number]:.0f} videos")
         yield from _balance_findings(lists)
         yield from _time_findings(folder)
-    yield from feature_findings(folder, lists, values)
-    if (folder / MANIFEST).exists():
-        yield from _stream_findings(folder)
+    shards = yield from feature_findings(folder, lists, values)
+    if shards:
+        yield from _stream_findings(shards)
 
 
 def registered_checks() -> dict[str, Callable[..., Iterator[Finding]]]:
@@ -290,9 +264,8 @@ def check_registered(dataset: str, folder: Path, *, values: bool = True) -> Iter
     """Findings about a registered dataset."""
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder; give the dataset's.")
-    lists: list[VideoList] = []
     read = partial(read_video_list, dataset, data_dir=folder)
-    yield from gathered(split_findings(read, dict.fromkeys(own_clips.SPLITS, folder)), lists)
+    lists = yield from split_findings(read, dict.fromkeys(SPLITS, folder))
     yield from _balance_findings(lists, dataset)
     yield from feature_findings(folder, lists, values)
 
@@ -324,15 +297,11 @@ def _time_findings(folder: Path) -> Iterator[Finding]:
         yield note(own_clips.CLIPS, text)
 
 
-def _stream_findings(folder: Path) -> Iterator[Finding]:
+def _stream_findings(shards: FeatureShards) -> Iterator[Finding]:
     """How long the clips are, and which lack sound or frames."""
-    try:
-        shards = FeatureShards(folder)
-    except InputError:
-        return  # reported by `feature_findings`
     seconds = np.maximum(shards.audio_seconds, shards.video_seconds)
-    text = f"clips of {span(seconds.min(), seconds.max(), '.1f')} s, features of {shards.seconds} s"
-    yield ok(MANIFEST, text)
+    length = span(seconds.min(), seconds.max(), ".1f")
+    yield ok(MANIFEST, f"clips of {length} s, features of {shards.seconds} s")
     ids = np.array(shards.ids)
     short = ids[seconds < shards.seconds - 0.5]
     if short.size:

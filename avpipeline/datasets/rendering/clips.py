@@ -1,4 +1,7 @@
-"""Renders a folder of clips with annotations, in several processes, each clip whole or not at all."""
+"""Renders a folder of clips with annotations, in several processes, each clip whole or not at all.
+
+One process is `python -m avpipeline.datasets.rendering.clips FOLDER PART PARTS`, started by `render_folder`.
+"""
 
 import concurrent.futures
 import dataclasses
@@ -21,14 +24,12 @@ from avpipeline.datasets.rendering.storyboards import (
     storyboards,
 )
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, locked, remove_partial
+from avpipeline.files import locked, remove_partial, write_text
 from avpipeline.media import SAMPLE_RATE, write_clip
 
 PROCESSES = 2
 # In the metadata of every clip, by which a copy of it is known again.
 MARK = "synthetic clip of audio-visual-fusion"
-# Exit status of a rendering process whose last line is an InputError's sentence.
-INPUT_ERROR_STATUS = 2
 _SETTINGS = "settings.json"
 # What a rendering process prints after each clip, before the clip's id.
 _DONE = "rendered "
@@ -55,19 +56,27 @@ def render_folder(folder, settings: RenderedSettings) -> None:
     """
     folder = Path(folder)
     boards = _all_boards(settings)
-    if _is_complete(folder, settings, boards):
+
+    def missing() -> int:
+        return sum(not clip_path(folder, board).exists() for board in boards)
+
+    if _stored_identity(folder) == identity(settings) and not missing():
         return
     with locked(folder):
-        _claim(folder, settings)
+        stored = _stored_identity(folder)
+        if stored is None:
+            write_text(folder / _SETTINGS, json.dumps(identity(settings), indent=1))
+        elif stored != identity(settings):
+            raise InputError(f"{folder}: holds clips rendered with other settings; choose another folder.")
         _annotate(folder, boards)
         remove_partial(folder)
-        missing = sum(not clip_path(folder, board).exists() for board in boards)
-        if missing:
-            with ProgressBar(total=missing, desc="rendering clips", unit="clip") as progress:
+        # Another process may have rendered them while this one waited.
+        if left := missing():
+            with ProgressBar(total=left, desc="rendering clips", unit="clip") as progress:
                 _render_in_processes(folder, progress.update)
 
 
-def render_part(folder, part: int, parts: int) -> None:
+def _render_part(folder: str, part: int, parts: int) -> None:
     """Renders one process's share: every `parts`-th clip of the folder, from number `part`, unless it is there."""
     fields = _stored_identity(folder)
     fields.pop("generator")
@@ -90,46 +99,21 @@ def _stored_identity(folder) -> dict | None:
         return None
 
 
-def _is_complete(folder: Path, settings: RenderedSettings, boards: list[Storyboard]) -> bool:
-    return _stored_identity(folder) == identity(settings) and all(clip_path(folder, board).exists() for board in boards)
-
-
-def _claim(folder: Path, settings: RenderedSettings) -> None:
-    """Records the settings that the folder belongs to, or checks them."""
-    stored = _stored_identity(folder)
-    if stored is None:
-        _write(folder / _SETTINGS, json.dumps(identity(settings), indent=1))
-    elif stored != identity(settings):
-        raise InputError(f"{folder}: holds clips rendered with other settings; choose another folder.")
-
-
 def _annotate(folder: Path, boards: list[Storyboard]) -> None:
-    """Writes the annotations.
-
-    Annotations.txt is sorted by class, like AVE's: readers number the classes by first appearance.
-    """
+    """Writes the annotations, sorted by class like AVE's: readers number the classes by first appearance."""
     rows = [
-        (event.category, f"{CATEGORIES[event.category]}&{board.id}&good&{event.start}&{event.end}", board.split)
+        (event.category, f"{CATEGORIES[event.category]}&{board.id}&good&{event.start}&{event.end}\n", board.split)
         for board in boards
         for event in board.events
     ]
-    _write_lines(folder / "Annotations.txt", (row for _, row, _ in sorted(rows, key=lambda item: item[0])))
+    write_text(folder / "Annotations.txt", "".join(row for _, row, _ in sorted(rows, key=lambda item: item[0])))
     for split in SPLITS:
-        _write_lines(folder / f"{split}Set.txt", (row for _, row, own in rows if own == split))
-    _write(folder / "storyboards.json", json.dumps([board.to_json() for board in boards], indent=1))
-
-
-def _write_lines(path: Path, lines) -> None:
-    _write(path, "".join(f"{line}\n" for line in lines))
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text)
+        write_text(folder / f"{split}Set.txt", "".join(row for _, row, own in rows if own == split))
+    write_text(folder / "storyboards.json", json.dumps([board.to_json() for board in boards], indent=1))
 
 
 def _render_in_processes(folder: Path, progress: Callable[[], object]) -> None:
-    workers = [_start_worker(folder, part, PROCESSES) for part in range(PROCESSES)]
+    workers = [_start_worker(folder, part) for part in range(PROCESSES)]
     with concurrent.futures.ThreadPoolExecutor(PROCESSES) as pool:
         try:
             for following in concurrent.futures.as_completed([pool.submit(_follow, w, progress) for w in workers]):
@@ -140,15 +124,14 @@ def _render_in_processes(folder: Path, progress: Callable[[], object]) -> None:
                 worker.terminate()
 
 
-def _start_worker(folder: Path, part: int, parts: int) -> subprocess.Popen:
+def _start_worker(folder: Path, part: int) -> subprocess.Popen:
     """Starts one rendering process.
 
-    It is a separate program, since a `multiprocessing` child would import the main script again, and TensorFlow with
-    it.
+    It is a program of its own: a `multiprocessing` child would import the main script again, with TensorFlow.
     """
-    search = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]
+    search = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH")]
     return subprocess.Popen(
-        [sys.executable, "-m", "avpipeline.datasets.rendering.worker", str(folder), str(part), str(parts)],
+        [sys.executable, "-m", "avpipeline.datasets.rendering.clips", str(folder), str(part), str(PROCESSES)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -165,7 +148,18 @@ def _follow(worker: subprocess.Popen, progress: Callable[[], object]) -> None:
         else:
             said.append(line)
     status = worker.wait()
-    if status == INPUT_ERROR_STATUS:
+    if status == InputError.exit_status:
         raise InputError(said[-1].strip())
     if status:
         raise RuntimeError(f"a rendering process ended with status {status}: {''.join(said)}")
+
+
+if __name__ == "__main__":
+    try:
+        _render_part(sys.argv[1], part=int(sys.argv[2]), parts=int(sys.argv[3]))
+    except InputError as error:
+        print(error)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        # Ctrl-C reaches all processes of a terminal; the one that started this reports it.
+        sys.exit(130)

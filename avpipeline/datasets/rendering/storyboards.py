@@ -12,16 +12,16 @@ a score.
 
 import dataclasses
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Literal
 
 import numpy as np
 
 from avpipeline.cli import Checked, Natural, Seed
-from avpipeline.errors import InputError
+from avpipeline.datasets.base import SPLITS, require_split
 
 GENERATOR_VERSION = 1
 SECONDS = 10
-SPLITS = ("train", "val", "test")
 
 LOOKS = ("striped disc", "chequered square", "ringed triangle", "dotted cross")
 SOUNDS = ("hum", "bell", "hiss", "chirp")
@@ -63,8 +63,7 @@ class RenderedSettings(Checked):
 
     def count(self, split: str) -> int:
         """Number of clips of a split; raises InputError for an unknown name."""
-        if split not in SPLITS:
-            raise InputError(f"rendered: there is no split '{split}'; choose one of {', '.join(SPLITS)}.")
+        require_split("rendered", split)
         return getattr(self, split)
 
 
@@ -150,21 +149,17 @@ class Storyboard:
 
 
 def storyboards(settings: RenderedSettings, split: str) -> tuple[Storyboard, ...]:
-    """The clips of one split; the first n are the same however many there are.
-
-    Raises:
-      InputError: there is no such split.
-    """
+    """The clips of one split; the first n are the same however many there are. InputError if there is no such split."""
     count = settings.count(split)
     seed = (settings.seed, settings.events_per_clip, SPLITS.index(split))
     deals = np.random.default_rng([*seed, 0])
     categories, forms = _deal(deals, range(len(PAIRS))), _forms(deals)
-    part, short = _deal(deals, _PART_LENGTHS), _deal(deals, _SHORT_LENGTHS)
+    lengths = {_FULL: repeat(SECONDS), _PART: _deal(deals, _PART_LENGTHS), _SHORT: _deal(deals, _SHORT_LENGTHS)}
     lasting = _deal(deals, (CONTINUOUS, RHYTHMIC))
     boards = []
     for index in range(count):
         form = next(forms)
-        length = {_FULL: lambda: SECONDS, _PART: lambda: next(part), _SHORT: lambda: next(short)}[form]()
+        length = next(lengths[form])
         kind = INSTANT if form == _SHORT else next(lasting)
         name = f"{split}_{index:0{10 - len(split)}d}"
         boards.append(_board(name, split, (*seed, 1, index), kind, length, next(categories), settings))

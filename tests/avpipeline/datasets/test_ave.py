@@ -7,7 +7,6 @@ import pytest
 from avpipeline.datasets import DATASETS, load_split
 from avpipeline.datasets.ave import (
     RELEASED_FEATURES,
-    SPLITS,
     Annotation,
     class_names,
     event_segments,
@@ -20,7 +19,7 @@ from avpipeline.datasets.ave import (
     video_labels,
 )
 from avpipeline.datasets.ave_h5 import write_ave_h5
-from avpipeline.datasets.base import ArraySource
+from avpipeline.datasets.base import SPLITS, ArraySource
 from avpipeline.datasets.batches import batches
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
@@ -162,7 +161,7 @@ def test_only_the_features_asked_for_need_to_be_there(tmp_path):
     with pytest.raises(InputError, match="has no depth features"):
         load_ave(folder, "val", modalities=["depth"])
     (folder / "audio_feature.h5").unlink()
-    with pytest.raises(InputError, match=r"has neither audio_feature\.h5 nor visual_feature\.h5"):
+    with pytest.raises(InputError, match=r"has no features, neither audio_feature\.h5 nor visual_feature\.h5"):
         load_ave(folder, "val")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from ave import train
 from avpipeline.datasets import load_weak_training
-from avpipeline.datasets.ave_weak import load_ave_weak
+from avpipeline.datasets.ave_videos import load_ave_weak
 from avpipeline.datasets.base import ArraySource, JoinedRows
 from avpipeline.errors import InputError
 from avpipeline.training import runs

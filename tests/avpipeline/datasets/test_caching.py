@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 
+from avpipeline.datasets import caching
 from avpipeline.datasets.base import ArraySource, SelectedRows, Split, Stream
 from avpipeline.datasets.batches import batches
 from avpipeline.datasets.caching import free_memory, with_cache
@@ -51,10 +52,11 @@ def test_two_epochs_are_the_same_bytes(how, reads):
 
 
 @pytest.mark.parametrize("free, kept", [(2 * 480, True), (2 * 480 - 1, False), (None, False)])
-def test_auto_takes_half_of_what_is_free(free, kept):
+def test_auto_takes_half_of_what_is_free(free, kept, monkeypatch):
     """10 and 10 rows of 6 numbers of 4 bytes are 480 bytes."""
     splits = {name: a_split(Counted(10), name) for name in ("train", "val")}
-    found, sentence = with_cache(splits, "auto", ["audio"], free=lambda: free)
+    monkeypatch.setattr(caching, "free_memory", lambda: free)
+    found, sentence = with_cache(splits, "auto", ["audio"])
     assert [found[name] is not splits[name] for name in splits] == [kept, kept]
     assert sentence.startswith("Once read, the features of train and val" if kept else "Every epoch reads the features")
 

@@ -52,7 +52,7 @@ def test_kinetics400(folder):
     val = read_kinetics400(folder, "val")
     assert (val.dataset, val.name) == ("kinetics400", "val")
     assert val.class_names == ("archery", "blowing out candles", "singing", "yoga")
-    assert val.ids[1] == f"{video(11)}_000007_000017" and val.files[1] == f"blowing out candles/{val.ids[1]}.mp4"
+    assert val.ids[1] == f"{video(11)}_000007_000017"
     assert val.aliases[1] == (f"{video(11)}_7", video(11))
     np.testing.assert_array_equal(val.labels, np.eye(4))
 
@@ -158,9 +158,7 @@ def test_bad_numbered_lists_are_one_sentence(numbered, text, words):
         read_kinetics_sounds(numbered, "train", 31)
 
 
-def test_unknown_lists_and_splits(folder):
-    with pytest.raises(InputError, match="has no list of 33 classes, only of 31, 32 and 34"):
-        read_kinetics_sounds(folder, "test", 33)
+def test_an_unknown_split(folder):
     for read in (read_kinetics400, lambda *place: read_kinetics_sounds(*place, 31)):
         with pytest.raises(InputError, match="has no split 'testing', only train, val, test"):
             read(folder, "testing")

@@ -75,7 +75,7 @@ class _Evil:
         ("target", np.zeros((VIDEOS, 28)), "labels are not one-hot"),
         ("target", np.zeros((0, 28)), "has no videos"),
         ("visual", np.zeros((VIDEOS, 10, 2048)), r"shape \(3, 10, 2048\) where \(videos, 10, 1920\)"),
-        ("visual", np.zeros((VIDEOS + 1, 10, 1920)), "has 4 videos and testSet_target.p 3"),
+        ("visual", np.zeros((VIDEOS + 1, 10, 1920)), "has 4 rows and testSet_target.p 3"),
         ("visual", np.full((VIDEOS, 10, 1920), "x"), "refused"),
     ],
 )

@@ -41,7 +41,7 @@ def test_the_test_split_comes_from_either_list(folder, full):
     assert test.class_names == ("bird chirping, tweeting", "people coughing")
     np.testing.assert_array_equal(test.labels, np.eye(2)[[1, 0, 1]])
     assert test.ids == tuple(f"{video(row)}_{row:06d}" for row in range(20, 23))
-    assert test.files[0] == f"{test.ids[0]}.mp4" and f"{video(20)}_20" in test.aliases[0]
+    assert f"{video(20)}_20" in test.aliases[0]
 
 
 def test_validation_is_held_out_of_each_class(folder):
