@@ -62,8 +62,8 @@ def assign(
                 f"{_torch_shape(tuple(weight.shape)) if transpose else tuple(weight.shape)}; give the checkpoint of "
                 "that model."
             )
-        if not np.isfinite(values[name]).all():
-            raise InputError(f"{path}: its {name} holds NaN or infinite values; get the file again.")
+        if values[name].dtype.kind not in "fiub" or not np.isfinite(values[name]).all():
+            raise InputError(f"{path}: its {name} holds NaN or infinite values, or no numbers; get the file again.")
     for name, weight in wanted.items():
         weight.assign(values[name])
 

@@ -15,8 +15,8 @@ import keras
 import numpy as np
 from PIL import Image
 
-from avpipeline.errors import InputError
-from avpipeline.features.weights import fill_seeded, find_weights, not_found
+from avpipeline.features.weights import fetch, find_weights
+from avpipeline.files import reading, require_regular
 
 FRAME_SIZE = (224, 224)
 FRAME_RATE = 16
@@ -24,7 +24,7 @@ FRAME_RATE = 16
 _JPEG_QUALITY = 95
 
 PRETRAINED = "imagenet"
-_URL = "https://storage.googleapis.com/tensorflow/keras-applications/"
+_FORM = "_weights_tf_dim_ordering_tf_kernels"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +35,10 @@ class ImagenetNetwork:
       application: builds it.
       prepare: RGB frames from 0 to 255 -> the network's input.
       folder: of its weight files on Keras's download server.
-      files: usable weight files; the first is the one that Keras downloads (without the classification layers).
+      files: usable weight files; the first, without the classification layers, is the one that is downloaded.
+      md5: its hash.
       shapes: variant -> shape of the output for one frame; the first is the default.
-      layers: variant -> name of its layer.
+      layer: name of the layer whose output all variants are made from.
       resize: see `features.extractor.Network`.
     """
 
@@ -45,9 +46,14 @@ class ImagenetNetwork:
     prepare: Callable
     folder: str
     files: tuple[str, ...]
+    md5: str
     shapes: Mapping[str, tuple[int, ...]]
-    layers: Mapping[str, str]
+    layer: str
     resize: Callable[[np.ndarray], np.ndarray] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"https://storage.googleapis.com/tensorflow/keras-applications/{self.folder}/{self.files[0]}"
 
 
 def from_jpeg(frame: np.ndarray) -> np.ndarray:
@@ -62,95 +68,61 @@ NETWORKS = {
         keras.applications.VGG19,
         keras.applications.vgg19.preprocess_input,
         "vgg19",
-        (
-            "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
-            "vgg19_weights_tf_dim_ordering_tf_kernels.h5",
-        ),
+        (f"vgg19{_FORM}_notop.h5", f"vgg19{_FORM}.h5"),
+        "253f8cb515780f3b799900260a226db6",
         {"pool5": (7, 7, 512)},
-        {"pool5": "block5_pool"},
+        "block5_pool",
     ),
     "densenet201": ImagenetNetwork(
         keras.applications.DenseNet201,
         keras.applications.densenet.preprocess_input,
         "densenet",
-        (
-            "densenet201_weights_tf_dim_ordering_tf_kernels_notop.h5",
-            "densenet201_weights_tf_dim_ordering_tf_kernels.h5",
-        ),
+        (f"densenet201{_FORM}_notop.h5", f"densenet201{_FORM}.h5"),
+        "c13680b51ded0fb44dff2d8f86ac8bb1",
         {"last_activation": (7, 7, 1920), "avg_pool": (1920,)},
-        {"last_activation": "relu", "avg_pool": "relu"},
+        "relu",
         from_jpeg,
     ),
 }
 
 
-def build_imagenet(
-    name: str, variant: str, weights="default", *, weights_dir=None, seed: int = 0
-) -> tuple[keras.Model, str]:
-    """The network up to one of its outputs, with its weights.
+def build_imagenet(name: str, variant: str, path: Path | None = None) -> keras.Model:
+    """The network up to one of its outputs, freshly initialised or with the weights of a file.
 
     Args:
       name: one of `NETWORKS`.
       variant: one of its `shapes`.
-      weights: "default" (ImageNet, downloaded by Keras if no file is found), "none" (seeded random) or an .h5 file of
-        keras.applications, with or without the classification layers.
-      weights_dir: folder that is searched first.
-      seed: of random weights.
+      path: an .h5 file of keras.applications, with or without the classification layers.
 
     Returns:
-      a model from preprocessed frames `(batch, 224, 224, 3)` to `(batch, *shapes[variant])`, and the name of
-      its weights for `FeatureInfo`.
+      a model from preprocessed frames `(batch, 224, 224, 3)` to `(batch, *shapes[variant])`.
 
     Raises:
-      InputError: no weights, a damaged file, or one of another network.
+      InputError: a damaged file, or one of another network.
     """
     network = NETWORKS[name]
-    path = find_weights(network.files, weights_dir) if weights == "default" else None
-    if weights == "none":
-        whole, label = _application(network, None), "none"
-    elif weights == "default" and path is None:
-        whole, label = _fetched(network, weights_dir), PRETRAINED
-    else:
-        path = path or Path(weights)
-        whole, label = _from_file(name, path), PRETRAINED if path.name in network.files else path.name
-    output = whole.get_layer(network.layers[variant]).output
+    whole = _application(network) if path is None else _from_file(name, path)
+    output = whole.get_layer(network.layer).output
     if variant == "avg_pool":
         output = keras.layers.GlobalAveragePooling2D(name="avg_pool")(output)
-    model = keras.Model(whole.inputs[0], output, name=f"{name}_{variant}")
-    if weights == "none":
-        fill_seeded(model, seed)
-    model.trainable = False
-    return model, label
+    return keras.Model(whole.inputs[0], output, name=f"{name}_{variant}")
 
 
-def url_of(name: str) -> str:
-    """The URL from which Keras downloads the weights of one of `NETWORKS`."""
-    return f"{_URL}{NETWORKS[name].folder}/{NETWORKS[name].files[0]}"
+def weights_file(name: str, weights_dir=None) -> Path:
+    """The weights of one of `NETWORKS`, downloaded if no file is found."""
+    network = NETWORKS[name]
+    found = find_weights(network.files, weights_dir)
+    return found or fetch(network.files[0], network.url, weights_dir, md5=network.md5)
 
 
-def _application(network: ImagenetNetwork, weights, include_top: bool = False) -> keras.Model:
+def _application(network: ImagenetNetwork, weights: str | None = None, include_top: bool = False) -> keras.Model:
     return network.application(weights=weights, include_top=include_top, input_shape=(*FRAME_SIZE, 3))
 
 
-def _fetched(network: ImagenetNetwork, weights_dir) -> keras.Model:
-    try:
-        return _application(network, PRETRAINED)
-    except Exception as error:  # Keras raises a bare Exception if a download fails
-        name = network.files[0]
-        raise not_found(name, f"{_URL}{network.folder}/{name}", error, weights_dir) from error
-
-
 def _from_file(name: str, path: Path) -> keras.Model:
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such weight file; check the path.")
-    try:
-        return _application(NETWORKS[name], str(path), include_top=_has_top(path))
-    except Exception as error:  # h5py and Keras raise many kinds of exception for a file that does not fit
-        told = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"{path}: not a complete weight file of {name} ({told}); download "
-            f"{_URL}{NETWORKS[name].folder}/{NETWORKS[name].files[0]} again."
-        ) from error
+    network = NETWORKS[name]
+    with reading(path, f"not a complete weight file of {name}", f"download {network.url} again"):
+        return _application(network, str(path), include_top=_has_top(require_regular(path)))
 
 
 def _has_top(path: Path) -> bool:

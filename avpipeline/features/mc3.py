@@ -13,7 +13,7 @@ import keras
 from avpipeline.checkpoints import TorchFile, read_torch
 from avpipeline.checkpoints.assign import assign
 from avpipeline.errors import InputError
-from avpipeline.features.weights import fetch, fill_seeded, find_weights
+from avpipeline.features.weights import fetch, find_weights
 
 FRAMES, FRAME_SIZE = 100, 112
 CHANNELS = 512
@@ -116,9 +116,7 @@ def build_video_classifier(
     """
     network = NETWORKS[name]
     if weights == "default":
-        weights = find_weights([network.file], weights_dir) or fetch(
-            network.file, URL + network.file, weights_dir, sha256=network.hash_start
-        )
+        weights = weights_file(name, weights_dir)
     file = None if weights is None else read_torch(weights, classes=_CLASSES)
     if file is not None:
         num_classes = _class_count(file, weights, name)
@@ -129,30 +127,20 @@ def build_video_classifier(
     return model
 
 
-def build_video_extractor(
-    name: Name, variant: str, weights="default", *, weights_dir=None, seed: int = 0
-) -> tuple[keras.Model, str]:
-    """A network that turns the 16 frames of a second into one feature.
+def build_video_extractor(name: Name, path: Path | None = None) -> keras.Model:
+    """A network that turns the 16 frames of a second, as returned by `prepare_second`, into one feature `(batch, 512)`.
 
-    Args:
-      variant: "avg_pool", the only one: the mean of the last activation over time and space.
-      weights: as for `build_video_resnet`; "none" for seeded random weights.
-      seed: of random weights.
-
-    Returns:
-      a model from frames `(batch, 16, 112, 112, 3)`, as returned by `prepare_second`, to `(batch, 512)`, and the name
-      of its weights for `FeatureInfo`.
+    The feature is the mean of the last activation over time and space. Weights as for `build_video_resnet`.
     """
-    del variant
-    network = build_video_resnet(
-        name, None if weights == "none" else weights, frames=CLIP_FRAMES, weights_dir=weights_dir
-    )
-    if weights == "none":
-        fill_seeded(network, seed)
+    network = build_video_resnet(name, path, frames=CLIP_FRAMES)
     mean = keras.layers.GlobalAveragePooling1D(name="avg_pool")(network.output["features"])
-    model = keras.Model(network.input, mean, name=name)
-    model.trainable = False
-    return model, weights_label(name, weights)
+    return keras.Model(network.input, mean, name=name)
+
+
+def weights_file(name: Name, weights_dir=None) -> Path:
+    """The weights trained on Kinetics-400, downloaded if no file is found."""
+    file, start = NETWORKS[name].file, NETWORKS[name].hash_start
+    return find_weights([file], weights_dir) or fetch(file, URL + file, weights_dir, sha256=start)
 
 
 def weights_label(name: Name, weights) -> str:

@@ -35,7 +35,7 @@ class WeightFile:
 
 def _keras(network: str, size: str, licence: str) -> WeightFile:
     found = imagenet.NETWORKS[network]
-    return WeightFile(found.files[0], imagenet.url_of(network), size, licence, others=found.files[1:])
+    return WeightFile(found.files[0], found.url, size, licence, others=found.files[1:])
 
 
 def _torchvision(network: mc3.Name, size: str) -> WeightFile:

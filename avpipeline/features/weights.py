@@ -54,11 +54,12 @@ def not_found(name: str, url: str, reason: Exception, weights_dir=None) -> Input
     )
 
 
-def fetch(name: str, url: str, weights_dir=None, *, sha256: str = "") -> Path:
+def fetch(name: str, url: str, weights_dir=None, *, sha256: str = "", md5: str | None = None) -> Path:
     """Downloads a weight file into the cache folder, whole or not at all.
 
     Args:
       sha256: how the file's SHA-256 begins, where that is known.
+      md5: its MD5, where that is known.
 
     Raises:
       InputError: the download failed or brought another file; the sentence says where the file can be put.
@@ -70,7 +71,7 @@ def fetch(name: str, url: str, weights_dir=None, *, sha256: str = "") -> Path:
         # Keras writes to the final path directly, where a killed download would leave a part that looks complete.
         with tempfile.TemporaryDirectory(prefix=".download-", dir=path.parent) as folder:
             try:
-                file = keras.utils.get_file(name, url, cache_dir=folder, cache_subdir="")
+                file = keras.utils.get_file(name, url, file_hash=md5, cache_dir=folder, cache_subdir="")
             except Exception as error:  # Keras raises a bare Exception where a download fails
                 raise not_found(name, url, error, weights_dir) from error
             found = sha256_file(file)

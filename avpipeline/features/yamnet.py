@@ -20,12 +20,14 @@ from avpipeline.checkpoints import read_keras_h5
 from avpipeline.checkpoints.tflite import read_tflite
 from avpipeline.errors import InputError
 from avpipeline.features.logmel import LogMel
-from avpipeline.features.weights import fill_seeded, find_weights, require_unchanged, search_folders
+from avpipeline.features.weights import find_weights, require_unchanged, search_folders
 from avpipeline.files import read_bytes, reading
 from avpipeline.media import SAMPLE_RATE
 
 CLASSES = 521
 VARIANTS = {"embedding": (1024,), "audio_map": (3, 2, 1024), "scores": (CLASSES,)}
+# Layers of outputs that are not called as they are.
+_LAYERS = {"audio_map": "layer14_pointwise_conv"}
 FILES = ("yamnet.h5", "yamnet.tflite")
 CLASS_MAP = "yamnet_class_map.csv"
 URL = "https://storage.googleapis.com/audioset/yamnet.h5"
@@ -49,8 +51,8 @@ class YamnetLogMel(LogMel):
     offset = 0.001
 
 
-def yamnet_network(variant: str = "embedding") -> keras.Model:
-    """The network without weights, from log-mel patches `(batch, 96, 64)` to `(batch, *VARIANTS[variant])`."""
+def yamnet_network() -> keras.Model:
+    """The network up to its scores without weights, from log-mel patches `(batch, 96, 64)`."""
     patches = keras.Input((LogMel.frames, LogMel.bands), name="log_mel")
     x = keras.layers.Reshape((LogMel.frames, LogMel.bands, 1), name="one_channel")(patches)
     x = keras.layers.Conv2D(32, 3, strides=2, padding="same", activation="relu", name="layer1_conv")(x)
@@ -60,43 +62,24 @@ def yamnet_network(variant: str = "embedding") -> keras.Model:
             3, strides=stride, padding="same", activation="relu", name=f"{name}_depthwise_conv"
         )(x)
         x = keras.layers.Conv2D(channels, 1, activation="relu", name=f"{name}_pointwise_conv")(x)
-    if variant != "audio_map":
-        x = keras.layers.GlobalAveragePooling2D(name="embedding")(x)
-    if variant == "scores":
-        x = keras.layers.Dense(CLASSES, activation="sigmoid", name="scores")(x)
-    return keras.Model(patches, x, name=f"yamnet_{variant}")
+    x = keras.layers.GlobalAveragePooling2D(name="embedding")(x)
+    x = keras.layers.Dense(CLASSES, activation="sigmoid", name="scores")(x)
+    return keras.Model(patches, x, name="yamnet")
 
 
-def build_yamnet(
-    variant: str = "embedding", weights="default", *, weights_dir=None, seed: int = 0
-) -> tuple[keras.Model, str]:
-    """The network with its weights.
-
-    Args:
-      variant: one of `VARIANTS`.
-      weights: "default" (one of `FILES` in the folders of weights), "none" (seeded random) or such a file.
-      weights_dir: folder that is searched first.
-      seed: of random weights.
-
-    Returns:
-      the model, and the name of its weights for `FeatureInfo`: the file's name.
+def build_yamnet(variant: str, path: Path | None = None) -> keras.Model:
+    """The network up to one of `VARIANTS`, freshly initialised or with the weights of one of `FILES`.
 
     Raises:
-      InputError: no weights, a damaged file, or one of another network.
+      InputError: a damaged file, or one of another network.
     """
-    model = yamnet_network(variant)
-    if weights == "none":
-        fill_seeded(model, seed)
-        return model, "none"
-    path = weights_file(weights_dir) if weights == "default" else Path(weights)
-    require_unchanged(path)
-    whole = yamnet_network("scores")
-    _fill(whole, path)
-    _check(whole, path)
-    for layer in model.layers:
-        layer.set_weights(whole.get_layer(layer.name).get_weights() if layer.weights else [])
-    model.trainable = False
-    return model, path.name
+    whole = yamnet_network()
+    if path is not None:
+        require_unchanged(path)
+        _fill(whole, path)
+        _check(whole, path)
+    output = whole.get_layer(_LAYERS.get(variant, variant)).output
+    return keras.Model(whole.input, output, name=f"{whole.name}_{variant}")
 
 
 def weights_file(weights_dir=None) -> Path:

@@ -37,7 +37,7 @@ def test_what_is_found_is_shown_with_its_hash(tmp_path, capsys):
 
 
 def test_fetched_files_keep_their_hash(tmp_path, monkeypatch):
-    def get_file(name, url, *, cache_dir, cache_subdir):
+    def get_file(name, url, *, file_hash, cache_dir, cache_subdir):
         (tmp_path / "given").write_bytes(b"from the network")
         return str(tmp_path / "given")
 
