@@ -10,6 +10,7 @@ shards is neither lost nor computed again. docs/scale.md has commands and costs.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from avpipeline.cli.cluster import EngineName, require_engine
 from avpipeline.cli.progress import ProgressBar
 from avpipeline.datasets.ave_h5 import write_ave_h5
 from avpipeline.errors import InputError
-from avpipeline.features.extraction import AudioReader, Engine, Job, Local, Timing
+from avpipeline.features.extraction import AudioReader, Timing, made_here, store
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.parts import Part, parse_part, part_folders, stretch
 from avpipeline.features.remote import Upload, list_files, to_urls
@@ -104,24 +105,12 @@ def extract(
     extension. A missing stream gives features of zeros and a flag. A file that cannot be used is left out and
     listed in `failed.json`; the next run tries it again.
 
-    Args:
+    Args (the options of the command; `Settings` says more about each):
       source: folder, list of files (.txt) or one media file; folder and file may be URLs, and so may a list's lines.
-      out: folder, or the URL of one (extra `[remote]`).
       features: extractors, e.g. `["vgg19", "vggish:embedding"]`, or these joined by commas; one for each name under
         which models read features (`features.registry.input_name`).
-      weights: "default", "none" or, for a single extractor, a file; see `features.registry.build_extractor`.
-      weights_dir: folder in which pretrained weights are looked for first.
       seconds: taken from the start of each file, filled up where it is shorter.
-      format: "shards", HDF5 files of `shard_size` clips each; "h5" also writes `audio_feature.h5`,
-        `visual_feature.h5`, ... as AVE's authors share them.
-      shard_size: clips a shard.
-      workers: number of decoding threads; None takes one per core, at most 8. With the engine "ray" and no GPU: number
-        of processes that hold the networks; None takes one per machine. Each GPU gets one in any case.
-      audio_reader: "tfio" decodes audio files by tensorflow-io inside tf.data, for audio features only.
-      engine: "local", or "ray" for a cluster: the shards are the same.
-      address: of the Ray cluster, "auto" or host:port; None takes this machine alone.
-      part: "I/N", the I-th of N parts of the files, for a cluster's job number I; once all have run, `FeatureShards`
-        reads `out` as if one run had made it.
+      part: once all parts have run, `FeatureShards` reads `out` as if one run had made it.
 
     Raises:
       InputError: bad settings, nothing to read, another process or other features in `out`, a full disk, no cluster.
@@ -137,9 +126,14 @@ def extract(
     out = _folder(Path(out), division)
     if engine == "ray":
         # Imported here, as it is needed for nothing else.
-        from avpipeline.features.clusters import Cluster, leave_gpus
+        from avpipeline.features.clusters import leave_gpus, made_there
 
         leave_gpus()
+        folder = _weights_folder(weights, weights_dir)
+        make = functools.partial(made_there, workers=workers, weights_dir=folder, address=address)
+    else:
+        threads = workers or min(os.cpu_count() or 1, _MOST_WORKERS)
+        make = functools.partial(made_here, workers=threads, audio_reader=audio_reader)
     extractors = _extractors(features, weights, weights_dir)
     if audio_reader == "tfio":
         if any(extractor.modality == "visual" for extractor in extractors.values()):
@@ -149,35 +143,22 @@ def extract(
         tensorflow_io()
     infos = {modality: extractor.info for modality, extractor in extractors.items()}
     manifest = Manifest(infos, seconds, part=division)
-    work: Engine = Local(extractors, seconds, workers or min(os.cpu_count() or 1, _MOST_WORKERS), audio_reader)
-    if engine == "ray":
-        work = Cluster(extractors, _weights_folder(weights, weights_dir), seconds, workers, address)
     out = make_folder(out)
     with locked(out / "extraction", wait=False):
         remove_partial(out)
         before = _agreed(out, manifest)
-        job = Job()
         with new_writer(out, manifest.shapes, shard_size, before.made_of) as writer:
             reused = len(writer.records)
             todo = _without_finished(out, clips, writer.records)
             there = len(clips) - len(todo)
             with ProgressBar(desc="extracting", total=len(clips), initial=there, unit="clip") as progress:
-                job.run(work.made(todo), writer, progress)
+                failed, notes, timing = store(make(todo, extractors, seconds), writer, progress)
         present = [record.id for record in writer.records]
-        _finish(out, dataclasses.replace(before, ids=_ordered(before.ids, clips, present)), job.failed)
+        _finish(out, dataclasses.replace(before, ids=_ordered(before.ids, clips, present)), failed)
         if format == "h5" and present:
             shards = FeatureShards(out)
             write_ave_h5(out, shards.sources, shards.features, shards.ids)
-    return ExtractSummary(
-        out=out,
-        features=manifest.features,
-        seconds=seconds,
-        extracted=len(present) - reused,
-        reused=reused,
-        failed=job.failed,
-        notes=tuple(job.notes),
-        timing=job.timing,
-    )
+    return ExtractSummary(out, manifest.features, seconds, len(present) - reused, reused, failed, notes, timing)
 
 
 def _require_usable(
@@ -363,8 +344,7 @@ def main(settings: Settings) -> int:
       python -m avpipeline.extract VIDEOS FEATURES --features vgg19,vggish
       python -m avpipeline.extract clips.txt FEATURES --format h5
     """
-    fields = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
-    summary = extract(**fields)
+    summary = extract(**vars(settings))
     print(summary.text())
     # A part may be empty, where there are fewer files than parts.
     is_empty = not summary.extracted + summary.reused and not settings.part

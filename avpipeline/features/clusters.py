@@ -1,7 +1,6 @@
 """Extraction on a Ray cluster: tasks that decode feed actors that hold the networks."""
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -9,8 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from avpipeline.cli.cluster import connected, gpus, machines, mapped
-from avpipeline.features.decoding import Decoded, decode_with_notes
-from avpipeline.features.extraction import Made, made_of
+from avpipeline.features.extraction import Decoded, Made, decode_with_notes, made_of
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.registry import Extractor, clip_format, extractor_for
 
@@ -35,36 +33,27 @@ class Networks:
         return made_of(decoded, self._extractors)
 
 
-@dataclasses.dataclass(frozen=True)
-class Cluster:
-    """Extraction on a Ray cluster; see `extraction.Engine`.
+def made_there(
+    todo: Mapping[str, Path],
+    extractors: Mapping[str, Extractor],
+    seconds: int,
+    *,
+    workers: int | None,
+    weights_dir: Path | None,
+    address: str | None,
+) -> Iterator[Made]:
+    """As `extraction.made_here`, on a cluster; every machine of it must see the files under the same paths.
 
-    Attributes:
+    Args:
       extractors: this process's; the actors build the same ones.
-      weights_dir: folder in which every machine looks for their weights first.
-      seconds: of each clip.
       workers: actors on a cluster without GPUs; None takes one a machine.
+      weights_dir: folder in which every machine looks for weights first.
       address: of the cluster; None uses this machine alone.
     """
-
-    extractors: Mapping[str, Extractor]
-    weights_dir: Path | None
-    seconds: int
-    workers: int | None = None
-    address: str | None = None
-
-    def made(self, todo: Mapping[str, Path]) -> Iterator[Made]:
-        if not todo:
-            return
-        infos = {name: extractor.info for name, extractor in self.extractors.items()}
-        format_ = clip_format(self.extractors.values())
-        decode = partial(_decode, seconds=self.seconds, clip_format=format_)
-        with connected(self.address):
-            actors = min(gpus() or self.workers or machines(), len(todo))
-            arguments = (infos, self.weights_dir)
-            yield from mapped(decode, list(todo.items()), actor=Networks, arguments=arguments, actors=actors)
-
-
-def _decode(item: tuple[str, Path], seconds: int, clip_format: Mapping) -> Decoded:
-    """Decodes a file; every machine of the cluster must see it under the same path."""
-    return decode_with_notes(*item, seconds, clip_format)
+    if not todo:
+        return
+    infos = {name: extractor.info for name, extractor in extractors.items()}
+    decode = partial(decode_with_notes, seconds=seconds, clip_format=clip_format(extractors.values()))
+    with connected(address):
+        actors = min(gpus() or workers or machines(), len(todo))
+        yield from mapped(decode, list(todo.items()), actor=Networks, arguments=(infos, weights_dir), actors=actors)
