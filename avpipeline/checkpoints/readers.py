@@ -1,7 +1,4 @@
-"""Weights and arrays in other people's files: torch, pickles, TensorFlow 1 and old Keras.
-
-Nothing here executes what a file asks for, and torch is not needed.
-"""
+"""Pickles of NumPy arrays, checkpoints of TensorFlow 1 and weight files of old Keras."""
 
 import glob
 import math

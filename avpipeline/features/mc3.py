@@ -33,16 +33,9 @@ URL = "https://download.pytorch.org/models/"
 _MODULE = "torchvision.models.video.resnet."
 _WHOLE = f"{_MODULE}VideoResNet"
 _CLASSES = frozenset(
-    _MODULE + name
-    for name in (
-        "VideoResNet",
-        "BasicBlock",
-        "BasicStem",
-        "R2Plus1dStem",
-        "Conv3DSimple",
-        "Conv3DNoTemporal",
-        "Conv2Plus1D",
-    )
+    f"{_MODULE}{name}"
+    for name in ("VideoResNet", "BasicBlock", "BasicStem", "R2Plus1dStem")
+    + ("Conv3DSimple", "Conv3DNoTemporal", "Conv2Plus1D")
 )
 
 
@@ -57,10 +50,6 @@ class VideoResNet:
     def hash_start(self) -> str:
         """The first digits of the file's SHA-256, which torchvision puts into its name."""
         return Path(self.file).stem.rpartition("-")[2]
-
-    @property
-    def factored_stem(self) -> bool:
-        return self.stages[0] == _FACTORED
 
 
 NETWORKS = {
@@ -114,13 +103,12 @@ def build_video_classifier(
 
     If weights are given, they determine the number of classes.
     """
-    network = NETWORKS[name]
     if weights == "default":
         weights = weights_file(name, weights_dir)
     file = None if weights is None else read_torch(weights, classes=_CLASSES)
     if file is not None:
         num_classes = _class_count(file, weights, name)
-    model = _classifier(name, network, frames, size, num_classes)
+    model = _classifier(name, frames, size, num_classes)
     if file is not None:
         state = {key: value for key, value in file.state.items() if not key.endswith(".num_batches_tracked")}
         assign(model, state, _torch_names(model), weights)
@@ -190,15 +178,16 @@ def _torch_names(model: keras.Model) -> dict[str, str]:
     return names
 
 
-def _classifier(name: str, network: VideoResNet, frames: int, size: int, num_classes: int) -> keras.Model:
+def _classifier(name: Name, frames: int, size: int, num_classes: int) -> keras.Model:
+    stages = NETWORKS[name].stages
     clip = keras.Input((frames, size, size, 3), name="frames")
-    if network.factored_stem:
+    if stages[0] == _FACTORED:
         x = _convolved(clip, 45, (1, 7, 7), (1, 2, 2), "stem_0", "stem_1")
         x = _convolved(keras.layers.ReLU(name="stem_2")(x), 64, (3, 1, 1), (1, 1, 1), "stem_3", "stem_4")
     else:
         x = _convolved(clip, 64, (3, 7, 7), (1, 2, 2), "stem_0", "stem_1")
     x = keras.layers.ReLU(name="stem_relu")(x)
-    for stage, kind in enumerate(network.stages, 1):
+    for stage, kind in enumerate(stages, 1):
         for block in range(2):
             stride = 2 if stage > 1 and block == 0 else 1
             x = _block(x, 32 * 2**stage, kind, stride, f"layer{stage}_{block}")

@@ -18,17 +18,8 @@ from avpipeline.features.info import FeatureInfo
 from avpipeline.features.logmel import LogMel
 from avpipeline.features.weights import fill_seeded, find_weights, search_folders, weights_hash
 
-__all__ = [
-    "EXTRACTORS",
-    "VARIANTS",
-    "Extractor",
-    "Network",
-    "build_extractor",
-    "clip_features",
-    "clip_format",
-    "extractor_for",
-    "input_name",
-]
+__all__ = ["EXTRACTORS", "VARIANTS", "Extractor"]
+__all__ += ["build_extractor", "clip_features", "clip_format", "extractor_for", "input_name"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -81,28 +81,11 @@ SOURCES: dict[str, tuple[WeightFile, ...]] = {
 }
 
 
-def found_at(file: WeightFile, weights_dir=None) -> Path | None:
-    """Path of the file, or of one that serves instead; None if there is none. InputError if it was changed."""
-    path = find_weights((file.name, *file.others), weights_dir)
-    if path is None and file.package:
-        path = efficientnet.packaged(*file.package)
-    if path is not None:
-        require_unchanged(path)
-    return path
-
-
-def fetched(file: WeightFile, weights_dir=None) -> Path:
-    """Downloads the file into the cache folder; InputError where it cannot be, or is part of a package."""
-    if file.package:
-        raise InputError(f"{file.name}: is in a Python package; run {file.url}.")
-    return fetch(file.name, file.url, weights_dir, sha256=file.sha256)
-
-
 def described(networks: Sequence[str], weights_dir=None) -> Iterator[str]:
     """Yields lines about the weight files of networks, fetching those not found; without names it only lists all files.
 
     Raises:
-      InputError: no such network, or a file that cannot be fetched.
+      InputError: no such network, or a file that cannot be fetched, is part of a package or was changed.
     """
     unknown = [name for name in networks if name not in SOURCES]
     if unknown:
@@ -110,9 +93,15 @@ def described(networks: Sequence[str], weights_dir=None) -> Iterator[str]:
     for name in networks or SOURCES:
         yield name
         for file in SOURCES[name]:
-            path = found_at(file, weights_dir)
-            if path is None and networks:
-                path = fetched(file, weights_dir)
+            path = find_weights((file.name, *file.others), weights_dir)
+            if path is None and file.package:
+                path = efficientnet.packaged(*file.package)
+            if path is not None:
+                require_unchanged(path)
+            elif networks and file.package:
+                raise InputError(f"{file.name}: is in a Python package; run {file.url}.")
+            elif networks:
+                path = fetch(file.name, file.url, weights_dir, sha256=file.sha256)
             yield from _lines(file, path)
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from avpipeline.errors import InputError
-from avpipeline.files import cache_dir, locked, sha256_file
+from avpipeline.files import cache_dir, first_line, locked, sha256_file
 
 WEIGHTS_VARIABLE = "AVPIPELINE_WEIGHTS"
 
@@ -47,10 +47,9 @@ def find_weights(names: Sequence[str], weights_dir=None) -> Path | None:
 def not_found(name: str, url: str, reason: Exception, weights_dir=None) -> InputError:
     """The sentence for pretrained weights that are neither here nor can be fetched."""
     folders = ", ".join(str(folder) for folder in search_folders(weights_dir))
-    told = (str(reason).splitlines() or [type(reason).__name__])[0]
     return InputError(
-        f"{name}: not in {folders}, and it could not be downloaded ({told}); get it from {url} and put it into "
-        "one of these folders, or take the weights 'none' (seeded random)."
+        f"{name}: not in {folders}, and it could not be downloaded ({first_line(reason)}); get it from {url} "
+        "and put it into one of these folders, or take the weights 'none' (seeded random)."
     )
 
 

@@ -130,11 +130,8 @@ def remove(url: str) -> None:
 
 def told(text: str) -> str:
     """Replaces the paths of local copies in a sentence by the URLs that they were copied from."""
-    return re.sub(rf"{re.escape(_copies().name)}/([\w.+-]+?)(_?)/", lambda found: _prefix(*found.groups()), text)
-
-
-def _prefix(protocol: str, root: str) -> str:
-    return f"{protocol}://{'/' if root else ''}"
+    copied = rf"{re.escape(_copies().name)}/([\w.+-]+?)(_?)/"
+    return re.sub(copied, lambda found: f"{found[1]}://{'/' if found[2] else ''}", text)
 
 
 @functools.cache
