@@ -55,21 +55,29 @@ class FrameRequest:
         return round(seconds * self.frame_rate)
 
 
-def _time(sink, stamp: int | None, unit: Fraction) -> float:
-    """The time at which a frame begins; one without a timestamp follows the frame before it."""
-    if stamp is None:
-        return sink.origin if sink.end is None else sink.end
-    time = float(stamp * unit)
-    before = sink.origin if sink.end is None else sink.end
-    if not abs(time - before) <= (MOST_SECONDS if sink.end is None else MOST_JUMP):
-        raise Unusable(
-            f"its timestamps jump from {before:.0f} s to {time:.0f} s, by more than {MOST_JUMP:.0f} s; cut it there."
-        )
-    return time
+class _Sink:
+    """A stream, and how far it has been decoded. Times are in seconds of the stream's clock."""
+
+    def __init__(self, stream, origin: float, start: float, seconds: float | None):
+        self.stream, self.origin, self.start, self.seconds = stream, origin, origin + start, seconds
+        self.begin: float | None = None  # of what has been decoded so far
+        self.end: float | None = None
+        self.done = False
+
+    def _time(self, stamp: int | None, unit: Fraction) -> float:
+        """The time at which a frame begins; one without a timestamp follows the frame before it."""
+        before = self.origin if self.end is None else self.end
+        time = before if stamp is None else float(stamp * unit)
+        if not abs(time - before) <= (MOST_SECONDS if self.end is None else MOST_JUMP):
+            raise Unusable(
+                f"its timestamps jump from {before:.0f} s to {time:.0f} s, by more than {MOST_JUMP:.0f} s; cut it "
+                "there."
+            )
+        return time
 
 
-class Sound:
-    """Collects an audio stream as mono sound at 16 kHz. Times are in seconds of the stream's clock.
+class Sound(_Sink):
+    """Collects an audio stream as mono sound at 16 kHz.
 
     Args:
       by_second: resample each second on its own instead of the whole stream, so that a second knows nothing of its
@@ -77,17 +85,14 @@ class Sound:
     """
 
     def __init__(self, stream, origin: float, start: float, seconds: float | None, by_second: bool = False):
+        super().__init__(stream, origin, start, seconds)
         self._rate = stream.rate if by_second else SAMPLE_RATE
-        self.stream, self.origin, self.start, self.seconds = stream, origin, origin + start, seconds
-        self.begin: float | None = None  # of what has been decoded so far
-        self.end: float | None = None
-        self.done = False
         self._pieces: list[tuple[float, list[np.ndarray]]] = []
         self._resampler = self._setup = None
         self._alone = video_stream(stream.container) is None
 
     def take(self, frame) -> None:
-        time = _time(self, frame.pts, frame.time_base)
+        time = self._time(frame.pts, frame.time_base)
         if self._alone and self.begin is None:
             # A file without video begins with its sound; FFmpeg timestamps Vorbis 3 ms late.
             self.origin, self.start = time, time + self.start - self.origin
@@ -96,10 +101,10 @@ class Sound:
         self.begin = time if self.begin is None else self.begin
         self.end = (time if gap else self.end) + frame.samples / frame.sample_rate
         if self.end < self.start - _SOUND_GAP:
-            self._flush()
+            self.finish()
             return
         if gap or setup != self._setup:
-            self._flush()
+            self.finish()
             # The layout is kept and the channels are averaged below: FFmpeg's own downmix to mono adds float stereo
             # channels with weight 0.707, which exceeds [-1, 1].
             self._resampler = AudioResampler(format="flt", layout=frame.layout, rate=self._rate)
@@ -109,7 +114,10 @@ class Sound:
         self.done = self.seconds is not None and self.end > self.start + self.seconds + _SOUND_GAP
 
     def finish(self) -> None:
-        self._flush()
+        """Takes what the resampler still holds."""
+        if self._resampler is not None:
+            self._store(self._resampler.resample(None))
+        self._resampler = self._setup = None
 
     def waveform(self) -> np.ndarray:
         placed = self._placed()
@@ -146,11 +154,6 @@ class Sound:
             if chunks
         ]
 
-    def _flush(self) -> None:
-        if self._resampler is not None:
-            self._store(self._resampler.resample(None))
-        self._resampler = self._setup = None
-
     def _store(self, frames) -> None:
         # Packed: PyAV reads past the planes of 8 and more channels, and the process dies.
         for frame in filter(None, frames):
@@ -158,14 +161,11 @@ class Sound:
             self._pieces[-1][1].append(np.ascontiguousarray(channels).mean(axis=0))
 
 
-class Frames:
-    """Collects the frames of a video stream shown at the requested times. Times are in seconds of its clock."""
+class Frames(_Sink):
+    """Collects the frames of a video stream shown at the requested times."""
 
     def __init__(self, stream, origin: float, start: float, seconds: float, request: FrameRequest):
-        self.stream, self.origin, self.start, self.seconds = stream, origin, origin + start, seconds
-        self.begin: float | None = None
-        self.end: float | None = None
-        self.done = False
+        super().__init__(stream, origin, start, seconds)
         self._times = self.start + (np.arange(request.count(seconds)) + 0.5) / request.frame_rate
         self._size, self._transform = request.size, request.transform
         self._next = 0
@@ -176,7 +176,7 @@ class Frames:
         self.array = np.zeros((len(self._times), *(request.size or (stream.height, stream.width)), 3), np.uint8)
 
     def take(self, frame) -> None:
-        time = _time(self, self._stamp(frame), frame.time_base)
+        time = self._time(self._stamp(frame), frame.time_base)
         if self._current is None:
             self.begin = time
             self._current = frame
