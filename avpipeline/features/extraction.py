@@ -40,12 +40,9 @@ class Timing:
     """Where the time of a run went: "decode" (summed over its threads), each modality's network, "write", and "all".
 
     The audio network's time includes the log-mel. Decoding, networks and writing work at the same time.
-
-    Attributes:
-      media: part -> seconds of sound or video that it worked on.
-      spent: part -> seconds that it took.
     """
 
+    # Part -> seconds of sound or video that it worked on, and seconds that it took.
     media: dict[str, float] = dataclasses.field(default_factory=dict)
     spent: dict[str, float] = dataclasses.field(default_factory=dict)
 
@@ -60,23 +57,14 @@ class Timing:
 
 @dataclasses.dataclass(frozen=True)
 class Decoded:
-    """A media file on its way to the networks.
-
-    Attributes:
-      id: of the clip.
-      path: the file.
-      clip: its sound and frames, or why there are none.
-      file_size: bytes of the file.
-      spent: seconds that decoding took.
-      notes: what the decoder says about a file that is damaged and was used as far as it goes.
-    """
+    """A media file on its way to the networks."""
 
     id: str
     path: Path | RemoteFile
-    clip: Clip | InputError
-    file_size: int
-    spent: float
-    notes: tuple[str, ...] = ()
+    clip: Clip | InputError  # its sound and frames, or why there are none
+    file_size: int  # bytes
+    spent: float  # seconds that decoding took
+    notes: tuple[str, ...] = ()  # what the decoder says of a file that is damaged and was used as far as it goes
 
 
 def decode(item: Item, seconds: int, clip_format: Mapping) -> Decoded:
@@ -142,23 +130,14 @@ def _length(clip: Clip | ClipRecord) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """What became of one file.
-
-    Attributes:
-      path: the file.
-      record: of the clip; None if the file cannot be used.
-      features: modality -> `(seconds, *shape)`; None likewise.
-      failed: the sentence that says why it cannot be used; None if it can.
-      notes: about a file that was used as far as it goes.
-      timing: of its parts, "decode" and each modality.
-    """
+    """What became of one file: a record and its features, or the sentence that says why it cannot be used."""
 
     path: Path | RemoteFile
     record: ClipRecord | None = None
-    features: Mapping[str, np.ndarray] | None = None
+    features: Mapping[str, np.ndarray] | None = None  # modality -> `(seconds, *shape)`
     failed: str | None = None
     notes: tuple[str, ...] = ()
-    timing: Timing = dataclasses.field(default_factory=Timing)
+    timing: Timing = dataclasses.field(default_factory=Timing)  # of "decode" and each modality
 
 
 def made_of(decoded: Decoded, extractors: Mapping[str, Extractor]) -> Made:

@@ -29,27 +29,16 @@ _FORM = "_weights_tf_dim_ordering_tf_kernels"
 
 @dataclasses.dataclass(frozen=True)
 class ImagenetNetwork:
-    """A network of keras.applications and its outputs that serve as features.
+    """A network of keras.applications and its outputs that serve as features."""
 
-    Attributes:
-      application: builds it.
-      prepare: RGB frames from 0 to 255 -> the network's input.
-      folder: of its weight files on Keras's download server.
-      files: usable weight files; the first, without the classification layers, is the one that is downloaded.
-      md5: its hash.
-      shapes: variant -> shape of the output for one frame; the first is the default.
-      layer: name of the layer whose output all variants are made from.
-      resize: see `features.extractor.Network`.
-    """
-
-    application: Callable[..., keras.Model]
-    prepare: Callable
-    folder: str
-    files: tuple[str, ...]
-    md5: str
-    shapes: Mapping[str, tuple[int, ...]]
-    layer: str
-    resize: Callable[[np.ndarray], np.ndarray] | None = None
+    application: Callable[..., keras.Model]  # builds it
+    prepare: Callable  # RGB frames from 0 to 255 -> the network's input
+    folder: str  # of its weight files on Keras's download server
+    files: tuple[str, ...]  # usable weight files; the first, without the classification layers, is downloaded
+    md5: str  # of the first file
+    shapes: Mapping[str, tuple[int, ...]]  # variant -> shape of the output for one frame; the first is the default
+    layer: str  # the name of the one that all variants are made from
+    resize: Callable[[np.ndarray], np.ndarray] | None = None  # see `features.extractor.Network`
 
     @property
     def url(self) -> str:

@@ -24,26 +24,17 @@ __all__ += ["build_extractor", "clip_features", "clip_format", "extractor_for", 
 
 @dataclasses.dataclass(frozen=True)
 class _Entry:
-    """One network of the registry.
+    """One network of the registry."""
 
-    Attributes:
-      help: what it is, for people.
-      modality: "audio" or "visual".
-      shapes: variant -> shape of the feature of one second, the default variant first.
-      build: (variant, weight file, folder of weights) -> the network; without a file it is freshly initialised. Of the
-        small networks: (variant, seed).
-      weights_file: (variant, folder of weights) -> its official weights; None for the small networks.
-      official: name of those weights for `FeatureInfo`; None for the file's own.
-      files: names of the files that hold them.
-    """
-
-    help: str
-    modality: str
-    shapes: Mapping[str, tuple[int, ...]]
+    help: str  # what it is, for people
+    modality: str  # "audio" or "visual"
+    shapes: Mapping[str, tuple[int, ...]]  # variant -> shape of the feature of one second, the default variant first
+    # (variant, weight file, folder of weights) -> the network, freshly initialised where there is no file. Of the small
+    # networks: (variant, seed).
     build: Callable[..., Network]
-    weights_file: Callable[[str, object], Path] | None = None
-    official: str | None = None
-    files: tuple[str, ...] = ()
+    weights_file: Callable[[str, object], Path] | None = None  # (variant, folder) -> the official weights, if any
+    official: str | None = None  # their name for `FeatureInfo`; None for the file's own
+    files: tuple[str, ...] = ()  # names of the files that hold them
 
 
 def _vggish(variant, path, folder) -> Network:

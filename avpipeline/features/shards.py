@@ -40,21 +40,15 @@ _FILE_OVERHEAD, _CHUNK_OVERHEAD = 1 << 16, 64
 
 @dataclasses.dataclass(frozen=True)
 class ClipRecord:
-    """One clip of a folder of shards.
+    """One clip of a folder of shards."""
 
-    Attributes:
-      id: its name, unique in the folder.
-      path: the media file it was made from.
-      file_size: of that file in bytes, so that another file of the same name is noticed.
-      has_audio, has_video: whether the file has such a stream; the features of a missing one are zeros.
-      audio_seconds, video_seconds: how much of the clip's length is really from the file, to the millisecond.
-    """
-
-    id: str
-    path: str
-    file_size: int
+    id: str  # unique in the folder
+    path: str  # the media file it was made from
+    file_size: int  # bytes of that file, so that another file of the same name is noticed
+    # Whether the file has such a stream; the features of a missing one are zeros.
     has_audio: bool
     has_video: bool
+    # How much of the clip's length is really from the file, to the millisecond.
     audio_seconds: float
     video_seconds: float
 

@@ -21,9 +21,6 @@ _MODULATIONS, _BANDS = 32, 16
 def build_small_visual(seed: int = 0) -> keras.Model:
     """The visual network, in place of VGG-19's pool5.
 
-    Args:
-      seed: of the filters.
-
     Returns:
       a model of frames `(batch, 64, 64, 3)`, RGB from 0 to 255 (integer or float), to `(batch, 7, 7, 512)`.
     """
@@ -50,9 +47,6 @@ def build_small_visual(seed: int = 0) -> keras.Model:
 def build_small_audio(seed: int = 0) -> keras.Model:
     """The audio network, in place of VGGish's embedding.
 
-    Args:
-      seed: of the filters.
-
     Returns:
       a model of one second of sound `(batch, 16000)`, 16 kHz mono in [-1, 1], to `(batch, 128)`.
     """
@@ -67,9 +61,6 @@ def build_small_audio(seed: int = 0) -> keras.Model:
 
 def build_small_audio_map(seed: int = 0) -> keras.Model:
     """The audio network with time and frequency kept, in place of VGGish's last pooling.
-
-    Args:
-      seed: of the filters.
 
     Returns:
       a model of one second of sound `(batch, 16000)`, 16 kHz mono in [-1, 1], to `(batch, 6, 4, 512)`.
@@ -103,9 +94,6 @@ def _padded_log_mel(waveform):
 
 def build_small_motion(seed: int = 0) -> keras.Model:
     """The motion network, in place of C3D's pool5: it sees only changes from frame to frame.
-
-    Args:
-      seed: of the filters.
 
     Returns:
       a model of one second of frames `(batch, 4, 64, 64, 3)`, RGB from 0 to 255, to `(batch, 512)`.

@@ -12,25 +12,15 @@ from avpipeline.files import sha256_file
 
 @dataclasses.dataclass(frozen=True)
 class WeightFile:
-    """A file of weights.
+    """A file of weights."""
 
-    Attributes:
-      name: of the file in a folder of weights.
-      url: from where it can be downloaded; a command of pip for a file that a package holds.
-      size: about how large it is.
-      licence: as far as its publisher states one.
-      sha256: how its hash begins, where that is published.
-      package: the installed package that holds it, and its path there.
-      others: files that serve instead.
-    """
-
-    name: str
-    url: str
-    size: str
-    licence: str
-    sha256: str = ""
-    package: tuple[str, str] | None = None
-    others: tuple[str, ...] = ()
+    name: str  # in a folder of weights
+    url: str  # from where it can be downloaded; a command of pip for a file that a package holds
+    size: str  # about how large it is
+    licence: str  # as far as its publisher states one
+    sha256: str = ""  # how its hash begins, where that is published
+    package: tuple[str, str] | None = None  # the installed package that holds it, and its path there
+    others: tuple[str, ...] = ()  # files that serve instead
 
 
 def _keras(network: str, size: str, licence: str) -> WeightFile:

@@ -36,21 +36,13 @@ MOST_SECONDS = 24 * 3600
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What a folder of shards holds.
+    """What a folder of shards holds."""
 
-    Attributes:
-      features: modality -> what its features are.
-      seconds: segments of every clip.
-      ids: of the clips, in order; empty while the extraction is not finished.
-      complete: whether it is finished.
-      part: which part of an extraction this is; None for a whole one.
-    """
-
-    features: Mapping[str, FeatureInfo]
-    seconds: int
-    ids: tuple[str, ...] = ()
-    complete: bool = False
-    part: Part | None = None
+    features: Mapping[str, FeatureInfo]  # by modality
+    seconds: int  # segments of every clip
+    ids: tuple[str, ...] = ()  # of the clips, in order; empty while the extraction is not finished
+    complete: bool = False  # whether it is finished
+    part: Part | None = None  # which part of an extraction this is; None for a whole one
 
     @property
     def made_of(self) -> str:

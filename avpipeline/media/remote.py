@@ -154,15 +154,10 @@ def _blocks(url: str, most: int) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A media file at a URL.
-
-    Attributes:
-      url: where it is.
-      listed_size: bytes, as the listing of its folder has it; None where it was not listed.
-    """
+    """A media file at a URL."""
 
     url: str
-    listed_size: int | None = None
+    listed_size: int | None = None  # bytes, as the listing of its folder has it; None where it was not listed
 
     def __post_init__(self):
         """Raises InputError for a name that leads out of its folder, there or here."""
