@@ -43,25 +43,16 @@ _MOST_WORKERS = 8
 
 @dataclasses.dataclass(frozen=True)
 class ExtractSummary:
-    """What a run of `extract` did.
+    """What a run of `extract` did."""
 
-    Attributes:
-      out: the folder, or its URL as text.
-      features: modality -> what its features are.
-      seconds: length of each clip.
-      extracted, reused: number of clips processed by this run, and of clips that were there before.
-      failed: file -> the sentence that says why it could not be used.
-      notes: sentences about files that are damaged and were used as far as they go.
-      timing: where the time went.
-    """
-
-    out: Path | str
-    features: Mapping[str, FeatureInfo]
-    seconds: int
+    out: Path | str  # the folder, or its URL as text
+    features: Mapping[str, FeatureInfo]  # by modality
+    seconds: int  # length of each clip
+    # Numbers of clips processed by this run, and of clips that were there before.
     extracted: int
     reused: int
-    failed: Mapping[str, str]
-    notes: tuple[str, ...]
+    failed: Mapping[str, str]  # file -> the sentence that says why it could not be used
+    notes: tuple[str, ...]  # about files that are damaged and were used as far as they go
     timing: Timing
 
     def text(self) -> str:

@@ -87,9 +87,7 @@ class Extractor:
         return np.concatenate(results) if results else np.zeros((0, *self.info.shape), np.float32)
 
     def _forward(self, batch):
-        if self.modality == "audio":
-            return self.network.model(self.network.prepare(batch), training=False)
-        if self.network.whole_second:
+        if self.modality == "audio" or self.network.whole_second:
             return self.network.model(self.network.prepare(tf.cast(batch, tf.float32)), training=False)
         frames = tf.cast(tf.reshape(batch, (-1, *self.frame_size, 3)), tf.float32)
         maps = self.network.model(self.network.prepare(frames), training=False)

@@ -25,7 +25,7 @@ from avpipeline.features.shards import (
 )
 from avpipeline.features.store import MANIFEST
 from avpipeline.files import MOST_JSON, PARTIAL, atomic_path, cache_dir, locked, make_folder, reading
-from avpipeline.media.reading import is_media, list_media
+from avpipeline.media.reading import is_media, list_media, listed_lines
 from avpipeline.media.remote import RemoteFile, is_url, names_in, put, reaching, read_small, remove, storage
 
 _Extract = TypeVar("_Extract", bound=Callable)
@@ -44,11 +44,10 @@ def list_files(source) -> list[Path | RemoteFile]:
     """
     if is_url(source):
         return _at_url(str(source))
-    listed = list_media(source)
-    if Path(source).suffix.lower() != ".txt" or listed == [Path(source)]:
-        return listed
-    lines = filter(None, map(str.strip, Path(source).read_text(encoding="utf-8-sig").splitlines()))
-    return [RemoteFile(line) if is_url(line) else path for path, line in zip(listed, lines, strict=True)]
+    path = Path(source)
+    if path.suffix.lower() != ".txt" or not path.is_file():
+        return list_media(path)
+    return [RemoteFile(line) if is_url(line) else path.parent / line for line in listed_lines(path)]
 
 
 def _at_url(url: str) -> list[RemoteFile]:

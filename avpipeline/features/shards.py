@@ -23,7 +23,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from avpipeline.checkpoints.hdf5 import opened_h5
+from avpipeline.checkpoints.hdf5 import item_of, opened_h5
 from avpipeline.files import Unusable, first_line, make_folder, parse_json, reading, write_failure
 
 # Modality -> shape of one clip's features, `(seconds, *feature shape)`.
@@ -241,7 +241,7 @@ def states_features(path: Path) -> bool:
 
 
 def _made_of(file: h5py.File) -> str | None:
-    if not file.id.links.exists(_FEATURES.encode()):
+    if item_of(file, _FEATURES) is None:
         return None
     return table_of(file, _FEATURES, None)[()].tobytes().decode(errors="replace")
 
@@ -272,34 +272,26 @@ def table_of(file: h5py.File, name: str, row_shape: tuple[int, ...] | None) -> h
     A file may ask for much: for another file (links, external and virtual storage), for a plugin (filters), for
     more memory than there is. None of it is followed.
     """
-    links = file.id.links
-    if not links.exists(name.encode()) or links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
+    table = item_of(file, name)
+    if not isinstance(table, h5py.Dataset):
         raise Unusable(f"has no dataset '{name}' of its own; extract into another folder.")
-    table = file[name]
-    if row_shape is not None and isinstance(table, h5py.Dataset) and table.shape[1:] != row_shape:
+    if row_shape is not None and table.shape[1:] != row_shape:
         raise Unusable(
             f"its {name} features have the shape {table.shape[1:]} where {row_shape} is needed; extract into another "
             "folder."
         )
-    if not _is_ours(table, file, row_shape):
-        raise Unusable(f"its dataset '{name}' is not as an extraction writes it; extract into another folder.")
-    return table
-
-
-def _is_ours(table, file: h5py.File, row_shape: tuple[int, ...] | None) -> bool:
-    if not isinstance(table, h5py.Dataset):
-        return False
     created = table.id.get_create_plist()
-    chunk = table.shape if row_shape is None else (1, *row_shape)
-    return (
+    is_ours = (
         table.dtype == np.dtype(np.uint8 if row_shape is None else "<f4")
         and (row_shape is not None or table.ndim == 1)
-        and created.get_layout() == h5py.h5d.CHUNKED
-        and table.chunks == chunk
+        and table.chunks == (table.shape if row_shape is None else (1, *row_shape))
         and created.get_nfilters() == 1
         and created.get_filter(0)[0] == h5py.h5z.FILTER_FLETCHER32
         and table.nbytes <= file.id.get_filesize()
     )
+    if not is_ours:
+        raise Unusable(f"its dataset '{name}' is not as an extraction writes it; extract into another folder.")
+    return table
 
 
 def read_row(table: h5py.Dataset, row: int, values: np.ndarray, what: str) -> None:

@@ -5,6 +5,7 @@ A decoder can die of a hostile file: everything here runs in the process of `wor
 
 import contextlib
 import dataclasses
+import functools
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -155,14 +156,12 @@ def decode(
     """
     if not start >= 0 or not (seconds is None or seconds > 0):
         raise Unusable(f"start must be 0 or more and seconds above 0, not {start} and {seconds}.")
-    what = (start, seconds, audio, request, progress, by_second)
-    decoded = _attempt(path, *what, seek=True) if start > _SEEK_MARGIN else None
-    return decoded or _attempt(path, *what, seek=False)
+    attempt = functools.partial(_attempt, Path(path), start, seconds, audio, request, progress, by_second)
+    return (attempt(seek=True) if start > _SEEK_MARGIN else None) or attempt(seek=False)
 
 
 def _attempt(path, start, seconds, audio, request, progress, by_second, *, seek: bool) -> Decoded | None:
     """One pass over the file; None if the seek did not reach the requested start."""
-    path = Path(path)
     with opened(path) as container:
         heard, seen = audio_stream(container), video_stream(container)
         _require_room(seconds, seen if request else None, request)
@@ -181,7 +180,7 @@ def _attempt(path, start, seconds, audio, request, progress, by_second, *, seek:
                 f"ends at {container.duration / av.time_base:.2f} s, before the requested start ({start:.2f} s); "
                 "choose an earlier start."
             )
-        if seek and not (_seekable(container) and _sought(container, origin + start - _SEEK_MARGIN)):
+        if seek and not _sought(container, origin + start - _SEEK_MARGIN):
             return None
         problem = _feed(container, sinks, progress)
         if seek and any(sink.begin is None or sink.begin > sink.start for sink in sinks):
@@ -202,16 +201,14 @@ def _require_room(seconds: float | None, video, request: FrameRequest | None) ->
         raise Unusable(f"{seconds:.0f} s of it take more than {MOST_BYTES >> 30} GB at once; read a shorter stretch.")
 
 
-def _seekable(container) -> bool:
-    """Whether timestamps after a seek can be relied on.
+def _sought(container, seconds: float) -> bool:
+    """Seeks, if timestamps after that can be relied on.
 
     Sound alone is decoded from its beginning: that is fast, and seeking in .mp3 is inexact. In .avi the times of frames
     follow from their order.
     """
-    return video_stream(container) is not None and container.format.name != "avi"
-
-
-def _sought(container, seconds: float) -> bool:
+    if video_stream(container) is None or container.format.name == "avi":
+        return False
     try:
         container.seek(int(seconds * av.time_base))
     except av.FFmpegError:

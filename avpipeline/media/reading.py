@@ -184,14 +184,18 @@ def list_media(source) -> list[Path]:
     require_regular(source)
     if source.suffix.lower() != ".txt":
         return [source]
+    return [source.parent / line for line in listed_lines(source)]
+
+
+def listed_lines(path: Path) -> list[str]:
+    """The lines of a list of files; InputError where it has none or cannot be read."""
     try:
-        lines = source.read_text(encoding="utf-8-sig").splitlines()
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{source}: cannot be read as a list of files, one path a line ({error}).") from error
-    listed = [source.parent / line.strip() for line in lines if line.strip()]
-    if not listed:
-        raise InputError(f"{source}: lists no file; write one path a line.")
-    return listed
+        raise InputError(f"{path}: cannot be read as a list of files, one path a line ({error}).") from error
+    if not lines:
+        raise InputError(f"{path}: lists no file; write one path a line.")
+    return lines
 
 
 def by_id(paths: Iterable[Path]) -> dict[str, Path]:
@@ -238,7 +242,7 @@ def write_clip(
         try:
             with av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container:
                 container.metadata.update({"comment": comment} if comment else {})
-                _encode(container, itertools.chain([first], pieces), waveform, frame_rate, sample_rate)
+                _encode(container, first, pieces, waveform, frame_rate, sample_rate)
         except av.FFmpegError as error:
             raise write_failure(path, OSError(error.errno, error.strerror)) from error
 
@@ -268,16 +272,15 @@ def fitted(waveform, samples: int) -> np.ndarray:
     return fitted
 
 
-def _encode(container, pieces: Iterator[np.ndarray], waveform, frame_rate, sample_rate: int) -> None:
+def _encode(container, first: np.ndarray, others: Iterator[np.ndarray], waveform, frame_rate, sample_rate: int) -> None:
     rate = Fraction(frame_rate).limit_denominator(100_000)
-    first = next(pieces)
     video = container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "18"})
     video.height, video.width = first.shape[1:3]
     video.pix_fmt = "yuv420p"
     video.codec_context.thread_count = 1  # x264's output depends on the number of threads
     audio = None if waveform is None else container.add_stream("aac", rate=sample_rate, layout="mono")
     count = 0
-    for image in itertools.chain.from_iterable(itertools.chain([first], pieces)):
+    for image in itertools.chain(first, itertools.chain.from_iterable(others)):
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         frame.pts, frame.time_base = count, 1 / rate
         container.mux(video.encode(frame))

@@ -68,16 +68,15 @@ def _read(
     return about, arrays
 
 
-def _probe(connection: Connection, path: str) -> tuple[dict, list[np.ndarray]]:
-    return describe(path, _Signs(connection)), []
-
-
 def _answer(connection: Connection, what: str, path: str, arguments: dict) -> None:
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             with reading(path, "cannot be decoded", "leave it out or convert it"):
-                about, arrays = {"read": _read, "probe": _probe}[what](connection, path, **arguments)
+                if what == "probe":
+                    about, arrays = describe(path, _Signs(connection)), []
+                else:
+                    about, arrays = _read(connection, path, **arguments)
     except InputError as error:
         connection.send(("refused", str(error)))
         return
