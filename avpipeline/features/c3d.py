@@ -17,7 +17,7 @@ import numpy as np
 from avpipeline.checkpoints import read_keras_h5, read_torch
 from avpipeline.checkpoints.assign import assign
 from avpipeline.errors import InputError
-from avpipeline.features.weights import fetch, find_weights
+from avpipeline.features.weights import WeightFile, fetch, find_weights
 
 CLIP_FRAMES, FRAME_SIZE = 16, 112
 # (height, width) to which frames are resized before the centre of `FRAME_SIZE` is cut out, as in training.
@@ -28,8 +28,14 @@ MEAN = (90.0, 98.0, 102.0)
 PRETRAINED = "sports1m"
 TORCH_FILE, KERAS_FILE = "c3d.pickle", "sports1M_weights_tf.h5"
 VARIANTS = {"pool5": (512,), "fc6": (4096,)}
+WEIGHTS = WeightFile(
+    KERAS_FILE,
+    f"https://github.com/adamcasson/c3d/releases/download/v0.1/{KERAS_FILE}",
+    "320 MB",
+    "see its repository",
+    others=(TORCH_FILE,),
+)
 
-URL = "https://github.com/adamcasson/c3d/releases/download/v0.1/"
 _FILTERS = {
     "conv1": 64,
     "conv2": 128,
@@ -76,7 +82,7 @@ def build_c3d(variant: str, path: Path | None = None) -> keras.Model:
 
 def weights_file(weights_dir=None) -> Path:
     """The weights trained on Sports-1M, downloaded if no file is found."""
-    return find_weights((TORCH_FILE, KERAS_FILE), weights_dir) or fetch(KERAS_FILE, URL + KERAS_FILE, weights_dir)
+    return find_weights((TORCH_FILE, KERAS_FILE), weights_dir) or fetch(WEIGHTS, weights_dir)
 
 
 def load_weights(model: keras.Model, path) -> None:

