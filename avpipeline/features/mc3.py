@@ -13,7 +13,7 @@ import keras
 from avpipeline.checkpoints import TorchFile, read_torch
 from avpipeline.checkpoints.assign import assign
 from avpipeline.errors import InputError
-from avpipeline.features.weights import WeightFile, fetch
+from avpipeline.features.weights import WeightFile
 
 FRAMES, FRAME_SIZE = 100, 112
 CHANNELS = 512
@@ -105,8 +105,7 @@ def build_video_classifier(
     If weights are given, they determine the number of classes.
     """
     if weights == "default":
-        file = NETWORKS[name].weights
-        weights = file.found(weights_dir) or fetch(file, weights_dir)
+        weights = NETWORKS[name].weights.obtained(weights_dir)
     file = None if weights is None else read_torch(weights, classes=_CLASSES)
     if file is not None:
         num_classes = _class_count(file, weights, name)

@@ -16,7 +16,7 @@ from avpipeline.features import c3d, efficientnet, imagenet, mc3, small, vggish,
 from avpipeline.features.extractor import Extractor, Network, clip_features, clip_format
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.logmel import LogMel
-from avpipeline.features.weights import fetch, fill_seeded, find_weights, search_folders, weights_hash
+from avpipeline.features.weights import fill_seeded, find_weights, search_folders, weights_hash
 
 __all__ = ["EXTRACTORS", "VARIANTS", "Extractor"]
 __all__ += ["build_extractor", "clip_features", "clip_format", "extractor_for", "input_name"]
@@ -67,7 +67,7 @@ def _imagenet(name: str, title: str) -> _Entry:
         "visual",
         network.shapes,
         build,
-        lambda _, folder: network.weights.found(folder) or fetch(network.weights, folder),
+        lambda _, folder: network.weights.obtained(folder),
         imagenet.PRETRAINED,
         network.weights.names,
     )
@@ -85,7 +85,7 @@ def _video(name: mc3.Name, title: str) -> _Entry:
         "visual",
         {"avg_pool": (mc3.CHANNELS,)},
         build,
-        lambda _, folder: weights.found(folder) or fetch(weights, folder),
+        lambda _, folder: weights.obtained(folder),
         mc3.PRETRAINED,
         weights.names,
     )

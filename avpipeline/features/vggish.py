@@ -137,7 +137,7 @@ def build_vggish(variant: str, path: Path | None = None, weights_dir=None) -> ke
     _load_weights(model, path)
     if "pca" in variant:
         beside = path.with_name(PCA.name)
-        pca = beside if beside.is_file() else PCA.found(weights_dir) or fetch(PCA, weights_dir)
+        pca = beside if beside.is_file() else PCA.obtained(weights_dir)
         model.get_layer("pca").set_weights(_read_pca(pca))
     return model
 

@@ -75,6 +75,10 @@ class WeightFile:
         """The first of the files that serve, in a folder of weights or in the package; None where there is none."""
         return find_weights(self.names, weights_dir) or (packaged(*self.package) if self.package else None)
 
+    def obtained(self, weights_dir=None) -> Path:
+        """As `found`; downloaded where there is none."""
+        return self.found(weights_dir) or fetch(self, weights_dir)
+
 
 def fetch(file: WeightFile, weights_dir=None) -> Path:
     """Downloads a file into the cache folder, whole or not at all.
