@@ -108,8 +108,7 @@ _REGISTRY = {
     "vggish": _Entry(
         "VGGish, audio; the default is the embedding after the last ReLU, as in AVE's released features",
         "audio",
-        # The default comes first, as for every network.
-        {vggish.DEFAULT_VARIANT: vggish.VARIANTS[vggish.DEFAULT_VARIANT], **vggish.VARIANTS},
+        vggish.VARIANTS,
         _vggish,
         vggish.weights_file,
         vggish.PRETRAINED,

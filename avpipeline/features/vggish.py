@@ -22,14 +22,13 @@ from avpipeline.features.weights import WeightFile, fetch, find_weights
 from avpipeline.files import Unusable, open_regular, reading
 
 VARIANTS = {
-    "embedding": (128,),
     "embedding_relu": (128,),
+    "embedding": (128,),
     "embedding_pca": (128,),
     "embedding_pca_quantized": (128,),
     "conv4_2": (12, 8, 512),
     "pool4": (6, 4, 512),
 }
-DEFAULT_VARIANT = "embedding_relu"
 MAPS = ("conv4_2", "pool4")
 PATCH_SHAPE = (96, 64)
 
@@ -42,19 +41,13 @@ PCA = WeightFile("vggish_pca_params.npz", f"{_URL}vggish_pca_params.npz", "73 kB
 _MOST_PCA = 1 << 20
 PRETRAINED = "audioset"
 
-# Our layer -> its scope in the TF-slim checkpoint, under "vggish/". The Keras port nests the same names.
-_SCOPES = {
-    "conv1": "conv1",
-    "conv2": "conv2",
-    "conv3_1": "conv3/conv3_1",
-    "conv3_2": "conv3/conv3_2",
-    "conv4_1": "conv4/conv4_1",
-    "conv4_2": "conv4/conv4_2",
-    "fc1_1": "fc1/fc1_1",
-    "fc1_2": "fc1/fc1_2",
-    "fc2": "fc2",
-}
 _FILTERS = {"conv1": 64, "conv2": 128, "conv3_1": 256, "conv3_2": 256, "conv4_1": 512, "conv4_2": 512}
+# Our layer -> its scope in the TF-slim checkpoint, under "vggish/", e.g. conv3/conv3_1. The Keras port nests the same
+# names.
+_SCOPES = {
+    layer: f"{layer.partition('_')[0]}/{layer}" if "_" in layer else layer
+    for layer in (*_FILTERS, "fc1_1", "fc1_2", "fc2")
+}
 _UNITS = 4096
 _POOL_AFTER = {"conv1": "pool1", "conv2": "pool2", "conv3_2": "pool3", "conv4_2": "pool4"}
 _QUANTIZE_MIN, _QUANTIZE_MAX = -2.0, 2.0
@@ -93,7 +86,7 @@ class PcaWhitening(keras.layers.Layer):
         return {**super().get_config(), "quantize": self.quantize}
 
 
-def vggish_network(variant: str = DEFAULT_VARIANT) -> keras.Model:
+def vggish_network(variant: str) -> keras.Model:
     """The network up to the output `variant`, without pretrained weights.
 
     Returns:
@@ -182,9 +175,8 @@ def _read_h5(path: Path) -> dict[str, np.ndarray]:
         parts = name.split("/")
         if not isinstance(item, h5py.Dataset) or parts[0] == "optimizer_weights":
             return
-        for layer, scope in _SCOPES.items():
-            own_name = scope.split("/")[-1]
-            if own_name in parts or f"vggish_{own_name}" in parts:
+        for layer in _SCOPES:
+            if layer in parts or f"vggish_{layer}" in parts:
                 arrays[f"{layer}/{'kernel' if item.ndim > 1 else 'bias'}"] = small_array(item.parent, parts[-1])
 
     with reading(path, "not a complete .h5 file", "download it again"), opened_h5(path) as file:
