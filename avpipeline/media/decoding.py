@@ -4,7 +4,6 @@ A decoder can die of a hostile file: everything here runs in the process of `wor
 """
 
 import contextlib
-import dataclasses
 import functools
 import os
 import warnings
@@ -13,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 
 from avpipeline.files import Unusable, require_regular
 from avpipeline.media.sinks import (
@@ -125,16 +125,6 @@ def describe(path, progress: Callable[[], object]) -> dict:
         }
 
 
-@dataclasses.dataclass(frozen=True)
-class Decoded:
-    """Which streams a file has, and what was decoded from them."""
-
-    has_audio: bool
-    has_video: bool
-    sound: Sound | None
-    frames: Frames | None
-
-
 def decode(
     path,
     *,
@@ -144,12 +134,15 @@ def decode(
     request: FrameRequest | None,
     progress: Callable[[], object],
     by_second: bool = False,
-) -> Decoded:
+) -> tuple[dict, list[np.ndarray]]:
     """Decodes what is requested and present; seeks to a late start if that works for this file.
 
     Args:
       progress: called with every packet.
       by_second: see `sinks.Sound`.
+
+    Returns:
+      which streams the file has, and seconds of what was requested that come from it; then the sound and the frames.
 
     Raises:
       Unusable, or any other exception for a damaged file: call it inside `files.reading`.
@@ -160,7 +153,7 @@ def decode(
     return (attempt(seek=True) if start > _SEEK_MARGIN else None) or attempt(seek=False)
 
 
-def _attempt(path, start, seconds, audio, request, progress, by_second, *, seek: bool) -> Decoded | None:
+def _attempt(path, start, seconds, audio, request, progress, by_second, *, seek: bool):
     """One pass over the file; None if the seek did not reach the requested start."""
     with opened(path) as container:
         heard, seen = audio_stream(container), video_stream(container)
@@ -171,10 +164,10 @@ def _attempt(path, start, seconds, audio, request, progress, by_second, *, seek:
         origin = _origin(container)
         sound = Sound(heard, origin, start, seconds, by_second) if audio and heard else None
         frames = Frames(seen, origin, start, seconds, request) if request and seen else None
-        decoded = Decoded(heard is not None, seen is not None, sound, frames)
         sinks = [sink for sink in (sound, frames) if sink]
+        about = {"has_audio": heard is not None, "has_video": seen is not None}
         if not sinks:
-            return decoded
+            return about | {"audio_seconds": 0.0, "video_seconds": 0.0}, []
         if container.duration is not None and start >= container.duration / av.time_base > 0:
             raise Unusable(
                 f"ends at {container.duration / av.time_base:.2f} s, before the requested start ({start:.2f} s); "
@@ -190,7 +183,9 @@ def _attempt(path, start, seconds, audio, request, progress, by_second, *, seek:
         problem = problem or _shortfall(path, container, sinks)
         if problem:
             warnings.warn(f"{path}: is damaged or cut off ({problem}); what can be decoded is used", stacklevel=2)
-        return decoded
+        about["audio_seconds"] = sound.covered() if sound and seconds else 0.0
+        about["video_seconds"] = frames.covered() if frames else 0.0
+        return about, ([sound.waveform()] if sound else []) + ([frames.array] if frames else [])
 
 
 def _require_room(seconds: float | None, video, request: FrameRequest | None) -> None:

@@ -153,15 +153,13 @@ def read_clip(
     frames = (frame_rate, size, transform is not None, threads) if video else None
     what = {"start": start, "seconds": seconds, "audio": audio, "frames": frames, "by_second": by_second}
     found, arrays = ask("read", path, transform=transform, **what)
-    count = round(seconds * frame_rate) if video else 0
-    return Clip(
-        path=Path(path),
-        seconds=seconds,
-        waveform=arrays[0] if found["has_waveform"] else np.zeros(round(seconds * SAMPLE_RATE) if audio else 0, "f4"),
-        frames=arrays[-1] if found["has_frames"] else np.zeros((count, *(size or (0, 0)), 3), np.uint8),
-        frame_rate=frame_rate,
-        **{name: found[name] for name in ("has_audio", "has_video", "audio_seconds", "video_seconds")},
-    )
+    waveform = np.zeros(round(seconds * SAMPLE_RATE) if audio else 0, np.float32)
+    shown = np.zeros((round(seconds * frame_rate) if video else 0, *(size or (0, 0)), 3), np.uint8)
+    if audio and found["has_audio"]:
+        waveform = arrays[0]
+    if video and found["has_video"]:
+        shown = arrays[-1]
+    return Clip(Path(path), seconds, waveform, shown, frame_rate, **found)
 
 
 def list_media(source) -> list[Path]:

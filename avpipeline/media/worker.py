@@ -44,28 +44,13 @@ def _transformed(connection: Connection, frame: np.ndarray) -> np.ndarray:
     return receive_array(connection)
 
 
-def _read(
-    connection: Connection, path: str, *, start, seconds, audio, frames, by_second=False
-) -> tuple[dict, list[np.ndarray]]:
+def _read(connection: Connection, path: str, *, frames, **what) -> tuple[dict, list[np.ndarray]]:
     request = None
     if frames:
         frame_rate, size, is_transformed, threads = frames
         transform = functools.partial(_transformed, connection) if is_transformed else None
         request = FrameRequest(frame_rate, size, transform, threads)
-    progress = _Signs(connection)
-    found = decode(
-        path, start=start, seconds=seconds, audio=audio, request=request, progress=progress, by_second=by_second
-    )
-    arrays = ([found.sound.waveform()] if found.sound else []) + ([found.frames.array] if found.frames else [])
-    about = {
-        "has_audio": found.has_audio,
-        "has_video": found.has_video,
-        "has_waveform": found.sound is not None,
-        "has_frames": found.frames is not None,
-        "audio_seconds": found.sound.covered() if found.sound and seconds else 0.0,
-        "video_seconds": found.frames.covered() if found.frames else 0.0,
-    }
-    return about, arrays
+    return decode(path, request=request, progress=_Signs(connection), **what)
 
 
 def _answer(connection: Connection, what: str, path: str, arguments: dict) -> None:
