@@ -153,12 +153,10 @@ def read_clip(
     frames = (frame_rate, size, transform is not None, threads) if video else None
     what = {"start": start, "seconds": seconds, "audio": audio, "frames": frames, "by_second": by_second}
     found, arrays = ask("read", path, transform=transform, **what)
-    waveform = np.zeros(round(seconds * SAMPLE_RATE) if audio else 0, np.float32)
-    shown = np.zeros((round(seconds * frame_rate) if video else 0, *(size or (0, 0)), 3), np.uint8)
-    if audio and found["has_audio"]:
-        waveform = arrays[0]
-    if video and found["has_video"]:
-        shown = arrays[-1]
+    samples = round(seconds * SAMPLE_RATE) if audio else 0
+    shape = (round(seconds * frame_rate) if video else 0, *(size or (0, 0)), 3)
+    waveform = arrays[0] if audio and found["has_audio"] else np.zeros(samples, np.float32)
+    shown = arrays[-1] if video and found["has_video"] else np.zeros(shape, np.uint8)
     return Clip(Path(path), seconds, waveform, shown, frame_rate, **found)
 
 
