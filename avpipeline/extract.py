@@ -25,7 +25,7 @@ from avpipeline.datasets.ave_h5 import write_ave_h5
 from avpipeline.errors import InputError
 from avpipeline.features.extraction import AudioReader, Timing, made_here, store
 from avpipeline.features.info import FeatureInfo
-from avpipeline.features.parts import Part, parse_part, part_folders, stretch
+from avpipeline.features.parts import Part, part_folders, part_of
 from avpipeline.features.remote import Upload, list_files, to_urls
 from avpipeline.features.shards import ClipRecord, ShardWriter, shard_paths
 from avpipeline.features.store import MANIFEST, FeatureShards, Manifest, read_manifest, write_manifest
@@ -110,9 +110,7 @@ def extract(
     if min(seconds, shard_size, 1 if workers is None else workers) < 1:
         raise InputError(f"{out}: seconds, shard size and workers must be at least 1; correct them.")
     clips = by_id(list_files(source))
-    division = parse_part(part, clips) if part else None
-    if division:
-        clips = stretch(division, clips)
+    division, clips = part_of(part, clips) if part else (None, clips)
     new_writer = out.writer if isinstance(out, Upload) else ShardWriter
     out = _folder(Path(out), division)
     if engine == "ray":

@@ -14,7 +14,7 @@ from typing import TypeVar, cast
 import h5py
 
 from avpipeline.errors import InputError
-from avpipeline.features.parts import is_part
+from avpipeline.features.parts import FOLDER
 from avpipeline.features.shards import (
     ClipRecord,
     ShardWriter,
@@ -26,7 +26,7 @@ from avpipeline.features.shards import (
 from avpipeline.features.store import MANIFEST
 from avpipeline.files import MOST_JSON, PARTIAL, atomic_path, cache_dir, locked, make_folder, reading
 from avpipeline.media.reading import is_media, list_media, listed_lines
-from avpipeline.media.remote import RemoteFile, is_url, names_in, put, reaching, read_small, remove, storage
+from avpipeline.media.remote import RemoteFile, is_url, names_in, put, reaching, read_blocks, remove, storage
 
 _Extract = TypeVar("_Extract", bound=Callable)
 
@@ -114,7 +114,7 @@ class Upload:
         self._written: list[Path] = []
         self._mirror(folder)
         for name in names_in(url):
-            if is_part(name):
+            if FOLDER.fullmatch(name):
                 self._mirror(make_folder(folder / name))
 
     def __fspath__(self) -> str:
@@ -147,7 +147,7 @@ class Upload:
                 remove(f"{url}/{name}")
         if MANIFEST in names:
             with atomic_path(folder / MANIFEST) as temporary:
-                temporary.write_bytes(read_small(f"{url}/{MANIFEST}", MOST_JSON))
+                temporary.write_bytes(b"".join(read_blocks(f"{url}/{MANIFEST}", MOST_JSON)))
             return
         (folder / MANIFEST).unlink(missing_ok=True)
         if any(shard_number(name) is not None for name in names):

@@ -53,14 +53,13 @@ def storage(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
         from fsspec.core import url_to_fs
     except ImportError as error:
         raise InputError(f"{url}: URLs need fsspec; run pip install 'audio-visual-fusion[remote]'.") from error
-    try:
-        return url_to_fs(url)
-    except ImportError as error:
-        raise InputError(f"{url}: needs a package that is not installed ({first_line(error)}).") from error
-    except ValueError as error:
-        raise InputError(f"{url}: is at no storage that fsspec knows ({first_line(error)}); correct it.") from error
-    except Exception as error:
-        raise unreachable(url, error) from error
+    with reaching(url):
+        try:
+            return url_to_fs(url)
+        except ImportError as error:
+            raise InputError(f"{url}: needs a package that is not installed ({first_line(error)}).") from error
+        except ValueError as error:
+            raise InputError(f"{url}: is at no storage that fsspec knows ({first_line(error)}); correct it.") from error
 
 
 def _require_plain(url: str) -> None:
@@ -71,14 +70,6 @@ def _require_plain(url: str) -> None:
         raise InputError(f"{url!r}: has '..' or a zero byte in its name; give the URL without.")
 
 
-def unreachable(url: str, error: Exception) -> InputError:
-    """The sentence for a URL that does not answer as it should."""
-    if isinstance(error, FileNotFoundError):
-        return InputError(f"{url}: there is no such file or folder; check the URL.")
-    told = first_line(error) or type(error).__name__
-    return InputError(f"{url}: cannot be reached ({told}); check the URL, the network and your credentials.")
-
-
 @contextlib.contextmanager
 def reaching(url: str) -> Iterator[None]:
     """Turns what a storage raises into one sentence that names the URL."""
@@ -86,13 +77,12 @@ def reaching(url: str) -> Iterator[None]:
         yield
     except InputError:
         raise
+    except FileNotFoundError as error:
+        raise InputError(f"{url}: there is no such file or folder; check the URL.") from error
     except Exception as error:
-        raise unreachable(url, error) from error
-
-
-def read_small(url: str, most: int) -> bytes:
-    """The content of a file; InputError where it has more than `most` bytes or cannot be reached."""
-    return b"".join(_blocks(url, most))
+        raise InputError(
+            f"{url}: cannot be reached ({first_line(error)}); check the URL, the network and your credentials."
+        ) from error
 
 
 def put(source: Path, url: str) -> None:
@@ -140,7 +130,7 @@ def _copies() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory(prefix="avpipeline-", ignore_cleanup_errors=True)
 
 
-def _blocks(url: str, most: int) -> Iterator[bytes]:
+def read_blocks(url: str, most: int) -> Iterator[bytes]:
     """A file block by block, so that no memory is set aside for a declared size; InputError after `most` bytes."""
     size = 0
     files, path = storage(url)
@@ -184,7 +174,7 @@ class RemoteFile:
             try:
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 with open(copy, "wb") as file:
-                    file.writelines(_blocks(self.url, MOST_MEDIA))
+                    file.writelines(read_blocks(self.url, MOST_MEDIA))
             except OSError as error:
                 raise write_failure(copy, error) from error
             yield copy
