@@ -26,7 +26,7 @@ from avpipeline.features.shards import (
 from avpipeline.features.store import MANIFEST
 from avpipeline.files import MOST_JSON, PARTIAL, atomic_path, cache_dir, locked, make_folder, reading
 from avpipeline.media.reading import is_media, list_media, listed_lines
-from avpipeline.media.remote import RemoteFile, is_url, names_in, put, reaching, read_blocks, remove, storage
+from avpipeline.media.remote import RemoteFile, is_url, names_in, put, reaching, read_blocks, remove
 
 _Extract = TypeVar("_Extract", bound=Callable)
 
@@ -52,8 +52,7 @@ def list_files(source) -> list[Path | RemoteFile]:
 
 def _at_url(url: str) -> list[RemoteFile]:
     """The file at a URL, or the media files in and below a folder."""
-    files, root = storage(url)
-    with reaching(url):
+    with reaching(url) as (files, root):
         files.invalidate_cache()
         found = files.find(root, detail=True)
     if not found:
@@ -179,8 +178,7 @@ class _UploadingWriter(ShardWriter):
 
     def _records_at(self, url: str) -> list[ClipRecord]:
         """The clips of a shard at a URL, reading little else of it."""
-        files, path = storage(url)
-        with reaching(url):
+        with reaching(url) as (files, path):
             content = files.open(path, "rb")
         remedy = "delete it and extract again"
         with content, reading(url, "is cut off or damaged", remedy), h5py.File(content, "r") as file:

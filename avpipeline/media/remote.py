@@ -42,24 +42,19 @@ def is_url(place) -> bool:
     return _URL.match(text) is not None
 
 
-def storage(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """fsspec's file system of a URL and the path there.
-
-    Raises:
-      InputError: the protocol is unknown, its package or fsspec is missing.
-    """
+def _storage(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """fsspec's file system of a URL and the path there; InputError where its package or fsspec is missing."""
     _require_plain(url)
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
         raise InputError(f"{url}: URLs need fsspec; run pip install 'audio-visual-fusion[remote]'.") from error
-    with reaching(url):
-        try:
-            return url_to_fs(url)
-        except ImportError as error:
-            raise InputError(f"{url}: needs a package that is not installed ({first_line(error)}).") from error
-        except ValueError as error:
-            raise InputError(f"{url}: is at no storage that fsspec knows ({first_line(error)}); correct it.") from error
+    try:
+        return url_to_fs(url)
+    except ImportError as error:
+        raise InputError(f"{url}: needs a package that is not installed ({first_line(error)}).") from error
+    except ValueError as error:
+        raise InputError(f"{url}: is at no storage that fsspec knows ({first_line(error)}); correct it.") from error
 
 
 def _require_plain(url: str) -> None:
@@ -71,10 +66,14 @@ def _require_plain(url: str) -> None:
 
 
 @contextlib.contextmanager
-def reaching(url: str) -> Iterator[None]:
-    """Turns what a storage raises into one sentence that names the URL."""
+def reaching(url: str) -> Iterator[tuple[fsspec.AbstractFileSystem, str]]:
+    """Yields fsspec's file system of a URL and the path there, and turns what it raises into one sentence.
+
+    Raises:
+      InputError: the protocol is unknown, its package is missing, or the storage does not answer as it should.
+    """
     try:
-        yield
+        yield _storage(url)
     except InputError:
         raise
     except FileNotFoundError as error:
@@ -87,10 +86,9 @@ def reaching(url: str) -> Iterator[None]:
 
 def put(source: Path, url: str) -> None:
     """Copies a file to a URL under a temporary name, and renames it once it is complete."""
-    files, path = storage(url)
-    folder, name = path.rsplit("/", 1)
-    partial = f"{folder}/.{name}{PARTIAL}{os.urandom(4).hex()}"
-    with reaching(url):
+    with reaching(url) as (files, path):
+        folder, name = path.rsplit("/", 1)
+        partial = f"{folder}/.{name}{PARTIAL}{os.urandom(4).hex()}"
         if not _BUCKETS.intersection((files.protocol,) if isinstance(files.protocol, str) else files.protocol):
             files.makedirs(folder, exist_ok=True)
         files.put_file(str(source), partial)
@@ -99,8 +97,7 @@ def put(source: Path, url: str) -> None:
 
 def names_in(url: str) -> list[str]:
     """Names of the files and folders in a folder; none where there is no folder yet."""
-    files, path = storage(url)
-    with reaching(url):
+    with reaching(url) as (files, path):
         files.invalidate_cache()
         try:
             found = files.ls(path, detail=False)
@@ -113,8 +110,7 @@ def names_in(url: str) -> list[str]:
 
 def remove(url: str) -> None:
     """Removes a file, where there is one."""
-    files, path = storage(url)
-    with reaching(url), contextlib.suppress(FileNotFoundError):
+    with reaching(url) as (files, path), contextlib.suppress(FileNotFoundError):
         files.rm_file(path)
 
 
@@ -133,8 +129,7 @@ def _copies() -> tempfile.TemporaryDirectory:
 def read_blocks(url: str, most: int) -> Iterator[bytes]:
     """A file block by block, so that no memory is set aside for a declared size; InputError after `most` bytes."""
     size = 0
-    files, path = storage(url)
-    with reaching(url), files.open(path, "rb") as file:
+    with reaching(url) as (files, path), files.open(path, "rb") as file:
         while block := file.read(_BLOCK):
             size += len(block)
             if size > most:
