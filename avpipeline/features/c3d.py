@@ -25,7 +25,6 @@ RESIZE = (128, 171)
 # Blue, green, red: the order of the weights' channels, and the mean over Sports-1M in it. Caffe subtracts a mean of
 # each pixel and frame, a file of its own that the converted weights lack; these are its means over both, rounded.
 MEAN = (90.0, 98.0, 102.0)
-PRETRAINED = "sports1m"
 TORCH_FILE, KERAS_FILE = "c3d.pickle", "sports1M_weights_tf.h5"
 VARIANTS = {"pool5": (512,), "fc6": (4096,)}
 WEIGHTS = WeightFile(
@@ -33,6 +32,7 @@ WEIGHTS = WeightFile(
     f"https://github.com/adamcasson/c3d/releases/download/v0.1/{KERAS_FILE}",
     "320 MB",
     "see its repository",
+    label="sports1m",
     others=(TORCH_FILE,),
 )
 

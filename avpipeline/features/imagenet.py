@@ -23,8 +23,6 @@ FRAME_RATE = 16
 # OpenCV's default.
 _JPEG_QUALITY = 95
 
-PRETRAINED = "imagenet"
-
 
 @dataclasses.dataclass(frozen=True)
 class ImagenetNetwork:
@@ -49,7 +47,7 @@ def _weights(folder: str, name: str, md5: str, size: str, licence: str) -> Weigh
     """A weight file on Keras's download server."""
     whole = f"{name}_weights_tf_dim_ordering_tf_kernels"
     url = f"https://storage.googleapis.com/tensorflow/keras-applications/{folder}/{whole}_notop.h5"
-    return WeightFile(f"{whole}_notop.h5", url, size, licence, md5=md5, others=(f"{whole}.h5",))
+    return WeightFile(f"{whole}_notop.h5", url, size, licence, md5=md5, label="imagenet", others=(f"{whole}.h5",))
 
 
 NETWORKS = {

@@ -50,7 +50,7 @@ def _weights(name: str, hash_start: str, size: str) -> WeightFile:
     """A weight file of torchvision, which has the first digits of its hash in its name."""
     file = f"{name}-{hash_start}.pth"
     url = f"https://download.pytorch.org/models/{file}"
-    return WeightFile(file, url, size, "BSD-3-Clause (torchvision)", hash_start)
+    return WeightFile(file, url, size, "BSD-3-Clause (torchvision)", hash_start, label=PRETRAINED)
 
 
 NETWORKS = {
@@ -128,10 +128,8 @@ def build_video_extractor(name: Name, path: Path | None = None) -> keras.Model:
 
 def weights_label(name: Name, weights) -> str:
     """The name of `weights` ("none", "default" or a file) for `FeatureInfo`."""
-    if weights == "none":
-        return "none"
-    is_published = weights == "default" or Path(weights).name == NETWORKS[name].weights.name
-    return PRETRAINED if is_published else Path(weights).name
+    known = {"none": "none", "default": PRETRAINED}
+    return known.get(str(weights)) or NETWORKS[name].weights.label_of(Path(weights))
 
 
 def prepare_second(frames):

@@ -16,7 +16,7 @@ from avpipeline.features import c3d, efficientnet, imagenet, mc3, small, vggish,
 from avpipeline.features.extractor import Extractor, Network, clip_features, clip_format
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.logmel import LogMel
-from avpipeline.features.weights import fill_seeded, find_weights, search_folders, weights_hash
+from avpipeline.features.weights import WeightFile, fill_seeded, find_weights, search_folders, weights_hash
 
 __all__ = ["EXTRACTORS", "VARIANTS", "Extractor"]
 __all__ += ["build_extractor", "clip_features", "clip_format", "extractor_for", "input_name"]
@@ -32,9 +32,9 @@ class _Entry:
     # (variant, weight file, folder of weights) -> the network, freshly initialised where there is no file. Of the small
     # networks: (variant, seed).
     build: Callable[..., Network]
-    weights_file: Callable[[str, object], Path] | None = None  # (variant, folder) -> the official weights, if any
-    official: str | None = None  # their name for `FeatureInfo`; None for the file's own
-    files: tuple[str, ...] = ()  # names of the files that hold them
+    weights: WeightFile | None = None  # None for the small networks
+    # (variant, folder) -> the file to take where none is named; None for `weights`, found or downloaded.
+    default: Callable[[str, object], Path] | None = None
 
 
 def _vggish(variant, path, folder) -> Network:
@@ -67,15 +67,11 @@ def _imagenet(name: str, title: str) -> _Entry:
         "visual",
         network.shapes,
         build,
-        lambda _, folder: network.weights.obtained(folder),
-        imagenet.PRETRAINED,
-        network.weights.names,
+        network.weights,
     )
 
 
 def _video(name: mc3.Name, title: str) -> _Entry:
-    weights = mc3.NETWORKS[name].weights
-
     def build(_, path, __):
         model = mc3.build_video_extractor(name, path)
         return Network(model, mc3.prepare_second, mc3.CLIP_FRAMES, mc3.RESIZE, whole_second=True)
@@ -85,9 +81,7 @@ def _video(name: mc3.Name, title: str) -> _Entry:
         "visual",
         {"avg_pool": (mc3.CHANNELS,)},
         build,
-        lambda _, folder: weights.obtained(folder),
-        mc3.PRETRAINED,
-        weights.names,
+        mc3.NETWORKS[name].weights,
     )
 
 
@@ -110,15 +104,15 @@ _REGISTRY = {
         "audio",
         vggish.VARIANTS,
         _vggish,
+        vggish.WEIGHTS,
         vggish.weights_file,
-        vggish.PRETRAINED,
-        vggish.WEIGHTS.names,
     ),
     "yamnet": _Entry(
         "YAMNet (AudioSet), audio: embedding, last map, or scores of 521 classes",
         "audio",
         yamnet.VARIANTS,
         _yamnet,
+        yamnet.WEIGHTS,
         lambda _, folder: yamnet.weights_file(folder),
     ),
     "efficientnet_lite0": _Entry(
@@ -127,9 +121,8 @@ _REGISTRY = {
         "visual",
         efficientnet.VARIANTS,
         _efficientnet,
+        efficientnet.WEIGHTS,
         lambda _, folder: efficientnet.weights_file(folder),
-        efficientnet.PRETRAINED,
-        efficientnet.WEIGHTS.names,
     ),
     "vgg19": _imagenet("vgg19", "VGG-19 (ImageNet), frames: feature maps of the last pooling layer"),
     "densenet201": _imagenet(
@@ -143,9 +136,8 @@ _REGISTRY = {
         "visual",
         c3d.VARIANTS,
         _c3d,
+        c3d.WEIGHTS,
         lambda _, folder: c3d.weights_file(folder),
-        c3d.PRETRAINED,
-        c3d.WEIGHTS.names,
     ),
     "small_visual": _small("frames", "visual", {"pool5": (7, 7, 512), "avg_pool": (512,)}, small.build_small_visual),
     "small_audio": _small("audio", "audio", {"embedding": (128,)}, small.build_small_audio),
@@ -156,8 +148,6 @@ _REGISTRY = {
         "differences between frames", "visual", {"pool5": (512,)}, small.build_small_motion, whole_second=True
     ),
 }
-# Names of official weights, whatever the name of the file that they were found in.
-_OFFICIAL = {entry.official for entry in _REGISTRY.values()} - {None}
 
 # Features that models read under a name of their own, beside the usual ones of the same stream.
 _INPUTS = {
@@ -191,7 +181,7 @@ def build_extractor(name: str, weights="default", *, weights_dir=None, seed: int
     variant = variant or next(iter(entry.shapes))
     if variant not in entry.shapes:
         raise InputError(f"{name}: {network_name} has no output '{variant}'; choose {' or '.join(entry.shapes)}.")
-    if entry.weights_file is None:
+    if entry.weights is None:
         if weights not in ("default", "none"):
             raise InputError(f"{weights}: the small networks have no weight files; use the weights 'none'.")
         network, label = entry.build(variant, seed), "none"
@@ -199,9 +189,11 @@ def build_extractor(name: str, weights="default", *, weights_dir=None, seed: int
         network, label = entry.build(variant, None, weights_dir), "none"
         fill_seeded(network.model, seed)
     else:
-        path = entry.weights_file(variant, weights_dir) if weights == "default" else Path(weights)
-        network = entry.build(variant, path, weights_dir)
-        label = entry.official if path.name in entry.files else path.name
+        if weights != "default":
+            path = Path(weights)
+        else:
+            path = entry.default(variant, weights_dir) if entry.default else entry.weights.obtained(weights_dir)
+        network, label = entry.build(variant, path, weights_dir), entry.weights.label_of(path)
     network.model.trainable = False
     if label == "none" and seed:
         label = f"{_SEEDED}{seed}"
@@ -245,7 +237,7 @@ def _weights_named(info: FeatureInfo, weights_dir) -> tuple[object, int]:
     seed = info.weights.removeprefix(_SEEDED)
     if info.weights.startswith(_SEEDED) and seed.isdecimal():
         return "none", int(seed)
-    if info.weights in _OFFICIAL:
+    if any(entry.weights and info.weights == entry.weights.label for entry in _REGISTRY.values()):
         return "default", 0
     path = find_weights([info.weights], weights_dir)
     if path is None:

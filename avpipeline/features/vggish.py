@@ -35,11 +35,12 @@ PATCH_SHAPE = (96, 64)
 _URL, _LICENCE = "https://storage.googleapis.com/audioset/", "Apache-2.0 (Google)"
 # Besides the checkpoint of TF-slim, two files of the Keras port; the last one holds the convolutions alone.
 _KERAS_FILES = ("vggish_audioset_weights.h5", "vggish_audioset_weights_without_fc2.h5")
-WEIGHTS = WeightFile("vggish_model.ckpt", f"{_URL}vggish_model.ckpt", "289 MB", _LICENCE, others=_KERAS_FILES)
+WEIGHTS = WeightFile(
+    "vggish_model.ckpt", f"{_URL}vggish_model.ckpt", "289 MB", _LICENCE, label="audioset", others=_KERAS_FILES
+)
 PCA = WeightFile("vggish_pca_params.npz", f"{_URL}vggish_pca_params.npz", "73 kB", _LICENCE)
 # Bytes of its arrays: 129 * 128 numbers of at most 8.
 _MOST_PCA = 1 << 20
-PRETRAINED = "audioset"
 
 _FILTERS = {"conv1": 64, "conv2": 128, "conv3_1": 256, "conv3_2": 256, "conv4_1": 512, "conv4_2": 512}
 # Our layer -> its scope in the TF-slim checkpoint, under "vggish/", e.g. conv3/conv3_1. The Keras port nests the same

@@ -63,6 +63,7 @@ class WeightFile:
     licence: str  # as far as its publisher states one
     sha256: str = ""  # how its hash begins, where that is published
     md5: str | None = None
+    label: str | None = None  # name of these weights for `FeatureInfo`, whatever the file; None for the file's own
     others: tuple[str, ...] = ()  # files that serve instead
     package: tuple[str, str] | None = None  # the installed package that holds it, and its path there
 
@@ -70,6 +71,10 @@ class WeightFile:
     def names(self) -> tuple[str, ...]:
         """Of all files that serve."""
         return (self.name, *self.others)
+
+    def label_of(self, path: Path) -> str:
+        """The name of a file's weights for `FeatureInfo`."""
+        return self.label if self.label and path.name in self.names else path.name
 
     def found(self, weights_dir=None) -> Path | None:
         """The first of the files that serve, in a folder of weights or in the package; None where there is none."""
