@@ -6,17 +6,18 @@ files there, which were resized by nearest neighbour; VGG-19's are resized bilin
 """
 
 import dataclasses
+import functools
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
 from PIL import Image
 
+from avpipeline.checkpoints.hdf5 import attribute_texts, opened_h5
 from avpipeline.features.weights import WeightFile
-from avpipeline.files import reading, require_regular
+from avpipeline.files import reading
 
 FRAME_SIZE = (224, 224)
 FRAME_RATE = 16
@@ -83,26 +84,21 @@ def build_imagenet(name: str, variant: str, path: Path | None = None) -> keras.M
     Raises:
       InputError: a damaged file, or one of another network.
     """
-    network = NETWORKS[name]
-    whole = _application(network) if path is None else _from_file(name, path)
-    output = whole.get_layer(network.layer).output
+    whole = _application(name, path)
+    output = whole.get_layer(NETWORKS[name].layer).output
     if variant == "avg_pool":
         output = keras.layers.GlobalAveragePooling2D(name="avg_pool")(output)
     return keras.Model(whole.inputs[0], output, name=f"{name}_{variant}")
 
 
-def _application(network: ImagenetNetwork, weights: str | None = None, include_top: bool = False) -> keras.Model:
-    return network.application(weights=weights, include_top=include_top, input_shape=(*FRAME_SIZE, 3))
-
-
-def _from_file(name: str, path: Path) -> keras.Model:
+def _application(name: str, path: Path | None) -> keras.Model:
     network = NETWORKS[name]
+    build = functools.partial(network.application, input_shape=(*FRAME_SIZE, 3))
+    if path is None:
+        return build(weights=None, include_top=False)
     with reading(path, f"not a complete weight file of {name}", f"download {network.weights.url} again"):
-        return _application(network, str(path), include_top=_has_top(require_regular(path)))
-
-
-def _has_top(path: Path) -> bool:
-    """Whether an .h5 weight file includes the layer with the 1000 classes."""
-    with h5py.File(path, "r") as file:
-        names = [name.decode() if isinstance(name, bytes) else name for name in file.attrs.get("layer_names", ())]
-    return "predictions" in names or "fc1000" in names
+        with opened_h5(path) as file:
+            layers = attribute_texts(file, "layer_names") if "layer_names" in file.attrs else ()
+        # The layer with the 1000 classes.
+        has_top = "predictions" in layers or "fc1000" in layers
+        return build(weights=str(path), include_top=has_top)

@@ -62,13 +62,7 @@ def _imagenet(name: str, title: str) -> _Entry:
         model = imagenet.build_imagenet(name, variant, path)
         return Network(model, network.prepare, imagenet.FRAME_RATE, imagenet.FRAME_SIZE, resize=network.resize)
 
-    return _Entry(
-        f"{title}, mean over 16 frames per second",
-        "visual",
-        network.shapes,
-        build,
-        network.weights,
-    )
+    return _Entry(f"{title}, mean over 16 frames per second", "visual", network.shapes, build, network.weights)
 
 
 def _video(name: mc3.Name, title: str) -> _Entry:
@@ -76,13 +70,8 @@ def _video(name: mc3.Name, title: str) -> _Entry:
         model = mc3.build_video_extractor(name, path)
         return Network(model, mc3.prepare_second, mc3.CLIP_FRAMES, mc3.RESIZE, whole_second=True)
 
-    return _Entry(
-        f"{title} (Kinetics-400), frames: 16 per second as one clip",
-        "visual",
-        {"avg_pool": (mc3.CHANNELS,)},
-        build,
-        mc3.NETWORKS[name].weights,
-    )
+    what = f"{title} (Kinetics-400), frames: 16 per second as one clip"
+    return _Entry(what, "visual", {"avg_pool": (mc3.CHANNELS,)}, build, mc3.NETWORKS[name].weights)
 
 
 def _small(what: str, modality: str, shapes, builder: Callable[[int], keras.Model], **whole_second) -> _Entry:
