@@ -24,7 +24,7 @@ import h5py
 import numpy as np
 
 from avpipeline.checkpoints.hdf5 import item_of, opened_h5
-from avpipeline.files import Unusable, first_line, make_folder, parse_json, reading, write_failure
+from avpipeline.files import Unusable, atomic_path, first_line, parse_json, reading
 
 # Modality -> shape of one clip's features, `(seconds, *feature shape)`.
 Shapes = Mapping[str, tuple[int, ...]]
@@ -114,7 +114,6 @@ class ShardWriter:
         for modality, shape in self._shapes.items():
             if features[modality].shape != shape:
                 raise ValueError(f"{modality}: {features[modality].shape} where {shape} was agreed")
-        make_folder(self._unfinished)
         path = self._unfinished / f"{self._next_clip:06d}.h5"
         self._next_clip += 1
         self._write(path, [record], [features])
@@ -156,35 +155,23 @@ class ShardWriter:
         for path in paths:
             path.unlink()
 
-    def _write(self, path: Path, records: Sequence[ClipRecord], clips: Iterable[Mapping[str, np.ndarray]]) -> None:
+    def _write(self, final: Path, records: Sequence[ClipRecord], clips: Iterable[Mapping[str, np.ndarray]]) -> None:
         """Writes a shard whole or not at all."""
-        temporary = self._unfinished / "partial"
-        try:
-            _write_shard(temporary, self._shapes, self._made_of, records, clips)
-            os.replace(temporary, path)
-        except OSError as error:
-            raise write_failure(path, error) from error
-
-
-def _write_shard(
-    path: Path, shapes: Shapes, made_of: str, records: Sequence[ClipRecord], clips: Iterable
-) -> None:
-    texts = {_CLIPS: json.dumps([dataclasses.asdict(record) for record in records]), _FEATURES: made_of}
-    texts = {name: np.frombuffer(text.encode(), np.uint8) for name, text in texts.items() if text}
-    clip_size = sum(4 * math.prod(shape) + _CHUNK_OVERHEAD for shape in shapes.values())
-    reserve(path, _FILE_OVERHEAD + sum(map(len, texts.values())) + len(records) * clip_size)
-    with h5py.File(path, "r+", libver=HDF5_FORM) as file:
-        for name, text in texts.items():
-            file.create_dataset(name, data=text, chunks=text.shape, fletcher32=True)
-        tables = {
-            modality: file.create_dataset(
-                modality, (len(records), *shape), "<f4", chunks=(1, *shape), fletcher32=True
-            )
-            for modality, shape in shapes.items()
-        }
-        for row, features in enumerate(clips):
-            for modality, table in tables.items():
-                table[row] = features[modality]
+        texts = {_CLIPS: json.dumps([dataclasses.asdict(record) for record in records]), _FEATURES: self._made_of}
+        texts = {name: np.frombuffer(text.encode(), np.uint8) for name, text in texts.items() if text}
+        clip_size = sum(4 * math.prod(shape) + _CHUNK_OVERHEAD for shape in self._shapes.values())
+        with atomic_path(final) as path:
+            reserve(path, _FILE_OVERHEAD + sum(map(len, texts.values())) + len(records) * clip_size)
+            with h5py.File(path, "r+", libver=HDF5_FORM) as file:
+                for name, text in texts.items():
+                    file.create_dataset(name, data=text, chunks=text.shape, fletcher32=True)
+                tables = {
+                    name: file.create_dataset(name, (len(records), *shape), "<f4", chunks=(1, *shape), fletcher32=True)
+                    for name, shape in self._shapes.items()
+                }
+                for row, features in enumerate(clips):
+                    for modality, table in tables.items():
+                        table[row] = features[modality]
 
 
 def reserve(path: Path, size: int) -> None:
@@ -267,7 +254,7 @@ def _read_clip(path: Path, shapes: Shapes) -> dict[str, np.ndarray]:
 
 
 def table_of(file: h5py.File, name: str, row_shape: tuple[int, ...] | None) -> h5py.Dataset:
-    """A dataset of a shard, exactly of the form that `_write_shard` gives it; `row_shape` None is for the clips.
+    """A dataset of a shard, exactly of the form that a `ShardWriter` gives it; `row_shape` None is for the clips.
 
     A file may ask for much: for another file (links, external and virtual storage), for a plugin (filters), for
     more memory than there is. None of it is followed.
