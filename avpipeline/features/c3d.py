@@ -119,11 +119,8 @@ def _channels_last(weight: np.ndarray | None, maps: tuple[int, int, int], path: 
 
 def _keras_state(path: Path) -> dict[str, np.ndarray]:
     """An .h5 file's `LAYER.weight` and `LAYER.bias`, whatever this version of Keras called a layer's two arrays."""
-    state = {}
-    for name, array in read_keras_h5(path).items():
-        layer = name.partition("/")[0]
-        state[f"{layer}.{'weight' if array.ndim > 1 else 'bias'}"] = array
-    return state
+    arrays = read_keras_h5(path)
+    return {f"{name.partition('/')[0]}.{'weight' if x.ndim > 1 else 'bias'}": x for name, x in arrays.items()}
 
 
 def prepare_second(frames):

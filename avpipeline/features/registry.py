@@ -111,7 +111,6 @@ _REGISTRY = {
         efficientnet.VARIANTS,
         _efficientnet,
         efficientnet.WEIGHTS,
-        lambda _, folder: efficientnet.weights_file(folder),
     ),
     "vgg19": _imagenet("vgg19", "VGG-19 (ImageNet), frames: feature maps of the last pooling layer"),
     "densenet201": _imagenet(
@@ -136,6 +135,14 @@ _REGISTRY = {
     "small_motion": _small(
         "differences between frames", "visual", {"pool5": (512,)}, small.build_small_motion, whole_second=True
     ),
+}
+# The files that each network needs.
+SOURCES: dict[str, tuple[WeightFile, ...]] = {
+    "yamnet": (yamnet.WEIGHTS, yamnet.CLASS_MAP),
+    "efficientnet_lite0": (efficientnet.WEIGHTS, efficientnet.NAMES),
+    "vggish": (vggish.WEIGHTS, vggish.PCA),
+    **{name: (network.weights,) for name, network in (imagenet.NETWORKS | mc3.NETWORKS).items()},
+    "c3d": (c3d.WEIGHTS,),
 }
 
 # Features that models read under a name of their own, beside the usual ones of the same stream.

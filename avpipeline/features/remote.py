@@ -100,15 +100,11 @@ def _uploaded(url: str, part: str | None) -> Iterator[Upload]:
 
 
 class Upload:
-    """A local folder whose shards, `features.json` and `failed.json` are uploaded to a URL; an `os.PathLike`.
-
-    Attributes:
-      url: of the folder.
-    """
+    """A local folder whose shards, `features.json` and `failed.json` are uploaded to a URL; an `os.PathLike`."""
 
     def __init__(self, url: str, folder: Path):
         """Downloads each `features.json` at the URL, which an extraction reads first."""
-        self.url = url
+        self._url = url
         self._folder = folder
         self._written: list[Path] = []
         self._mirror(folder)
@@ -135,7 +131,7 @@ class Upload:
                     remove(f"{self._at(folder)}/{path.name}")
 
     def _at(self, folder: Path) -> str:
-        return "/".join((self.url, *folder.relative_to(self._folder).parts))
+        return "/".join((self._url, *folder.relative_to(self._folder).parts))
 
     def _mirror(self, folder: Path) -> None:
         """Removes what killed uploads left at the URL, and copies its `features.json` here."""

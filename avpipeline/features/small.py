@@ -78,18 +78,14 @@ def _audio_network(name: str, seed: list[int], pooled, mixture: keras.layers.Lay
     filters = [(sound_filters(rng, size, _MODULATIONS), 0.0), (mixing(rng, mixture_shape, gain=5.5), -0.5)]
     modulation = keras.layers.Conv2D(_MODULATIONS, size, strides=4, activation="relu", name="modulation")
     waveform = keras.Input((SAMPLE_RATE,), name="waveform")
-    model = keras.Model(waveform, mixture(pooled(modulation(_padded_log_mel(waveform)))), name=name)
-    fill([modulation, mixture], filters)
-    return model
-
-
-def _padded_log_mel(waveform):
-    """The input of the sound filters: `(batch, 96, 68, 1)`, padded in frequency."""
     x = keras.layers.Reshape((96, 64, 1))(LogMel(name="log_mel")(waveform))
     # The floor of the log-mel spectrogram becomes 0, so that silence gives no response.
     x = keras.layers.Rescaling(0.5, offset=-0.5 * float(np.log(LogMel.offset)))(x)
-    # Not padded in time, where an edge would look like an onset.
-    return keras.layers.ZeroPadding2D((0, 2))(x)
+    # Padded in frequency alone: in time an edge would look like an onset.
+    x = keras.layers.ZeroPadding2D((0, 2))(x)
+    model = keras.Model(waveform, mixture(pooled(modulation(x))), name=name)
+    fill([modulation, mixture], filters)
+    return model
 
 
 def build_small_motion(seed: int = 0) -> keras.Model:

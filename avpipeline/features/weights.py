@@ -81,8 +81,11 @@ class WeightFile:
         return find_weights(self.names, weights_dir) or (packaged(*self.package) if self.package else None)
 
     def obtained(self, weights_dir=None) -> Path:
-        """As `found`; downloaded where there is none."""
-        return self.found(weights_dir) or fetch(self, weights_dir)
+        """As `found`; downloaded where there is none, InputError where that cannot be."""
+        path = self.found(weights_dir)
+        if path is None and self.package:
+            raise InputError(f"{self.name}: is in a Python package that is not installed; run {self.url}.")
+        return path or fetch(self, weights_dir)
 
 
 def fetch(file: WeightFile, weights_dir=None) -> Path:

