@@ -23,7 +23,7 @@ from avpipeline.cli.cluster import EngineName, require_engine
 from avpipeline.cli.progress import ProgressBar
 from avpipeline.datasets.ave_h5 import write_ave_h5
 from avpipeline.errors import InputError
-from avpipeline.features.extraction import AudioReader, Timing, made_here, store
+from avpipeline.features.extraction import AudioReader, Timing, leave_gpus, made_here, made_there, store
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.parts import Part, part_folders, part_of
 from avpipeline.features.remote import Upload, list_files, to_urls
@@ -114,9 +114,6 @@ def extract(
     new_writer = out.writer if isinstance(out, Upload) else ShardWriter
     out = _folder(Path(out), division)
     if engine == "ray":
-        # Imported here, as it is needed for nothing else.
-        from avpipeline.features.clusters import leave_gpus, made_there
-
         leave_gpus()
         folder = _weights_folder(weights, weights_dir)
         make = functools.partial(made_there, workers=workers, weights_dir=folder, address=address)

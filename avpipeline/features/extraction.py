@@ -6,7 +6,9 @@ Without TensorFlow, which takes seconds to import, so that a process that only d
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
+import functools
 import itertools
 import time
 import warnings
@@ -17,8 +19,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from avpipeline.cli.cluster import connected, gpus, machines, mapped
 from avpipeline.cli.progress import ProgressBar
 from avpipeline.errors import InputError
+from avpipeline.features.info import FeatureInfo
 from avpipeline.features.shards import ClipRecord, ShardWriter
 from avpipeline.media import Clip, read_clip
 from avpipeline.media.ahead import ahead
@@ -215,6 +219,59 @@ def _read_by_tensorflow_io(todo: Mapping, seconds: int, workers: int) -> Iterato
     for (name, path), size in zip(todo.items(), sizes, strict=True):
         clip, spent = _timed(next, clips)
         yield Decoded(name, path, clip, size, spent)
+
+
+class _Networks:
+    """The networks in an actor of a Ray cluster: exactly those whose features the command asked for."""
+
+    def __init__(self, infos: Mapping[str, FeatureInfo], weights_dir: Path | None):
+        """Raises InputError where this machine has no such weights."""
+        from avpipeline.features.registry import extractor_for
+
+        self._extractors = {name: extractor_for(info, weights_dir=weights_dir) for name, info in infos.items()}
+        for extractor in self._extractors.values():
+            extractor.compile()
+
+    def __call__(self, decoded: Decoded) -> Made:
+        return made_of(decoded, self._extractors)
+
+
+def made_there(
+    todo: Mapping[str, Path | RemoteFile],
+    extractors: Mapping[str, Extractor],
+    seconds: int,
+    *,
+    workers: int | None,
+    weights_dir: Path | None,
+    address: str | None,
+) -> Iterator[Made]:
+    """As `made_here`, on a Ray cluster: tasks that decode feed actors that hold the networks.
+
+    Args:
+      extractors: this process's; the actors build the same ones.
+      workers: actors on a cluster without GPUs; None takes one a machine.
+      weights_dir: folder in which every machine looks for weights first.
+      address: of the cluster; None uses this machine alone.
+    """
+    if not todo:
+        return
+    from avpipeline.features.registry import clip_format
+
+    infos = {name: extractor.info for name, extractor in extractors.items()}
+    decode_one = functools.partial(decode_with_notes, seconds=seconds, clip_format=clip_format(extractors.values()))
+    with connected(address):
+        actors = min(gpus() or workers or machines(), len(todo))
+        arguments = (infos, weights_dir)
+        yield from mapped(decode_one, list(todo.items()), actor=_Networks, arguments=arguments, actors=actors)
+
+
+def leave_gpus() -> None:
+    """Leaves the GPUs to the actors: this process only needs to know which networks they hold."""
+    import tensorflow as tf
+
+    # RuntimeError: in a notebook that has already used them, it is too late.
+    with contextlib.suppress(RuntimeError):
+        tf.config.set_visible_devices([], "GPU")
 
 
 def store(
