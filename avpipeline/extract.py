@@ -115,7 +115,9 @@ def extract(
     out = _folder(Path(out), division)
     if engine == "ray":
         leave_gpus()
-        folder = _weights_folder(weights, weights_dir)
+        # In which the machines of the cluster look for weights first.
+        folder = weights_dir if weights in ("default", "none") else Path(weights).parent
+        folder = None if folder is None else Path(folder).absolute()
         make = functools.partial(made_there, workers=workers, weights_dir=folder, address=address)
     else:
         threads = workers or min(os.cpu_count() or 1, _MOST_WORKERS)
@@ -158,12 +160,6 @@ def _require_usable(
         raise InputError(f"{source}: --audio-reader tfio reads files of this machine alone; take 'pyav'.")
     if part and format == "h5":
         raise InputError(f"--part {part}: AVE's HDF5 files hold all clips; take --format shards, or no part.")
-
-
-def _weights_folder(weights: str | Path, weights_dir) -> Path | None:
-    """The folder in which the machines of a cluster look for weights first."""
-    folder = weights_dir if weights in ("default", "none") else Path(weights).parent
-    return None if folder is None else Path(folder).absolute()
 
 
 def _folder(out: Path, part: Part | None) -> Path:

@@ -44,21 +44,15 @@ class Extractor:
     Call it with audio `(segments, 16000)`, float32 in [-1, 1], or frames `(segments, frame_rate, height, width, 3)`,
     uint8 RGB; it returns `(segments, *info.shape)` float32, for frames the mean over each segment's frames. Long inputs
     are processed in batches.
-
-    Attributes:
-      info: identity of the feature.
-      modality: "audio" or "visual".
-      network: the network and its preprocessing.
-      frame_rate, frame_size: of the frames it takes; None for audio.
     """
 
     def __init__(self, info: FeatureInfo, modality: str, network: Network):
         require_tensorflow("features are extracted")
         self.info = info
-        self.modality = modality
+        self.modality = modality  # "audio" or "visual"
         self.network = network
-        self.frame_rate = network.frame_rate
-        self.frame_size = network.frame_size
+        # Of the frames that it takes; None for audio.
+        self.frame_rate, self.frame_size = network.frame_rate, network.frame_size
         if modality == "audio":
             self.input_shape, dtype, self._at_once = (SAMPLE_RATE,), tf.float32, _SECONDS_AT_ONCE
         else:

@@ -146,17 +146,13 @@ def frame_scaling(**kwargs) -> keras.layers.Rescaling:
 
 
 def _class_count(file: TorchFile, path, name: str) -> int:
+    problem, head = None, file.state.get("fc.weight")
     if file.root_class not in (None, _WHOLE):
-        raise InputError(
-            f"{path}: holds the network {file.root_class} where {name} is needed; "
-            f"give torchvision's {NETWORKS[name].weights.name}."
-        )
-    head = file.state.get("fc.weight")
-    if head is None or head.ndim != 2 or head.shape[1] != CHANNELS:
-        raise InputError(
-            f"{path}: is not a checkpoint of {name}, since it has no classifier fc over {CHANNELS} channels; "
-            f"give torchvision's {NETWORKS[name].weights.name}."
-        )
+        problem = f"holds the network {file.root_class} where {name} is needed"
+    elif head is None or head.ndim != 2 or head.shape[1] != CHANNELS:
+        problem = f"is not a checkpoint of {name}, since it has no classifier fc over {CHANNELS} channels"
+    if problem:
+        raise InputError(f"{path}: {problem}; give torchvision's {NETWORKS[name].weights.name}.")
     return head.shape[0]
 
 

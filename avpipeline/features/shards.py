@@ -74,9 +74,6 @@ class ShardWriter:
 
     Leaving it normally finishes the last shard. An exception or a kill leaves clips outside of shards, which the next
     writer takes over.
-
-    Attributes:
-      records: of all clips in the folder, beginning with those that were there before.
     """
 
     def __init__(self, folder, shapes: Shapes, shard_size: int, made_of: str = ""):
@@ -92,6 +89,7 @@ class ShardWriter:
         self._shard_size = shard_size
         finished = self._finished()
         self._next_shard = max(finished, default=-1) + 1
+        # Of all clips in the folder, beginning with those that were there before.
         self.records = [record for records in finished.values() for record in records]
         self._waiting: list[tuple[Path, ClipRecord]] = []
         self._next_clip = 0

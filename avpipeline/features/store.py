@@ -176,17 +176,7 @@ def _difference(first: Manifest, other: Manifest, name: str) -> str | None:
 
 
 class FeatureShards:
-    """The features of a finished extraction, read lazily.
-
-    Attributes:
-      folder: holds the shards.
-      ids: one a clip.
-      records: one a clip, with its file, flags and lengths.
-      features: modality -> what its features are.
-      seconds: segments of every clip.
-      sources: modality -> rows `(seconds, *shape)`, see `datasets.base.Source`.
-      has_audio, has_video: `(clips,)` bool; audio_seconds, video_seconds: `(clips,)` float32.
-    """
+    """The features of a finished extraction, read lazily."""
 
     def __init__(self, folder):
         """Reads the manifest and the shards' records of clips, no features.
@@ -205,11 +195,11 @@ class FeatureShards:
         rows = list(entries.values())
         self.ids = tuple(entries)
         self.records = tuple(entry.record for entry in rows)
-        self.features = dict(manifest.features)
-        self.seconds = manifest.seconds
-        self.sources = {
-            modality: ShardSource(rows, modality, shape) for modality, shape in manifest.shapes.items()
-        }
+        self.features = dict(manifest.features)  # by modality
+        self.seconds = manifest.seconds  # segments of every clip
+        # Modality -> rows `(seconds, *shape)`, see `datasets.base.Source`.
+        self.sources = {name: ShardSource(rows, name, shape) for name, shape in manifest.shapes.items()}
+        # Of every clip.
         self.has_audio = np.array([record.has_audio for record in self.records], bool)
         self.has_video = np.array([record.has_video for record in self.records], bool)
         self.audio_seconds = np.array([record.audio_seconds for record in self.records], np.float32)
@@ -223,15 +213,12 @@ class ShardSource:
     """Rows of one modality of a folder of shards; only the chunks asked for are read, by any number of threads.
 
     Each call opens the shards that it needs, so that neither the number of shards nor a fork matters.
-
-    Attributes:
-      shape: of one row, `(seconds, *feature shape)`.
     """
 
     def __init__(self, entries: Sequence[_Entry], modality: str, shape: tuple[int, ...]):
         self._entries = entries
         self._modality = modality
-        self.shape = shape
+        self.shape = shape  # of one row, `(seconds, *feature shape)`
 
     def __len__(self) -> int:
         return len(self._entries)
