@@ -27,14 +27,8 @@ RESIZE = (128, 171)
 MEAN = (90.0, 98.0, 102.0)
 TORCH_FILE, KERAS_FILE = "c3d.pickle", "sports1M_weights_tf.h5"
 VARIANTS = {"pool5": (512,), "fc6": (4096,)}
-WEIGHTS = WeightFile(
-    KERAS_FILE,
-    f"https://github.com/adamcasson/c3d/releases/download/v0.1/{KERAS_FILE}",
-    "320 MB",
-    "see its repository",
-    label="sports1m",
-    others=(TORCH_FILE,),
-)
+_URL = f"https://github.com/adamcasson/c3d/releases/download/v0.1/{KERAS_FILE}"
+WEIGHTS = WeightFile(KERAS_FILE, _URL, "320 MB", "see its repository", label="sports1m", others=(TORCH_FILE,))
 
 _FILTERS = {
     "conv1": 64,
@@ -70,14 +64,6 @@ def c3d_network(variant: str = "pool5", *, size: int = FRAME_SIZE) -> keras.Mode
     else:
         x = keras.layers.Dense(_UNITS, activation="relu", name="fc6")(keras.layers.Flatten(name="flatten")(x))
     return keras.Model(clip, x, name=f"c3d_{variant}")
-
-
-def build_c3d(variant: str, path: Path | None = None) -> keras.Model:
-    """`c3d_network`, freshly initialised or with the weights of a file (see `load_weights`)."""
-    model = c3d_network(variant)
-    if path is not None:
-        load_weights(model, path)
-    return model
 
 
 def weights_file(weights_dir=None) -> Path:

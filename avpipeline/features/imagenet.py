@@ -71,18 +71,10 @@ NETWORKS = {
 
 
 def build_imagenet(name: str, variant: str, path: Path | None = None) -> keras.Model:
-    """The network up to one of its outputs, freshly initialised or with the weights of a file.
+    """One of `NETWORKS` from preprocessed frames `(batch, 224, 224, 3)` to `(batch, *shapes[variant])`.
 
-    Args:
-      name: one of `NETWORKS`.
-      variant: one of its `shapes`.
-      path: an .h5 file of keras.applications, with or without the classification layers.
-
-    Returns:
-      a model from preprocessed frames `(batch, 224, 224, 3)` to `(batch, *shapes[variant])`.
-
-    Raises:
-      InputError: a damaged file, or one of another network.
+    It is freshly initialised, or has the weights of an .h5 file of keras.applications, with or without the
+    classification layers; InputError for a damaged file or one of another network.
     """
     whole = _application(name, path)
     output = whole.get_layer(NETWORKS[name].layer).output

@@ -40,10 +40,9 @@ class Part:
 
 
 def part_of(text: str, clips: Mapping[str, T]) -> tuple[Part, dict[str, T]]:
-    """The part "I/N" of some clips (id -> file), and those that are in it; the parts differ by at most one file.
+    """The part "I/N" of some clips (id -> file), and those in it; parts differ by at most one file.
 
-    Raises:
-      InputError: another text.
+    InputError for a text of another form.
     """
     match = _FORM.fullmatch(text)
     number, of = map(int, match.groups()) if match else (0, 0)

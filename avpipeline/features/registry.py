@@ -52,7 +52,10 @@ def _efficientnet(variant, path, _) -> Network:
 
 
 def _c3d(variant, path, _) -> Network:
-    return Network(c3d.build_c3d(variant, path), c3d.prepare_second, c3d.CLIP_FRAMES, c3d.RESIZE, whole_second=True)
+    model = c3d.c3d_network(variant)
+    if path is not None:
+        c3d.load_weights(model, path)
+    return Network(model, c3d.prepare_second, c3d.CLIP_FRAMES, c3d.RESIZE, whole_second=True)
 
 
 def _imagenet(name: str, title: str) -> _Entry:

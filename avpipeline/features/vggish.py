@@ -116,11 +116,8 @@ def vggish_network(variant: str) -> keras.Model:
 def build_vggish(variant: str, path: Path | None = None, weights_dir=None) -> keras.Model:
     """`vggish_network`, freshly initialised or with the weights of a file.
 
-    Args:
-      variant: one of `VARIANTS`.
-      path: the TF-slim checkpoint `vggish_model.ckpt` or an .h5 file of the Keras port. The PCA variants also need
-        `vggish_pca_params.npz`, beside that file or in a folder of weights.
-      weights_dir: folder that is searched first for the PCA.
+    The file is the TF-slim checkpoint `vggish_model.ckpt` or an .h5 file of the Keras port. The PCA variants also need
+    `vggish_pca_params.npz`, beside that file or in a folder of weights, of which `weights_dir` is the first.
 
     Raises:
       InputError: no PCA, a damaged file, or one of another network.

@@ -21,10 +21,7 @@ def search_folders(weights_dir=None) -> list[Path]:
     """Where weight files are looked for, in this order.
 
     `weights_dir`, `$AVPIPELINE_WEIGHTS`, `weights` in the cache folder, and where Keras keeps its downloads
-    (`~/.keras/models`, or `$KERAS_HOME/models`).
-
-    Raises:
-      InputError: `weights_dir` is no folder.
+    (`~/.keras/models`, or `$KERAS_HOME/models`). InputError where `weights_dir` is no folder.
     """
     folders = [cache_dir() / "weights", Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"]
     if os.environ.get(WEIGHTS_VARIABLE):

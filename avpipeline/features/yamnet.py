@@ -28,20 +28,12 @@ CLASSES = 521
 VARIANTS = {"embedding": (1024,), "audio_map": (3, 2, 1024), "scores": (CLASSES,)}
 # Layers of outputs that are not called as they are.
 _LAYERS = {"audio_map": "layer14_pointwise_conv"}
-WEIGHTS = WeightFile(
-    "yamnet.h5",
-    "https://storage.googleapis.com/audioset/yamnet.h5",
-    "15 MB",
-    "Apache-2.0 (Google)",
-    others=("yamnet.tflite",),
-)
+_LICENCE = "Apache-2.0 (Google)"
+_URL = "https://storage.googleapis.com/audioset/yamnet.h5"
+WEIGHTS = WeightFile("yamnet.h5", _URL, "15 MB", _LICENCE, others=("yamnet.tflite",))
 FILES = WEIGHTS.names
-CLASS_MAP = WeightFile(
-    "yamnet_class_map.csv",
-    "https://raw.githubusercontent.com/tensorflow/models/master/research/audioset/yamnet/yamnet_class_map.csv",
-    "14 kB",
-    "Apache-2.0 (Google)",
-)
+_CLASS_MAP_URL = "https://raw.githubusercontent.com/tensorflow/models/master/research/audioset/yamnet/"
+CLASS_MAP = WeightFile("yamnet_class_map.csv", f"{_CLASS_MAP_URL}yamnet_class_map.csv", "14 kB", _LICENCE)
 
 # (stride, channels) of the pairs of convolutions, layer2 to layer14.
 _PAIRS = ((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), *[(1, 512)] * 5, (2, 1024), (1, 1024))

@@ -242,11 +242,8 @@ def _shortfall(path, container, sinks) -> str | None:
     if any(sink.done for sink in sinks):
         return None
     names = set(container.format.name.split(","))
-    if "wav" in names:
-        missing = read_wav(path).missing
-        return f"{missing} bytes are missing" if missing > 0 else None
-    if "avi" in names:
-        missing = _riff_size(path) - path.stat().st_size
+    if names & {"wav", "avi"}:
+        missing = read_wav(path).missing if "wav" in names else _riff_size(path) - path.stat().st_size
         return f"{missing} bytes are missing" if missing > 0 else None
     ends = [0.0 if sink.end is None else sink.end - _origin(container) for sink in sinks]
     stated = []

@@ -124,6 +124,7 @@ def ask(what: str, path, *, transform: Callable | None = None, **arguments) -> t
             process.end()
 
 
+@atexit.register
 def _end_all() -> None:
     while _idle:
         _idle.pop().end()
@@ -136,5 +137,4 @@ def _forget() -> None:
     _lock = threading.Lock()
 
 
-atexit.register(_end_all)
 os.register_at_fork(after_in_child=_forget)
