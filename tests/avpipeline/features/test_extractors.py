@@ -183,6 +183,8 @@ def broken_weight_files(folder):
     write_keras_port(folder / "shape.h5", wrong)
     nan = {**weights, "conv1": [weights["conv1"][0] * np.nan, weights["conv1"][1]]}
     write_slim_checkpoint(folder / "nan.ckpt", nan)
+    letters = {**weights, "conv1": [np.full(weights["conv1"][0].shape, "x"), weights["conv1"][1]]}
+    write_slim_checkpoint(folder / "letters.ckpt", letters)
     write_keras_port(folder / "whole.h5", weights)
     content = (folder / "whole.h5").read_bytes()
     (folder / "cut.h5").write_bytes(content[: len(content) // 2])
@@ -193,6 +195,7 @@ def broken_weight_files(folder):
         "few.h5": "is no checkpoint of vggish_pool4, it lacks conv2/bias, conv2/kernel",
         "shape.h5": r"its conv2/kernel of shape \(5, 5, 2, 3\) does not fit vggish_pool4, which needs",
         "nan.ckpt": "its conv1/kernel holds NaN",
+        "letters.ckpt": "its conv1/kernel holds .* no numbers",
         "cut.h5": "not a complete .h5 file",
         "text.ckpt": "is not a TensorFlow checkpoint, or is damaged",
         "empty.ckpt": "is not a TensorFlow checkpoint, or is damaged",
