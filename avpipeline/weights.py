@@ -10,8 +10,6 @@ from pathlib import Path
 import tyro
 
 from avpipeline.cli import run
-from avpipeline.errors import InputError
-from avpipeline.files import sha256_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,27 +27,18 @@ def main(settings: Settings) -> None:
       python -m avpipeline.weights
       python -m avpipeline.weights yamnet
     """
-    from avpipeline.features.registry import SOURCES
+    from avpipeline.features.registry import weight_files
     from avpipeline.features.weights import require_unchanged
 
-    unknown = [name for name in settings.networks if name not in SOURCES]
-    if unknown:
-        raise InputError(f"{unknown[0]}: there is no such network; choose one of {', '.join(SOURCES)}.")
-    for name in settings.networks or SOURCES:
+    for name, files in weight_files(settings.networks).items():
         print(name)
-        for file in SOURCES[name]:
+        for file in files:
             path = file.found(settings.weights_dir)
             if path is not None:
                 require_unchanged(path)
             elif settings.networks:
                 path = file.obtained(settings.weights_dir)
-            where = "not found"
-            if path is not None:
-                whole = path if path.is_file() else path.with_name(f"{path.name}.index")
-                where = f"{path} ({whole.stat().st_size / 1e6:.1f} MB, sha256 {sha256_file(whole)[:16]})"
-            known = f"sha256 {file.sha256[:16]}..." if file.sha256 else "hash not published"
-            print(f"  {file.name}: {where}")
-            print(f"    from {file.url}, {file.size}, {known}, licence: {file.licence}")
+            print(file.described(path))
 
 
 if __name__ == "__main__":

@@ -111,10 +111,11 @@ def _require_extent(shape, dtype: _Dtype, raw) -> None:
 
 
 def read_tf1(path) -> dict[str, np.ndarray]:
-    """Reads a checkpoint of TensorFlow 1's Saver, in its second form (several files) or its first (one file).
+    """Reads a checkpoint of TensorFlow 1's Saver.
 
     Args:
-      path: the prefix, as given to Saver.save (its .index, .meta or .data file is understood too), or the one file.
+      path: the prefix, as given to Saver.save (its .index, .meta or .data file is understood too), or the one file that
+        the first form of the Saver wrote.
 
     Returns:
       Variable name -> values; what optimisers keep beside the variables is left out.

@@ -6,7 +6,7 @@ stored features came from or that a saved model was trained on, and raises an er
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -198,6 +198,14 @@ def build_extractor(name: str, weights="default", *, weights_dir=None, seed: int
         label = f"{_SEEDED}{seed}"
     info = FeatureInfo(network_name, variant, label, _identity(network), entry.shapes[variant])
     return Extractor(info, entry.modality, network)
+
+
+def weight_files(networks: Sequence[str]) -> dict[str, tuple[WeightFile, ...]]:
+    """Name -> the files that a network needs, of all networks where none is named; InputError for an unknown one."""
+    unknown = [name for name in networks if name not in SOURCES]
+    if unknown:
+        raise InputError(f"{unknown[0]}: there is no such network; choose one of {', '.join(SOURCES)}.")
+    return {name: SOURCES[name] for name in networks or SOURCES}
 
 
 def _identity(network: Network) -> str:

@@ -8,6 +8,9 @@ AVE's authors released `embedding_relu` (their values are never negative and mos
 the embedding before the ReLU, as in the current AudioSet release.
 """
 
+import io
+import math
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -19,7 +22,7 @@ from avpipeline.checkpoints.assign import assign
 from avpipeline.checkpoints.hdf5 import opened_h5, small_array
 from avpipeline.errors import InputError
 from avpipeline.features.weights import WeightFile, fetch, find_weights
-from avpipeline.files import Unusable, open_regular, reading
+from avpipeline.files import bounded, reading, require_regular
 
 VARIANTS = {
     "embedding_relu": (128,),
@@ -39,7 +42,7 @@ WEIGHTS = WeightFile(
     "vggish_model.ckpt", f"{_URL}vggish_model.ckpt", "289 MB", _LICENCE, label="audioset", others=_KERAS_FILES
 )
 PCA = WeightFile("vggish_pca_params.npz", f"{_URL}vggish_pca_params.npz", "73 kB", _LICENCE)
-# Bytes of its arrays: 129 * 128 numbers of at most 8.
+# The most bytes of an array that are unpacked: it has 128 * 128 numbers of at most 8 bytes, and a header.
 _MOST_PCA = 1 << 20
 
 _FILTERS = {"conv1": 64, "conv2": 128, "conv3_1": 256, "conv3_2": 256, "conv4_1": 512, "conv4_2": 512}
@@ -184,14 +187,29 @@ def _read_h5(path: Path) -> dict[str, np.ndarray]:
 
 def _read_pca(path: Path) -> list[np.ndarray]:
     """Eigenvectors `(128, 128)` and means `(128,)`."""
-    names = ("pca_eigen_vectors", "pca_means")
-    with reading(path, f"not AudioSet's PCA parameters ({', '.join(names)})", f"get {PCA.url}"):
-        with open_regular(path) as content, np.load(content, allow_pickle=False) as file:
-            if sum(member.file_size for member in file.zip.infolist()) > _MOST_PCA:
-                raise Unusable(f"is larger than such a file ever is ({_MOST_PCA:,} bytes); get {PCA.url}.")
-            eigen_vectors, means = (file[name].astype(np.float32) for name in names)
+    names, arrays = ("pca_eigen_vectors", "pca_means"), []
+    fault = f"not AudioSet's PCA parameters ({', '.join(names)})"
+    with reading(path, fault, f"get {PCA.url}"), zipfile.ZipFile(require_regular(path)) as archive:
+        for name in names:
+            with archive.open(f"{name}.npy") as member:
+                arrays.append(_npy(bounded(member, _MOST_PCA)))
+        eigen_vectors, means = arrays
         if eigen_vectors.shape != (128, 128) or means.size != 128:
             raise ValueError(f"{eigen_vectors.shape} and {means.shape} where (128, 128) and (128, 1) are needed")
         if not np.isfinite(eigen_vectors).all() or not np.isfinite(means).all():
             raise ValueError("numbers that are not finite")
         return [eigen_vectors, means.reshape(128)]
+
+
+def _npy(content: bytes) -> np.ndarray:
+    """The array of an .npy file of numbers; ValueError or KeyError where it does not hold what it declares.
+
+    NumPy's own reader sets aside whatever memory a file declares.
+    """
+    file = io.BytesIO(content)
+    form = np.lib.format
+    header = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}[form.read_magic(file)]
+    shape, is_fortran, dtype = header(file)
+    if dtype.kind not in "fiu" or math.prod(shape) * dtype.itemsize != len(content) - file.tell():
+        raise ValueError(f"an array of {dtype} {shape} is not there")
+    return np.frombuffer(content, dtype, offset=file.tell()).reshape(shape, order="F" if is_fortran else "C")

@@ -73,6 +73,15 @@ class WeightFile:
         """The name of a file's weights for `FeatureInfo`."""
         return self.label if self.label and path.name in self.names else path.name
 
+    def described(self, path: Path | None) -> str:
+        """Where it is, and from where it comes, for people."""
+        where = "not found"
+        if path is not None:
+            whole = path if path.is_file() else path.with_name(f"{path.name}.index")
+            where = f"{path} ({whole.stat().st_size / 1e6:.1f} MB, sha256 {sha256_file(whole)[:16]})"
+        known = f"sha256 {self.sha256[:16]}..." if self.sha256 else "hash not published"
+        return f"  {self.name}: {where}\n    from {self.url}, {self.size}, {known}, licence: {self.licence}"
+
     def found(self, weights_dir=None) -> Path | None:
         """The first of the files that serve, in a folder of weights or in the package; None where there is none."""
         return find_weights(self.names, weights_dir) or (packaged(*self.package) if self.package else None)
