@@ -16,7 +16,7 @@ from avfusion_benchmarks.page import page, tables
 from avfusion_benchmarks.rows import ROWS, Row, measure
 from avpipeline.cli import Count, Positive, run
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, read_record, write_json
+from avpipeline.files import read_record, write_json, write_text
 
 QUICK_SECONDS = 1.0
 
@@ -37,8 +37,14 @@ class Settings:
     """How often each row is measured, each time in a new process; the median is shown, with the range."""
     page: Path | None = None
     """Markdown page to write, such as docs/performance.md, with these rows and those that --out already held."""
-    out: Path = Path("runs") / "avfusion_benchmarks" / "avfusion_benchmarks.json"
-    """JSON file for the results."""
+    out: Path | None = None
+    """JSON file for the results. [default: beside the page and named as it, else
+    runs/avfusion_benchmarks/avfusion_benchmarks.json]"""
+
+    @property
+    def record(self) -> Path:
+        beside = self.page and self.page.with_suffix(".json")
+        return self.out or beside or Path("runs") / "avfusion_benchmarks" / "avfusion_benchmarks.json"
 
 
 def main(settings: Settings) -> None:
@@ -49,7 +55,7 @@ def main(settings: Settings) -> None:
         return
     facts = machine()
     print(f"{facts['processor']}, {facts['cores']} cores, load {facts['load']:.1f}; TensorFlow {facts['tensorflow']}")
-    results, ranges, loads = _earlier(settings.out) if settings.page else ({}, {}, {})
+    results, ranges, loads = _earlier(settings.record) if settings.page else ({}, {}, {})
     for number, row in enumerate(rows, 1):
         print(f"[{number}/{len(rows)}] {row.name}", flush=True)
         loads[row.name] = os.getloadavg()[0]
@@ -59,13 +65,12 @@ def main(settings: Settings) -> None:
         results[row.name] = {column: statistics.median(values) for column, values in columns.items()}
         ranges[row.name] = {column: [min(values), max(values)] for column, values in columns.items()}
         # After every row, so that results are kept if a later row fails.
-        write_json(settings.out, {"machine": facts, "rows": results, "ranges": ranges, "loads": loads})
-    print(f"\n{tables(rows, results, ranges)}\n\nResults are in {settings.out}")
+        write_json(settings.record, {"machine": facts, "rows": results, "ranges": ranges, "loads": loads})
+    print(f"\n{tables(rows, results, ranges)}\n\nResults are in {settings.record}")
     if settings.page:
         words = f"--repeats {settings.repeats} --seconds {settings.seconds:g} --page {settings.page}"
         text = page(facts, f"python -m avfusion_benchmarks {words}", ROWS, results, ranges, loads)
-        with atomic_path(settings.page) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(settings.page, text)
         print(f"The page is {settings.page}")
 
 

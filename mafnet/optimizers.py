@@ -1,5 +1,6 @@
 """The optimizer for update dropping (Section 3.6): one Adam for each kind of update, one of which takes each step."""
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -42,9 +43,6 @@ class SeparateAdams(SharedByStep):
     Each has its own moments, its own step count, and variables that it leaves out. Setting the gradients of those to
     zero would not suffice, since Adam's momentum moves a variable even where its gradient is zero. All three share
     the learning rate, so a schedule or callback reaches all of them.
-
-    The first moments of a variable are one array `(3, *shape)`, and so are the second ones; a step reads and writes
-    one row of each. Without control flow, a step is the same program on every replica and under XLA.
 
     Which Adam takes a step depends only on `seed` and the number of the step, so it is the same on all replicas and
     after a reload. `choose` sets it; `mafnet.recipe.UpdateDropping` calls that at the start of each step.
@@ -122,44 +120,43 @@ class SeparateAdams(SharedByStep):
     def build(self, variables):
         if self.built:
             return
-        # Not Adam's own `build`, which would create a single set of moments.
+        # Not Adam's own `build`, which would create a single pair of moments.
         keras.optimizers.Optimizer.build(self, variables)
-        shapes = [(len(UPDATES), *variable.shape) for variable in variables]
-        self._momentums = [self.add_variable(shape, name="momentums") for shape in shapes]
-        self._velocities = [self.add_variable(shape, name="velocities") for shape in shapes]
+        self._moments = [
+            {
+                update: self._pair(variable.shape, update)
+                for update in UPDATES
+                if index not in self.left_out.get(update, ())
+            }
+            for index, variable in enumerate(variables)
+        ]
+
+    def _pair(self, shape, update: str) -> list[keras.Variable]:
+        return [self.add_variable(shape, name=f"{update}_{moment}") for moment in ("momentum", "velocity")]
 
     def shared(self, dtype, learning_rate):
-        """The Adam that takes the step, and the size of its steps before division by the second moments."""
-        row = ops.convert_to_tensor(self.chosen)
-        step = ops.cast(_row(self.steps.value, row) + 1, dtype)
-        correction = ops.sqrt(1 - ops.power(self.beta_2, step)) / (1 - ops.power(self.beta_1, step))
-        return row, ops.cast(learning_rate, dtype) * correction
+        """Which Adam takes the step, the learning rate, epsilon, and both betas to the power of its own step count."""
+        chosen = ops.cast(self.chosen.value, "int32")
+        step = ops.cast(ops.take(self.steps.value, chosen) + 1, dtype)
+        powers = [ops.power(ops.cast(beta, dtype), step) for beta in (self.beta_1, self.beta_2)]
+        return chosen, (ops.cast(learning_rate, dtype), ops.cast(self.epsilon, dtype), powers)
 
     def update_step(self, gradient, variable, shared):
-        row, size = shared[keras.backend.standardize_dtype(variable.dtype)]
-        index = self._get_variable_index(variable)
-        momentums, velocities = self._momentums[index].value, self._velocities[index].value
-        momentum, velocity = _row(momentums, row), _row(velocities, row)
-        gradient = ops.cast(gradient, variable.dtype)
-        new_momentum = momentum + (gradient - momentum) * (1 - self.beta_1)
-        new_velocity = velocity + (ops.square(gradient) - velocity) * (1 - self.beta_2)
-        change = size * new_momentum / (ops.sqrt(new_velocity) + self.epsilon)
+        dtype = keras.backend.standardize_dtype(variable.dtype)
+        chosen, values = shared[dtype]
+        gradient = ops.cast(gradient, dtype)
+        moments = self._moments[self._get_variable_index(variable)]
 
-        leaves_out = [index in self.left_out.get(update, ()) for update in UPDATES]
-        if any(leaves_out):
-            skip = _row(ops.convert_to_tensor(leaves_out), row)
-            new_momentum = ops.where(skip, momentum, new_momentum)
-            new_velocity = ops.where(skip, velocity, new_velocity)
-            change = ops.where(skip, ops.zeros_like(change), change)
-        self._assign_row(self._momentums[index], row, new_momentum)
-        self._assign_row(self._velocities[index], row, new_velocity)
-        self.assign_sub(variable, change)
+        def step_of(update: str):
+            if update in moments:
+                self.kernel(variable, *moments[update], gradient, *values)
+            return chosen
 
-    def _assign_row(self, rows, row, values) -> None:
         if TENSORFLOW:
-            self.assign(rows.value, tf.IndexedSlices(values[None], row[None]))
-        else:
-            self.assign(rows, ops.scatter_update(rows.value, ops.reshape(row, (1, 1)), values[None]))
+            tf.switch_case(chosen, [functools.partial(step_of, update) for update in UPDATES])
+            return
+        for update, pair in moments.items():
+            self.formulas(variable, *pair, gradient, *values, taken=chosen == UPDATES.index(update))
 
     def apply(self, grads, trainable_variables=None):
         super().apply(grads, trainable_variables)
@@ -174,8 +171,3 @@ class SeparateAdams(SharedByStep):
             "update_sequence": self.update_sequence,
             "left_out": self.left_out,
         }
-
-
-def _row(rows, row):
-    """One row alone: TensorFlow would copy a variable that is read whole before every write."""
-    return tf.gather(rows, row) if TENSORFLOW else ops.take(rows, row, axis=0)

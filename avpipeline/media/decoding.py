@@ -7,7 +7,7 @@ import contextlib
 import functools
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -130,7 +130,7 @@ def decode(
     *,
     start: float,
     seconds: float | None,
-    audio: bool,
+    sounds: Sequence[tuple[float, float | None]],
     request: FrameRequest | None,
     progress: Callable[[], object],
     by_second: bool = False,
@@ -138,22 +138,25 @@ def decode(
     """Decodes what is requested and present; seeks to a late start if that works for this file.
 
     Args:
+      start, seconds: the stretch that is decoded, of which frames are taken.
+      sounds: start and seconds of each stretch of sound in it, in order.
       progress: called with every packet.
       by_second: see `sinks.Sound`.
 
     Returns:
-      which streams the file has, and seconds of what was requested that come from it; then the sound and the frames.
+      which streams the file has, and seconds of what was requested that come from it; then each stretch of sound, and
+      the frames.
 
     Raises:
       Unusable, or any other exception for a damaged file: call it inside `files.reading`.
     """
     if not start >= 0 or not (seconds is None or seconds > 0):
         raise Unusable(f"start must be 0 or more and seconds above 0, not {start} and {seconds}.")
-    attempt = functools.partial(_attempt, Path(path), start, seconds, audio, request, progress, by_second)
+    attempt = functools.partial(_attempt, Path(path), start, seconds, sounds, request, progress, by_second)
     return (attempt(seek=True) if start > _SEEK_MARGIN else None) or attempt(seek=False)
 
 
-def _attempt(path, start, seconds, audio, request, progress, by_second, *, seek: bool):
+def _attempt(path, start, seconds, sounds, request, progress, by_second, *, seek: bool):
     """One pass over the file; None if the seek did not reach the requested start."""
     with opened(path) as container:
         heard, seen = audio_stream(container), video_stream(container)
@@ -162,12 +165,12 @@ def _attempt(path, start, seconds, audio, request, progress, by_second, *, seek:
             # In .avi the times of frames follow from their order, which threads delay.
             seen.thread_type, seen.codec_context.thread_count = "AUTO", min(os.cpu_count() or 1, _MOST_THREADS)
         origin = _origin(container)
-        sound = Sound(heard, origin, start, seconds, by_second) if audio and heard else None
+        sound = Sound(heard, origin, sounds, by_second) if sounds and heard else None
         frames = Frames(seen, origin, start, seconds, request) if request and seen else None
         sinks = [sink for sink in (sound, frames) if sink]
         about = {"has_audio": heard is not None, "has_video": seen is not None}
         if not sinks:
-            return about | {"audio_seconds": 0.0, "video_seconds": 0.0}, []
+            return about | {"audio_seconds": [], "video_seconds": 0.0}, []
         if container.duration is not None and start >= container.duration / av.time_base > 0:
             raise Unusable(
                 f"ends at {container.duration / av.time_base:.2f} s, before the requested start ({start:.2f} s); "
@@ -183,9 +186,10 @@ def _attempt(path, start, seconds, audio, request, progress, by_second, *, seek:
         problem = problem or _shortfall(path, container, sinks)
         if problem:
             warnings.warn(f"{path}: is damaged or cut off ({problem}); what can be decoded is used", stacklevel=2)
-        about["audio_seconds"] = sound.covered() if sound and seconds else 0.0
+        stretches = sound.stretches if sound else []
+        about["audio_seconds"] = [stretch.covered() for stretch in stretches if seconds]
         about["video_seconds"] = frames.covered() if frames else 0.0
-        return about, ([sound.waveform()] if sound else []) + ([frames.array] if frames else [])
+        return about, [stretch.waveform() for stretch in stretches] + ([frames.array] if frames else [])
 
 
 def _require_room(seconds: float | None, video, request: FrameRequest | None) -> None:

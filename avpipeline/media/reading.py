@@ -7,7 +7,7 @@ timestamps, never by index / frame rate, so that variable frame rates are handle
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path, PurePath
 
@@ -87,7 +87,7 @@ def read_waveform(path, *, start: float = 0.0, seconds: float | None = None) -> 
     Channels are averaged. With `seconds` the result has exactly `seconds * 16000` samples, zero-padded; without, it
     ends where the sound ends.
     """
-    _, arrays = ask("read", path, start=start, seconds=seconds, audio=True, frames=None)
+    _, arrays = ask("read", path, start=start, seconds=seconds, sounds=[(start, seconds)], frames=None)
     return arrays[0] if arrays else None
 
 
@@ -111,7 +111,7 @@ def read_frames(
       transform: replaces that resizing: a function from an upright RGB frame of the video's own size to one of `size`.
     """
     frames = (frame_rate, size, transform is not None, False)
-    _, arrays = ask("read", path, transform=transform, start=start, seconds=seconds, audio=False, frames=frames)
+    _, arrays = ask("read", path, transform=transform, start=start, seconds=seconds, sounds=[], frames=frames)
     return arrays[0] if arrays else None
 
 
@@ -134,14 +134,51 @@ def read_clip(
     decoded and comes back empty, with 0 samples or frames. With `by_second` each second of sound is resampled alone.
     With `threads`, several threads decode the video, which takes more CPU time in all, but ends sooner.
     """
+    format_ = {"frame_rate": frame_rate, "size": size, "transform": transform, "by_second": by_second}
+    return read_adjoining(path, [(start, seconds)], audio=audio, video=video, threads=threads, **format_)[0]
+
+
+def read_adjoining(
+    path,
+    stretches: Sequence[tuple[float, float]],
+    *,
+    frame_rate: float = 16,
+    size: tuple[int, int] | None = (224, 224),
+    transform: Callable[[np.ndarray], np.ndarray] | None = None,
+    by_second: bool = False,
+    audio: bool = True,
+    video: bool = True,
+    threads: bool = False,
+) -> list[Clip]:
+    """The clips that `read_clip` returns for stretches of a file, from one pass over it.
+
+    Args:
+      stretches: start and seconds of each; each begins where the one before ends.
+    """
+    first, length = stretches[0][0], sum(seconds for _, seconds in stretches)
     frames = (frame_rate, size, transform is not None, threads) if video else None
-    what = {"start": start, "seconds": seconds, "audio": audio, "frames": frames, "by_second": by_second}
+    sounds = list(stretches) if audio else []
+    what = {"start": first, "seconds": length, "sounds": sounds, "frames": frames, "by_second": by_second}
     found, arrays = ask("read", path, transform=transform, **what)
-    samples = round(seconds * SAMPLE_RATE) if audio else 0
-    shape = (round(seconds * frame_rate) if video else 0, *(size or (0, 0)), 3)
-    waveform = arrays[0] if audio and found["has_audio"] else np.zeros(samples, np.float32)
-    shown = arrays[-1] if video and found["has_video"] else np.zeros(shape, np.uint8)
-    return Clip(Path(path), seconds, waveform, shown, frame_rate, **found)
+    count = round(length * frame_rate) if video else 0
+    seen = arrays.pop() if video and found["has_video"] else np.zeros((count, *(size or (0, 0)), 3), np.uint8)
+    clips = []
+    for index, (start, seconds) in enumerate(stretches):
+        before = start - first
+        clips.append(
+            Clip(
+                path=Path(path),
+                seconds=seconds,
+                waveform=arrays[index] if arrays else np.zeros(round(seconds * SAMPLE_RATE) if audio else 0, "f4"),
+                frames=seen[round(before * frame_rate) : round((before + seconds) * frame_rate)],
+                frame_rate=frame_rate,
+                has_audio=found["has_audio"],
+                has_video=found["has_video"],
+                audio_seconds=found["audio_seconds"][index] if arrays else 0.0,
+                video_seconds=min(max(found["video_seconds"] - before, 0.0), float(seconds)),
+            )
+        )
+    return clips
 
 
 def list_media(source) -> list[Path]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -49,63 +49,91 @@ class FrameRequest:
         return round(seconds * self.frame_rate)
 
 
-class _Sink:
-    """A stream, and how far it has been decoded. Times are in seconds of the stream's clock."""
-
-    def __init__(self, stream, origin: float, start: float, seconds: float | None):
-        self.stream, self.origin, self.start, self.seconds = stream, origin, origin + start, seconds
-        self.begin: float | None = None  # of what has been decoded so far
-        self.end: float | None = None
-        self.done = False
-
-    def _time(self, stamp: int | None, unit: Fraction) -> float:
-        """The time at which a frame begins; one without a timestamp follows the frame before it."""
-        before = self.origin if self.end is None else self.end
-        time = before if stamp is None else float(stamp * unit)
-        if not abs(time - before) <= (MOST_SECONDS if self.end is None else MOST_JUMP):
-            raise Unusable(
-                f"its timestamps jump from {before:.0f} s to {time:.0f} s, by more than {MOST_JUMP:.0f} s; cut it "
-                "there."
-            )
-        return time
+def _time(sink, stamp: int | None, unit: Fraction) -> float:
+    """The time at which a frame begins; one without a timestamp follows the frame before it."""
+    if stamp is None:
+        return sink.origin if sink.end is None else sink.end
+    time = float(stamp * unit)
+    before = sink.origin if sink.end is None else sink.end
+    if not abs(time - before) <= (MOST_SECONDS if sink.end is None else MOST_JUMP):
+        raise Unusable(
+            f"its timestamps jump from {before:.0f} s to {time:.0f} s, by more than {MOST_JUMP:.0f} s; cut it there."
+        )
+    return time
 
 
-class Sound(_Sink):
-    """Collects an audio stream as mono sound at 16 kHz.
+class Sound:
+    """Collects stretches of an audio stream as mono sound at 16 kHz. Times are in seconds of the stream's clock.
 
     Args:
+      stretches: start and seconds of each, in order; None seconds last until the sound ends.
       by_second: resample each second on its own instead of the whole stream, so that a second knows nothing of its
         neighbours.
     """
 
-    def __init__(self, stream, origin: float, start: float, seconds: float | None, by_second: bool = False):
-        super().__init__(stream, origin, start, seconds)
-        self._rate = stream.rate if by_second else SAMPLE_RATE
-        self._pieces: list[tuple[float, list[np.ndarray]]] = []
-        self._resampler = self._setup = None
+    def __init__(self, stream, origin: float, stretches: Sequence[tuple[float, float | None]], by_second: bool = False):
+        rate = stream.rate if by_second else SAMPLE_RATE
+        self.stream, self.origin = stream, origin
+        self.stretches = [Stretch(origin + start, seconds, rate) for start, seconds in stretches]
+        self.begin: float | None = None  # of what has been decoded so far
+        self.end: float | None = None
+        self._waiting = list(self.stretches)
         self._alone = video_stream(stream.container) is None
 
+    @property
+    def start(self) -> float:
+        return self.stretches[0].start
+
+    @property
+    def done(self) -> bool:
+        return not self._waiting
+
     def take(self, frame) -> None:
-        time = self._time(frame.pts, frame.time_base)
+        time = _time(self, frame.pts, frame.time_base)
         if self._alone and self.begin is None:
             # A file without video begins with its sound; FFmpeg timestamps Vorbis 3 ms late.
-            self.origin, self.start = time, time + self.start - self.origin
-        setup = (frame.format.name, frame.layout.name, frame.sample_rate)
-        gap = self.end is None or abs(time - self.end) > _SOUND_GAP
+            for stretch in self.stretches:
+                stretch.start += time - self.origin
+            self.origin = time
         self.begin = time if self.begin is None else self.begin
-        self.end = (time if gap else self.end) + frame.samples / frame.sample_rate
-        if self.end < self.start - _SOUND_GAP:
-            self.finish()
-            return
-        if gap or setup != self._setup:
+        if self.end is None or abs(time - self.end) > _SOUND_GAP:
+            self.end = time
+        begin, self.end = self.end, self.end + frame.samples / frame.sample_rate
+        while self._waiting and self._waiting[0].done:
+            del self._waiting[0]
+        for stretch in self._waiting:
+            if self.end < stretch.start - _SOUND_GAP:
+                break
+            stretch.take(frame, begin, self.end)
+
+    def finish(self) -> None:
+        for stretch in self.stretches:
+            stretch.finish()
+
+
+class Stretch:
+    """A part of the sound, `seconds` from `start` on, resampled from its first frame on."""
+
+    def __init__(self, start: float, seconds: float | None, rate: int):
+        self.start, self.seconds, self._rate = start, seconds, rate
+        self.done = False
+        self._end: float | None = None
+        self._pieces: list[tuple[float, list[np.ndarray]]] = []
+        self._resampler = self._setup = None
+
+    def take(self, frame, begin: float, end: float) -> None:
+        """Adds a frame of sound from second `begin` to `end`."""
+        setup = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._end is None or abs(begin - self._end) > _SOUND_GAP or setup != self._setup:
             self.finish()
             # The layout is kept and the channels are averaged below: FFmpeg's own downmix to mono adds float stereo
             # channels with weight 0.707, which exceeds [-1, 1].
             self._resampler = AudioResampler(format="flt", layout=frame.layout, rate=self._rate)
             self._setup = setup
-            self._pieces.append((self.end - frame.samples / frame.sample_rate, []))
+            self._pieces.append((begin, []))
         self._store(self._resampler.resample(frame))
-        self.done = self.seconds is not None and self.end > self.start + self.seconds + _SOUND_GAP
+        self._end = end
+        self.done = self.seconds is not None and end > self.start + self.seconds + _SOUND_GAP
 
     def finish(self) -> None:
         """Takes what the resampler still holds."""
@@ -114,6 +142,7 @@ class Sound(_Sink):
         self._resampler = self._setup = None
 
     def waveform(self) -> np.ndarray:
+        """The stretch at 16 kHz, zeros where there is no sound."""
         placed = self._placed()
         end = max((first + len(samples) for first, samples in placed), default=0)
         if 4 * end > MOST_BYTES:
@@ -143,9 +172,7 @@ class Sound(_Sink):
     def _placed(self) -> list[tuple[int, np.ndarray]]:
         """Each continuous piece with the index of its first sample."""
         return [
-            (round((time - self.start) * self._rate), np.concatenate(chunks))
-            for time, chunks in self._pieces
-            if chunks
+            (round((time - self.start) * self._rate), np.concatenate(chunks)) for time, chunks in self._pieces if chunks
         ]
 
     def _store(self, frames) -> None:
@@ -155,11 +182,14 @@ class Sound(_Sink):
             self._pieces[-1][1].append(np.ascontiguousarray(channels).mean(axis=0))
 
 
-class Frames(_Sink):
-    """Collects the frames of a video stream shown at the requested times."""
+class Frames:
+    """Collects the frames of a video stream shown at the requested times. Times are in seconds of its clock."""
 
     def __init__(self, stream, origin: float, start: float, seconds: float, request: FrameRequest):
-        super().__init__(stream, origin, start, seconds)
+        self.stream, self.origin, self.start, self.seconds = stream, origin, origin + start, seconds
+        self.begin: float | None = None
+        self.end: float | None = None
+        self.done = False
         self._times = self.start + (np.arange(request.count(seconds)) + 0.5) / request.frame_rate
         self._size, self._transform = request.size, request.transform
         self._next = 0
@@ -170,7 +200,7 @@ class Frames(_Sink):
         self.array = np.zeros((len(self._times), *(request.size or (stream.height, stream.width)), 3), np.uint8)
 
     def take(self, frame) -> None:
-        time = self._time(self._stamp(frame), frame.time_base)
+        time = _time(self, self._stamp(frame), frame.time_base)
         if self._current is None:
             self.begin = time
             self._current = frame

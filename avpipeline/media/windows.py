@@ -1,20 +1,18 @@
 """A long file window by window, without decoding every frame twice.
 
 A window's frames are decoded from the keyframe before it, which in most files is some seconds earlier: several windows
-are therefore decoded in one pass, as many as fit into `_BLOCK_BYTES`, by several threads. Sound costs little, and is
-read for each window alone: it is resampled from the window's own beginning.
+are therefore decoded in one pass, by several threads: as many as fit into `_BLOCK_BYTES`, but not more than
+`_BLOCK_SECONDS`, so that networks have something to do while the next block is decoded. Sound is resampled from each
+window's own beginning; sound alone, which cannot be sought, is decoded in longer blocks.
 """
 
-import dataclasses
-from collections.abc import Generator, Sequence
-
-import numpy as np
+from collections.abc import Generator, Iterator, Sequence
 
 from avpipeline.errors import InputError
-from avpipeline.media.reading import Clip, read_clip
-from avpipeline.media.sinks import SAMPLE_RATE
+from avpipeline.media.reading import Clip, read_adjoining, read_clip
 
 _BLOCK_BYTES = 96 << 20
+_BLOCK_SECONDS, _SOUND_SECONDS = 60, 1200
 
 
 def read_windows(
@@ -29,51 +27,26 @@ def read_windows(
     Raises:
       InputError: as `read_clip`, at the first window that cannot be read.
     """
-    if not video:
-        for start, seconds in windows:
-            yield read_clip(path, start=start, seconds=seconds, audio=audio, video=False, **format_)
-        return
     rest = list(windows)
     while rest:
-        block, rest = _block(rest, **format_)
-        yield from _windows_of_block(path, block, audio, format_)
+        block, rest = _block(rest, video, **format_)
+        yield from _windows_of_block(path, block, {"audio": audio, "video": video, **format_})
 
 
-def _windows_of_block(path, block: Sequence[tuple[int, int]], audio: bool, format_) -> Generator[Clip, None, None]:
-    (first, _), length = block[0], sum(seconds for _, seconds in block)
+def _windows_of_block(path, block: Sequence[tuple[int, int]], format_) -> Iterator[Clip]:
     try:
-        seen = read_clip(path, start=first, seconds=length, audio=False, threads=True, **format_)
+        yield from read_adjoining(path, block, threads=True, **format_)
     except InputError:
-        seen = None
-    for start, seconds in block:
-        clip = seen and _window(seen, path, start - first, start, seconds, audio, format_)
-        # What cannot be read alone, such as a stream without a single frame, is left to `read_clip`.
-        yield clip or read_clip(path, start=start, seconds=seconds, audio=audio, **format_)
+        # What cannot be read in one pass, such as a stream without a single frame, is left to `read_clip`.
+        for start, seconds in block:
+            yield read_clip(path, start=start, seconds=seconds, **format_)
 
 
-def _window(seen: Clip, path, first: int, start: int, seconds: int, audio: bool, format_) -> Clip | None:
-    """A window that begins `first` seconds after the block `seen`, with its sound; None if that cannot be read."""
-    heard = np.zeros(seconds * SAMPLE_RATE if audio else 0, np.float32), 0.0
-    if audio and seen.has_audio:
-        try:
-            alone = read_clip(path, start=start, seconds=seconds, video=False, **format_)
-        except InputError:
-            return None
-        heard = alone.waveform, alone.audio_seconds
-    return dataclasses.replace(
-        seen,
-        seconds=seconds,
-        waveform=heard[0],
-        audio_seconds=heard[1],
-        frames=seen.frames[round(first * seen.frame_rate) : round((first + seconds) * seen.frame_rate)],
-        video_seconds=float(np.clip(seen.video_seconds - first, 0, seconds)),
-    )
-
-
-def _block(windows, *, frame_rate: float = 16, size: tuple[int, int] = (224, 224), **_):
+def _block(windows, video: bool, *, frame_rate: float = 16, size: tuple[int, int] = (224, 224), **_):
     """The windows of one pass, and those after it."""
     height, width = size
-    fitting = int(_BLOCK_BYTES / (frame_rate * height * width * 3))
+    frames = min(int(_BLOCK_BYTES / (frame_rate * height * width * 3)), _BLOCK_SECONDS)
+    fitting = frames if video else _SOUND_SECONDS
     taken, length = 0, 0
     while taken < len(windows) and (not taken or length + windows[taken][1] <= fitting):
         length += windows[taken][1]

@@ -15,12 +15,41 @@ class SharedByStep(keras.optimizers.Adam):
     """Adam that computes once per step what Keras's Adam computes again for each variable.
 
     `update_step` receives the shared values in place of the learning rate, on each device. A small network has so many
-    variables that powers and conversions of single numbers are a good part of its graph.
+    variables that powers and conversions of single numbers are a good part of its graph. Under TensorFlow `kernel` does
+    all of a variable's arithmetic, elsewhere `formulas` does; their arguments are the same.
     """
 
     def shared(self, dtype: str, learning_rate) -> tuple:
         """The values that all variables of `dtype` share in one step."""
         raise NotImplementedError
+
+    def kernel(self, variable, momentum, velocity, gradient, rate, epsilon, powers) -> None:
+        """One variable's step by TensorFlow's kernel; formulas take ten passes over the moments there.
+
+        Args:
+          variable, momentum, velocity, gradient: of one shape.
+          rate, epsilon: added to sqrt(v) before the bias correction.
+          powers: both betas to the power of the step, counted from 1.
+        """
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=momentum.value.handle,
+            v=velocity.value.handle,
+            beta1_power=powers[0],
+            beta2_power=powers[1],
+            lr=rate,
+            beta1=ops.cast(self.beta_1, variable.dtype),
+            beta2=ops.cast(self.beta_2, variable.dtype),
+            epsilon=epsilon,
+            grad=gradient,
+        )
+
+    def formulas(self, variable, momentum, velocity, gradient, rate, epsilon, powers, taken=True) -> None:
+        """The same step by Keras's operations; where `taken` is False nothing changes."""
+        self.assign_add(momentum, ops.where(taken, (gradient - momentum) * (1 - self.beta_1), 0.0))
+        self.assign_add(velocity, ops.where(taken, (ops.square(gradient) - velocity) * (1 - self.beta_2), 0.0))
+        size = rate * ops.sqrt(1 - powers[1]) / (1 - powers[0])
+        self.assign_sub(variable, ops.where(taken, size * momentum / (ops.sqrt(velocity) + epsilon), 0.0))
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         dtypes = sorted({variable.dtype for variable in trainable_variables})
@@ -59,36 +88,13 @@ class Adam(SharedByStep):
         epsilon = ops.cast(self.epsilon, dtype)
         if self.epsilon_form == "torch":
             epsilon *= ops.sqrt(1 - powers[1])
-        return ops.cast(learning_rate, dtype), epsilon, *powers
+        return ops.cast(learning_rate, dtype), epsilon, powers
 
     def update_step(self, gradient, variable, shared):
         dtype = keras.backend.standardize_dtype(variable.dtype)
-        rate, epsilon, *powers = shared[dtype]
         index = self._get_variable_index(variable)
-        moments = self._momentums[index], self._velocities[index]
-        apply = self._apply_kernel if TENSORFLOW else self._apply_formulas
-        apply(variable, *moments, powers, rate, epsilon, ops.cast(gradient, dtype))
-
-    def _apply_kernel(self, variable, momentum, velocity, powers, rate, epsilon, gradient) -> None:
-        """TensorFlow's kernel for all of a variable's arithmetic; formulas take ten passes over the moments there."""
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=momentum.value.handle,
-            v=velocity.value.handle,
-            beta1_power=powers[0],
-            beta2_power=powers[1],
-            lr=rate,
-            beta1=ops.cast(self.beta_1, variable.dtype),
-            beta2=ops.cast(self.beta_2, variable.dtype),
-            epsilon=epsilon,
-            grad=gradient,
-        )
-
-    def _apply_formulas(self, variable, momentum, velocity, powers, rate, epsilon, gradient) -> None:
-        self.assign_add(momentum, (gradient - momentum) * (1 - self.beta_1))
-        self.assign_add(velocity, (ops.square(gradient) - velocity) * (1 - self.beta_2))
-        size = rate * ops.sqrt(1 - powers[1]) / (1 - powers[0])
-        self.assign_sub(variable, size * momentum / (ops.sqrt(velocity) + epsilon))
+        apply = self.kernel if TENSORFLOW else self.formulas
+        apply(variable, self._momentums[index], self._velocities[index], ops.cast(gradient, dtype), *shared[dtype])
 
     def get_config(self):
         return {**super().get_config(), "epsilon_form": self.epsilon_form}

@@ -6,6 +6,7 @@ import pytest
 from avpipeline import media
 from avpipeline.errors import InputError
 from avpipeline.media import windows
+from tests.helpers.media_files import tone, write_media
 
 FORM = {"frame_rate": 4, "size": (16, 16)}
 SPANS = [(0, 2), (2, 2), (4, 2), (6, 2), (8, 1)]
@@ -32,20 +33,60 @@ def assert_same(found, path, **changes):
         assert own.audio_seconds == expected.audio_seconds
 
 
-@pytest.mark.parametrize(("at_once", "passes"), [(4, 3), (100, 1), (1, 5)])
+@pytest.mark.parametrize(("at_once", "passes"), [(4, [2, 2, 1]), (100, [5]), (1, [1] * 5)])
 def test_windows_are_clips_from_fewer_passes(clip, monkeypatch, at_once, passes):
-    """4, 100 and 1 seconds of frames fit into a block."""
+    """4, 100 and 1 seconds of frames fit into a block; its sound comes from the same pass."""
     monkeypatch.setattr(windows, "_BLOCK_BYTES", at_once * 4 * 16 * 16 * 3)
-    read, quick = [], windows.read_clip
+    read, adjoining = [], windows.read_adjoining
 
-    def counted(path, **arguments):
-        read.append(arguments)
-        return quick(path, **arguments)
+    def counted(path, stretches, **arguments):
+        read.append(len(stretches))
+        return adjoining(path, stretches, **arguments)
 
-    monkeypatch.setattr(windows, "read_clip", counted)
+    monkeypatch.setattr(windows, "read_adjoining", counted)
     assert_same(list(media.read_windows(clip, SPANS, **FORM)), clip)
-    assert sum(arguments.get("video", True) for arguments in read) == passes
-    assert [arguments["seconds"] for arguments in read if arguments.get("video") is False] == [2, 2, 2, 2, 1]
+    assert read == passes
+
+
+@pytest.mark.parametrize(
+    ("name", "video", "codec"),
+    [
+        ("a.mkv", "libx264", "pcm_s16le"),
+        ("a.mkv", "libx264", "flac"),
+        ("a.mkv", "libx264", "libopus"),
+        ("a.ts", "libx264", "aac"),
+        ("a.mp4", "libx264", "aac"),
+        ("a.avi", "mpeg4", "libmp3lame"),
+        ("a.wav", None, "pcm_s16le"),
+        ("a.mp3", None, "libmp3lame"),
+    ],
+)
+def test_sound_is_that_of_each_window_alone(tmp_path, name, video, codec):
+    """At 48 kHz, so that it is resampled; that of the videos ends in the last window but one."""
+    sound = tone(7 if video else 9, 48000, frequency=100.0)
+    sound *= np.linspace(0.2, 1, sound.size, dtype=np.float32)
+    path = write_media(tmp_path / name, video=video, times=np.arange(225) / 25, audio=codec, samples=sound, rate=48000)
+    whole = media.read_waveform(path, seconds=9)
+    for (start, seconds), own in zip(SPANS, media.read_windows(path, SPANS, **FORM), strict=True):
+        expected = media.read_clip(path, start=start, seconds=seconds, **FORM)
+        np.testing.assert_array_equal(own.frames, expected.frames)
+        assert own.audio_seconds == pytest.approx(expected.audio_seconds, abs=2e-3)
+        # Each is resampled from its own first frame on, so it may be off by half a sample.
+        inside = own.waveform[: round(own.audio_seconds * media.SAMPLE_RATE) - 200]
+        np.testing.assert_allclose(inside, whole[start * media.SAMPLE_RATE :][: len(inside)], atol=1e-2)
+        # What a lossy codec decodes depends on what was decoded before, and Matroska rounds the times of its packets.
+        if codec in ("pcm_s16le", "flac"):
+            np.testing.assert_array_equal(own.waveform, expected.waveform)
+
+
+def test_a_file_that_is_cut_off_says_so(clip, tmp_path):
+    whole = write_media(
+        tmp_path / "a.mkv", video="libx264", times=np.arange(200) / 25, audio="flac", samples=tone(8, 16000)
+    )
+    (tmp_path / "cut.mkv").write_bytes(whole.read_bytes()[: whole.stat().st_size * 3 // 4])
+    with pytest.warns(UserWarning, match="cut.mkv: is damaged or cut off"):
+        found = list(media.read_windows(tmp_path / "cut.mkv", SPANS, **FORM))
+    assert found[0].audio_seconds == 2 and found[-1].audio_seconds == 0
 
 
 @pytest.mark.parametrize("missing", [{"audio": False}, {"video": False}])
