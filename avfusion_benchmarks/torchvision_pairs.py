@@ -30,7 +30,7 @@ def pair(seconds: float, *, name: str) -> dict[str, float]:
 
 def _vgg19(torch, torchvision) -> tuple[Callable, Callable]:
     """The forward pass of four frames up to the last pooling."""
-    network, _ = build_imagenet("vgg19", "pool5", "none")
+    network = build_imagenet("vgg19", "pool5")
     frames = np.random.default_rng(0).normal(size=(_FRAMES, *FRAME_SIZE, 3)).astype(np.float32)
     ours = tf.function(lambda: network(tf.constant(frames), training=False), jit_compile=False)
     body = torchvision.models.vgg19(weights=None).features.eval()

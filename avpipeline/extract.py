@@ -10,6 +10,7 @@ shards is neither lost nor computed again. docs/scale.md has commands and costs.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,9 +23,9 @@ from avpipeline.cli.cluster import EngineName, require_engine
 from avpipeline.cli.progress import ProgressBar
 from avpipeline.datasets.ave_h5 import write_ave_h5
 from avpipeline.errors import InputError
-from avpipeline.features.extraction import AudioReader, Engine, Job, Local, Timing
+from avpipeline.features.extraction import AudioReader, Timing, leave_gpus, made_here, made_there, store
 from avpipeline.features.info import FeatureInfo
-from avpipeline.features.parts import Part, parse_part, part_folders, stretch
+from avpipeline.features.parts import Part, part_folders, part_of
 from avpipeline.features.remote import Upload, list_files, to_urls
 from avpipeline.features.shards import ClipRecord, ShardWriter, shard_paths
 from avpipeline.features.store import MANIFEST, FeatureShards, Manifest, read_manifest, write_manifest
@@ -42,25 +43,16 @@ _MOST_WORKERS = 8
 
 @dataclasses.dataclass(frozen=True)
 class ExtractSummary:
-    """What a run of `extract` did.
+    """What a run of `extract` did."""
 
-    Attributes:
-      out: the folder, or its URL as text.
-      features: modality -> what its features are.
-      seconds: length of each clip.
-      extracted, reused: number of clips processed by this run, and of clips that were there before.
-      failed: file -> the sentence that says why it could not be used.
-      notes: sentences about files that are damaged and were used as far as they go.
-      timing: where the time went.
-    """
-
-    out: Path | str
-    features: Mapping[str, FeatureInfo]
-    seconds: int
+    out: Path | str  # the folder, or its URL as text
+    features: Mapping[str, FeatureInfo]  # by modality
+    seconds: int  # length of each clip
+    # Numbers of clips processed by this run, and of clips that were there before.
     extracted: int
     reused: int
-    failed: Mapping[str, str]
-    notes: tuple[str, ...]
+    failed: Mapping[str, str]  # file -> the sentence that says why it could not be used
+    notes: tuple[str, ...]  # about files that are damaged and were used as far as they go
     timing: Timing
 
     def text(self) -> str:
@@ -104,24 +96,12 @@ def extract(
     extension. A missing stream gives features of zeros and a flag. A file that cannot be used is left out and
     listed in `failed.json`; the next run tries it again.
 
-    Args:
+    Args (the options of the command; `Settings` says more about each):
       source: folder, list of files (.txt) or one media file; folder and file may be URLs, and so may a list's lines.
-      out: folder, or the URL of one (extra `[remote]`).
       features: extractors, e.g. `["vgg19", "vggish:embedding"]`, or these joined by commas; one for each name under
         which models read features (`features.registry.input_name`).
-      weights: "default", "none" or, for a single extractor, a file; see `features.registry.build_extractor`.
-      weights_dir: folder in which pretrained weights are looked for first.
       seconds: taken from the start of each file, filled up where it is shorter.
-      format: "shards", HDF5 files of `shard_size` clips each; "h5" also writes `audio_feature.h5`,
-        `visual_feature.h5`, ... as AVE's authors share them.
-      shard_size: clips a shard.
-      workers: number of decoding threads; None takes one per core, at most 8. With the engine "ray" and no GPU: number
-        of processes that hold the networks; None takes one per machine. Each GPU gets one in any case.
-      audio_reader: "tfio" decodes audio files by tensorflow-io inside tf.data, for audio features only.
-      engine: "local", or "ray" for a cluster: the shards are the same.
-      address: of the Ray cluster, "auto" or host:port; None takes this machine alone.
-      part: "I/N", the I-th of N parts of the files, for a cluster's job number I; once all have run, `FeatureShards`
-        reads `out` as if one run had made it.
+      part: once all parts have run, `FeatureShards` reads `out` as if one run had made it.
 
     Raises:
       InputError: bad settings, nothing to read, another process or other features in `out`, a full disk, no cluster.
@@ -130,16 +110,18 @@ def extract(
     if min(seconds, shard_size, 1 if workers is None else workers) < 1:
         raise InputError(f"{out}: seconds, shard size and workers must be at least 1; correct them.")
     clips = by_id(list_files(source))
-    division = parse_part(part, clips) if part else None
-    if division:
-        clips = stretch(division, clips)
+    division, clips = part_of(part, clips) if part else (None, clips)
     new_writer = out.writer if isinstance(out, Upload) else ShardWriter
     out = _folder(Path(out), division)
     if engine == "ray":
-        # Imported here, as it is needed for nothing else.
-        from avpipeline.features.clusters import Cluster, leave_gpus
-
         leave_gpus()
+        # In which the machines of the cluster look for weights first.
+        folder = weights_dir if weights in ("default", "none") else Path(weights).parent
+        folder = None if folder is None else Path(folder).absolute()
+        make = functools.partial(made_there, workers=workers, weights_dir=folder, address=address)
+    else:
+        threads = workers or min(os.cpu_count() or 1, _MOST_WORKERS)
+        make = functools.partial(made_here, workers=threads, audio_reader=audio_reader)
     extractors = _extractors(features, weights, weights_dir)
     if audio_reader == "tfio":
         if any(extractor.modality == "visual" for extractor in extractors.values()):
@@ -149,35 +131,22 @@ def extract(
         tensorflow_io()
     infos = {modality: extractor.info for modality, extractor in extractors.items()}
     manifest = Manifest(infos, seconds, part=division)
-    work: Engine = Local(extractors, seconds, workers or min(os.cpu_count() or 1, _MOST_WORKERS), audio_reader)
-    if engine == "ray":
-        work = Cluster(extractors, _weights_folder(weights, weights_dir), seconds, workers, address)
     out = make_folder(out)
     with locked(out / "extraction", wait=False):
         remove_partial(out)
         before = _agreed(out, manifest)
-        job = Job()
         with new_writer(out, manifest.shapes, shard_size, before.made_of) as writer:
             reused = len(writer.records)
             todo = _without_finished(out, clips, writer.records)
             there = len(clips) - len(todo)
             with ProgressBar(desc="extracting", total=len(clips), initial=there, unit="clip") as progress:
-                job.run(work.made(todo), writer, progress)
+                failed, notes, timing = store(make(todo, extractors, seconds), writer, progress)
         present = [record.id for record in writer.records]
-        _finish(out, dataclasses.replace(before, ids=_ordered(before.ids, clips, present)), job.failed)
+        _finish(out, dataclasses.replace(before, ids=_ordered(before.ids, clips, present)), failed)
         if format == "h5" and present:
             shards = FeatureShards(out)
             write_ave_h5(out, shards.sources, shards.features, shards.ids)
-    return ExtractSummary(
-        out=out,
-        features=manifest.features,
-        seconds=seconds,
-        extracted=len(present) - reused,
-        reused=reused,
-        failed=job.failed,
-        notes=tuple(job.notes),
-        timing=job.timing,
-    )
+    return ExtractSummary(out, manifest.features, seconds, len(present) - reused, reused, failed, notes, timing)
 
 
 def _require_usable(
@@ -191,12 +160,6 @@ def _require_usable(
         raise InputError(f"{source}: --audio-reader tfio reads files of this machine alone; take 'pyav'.")
     if part and format == "h5":
         raise InputError(f"--part {part}: AVE's HDF5 files hold all clips; take --format shards, or no part.")
-
-
-def _weights_folder(weights: str | Path, weights_dir) -> Path | None:
-    """The folder in which the machines of a cluster look for weights first."""
-    folder = weights_dir if weights in ("default", "none") else Path(weights).parent
-    return None if folder is None else Path(folder).absolute()
 
 
 def _folder(out: Path, part: Part | None) -> Path:
@@ -363,8 +326,7 @@ def main(settings: Settings) -> int:
       python -m avpipeline.extract VIDEOS FEATURES --features vgg19,vggish
       python -m avpipeline.extract clips.txt FEATURES --format h5
     """
-    fields = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
-    summary = extract(**fields)
+    summary = extract(**vars(settings))
     print(summary.text())
     # A part may be empty, where there are fewer files than parts.
     is_empty = not summary.extracted + summary.reused and not settings.part

@@ -27,10 +27,18 @@ def main(settings: Settings) -> None:
       python -m avpipeline.weights
       python -m avpipeline.weights yamnet
     """
-    from avpipeline.features.sources import described
+    from avpipeline.features.registry import weight_files
+    from avpipeline.features.weights import require_unchanged
 
-    for line in described(settings.networks, settings.weights_dir):
-        print(line)
+    for name, files in weight_files(settings.networks).items():
+        print(name)
+        for file in files:
+            path = file.found(settings.weights_dir)
+            if path is not None:
+                require_unchanged(path)
+            elif settings.networks:
+                path = file.obtained(settings.weights_dir)
+            print(file.described(path))
 
 
 if __name__ == "__main__":

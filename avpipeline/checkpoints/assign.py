@@ -54,23 +54,16 @@ def assign(
             )
     values = {name: np.asarray(state[name]) for name in wanted}
     if transpose:
-        values = {name: _keras_order(value) for name, value in values.items()}
+        values = {name: np.moveaxis(x, (0, 1), (-1, -2)) if x.ndim > 1 else x for name, x in values.items()}
     for name, weight in wanted.items():
-        if tuple(values[name].shape) != tuple(weight.shape):
+        needed = tuple(weight.shape)
+        if values[name].shape != needed:
+            theirs = (*reversed(needed[-2:]), *needed[:-2]) if transpose else needed
             raise InputError(
-                f"{path}: its {name} of shape {np.shape(state[name])} does not fit {model.name}, which needs "
-                f"{_torch_shape(tuple(weight.shape)) if transpose else tuple(weight.shape)}; give the checkpoint of "
-                "that model."
+                f"{path}: its {name} of shape {np.shape(state[name])} does not fit {model.name}, which needs {theirs}; "
+                "give the checkpoint of that model."
             )
-        if not np.isfinite(values[name]).all():
-            raise InputError(f"{path}: its {name} holds NaN or infinite values; get the file again.")
+        if values[name].dtype.kind not in "fiub" or not np.isfinite(values[name]).all():
+            raise InputError(f"{path}: its {name} holds NaN or infinite values, or no numbers; get the file again.")
     for name, weight in wanted.items():
         weight.assign(values[name])
-
-
-def _keras_order(values: np.ndarray) -> np.ndarray:
-    return np.moveaxis(values, (0, 1), (-1, -2)) if values.ndim > 1 else values
-
-
-def _torch_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return (*reversed(shape[-2:]), *shape[:-2])

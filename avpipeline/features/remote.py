@@ -14,7 +14,7 @@ from typing import TypeVar, cast
 import h5py
 
 from avpipeline.errors import InputError
-from avpipeline.features.parts import is_part
+from avpipeline.features.parts import FOLDER
 from avpipeline.features.shards import (
     ClipRecord,
     ShardWriter,
@@ -25,8 +25,8 @@ from avpipeline.features.shards import (
 )
 from avpipeline.features.store import MANIFEST
 from avpipeline.files import MOST_JSON, PARTIAL, atomic_path, cache_dir, locked, make_folder, reading
-from avpipeline.media.reading import is_media, list_media
-from avpipeline.media.remote import RemoteFile, is_url, names_in, put, reaching, read_small, remove, storage
+from avpipeline.media.reading import is_media, list_media, listed_lines
+from avpipeline.media.remote import RemoteFile, is_url, names_in, put, reaching, read_blocks, remove
 
 _Extract = TypeVar("_Extract", bound=Callable)
 
@@ -44,17 +44,15 @@ def list_files(source) -> list[Path | RemoteFile]:
     """
     if is_url(source):
         return _at_url(str(source))
-    listed = list_media(source)
-    if Path(source).suffix.lower() != ".txt" or listed == [Path(source)]:
-        return listed
-    lines = filter(None, map(str.strip, Path(source).read_text(encoding="utf-8-sig").splitlines()))
-    return [RemoteFile(line) if is_url(line) else path for path, line in zip(listed, lines, strict=True)]
+    path = Path(source)
+    if path.suffix.lower() != ".txt" or not path.is_file():
+        return list_media(path)
+    return [RemoteFile(line) if is_url(line) else path.parent / line for line in listed_lines(path)]
 
 
 def _at_url(url: str) -> list[RemoteFile]:
     """The file at a URL, or the media files in and below a folder."""
-    files, root = storage(url)
-    with reaching(url):
+    with reaching(url) as (files, root):
         files.invalidate_cache()
         found = files.find(root, detail=True)
     if not found:
@@ -102,20 +100,16 @@ def _uploaded(url: str, part: str | None) -> Iterator[Upload]:
 
 
 class Upload:
-    """A local folder whose shards, `features.json` and `failed.json` are uploaded to a URL; an `os.PathLike`.
-
-    Attributes:
-      url: of the folder.
-    """
+    """A local folder whose shards, `features.json` and `failed.json` are uploaded to a URL; an `os.PathLike`."""
 
     def __init__(self, url: str, folder: Path):
         """Downloads each `features.json` at the URL, which an extraction reads first."""
-        self.url = url
+        self._url = url
         self._folder = folder
         self._written: list[Path] = []
         self._mirror(folder)
         for name in names_in(url):
-            if is_part(name):
+            if FOLDER.fullmatch(name):
                 self._mirror(make_folder(folder / name))
 
     def __fspath__(self) -> str:
@@ -137,7 +131,7 @@ class Upload:
                     remove(f"{self._at(folder)}/{path.name}")
 
     def _at(self, folder: Path) -> str:
-        return "/".join((self.url, *folder.relative_to(self._folder).parts))
+        return "/".join((self._url, *folder.relative_to(self._folder).parts))
 
     def _mirror(self, folder: Path) -> None:
         """Removes what killed uploads left at the URL, and copies its `features.json` here."""
@@ -148,7 +142,7 @@ class Upload:
                 remove(f"{url}/{name}")
         if MANIFEST in names:
             with atomic_path(folder / MANIFEST) as temporary:
-                temporary.write_bytes(read_small(f"{url}/{MANIFEST}", MOST_JSON))
+                temporary.write_bytes(b"".join(read_blocks(f"{url}/{MANIFEST}", MOST_JSON)))
             return
         (folder / MANIFEST).unlink(missing_ok=True)
         if any(shard_number(name) is not None for name in names):
@@ -180,8 +174,7 @@ class _UploadingWriter(ShardWriter):
 
     def _records_at(self, url: str) -> list[ClipRecord]:
         """The clips of a shard at a URL, reading little else of it."""
-        files, path = storage(url)
-        with reaching(url):
+        with reaching(url) as (files, path):
             content = files.open(path, "rb")
         remedy = "delete it and extract again"
         with content, reading(url, "is cut off or damaged", remedy), h5py.File(content, "r") as file:

@@ -23,8 +23,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from avpipeline.checkpoints.hdf5 import opened_h5
-from avpipeline.files import Unusable, first_line, make_folder, parse_json, reading, write_failure
+from avpipeline.checkpoints.hdf5 import item_of, opened_h5
+from avpipeline.files import Unusable, atomic_path, first_line, parse_json, reading
 
 # Modality -> shape of one clip's features, `(seconds, *feature shape)`.
 Shapes = Mapping[str, tuple[int, ...]]
@@ -40,21 +40,15 @@ _FILE_OVERHEAD, _CHUNK_OVERHEAD = 1 << 16, 64
 
 @dataclasses.dataclass(frozen=True)
 class ClipRecord:
-    """One clip of a folder of shards.
+    """One clip of a folder of shards."""
 
-    Attributes:
-      id: its name, unique in the folder.
-      path: the media file it was made from.
-      file_size: of that file in bytes, so that another file of the same name is noticed.
-      has_audio, has_video: whether the file has such a stream; the features of a missing one are zeros.
-      audio_seconds, video_seconds: how much of the clip's length is really from the file, to the millisecond.
-    """
-
-    id: str
-    path: str
-    file_size: int
+    id: str  # unique in the folder
+    path: str  # the media file it was made from
+    file_size: int  # bytes of that file, so that another file of the same name is noticed
+    # Whether the file has such a stream; the features of a missing one are zeros.
     has_audio: bool
     has_video: bool
+    # How much of the clip's length is really from the file, to the millisecond.
     audio_seconds: float
     video_seconds: float
 
@@ -80,9 +74,6 @@ class ShardWriter:
 
     Leaving it normally finishes the last shard. An exception or a kill leaves clips outside of shards, which the next
     writer takes over.
-
-    Attributes:
-      records: of all clips in the folder, beginning with those that were there before.
     """
 
     def __init__(self, folder, shapes: Shapes, shard_size: int, made_of: str = ""):
@@ -98,6 +89,7 @@ class ShardWriter:
         self._shard_size = shard_size
         finished = self._finished()
         self._next_shard = max(finished, default=-1) + 1
+        # Of all clips in the folder, beginning with those that were there before.
         self.records = [record for records in finished.values() for record in records]
         self._waiting: list[tuple[Path, ClipRecord]] = []
         self._next_clip = 0
@@ -120,7 +112,6 @@ class ShardWriter:
         for modality, shape in self._shapes.items():
             if features[modality].shape != shape:
                 raise ValueError(f"{modality}: {features[modality].shape} where {shape} was agreed")
-        make_folder(self._unfinished)
         path = self._unfinished / f"{self._next_clip:06d}.h5"
         self._next_clip += 1
         self._write(path, [record], [features])
@@ -162,35 +153,23 @@ class ShardWriter:
         for path in paths:
             path.unlink()
 
-    def _write(self, path: Path, records: Sequence[ClipRecord], clips: Iterable[Mapping[str, np.ndarray]]) -> None:
+    def _write(self, final: Path, records: Sequence[ClipRecord], clips: Iterable[Mapping[str, np.ndarray]]) -> None:
         """Writes a shard whole or not at all."""
-        temporary = self._unfinished / "partial"
-        try:
-            _write_shard(temporary, self._shapes, self._made_of, records, clips)
-            os.replace(temporary, path)
-        except OSError as error:
-            raise write_failure(path, error) from error
-
-
-def _write_shard(
-    path: Path, shapes: Shapes, made_of: str, records: Sequence[ClipRecord], clips: Iterable
-) -> None:
-    texts = {_CLIPS: json.dumps([dataclasses.asdict(record) for record in records]), _FEATURES: made_of}
-    texts = {name: np.frombuffer(text.encode(), np.uint8) for name, text in texts.items() if text}
-    clip_size = sum(4 * math.prod(shape) + _CHUNK_OVERHEAD for shape in shapes.values())
-    reserve(path, _FILE_OVERHEAD + sum(map(len, texts.values())) + len(records) * clip_size)
-    with h5py.File(path, "r+", libver=HDF5_FORM) as file:
-        for name, text in texts.items():
-            file.create_dataset(name, data=text, chunks=text.shape, fletcher32=True)
-        tables = {
-            modality: file.create_dataset(
-                modality, (len(records), *shape), "<f4", chunks=(1, *shape), fletcher32=True
-            )
-            for modality, shape in shapes.items()
-        }
-        for row, features in enumerate(clips):
-            for modality, table in tables.items():
-                table[row] = features[modality]
+        texts = {_CLIPS: json.dumps([dataclasses.asdict(record) for record in records]), _FEATURES: self._made_of}
+        texts = {name: np.frombuffer(text.encode(), np.uint8) for name, text in texts.items() if text}
+        clip_size = sum(4 * math.prod(shape) + _CHUNK_OVERHEAD for shape in self._shapes.values())
+        with atomic_path(final) as path:
+            reserve(path, _FILE_OVERHEAD + sum(map(len, texts.values())) + len(records) * clip_size)
+            with h5py.File(path, "r+", libver=HDF5_FORM) as file:
+                for name, text in texts.items():
+                    file.create_dataset(name, data=text, chunks=text.shape, fletcher32=True)
+                tables = {
+                    name: file.create_dataset(name, (len(records), *shape), "<f4", chunks=(1, *shape), fletcher32=True)
+                    for name, shape in self._shapes.items()
+                }
+                for row, features in enumerate(clips):
+                    for modality, table in tables.items():
+                        table[row] = features[modality]
 
 
 def reserve(path: Path, size: int) -> None:
@@ -247,7 +226,7 @@ def states_features(path: Path) -> bool:
 
 
 def _made_of(file: h5py.File) -> str | None:
-    if not file.id.links.exists(_FEATURES.encode()):
+    if item_of(file, _FEATURES) is None:
         return None
     return table_of(file, _FEATURES, None)[()].tobytes().decode(errors="replace")
 
@@ -273,39 +252,31 @@ def _read_clip(path: Path, shapes: Shapes) -> dict[str, np.ndarray]:
 
 
 def table_of(file: h5py.File, name: str, row_shape: tuple[int, ...] | None) -> h5py.Dataset:
-    """A dataset of a shard, exactly of the form that `_write_shard` gives it; `row_shape` None is for the clips.
+    """A dataset of a shard, exactly of the form that a `ShardWriter` gives it; `row_shape` None is for the clips.
 
     A file may ask for much: for another file (links, external and virtual storage), for a plugin (filters), for
     more memory than there is. None of it is followed.
     """
-    links = file.id.links
-    if not links.exists(name.encode()) or links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
+    table = item_of(file, name)
+    if not isinstance(table, h5py.Dataset):
         raise Unusable(f"has no dataset '{name}' of its own; extract into another folder.")
-    table = file[name]
-    if row_shape is not None and isinstance(table, h5py.Dataset) and table.shape[1:] != row_shape:
+    if row_shape is not None and table.shape[1:] != row_shape:
         raise Unusable(
             f"its {name} features have the shape {table.shape[1:]} where {row_shape} is needed; extract into another "
             "folder."
         )
-    if not _is_ours(table, file, row_shape):
-        raise Unusable(f"its dataset '{name}' is not as an extraction writes it; extract into another folder.")
-    return table
-
-
-def _is_ours(table, file: h5py.File, row_shape: tuple[int, ...] | None) -> bool:
-    if not isinstance(table, h5py.Dataset):
-        return False
     created = table.id.get_create_plist()
-    chunk = table.shape if row_shape is None else (1, *row_shape)
-    return (
+    is_ours = (
         table.dtype == np.dtype(np.uint8 if row_shape is None else "<f4")
         and (row_shape is not None or table.ndim == 1)
-        and created.get_layout() == h5py.h5d.CHUNKED
-        and table.chunks == chunk
+        and table.chunks == (table.shape if row_shape is None else (1, *row_shape))
         and created.get_nfilters() == 1
         and created.get_filter(0)[0] == h5py.h5z.FILTER_FLETCHER32
         and table.nbytes <= file.id.get_filesize()
     )
+    if not is_ours:
+        raise Unusable(f"its dataset '{name}' is not as an extraction writes it; extract into another folder.")
+    return table
 
 
 def read_row(table: h5py.Dataset, row: int, values: np.ndarray, what: str) -> None:

@@ -21,9 +21,6 @@ _MODULATIONS, _BANDS = 32, 16
 def build_small_visual(seed: int = 0) -> keras.Model:
     """The visual network, in place of VGG-19's pool5.
 
-    Args:
-      seed: of the filters.
-
     Returns:
       a model of frames `(batch, 64, 64, 3)`, RGB from 0 to 255 (integer or float), to `(batch, 7, 7, 512)`.
     """
@@ -50,9 +47,6 @@ def build_small_visual(seed: int = 0) -> keras.Model:
 def build_small_audio(seed: int = 0) -> keras.Model:
     """The audio network, in place of VGGish's embedding.
 
-    Args:
-      seed: of the filters.
-
     Returns:
       a model of one second of sound `(batch, 16000)`, 16 kHz mono in [-1, 1], to `(batch, 128)`.
     """
@@ -67,9 +61,6 @@ def build_small_audio(seed: int = 0) -> keras.Model:
 
 def build_small_audio_map(seed: int = 0) -> keras.Model:
     """The audio network with time and frequency kept, in place of VGGish's last pooling.
-
-    Args:
-      seed: of the filters.
 
     Returns:
       a model of one second of sound `(batch, 16000)`, 16 kHz mono in [-1, 1], to `(batch, 6, 4, 512)`.
@@ -87,25 +78,18 @@ def _audio_network(name: str, seed: list[int], pooled, mixture: keras.layers.Lay
     filters = [(sound_filters(rng, size, _MODULATIONS), 0.0), (mixing(rng, mixture_shape, gain=5.5), -0.5)]
     modulation = keras.layers.Conv2D(_MODULATIONS, size, strides=4, activation="relu", name="modulation")
     waveform = keras.Input((SAMPLE_RATE,), name="waveform")
-    model = keras.Model(waveform, mixture(pooled(modulation(_padded_log_mel(waveform)))), name=name)
+    x = keras.layers.Reshape((96, 64, 1))(LogMel(name="log_mel")(waveform))
+    # The floor of the log-mel spectrogram becomes 0, so that silence gives no response.
+    x = keras.layers.Rescaling(0.5, offset=-0.5 * float(np.log(LogMel.offset)))(x)
+    # Padded in frequency alone: in time an edge would look like an onset.
+    x = keras.layers.ZeroPadding2D((0, 2))(x)
+    model = keras.Model(waveform, mixture(pooled(modulation(x))), name=name)
     fill([modulation, mixture], filters)
     return model
 
 
-def _padded_log_mel(waveform):
-    """The input of the sound filters: `(batch, 96, 68, 1)`, padded in frequency."""
-    x = keras.layers.Reshape((96, 64, 1))(LogMel(name="log_mel")(waveform))
-    # The floor of the log-mel spectrogram becomes 0, so that silence gives no response.
-    x = keras.layers.Rescaling(0.5, offset=-0.5 * float(np.log(LogMel.offset)))(x)
-    # Not padded in time, where an edge would look like an onset.
-    return keras.layers.ZeroPadding2D((0, 2))(x)
-
-
 def build_small_motion(seed: int = 0) -> keras.Model:
     """The motion network, in place of C3D's pool5: it sees only changes from frame to frame.
-
-    Args:
-      seed: of the filters.
 
     Returns:
       a model of one second of frames `(batch, 4, 64, 64, 3)`, RGB from 0 to 255, to `(batch, 512)`.

@@ -20,18 +20,20 @@ from avpipeline.checkpoints import read_keras_h5
 from avpipeline.checkpoints.tflite import read_tflite
 from avpipeline.errors import InputError
 from avpipeline.features.logmel import LogMel
-from avpipeline.features.weights import fill_seeded, find_weights, require_unchanged, search_folders
+from avpipeline.features.weights import WeightFile, require_unchanged, search_folders
 from avpipeline.files import read_bytes, reading
 from avpipeline.media import SAMPLE_RATE
 
 CLASSES = 521
 VARIANTS = {"embedding": (1024,), "audio_map": (3, 2, 1024), "scores": (CLASSES,)}
-FILES = ("yamnet.h5", "yamnet.tflite")
-CLASS_MAP = "yamnet_class_map.csv"
-URL = "https://storage.googleapis.com/audioset/yamnet.h5"
-CLASS_MAP_URL = (
-    "https://raw.githubusercontent.com/tensorflow/models/master/research/audioset/yamnet/yamnet_class_map.csv"
-)
+# Layers of outputs that are not called as they are.
+_LAYERS = {"audio_map": "layer14_pointwise_conv"}
+_LICENCE = "Apache-2.0 (Google)"
+_URL = "https://storage.googleapis.com/audioset/yamnet.h5"
+WEIGHTS = WeightFile("yamnet.h5", _URL, "15 MB", _LICENCE, others=("yamnet.tflite",))
+FILES = WEIGHTS.names
+_CLASS_MAP_URL = "https://raw.githubusercontent.com/tensorflow/models/master/research/audioset/yamnet/"
+CLASS_MAP = WeightFile("yamnet_class_map.csv", f"{_CLASS_MAP_URL}yamnet_class_map.csv", "14 kB", _LICENCE)
 
 # (stride, channels) of the pairs of convolutions, layer2 to layer14.
 _PAIRS = ((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), *[(1, 512)] * 5, (2, 1024), (1, 1024))
@@ -49,8 +51,8 @@ class YamnetLogMel(LogMel):
     offset = 0.001
 
 
-def yamnet_network(variant: str = "embedding") -> keras.Model:
-    """The network without weights, from log-mel patches `(batch, 96, 64)` to `(batch, *VARIANTS[variant])`."""
+def yamnet_network() -> keras.Model:
+    """The network up to its scores without weights, from log-mel patches `(batch, 96, 64)`."""
     patches = keras.Input((LogMel.frames, LogMel.bands), name="log_mel")
     x = keras.layers.Reshape((LogMel.frames, LogMel.bands, 1), name="one_channel")(patches)
     x = keras.layers.Conv2D(32, 3, strides=2, padding="same", activation="relu", name="layer1_conv")(x)
@@ -60,65 +62,46 @@ def yamnet_network(variant: str = "embedding") -> keras.Model:
             3, strides=stride, padding="same", activation="relu", name=f"{name}_depthwise_conv"
         )(x)
         x = keras.layers.Conv2D(channels, 1, activation="relu", name=f"{name}_pointwise_conv")(x)
-    if variant != "audio_map":
-        x = keras.layers.GlobalAveragePooling2D(name="embedding")(x)
-    if variant == "scores":
-        x = keras.layers.Dense(CLASSES, activation="sigmoid", name="scores")(x)
-    return keras.Model(patches, x, name=f"yamnet_{variant}")
+    x = keras.layers.GlobalAveragePooling2D(name="embedding")(x)
+    x = keras.layers.Dense(CLASSES, activation="sigmoid", name="scores")(x)
+    return keras.Model(patches, x, name="yamnet")
 
 
-def build_yamnet(
-    variant: str = "embedding", weights="default", *, weights_dir=None, seed: int = 0
-) -> tuple[keras.Model, str]:
-    """The network with its weights.
-
-    Args:
-      variant: one of `VARIANTS`.
-      weights: "default" (one of `FILES` in the folders of weights), "none" (seeded random) or such a file.
-      weights_dir: folder that is searched first.
-      seed: of random weights.
-
-    Returns:
-      the model, and the name of its weights for `FeatureInfo`: the file's name.
+def build_yamnet(variant: str, path: Path | None = None) -> keras.Model:
+    """The network up to one of `VARIANTS`, freshly initialised or with the weights of one of `FILES`.
 
     Raises:
-      InputError: no weights, a damaged file, or one of another network.
+      InputError: a damaged file, or one of another network.
     """
-    model = yamnet_network(variant)
-    if weights == "none":
-        fill_seeded(model, seed)
-        return model, "none"
-    path = weights_file(weights_dir) if weights == "default" else Path(weights)
-    require_unchanged(path)
-    whole = yamnet_network("scores")
-    _fill(whole, path)
-    _check(whole, path)
-    for layer in model.layers:
-        layer.set_weights(whole.get_layer(layer.name).get_weights() if layer.weights else [])
-    model.trainable = False
-    return model, path.name
+    whole = yamnet_network()
+    if path is not None:
+        require_unchanged(path)
+        _fill(whole, path)
+        _check(whole, path)
+    output = whole.get_layer(_LAYERS.get(variant, variant)).output
+    return keras.Model(whole.input, output, name=f"{whole.name}_{variant}")
 
 
 def weights_file(weights_dir=None) -> Path:
     """Google's file in the folders of weights; InputError with how to get it where there is none."""
-    path = find_weights(FILES, weights_dir)
+    path = WEIGHTS.found(weights_dir)
     if path is None:
         folders = ", ".join(str(folder) for folder in search_folders(weights_dir))
         raise InputError(
             f"YAMNet: neither {' nor '.join(FILES)} is in {folders}; fetch it with python -m avpipeline.weights "
-            f"yamnet, or put it there from {URL}."
+            f"yamnet, or put it there from {WEIGHTS.url}."
         )
     return path
 
 
 def class_map_file(weights: Path, weights_dir=None) -> Path:
     """`yamnet_class_map.csv` beside the weights or in a folder of weights; InputError with how to get it otherwise."""
-    beside = weights.with_name(CLASS_MAP)
-    path = beside if beside.is_file() else find_weights((CLASS_MAP,), weights_dir)
+    beside = weights.with_name(CLASS_MAP.name)
+    path = beside if beside.is_file() else CLASS_MAP.found(weights_dir)
     if path is None:
         raise InputError(
             f"{beside}: YAMNet's list of class names is not there; fetch it with python -m avpipeline.weights yamnet, "
-            f"or put it there from {CLASS_MAP_URL}."
+            f"or put it there from {CLASS_MAP.url}."
         )
     return path
 
@@ -130,12 +113,12 @@ def class_names(weights: Path, weights_dir=None) -> tuple[str, ...]:
       InputError: it is missing, or another file.
     """
     path = class_map_file(weights, weights_dir)
-    with reading(path, "is not YAMNet's list of classes (index,mid,display_name)", f"get {CLASS_MAP_URL}"):
+    with reading(path, "is not YAMNet's list of classes (index,mid,display_name)", f"get {CLASS_MAP.url}"):
         rows = list(csv.DictReader(read_bytes(path, _MOST_CLASS_MAP).decode("utf-8").splitlines()))
         names = tuple(row["display_name"] for row in rows)
         numbers = [int(row["index"]) for row in rows]
     if numbers != list(range(CLASSES)) or not all(names):
-        raise InputError(f"{path}: has {len(names)} classes where YAMNet has {CLASSES} in order; get {CLASS_MAP_URL}.")
+        raise InputError(f"{path}: has {len(names)} classes where YAMNet has {CLASSES} in order; get {CLASS_MAP.url}.")
     return names
 
 
@@ -144,7 +127,7 @@ def _fill(model: keras.Model, path: Path) -> None:
     values = _from_tflite(path) if path.suffix == ".tflite" else _from_h5(path, layers)
     shapes = [[tuple(weight.shape) for weight in layer.weights] for layer in layers]
     if [[array.shape for array in arrays] for arrays in values] != shapes:
-        raise InputError(f"{path}: its layers are not YAMNet's, so it is of another network; get {URL}.")
+        raise InputError(f"{path}: its layers are not YAMNet's, so it is of another network; get {WEIGHTS.url}.")
     if not all(np.isfinite(array).all() for arrays in values for array in arrays):
         raise InputError(f"{path}: holds weights that are not finite numbers; download it again.")
     for layer, arrays in zip(layers, values, strict=True):
@@ -156,7 +139,7 @@ def _from_tflite(path: Path) -> list[list[np.ndarray]]:
     layers = []
     for _, constants in read_tflite(path)[1:]:
         if len(constants) != 2:
-            raise InputError(f"{path}: has a layer without weights, so it is of another network; get {URL}.")
+            raise InputError(f"{path}: has a layer without weights, so it is of another network; get {WEIGHTS.url}.")
         kernel, bias = constants
         # The first axis goes last: of dense layers and convolutions the outputs, of depthwise ones (1, 3, 3, channels).
         layers.append([np.moveaxis(kernel, 0, -1), bias])
@@ -169,7 +152,7 @@ def _from_h5(path: Path, layers) -> list[list[np.ndarray]]:
     try:
         return [_folded(layer, found) for layer in layers]
     except KeyError as error:
-        raise InputError(f"{path}: has no weights {error}, so it is of another network; get {URL}.") from error
+        raise InputError(f"{path}: has no weights {error}, so it is of another network; get {WEIGHTS.url}.") from error
 
 
 def _folded(layer, found: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -201,4 +184,6 @@ def _check(model: keras.Model, path: Path) -> None:
     found = np.asarray(model(YamnetLogMel()(sounds)))
     for scores, (name, number) in zip(found, _KNOWN.items(), strict=True):
         if scores.argmax() != number or scores.max() < _SURE:
-            raise InputError(f"{path}: does not hear {name} as YAMNet does, so it is of another network; get {URL}.")
+            raise InputError(
+                f"{path}: does not hear {name} as YAMNet does, so it is of another network; get {WEIGHTS.url}."
+            )

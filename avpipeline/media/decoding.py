@@ -4,7 +4,7 @@ A decoder can die of a hostile file: everything here runs in the process of `wor
 """
 
 import contextlib
-import dataclasses
+import functools
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 
 from avpipeline.files import Unusable, require_regular
 from avpipeline.media.sinks import (
@@ -124,16 +125,6 @@ def describe(path, progress: Callable[[], object]) -> dict:
         }
 
 
-@dataclasses.dataclass(frozen=True)
-class Decoded:
-    """Which streams a file has, and what was decoded from them."""
-
-    has_audio: bool
-    has_video: bool
-    sound: Sound | None
-    frames: Frames | None
-
-
 def decode(
     path,
     *,
@@ -143,7 +134,7 @@ def decode(
     request: FrameRequest | None,
     progress: Callable[[], object],
     by_second: bool = False,
-) -> Decoded:
+) -> tuple[dict, list[np.ndarray]]:
     """Decodes what is requested and present; seeks to a late start if that works for this file.
 
     Args:
@@ -152,19 +143,21 @@ def decode(
       progress: called with every packet.
       by_second: see `sinks.Sound`.
 
+    Returns:
+      which streams the file has, and seconds of what was requested that come from it; then each stretch of sound, and
+      the frames.
+
     Raises:
       Unusable, or any other exception for a damaged file: call it inside `files.reading`.
     """
     if not start >= 0 or not (seconds is None or seconds > 0):
         raise Unusable(f"start must be 0 or more and seconds above 0, not {start} and {seconds}.")
-    what = (start, seconds, sounds, request, progress, by_second)
-    decoded = _attempt(path, *what, seek=True) if start > _SEEK_MARGIN else None
-    return decoded or _attempt(path, *what, seek=False)
+    attempt = functools.partial(_attempt, Path(path), start, seconds, sounds, request, progress, by_second)
+    return (attempt(seek=True) if start > _SEEK_MARGIN else None) or attempt(seek=False)
 
 
-def _attempt(path, start, seconds, sounds, request, progress, by_second, *, seek: bool) -> Decoded | None:
+def _attempt(path, start, seconds, sounds, request, progress, by_second, *, seek: bool):
     """One pass over the file; None if the seek did not reach the requested start."""
-    path = Path(path)
     with opened(path) as container:
         heard, seen = audio_stream(container), video_stream(container)
         _require_room(seconds, seen if request else None, request)
@@ -174,16 +167,16 @@ def _attempt(path, start, seconds, sounds, request, progress, by_second, *, seek
         origin = _origin(container)
         sound = Sound(heard, origin, sounds, by_second) if sounds and heard else None
         frames = Frames(seen, origin, start, seconds, request) if request and seen else None
-        decoded = Decoded(heard is not None, seen is not None, sound, frames)
         sinks = [sink for sink in (sound, frames) if sink]
+        about = {"has_audio": heard is not None, "has_video": seen is not None}
         if not sinks:
-            return decoded
+            return about | {"audio_seconds": [], "video_seconds": 0.0}, []
         if container.duration is not None and start >= container.duration / av.time_base > 0:
             raise Unusable(
                 f"ends at {container.duration / av.time_base:.2f} s, before the requested start ({start:.2f} s); "
                 "choose an earlier start."
             )
-        if seek and not (_seekable(container) and _sought(container, origin + start - _SEEK_MARGIN)):
+        if seek and not _sought(container, origin + start - _SEEK_MARGIN):
             return None
         problem = _feed(container, sinks, progress)
         if seek and any(sink.begin is None or sink.begin > sink.start for sink in sinks):
@@ -193,7 +186,10 @@ def _attempt(path, start, seconds, sounds, request, progress, by_second, *, seek
         problem = problem or _shortfall(path, container, sinks)
         if problem:
             warnings.warn(f"{path}: is damaged or cut off ({problem}); what can be decoded is used", stacklevel=2)
-        return decoded
+        stretches = sound.stretches if sound else []
+        about["audio_seconds"] = [stretch.covered() for stretch in stretches if seconds]
+        about["video_seconds"] = frames.covered() if frames else 0.0
+        return about, [stretch.waveform() for stretch in stretches] + ([frames.array] if frames else [])
 
 
 def _require_room(seconds: float | None, video, request: FrameRequest | None) -> None:
@@ -204,16 +200,14 @@ def _require_room(seconds: float | None, video, request: FrameRequest | None) ->
         raise Unusable(f"{seconds:.0f} s of it take more than {MOST_BYTES >> 30} GB at once; read a shorter stretch.")
 
 
-def _seekable(container) -> bool:
-    """Whether timestamps after a seek can be relied on.
+def _sought(container, seconds: float) -> bool:
+    """Seeks, if timestamps after that can be relied on.
 
     Sound alone is decoded from its beginning: that is fast, and seeking in .mp3 is inexact. In .avi the times of frames
     follow from their order.
     """
-    return video_stream(container) is not None and container.format.name != "avi"
-
-
-def _sought(container, seconds: float) -> bool:
+    if video_stream(container) is None or container.format.name == "avi":
+        return False
     try:
         container.seek(int(seconds * av.time_base))
     except av.FFmpegError:
@@ -252,11 +246,8 @@ def _shortfall(path, container, sinks) -> str | None:
     if any(sink.done for sink in sinks):
         return None
     names = set(container.format.name.split(","))
-    if "wav" in names:
-        missing = read_wav(path).missing
-        return f"{missing} bytes are missing" if missing > 0 else None
-    if "avi" in names:
-        missing = _riff_size(path) - path.stat().st_size
+    if names & {"wav", "avi"}:
+        missing = read_wav(path).missing if "wav" in names else _riff_size(path) - path.stat().st_size
         return f"{missing} bytes are missing" if missing > 0 else None
     ends = [0.0 if sink.end is None else sink.end - _origin(container) for sink in sinks]
     stated = []

@@ -46,11 +46,7 @@ class _Process:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # the C library writes to it when it aborts a process
-                env={
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join(filter(None, search)),
-                    "OPENBLAS_NUM_THREADS": "1",
-                },
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, search)), "OPENBLAS_NUM_THREADS": "1"},
             )
         self._connection = Connection(ours.detach())
 
@@ -128,6 +124,7 @@ def ask(what: str, path, *, transform: Callable | None = None, **arguments) -> t
             process.end()
 
 
+@atexit.register
 def _end_all() -> None:
     while _idle:
         _idle.pop().end()
@@ -140,5 +137,4 @@ def _forget() -> None:
     _lock = threading.Lock()
 
 
-atexit.register(_end_all)
 os.register_at_fork(after_in_child=_forget)

@@ -29,28 +29,20 @@ _WIDEST = 8
 
 @dataclasses.dataclass(frozen=True)
 class MediaInfo:
-    """What a media file contains; values of a missing stream are `None`.
-
-    Attributes:
-      seconds: length of the longest stream.
-      frame_rate: average number of frames per second.
-      width, height: pixels as stored; frames of a rotated phone video are read upright, with the sides swapped.
-      sample_rate, channels: of the sound as stored.
-      sound_format: its codec and number type in FFmpeg's words, e.g. `"flac s16"`.
-      comment: what the container's metadata say under that name, at most 200 characters.
-    """
+    """What a media file contains; values of a missing stream are `None`."""
 
     path: Path
-    seconds: float
+    seconds: float  # length of the longest stream
     has_audio: bool
     has_video: bool
-    frame_rate: float | None
+    frame_rate: float | None  # average number of frames per second
+    # Pixels as stored; frames of a rotated phone video are read upright, with the sides swapped.
     width: int | None
     height: int | None
-    sample_rate: int | None
+    sample_rate: int | None  # of the sound as stored, as its channels
     channels: int | None
-    sound_format: str | None
-    comment: str | None = None
+    sound_format: str | None  # its codec and number type in FFmpeg's words, e.g. `"flac s16"`
+    comment: str | None = None  # what the container's metadata say under that name, at most 200 characters
 
     @property
     def whole_seconds(self) -> int:
@@ -69,25 +61,17 @@ def scaled(height: int, aspect: float) -> tuple[int, int]:
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """A stretch of a media file, both streams on one clock.
-
-    Attributes:
-      path: the file.
-      seconds: length of the stretch.
-      waveform: mono float32 in [-1, 1], `(seconds * 16000,)`; zeros where there is no sound.
-      frames: RGB uint8, `(seconds * frame_rate, height, width, 3)`; zeros where there is no video.
-      frame_rate: frames per second of `frames`.
-      has_audio, has_video: whether the file has such a stream at all.
-      audio_seconds, video_seconds: how much of `waveform` and `frames` comes from the file.
-    """
+    """A stretch of a media file, both streams on one clock."""
 
     path: Path
-    seconds: float
-    waveform: np.ndarray
-    frames: np.ndarray
-    frame_rate: float
+    seconds: float  # length of the stretch
+    waveform: np.ndarray  # mono float32 in [-1, 1], `(seconds * 16000,)`; zeros where there is no sound
+    frames: np.ndarray  # RGB uint8, `(seconds * frame_rate, height, width, 3)`; zeros where there is no video
+    frame_rate: float  # frames per second of `frames`
+    # Whether the file has such a stream at all.
     has_audio: bool
     has_video: bool
+    # How much of `waveform` and `frames` comes from the file.
     audio_seconds: float
     video_seconds: float
 
@@ -177,7 +161,7 @@ def read_adjoining(
     what = {"start": first, "seconds": length, "sounds": sounds, "frames": frames, "by_second": by_second}
     found, arrays = ask("read", path, transform=transform, **what)
     count = round(length * frame_rate) if video else 0
-    seen = arrays.pop() if found["has_frames"] else np.zeros((count, *(size or (0, 0)), 3), np.uint8)
+    seen = arrays.pop() if video and found["has_video"] else np.zeros((count, *(size or (0, 0)), 3), np.uint8)
     clips = []
     for index, (start, seconds) in enumerate(stretches):
         before = start - first
@@ -217,14 +201,18 @@ def list_media(source) -> list[Path]:
     require_regular(source)
     if source.suffix.lower() != ".txt":
         return [source]
+    return [source.parent / line for line in listed_lines(source)]
+
+
+def listed_lines(path: Path) -> list[str]:
+    """The lines of a list of files; InputError where it has none or cannot be read."""
     try:
-        lines = source.read_text(encoding="utf-8-sig").splitlines()
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{source}: cannot be read as a list of files, one path a line ({error}).") from error
-    listed = [source.parent / line.strip() for line in lines if line.strip()]
-    if not listed:
-        raise InputError(f"{source}: lists no file; write one path a line.")
-    return listed
+        raise InputError(f"{path}: cannot be read as a list of files, one path a line ({error}).") from error
+    if not lines:
+        raise InputError(f"{path}: lists no file; write one path a line.")
+    return lines
 
 
 def by_id(paths: Iterable[Path]) -> dict[str, Path]:
@@ -271,7 +259,7 @@ def write_clip(
         try:
             with av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container:
                 container.metadata.update({"comment": comment} if comment else {})
-                _encode(container, itertools.chain([first], pieces), waveform, frame_rate, sample_rate)
+                _encode(container, first, pieces, waveform, frame_rate, sample_rate)
         except av.FFmpegError as error:
             raise write_failure(path, OSError(error.errno, error.strerror)) from error
 
@@ -301,16 +289,15 @@ def fitted(waveform, samples: int) -> np.ndarray:
     return fitted
 
 
-def _encode(container, pieces: Iterator[np.ndarray], waveform, frame_rate, sample_rate: int) -> None:
+def _encode(container, first: np.ndarray, others: Iterator[np.ndarray], waveform, frame_rate, sample_rate: int) -> None:
     rate = Fraction(frame_rate).limit_denominator(100_000)
-    first = next(pieces)
     video = container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "18"})
     video.height, video.width = first.shape[1:3]
     video.pix_fmt = "yuv420p"
     video.codec_context.thread_count = 1  # x264's output depends on the number of threads
     audio = None if waveform is None else container.add_stream("aac", rate=sample_rate, layout="mono")
     count = 0
-    for image in itertools.chain.from_iterable(itertools.chain([first], pieces)):
+    for image in itertools.chain(first, itertools.chain.from_iterable(others)):
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         frame.pts, frame.time_base = count, 1 / rate
         container.mux(video.encode(frame))

@@ -42,12 +42,8 @@ def is_url(place) -> bool:
     return _URL.match(text) is not None
 
 
-def storage(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """fsspec's file system of a URL and the path there.
-
-    Raises:
-      InputError: the protocol is unknown, its package or fsspec is missing.
-    """
+def _storage(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """fsspec's file system of a URL and the path there; InputError where its package or fsspec is missing."""
     _require_plain(url)
     try:
         from fsspec.core import url_to_fs
@@ -59,8 +55,6 @@ def storage(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
         raise InputError(f"{url}: needs a package that is not installed ({first_line(error)}).") from error
     except ValueError as error:
         raise InputError(f"{url}: is at no storage that fsspec knows ({first_line(error)}); correct it.") from error
-    except Exception as error:
-        raise unreachable(url, error) from error
 
 
 def _require_plain(url: str) -> None:
@@ -71,36 +65,30 @@ def _require_plain(url: str) -> None:
         raise InputError(f"{url!r}: has '..' or a zero byte in its name; give the URL without.")
 
 
-def unreachable(url: str, error: Exception) -> InputError:
-    """The sentence for a URL that does not answer as it should."""
-    if isinstance(error, FileNotFoundError):
-        return InputError(f"{url}: there is no such file or folder; check the URL.")
-    told = first_line(error) or type(error).__name__
-    return InputError(f"{url}: cannot be reached ({told}); check the URL, the network and your credentials.")
-
-
 @contextlib.contextmanager
-def reaching(url: str) -> Iterator[None]:
-    """Turns what a storage raises into one sentence that names the URL."""
+def reaching(url: str) -> Iterator[tuple[fsspec.AbstractFileSystem, str]]:
+    """Yields fsspec's file system of a URL and the path there, and turns what it raises into one sentence.
+
+    Raises:
+      InputError: the protocol is unknown, its package is missing, or the storage does not answer as it should.
+    """
     try:
-        yield
+        yield _storage(url)
     except InputError:
         raise
+    except FileNotFoundError as error:
+        raise InputError(f"{url}: there is no such file or folder; check the URL.") from error
     except Exception as error:
-        raise unreachable(url, error) from error
-
-
-def read_small(url: str, most: int) -> bytes:
-    """The content of a file; InputError where it has more than `most` bytes or cannot be reached."""
-    return b"".join(_blocks(url, most))
+        raise InputError(
+            f"{url}: cannot be reached ({first_line(error)}); check the URL, the network and your credentials."
+        ) from error
 
 
 def put(source: Path, url: str) -> None:
     """Copies a file to a URL under a temporary name, and renames it once it is complete."""
-    files, path = storage(url)
-    folder, name = path.rsplit("/", 1)
-    partial = f"{folder}/.{name}{PARTIAL}{os.urandom(4).hex()}"
-    with reaching(url):
+    with reaching(url) as (files, path):
+        folder, name = path.rsplit("/", 1)
+        partial = f"{folder}/.{name}{PARTIAL}{os.urandom(4).hex()}"
         if not _BUCKETS.intersection((files.protocol,) if isinstance(files.protocol, str) else files.protocol):
             files.makedirs(folder, exist_ok=True)
         files.put_file(str(source), partial)
@@ -109,8 +97,7 @@ def put(source: Path, url: str) -> None:
 
 def names_in(url: str) -> list[str]:
     """Names of the files and folders in a folder; none where there is no folder yet."""
-    files, path = storage(url)
-    with reaching(url):
+    with reaching(url) as (files, path):
         files.invalidate_cache()
         try:
             found = files.ls(path, detail=False)
@@ -123,18 +110,14 @@ def names_in(url: str) -> list[str]:
 
 def remove(url: str) -> None:
     """Removes a file, where there is one."""
-    files, path = storage(url)
-    with reaching(url), contextlib.suppress(FileNotFoundError):
+    with reaching(url) as (files, path), contextlib.suppress(FileNotFoundError):
         files.rm_file(path)
 
 
 def told(text: str) -> str:
     """Replaces the paths of local copies in a sentence by the URLs that they were copied from."""
-    return re.sub(rf"{re.escape(_copies().name)}/([\w.+-]+?)(_?)/", lambda found: _prefix(*found.groups()), text)
-
-
-def _prefix(protocol: str, root: str) -> str:
-    return f"{protocol}://{'/' if root else ''}"
+    copied = rf"{re.escape(_copies().name)}/([\w.+-]+?)(_?)/"
+    return re.sub(copied, lambda found: f"{found[1]}://{'/' if found[2] else ''}", text)
 
 
 @functools.cache
@@ -143,11 +126,10 @@ def _copies() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory(prefix="avpipeline-", ignore_cleanup_errors=True)
 
 
-def _blocks(url: str, most: int) -> Iterator[bytes]:
+def read_blocks(url: str, most: int) -> Iterator[bytes]:
     """A file block by block, so that no memory is set aside for a declared size; InputError after `most` bytes."""
     size = 0
-    files, path = storage(url)
-    with reaching(url), files.open(path, "rb") as file:
+    with reaching(url) as (files, path), files.open(path, "rb") as file:
         while block := file.read(_BLOCK):
             size += len(block)
             if size > most:
@@ -157,15 +139,10 @@ def _blocks(url: str, most: int) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A media file at a URL.
-
-    Attributes:
-      url: where it is.
-      listed_size: bytes, as the listing of its folder has it; None where it was not listed.
-    """
+    """A media file at a URL."""
 
     url: str
-    listed_size: int | None = None
+    listed_size: int | None = None  # bytes, as the listing of its folder has it; None where it was not listed
 
     def __post_init__(self):
         """Raises InputError for a name that leads out of its folder, there or here."""
@@ -192,7 +169,7 @@ class RemoteFile:
             try:
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 with open(copy, "wb") as file:
-                    file.writelines(_blocks(self.url, MOST_MEDIA))
+                    file.writelines(read_blocks(self.url, MOST_MEDIA))
             except OSError as error:
                 raise write_failure(copy, error) from error
             yield copy

@@ -37,19 +37,13 @@ def video_stream(container):
 
 @dataclasses.dataclass(frozen=True)
 class FrameRequest:
-    """Which frames are requested, and in which form.
+    """Which frames are requested, and in which form."""
 
-    Attributes:
-      frame_rate: frames per second.
-      size: their (height, width); None keeps the video's own.
-      transform: a function from an upright RGB frame of the video's own size to one of `size`; None scales it.
-      threads: whether several threads decode, each a frame.
-    """
-
-    frame_rate: float
-    size: tuple[int, int] | None
+    frame_rate: float  # frames per second
+    size: tuple[int, int] | None  # their (height, width); None keeps the video's own
+    # From an upright RGB frame of the video's own size to one of `size`; None scales it.
     transform: Callable[[np.ndarray], np.ndarray] | None = None
-    threads: bool = False
+    threads: bool = False  # whether several threads decode, each a frame
 
     def count(self, seconds: float) -> int:
         return round(seconds * self.frame_rate)

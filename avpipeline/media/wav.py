@@ -18,20 +18,13 @@ _MOST_FORMAT = 1 << 12
 
 @dataclasses.dataclass(frozen=True)
 class Wav:
-    """A .wav file.
-
-    Attributes:
-      path: the file.
-      format: its "fmt " chunk.
-      start, size: the first byte of its samples, and how many bytes there are.
-      missing: bytes that it states and does not have.
-    """
+    """A .wav file."""
 
     path: Path
-    format: bytes
-    start: int
-    size: int
-    missing: int
+    format: bytes  # its "fmt " chunk
+    start: int  # the first byte of its samples
+    size: int  # bytes of its samples
+    missing: int  # bytes that it states and does not have
 
     def plain(self) -> bytes:
         """The same sound as the simplest .wav: a format, and the samples."""

@@ -44,32 +44,13 @@ def _transformed(connection: Connection, frame: np.ndarray) -> np.ndarray:
     return receive_array(connection)
 
 
-def _read(
-    connection: Connection, path: str, *, start, seconds, sounds, frames, by_second=False
-) -> tuple[dict, list[np.ndarray]]:
+def _read(connection: Connection, path: str, *, frames, **what) -> tuple[dict, list[np.ndarray]]:
     request = None
     if frames:
         frame_rate, size, is_transformed, threads = frames
         transform = functools.partial(_transformed, connection) if is_transformed else None
         request = FrameRequest(frame_rate, size, transform, threads)
-    progress = _Signs(connection)
-    found = decode(
-        path, start=start, seconds=seconds, sounds=sounds, request=request, progress=progress, by_second=by_second
-    )
-    heard = found.sound.stretches if found.sound else []
-    arrays = [stretch.waveform() for stretch in heard] + ([found.frames.array] if found.frames else [])
-    about = {
-        "has_audio": found.has_audio,
-        "has_video": found.has_video,
-        "has_frames": found.frames is not None,
-        "audio_seconds": [stretch.covered() for stretch in heard if seconds],
-        "video_seconds": found.frames.covered() if found.frames else 0.0,
-    }
-    return about, arrays
-
-
-def _probe(connection: Connection, path: str) -> tuple[dict, list[np.ndarray]]:
-    return describe(path, _Signs(connection)), []
+    return decode(path, request=request, progress=_Signs(connection), **what)
 
 
 def _answer(connection: Connection, what: str, path: str, arguments: dict) -> None:
@@ -77,7 +58,10 @@ def _answer(connection: Connection, what: str, path: str, arguments: dict) -> No
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             with reading(path, "cannot be decoded", "leave it out or convert it"):
-                about, arrays = {"read": _read, "probe": _probe}[what](connection, path, **arguments)
+                if what == "probe":
+                    about, arrays = describe(path, _Signs(connection)), []
+                else:
+                    about, arrays = _read(connection, path, **arguments)
     except InputError as error:
         connection.send(("refused", str(error)))
         return

@@ -117,7 +117,7 @@ def _licences(info: ModelInfo, licence: str | None) -> str:
 
 def _of_networks(features: Mapping) -> dict[str, str]:
     """The licences of the pretrained networks that the features are from, as far as they are known."""
-    from avpipeline.features.sources import SOURCES
+    from avpipeline.features.registry import SOURCES
 
     pretrained = {name: one.extractor for name, one in features.items() if one.weights != "none"}
     return {

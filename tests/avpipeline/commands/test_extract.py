@@ -19,7 +19,7 @@ from avpipeline.cli import run
 from avpipeline.datasets import load_split
 from avpipeline.errors import InputError
 from avpipeline.extract import extract, main
-from avpipeline.features import decoding, registry
+from avpipeline.features import extraction, registry
 from avpipeline.features.registry import build_extractor
 from avpipeline.features.shards import shard_paths
 from avpipeline.features.store import FeatureShards, read_manifest
@@ -136,13 +136,13 @@ def test_kill_and_resume(clips, finished, tmp_path, monkeypatch, count):
     with pytest.raises(InputError, match="not finished"):
         FeatureShards(tmp_path)
     decoded = []
-    read_clip = decoding.read_clip
+    read_clip = extraction.read_clip
 
     def counted(path, **how):
         decoded.append(path.stem)
         return read_clip(path, **how)
 
-    monkeypatch.setattr(decoding, "read_clip", counted)
+    monkeypatch.setattr(extraction, "read_clip", counted)
     summary = extract(clips, tmp_path, features=SMALL, seconds=SECONDS, shard_size=3)
     assert (summary.reused, summary.extracted) == (stored, 7 - stored)
     names = [f"c{index}" for index in range(8)]
@@ -154,7 +154,7 @@ def test_a_finished_run_is_not_done_again(clips, finished, monkeypatch):
     before = {path.name: path.read_bytes() for path in shard_paths(finished.out)}
     (clips / "c6.mp4").rename(clips / "c6.part")
     try:
-        monkeypatch.setattr(decoding, "read_clip", None)
+        monkeypatch.setattr(extraction, "read_clip", None)
         summary = extract(clips, finished.out, features=SMALL, seconds=SECONDS)
     finally:
         (clips / "c6.part").rename(clips / "c6.mp4")

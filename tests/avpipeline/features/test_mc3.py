@@ -64,7 +64,7 @@ def test_legacy_checkpoint_gives_the_network_it_was_written_from(classifier, cli
 
 
 def test_zip_checkpoint_is_found_by_torchvisions_name(classifier, checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setattr(mc3, "fetch", lambda *_: pytest.fail("looked for in the folder first"))
+    monkeypatch.setattr("avpipeline.features.weights.fetch", lambda *_: pytest.fail("looked for in the folder first"))
     (tmp_path / "mc3_18-a90a0ba3.pth").symlink_to(checkpoint)
     loaded = build_video_classifier("mc3_18", "default", weights_dir=tmp_path, frames=3, size=12)
     assert loaded.output_shape == (None, CLASSES)

