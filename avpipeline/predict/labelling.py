@@ -44,12 +44,7 @@ class LabelSettings:
 def label(settings: LabelSettings, forward: Forward, model: keras.Model, info: ModelInfo, *, attends: bool) -> int:
     """Labels the files that `settings` name with a segment classifier; returns the exit status."""
     predictor = Predictor.of(
-        forward,
-        info,
-        settings.weights,
-        window=_window(model),
-        weights_dir=settings.weights_dir,
-        scale=settings.scale,
+        forward, info, settings.weights, window=_window(model), weights_dir=settings.weights_dir, scale=settings.scale
     )
     status = predict_files(settings.files, predictor, settings.out, figure=settings.figure)
     if not attends:
