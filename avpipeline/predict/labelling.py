@@ -6,20 +6,32 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import tyro
 
-from avpipeline import plots
+from avpipeline import media, plots
 from avpipeline.cli.progress import link
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.rendered import rendered_clips
-from avpipeline.files import read_predictions
-from avpipeline.predict.segments import Forward, Predictor, Scale, predict_file, predict_files, write_prediction
+from avpipeline.files import make_folder, read_predictions
+from avpipeline.predict.documents import Tell
+from avpipeline.predict.files import for_each_file
+from avpipeline.predict.segments import (
+    Forward,
+    Prediction,
+    Predictor,
+    Scale,
+    labels_of,
+    predict_file,
+    write_prediction,
+)
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
+
+_FIGURE_COLUMNS, _FIGURE_HEIGHT = 5, 240
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,11 +58,33 @@ def label(settings: LabelSettings, forward: Forward, model: keras.Model, info: M
     predictor = Predictor.of(
         forward, info, settings.weights, window=_window(model), weights_dir=settings.weights_dir, scale=settings.scale
     )
-    status = predict_files(settings.files, predictor, settings.out, figure=settings.figure)
+    rows = []
+
+    def one(path: Path, tell: Tell) -> None:
+        prediction = predict_file(path, predictor)
+        write_prediction(prediction, predictor, settings.out, tell)
+        if settings.figure and prediction.attention is not None:
+            rows.append(_figure_row(prediction, info))
+
+    status = for_each_file(settings.files, one)
+    if rows:
+        path = make_folder(settings.out) / "attention_figure.png"
+        plots.attention_figure(path, rows, class_names=info.class_names, title=info.title)
     if not attends:
         print(f"{info.model} has no attention, so there are no pictures of attention.")
     print(f"Texts, JSON files, pictures and videos are in {link(settings.out)}")
     return status
+
+
+def _figure_row(prediction: Prediction, info: ModelInfo) -> plots.AttentionRow:
+    """A few small frames of a file, evenly spread, with attention and labels."""
+    about = prediction.media
+    length = len(prediction.attention)
+    seconds = np.unique(np.linspace(0, length - 1, _FIGURE_COLUMNS).round().astype(int))
+    frames = media.read_frames(about.path, frame_rate=1, size=about.size_at(_FIGURE_HEIGHT), seconds=length)
+    labels = labels_of(prediction, info)
+    shown = [labels[second] for second in seconds]
+    return plots.AttentionRow(about.path.stem, frames[seconds], prediction.attention[seconds], shown)
 
 
 def segment_example(trained: Trained, forward_of, probabilities, scale: Scale = "clip") -> None:

@@ -16,9 +16,8 @@ import numpy as np
 
 from avpipeline import media, plots
 from avpipeline.errors import InputError
-from avpipeline.files import make_folder
 from avpipeline.predict.documents import Tell, head_json, head_lines, picture_title, result_files, synthetic_warning
-from avpipeline.predict.files import STREAMS, collected_warnings, for_each_file, in_windows
+from avpipeline.predict.files import STREAMS, collected_warnings, in_windows
 from avpipeline.training.familiarity import region_means, unlike_training
 from avpipeline.training.saved import ModelInfo
 
@@ -33,7 +32,6 @@ Forward = Callable[[Mapping[str, np.ndarray]], tuple[np.ndarray, Mapping[str, np
 # What the colours of attention are scaled by: the range of each second's map, or that of all maps of a file.
 Scale = Literal["second", "clip"]
 
-_FIGURE_COLUMNS, _FIGURE_HEIGHT = 5, 240
 _TIMELINE_FRAMES, _TIMELINE_HEIGHT = 20, 160
 _PATCH_SCALE = 4  # pixels for each bin of a log-mel patch
 
@@ -121,33 +119,14 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     if predictor.scale == "second":
         maps = {name: in_own_range(weights) for name, weights in maps.items()}
     if seconds < predictor.window:
-        padded = "padded for the model, only its own seconds are labelled"
-        notes.append(f"shorter than the model's {predictor.window} s: {padded}")
+        notes.append(
+            f"shorter than the model's {predictor.window} s: padded for the model, only its own seconds are labelled"
+        )
     if seconds > predictor.window:
         notes.append(f"longer than the model's {predictor.window} s: predicted in {len(spans)} consecutive windows")
     seen = maps.get("attention") if about.has_video else None
     heard = maps.get("audio_attention") if about.has_audio else None
     return Prediction(about, probabilities, seen, (*notes, *damage), heard)
-
-
-def predict_files(sources: Sequence, predictor: Predictor, out, *, figure: bool = False) -> int:
-    """Labels files, folders or lists of files; prints each result and writes it to the folder `out`.
-
-    Returns and raises as `for_each_file`; `figure` also writes `attention_figure.png`, a row for each file with maps.
-    """
-    rows = []
-
-    def one(path: Path, tell: Tell) -> None:
-        prediction = predict_file(path, predictor)
-        write_prediction(prediction, predictor, out, tell)
-        if figure and prediction.attention is not None:
-            rows.append(_figure_row(prediction, predictor.info))
-
-    status = for_each_file(sources, one)
-    if rows:
-        figure_path, info = make_folder(out) / "attention_figure.png", predictor.info
-        plots.attention_figure(figure_path, rows, class_names=info.class_names, title=info.title)
-    return status
 
 
 def write_prediction(
@@ -175,7 +154,7 @@ def write_prediction(
             frames = functools.partial(media.read_frames, about.path, frame_rate=1, size=None)
             path = out / f"{stem}_attention.png"
             _write_attention_pictures(prediction, predictor, path, prediction.attention, frames)
-            labels = _labels(prediction, predictor.info)
+            labels = labels_of(prediction, predictor.info)
             path, warning = out / f"{stem}_attention.mp4", synthetic_warning(predictor.info, about)
             write_overlay(path, about, prediction.attention, labels, warning=warning)
         if prediction.audio_attention is not None:
@@ -186,7 +165,7 @@ def write_prediction(
     return text
 
 
-def _labels(prediction: Prediction, info: ModelInfo) -> list[str]:
+def labels_of(prediction: Prediction, info: ModelInfo) -> list[str]:
     """The most probable class of each second."""
     return [info.class_names[index] for index in prediction.probabilities.argmax(1)]
 
@@ -194,7 +173,7 @@ def _labels(prediction: Prediction, info: ModelInfo) -> list[str]:
 def as_json(prediction: Prediction, predictor: Predictor) -> dict:
     """The whole result as JSON values; times in seconds."""
     info = predictor.info
-    labels = _labels(prediction, info)
+    labels = labels_of(prediction, info)
     best = prediction.probabilities.max(1)
     return {
         **head_json(prediction.media, prediction.notes, info, predictor.weights),
@@ -318,7 +297,7 @@ def _write_attention_pictures(
       maps: attention, `(seconds, rows, columns)`.
       images: what it is laid over, a function of `start` and `seconds`, one image a second.
     """
-    info, labels = predictor.info, _labels(prediction, predictor.info)
+    info, labels = predictor.info, labels_of(prediction, predictor.info)
     for number, start in enumerate(range(0, len(labels), predictor.window), start=1):
         here = slice(start, start + predictor.window)
         plots.attention_frames(
@@ -341,14 +320,3 @@ def _patches(path: Path, start: int, seconds: int) -> np.ndarray:
     grey = 255 * (patches - patches.min()) / max(np.ptp(patches), 1e-12)
     upright = grey.astype(np.uint8).transpose(0, 2, 1)[:, ::-1, :, np.newaxis]
     return upright.repeat(_PATCH_SCALE, 1).repeat(_PATCH_SCALE, 2).repeat(3, 3)
-
-
-def _figure_row(prediction: Prediction, info: ModelInfo) -> plots.AttentionRow:
-    """A few small frames of a file, evenly spread, with attention and labels."""
-    about = prediction.media
-    length = len(prediction.attention)
-    seconds = np.unique(np.linspace(0, length - 1, _FIGURE_COLUMNS).round().astype(int))
-    frames = media.read_frames(about.path, frame_rate=1, size=about.size_at(_FIGURE_HEIGHT), seconds=length)
-    labels = _labels(prediction, info)
-    shown = [labels[second] for second in seconds]
-    return plots.AttentionRow(about.path.stem, frames[seconds], prediction.attention[seconds], shown)
