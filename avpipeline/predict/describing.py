@@ -239,7 +239,7 @@ def _listed(found: list[dict], count: int) -> str:
 
 
 def _write_timeline(description: Description, describer: Describer, path: Path) -> None:
-    from avpipeline.plots.described import described_timeline
+    from avpipeline.plots.predictions import described_timeline
 
     about, seconds = description.media, description.media.whole_seconds
     shown, frames, waveform = {}, None, None

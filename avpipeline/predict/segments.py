@@ -271,7 +271,6 @@ def _write_timeline(prediction: Prediction, info: ModelInfo, path: Path, truth: 
         info.class_names,
         truth=truth,
         waveform=media.read_waveform(about.path, seconds=len(prediction.probabilities)),
-        sample_rate=media.SAMPLE_RATE,
         **attended,
         title=picture_title(info, about),
     )
