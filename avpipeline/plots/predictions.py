@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import pairwise
 
 import matplotlib
 import numpy as np
@@ -36,12 +36,8 @@ def class_colour(name: str, class_names: Sequence[str]) -> tuple | str:
 
 def stretches(labels: Sequence) -> list[tuple[int, int, object]]:
     """Runs of equal labels: `(first segment, one past the last, label)`."""
-    runs, start = [], 0
-    for label, group in groupby(labels):
-        end = start + len(list(group))
-        runs.append((start, end, label))
-        start = end
-    return runs
+    starts = [index for index in range(len(labels)) if index == 0 or labels[index] != labels[index - 1]]
+    return [(start, end, labels[start]) for start, end in pairwise([*starts, len(labels)])]
 
 
 def timeline(

@@ -263,28 +263,24 @@ def missing_stream_notes(about: media.MediaInfo, modalities: Mapping[str, str], 
 
 def _write_timeline(prediction: Prediction, info: ModelInfo, path: Path, truth: Sequence[int] | None) -> None:
     """The timeline, with frames and attention maps if the model has attention."""
-    about = prediction.media
-    attended = {} if prediction.attention is None else _spread_frames(about, prediction.attention)
+    about, seconds, frames, attention = prediction.media, len(prediction.probabilities), None, prediction.attention
+    if attention is not None:
+        # One frame per second with its map; for a long file fewer, each from the middle of an equal share of the time.
+        count = max(1, seconds // -(-seconds // _TIMELINE_FRAMES))
+        share = seconds / count
+        size = about.size_at(_TIMELINE_HEIGHT)
+        frames = media.read_frames(about.path, frame_rate=1 / share, size=size, seconds=seconds)
+        attention = attention[((np.arange(count) + 0.5) * share).astype(int)]
     plots.timeline(
         path,
         prediction.probabilities,
         info.class_names,
         truth=truth,
-        waveform=media.read_waveform(about.path, seconds=len(prediction.probabilities)),
-        **attended,
+        waveform=media.read_waveform(about.path, seconds=seconds),
+        frames=frames,
+        attention=attention,
         title=picture_title(info, about),
     )
-
-
-def _spread_frames(about: media.MediaInfo, attention: np.ndarray) -> dict[str, np.ndarray]:
-    """One frame per second with its map; for a long file fewer, each from the middle of an equal share of the time."""
-    step = -(-len(attention) // _TIMELINE_FRAMES)
-    count = max(1, len(attention) // step)
-    share = len(attention) / count
-    size = about.size_at(_TIMELINE_HEIGHT)
-    frames = media.read_frames(about.path, frame_rate=1 / share, size=size, seconds=len(attention))
-    middles = ((np.arange(count) + 0.5) * share).astype(int)
-    return {"frames": frames, "attention": attention[middles]}
 
 
 def _write_attention_pictures(

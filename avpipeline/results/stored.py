@@ -3,7 +3,8 @@
     results/PAPER/DATASET-PRESET/result.json                         our results and how they were obtained
     results/PAPER/DATASET-PRESET/MODEL/seed-0/predictions.npz        the predictions that they are computed from
 
-Smoke runs are never included.
+Smoke runs are never included. Beside these are real_clips/, results on real recordings, and parity.json, the largest
+differences from the authors' implementations, from the golden tests.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ from avpipeline.files import Unusable, atomic_folder, read_bytes, reading, write
 from avpipeline.results import papers
 
 _NEEDED = {
-    *("paper", "table", "row", "dataset", "metric"),
+    *papers.IDENTITY,
     *("ours", "our_data", "our_dataset", "seeds", "parameters", "predictions", "smoke"),
     *("model", "preset", "configuration", "command", "date", "commit"),
 }
@@ -42,8 +43,7 @@ class Result:
 
     def is_of(self, published: papers.Published) -> bool:
         """Whether this is our counterpart of one of the paper's results."""
-        names = ("paper", "table", "row", "dataset", "metric")
-        return all(self.content[name] == getattr(published, name) for name in names)
+        return all(self.content[name] == getattr(published, name) for name in papers.IDENTITY)
 
     @property
     def is_rendered(self) -> bool:
@@ -92,13 +92,13 @@ def add(run, results) -> Path:
     if not rows:
         reasons = dict.fromkeys(reason for result in full for reason in result.content["unlike"])
         raise InputError(f"{run}: has no result of a row of the paper ({'; '.join(reasons)}).")
-    papers, datasets = ({result.content[name] for result in rows} for name in ("paper", "our_dataset"))
-    if len(papers) > 1:
-        raise InputError(f"{run}: holds rows of {', '.join(sorted(papers))}; give each paper's tables a folder.")
+    names, datasets = ({result.content[name] for result in rows} for name in ("paper", "our_dataset"))
+    if len(names) > 1:
+        raise InputError(f"{run}: holds rows of {', '.join(sorted(names))}; give each paper's tables a folder.")
     for path in (path for result in rows for path in result.predictions):
         if not path.is_file():
             raise InputError(f"{path}: is missing; run the tables command again.")
-    place = Path(results) / papers.pop() / f"{min(datasets)}-{rows[0].content['preset']}"
+    place = Path(results) / names.pop() / f"{min(datasets)}-{rows[0].content['preset']}"
     with atomic_folder(place) as temporary:
         write_json(temporary / "result.json", {"rows": [result.content for result in rows]})
         for name in {name for result in rows for name in result.content["predictions"]}:

@@ -377,4 +377,4 @@ def _earlier_rows(path: Path) -> dict[tuple[str, ...], dict]:
 
 
 def _identity(row: Mapping) -> tuple[str, ...]:
-    return tuple(row[name] for name in ("paper", "table", "row", "dataset", "metric"))
+    return tuple(row[name] for name in papers.IDENTITY)
