@@ -20,9 +20,9 @@ def curves(path, history: Mapping[str, Sequence[float]]) -> None:
       history: name -> one value an epoch, NaN where it was not measured; `"val_x"` belongs to `"x"`; `"epoch"`, if
         present, numbers the epochs.
     """
-    names = list(dict.fromkeys(name.removeprefix("val_") for name in history if name != "epoch"))
-    first = next(iter(history.values()))
-    epochs = np.asarray(history.get("epoch", np.arange(1, len(first) + 1)))
+    history = {name: np.asarray(values, float) for name, values in history.items()}
+    epochs = history.pop("epoch", np.arange(1, len(next(iter(history.values()))) + 1))
+    names = list(dict.fromkeys(name.removeprefix("val_") for name in history))
     with picture(path, 5.5 * len(names), 4) as figure:
         for axis, name in _panels(figure, names):
             if name in history:
@@ -51,7 +51,7 @@ def runs_together(
                     axis.plot(list(line), list(line.values()), color=colour, alpha=0.3, linewidth=0.8, marker=".")
                 # A seed may have stopped early: the mean goes as far as all of them.
                 common = [epoch for epoch in lines[0] if all(epoch in line for line in lines)]
-                means = [np.mean([line[epoch] for line in lines]) for epoch in common]
+                means = np.array([np.mean([line[epoch] for line in lines]) for epoch in common])
                 _draw_line(axis, np.asarray(common, float), means, run, colour)
         axis.legend(frameon=False, title="mean over seeds; thin: a seed each")
 
@@ -122,16 +122,14 @@ def _panels(figure: Figure, names: Sequence[str]) -> Iterator[tuple[Axes, str]]:
         yield axis, name
 
 
-def _draw_line(axis, epochs: np.ndarray, values: Sequence[float], label: str, colour: str) -> None:
-    values = np.asarray(values, float)
+def _draw_line(axis, epochs: np.ndarray, values: np.ndarray, label: str, colour: str) -> None:
     there = np.isfinite(values)
     marker = "o" if there.sum() <= 60 else None
     axis.plot(epochs[there], values[there], color=colour, label=label, marker=marker, markersize=3)
 
 
-def _mark_best(axis, epochs: np.ndarray, values: Sequence[float], *, lowest: bool) -> str:
+def _mark_best(axis, epochs: np.ndarray, values: np.ndarray, *, lowest: bool) -> str:
     """Circles the best value; returns it as text for the legend, empty where none was measured."""
-    values = np.asarray(values, float)
     if not np.isfinite(values).any():
         return ""
     best = int(np.nanargmin(values) if lowest else np.nanargmax(values))

@@ -11,7 +11,6 @@ import tyro
 
 from avpipeline import media, plots
 from avpipeline.cli.progress import link
-from avpipeline.datasets.base import Split
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.files import make_folder, read_predictions
 from avpipeline.predict.documents import Tell
@@ -105,28 +104,25 @@ def segment_example(trained: Trained, forward_of, probabilities, scale: Scale = 
     mixed = [video for video, seconds in enumerate(classes) if background in seconds and len(set(seconds)) > 1]
     video = mixed[0] if mixed else 0
     model, info = load_model(weights)
+    prediction = None
     if test.dataset == "rendered":
         predictor = Predictor.of(forward_of(model), info, weights, window=_window(model), scale=scale)
         prediction = predict_file(rendered_clips().paths("test")[video], predictor)
-        _tell_example(test, video, prediction.probabilities, classes[video])
-        write_prediction(prediction, predictor, out, truth=classes[video])
-        return
-    stored = read_predictions(weights.with_name("predictions.npz"), "predictions")
-    predicted = probabilities(model, stored["predictions"][video])
-    _tell_example(test, video, predicted, classes[video])
-    name = test.ids[video]
-    title = f"{name} - {info.title}"
-    plots.timeline(out / f"{name}_timeline.png", predicted, info.class_names, truth=classes[video], title=title)
-
-
-def _tell_example(test: Split, video: int, probabilities: np.ndarray, truth: np.ndarray) -> None:
-    """Which test video the example is, by which rule, and how much of it is right."""
-    right = int((probabilities.argmax(1) == truth).sum())
+        predicted = prediction.probabilities
+    else:
+        stored = read_predictions(weights.with_name("predictions.npz"), "predictions")
+        predicted = probabilities(model, stored["predictions"][video])
+    name, truth = test.ids[video], classes[video]
     print(
-        f"Example: {test.ids[video]}, the first test video with both an event and background; {right} of its "
-        f"{len(truth)} seconds are labelled right.",
+        f"Example: {name}, the first test video with both an event and background; "
+        f"{(predicted.argmax(1) == truth).sum()} of its {len(truth)} seconds are labelled right.",
         flush=True,
     )
+    if prediction:
+        write_prediction(prediction, predictor, out, truth=truth)
+    else:
+        path, title = out / f"{name}_timeline.png", f"{name} - {info.title}"
+        plots.timeline(path, predicted, info.class_names, truth=truth, title=title)
 
 
 def _window(model: keras.Model) -> int:

@@ -94,7 +94,7 @@ def test_attention_figure_has_a_row_for_each_video(tmp_path):
     first, both = pixels(tmp_path / "1.png"), pixels(tmp_path / "2.png")
     assert len(both) > 1.5 * len(first)
     # The edge that is not attended to.
-    unseen_blue, unseen_green = (overlay_attention(x[0], attention[0])[-1, 40] / 255 for x in (blue, green))
+    unseen_blue, unseen_green = (overlay_attention(x[0], attention[0], (0, 1))[-1, 40] / 255 for x in (blue, green))
     assert share_of(first, unseen_blue) > 0.05 and share_of(first, unseen_green) == 0
     assert share_of(both, unseen_blue) > 0.03 and share_of(both, unseen_green) > 0.03
     assert share_of(both, plots.class_colour("Bark", CLASSES)) > 0.002
