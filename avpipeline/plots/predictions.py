@@ -67,9 +67,8 @@ def timeline(
       attention: `(frames, rows, columns)` weights, overlaid on the frames in a second row.
       shown_classes: rows of the heat map, the classes with the highest probability anywhere in the clip.
     """
-    predicted = probabilities.argmax(1)
-    bands = {"truth": truth, "predicted": predicted} if truth is not None else {"predicted": predicted}
-    bands = {name: [class_names[index] for index in indices] for name, indices in bands.items()}
+    bands = {"truth": truth, "predicted": probabilities.argmax(1)}
+    bands = {name: [class_names[index] for index in own] for name, own in bands.items() if own is not None}
     rows = _shown_rows(probabilities, shown_classes)
     strips = {} if frames is None else {"frames": frames}
     if frames is not None and attention is not None:
@@ -161,9 +160,7 @@ def attention_frames(
     high = 2.2 * frames.shape[1] / frames.shape[2]
     with picture(path, 2.3 * columns + 1.2, rows * (2 * high + 0.9) + 0.5, title) as figure:
         figure.get_layout_engine().set(h_pad=0.12)
-        axes = figure.subplots(rows, columns, squeeze=False)
-        for axis in axes.flat:
-            _empty(axis)
+        axes = _grid(figure, rows, columns)
         for second, axis in enumerate(axes.flat[: len(frames)]):
             overlaid = overlay_attention(frames[second], attention[second], limits)
             gap = np.full((max(1, frames.shape[1] // 40), frames.shape[2], 3), 255, np.uint8)
@@ -200,9 +197,7 @@ def attention_figure(path, rows: Sequence[AttentionRow], *, class_names: Sequenc
     columns = max(len(row.frames) for row in rows)
     high = max(2.3 * row.frames.shape[1] / row.frames.shape[2] for row in rows)
     with picture(path, 2.4 * columns, len(rows) * (high + 0.75) + 0.5, title) as figure:
-        axes = figure.subplots(len(rows), columns, squeeze=False)
-        for axis in axes.flat:
-            _empty(axis)
+        axes = _grid(figure, len(rows), columns)
         for row, line in zip(rows, axes, strict=True):
             overlaid = _overlaid(row.frames, row.attention)
             for axis, image, label in zip(line, overlaid, row.labels, strict=False):
@@ -357,10 +352,13 @@ def _draw_probabilities(axis, probabilities: np.ndarray, names: Sequence[str]):
     return image
 
 
-def _empty(axis) -> None:
-    """Removes ticks and frame, leaving only what is drawn; ticks that are merely hidden still count in the layout."""
-    axis.set(xticks=[], yticks=[])
-    axis.axis("off")
+def _grid(figure: Figure, rows: int, columns: int) -> np.ndarray:
+    """Axes without ticks and frame; ticks that are merely hidden would still count in the layout."""
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.axis("off")
+    return axes
 
 
 def _label_below(axis, label: str, class_names: Sequence[str]) -> None:

@@ -157,7 +157,7 @@ def as_markdown(
             papers.mean_text(tuple(run.scores.values()), "0.00"),
             f"{100 * statistics.fmean(seed['val'] for seed in seeds):.2f}",
             f"{seeds[0]['parameters']:,}",
-            str(run.epochs),
+            str(own["settings"].get("training", {}).get("epochs", "?")),
             "smoke" if own.get("smoke") else "",
         ))  # fmt: skip
     lines = [("setting", *names), *((name, *values) for name, values in different.items())]

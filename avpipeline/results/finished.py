@@ -35,10 +35,6 @@ class Run:
     def metric(self) -> str:
         return self.result["metric"].replace("_", " ")
 
-    @property
-    def epochs(self) -> object:
-        return self.result["settings"].get("training", {}).get("epochs", "?")
-
     def history(self, seed: int) -> list[dict[str, float]]:
         """A seed's log.csv, a dict an epoch, without what was not measured; empty where there is no log."""
         path = self.folder / f"seed-{seed}" / "log.csv"
