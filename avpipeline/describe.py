@@ -1,7 +1,4 @@
-"""What is heard and seen in your own videos, second by second; nothing is trained.
-
-    python -m avpipeline.describe VIDEO... [--yamnet yamnet.tflite]
-"""
+"""`python -m avpipeline.describe`: what is heard and seen in your own videos, second by second; nothing is trained."""
 
 import dataclasses
 from pathlib import Path

@@ -1,12 +1,7 @@
 """RESULTS.md and results/README.md: the papers' results beside ours, written from result files alone.
 
-A folder of results holds
-
-    results/PAPER/DATASET-PRESET/...     rows measured by a paper's tables command, see `avpipeline.results.stored`
-    results/real_clips/result.json       results on real recordings, in their own section
-    results/parity.json                  largest differences from the authors' implementations, from the golden tests
-
-Every number comes from there, dates and commits included, so the same folder gives the same bytes.
+Every number comes from the folder that `avpipeline.results.stored` describes, dates and commits included, so the same
+folder gives the same bytes.
 """
 
 import dataclasses

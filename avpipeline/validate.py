@@ -1,7 +1,4 @@
-"""Checks whether a folder holds a dataset: what is there, what is missing, what is wrong.
-
-python -m avpipeline.validate ave DIR
-"""
+"""`python -m avpipeline.validate`: whether a folder holds a dataset: what is there, what is missing, what is wrong."""
 
 import dataclasses
 from collections.abc import Callable, Iterator

@@ -29,9 +29,7 @@ def in_own_range(attention: np.ndarray) -> np.ndarray:
     return (attention - low) / np.maximum(high - low, 1e-12)
 
 
-def overlay_attention(
-    frame: np.ndarray, attention: np.ndarray, limits: tuple[float, float] | None = None
-) -> np.ndarray:
+def overlay_attention(frame: np.ndarray, attention: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     """A frame overlaid with one attention map, from blue (low) to red (high).
 
     The map is upsampled bicubically, with each weight at the centre of its region.
@@ -39,12 +37,12 @@ def overlay_attention(
     Args:
       frame: uint8 `(height, width, 3)`.
       attention: `(rows, columns)`.
-      limits: the weights drawn blue and red; None takes the map's own minimum and maximum.
+      limits: the weights drawn blue and red.
 
     Returns:
       uint8 `(height, width, 3)`.
     """
-    low, high = attention_limits(attention) if limits is None else limits
+    low, high = limits
     scaled = (attention.astype(np.float32) - low) / max(high - low, 1e-12)
     height, width = frame.shape[:2]
     large = np.asarray(Image.fromarray(scaled).resize((width, height), Image.Resampling.BICUBIC)).clip(0, 1)

@@ -1,9 +1,10 @@
-"""Pictures of predictions: timelines and attention over frames. Each function writes one .png."""
+"""Pictures of predictions: timelines and attention over frames. Each function writes one .png, `path`."""
 
+import contextlib
 import dataclasses
 import textwrap
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import matplotlib
 import numpy as np
@@ -13,8 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from avpipeline.media import SAMPLE_RATE
 from avpipeline.plots.overlays import ATTENTION_COLOURS, attention_limits, overlay_attention
-from avpipeline.plots.style import INK, PALETTE, TEXT, new_figure, save_figure, stacked_figure, words
+from avpipeline.plots.style import INK, PALETTE, picture, words
 
 BACKGROUND = "background"
 
@@ -34,12 +36,8 @@ def class_colour(name: str, class_names: Sequence[str]) -> tuple | str:
 
 def stretches(labels: Sequence) -> list[tuple[int, int, object]]:
     """Runs of equal labels: `(first segment, one past the last, label)`."""
-    runs, start = [], 0
-    for label, group in groupby(labels):
-        end = start + len(list(group))
-        runs.append((start, end, label))
-        start = end
-    return runs
+    starts = [index for index in range(len(labels)) if index == 0 or labels[index] != labels[index - 1]]
+    return [(start, end, labels[start]) for start, end in pairwise([*starts, len(labels)])]
 
 
 def timeline(
@@ -61,7 +59,6 @@ def timeline(
     with attention, labels.
 
     Args:
-      path: the .png to write.
       probabilities: `(seconds, classes)`; one segment a second, the most probable class is the prediction.
       class_names: in the order of the probabilities.
       truth: class index of each second, drawn above the prediction.
@@ -70,31 +67,68 @@ def timeline(
       attention: `(frames, rows, columns)` weights, overlaid on the frames in a second row.
       shown_classes: rows of the heat map, the classes with the highest probability anywhere in the clip.
     """
-    predicted = probabilities.argmax(1)
-    bands = {"truth": truth, "predicted": predicted} if truth is not None else {"predicted": predicted}
-    bands = {name: [class_names[index] for index in indices] for name, indices in bands.items()}
+    bands = {"truth": truth, "predicted": probabilities.argmax(1)}
+    bands = {name: [class_names[index] for index in own] for name, own in bands.items() if own is not None}
     rows = _shown_rows(probabilities, shown_classes)
-    strips = _strips(frames, attention)
-    heights = [1.1] * (waveform is not None) + [strip_height(strip) for strip in strips.values()]
+    strips = {} if frames is None else {"frames": frames}
+    if frames is not None and attention is not None:
+        strips["attention"] = _overlaid(frames, attention)
+    heights = [1.1] * (waveform is not None) + [_strip_height(strip) for strip in strips.values()]
     heights += [0.75] * len(bands) + [0.26 * len(rows) + 0.1]
 
-    with matplotlib.rc_context(TEXT):
-        figure, axes = stacked_figure(heights)
+    with _over_time(path, heights, len(probabilities), title) as (figure, axes):
         below = iter(axes)
         if waveform is not None:
             draw_waveform(next(below), waveform, sample_rate)
-        names = []
         for strip, images in strips.items():
-            draw_strip(next(below), strip, images, len(probabilities))
+            _draw_strip(next(below), strip, images, len(probabilities))
+        names = []
         for band, labels in bands.items():
             names += _draw_band(next(below), band, labels, class_names)
-        image = draw_probabilities(axes[-1], probabilities[:, rows], [class_names[row] for row in rows])
-        axes[-1].set(xlim=(0, len(probabilities)), xlabel="time in seconds")
-        axes[-1].xaxis.set_major_locator(MaxNLocator(20, integer=True))
+        image = _draw_probabilities(axes[-1], probabilities[:, rows], [class_names[row] for row in rows])
         figure.colorbar(image, ax=axes[-1], label="probability", ticks=[0, 0.5, 1], pad=0.01, aspect=10)
-        figure.suptitle(title, fontsize=13, fontweight="bold")
         _legend_of_what_does_not_fit(figure, names, class_names)
-        save_figure(figure, path)
+
+
+def described_timeline(
+    path,
+    seconds: int,
+    scores: Mapping[str, tuple[np.ndarray, Sequence[str]]],
+    *,
+    waveform: np.ndarray | None,
+    frames: np.ndarray | None,
+    title: str,
+) -> None:
+    """What is heard and seen: waveform, frames, and a map of scores over time for each of "heard", "seen", ...
+
+    Args:
+      seconds: number of seconds shown.
+      scores: name -> scores `(seconds, classes)` and the names of these classes, most important first.
+      waveform: `(samples,)` in [-1, 1] at 16 kHz; None where there is no sound.
+      frames: uint8 `(frames, height, width, 3)`, evenly spaced in time; None where there are none.
+    """
+    heights = [1.0] * (waveform is not None) + ([] if frames is None else [_strip_height(frames)])
+    heights += [0.26 * len(names) + 0.15 for _, names in scores.values()]
+    with _over_time(path, heights, seconds, title) as (figure, axes):
+        below = iter(axes)
+        if waveform is not None:
+            draw_waveform(next(below), waveform, SAMPLE_RATE)
+        if frames is not None:
+            _draw_strip(next(below), "frames", frames, seconds)
+        for axis, (name, (values, names)) in zip(below, scores.items(), strict=True):
+            image = _draw_probabilities(axis, values, names)
+            axis.set_title(name, fontsize=10, loc="left", fontweight="bold")
+        figure.colorbar(image, ax=list(axes[-len(scores) :]), label="score", ticks=[0, 0.5, 1], pad=0.01, aspect=20)
+
+
+@contextlib.contextmanager
+def _over_time(path, heights: Sequence[float], seconds: int, title: str) -> Iterator[tuple[Figure, np.ndarray]]:
+    """A `picture` of plots one below the other, each `heights[i]` inches high; also yields their axes."""
+    with picture(path, 11, sum(heights) + 1.5, title) as figure:
+        axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+        axes[-1].set(xlim=(0, seconds), xlabel="time in seconds")
+        axes[-1].xaxis.set_major_locator(MaxNLocator(20, integer=True))
+        yield figure, axes
 
 
 def attention_frames(
@@ -113,7 +147,6 @@ def attention_frames(
     One colour scale serves the whole clip, so that seconds can be compared; the colour bar gives the weights.
 
     Args:
-      path: the .png to write.
       frames: uint8 `(seconds, height, width, 3)`, one frame a second.
       attention: `(seconds, rows, columns)` weights; each map sums to 1.
       labels: the predicted class of each second.
@@ -125,12 +158,9 @@ def attention_frames(
     columns = min(len(frames), _FRAMES_A_ROW)
     rows = -(-len(frames) // columns)
     high = 2.2 * frames.shape[1] / frames.shape[2]
-    with matplotlib.rc_context(TEXT):
-        figure = new_figure(2.3 * columns + 1.2, rows * (2 * high + 0.9) + 0.5)
+    with picture(path, 2.3 * columns + 1.2, rows * (2 * high + 0.9) + 0.5, title) as figure:
         figure.get_layout_engine().set(h_pad=0.12)
-        axes = figure.subplots(rows, columns, squeeze=False)
-        for axis in axes.flat:
-            _empty(axis)
+        axes = _grid(figure, rows, columns)
         for second, axis in enumerate(axes.flat[: len(frames)]):
             overlaid = overlay_attention(frames[second], attention[second], limits)
             gap = np.full((max(1, frames.shape[1] // 40), frames.shape[2], 3), 255, np.uint8)
@@ -140,8 +170,6 @@ def attention_frames(
         scale = ScalarMappable(Normalize(*limits), ATTENTION_COLOURS)
         bar = figure.colorbar(scale, ax=axes, aspect=30, pad=0.01, shrink=0.8)
         bar.set_label(scale_label or f"attention weight (even: {1 / attention[0].size:.3f})")
-        figure.suptitle(title, fontsize=13, fontweight="bold")
-        save_figure(figure, path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,19 +196,14 @@ def attention_figure(path, rows: Sequence[AttentionRow], *, class_names: Sequenc
     """
     columns = max(len(row.frames) for row in rows)
     high = max(2.3 * row.frames.shape[1] / row.frames.shape[2] for row in rows)
-    with matplotlib.rc_context(TEXT):
-        figure = new_figure(2.4 * columns, len(rows) * (high + 0.75) + 0.5)
-        axes = figure.subplots(len(rows), columns, squeeze=False)
+    with picture(path, 2.4 * columns, len(rows) * (high + 0.75) + 0.5, title) as figure:
+        axes = _grid(figure, len(rows), columns)
         for row, line in zip(rows, axes, strict=True):
-            limits = attention_limits(row.attention)
-            for axis in line:
-                _empty(axis)
-            for axis, frame, attention, label in zip(line, row.frames, row.attention, row.labels, strict=False):
-                axis.imshow(overlay_attention(frame, attention, limits))
+            overlaid = _overlaid(row.frames, row.attention)
+            for axis, image, label in zip(line, overlaid, row.labels, strict=False):
+                axis.imshow(image)
                 _label_below(axis, label, class_names)
             line[0].set_title(row.name, fontsize=10, loc="left")
-        figure.suptitle(title, fontsize=13, fontweight="bold")
-        save_figure(figure, path)
 
 
 def found_window(
@@ -190,25 +213,22 @@ def found_window(
     query: tuple[int, int],
     searched: np.ndarray,
     costs: np.ndarray,
-    sample_rate: int = 16_000,
     title: str = "",
 ) -> None:
     """A query and where it was found: both streams over time, and below them the distance at each position.
 
     Args:
-      path: the .png to write.
       asked, searched: each either a waveform `(samples,)` in [-1, 1] or frames `(seconds, height, width, 3)` uint8,
         one a second.
       query: the query in `asked`, from its first second up to, not including, its last.
       costs: `(positions,)`, one for each second from 0; the query was found where it is smallest.
     """
     length, best = query[1] - query[0], int(costs.argmin())
-    with matplotlib.rc_context(TEXT):
-        figure = new_figure(11, 5.4)
+    with picture(path, 11, 5.4, title) as figure:
         axes = figure.subplots(3, 1, height_ratios=(1.2, 1.2, 1))
         streams = ((axes[0], "asked", asked, query), (axes[1], "found", searched, (best, best + length)))
         for axis, name, stream, span in streams:
-            seconds = _draw_stream(axis, stream, sample_rate)
+            seconds = _draw_stream(axis, stream)
             axis.set_ylabel(name, rotation=0, ha="right", va="center", fontweight="bold")
             axis.set(xlim=(0, seconds), yticks=[])
             axis.axvspan(*span, fill=False, ec=_SPANS[name], linewidth=4, zorder=3)
@@ -218,8 +238,6 @@ def found_window(
         axes[2].sharex(axes[1])
         axes[2].set(xlabel=f"time in seconds (each bar: the middle of a window of {length} s)", ylabel="distance")
         axes[2].spines[["top", "right"]].set_visible(False)
-        figure.suptitle(title, fontsize=13, fontweight="bold")
-        save_figure(figure, path)
 
 
 def draw_waveform(axis, waveform: np.ndarray, sample_rate: int, start: float = 0.0) -> None:
@@ -234,11 +252,11 @@ def draw_waveform(axis, waveform: np.ndarray, sample_rate: int, start: float = 0
     axis.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _draw_stream(axis, stream: np.ndarray, sample_rate: int) -> float:
+def _draw_stream(axis, stream: np.ndarray) -> float:
     """Draws a waveform's envelope, or at most `_FRAMES_A_STRIP` frames in a row; returns its length in seconds."""
     if stream.ndim == 1:
-        draw_waveform(axis, stream, sample_rate)
-        return len(stream) / sample_rate
+        draw_waveform(axis, stream, SAMPLE_RATE)
+        return len(stream) / SAMPLE_RATE
     step = -(-len(stream) // _FRAMES_A_STRIP)
     for second in range(0, len(stream), step):
         axis.imshow(stream[second], extent=(second, min(second + step, len(stream)), 0, 1), aspect="auto")
@@ -246,35 +264,28 @@ def _draw_stream(axis, stream: np.ndarray, sample_rate: int) -> float:
     return len(stream)
 
 
-def _strips(frames: np.ndarray | None, attention: np.ndarray | None) -> dict[str, np.ndarray]:
-    """The rows of frames in a timeline: name -> `(frames, height, width, 3)`."""
-    if frames is None:
-        return {}
-    if attention is None:
-        return {"frames": frames}
+def _overlaid(frames: np.ndarray, attention: np.ndarray) -> np.ndarray:
+    """Frames with their maps laid over, all in one range of colours."""
     limits = attention_limits(attention)
-    overlaid = [overlay_attention(frame, weights, limits) for frame, weights in zip(frames, attention, strict=True)]
-    return {"frames": frames, "attention": np.stack(overlaid)}
+    pairs = zip(frames, attention, strict=True)
+    return np.stack([overlay_attention(frame, weights, limits) for frame, weights in pairs])
 
 
-def strip_height(frames: np.ndarray) -> float:
+def _strip_height(frames: np.ndarray) -> float:
     """Inches at which frames side by side keep their aspect ratio, within limits."""
     count, height, width = frames.shape[:3]
     return float(np.clip(_STRIP_WIDTH / count * height / width, 0.4, 1.6))
 
 
-def draw_strip(axis, name: str, frames: np.ndarray, seconds: float) -> None:
+def _draw_strip(axis, name: str, frames: np.ndarray, seconds: float) -> None:
     """Draws frames in a row along the time axis, each centred in its share of it, aspect ratio kept."""
     count, height, width = frames.shape[:3]
     share = seconds / count
-    wide = min(0.97, strip_height(frames) * width / height / (_STRIP_WIDTH / count)) * share
+    wide = min(0.97, _strip_height(frames) * width / height / (_STRIP_WIDTH / count)) * share
     for index, frame in enumerate(frames):
         middle = (index + 0.5) * share
         axis.imshow(frame, extent=(middle - wide / 2, middle + wide / 2, 0, 1), aspect="auto")
-    axis.set(ylim=(0, 1), yticks=[])
-    axis.set_ylabel(name, rotation=0, ha="right", va="center")
-    axis.spines[:].set_visible(False)
-    axis.tick_params(axis="x", length=0)
+    _name_row(axis, name)
 
 
 def _draw_band(axis, name: str, labels: Sequence[str], class_names: Sequence[str]) -> list:
@@ -287,11 +298,16 @@ def _draw_band(axis, name: str, labels: Sequence[str], class_names: Sequence[str
         ink = _ink_on(colour)
         text = axis.text((start + end) / 2, 0.5, wrapped, ha="center", va="center", fontsize=9, color=ink, gid=label)
         texts.append((axis, text, end - start))
+    _name_row(axis, name, fontweight="bold")
+    return texts
+
+
+def _name_row(axis, name: str, **style) -> None:
+    """Puts a name beside a row from 0 to 1, in place of a frame and ticks."""
     axis.set(ylim=(0, 1), yticks=[])
-    axis.set_ylabel(name, rotation=0, ha="right", va="center", fontweight="bold")
+    axis.set_ylabel(name, rotation=0, ha="right", va="center", **style)
     axis.spines[:].set_visible(False)
     axis.tick_params(axis="x", length=0)
-    return texts
 
 
 def _legend_of_what_does_not_fit(figure: Figure, names: list, class_names: Sequence[str]) -> None:
@@ -325,7 +341,7 @@ def _shown_rows(probabilities: np.ndarray, count: int) -> np.ndarray:
     return np.argsort(-rank, kind="stable")[: max(count, len(predicted))]
 
 
-def draw_probabilities(axis, probabilities: np.ndarray, names: Sequence[str]):
+def _draw_probabilities(axis, probabilities: np.ndarray, names: Sequence[str]):
     extent = (0, len(probabilities), len(names) - 0.5, -0.5)
     image = axis.imshow(
         probabilities.T, aspect="auto", cmap="Blues", vmin=0, vmax=1, extent=extent, interpolation="nearest"
@@ -336,10 +352,13 @@ def draw_probabilities(axis, probabilities: np.ndarray, names: Sequence[str]):
     return image
 
 
-def _empty(axis) -> None:
-    """Removes ticks and frame, leaving only what is drawn; ticks that are merely hidden still count in the layout."""
-    axis.set(xticks=[], yticks=[])
-    axis.axis("off")
+def _grid(figure: Figure, rows: int, columns: int) -> np.ndarray:
+    """Axes without ticks and frame; ticks that are merely hidden would still count in the layout."""
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.axis("off")
+    return axes
 
 
 def _label_below(axis, label: str, class_names: Sequence[str]) -> None:

@@ -4,8 +4,9 @@ Matplotlib's figures are made without pyplot, so nothing here opens a window, ke
 a notebook's backend.
 """
 
+import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import matplotlib
 import numpy as np
@@ -33,10 +34,19 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def stacked_figure(heights: Sequence[float]) -> tuple[Figure, np.ndarray]:
-    """A figure of plots one below the other, each `heights[i]` inches high, on one time axis; also returns the axes."""
-    figure = new_figure(11, sum(heights) + 1.5)
-    return figure, figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+@contextlib.contextmanager
+def picture(path, width: float, height: float, title: str | None = None, *, text=TEXT) -> Iterator[Figure]:
+    """A `new_figure` to draw in, with a title above; the end of the block writes it to the .png `path`.
+
+    Args:
+      text: matplotlib's settings.
+    """
+    with matplotlib.rc_context(text):
+        figure = new_figure(width, height)
+        if title is not None:
+            figure.suptitle(title, fontsize=13, fontweight="bold")
+        yield figure
+        save_figure(figure, path)
 
 
 def save_figure(figure: Figure, path) -> None:

@@ -7,7 +7,7 @@ that are AudioSet's classes. Either network may be missing; then one sentence sa
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,8 @@ import numpy as np
 from avpipeline import media
 from avpipeline.datasets.audioset import ave_scores
 from avpipeline.errors import InputError
-from avpipeline.predict.documents import Tell, result_files
-from avpipeline.predict.files import collected_warnings, in_windows
+from avpipeline.predict.documents import Tell, media_json, result_files
+from avpipeline.predict.files import STREAMS, collected_warnings, in_windows
 
 if TYPE_CHECKING:
     from avpipeline.features.registry import Extractor
@@ -31,6 +31,9 @@ _STRIP_FRAMES, _STRIP_HEIGHT = 20, 160
 _SILENT = 1e-4  # largest sample of inaudible sound
 _BACKGROUND = "background"
 _GET_YAMNET = "what is heard needs YAMNet's weights: run python -m avpipeline.weights yamnet, or give --yamnet FILE"
+# What is said of a file -> the heading of its column in the text, and of its map in the timeline.
+_COLUMNS = {"heard": "heard (AudioSet)", "seen": "seen (ImageNet)", "ave": "AVE's category"}
+_MAPS = {"heard": "heard: AudioSet's classes", "seen": "seen: ImageNet's classes", "ave": "heard: AVE's categories"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,32 +82,26 @@ def load_describer(yamnet_file: Path | None = None, weights_dir: Path | None = N
     from avpipeline.features.weights import find_weights
 
     extractors, names, missing = {}, {}, {}
-
-    def take(modality: str, found: Callable[[], object], build: Callable[[], tuple]) -> None:
-        try:
-            found()
-        except InputError as error:
-            missing[modality] = str(error).rstrip(".")
-        else:
-            extractors[modality], names[modality] = build()
-
-    def hears() -> None:
+    try:
+        path = yamnet_file or find_weights(yamnet.FILES, weights_dir)
+        if path is None:
+            raise InputError(_GET_YAMNET)
+        yamnet.class_map_file(path, weights_dir)
+    except InputError as error:
         # A file that the user names must do; what is merely found may lack its list of classes.
-        if yamnet_file is None:
-            if (path := find_weights(yamnet.FILES, weights_dir)) is None:
-                raise InputError(_GET_YAMNET)
-            yamnet.class_map_file(path, weights_dir)
-
-    def hearing() -> tuple:
-        path = yamnet_file or yamnet.weights_file(weights_dir)
-        return build_extractor("yamnet:scores", path, weights_dir=weights_dir), yamnet.class_names(path, weights_dir)
-
-    def seeing() -> tuple:
-        scores = build_extractor("efficientnet_lite0:scores", weights_dir=weights_dir)
-        return scores, efficientnet.class_names()
-
-    take("audio", hears, hearing)
-    take("visual", lambda: (efficientnet.weights_file(weights_dir), efficientnet.class_names()), seeing)
+        if yamnet_file:
+            raise
+        missing["audio"] = str(error).rstrip(".")
+    else:
+        extractors["audio"] = build_extractor("yamnet:scores", path, weights_dir=weights_dir)
+        names["audio"] = yamnet.class_names(path, weights_dir)
+    try:
+        efficientnet.weights_file(weights_dir)
+        names["visual"] = efficientnet.class_names()
+    except InputError as error:
+        missing["visual"] = str(error).rstrip(".")
+    else:
+        extractors["visual"] = build_extractor("efficientnet_lite0:scores", weights_dir=weights_dir)
     if not extractors:
         raise InputError(f"{'; '.join(missing.values())}.")
     return Describer(extractors, names, missing)
@@ -116,6 +113,8 @@ def describe_file(path, describer: Describer) -> Description:
     Raises:
       InputError: not a media file, or it lacks every stream that a network is there for.
     """
+    from avpipeline.features.registry import clip_format
+
     with collected_warnings(path) as damage:
         about = media.probe(path)
         there = {"audio": about.has_audio, "visual": about.has_video}
@@ -123,26 +122,16 @@ def describe_file(path, describer: Describer) -> Description:
         absent = [sentence for name, sentence in describer.missing.items() if there[name]]
         if not extractors:
             raise InputError(f"{path}: nothing can be said about it; {'; '.join(absent)}.")
-        notes = [*absent, *(f"the file has no {kind}" for kind, name in _STREAMS.items() if not there[name])]
-        windows = _windows(about, extractors)
+        notes = [*absent, *(f"the file has no {kind}" for name, kind in STREAMS.items() if not there[name])]
+        length = about.whole_seconds
+        spans = [(start, min(_WINDOW, length - start)) for start in range(0, length, _WINDOW)]
+        clips = media.read_windows(about.path, spans, **clip_format(extractors.values()))
+        windows = [_window(clip, extractors) for clip in in_windows(clips, len(spans))]
     scores = {name: np.concatenate([found[name] for found, _ in windows]) for name in extractors}
     notes += _stream_notes(about, extractors, [clip for _, clip in windows])
     if "visual" in scores and scores["visual"].mean(0).max() < _NAMED:
         notes.append("nothing is seen for sure: ImageNet's classes are things and animals, not people or actions")
     return Description(about, scores, (*notes, *damage))
-
-
-_STREAMS = {"sound": "audio", "frames": "visual"}
-
-
-def _windows(about: media.MediaInfo, extractors: Mapping[str, Extractor]) -> list:
-    """`_window` of every ten seconds."""
-    from avpipeline.features.registry import clip_format
-
-    length = about.whole_seconds
-    spans = [(start, min(_WINDOW, length - start)) for start in range(0, length, _WINDOW)]
-    clips = media.read_windows(about.path, spans, **clip_format(extractors.values()))
-    return [_window(clip, extractors) for clip in in_windows(clips, len(spans))]
 
 
 def _window(clip: media.Clip, extractors: Mapping[str, Extractor]):
@@ -190,18 +179,15 @@ def as_json(description: Description, describer: Describer) -> dict:
     about = description.media
     tables = _tables(description, describer)
     return {
-        "file": about.path.name,
-        "length": round(about.seconds, 3),
-        "has_audio": about.has_audio,
-        "has_video": about.has_video,
+        **media_json(about),
         "notes": list(description.notes),
         "networks": {name: describer.extractors[name].info.to_json() for name in description.scores},
-        **{kind: _best(scores.mean(0), names, _OVERALL) for kind, (scores, names) in tables.items()},
+        **{kind: _best(scores.mean(0), names) for kind, (scores, names) in tables.items()},
         "segments": [
             {
                 "start": second,
                 "end": second + 1,
-                **{kind: _best(scores[second], names, _OVERALL) for kind, (scores, names) in tables.items()},
+                **{kind: _best(scores[second], names) for kind, (scores, names) in tables.items()},
                 **({"ave_label": _event(*tables["ave"], second)} if "ave" in tables else {}),
             }
             for second in range(about.whole_seconds)
@@ -211,22 +197,14 @@ def as_json(description: Description, describer: Describer) -> dict:
 
 def as_text(document: Mapping) -> str:
     """The same as text: what is heard and seen in the whole file, then second by second."""
+    kinds = [kind for kind in _COLUMNS if kind in document]
     lines = [f"{document['file']}: {document['length']} s"]
-    lines += [
-        f"{kind}: {_listed(document[kind], _NAMED, _OVERALL)}" for kind in ("heard", "seen") if kind in document
-    ]
+    lines += [f"{kind}: {_listed(document[kind], _OVERALL)}" for kind in kinds if kind != "ave"]
     lines += [f"note: {note}" for note in document["notes"]]
-    columns = {
-        "heard": lambda segment: _listed(segment["heard"], _NAMED, _NAMED_AT_MOST),
-        "seen": lambda segment: _listed(segment["seen"], _NAMED, _NAMED_AT_MOST),
-        "ave": lambda segment: segment["ave_label"],
-    }
-    columns = {kind: column for kind, column in columns.items() if kind in document}
-    titles = {"heard": "heard (AudioSet)", "seen": "seen (ImageNet)", "ave": "AVE's category"}
-    rows = [["seconds", *(titles[kind] for kind in columns)]]
+    rows = [["seconds", *(_COLUMNS[kind] for kind in kinds)]]
     for segment in document["segments"]:
-        span = f"{segment['start']}-{segment['end']}"
-        rows.append([span, *(column(segment) for column in columns.values())])
+        said = (segment["ave_label"] if kind == "ave" else _listed(segment[kind], _NAMED_AT_MOST) for kind in kinds)
+        rows.append([f"{segment['start']}-{segment['end']}", *said])
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     padded = [[text.ljust(width) for text, width in zip(row, widths, strict=True)] for row in rows]
     lines += ["", *("  ".join(row).rstrip() for row in padded)]
@@ -242,8 +220,8 @@ def _tables(description: Description, describer: Describer) -> dict[str, tuple[n
     return tables
 
 
-def _best(scores: np.ndarray, names, count: int) -> list[dict]:
-    order = np.argsort(-scores, kind="stable")[:count]
+def _best(scores: np.ndarray, names) -> list[dict]:
+    order = np.argsort(-scores, kind="stable")[:_OVERALL]
     return [{"label": names[index], "score": round(float(scores[index]), 4)} for index in order]
 
 
@@ -252,45 +230,28 @@ def _event(scores: np.ndarray, names, second: int) -> str:
     return names[best] if scores[second, best] >= _EVENT else _BACKGROUND
 
 
-def _listed(found: list[dict], least: float, count: int) -> str:
-    """`Bark 0.87, Dog 0.80`; if no score reaches `least`, only the best one, marked as uncertain."""
-    named = [entry for entry in found[:count] if entry["score"] >= least]
+def _listed(found: list[dict], count: int) -> str:
+    """`Bark 0.87, Dog 0.80`; if no score is high enough, only the best one, marked as uncertain."""
+    named = [entry for entry in found[:count] if entry["score"] >= _NAMED]
     if not named:
         return f"({found[0]['label']} {found[0]['score']:.2f}?)"
     return ", ".join(f"{entry['label']} {entry['score']:.2f}" for entry in named)
 
 
 def _write_timeline(description: Description, describer: Describer, path: Path) -> None:
-    from avpipeline.plots.described import described_timeline
+    from avpipeline.plots.predictions import described_timeline
 
     about, seconds = description.media, description.media.whole_seconds
-    shown = {}
-    titles = {
-        "heard": "heard: AudioSet's classes",
-        "seen": "seen: ImageNet's classes",
-        "ave": "heard: AVE's categories",
-    }
+    shown, frames, waveform = {}, None, None
     for kind, (scores, names) in _tables(description, describer).items():
         rows = np.argsort(-scores.max(0), kind="stable")[: _SHOWN if kind != "ave" else _SHOWN // 2]
-        shown[titles[kind]] = (scores[:, rows], [names[row] for row in rows])
-    count = min(seconds, _STRIP_FRAMES)
-    frames = None
+        shown[_MAPS[kind]] = (scores[:, rows], [names[row] for row in rows])
+    if about.has_audio:
+        waveform = media.read_waveform(about.path, seconds=seconds)
     if about.has_video:
-        frames = media.read_frames(
-            about.path, frame_rate=count / seconds, size=_upright(about), seconds=seconds
-        )
-    described_timeline(
-        path,
-        seconds,
-        shown,
-        waveform=media.read_waveform(about.path, seconds=seconds) if about.has_audio else None,
-        sample_rate=media.SAMPLE_RATE,
-        frames=frames,
-        title=about.path.name,
-    )
-
-
-def _upright(about: media.MediaInfo) -> tuple[int, int]:
-    """Size of a small frame with the aspect ratio of the file's frames as they are shown."""
-    frame = media.read_frames(about.path, frame_rate=1, size=None, seconds=1)[0]
-    return media.scaled(_STRIP_HEIGHT, frame.shape[1] / frame.shape[0])
+        # A frame as it is shown: upright where a phone's video is stored on its side.
+        first = media.read_frames(about.path, frame_rate=1, size=None, seconds=1)[0]
+        size = media.scaled(_STRIP_HEIGHT, first.shape[1] / first.shape[0])
+        rate = min(seconds, _STRIP_FRAMES) / seconds
+        frames = media.read_frames(about.path, frame_rate=rate, size=size, seconds=seconds)
+    described_timeline(path, seconds, shown, waveform=waveform, frames=frames, title=about.path.name)

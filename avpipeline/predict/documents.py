@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import json
 import re
 import textwrap
 import warnings
@@ -10,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from avpipeline.datasets.rendering.clips import MARK
-from avpipeline.files import cache_dir, make_folder, sha256_file, write_text
+from avpipeline.files import cache_dir, make_folder, sha256_file, write_json, write_text
 from avpipeline.media import MediaInfo
 from avpipeline.training.saved import ModelInfo, model_file
 
@@ -24,12 +23,10 @@ SYNTHETIC = (
 
 def synthetic_warning(info: ModelInfo, about: MediaInfo) -> str | None:
     """The warning for a file that is not synthetic if the model was trained on synthetic clips alone; else None."""
-    return SYNTHETIC if info.domain == "synthetic" and not _is_synthetic(about) else None
-
-
-def _is_synthetic(about: MediaInfo) -> bool:
-    """Whether a file is a clip of the rendered dataset: those in the cache may be older than the mark."""
-    return about.comment == MARK or about.path.resolve().is_relative_to((cache_dir() / "rendered").resolve())
+    if info.domain != "synthetic" or about.comment == MARK:
+        return None
+    # Synthetic clips in the cache may be older than the mark.
+    return None if about.path.resolve().is_relative_to((cache_dir() / "rendered").resolve()) else SYNTHETIC
 
 
 def picture_title(info: ModelInfo, about: MediaInfo, said: str = "") -> str:
@@ -42,14 +39,21 @@ def picture_title(info: ModelInfo, about: MediaInfo, said: str = "") -> str:
 def head_json(about: MediaInfo, notes: Sequence[str], info: ModelInfo, weights: Path) -> dict:
     """The beginning of a document, as JSON values: the file, the model, its features."""
     return {
-        "file": about.path.name,
-        "length": round(about.seconds, 3),
-        "has_audio": about.has_audio,
-        "has_video": about.has_video,
+        **media_json(about),
         **warning_json(info, about),
         "notes": list(notes),
         "model": model_json(info, weights),
         "features": {modality: feature.to_json() for modality, feature in info.features.items()},
+    }
+
+
+def media_json(about: MediaInfo) -> dict:
+    """The file, as JSON values."""
+    return {
+        "file": about.path.name,
+        "length": round(about.seconds, 3),
+        "has_audio": about.has_audio,
+        "has_video": about.has_video,
     }
 
 
@@ -103,7 +107,7 @@ def result_files(stem: Path, document: Mapping, text: str, tell: Tell | None = N
       source: the media file. It is decoded again for pictures, and its warnings are not repeated.
     """
     make_folder(stem.parent)
-    write_text(stem.with_name(f"{stem.name}.json"), json.dumps(document, indent=2) + "\n")
+    write_json(stem.with_name(f"{stem.name}.json"), document)
     write_text(stem.with_name(f"{stem.name}.txt"), text)
     if tell:
         tell(text)

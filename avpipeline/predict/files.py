@@ -17,6 +17,9 @@ from avpipeline.predict.documents import Tell
 
 T = TypeVar("T")
 
+# Modality -> what its stream is called.
+STREAMS = {"audio": "sound", "visual": "frames"}
+
 # Files that were used as far as they go, for the exit status of the command that predicts them.
 _DAMAGED: contextvars.ContextVar[list[str]] = contextvars.ContextVar("damaged", default=[])  # noqa: B039
 
@@ -72,7 +75,10 @@ def for_each_file(sources: Sequence, one: Callable[[Path, Tell], object]) -> int
     paths = [path for source in sources for path in media.list_media(source)]
     if not paths:
         raise InputError("no file to predict; name media files, folders of them or lists.")
-    _require_own_names(paths)
+    first: dict[str, Path] = {}
+    for path in paths:
+        if (other := first.setdefault(path.stem, path)) is not path:
+            raise InputError(f"{path}: would overwrite the results of {other}; write its results to another --out.")
     failed: list[str] = []
     damaged: list[str] = []
     _DAMAGED.set(damaged)
@@ -89,11 +95,3 @@ def for_each_file(sources: Sequence, one: Callable[[Path, Tell], object]) -> int
     if damaged:
         print(f"damaged, and used as far as they go: {', '.join(dict.fromkeys(damaged))}", file=sys.stderr)
     return 2 if failed or damaged else 0
-
-
-def _require_own_names(paths: Sequence[Path]) -> None:
-    first: dict[str, Path] = {}
-    for path in paths:
-        other = first.setdefault(path.stem, path)
-        if other is not path:
-            raise InputError(f"{path}: would overwrite the results of {other}; write its results to another --out.")

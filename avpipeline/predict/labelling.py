@@ -6,20 +6,31 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import tyro
 
-from avpipeline import plots
+from avpipeline import media, plots
 from avpipeline.cli.progress import link
-from avpipeline.datasets.base import Split
 from avpipeline.datasets.rendered import rendered_clips
-from avpipeline.files import read_predictions
-from avpipeline.predict.segments import Forward, Predictor, Scale, predict_file, predict_files, write_prediction
+from avpipeline.files import make_folder, read_predictions
+from avpipeline.predict.documents import Tell
+from avpipeline.predict.files import for_each_file
+from avpipeline.predict.segments import (
+    Forward,
+    Prediction,
+    Predictor,
+    Scale,
+    labels_of,
+    predict_file,
+    write_prediction,
+)
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
+
+_FIGURE_COLUMNS, _FIGURE_HEIGHT = 5, 240
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,18 +55,35 @@ class LabelSettings:
 def label(settings: LabelSettings, forward: Forward, model: keras.Model, info: ModelInfo, *, attends: bool) -> int:
     """Labels the files that `settings` name with a segment classifier; returns the exit status."""
     predictor = Predictor.of(
-        forward,
-        info,
-        settings.weights,
-        window=_window(model),
-        weights_dir=settings.weights_dir,
-        scale=settings.scale,
+        forward, info, settings.weights, window=_window(model), weights_dir=settings.weights_dir, scale=settings.scale
     )
-    status = predict_files(settings.files, predictor, settings.out, figure=settings.figure)
+    rows = []
+
+    def one(path: Path, tell: Tell) -> None:
+        prediction = predict_file(path, predictor)
+        write_prediction(prediction, predictor, settings.out, tell)
+        if settings.figure and prediction.attention is not None:
+            rows.append(_figure_row(prediction, info))
+
+    status = for_each_file(settings.files, one)
+    if rows:
+        path = make_folder(settings.out) / "attention_figure.png"
+        plots.attention_figure(path, rows, class_names=info.class_names, title=info.title)
     if not attends:
         print(f"{info.model} has no attention, so there are no pictures of attention.")
     print(f"Texts, JSON files, pictures and videos are in {link(settings.out)}")
     return status
+
+
+def _figure_row(prediction: Prediction, info: ModelInfo) -> plots.AttentionRow:
+    """A few small frames of a file, evenly spread, with attention and labels."""
+    about = prediction.media
+    length = len(prediction.attention)
+    seconds = np.unique(np.linspace(0, length - 1, _FIGURE_COLUMNS).round().astype(int))
+    frames = media.read_frames(about.path, frame_rate=1, size=about.size_at(_FIGURE_HEIGHT), seconds=length)
+    labels = labels_of(prediction, info)
+    shown = [labels[second] for second in seconds]
+    return plots.AttentionRow(about.path.stem, frames[seconds], prediction.attention[seconds], shown)
 
 
 def segment_example(trained: Trained, forward_of, probabilities, scale: Scale = "clip") -> None:
@@ -76,28 +104,25 @@ def segment_example(trained: Trained, forward_of, probabilities, scale: Scale = 
     mixed = [video for video, seconds in enumerate(classes) if background in seconds and len(set(seconds)) > 1]
     video = mixed[0] if mixed else 0
     model, info = load_model(weights)
+    prediction = None
     if test.dataset == "rendered":
         predictor = Predictor.of(forward_of(model), info, weights, window=_window(model), scale=scale)
         prediction = predict_file(rendered_clips().paths("test")[video], predictor)
-        _tell_example(test, video, prediction.probabilities, classes[video])
-        write_prediction(prediction, predictor, out, truth=classes[video])
-        return
-    stored = read_predictions(weights.with_name("predictions.npz"), "predictions")
-    predicted = probabilities(model, stored["predictions"][video])
-    _tell_example(test, video, predicted, classes[video])
-    name = test.ids[video]
-    title = f"{name} - {info.title}"
-    plots.timeline(out / f"{name}_timeline.png", predicted, info.class_names, truth=classes[video], title=title)
-
-
-def _tell_example(test: Split, video: int, probabilities: np.ndarray, truth: np.ndarray) -> None:
-    """Which test video the example is, by which rule, and how much of it is right."""
-    right = int((probabilities.argmax(1) == truth).sum())
+        predicted = prediction.probabilities
+    else:
+        stored = read_predictions(weights.with_name("predictions.npz"), "predictions")
+        predicted = probabilities(model, stored["predictions"][video])
+    name, truth = test.ids[video], classes[video]
     print(
-        f"Example: {test.ids[video]}, the first test video with both an event and background; {right} of its "
-        f"{len(truth)} seconds are labelled right.",
+        f"Example: {name}, the first test video with both an event and background; "
+        f"{(predicted.argmax(1) == truth).sum()} of its {len(truth)} seconds are labelled right.",
         flush=True,
     )
+    if prediction:
+        write_prediction(prediction, predictor, out, truth=truth)
+    else:
+        path, title = out / f"{name}_timeline.png", f"{name} - {info.title}"
+        plots.timeline(path, predicted, info.class_names, truth=truth, title=title)
 
 
 def _window(model: keras.Model) -> int:

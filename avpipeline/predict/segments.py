@@ -7,6 +7,7 @@ writing are the same for all. `features_by_window` and the notes serve video cla
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,9 +16,8 @@ import numpy as np
 
 from avpipeline import media, plots
 from avpipeline.errors import InputError
-from avpipeline.files import make_folder
 from avpipeline.predict.documents import Tell, head_json, head_lines, picture_title, result_files, synthetic_warning
-from avpipeline.predict.files import collected_warnings, for_each_file, in_windows
+from avpipeline.predict.files import STREAMS, collected_warnings, in_windows
 from avpipeline.training.familiarity import region_means, unlike_training
 from avpipeline.training.saved import ModelInfo
 
@@ -32,10 +32,8 @@ Forward = Callable[[Mapping[str, np.ndarray]], tuple[np.ndarray, Mapping[str, np
 # What the colours of attention are scaled by: the range of each second's map, or that of all maps of a file.
 Scale = Literal["second", "clip"]
 
-_FIGURE_COLUMNS, _FIGURE_HEIGHT = 5, 240
 _TIMELINE_FRAMES, _TIMELINE_HEIGHT = 20, 160
 _PATCH_SCALE = 4  # pixels for each bin of a log-mel patch
-_STREAMS = {"audio": "sound", "visual": "frames"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,30 +118,15 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     maps = {name: np.concatenate([maps[name] for _, maps in windows])[:seconds] for name in windows[0][1]}
     if predictor.scale == "second":
         maps = {name: in_own_range(weights) for name, weights in maps.items()}
-    notes += [*_length_notes(about, seconds, predictor.window), *damage]
+    if seconds < predictor.window:
+        notes.append(
+            f"shorter than the model's {predictor.window} s: padded for the model, only its own seconds are labelled"
+        )
+    if seconds > predictor.window:
+        notes.append(f"longer than the model's {predictor.window} s: predicted in {len(spans)} consecutive windows")
     seen = maps.get("attention") if about.has_video else None
     heard = maps.get("audio_attention") if about.has_audio else None
-    return Prediction(about, probabilities, seen, tuple(notes), heard)
-
-
-def predict_files(sources: Sequence, predictor: Predictor, out, *, figure: bool = False) -> int:
-    """Labels files, folders or lists of files; prints each result and writes it to the folder `out`.
-
-    Returns and raises as `for_each_file`; `figure` also writes `attention_figure.png`, a row for each file with maps.
-    """
-    rows = []
-
-    def one(path: Path, tell: Tell) -> None:
-        prediction = predict_file(path, predictor)
-        write_prediction(prediction, predictor, out, tell)
-        if figure and prediction.attention is not None:
-            rows.append(_figure_row(prediction, predictor.info))
-
-    status = for_each_file(sources, one)
-    if rows:
-        figure_path, info = make_folder(out) / "attention_figure.png", predictor.info
-        plots.attention_figure(figure_path, rows, class_names=info.class_names, title=info.title)
-    return status
+    return Prediction(about, probabilities, seen, (*notes, *damage), heard)
 
 
 def write_prediction(
@@ -161,31 +144,36 @@ def write_prediction(
     """
     from avpipeline.plots.overlays import write_overlay
 
-    out, source = Path(out), prediction.media.path
+    out, about = Path(out), prediction.media
+    stem = about.path.stem
     document = as_json(prediction, predictor)
     text = as_text(document)
-    with result_files(out / source.stem, document, text, tell, source=source):
-        _write_timeline(prediction, predictor.info, out / f"{source.stem}_timeline.png", truth)
+    with result_files(out / stem, document, text, tell, source=about.path):
+        _write_timeline(prediction, predictor.info, out / f"{stem}_timeline.png", truth)
         if prediction.attention is not None:
-            _write_attention_pictures(
-                prediction, predictor, out / f"{source.stem}_attention.png", prediction.attention, _frames
-            )
-            labels = [predictor.info.class_names[index] for index in prediction.probabilities.argmax(1)]
-            path, warning = out / f"{source.stem}_attention.mp4", synthetic_warning(predictor.info, prediction.media)
-            write_overlay(path, prediction.media, prediction.attention, labels, warning=warning)
+            frames = functools.partial(media.read_frames, about.path, frame_rate=1, size=None)
+            path = out / f"{stem}_attention.png"
+            _write_attention_pictures(prediction, predictor, path, prediction.attention, frames)
+            labels = labels_of(prediction, predictor.info)
+            path, warning = out / f"{stem}_attention.mp4", synthetic_warning(predictor.info, about)
+            write_overlay(path, about, prediction.attention, labels, warning=warning)
         if prediction.audio_attention is not None:
             # As the patches are drawn: time from left to right, high pitch at the top.
             maps = prediction.audio_attention.transpose(0, 2, 1)[:, ::-1]
-            path = out / f"{source.stem}_audio_attention.png"
-            _write_attention_pictures(prediction, predictor, path, maps, _patches)
+            path, patches = out / f"{stem}_audio_attention.png", functools.partial(_patches, about.path)
+            _write_attention_pictures(prediction, predictor, path, maps, patches)
     return text
+
+
+def labels_of(prediction: Prediction, info: ModelInfo) -> list[str]:
+    """The most probable class of each second."""
+    return [info.class_names[index] for index in prediction.probabilities.argmax(1)]
 
 
 def as_json(prediction: Prediction, predictor: Predictor) -> dict:
     """The whole result as JSON values; times in seconds."""
     info = predictor.info
-    indices = prediction.probabilities.argmax(1)
-    labels = [info.class_names[index] for index in indices]
+    labels = labels_of(prediction, info)
     best = prediction.probabilities.max(1)
     return {
         **head_json(prediction.media, prediction.notes, info, predictor.weights),
@@ -261,52 +249,38 @@ def missing_stream_notes(about: media.MediaInfo, modalities: Mapping[str, str], 
     there = {"audio": about.has_audio, "visual": about.has_video}
     missing = [name for name, modality in modalities.items() if not there[modality]]
     if len(missing) == len(modalities):
-        needed = dict.fromkeys(_STREAMS[modality] for modality in modalities.values())
+        needed = dict.fromkeys(STREAMS[modality] for modality in modalities.values())
         raise InputError(
             f"{about.path}: has no {' and '.join(needed)}, which is all that the model '{model}' uses; choose another "
             "model."
         )
     return [
-        f"the file has no {_STREAMS[modalities[name]]}: the {name} features given to '{model}' are zeros, so its "
+        f"the file has no {STREAMS[modalities[name]]}: the {name} features given to '{model}' are zeros, so its "
         "predictions are unreliable"
         for name in missing
     ]
 
 
-def _length_notes(about: media.MediaInfo, seconds: int, window: int) -> list[str]:
-    if seconds < window:
-        return [f"shorter than the model's {window} s: padded for the model, only its own seconds are labelled"]
-    if seconds > window:
-        count = -(-seconds // window)
-        return [f"longer than the model's {window} s: predicted in {count} consecutive windows"]
-    return []
-
-
 def _write_timeline(prediction: Prediction, info: ModelInfo, path: Path, truth: Sequence[int] | None) -> None:
     """The timeline, with frames and attention maps if the model has attention."""
-    about = prediction.media
-    attended = {} if prediction.attention is None else _spread_frames(about, prediction.attention)
+    about, seconds, frames, attention = prediction.media, len(prediction.probabilities), None, prediction.attention
+    if attention is not None:
+        # One frame per second with its map; for a long file fewer, each from the middle of an equal share of the time.
+        count = max(1, seconds // -(-seconds // _TIMELINE_FRAMES))
+        share = seconds / count
+        size = about.size_at(_TIMELINE_HEIGHT)
+        frames = media.read_frames(about.path, frame_rate=1 / share, size=size, seconds=seconds)
+        attention = attention[((np.arange(count) + 0.5) * share).astype(int)]
     plots.timeline(
         path,
         prediction.probabilities,
         info.class_names,
         truth=truth,
-        waveform=media.read_waveform(about.path, seconds=len(prediction.probabilities)),
-        sample_rate=media.SAMPLE_RATE,
-        **attended,
+        waveform=media.read_waveform(about.path, seconds=seconds),
+        frames=frames,
+        attention=attention,
         title=picture_title(info, about),
     )
-
-
-def _spread_frames(about: media.MediaInfo, attention: np.ndarray) -> dict[str, np.ndarray]:
-    """One frame per second with its map; for a long file fewer, each from the middle of an equal share of the time."""
-    step = -(-len(attention) // _TIMELINE_FRAMES)
-    count = max(1, len(attention) // step)
-    share = len(attention) / count
-    size = about.size_at(_TIMELINE_HEIGHT)
-    frames = media.read_frames(about.path, frame_rate=1 / share, size=size, seconds=len(attention))
-    middles = ((np.arange(count) + 0.5) * share).astype(int)
-    return {"frames": frames, "attention": attention[middles]}
 
 
 def _write_attention_pictures(
@@ -316,44 +290,28 @@ def _write_attention_pictures(
 
     Args:
       maps: attention, `(seconds, rows, columns)`.
-      images: what it is laid over, a function of (media, first second, number of seconds).
+      images: what it is laid over, a function of `start` and `seconds`, one image a second.
     """
-    about, info = prediction.media, predictor.info
-    labels = [info.class_names[index] for index in prediction.probabilities.argmax(1)]
+    info, labels = predictor.info, labels_of(prediction, predictor.info)
     for number, start in enumerate(range(0, len(labels), predictor.window), start=1):
         here = slice(start, start + predictor.window)
         plots.attention_frames(
             path if number == 1 else path.with_stem(f"{path.stem}_{number}"),
-            images(about, start, len(labels[here])),
+            images(start=start, seconds=len(labels[here])),
             maps[here],
             labels[here],
             class_names=info.class_names,
             start=start,
             scale_label="attention in each second's own range" if predictor.scale == "second" else None,
-            title=picture_title(info, about),
+            title=picture_title(info, prediction.media),
         )
 
 
-def _frames(about: media.MediaInfo, start: int, seconds: int) -> np.ndarray:
-    """One frame a second, `(seconds, height, width, 3)`."""
-    return media.read_frames(about.path, frame_rate=1, size=None, start=start, seconds=seconds)
-
-
-def _patches(about: media.MediaInfo, start: int, seconds: int) -> np.ndarray:
+def _patches(path: Path, start: int, seconds: int) -> np.ndarray:
     """Each second's log-mel patch in grey, `(seconds, height, width, 3)`: time to the right, high pitch at the top."""
     from avpipeline.features.logmel import LogMel, split_seconds
 
-    patches = LogMel()(split_seconds(media.read_waveform(about.path, start=start, seconds=seconds))).numpy()
+    patches = LogMel()(split_seconds(media.read_waveform(path, start=start, seconds=seconds))).numpy()
     grey = 255 * (patches - patches.min()) / max(np.ptp(patches), 1e-12)
     upright = grey.astype(np.uint8).transpose(0, 2, 1)[:, ::-1, :, np.newaxis]
     return upright.repeat(_PATCH_SCALE, 1).repeat(_PATCH_SCALE, 2).repeat(3, 3)
-
-
-def _figure_row(prediction: Prediction, info: ModelInfo) -> plots.AttentionRow:
-    """A few small frames of a file, evenly spread, with attention and labels."""
-    about = prediction.media
-    length = len(prediction.attention)
-    seconds = np.unique(np.linspace(0, length - 1, _FIGURE_COLUMNS).round().astype(int))
-    frames = media.read_frames(about.path, frame_rate=1, size=about.size_at(_FIGURE_HEIGHT), seconds=length)
-    labels = [info.class_names[index] for index in prediction.probabilities.argmax(1)[seconds]]
-    return plots.AttentionRow(about.path.stem, frames[seconds], prediction.attention[seconds], labels)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
 
 from avpipeline.results import papers
 from avpipeline.results.finished import Run
@@ -109,19 +108,12 @@ def _limits(run: Run, info: ModelInfo) -> str:
 
 
 def _licences(info: ModelInfo, licence: str | None) -> str:
-    lines = [f"Weights: {licence}." if licence else "Weights: the publisher states no licence; ask before using them."]
-    lines += [f"Network behind the {name} features: {text}." for name, text in _of_networks(info.features).items()]
-    lines.append("Code: Apache-2.0. The training data have licences of their own.")
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def _of_networks(features: Mapping) -> dict[str, str]:
-    """The licences of the pretrained networks that the features are from, as far as they are known."""
+    """The licences of the weights, of the pretrained networks that the features are from, and of the code."""
     from avpipeline.features.registry import SOURCES
 
-    pretrained = {name: one.extractor for name, one in features.items() if one.weights != "none"}
-    return {
-        name: f"{extractor}, {SOURCES[extractor][0].licence}"
-        for name, extractor in pretrained.items()
-        if extractor in SOURCES
-    }
+    lines = [f"Weights: {licence}." if licence else "Weights: the publisher states no licence; ask before using them."]
+    for name, one in info.features.items():
+        if one.weights != "none" and one.extractor in SOURCES:
+            lines.append(f"Network behind the {name} features: {one.extractor}, {SOURCES[one.extractor][0].licence}.")
+    lines.append("Code: Apache-2.0. The training data have licences of their own.")
+    return "\n".join(f"- {line}" for line in lines)

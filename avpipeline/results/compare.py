@@ -45,9 +45,9 @@ class Paired(NamedTuple):
 
     seeds: tuple[int, ...]
     difference: float | None
-    low: float | None
-    high: float | None
-    p: float | None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
 
 
 def compare(paper: Paper, settings: CompareSettings) -> None:
@@ -64,10 +64,11 @@ def compare(paper: Paper, settings: CompareSettings) -> None:
     print(text)
     out = make_folder(settings.out or Path("runs") / paper.name / "compare")
     write_text(out / "comparison.md", text)
-    rows = {
-        name: {"folder": str(run.folder), "scores": run.scores, "mean": _mean(run), "std": _deviation(run)}
-        for name, run in zip(names, runs, strict=True)
-    }
+    rows = {}
+    for name, run in zip(names, runs, strict=True):
+        scores = run.scores.values()
+        spread = {"mean": statistics.fmean(scores), "std": statistics.stdev(scores) if len(scores) > 1 else None}
+        rows[name] = {"folder": str(run.folder), "scores": run.scores, **spread}
     found = {name: test._asdict() for name, test in tests.items()}
     write_json(out / "comparison.json", {"runs": rows, "paired_t_test": found, "different_settings": different})
     _draw(out / "comparison.png", names, runs)
@@ -98,22 +99,18 @@ def read_runs(paper: str, folders: Sequence[Path]) -> list[Run]:
 
 def _other_data(first: Run, other: Run) -> str | None:
     """How the data or the metric of two runs differ, in words; None where they do not."""
-    for name in ("dataset", "metric"):
-        mine, theirs = first.result[name], other.result[name]
+    for name in ("dataset", "metric", "clips"):
+        mine, theirs = first.result.get(name), other.result.get(name)
         if mine != theirs:
             return f"{name} {theirs}, there {mine}"
-    mine, theirs = first.result.get("clips"), other.result.get("clips")
-    if mine != theirs:
-        return f"clips {theirs}, there {mine}"
-    mine, theirs = _tested_on(first), _tested_on(other)
+    mine, theirs = (
+        # The clips that the first seed was tested on, with their labels.
+        read_predictions(run.folder / f"seed-{min(run.scores)}" / "predictions.npz", "ids", "labels")
+        for run in (first, other)
+    )
     if not np.array_equal(mine["ids"], theirs["ids"]):
         return "other test clips"
     return None if np.array_equal(mine["labels"], theirs["labels"]) else "other labels of the test clips"
-
-
-def _tested_on(run: Run) -> dict[str, np.ndarray]:
-    """The clips that the first seed was tested on, with their labels."""
-    return read_predictions(run.folder / f"seed-{min(run.scores)}" / "predictions.npz", "ids", "labels")
 
 
 def paired(first: Run, other: Run) -> Paired:
@@ -125,7 +122,7 @@ def paired(first: Run, other: Run) -> Paired:
     mean = statistics.fmean(a - b for a, b in pairs) if pairs else None
     # Differences that are all the same have no deviation to compare their mean with.
     if len({round(a - b, 9) for a, b in pairs}) < 2:
-        return Paired(seeds, mean, None, None, None)
+        return Paired(seeds, mean)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         test = ttest_rel(*zip(*pairs, strict=True))
@@ -160,19 +157,17 @@ def as_markdown(
             papers.mean_text(tuple(run.scores.values()), "0.00"),
             f"{100 * statistics.fmean(seed['val'] for seed in seeds):.2f}",
             f"{seeds[0]['parameters']:,}",
-            str(run.epochs),
+            str(own["settings"].get("training", {}).get("epochs", "?")),
             "smoke" if own.get("smoke") else "",
         ))  # fmt: skip
+    lines = [("setting", *names), *((name, *values) for name, values in different.items())]
+    settings = papers.markdown(lines) if different else "No setting differs.\n"
     sections = [
         f"# {len(runs)} runs of {result['paper']}\n\nOn {result['dataset']}, {clips} clips in the test split; mean +- "
         f"sample standard deviation over the seeds.\n\n{papers.markdown(table)}",
         _tests_section(names[0], tests),
+        f"## What differs\n\n{settings}",
     ]
-    if different:
-        lines = [("setting", *names), *((name, *values) for name, values in different.items())]
-        sections.append(f"## What differs\n\n{papers.markdown(lines)}")
-    else:
-        sections.append("## What differs\n\nNo setting differs.\n")
     return "\n".join(sections)
 
 
@@ -213,17 +208,8 @@ def _reach(seeds: int) -> str:
     )
 
 
-def _mean(run: Run) -> float:
-    return statistics.fmean(run.scores.values())
-
-
-def _deviation(run: Run) -> float | None:
-    return statistics.stdev(run.scores.values()) if len(run.scores) > 1 else None
-
-
 def _draw(path: Path, names: Sequence[str], runs: Sequence[Run]) -> None:
     from avpipeline.plots import charts
 
-    validated = f"val_{runs[0].result['metric']}"
     histories = {name: [run.history(seed) for seed in run.scores] for name, run in zip(names, runs, strict=True)}
-    charts.runs_together(path, histories, ("loss", validated))
+    charts.runs_together(path, histories, ("loss", f"val_{runs[0].result['metric']}"))

@@ -113,14 +113,8 @@ def _converted(model: keras.Model, name: str, saved: Path, path: Path, inputs: M
         ) from error
 
 
-class _Lacking(Exception):
-    """The operations that a format does not have."""
-
-
 def _reason(error: Exception) -> str:
     """Why a conversion failed, in a few words."""
-    if isinstance(error, _Lacking):
-        return f"it lacks the operations {error}"
     lacking = re.search(r"^(?:TF Select|Custom) ops: (.+)", str(error), re.MULTILINE)
     return f"it lacks the operations {lacking[1]}" if lacking else first_line(error)
 
@@ -198,7 +192,8 @@ def write_onnx(inputs: Mapping, saved: Path, path: Path) -> None:
     proto, _ = tf2onnx.convert.from_function(tf.function(predict), specs)
     # tf2onnx leaves operations that it cannot convert as they are.
     if lacking := sorted({node.op_type for node in proto.graph.node if not defs.has(node.op_type)}):
-        raise _Lacking(", ".join(lacking))
+        # In the words of TFLite's converter, so that one sentence tells of both.
+        raise ValueError(f"Custom ops: {', '.join(lacking)}")
     _rename(proto.graph, names, outputs)
     with atomic_path(path) as temporary:
         temporary.write_bytes(proto.SerializeToString())
@@ -274,8 +269,9 @@ def largest_difference(model: keras.Model, call: Predict, inputs: Mapping[str, n
       InputError: it is larger than rounding errors.
     """
     wanted, found = model(inputs, training=False), call(inputs)
-    pairs = [(wanted[name], found[name]) for name in wanted] if isinstance(wanted, dict) else []
-    pairs = [(np.asarray(a), b) for a, b in pairs or [(wanted, next(iter(found.values())))]]
+    if not isinstance(wanted, dict):
+        wanted = {next(iter(found)): wanted}
+    pairs = [(np.asarray(wanted[name]), found[name]) for name in wanted]
     difference = max(float((np.abs(b - a) / np.maximum(1, np.abs(a))).max()) for a, b in pairs)
     if not difference <= TOLERANCE:
         raise InputError(

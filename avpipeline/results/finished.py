@@ -35,10 +35,6 @@ class Run:
     def metric(self) -> str:
         return self.result["metric"].replace("_", " ")
 
-    @property
-    def epochs(self) -> object:
-        return self.result["settings"].get("training", {}).get("epochs", "?")
-
     def history(self, seed: int) -> list[dict[str, float]]:
         """A seed's log.csv, a dict an epoch, without what was not measured; empty where there is no log."""
         path = self.folder / f"seed-{seed}" / "log.csv"
@@ -75,10 +71,9 @@ def read_run(folder, paper: str) -> Run:
 
 def _require_whole(result: Mapping) -> None:
     """Raises some exception unless a result has the parts that are read later."""
-    if not all(isinstance(result[name], str) for name in _TEXTS) or not isinstance(result["settings"], dict):
-        raise Unusable(f"is not the result of a training command; {_REMEDY}.")
-    parts = [result.get("clips", {}), result.get("versions", {}), result["settings"].get("training", {})]
-    if not all(isinstance(part, dict) for part in parts):
+    settings = result["settings"]
+    parts = [settings, settings.get("training", {}), result.get("clips", {}), result.get("versions", {})]
+    if not all(isinstance(result[name], str) for name in _TEXTS) or not all(isinstance(part, dict) for part in parts):
         raise Unusable(f"is not the result of a training command; {_REMEDY}.")
     seeds = [seed["seed"] for seed in result["seeds"]]
     numbers = [seed[name] for seed in result["seeds"] for name in ("test", "val", "parameters")]

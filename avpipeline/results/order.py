@@ -62,15 +62,13 @@ def orders(results: Iterable[Result]) -> list[Order]:
 
 def draw(path: Path, shown: Sequence[Order]) -> None:
     """Draws a panel per table: rows ranked by the paper on the left, by our results on the right, joined by lines."""
-    import matplotlib
     from scipy import stats
 
-    from avpipeline.plots.style import INK, TEXT, new_figure, save_figure
+    from avpipeline.plots.style import INK, TEXT, picture
 
     columns = min(3, len(shown))
     depth = -(-len(shown) // columns)
-    with matplotlib.rc_context({**TEXT, "font.size": 8}):
-        figure = new_figure(4.6 * columns, 2.9 * depth)
+    with picture(path, 4.6 * columns, 2.9 * depth, text={**TEXT, "font.size": 8}) as figure:
         axes = figure.subplots(depth, columns, squeeze=False).ravel()
         for axis in axes[len(shown) :]:
             axis.set_axis_off()
@@ -87,4 +85,3 @@ def draw(path: Path, shown: Sequence[Order]) -> None:
             axis.set(xlim=(-1.9, 2.9), xticks=(0, 1), xticklabels=("paper", "ours"), yticks=())
             axis.set_title(f"{order.paper} {order.table}: {order.correlation:+.2f}", fontsize=9)
             axis.spines[:].set_visible(False)
-        save_figure(figure, path)

@@ -4,7 +4,7 @@ A paper's table may have a row's results on several datasets, or several metrics
 same order. What was not run stays blank.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from avpipeline.errors import InputError
@@ -35,42 +35,34 @@ def write_pages(folder: Path, out: Path) -> int:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: is not a folder of results; name one with --results or add runs.")
-    for path, text in zip((out, folder / "README.md"), texts(folder), strict=True):
-        write_text(path, text)
     results = read_results(folder)
-    if shown := order.orders(results):
-        order.draw(folder / Path(PICTURE).name, shown)
+    ranked = order.orders(results)
+    # A file that cannot be used is found before anything is written.
+    for path, text in zip((out, folder / "README.md"), texts(folder, results, ranked), strict=True):
+        write_text(path, text)
+    if ranked:
+        order.draw(folder / Path(PICTURE).name, ranked)
     return len(results)
 
 
-def texts(folder: Path) -> tuple[str, str]:
-    """RESULTS.md and results/README.md, as they follow from a folder of results."""
-    parity = folder / "parity.json"
-    known = _read_parity(parity) if parity.exists() else None
-    results = read_results(folder)
-    real = real_clips.section(folder / "real_clips")
-    front = as_markdown(results, order.orders(results), filter(None, [real]))
-    return front, record.as_markdown(results, known)
+def texts(folder: Path, results: Sequence[Result], ranked: Sequence[Order]) -> tuple[str, str]:
+    """RESULTS.md and results/README.md, as they follow from a folder of results, its rows and how these rank."""
+    path, parity = folder / "parity.json", None
+    if path.exists():
+        with reading(path, "is not what the parity tests write", "run them again"):
+            parity = record.parity_section(read_record(path, "run the parity tests again"))
+    front = as_markdown(results, ranked, real_clips.section(folder / "real_clips"))
+    return front, record.as_markdown(results, parity)
 
 
-def _read_parity(path: Path) -> dict:
-    """The largest differences from the authors' code; InputError if the file is not as the tests write it."""
-    parity = read_record(path, "run the parity tests again")
-    with reading(path, "is not what the parity tests write", "run them again"):
-        record.parity_section(parity)
-    return parity
-
-
-def as_markdown(results: Iterable[Result], orders: Sequence[Order] = (), further: Iterable[str] = ()) -> str:
+def as_markdown(results: Sequence[Result], orders: Sequence[Order] = (), further: str | None = None) -> str:
     """The full text of RESULTS.md.
 
     Args:
       orders: how ours rank the rows of the papers' tables.
-      further: sections for the end.
+      further: a section for the end.
     """
-    results = list(results)
-    runs = runs_of(results)
-    sections = [_HEAD]
+    runs, sections = runs_of(results), [_HEAD]
     for paper, title in known_papers().items():
         lines: list[tuple[str, ...]] = [("row", "paper", "ours, paper's data", "ours, synthetic clips", "run")]
         for table in dict.fromkeys(published.table for published in papers.rows(paper)):
@@ -81,7 +73,7 @@ def as_markdown(results: Iterable[Result], orders: Sequence[Order] = (), further
     if orders:
         sections.append(_orders(orders))
     sections.append(_needs())
-    return "\n".join([*sections, *further])
+    return "\n".join(filter(None, [*sections, further]))
 
 
 def _table(rows: list[Published], results: list[Result], runs: Mapping[tuple, int]) -> list[tuple[str, ...]]:
@@ -99,13 +91,10 @@ def _table(rows: list[Published], results: list[Result], runs: Mapping[tuple, in
         name = row if shared else f"{row} ({', '.join(places[0])})"
         printed = " / ".join(of_row[place].value if place in of_row else _BLANK for place in places)
         own = {place: [found for found in results if found.is_of(part)] for place, part in of_row.items()}
-        real, rendered = (
-            {place: [one for one in found if one.is_rendered is made_up] for place, found in own.items()}
-            for made_up in (False, True)
-        )
+        real, rendered = (_ours(own, places, is_rendered=made_up) for made_up in (False, True))
         numbers = dict.fromkeys(runs[run_line(one)] for found in own.values() for one in found)
         links = ", ".join(f"[{number}]({RECORD}#runs)" for number in numbers)
-        lines.append((name, printed, _ours(real, places), _ours(rendered, places), links))
+        lines.append((name, printed, real, rendered, links))
     return lines
 
 
@@ -117,8 +106,9 @@ def _heading(published: Published, columns: list[tuple[str, str]]) -> str:
     return f"**{name}**" + (f" ({'; '.join(about)})" if about else "")
 
 
-def _ours(found: Mapping[tuple, list[Result]], columns: list[tuple]) -> str:
-    """Our results in the order of the columns; one where all columns have the same, as on synthetic clips."""
+def _ours(found: Mapping[tuple, list[Result]], columns: list[tuple], *, is_rendered: bool) -> str:
+    """Our results on one kind of clips, by column; one where all columns have the same, as on synthetic clips."""
+    found = {place: [one for one in ones if one.is_rendered is is_rendered] for place, ones in found.items()}
     texts = []
     for place in columns:
         cells = [papers.mean_text(tuple(one.content["ours"]), one.content["value"]) for one in found.get(place, ())]

@@ -13,6 +13,9 @@ from collections.abc import Iterable, Sequence
 
 from avpipeline.errors import InputError
 
+# What tells one published result from every other.
+IDENTITY = ("paper", "table", "row", "dataset", "metric")
+
 
 @dataclasses.dataclass(frozen=True)
 class Published:
@@ -67,18 +70,21 @@ class Measured:
             raise ValueError("a measured result needs at least one value and the name of its data")
 
 
+def _lines(name: str) -> csv.DictReader:
+    text = importlib.resources.files("avpipeline.results").joinpath(name).read_text(encoding="utf-8")
+    return csv.DictReader(text.splitlines())
+
+
 @functools.cache
 def _published() -> tuple[Published, ...]:
-    text = importlib.resources.files("avpipeline.results").joinpath("published_tables.csv").read_text(encoding="utf-8")
-    return tuple(Published(**fields) for fields in csv.DictReader(text.splitlines()))
+    return tuple(Published(**fields) for fields in _lines("published_tables.csv"))
 
 
 @functools.cache
 def class_tables(paper: str) -> dict[str, dict[str, dict[str, str]]]:
     """A paper's tables with a result for each class and model: table -> class -> model -> accuracy in % as printed."""
-    text = importlib.resources.files("avpipeline.results").joinpath("published_classes.csv").read_text(encoding="utf-8")
     tables: dict[str, dict[str, dict[str, str]]] = {}
-    for line in csv.DictReader(text.splitlines()):
+    for line in _lines("published_classes.csv"):
         if line["paper"] == paper:
             tables.setdefault(line["table"], {}).setdefault(line["row"], {})[line["model"]] = line["value"]
     return tables

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import shutil
 from pathlib import Path
@@ -15,7 +14,7 @@ import tyro
 from avpipeline.cli import Seed, shown
 from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, make_folder, write_text
+from avpipeline.files import atomic_path, write_json, write_text
 from avpipeline.results.card import model_card
 from avpipeline.results.finished import Run, read_run
 from avpipeline.training import hub
@@ -86,10 +85,8 @@ def write_folder(folder: Path, paper: Paper, run: Run, seed: int, *, licence: st
     _, info = load_model(weights, paper=paper.name)
     what = paper.config.MODELS.get(info.model, info.model)
     card = model_card(run, info, seed, what=what, licence=licence, name=name)
-    make_folder(folder)
-    texts = {CARD: card, RECORD: json.dumps(run.result, indent=2) + "\n"}
-    for file, text in texts.items():
-        write_text(folder / file, text)
+    write_text(folder / CARD, card)
+    write_json(folder / RECORD, run.result)
     copies = {hub.MODEL_FILE: weights, "curves.png": weights.with_name("curves.png")}
     for file, source in copies.items():
         if source.is_file():

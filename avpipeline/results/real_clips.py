@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avpipeline.errors import InputError
-from avpipeline.files import atomic_path, make_folder, read_predictions, read_record, reading, write_json
+from avpipeline.files import atomic_path, make_folder, read_bytes, read_predictions, read_record, reading, write_json
 from avpipeline.results import papers
 
 RESULT, PREDICTIONS = "result.json", "predictions.npz"
@@ -74,15 +73,10 @@ def write_rows(
         }
         for name, row in rows.items()
     ]
-    predicted = np.concatenate([row.predicted for row in rows.values()]).astype(np.uint8)
+    numbers = {"labels": labels, "folds": folds, "predicted": np.concatenate([row.predicted for row in rows.values()])}
+    small = {name: array.astype(np.uint8) for name, array in numbers.items()}
     with atomic_path(out / PREDICTIONS) as temporary:
-        np.savez_compressed(
-            temporary,
-            ids=np.array(ids),
-            labels=labels.astype(np.uint8),
-            folds=folds.astype(np.uint8),
-            predicted=predicted,
-        )
+        np.savez_compressed(temporary, ids=np.array(ids), **small)
     write_json(out / RESULT, {"rows": described, **record})
 
 
@@ -109,17 +103,14 @@ def section(folder) -> str | None:
     path = Path(folder) / RESULT
     if not path.exists():
         return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+    with reading(path, "is no result of avfusion_benchmarks.real_clips", "run it again"):
+        found = json.loads(read_bytes(path))
         lines = [("row", "features", "weights", "accuracy", "seeds", "commit")]
         for row in found["rows"]:
             accuracy = f"{np.mean(row['folds']):.1f} +- {np.std(row['folds'], ddof=1):.1f}"
             seeds = ", ".join(map(str, row["seeds"]))
             commit = (row["commit"] or "unknown")[:7]
             lines.append((row["row"], f"`{row['features']}`", row["weights"], accuracy, seeds, commit))
-        notes = found.get("notes", ())
-        made = f"Command: `{found['command']}`, {found['date'][:10]}."
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: is no result of avfusion_benchmarks.real_clips ({error}); run it again.") from error
-    texts = (_INTRODUCTION, *(textwrap.fill(str(note), 120) for note in notes), papers.markdown(lines))
-    return "## Real clips\n\n" + "\n\n".join(texts) + f"\n{made}\n"
+        notes = [textwrap.fill(str(note), 120) for note in found.get("notes", ())]
+        texts = ["## Real clips", _INTRODUCTION, *notes, papers.markdown(lines)]
+        return "\n\n".join(texts) + f"\nCommand: `{found['command']}`, {found['date'][:10]}.\n"

@@ -4,7 +4,7 @@ Every run with its command, commit, seeds and configuration; every row with the 
 papers' accuracies of each class; the largest differences from the authors' implementations.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from avpipeline.results import papers
@@ -42,11 +42,9 @@ def run_line(result: Result) -> tuple[str, ...]:
     )
 
 
-def as_markdown(results: Iterable[Result], parity: Mapping[str, Mapping] | None = None) -> str:
-    """The full text of results/README.md."""
-    results = list(results)
-    runs = runs_of(results)
-    sections = [_HEAD]
+def as_markdown(results: Sequence[Result], parity: str | None = None) -> str:
+    """The full text of results/README.md, with the section on parity if there is one."""
+    runs, sections = runs_of(results), [_HEAD]
     for paper, title in known_papers().items():
         own = [result for result in results if result.content["paper"] == paper]
         if own:
@@ -55,9 +53,7 @@ def as_markdown(results: Iterable[Result], parity: Mapping[str, Mapping] | None 
     lines = [("run", "model", "seeds", "parameters", "configuration", "predictions", "command", "date", "commit")]
     lines += [(str(number), *run) for run, number in runs.items()]
     sections.append(f"## Runs\n\n{papers.markdown(lines)}")
-    if parity:
-        sections.append(parity_section(parity))
-    return "\n".join(sections)
+    return "\n".join(filter(None, [*sections, parity]))
 
 
 def _rows(results: list[Result], runs: Mapping[tuple, int]) -> str:

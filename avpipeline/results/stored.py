@@ -3,7 +3,8 @@
     results/PAPER/DATASET-PRESET/result.json                         our results and how they were obtained
     results/PAPER/DATASET-PRESET/MODEL/seed-0/predictions.npz        the predictions that they are computed from
 
-Smoke runs are never included.
+Smoke runs are never included. Beside these are real_clips/, results on real recordings, and parity.json, the largest
+differences from the authors' implementations, from the golden tests.
 """
 
 import dataclasses
@@ -13,11 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_folder
+from avpipeline.files import Unusable, atomic_folder, read_bytes, reading, write_json
 from avpipeline.results import papers
 
 _NEEDED = {
-    *("paper", "table", "row", "dataset", "metric"),
+    *papers.IDENTITY,
     *("ours", "our_data", "our_dataset", "seeds", "parameters", "predictions", "smoke"),
     *("model", "preset", "configuration", "command", "date", "commit"),
 }
@@ -42,8 +43,7 @@ class Result:
 
     def is_of(self, published: papers.Published) -> bool:
         """Whether this is our counterpart of one of the paper's results."""
-        names = ("paper", "table", "row", "dataset", "metric")
-        return all(self.content[name] == getattr(published, name) for name in names)
+        return all(self.content[name] == getattr(published, name) for name in papers.IDENTITY)
 
     @property
     def is_rendered(self) -> bool:
@@ -58,17 +58,14 @@ def read_result(folder) -> list[Result]:
       InputError: it holds none, or the file is not of this form.
     """
     path = Path(folder) / "result.json"
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-        missing = set().union(*(_NEEDED - row.keys() for row in rows))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: is no result of a tables command; run one of python -m PAPER.tables.") from error
-    if missing:
-        raise InputError(f"{path}: lacks {', '.join(sorted(missing))}; run the tables command again.")
-    for row in rows:
-        if any(Path(name).is_absolute() or ".." in Path(name).parts for name in row["predictions"]):
-            raise InputError(f"{path}: has predictions outside of its folder ({row['row']}); run the command again.")
-    return [Result(Path(folder), row) for row in rows]
+    with reading(path, "is no result of a tables command", "run one of python -m PAPER.tables"):
+        rows = json.loads(read_bytes(path))["rows"]
+        if missing := set().union(*(_NEEDED - row.keys() for row in rows)):
+            raise Unusable(f"lacks {', '.join(sorted(missing))}; run the tables command again.")
+        for row in rows:
+            if any(Path(name).is_absolute() or ".." in Path(name).parts for name in row["predictions"]):
+                raise Unusable(f"has predictions outside of its folder ({row['row']}); run the command again.")
+        return [Result(Path(folder), row) for row in rows]
 
 
 def read_results(folder) -> list[Result]:
@@ -85,26 +82,25 @@ def add(run, results) -> Path:
     Raises:
       InputError: no results, rows of several papers, nothing but rows that are left out, or missing predictions.
     """
-    found = read_result(run)
-    rows = [result for result in found if not result.content["smoke"] and not result.content.get("unlike")]
-    reasons = [reason for result in found if not result.content["smoke"] for reason in result.content.get("unlike", ())]
-    if not rows and reasons:
-        raise InputError(f"{run}: has no result of a row of the paper ({'; '.join(dict.fromkeys(reasons))}).")
-    if not rows:
+    full = [result for result in read_result(run) if not result.content["smoke"]]
+    rows = [result for result in full if not result.content.get("unlike")]
+    if not full:
         raise InputError(
             f"{run}: has smoke runs only, trained for fewer epochs than configured; run python -m PAPER.tables again "
             "and leave out --epochs."
         )
-    papers, datasets = ({result.content[name] for result in rows} for name in ("paper", "our_dataset"))
-    if len(papers) > 1:
-        raise InputError(f"{run}: holds rows of {', '.join(sorted(papers))}; give each paper's tables a folder.")
+    if not rows:
+        reasons = dict.fromkeys(reason for result in full for reason in result.content["unlike"])
+        raise InputError(f"{run}: has no result of a row of the paper ({'; '.join(reasons)}).")
+    names, datasets = ({result.content[name] for result in rows} for name in ("paper", "our_dataset"))
+    if len(names) > 1:
+        raise InputError(f"{run}: holds rows of {', '.join(sorted(names))}; give each paper's tables a folder.")
     for path in (path for result in rows for path in result.predictions):
         if not path.is_file():
             raise InputError(f"{path}: is missing; run the tables command again.")
-    place = Path(results) / papers.pop() / f"{min(datasets)}-{rows[0].content['preset']}"
+    place = Path(results) / names.pop() / f"{min(datasets)}-{rows[0].content['preset']}"
     with atomic_folder(place) as temporary:
-        text = json.dumps({"rows": [result.content for result in rows]}, indent=2)
-        (temporary / "result.json").write_text(text + "\n", encoding="utf-8")
+        write_json(temporary / "result.json", {"rows": [result.content for result in rows]})
         for name in {name for result in rows for name in result.content["predictions"]}:
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(Path(run) / name, temporary / name)

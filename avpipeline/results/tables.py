@@ -14,7 +14,7 @@ from pathlib import Path
 
 from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
-from avpipeline.files import locked, make_folder, read_record, remove_partial, write_csv, write_json, write_text
+from avpipeline.files import locked, make_folder, read_bytes, reading, remove_partial, write_csv, write_json, write_text
 from avpipeline.results import papers
 from avpipeline.training.paper import Paper, Trained
 from avpipeline.training.settings import TableSettings
@@ -268,17 +268,15 @@ def as_markdown(lines: Sequence[Line | NotRun]) -> str:
         made = [line for line in own if isinstance(line, Line)]
         alone = [line for line in made if line.trained.unlike]
         beside = [line for line in own if line not in alone]
-        title = table if beside else f"Models of {table}"
-        texts.append(f"## {title}\n")
+        texts.append(f"## {table if beside else f'Models of {table}'}\n")
         if made:
-            texts.append(f"Ours: selected on validation{_not_selected(own)}.\n")
+            texts.append(f"Ours: selected on validation{_not_selected(made)}.\n")
         if beside:
             texts.append(papers.comparison((line.published, line.measured) for line in beside))
         if alone:
             texts.append(_alone(alone))
         if made:
-            described = dict.fromkeys(line.trained.experiment.data.described() for line in made)
-            texts += [f"{text}\n" for text in described]
+            texts += dict.fromkeys(f"{line.trained.experiment.data.described()}\n" for line in made)
             texts.append(_how_made(made))
     return "\n".join(texts)
 
@@ -300,10 +298,9 @@ def _finest(line: Line, lines: Sequence[Line]) -> str:
     return max(values, key=lambda value: len(value.partition(".")[2]))
 
 
-def _not_selected(lines: Sequence[Line | NotRun]) -> str:
+def _not_selected(lines: Sequence[Line]) -> str:
     """Names the rows whose training keeps the last validated epoch instead of the best one."""
-    measured = [line for line in lines if isinstance(line, Line)]
-    last = [line for line in measured if line.trained.result["selected_on"] != "val"]
+    last = [line for line in lines if line.trained.result["selected_on"] != "val"]
     rows = [line.trained.result["model"] if line.trained.unlike else line.published.row for line in last]
     return f"; of the last validated epoch: {', '.join(dict.fromkeys(rows))}" if rows else ""
 
@@ -343,9 +340,8 @@ def write_tables(folder, name: str, lines: Sequence[Line | NotRun]) -> tuple[Pat
     """Writes the lines to `folder` as Markdown and CSV; returns both paths."""
     import pandas as pd
 
-    stem = name.lower().replace(" ", "_").replace(".", "_")
-    folder = make_folder(folder)
-    paths = folder / f"{stem}.md", folder / f"{stem}.csv"
+    stem = make_folder(folder) / name.lower().replace(" ", "_").replace(".", "_")
+    paths = stem.with_suffix(".md"), stem.with_suffix(".csv")
     write_text(paths[0], as_markdown(lines))
     records = [{name: _cell(name, value) for name, value in line.record(folder).items()} for line in lines]
     write_csv(paths[1], pd.DataFrame(records))
@@ -367,21 +363,18 @@ def write_results(folder, lines: Sequence[Line]) -> None:
     """
     path = Path(folder) / "result.json"
     measured = (line.record(path.parent) for line in lines)
-    rows = {_identity(row): row for row in (*_earlier_rows(path), *measured)}
+    rows = {**_earlier_rows(path), **{_identity(row): row for row in measured}}
     write_json(path, {"rows": list(rows.values())})
 
 
-def _earlier_rows(path: Path) -> list[dict]:
-    """The rows of a result.json that an earlier tables command wrote; none if there is no file."""
+def _earlier_rows(path: Path) -> dict[tuple[str, ...], dict]:
+    """The rows of a result.json that an earlier tables command wrote, by identity; none if there is no file."""
     if not path.exists():
-        return []
-    try:
-        rows = read_record(path, "choose another --out or remove it")["rows"]
-        list(map(_identity, rows))
-        return list(rows)
-    except (InputError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: was not written by a tables command; choose another --out or remove it.") from error
+        return {}
+    with reading(path, "was not written by a tables command", "choose another --out or remove it"):
+        rows = json.loads(read_bytes(path))["rows"]
+        return {_identity(row): row for row in rows}
 
 
 def _identity(row: Mapping) -> tuple[str, ...]:
-    return tuple(row[name] for name in ("paper", "table", "row", "dataset", "metric"))
+    return tuple(row[name] for name in papers.IDENTITY)

@@ -10,7 +10,7 @@ def test_overlay_is_red_where_the_weight_is_and_keeps_the_frame_elsewhere():
     frame = np.full((70, 140, 3), 100, np.uint8)
     attention = np.zeros((7, 7), np.float32)
     attention[2, 5] = 1
-    overlay = overlay_attention(frame, attention)
+    overlay = overlay_attention(frame, attention, (0, 1))
     assert overlay.dtype == np.uint8 and overlay.shape == frame.shape
     red_minus_blue = overlay[..., 0].astype(int) - overlay[..., 2]
     row, column = np.unravel_index(red_minus_blue.argmax(), red_minus_blue.shape)
@@ -25,7 +25,7 @@ def test_overlay_limits_set_the_scale():
     np.testing.assert_array_equal(overlay_attention(frame, weak, (0.1, 0.9)), frame)
     assert np.any(overlay_attention(frame, weak, (0.0, 0.1)) != frame)
     # A map without any difference has no place to point at.
-    np.testing.assert_array_equal(overlay_attention(frame, weak), frame)
+    np.testing.assert_array_equal(overlay_attention(frame, weak, (0.1, 0.1)), frame)
 
 
 def test_a_caption_is_in_the_lower_left_corner_and_no_wider_than_the_frame():

@@ -7,7 +7,7 @@ from PIL import Image
 
 from avpipeline import plots
 from avpipeline.errors import InputError
-from avpipeline.plots import charts
+from avpipeline.plots import charts, style
 from avpipeline.plots.overlays import overlay_attention
 
 CLASSES = ("Female speech, woman speaking", "Fixed-wing aircraft, airplane", "Bark", "background")
@@ -94,7 +94,7 @@ def test_attention_figure_has_a_row_for_each_video(tmp_path):
     first, both = pixels(tmp_path / "1.png"), pixels(tmp_path / "2.png")
     assert len(both) > 1.5 * len(first)
     # The edge that is not attended to.
-    unseen_blue, unseen_green = (overlay_attention(x[0], attention[0])[-1, 40] / 255 for x in (blue, green))
+    unseen_blue, unseen_green = (overlay_attention(x[0], attention[0], (0, 1))[-1, 40] / 255 for x in (blue, green))
     assert share_of(first, unseen_blue) > 0.05 and share_of(first, unseen_green) == 0
     assert share_of(both, unseen_blue) > 0.03 and share_of(both, unseen_green) > 0.03
     assert share_of(both, plots.class_colour("Bark", CLASSES)) > 0.002
@@ -147,7 +147,7 @@ def test_a_picture_that_cannot_be_written_is_one_sentence(tmp_path, probabilitie
 
 def test_class_bars_have_one_bar_a_class_and_model(tmp_path, monkeypatch):
     figures = []
-    monkeypatch.setattr(charts, "save_figure", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(style, "save_figure", lambda figure, path: figures.append(figure))
     values = {"A": np.array([50.0, np.nan, 10.0]), "V": np.array([20.0, 30.0, 100.0])}
     charts.class_bars(tmp_path / "bars.png", values, ["dog", "bell", "cat"], title="on what")
     axis = figures[0].axes[0]
@@ -159,7 +159,7 @@ def test_class_bars_have_one_bar_a_class_and_model(tmp_path, monkeypatch):
 
 def test_curves_of_a_figure_that_only_validation_has(tmp_path, monkeypatch):
     figures = []
-    monkeypatch.setattr(charts, "save_figure", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(style, "save_figure", lambda figure, path: figures.append(figure))
     history = {"epoch": [1, 2], "loss": [1.0, 0.5], "val_segment_accuracy": [np.nan, 0.5]}
     charts.curves(tmp_path / "c.png", history)
     assert [axis.get_title() for axis in figures[0].axes] == ["loss", "segment accuracy"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ave.compare
-from avpipeline.plots import charts
+from avpipeline.plots import charts, style
 from avpipeline.results import compare
 from avpipeline.results.finished import read_run
 from tests.helpers.commands import refused, run_command
@@ -94,7 +94,7 @@ def test_one_run_none_and_one_twice_are_one_sentence(runs, tmp_path, capsys):
 
 def test_the_picture_draws_the_mean_and_each_seed(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(charts, "save_figure", lambda figure, path: drawn.append(figure))
+    monkeypatch.setattr(style, "save_figure", lambda figure, path: drawn.append(figure))
     one = [{"epoch": 1, "loss": 4.0}, {"epoch": 2, "loss": 2.0, "val": 0.5}, {"epoch": 3, "loss": 1.0}]
     two = [{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0, "val": 0.7}]
     charts.runs_together(tmp_path / "a.png", {"first": [one, two], "other": [one], "no log": [[]]}, ("loss", "val"))
