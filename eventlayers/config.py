@@ -27,6 +27,8 @@ PRESETS = ("paper",)
 LAYERS = ("continuous", "instant", "onset", "visual", "audio")
 INPUTS = ("features", "clips")
 PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
+# Length of a clip.
+SECONDS = 10
 # Backbones -> height and width of the frames that they take.
 BACKBONE_SETS = {"published": 112, "small": 32}
 # How librosa finds onsets: sample rate in Hz, then hop and FFT in samples and mel bands of its spectrogram. The paper

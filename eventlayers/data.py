@@ -7,7 +7,7 @@ both are cached, see `eventlayers.clips`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from avpipeline.datasets.base import Split
 from avpipeline.datasets.llp import one_of_each
 from avpipeline.datasets.rendered import RenderedSettings, rendered_clips
 from avpipeline.datasets.rendering.storyboards import CATEGORIES
-from avpipeline.datasets.video_lists import find_clips
+from avpipeline.datasets.video_lists import VideoList, find_clips
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo, require_same
 from avpipeline.training.saved import load_model
@@ -57,24 +57,15 @@ class Source:
 
 
 @dataclasses.dataclass(frozen=True)
-class Videos:
-    """One split's videos.
+class Videos(VideoList):
+    """The videos of one split and their files.
 
     Attributes:
-      source, name: the dataset and the split.
-      ids: one per video.
-      class_names: in label order.
-      labels: `(videos, classes)` float32.
-      paths: of their files.
+      paths: of the files.
       kinds: of synthetic clips, "continuous", "rhythmic" or "instant"; empty for other datasets.
     """
 
-    source: Source
-    name: str
-    ids: tuple[str, ...]
-    class_names: tuple[str, ...]
-    labels: np.ndarray
-    paths: tuple[Path, ...]
+    paths: tuple[Path, ...] = ()
     kinds: tuple[str, ...] = ()
 
 
@@ -100,7 +91,7 @@ def videos_of(source: Source, name: str) -> Videos:
         return _rendered_videos(source, name)
     listed = read_video_list(source.dataset, name, source.lists)
     listed, paths = find_clips(listed, source.clips or source.lists)
-    return Videos(source, name, listed.ids, listed.class_names, listed.labels, paths)
+    return Videos(source.dataset, name, listed.ids, listed.class_names, listed.labels, paths=paths)
 
 
 def _rendered_videos(source: Source, name: str) -> Videos:
@@ -112,7 +103,7 @@ def _rendered_videos(source: Source, name: str) -> Videos:
     if name == "train":
         labels = one_of_each(labels, ids)
     kinds = tuple(board.kind for board in boards)
-    return Videos(source, name, ids, CATEGORIES, labels, tuple(clips.paths(name)), kinds)
+    return Videos(source.dataset, name, ids, CATEGORIES, labels, paths=tuple(clips.paths(name)), kinds=kinds)
 
 
 def trained_backbones(folder) -> TimeStepBackbones:
@@ -126,9 +117,9 @@ def trained_backbones(folder) -> TimeStepBackbones:
 
     networks, sets = {}, set()
     for modality, model in BACKBONE_MODELS.items():
-        seeds = [seed for seed in (Path(folder) / model).glob("seed-*") if seed.name[len("seed-") :].isdecimal()]
-        seeds.sort(key=lambda seed: int(seed.name[len("seed-") :]))
-        path = (seeds[0] if seeds else Path(folder) / model / "seed-0") / "best.keras"
+        names = [seed.name.removeprefix("seed-") for seed in (Path(folder) / model).glob("seed-*")]
+        first = min((int(name) for name in names if name.isdecimal()), default=0)
+        path = Path(folder) / model / f"seed-{first}" / "best.keras"
         trained, info = load_model(path, paper="eventlayers")
         if info.model != model or info.config["inputs"] != "clips":
             raise InputError(f"{path}: holds {info.model} on {info.config['inputs']}; train {model} on clips there.")
@@ -161,23 +152,6 @@ def backbones_of(features: Mapping[str, FeatureInfo], from_backbones=None, weigh
     return backbones
 
 
-def load_splits(
-    source: Source, network: ModelConfig, backbones: Callable[[], TimeStepBackbones | None]
-) -> dict[str, Split]:
-    """`{"train", "val", "test"}` with the inputs of a model with the configuration `network`.
-
-    Args:
-      backbones: returns the backbones for a model on features, None for one on clips; called only once the lists have
-        been read, since it may download weights.
-
-    Raises:
-      InputError: lists, clips or weights are missing or malformed.
-    """
-    videos = {name: videos_of(source, name) for name in ("train", "val", "test")}
-    found = backbones()
-    return {name: load_split(own, network, found) for name, own in videos.items()}
-
-
 def load_split(videos: Videos, network: ModelConfig, backbones: TimeStepBackbones | None) -> Split:
     """One split, with clips as inputs if `backbones` is None, else with their features."""
     from eventlayers.clips import FRAME_FORMATS, clip_inputs
@@ -190,7 +164,7 @@ def load_split(videos: Videos, network: ModelConfig, backbones: TimeStepBackbone
         inputs = time_step_inputs(videos.paths, backbones, onset_method=network.onsets)
         features = backbones.features
     return Split(
-        dataset=videos.source.dataset,
+        dataset=videos.dataset,
         name=videos.name,
         ids=videos.ids,
         class_names=videos.class_names,

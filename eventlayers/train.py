@@ -1,7 +1,6 @@
 """`python -m eventlayers.train`: trains one of the paper's models and prints its results beside the paper's."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -28,13 +27,21 @@ from eventlayers.config import (
     ModelConfig,
     TrainConfig,
 )
-from eventlayers.data import DATASETS, RENDERED, Source, default_inputs, load_splits, require_source
+from eventlayers.data import (
+    DATASETS,
+    RENDERED,
+    Source,
+    default_inputs,
+    load_split,
+    require_source,
+    trained_backbones,
+    videos_of,
+)
 from eventlayers.predict import draw_example
-from eventlayers.readings import measured, published_of, reading_of
+from eventlayers.readings import measured, published_of
 from eventlayers.stages import (
     backbone_identities,
     datasets_of_backbones,
-    frozen_backbones,
     needs_backbones,
     start_from_backbones,
 )
@@ -235,8 +242,17 @@ def _with_precision(settings: Settings) -> Settings:
 
 def splits_of(settings: Settings) -> dict[str, Split]:
     """`{"train", "val", "test"}` of the dataset."""
-    backbones = functools.partial(frozen_backbones, settings.network, settings.from_backbones, settings.video_weights)
-    return load_splits(settings.source, settings.network, backbones)
+    from eventlayers.time_steps import time_step_backbones
+
+    network = settings.network
+    videos = {name: videos_of(settings.source, name) for name in ("train", "val", "test")}
+    # Only once the lists have been read, since weights may be downloaded.
+    backbones = None
+    if network.inputs == "features" and settings.from_backbones:
+        backbones = trained_backbones(settings.from_backbones)
+    elif network.inputs == "features":
+        backbones = time_step_backbones(network.backbones, settings.video_weights)
+    return {name: load_split(own, network, backbones) for name, own in videos.items()}
 
 
 def fitted(network: ModelConfig, split: Split) -> ModelConfig:
@@ -259,11 +275,10 @@ def compared(paper: Paper, trained: Trained) -> report.Compared:
     published = published_of(trained.settings.model, trained.settings.dataset)
     if trained.settings.dataset in RENDERED:
         for one in {one.row: one for one in published if one.table == TABLES[1]}.values():
-            ours = measured(reading_of(one).measure, trained.predictions)
+            ours = measured(one, trained.predictions)
             print(f"\n{one.metric}, {one.row}: {papers.mean_text(ours, one.value)} on {trained.data}")
         return []
-    paths = trained.predictions
-    lines = [(one, papers.Measured(measured(reading_of(one).measure, paths), trained.data)) for one in published]
+    lines = [(one, papers.Measured(measured(one, trained.predictions), trained.data)) for one in published]
     if lines:
         print(f"\nvideo accuracy {papers.mean_text(trained.scores, '0.0', ' %')} on {trained.data}")
     return lines

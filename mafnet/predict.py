@@ -154,9 +154,7 @@ def load_predictor(weights: Path, *, weights_dir: Path | None = None) -> Predict
         modalities=tuple(model.input),
         window=next(iter(model.input.values())).shape[1],
         attends=has_attention(model),
-        extractors={
-            name: extractor_for(feature, weights_dir=weights_dir) for name, feature in info.features.items()
-        },
+        extractors={name: extractor_for(feature, weights_dir=weights_dir) for name, feature in info.features.items()},
     )
 
 
@@ -213,9 +211,7 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     return Prediction(about, probabilities, scores, (*notes, *damage))
 
 
-def _forward_padded(
-    predictor: Predictor, features: Mapping[str, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray | None]:
+def _forward_padded(predictor: Predictor, features: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
     missing = predictor.window - len(next(iter(features.values())))
     padded = {name: np.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1)) for name, x in features.items()}
     return predictor.forward({name: feature[np.newaxis] for name, feature in padded.items()})
@@ -289,9 +285,7 @@ def _write_pictures(prediction: Prediction, predictor: Predictor, said: str, pat
             scores,
             predictor.modalities,
             frames=_frames(about, start, len(scores)) if about.has_video else None,
-            waveform=media.read_waveform(about.path, start=start, seconds=len(scores))
-            if about.has_audio
-            else None,
+            waveform=media.read_waveform(about.path, start=start, seconds=len(scores)) if about.has_audio else None,
             sample_rate=media.SAMPLE_RATE,
             start=start,
             title=title,
@@ -299,9 +293,7 @@ def _write_pictures(prediction: Prediction, predictor: Predictor, said: str, pat
 
 
 def _frames(about: media.MediaInfo, start: int, seconds: int) -> np.ndarray:
-    return media.read_frames(
-        about.path, frame_rate=1, size=about.size_at(_FRAME_HEIGHT), start=start, seconds=seconds
-    )
+    return media.read_frames(about.path, frame_rate=1, size=about.size_at(_FRAME_HEIGHT), start=start, seconds=seconds)
 
 
 if __name__ == "__main__":
