@@ -182,12 +182,9 @@ ROWS = {
     ("Table 1", OURS): "event_layers",
     ("Table 2", OURS): "event_layers",
     **{("Table 2", f"Naive AV top-{count}"): "naive_av" for count in range(1, 6)},
-    **{("Table 3", f"{layer} only"): "event_layers" for layer in ("Continuous", "Instant", "Onset")},
-    ("Table 3", "(Instant or Onset) and not Continuous"): "event_layers",
+    **{("Table 3", row): "event_layers" for row in (*ONLY, NEW_LAYERS)},
     **{("Table 4", layer.capitalize()): "event_layers" for layer in LAYERS},
-    ("Section 4.2", "Labels a video"): "event_layers",
-    ("Section 4.2", "Matched labels"): "event_layers",
-    ("Section 4.2", "Matched labels a video"): "event_layers",
+    **{("Section 4.2", row): "event_layers" for row in ("Labels a video", "Matched labels", "Matched labels a video")},
     ("Section 4.2", "Kinetics-Sounds among the audio-visual categories"): "event_layers",
 }
 

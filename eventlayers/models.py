@@ -172,11 +172,7 @@ def time_step_features(model: keras.Model) -> keras.Model:
       of; `"audio"`, z^A `(batch, time, 512)`.
     """
     inputs = {name: tensor for name, tensor in model.input.items() if name in BACKBONES}
-    outputs = {}
-    for modality, tensor in inputs.items():
-        prepared = model.get_layer(f"{modality}_preparation")(tensor)
-        found = model.get_layer(BACKBONES[modality])(prepared)
-        outputs |= {"visual": found["features"], "maps": found["maps"]} if modality == "visual" else {"audio": found}
+    outputs = {name: tensor for name, tensor in with_time_steps(model).output.items() if name != "scores"}
     return keras.Model(inputs, outputs, name=f"{model.name}_time_steps")
 
 

@@ -85,12 +85,10 @@ class Settings(TrainSettings):
 
     @property
     def folder(self) -> Path:
-        if self.out:
-            return self.out
         parts = [self.model, self.preset]
         parts += [self.dataset] if self.dataset != "rendered" else []
         parts += ["clips"] if self.network.inputs == "clips" else []
-        return Path("runs") / self.paper / "-".join(parts)
+        return self.out or Path("runs") / self.paper / "-".join(parts)
 
     @property
     def source(self) -> Source:

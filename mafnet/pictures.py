@@ -7,10 +7,9 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from avpipeline.plots import class_colour, draw_waveform
-from avpipeline.plots.style import TEXT, new_figure, save_figure, words
+from avpipeline.plots.style import TEXT, new_figure, save_figure, stacked_figure, words
 
 _COLOURS = {"visual": "#1f77b4", "audio": "#e07b00"}
-_WIDTH = 11.0
 
 
 def modality_scores(
@@ -37,13 +36,11 @@ def modality_scores(
       start: second of the first clip.
     """
     clips = len(scores)
-    heights = [1.3] * len(modalities) + [0.7] * (waveform is not None)
-    if frames is not None:
-        # A frame is as wide as a clip.
-        heights.insert(0, max(0.5, 0.88 * _WIDTH / clips * frames.shape[1] / frames.shape[2]))
+    # A frame is as wide as a clip.
+    heights = [] if frames is None else [max(0.5, 0.88 * 11 / clips * frames.shape[1] / frames.shape[2])]
+    heights += [1.3] * len(modalities) + [0.7] * (waveform is not None)
     with matplotlib.rc_context(TEXT):
-        figure = new_figure(_WIDTH, sum(heights) + 1.0)
-        axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+        figure, axes = stacked_figure(heights)
         below = iter(axes)
         if frames is not None:
             _draw_frames(next(below), frames, start)
