@@ -41,7 +41,7 @@ def load_split(
     Raises:
       InputError: files missing or wrong, or features that the model cannot use.
     """
-    dimensions = {modality: len(shape) for modality, shape in _shapes(network).items()}
+    dimensions = {modality: len(getattr(network, f"{modality}_shape")) for modality in network.modalities}
     place = {"ucf51": f"ucf51-{fold}", "kinetics_sounds": f"kinetics_sounds-{classes}"}.get(dataset, dataset)
     split = _load(place, name, dimensions, data_dir)
     if dimensions.get("visual") == 1 and len(split.features["visual"].shape) == 3:
@@ -67,11 +67,6 @@ def fitted(network: ModelConfig, split: Split) -> ModelConfig:
     shapes = {f"{modality}_shape": split.features[modality].shape for modality in network.modalities}
     num_segments = split.inputs[network.modalities[0]].shape[0]
     return dataclasses.replace(network, num_classes=len(split.class_names), num_segments=num_segments, **shapes)
-
-
-def _shapes(network: ModelConfig) -> dict[str, tuple[int, ...]]:
-    shapes = {"visual": network.visual_shape, "audio": network.audio_shape}
-    return {modality: shapes[modality] for modality in network.modalities}
 
 
 def _load(dataset: str, name: str, dimensions: dict[str, int], data_dir: Path | None) -> Split:

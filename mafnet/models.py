@@ -107,10 +107,8 @@ def is_mafnet(config: ModelConfig) -> bool:
 
 def assembled(config: ModelConfig, name: str) -> keras.Model:
     """Any of the paper's networks, assembled from the parts that `config` names; inputs and output are MAFnet's."""
-    shapes = {"visual": config.visual_shape, "audio": config.audio_shape}
-    inputs = {
-        modality: keras.Input((config.num_segments, *shapes[modality]), name=modality) for modality in config.modalities
-    }
+    shapes = {modality: getattr(config, f"{modality}_shape") for modality in config.modalities}
+    inputs = {modality: keras.Input((config.num_segments, *shape), name=modality) for modality, shape in shapes.items()}
     if config.system == "dmrn":
         return keras.Model(inputs, _dmrn(config, inputs), name=name)
     if config.system == "attention_cluster":

@@ -110,7 +110,8 @@ class MAFnet(Paper):
         # If any of the splits is incomplete, the result counts as measured on incomplete data.
         spoken = next((experiment for experiment in experiments if not experiment.data.is_official), experiments[0])
         spoken = dataclasses.replace(spoken, unlike=unlike)
-        result = {**_mean_over_folds(settings, results), "dataset": _key_of(spoken), "unlike": list(unlike)}
+        read = "ucf51" if spoken.data.is_official else "a part of UCF51"
+        result = {**_mean_over_folds(settings, results), "dataset": read, "unlike": list(unlike)}
         result |= {"reproduces": []} if unlike else {}
         if strategy.join(settings.devices).is_chief:
             write_json(settings.folder / "result.json", result)
@@ -136,10 +137,6 @@ def load_splits(settings: Settings, fold: int = 1) -> dict[str, Split]:
     """`{"train", "val", "test"}` of the dataset, with the model's inputs."""
     where = {"data_dir": settings.data, "fold": fold, "classes": settings.classes}
     return {name: load_split(settings.dataset, name, settings.network, **where) for name in ("train", "val", "test")}
-
-
-def _key_of(experiment: Experiment) -> str:
-    return "ucf51" if experiment.data.is_official else "a part of UCF51"
 
 
 def _mean_over_folds(settings: Settings, results: list[dict]) -> dict:
