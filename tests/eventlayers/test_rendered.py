@@ -15,7 +15,7 @@ from eventlayers import analysis, data, train
 from eventlayers.analysis import right_by_layer
 from eventlayers.config import LAYERS
 from eventlayers.data import Source, videos_of
-from eventlayers.stages import frozen_backbones
+from eventlayers.time_steps import time_step_backbones
 from eventlayers.voting import video_accuracy
 from tests.helpers.few_clips import rendered_defaults
 
@@ -39,7 +39,7 @@ def videos():
 def splits(videos):
     """`{"train", "val", "test"}` with the features in memory."""
     settings = train.PAPER.settings_for("event_layers")
-    backbones = frozen_backbones(settings.network, None, settings.video_weights)
+    backbones = time_step_backbones(settings.network.backbones, settings.video_weights)
     found = {}
     for name, own in videos.items():
         split = data.load_split(own, settings.network, backbones)

@@ -143,7 +143,7 @@ def test_two_stages_on_clips(few_clips, tmp_path, capsys):
     assert {feature.weights for feature in backbones.features.values()} == {"trained"}
     sound = splits["test"].inputs["audio"].read(np.arange(1))
     seen = eventlayers.time_step_features(alone)({"audio": sound})["audio"]
-    np.testing.assert_allclose(backbones.audio(sound), seen, atol=1e-4)
+    np.testing.assert_allclose(backbones.networks["audio"](sound)["audio"], seen, atol=1e-4)
 
 
 def narrow(model, **training):
