@@ -18,7 +18,7 @@ from avpipeline.datasets.base import Source
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.mc3 import FRAME_SIZE, RESIZE
-from avpipeline.files import atomic_path, cache_dir
+from avpipeline.files import atomic_path, cache_dir, write_json
 from avpipeline.media import SAMPLE_RATE, Clip, read_clip, read_windows
 from eventlayers.config import BACKBONE_SETS, SECONDS
 from eventlayers.sound import onset_settings, onsets
@@ -83,12 +83,8 @@ def clip_inputs(paths: Sequence, frames: FrameFormat, *, onset_method: str = "li
     visual = rows_folder({"rows": "frames", "rate": TIME_STEPS_PER_SECOND, **dataclasses.asdict(frames)})
     audio = rows_folder({"rows": "sound", "sample_rate": SAMPLE_RATE})
     return {
-        "visual": StoredRows(
-            paths, frames.shape, np.uint8, lambda path: read_stream("visual", path, frames).frames, visual
-        ),
-        "audio": StoredRows(
-            paths, _SOUND_SHAPE, np.float32, lambda path: read_stream("audio", path, frames).waveform, audio
-        ),
+        "visual": Rows(paths, frames.shape, np.uint8, lambda path: read_stream("visual", path, frames).frames, visual),
+        "audio": Rows(paths, _SOUND_SHAPE, np.float32, lambda path: read_stream("audio", path, frames).waveform, audio),
         **onset_inputs(paths, onset_method),
     }
 
@@ -103,9 +99,10 @@ def onset_inputs(paths: Sequence, onset_method: str) -> dict[str, Source]:
     """
 
     def rows(name: str) -> Rows:
-        return Rows(
-            paths, (TIME_STEPS,), np.float32, lambda path: padded_onsets(stored_onsets(path, onset_method))[name]
-        )
+        def make(path) -> np.ndarray:
+            return padded_onsets(stored_onsets(path, onset_method))[name]
+
+        return Rows(paths, (TIME_STEPS,), np.float32, make)
 
     return {name: rows(name) for name in ("onsets", "onset_mask")}
 
@@ -145,8 +142,7 @@ def stored_onsets(path, onset_method: str) -> np.ndarray:
     except (OSError, ValueError, KeyError, TypeError):
         found = onsets(read_clip(path, seconds=SECONDS, video=False).waveform, method=onset_method)
     record = {"file": str(path), "settings": settings, "onsets": found.tolist()}
-    with atomic_path(place) as temporary:
-        temporary.write_text(json.dumps(record, indent=1))
+    write_json(place, record)
     return found
 
 
@@ -170,12 +166,17 @@ def clip_key(path) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """A row for each file, made from it when it is read; see `avpipeline.datasets.base.Source`."""
+    """A row for each file, made from it when it is read; see `avpipeline.datasets.base.Source`.
+
+    Attributes:
+      folder: of the cache, which keeps each row as a .npy file; None keeps none.
+    """
 
     paths: Sequence
     shape: tuple[int, ...]
     dtype: type
     make: Callable[[Path], np.ndarray]
+    folder: Path | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -183,20 +184,12 @@ class Rows:
     def read(self, rows: np.ndarray) -> np.ndarray:
         result = np.empty((len(rows), *self.shape), self.dtype)
         for place, row in enumerate(rows):
-            result[place] = self.row(self.paths[row])
+            result[place] = self._row(self.paths[row])
         return result
 
-    def row(self, path) -> np.ndarray:
-        return self.make(path)
-
-
-@dataclasses.dataclass(frozen=True)
-class StoredRows(Rows):
-    """Rows that are kept in a folder of the cache once they are made, as one .npy file each."""
-
-    folder: Path
-
-    def row(self, path) -> np.ndarray:
+    def _row(self, path) -> np.ndarray:
+        if self.folder is None:
+            return self.make(path)
         try:
             array = np.load(self.place(path), allow_pickle=False)
         except (OSError, ValueError, EOFError):  # missing or damaged
@@ -207,7 +200,7 @@ class StoredRows(Rows):
         return array
 
     def place(self, path) -> Path:
-        """The file of a row."""
+        """The file that keeps a row."""
         return self.folder / f"{clip_key(path)}.npy"
 
     def store(self, path, array: np.ndarray) -> None:

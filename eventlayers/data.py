@@ -117,9 +117,7 @@ def trained_backbones(folder) -> TimeStepBackbones:
 
     networks, sets = {}, set()
     for modality, model in BACKBONE_MODELS.items():
-        names = [seed.name.removeprefix("seed-") for seed in (Path(folder) / model).glob("seed-*")]
-        first = min((int(name) for name in names if name.isdecimal()), default=0)
-        path = Path(folder) / model / f"seed-{first}" / "best.keras"
+        path = Path(folder) / model
         trained, info = load_model(path, paper="eventlayers")
         if info.model != model or info.config["inputs"] != "clips":
             raise InputError(f"{path}: holds {info.model} on {info.config['inputs']}; train {model} on clips there.")
@@ -163,12 +161,4 @@ def load_split(videos: Videos, network: ModelConfig, backbones: TimeStepBackbone
     else:
         inputs = time_step_inputs(videos.paths, backbones, onset_method=network.onsets)
         features = backbones.features
-    return Split(
-        dataset=videos.dataset,
-        name=videos.name,
-        ids=videos.ids,
-        class_names=videos.class_names,
-        inputs=inputs,
-        labels=videos.labels,
-        features=features,
-    )
+    return Split(videos.dataset, videos.name, videos.ids, videos.class_names, inputs, videos.labels, features)

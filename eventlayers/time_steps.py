@@ -22,15 +22,7 @@ from avpipeline.media import SAMPLE_RATE, Clip
 from avpipeline.nn.forward import forward_graph
 from eventlayers import small_backbones
 from eventlayers.audio_network import CHANNELS, build_audio_network
-from eventlayers.clips import (
-    FRAME_FORMATS,
-    TIME_STEPS,
-    FrameFormat,
-    StoredRows,
-    onset_inputs,
-    read_stream,
-    rows_folder,
-)
+from eventlayers.clips import FRAME_FORMATS, TIME_STEPS, FrameFormat, Rows, onset_inputs, read_stream, rows_folder
 from eventlayers.config import SECONDS
 from eventlayers.sound import EventLogMel
 
@@ -120,14 +112,26 @@ def time_step_backbones_for(features: Mapping[str, FeatureInfo], *, weights_dir=
     Raises:
       InputError: no backbones make such features, or their weights are not found.
     """
-    name = _set_of(features)
+    names = [
+        name
+        for name, own in _EXTRACTORS.items()
+        if all(own.get(modality) == info.extractor for modality, info in features.items())
+    ]
+    if not names:
+        labels = " and ".join(info.label for info in features.values())
+        raise InputError(f"{labels}: no backbones of the event layers make these features; take those of {__name__}.")
     if any(info.weights == _GIVEN for info in features.values()):
         raise InputError(
-            f"{name} backbones: were trained networks, which are only in the model that they were trained in; "
+            f"{names[0]} backbones: were trained networks, which are only in the model that they were trained in; "
             "predict with that model."
         )
+    # The argument of `time_step_backbones` for the name under which MC3-18's weights are recorded.
     weights = features["visual"].weights if "visual" in features else _RANDOM
-    backbones = time_step_backbones(name, _findable(weights, weights_dir), weights_dir=weights_dir)
+    given = {_RANDOM: "none", mc3.PRETRAINED: "default"}.get(weights) or find_weights([weights], weights_dir)
+    if given is None:
+        folders = ", ".join(map(str, search_folders(weights_dir)))
+        raise InputError(f"{weights}: MC3-18's weight file of these features is not in {folders}; put it there.")
+    backbones = time_step_backbones(names[0], given, weights_dir=weights_dir)
     for modality, info in features.items():
         difference = info.difference(backbones.features[modality])
         if difference:
@@ -154,7 +158,7 @@ def time_step_inputs(
     return {**rows, **onset_inputs(paths, onset_method)}
 
 
-def _stored(modality: str, paths: Sequence, backbones: TimeStepBackbones) -> StoredRows:
+def _stored(modality: str, paths: Sequence, backbones: TimeStepBackbones) -> Rows:
     kind = {"rows": f"moments-{modality}", "features": backbones.features[modality].to_json()}
     if modality == "visual":
         kind |= {"frames": dataclasses.asdict(backbones.frames)}
@@ -162,10 +166,10 @@ def _stored(modality: str, paths: Sequence, backbones: TimeStepBackbones) -> Sto
     def make(path) -> np.ndarray:
         return backbones.of_clip(read_stream(modality, path, backbones.frames), [modality])[modality]
 
-    return StoredRows(paths, (TIME_STEPS, CHANNELS), np.float32, make, rows_folder(kind))
+    return Rows(paths, (TIME_STEPS, CHANNELS), np.float32, make, rows_folder(kind))
 
 
-def _make_missing(stored: Mapping[str, StoredRows], backbones: TimeStepBackbones) -> None:
+def _make_missing(stored: Mapping[str, Rows], backbones: TimeStepBackbones) -> None:
     """Computes the rows that are not cached, a clip at a time, while the next ones are decoded."""
     paths = stored["visual"].paths
     missing = [path for path in paths if not all(rows.place(path).exists() for rows in stored.values())]
@@ -182,25 +186,6 @@ def _make_missing(stored: Mapping[str, StoredRows], backbones: TimeStepBackbones
                 waiting.append(pool.submit(decode, missing[index + _READY_CLIPS]))
             for modality, clip in waiting.pop(0).result().items():
                 stored[modality].store(path, backbones.of_clip(clip, [modality])[modality])
-
-
-def _findable(weights: str, weights_dir):
-    """The argument of `time_step_backbones` for the name under which MC3-18's weights are recorded."""
-    if weights in (_RANDOM, mc3.PRETRAINED):
-        return "none" if weights == _RANDOM else "default"
-    path = find_weights([weights], weights_dir)
-    if path is None:
-        folders = ", ".join(map(str, search_folders(weights_dir)))
-        raise InputError(f"{weights}: MC3-18's weight file of these features is not in {folders}; put it there.")
-    return path
-
-
-def _set_of(features: Mapping[str, FeatureInfo]) -> Name:
-    for name, extractors in _EXTRACTORS.items():
-        if all(info.extractor == extractors.get(modality) for modality, info in features.items()):
-            return name
-    labels = " and ".join(info.label for info in features.values())
-    raise InputError(f"{labels}: no backbones of the event layers make these features; take those of {__name__}.")
 
 
 def _visual(name: Name, weights, weights_dir) -> tuple[keras.Model, str]:

@@ -14,37 +14,12 @@ from avpipeline.results import papers, report
 from avpipeline.training.experiment import Experiment, Scoring
 from avpipeline.training.paper import Paper, Trained, tell_small_batch
 from avpipeline.training.settings import TrainSettings
-from eventlayers import config
-from eventlayers.config import (
-    BACKBONE_MODELS,
-    BACKBONE_SETS,
-    INPUTS,
-    MODELS,
-    PRESETS,
-    RENDERED_MODEL,
-    RENDERED_TRAINING,
-    TABLES,
-    ModelConfig,
-    TrainConfig,
-)
-from eventlayers.data import (
-    DATASETS,
-    RENDERED,
-    Source,
-    default_inputs,
-    load_split,
-    require_source,
-    trained_backbones,
-    videos_of,
-)
+from eventlayers import config, data
+from eventlayers.config import BACKBONE_MODELS, MODELS, PRESETS, TABLES, ModelConfig, TrainConfig
+from eventlayers.data import DATASETS, RENDERED, Source, default_inputs
 from eventlayers.predict import draw_example
 from eventlayers.readings import measured, published_of
-from eventlayers.stages import (
-    backbone_identities,
-    datasets_of_backbones,
-    needs_backbones,
-    start_from_backbones,
-)
+from eventlayers.stages import backbone_identities, datasets_of_backbones, needs_backbones, start_from_backbones
 from eventlayers.voting import video_accuracy
 
 
@@ -100,6 +75,7 @@ class EventLayers(Paper):
 
     name, config, settings = "eventlayers", config, Settings
     further_settings = ("video_weights",)
+    data_default = "rendered"
     output_name = "scores"
     draw_example = staticmethod(draw_example)
 
@@ -110,12 +86,10 @@ class EventLayers(Paper):
         random = np.random.default_rng(0)
         inputs = Paper.example_inputs(model, videos)
         for name, values in inputs.items():
-            if name == ONSETS:
-                inputs[name] = random.integers(0, values.shape[1], values.shape).astype(np.float32)
-            elif name == ONSET_MASK:
-                inputs[name] = random.integers(0, 2, values.shape).astype(np.float32)
-            elif values.ndim == 5:  # frames
-                inputs[name] = random.integers(0, 256, values.shape).astype(np.float32)
+            # Onsets, their mask and frames are whole numbers from 0 to below one of these.
+            ends = {ONSETS: values.shape[1], ONSET_MASK: 2}
+            if end := ends.get(name, 256 if values.ndim == 5 else None):
+                inputs[name] = random.integers(0, end, values.shape).astype(np.float32)
             elif values.ndim == 2:  # a waveform
                 inputs[name] = 0.1 * values
         return inputs
@@ -129,22 +103,18 @@ class EventLayers(Paper):
         """
         rendered = dataset in RENDERED
         inputs = inputs or default_inputs(dataset)
-        network = config.model_config(model, preset, inputs=inputs, **(RENDERED_MODEL if rendered else {}))
-        training = config.train_config(preset, model, inputs, **(RENDERED_TRAINING[inputs] if rendered else {}))
+        network = config.model_config(model, preset, inputs=inputs, **(config.RENDERED_MODEL if rendered else {}))
+        training = config.train_config(preset, model, inputs, **(config.RENDERED_TRAINING[inputs] if rendered else {}))
         return Settings(model=model, preset=preset, dataset=dataset, network=network, training=training, **changes)
 
     def defaults(self, argv: Sequence[str]) -> Settings:
-        first = chosen(argv, model="event_layers", preset="paper", dataset="rendered", inputs=None)
-        first["inputs"] = first["inputs"] or default_inputs(first["dataset"])
-        choices = {"model": MODELS, "preset": PRESETS, "dataset": {*DATASETS, *REGISTERED}, "inputs": INPUTS}
-        # An unknown name is left to the parser, which lists the valid ones.
-        known = all(first[name] in names for name, names in choices.items())
-        return self.settings_for(**first) if known else Settings()
+        found, inputs = super().defaults(argv), chosen(argv, inputs=None)["inputs"]
+        return self.settings_for(found.model, found.preset, found.dataset, inputs) if inputs in INPUTS else found
 
     def announce(self, settings: Settings) -> None:
-        require_source(settings.source)
+        data.require_source(settings.source)
         if settings.dataset in RENDERED:
-            self.tell_rendered(settings, (*RENDERED_MODEL, *RENDERED_TRAINING[settings.network.inputs]))
+            self.tell_rendered(settings, (*config.RENDERED_MODEL, *config.RENDERED_TRAINING[settings.network.inputs]))
         if settings.is_untrained:
             is_random = "" if settings.from_backbones else ", and the audio network is random"
             print(
@@ -243,14 +213,14 @@ def splits_of(settings: Settings) -> dict[str, Split]:
     from eventlayers.time_steps import time_step_backbones
 
     network = settings.network
-    videos = {name: videos_of(settings.source, name) for name in ("train", "val", "test")}
+    videos = {name: data.videos_of(settings.source, name) for name in ("train", "val", "test")}
     # Only once the lists have been read, since weights may be downloaded.
     backbones = None
     if network.inputs == "features" and settings.from_backbones:
-        backbones = trained_backbones(settings.from_backbones)
+        backbones = data.trained_backbones(settings.from_backbones)
     elif network.inputs == "features":
         backbones = time_step_backbones(network.backbones, settings.video_weights)
-    return {name: load_split(own, network, backbones) for name, own in videos.items()}
+    return {name: data.load_split(own, network, backbones) for name, own in videos.items()}
 
 
 def fitted(network: ModelConfig, split: Split) -> ModelConfig:
@@ -258,7 +228,7 @@ def fitted(network: ModelConfig, split: Split) -> ModelConfig:
     shapes = {name: tuple(source.shape) for name, source in split.inputs.items()}
     sizes: dict = {"num_classes": split.labels.shape[1]}
     if network.inputs == "clips":
-        sizes["frame_size"] = BACKBONE_SETS[network.backbones]
+        sizes["frame_size"] = config.BACKBONE_SETS[network.backbones]
     else:
         sizes |= {"num_moments": next(shapes[name][0] for name in network.modalities)}
         sizes |= {f"{name}_channels": shapes[name][1] for name in network.modalities}

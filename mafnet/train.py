@@ -44,10 +44,6 @@ class Settings(TrainSettings):
     network: ModelConfig = ModelConfig()
     training: TrainConfig = TrainConfig()
 
-    @property
-    def folds(self) -> tuple[int, ...]:
-        return FOLDS if self.dataset == "ucf51" else FOLDS[:1]
-
 
 class MAFnet(Paper):
     """Multi-level Attention Fusion Network."""
@@ -97,11 +93,11 @@ class MAFnet(Paper):
         """Trains all seeds; on UCF51 on each official split, and a seed's scores are means over the splits."""
         from avpipeline.training import runs, strategy
 
-        if len(settings.folds) == 1:
+        if settings.dataset != "ucf51":
             return super().train(settings, splits, watch_test=watch_test)
         experiments, results, folders = [], [], []
-        for fold in settings.folds:
-            print(f"official split {fold} of {len(settings.folds)}", flush=True)
+        for fold in FOLDS:
+            print(f"official split {fold} of {len(FOLDS)}", flush=True)
             experiments.append(self.experiment(settings, splits, fold=fold))
             folders.append(settings.folder / f"split-{fold}")
             more = {"watch_test": watch_test, "options": self.options(settings)}
