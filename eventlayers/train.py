@@ -15,7 +15,7 @@ from avpipeline.training.experiment import Experiment, Scoring
 from avpipeline.training.paper import Paper, Trained, tell_small_batch
 from avpipeline.training.settings import TrainSettings
 from eventlayers import config, data
-from eventlayers.config import BACKBONE_MODELS, MODELS, PRESETS, TABLES, ModelConfig, TrainConfig
+from eventlayers.config import BACKBONE_MODELS, INPUTS, MODELS, PRESETS, TABLES, ModelConfig, TrainConfig
 from eventlayers.data import DATASETS, RENDERED, Source, default_inputs
 from eventlayers.predict import draw_example
 from eventlayers.readings import measured, published_of
@@ -75,7 +75,6 @@ class EventLayers(Paper):
 
     name, config, settings = "eventlayers", config, Settings
     further_settings = ("video_weights",)
-    data_default = "rendered"
     output_name = "scores"
     draw_example = staticmethod(draw_example)
 
@@ -108,8 +107,12 @@ class EventLayers(Paper):
         return Settings(model=model, preset=preset, dataset=dataset, network=network, training=training, **changes)
 
     def defaults(self, argv: Sequence[str]) -> Settings:
-        found, inputs = super().defaults(argv), chosen(argv, inputs=None)["inputs"]
-        return self.settings_for(found.model, found.preset, found.dataset, inputs) if inputs in INPUTS else found
+        first = chosen(argv, model="event_layers", preset="paper", dataset="rendered", inputs=None)
+        first["inputs"] = first["inputs"] or default_inputs(first["dataset"])
+        choices = {"model": MODELS, "preset": PRESETS, "dataset": {*DATASETS, *REGISTERED}, "inputs": INPUTS}
+        # An unknown name is left to the parser, which lists the valid ones.
+        known = all(first[name] in names for name, names in choices.items())
+        return self.settings_for(**first) if known else Settings()
 
     def announce(self, settings: Settings) -> None:
         data.require_source(settings.source)
