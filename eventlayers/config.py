@@ -205,11 +205,8 @@ def saved_config(values: Mapping) -> ModelConfig:
 
 def stored_config(config: ModelConfig) -> dict:
     """The configuration as it is stored with a model and hashed for its runs, without settings of layers it lacks."""
-    values = dataclasses.asdict(config)
-    for head, setting in (("instant", "instant"), ("onset", "onsets")):
-        if head not in config.heads:
-            del values[setting]
-    return values
+    lacking = {setting for head, setting in (("instant", "instant"), ("onset", "onsets")) if head not in config.heads}
+    return {name: value for name, value in dataclasses.asdict(config).items() if name not in lacking}
 
 
 def train_config(

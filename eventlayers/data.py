@@ -71,13 +71,12 @@ class Videos(VideoList):
 
 def require_source(source: Source) -> None:
     """Raises InputError if a folder is missing, or given for a dataset that has none."""
-    given = source.lists or source.clips
-    if source.dataset in RENDERED and given:
+    if source.dataset not in RENDERED:
+        require_folder(source.dataset, source.lists)
+    elif given := source.lists or source.clips:
         raise InputError(
             f"{given}: synthetic clips are generated on this machine; leave out --data and --clips, or name a dataset."
         )
-    if source.dataset not in RENDERED:
-        require_folder(source.dataset, source.lists)
 
 
 def videos_of(source: Source, name: str) -> Videos:
@@ -87,22 +86,15 @@ def videos_of(source: Source, name: str) -> Videos:
       InputError: lists or clips are missing or malformed.
     """
     require_source(source)
-    if source.dataset in RENDERED:
-        return _rendered_videos(source, name)
-    listed = read_video_list(source.dataset, name, source.lists)
-    listed, paths = find_clips(listed, source.clips or source.lists)
-    return Videos(source.dataset, name, listed.ids, listed.class_names, listed.labels, paths=paths)
-
-
-def _rendered_videos(source: Source, name: str) -> Videos:
-    settings = RenderedSettings(events_per_clip=RENDERED[source.dataset])
-    clips = rendered_clips(settings)
-    boards = clips.boards[name]
-    labels = np.stack([board.labels()[..., :-1].max(0) for board in boards])
-    ids = tuple(board.id for board in boards)
+    if source.dataset not in RENDERED:
+        listed = read_video_list(source.dataset, name, source.lists)
+        listed, paths = find_clips(listed, source.clips or source.lists)
+        return Videos(source.dataset, name, listed.ids, listed.class_names, listed.labels, paths=paths)
+    clips = rendered_clips(RenderedSettings(events_per_clip=RENDERED[source.dataset]))
+    ids, kinds = zip(*((board.id, board.kind) for board in clips.boards[name]), strict=True)
+    labels = np.stack([board.labels()[..., :-1].max(0) for board in clips.boards[name]])
     if name == "train":
         labels = one_of_each(labels, ids)
-    kinds = tuple(board.kind for board in boards)
     return Videos(source.dataset, name, ids, CATEGORIES, labels, paths=tuple(clips.paths(name)), kinds=kinds)
 
 

@@ -113,17 +113,10 @@ def most_activating(path, examples: Mapping[str, Sequence[Example]], *, title: s
             )
             heads.axis("off")
             for line, (head, predicted) in enumerate(example.predicted.items()):
-                is_right = predicted in example.truth
-                heads.text(
-                    0.0,
-                    0.9 - 0.19 * line,
-                    f"{'✓' if is_right else '✗'} {head}: {words(predicted)}",
-                    color=_RIGHT if is_right else _WRONG,
-                    fontweight="bold" if head == layer else "normal",
-                    transform=heads.transAxes,
-                    va="center",
-                    fontsize=9,
-                )
+                mark, colour = ("✓", _RIGHT) if predicted in example.truth else ("✗", _WRONG)
+                style = {"color": colour, "fontweight": "bold" if head == layer else "normal"}
+                place = {"transform": heads.transAxes, "va": "center", "fontsize": 9}
+                heads.text(0.0, 0.9 - 0.19 * line, f"{mark} {head}: {words(predicted)}", **style, **place)
         figure.suptitle(title, fontsize=13, fontweight="bold")
         save_figure(figure, path)
 

@@ -110,7 +110,10 @@ def measure(settings: Settings, trained: Callable[[str, str], Trained], publishe
     """
     dataset = measured_on(settings, published)
     if dataset is None:
-        return NotRun(published, f"not run: needs {_needed(published)}", is_failure=False)
+        needed = f"--dataset {DATASETS.get(published.dataset)} with its --data"
+        if published.dataset == ANNOTATED:
+            needed = "annotators' labels of the model's predictions; python -m eventlayers.evaluate measures them"
+        return NotRun(published, f"not run: needs {needed}", is_failure=False)
     runs = trained(model_of(published), dataset)
     seeds = runs.result["seeds"]
     watched = tuple(100 * seed["best_on_test"] for seed in seeds) if published.table == "Table 1" else ()
@@ -127,12 +130,6 @@ def measured_on(settings: Settings, published: papers.Published) -> str | None:
         return next(rendered for rendered, stands_for in STANDS_FOR.items() if published.dataset in stands_for)
     in_tables = settings.dataset in DATASETS.values()
     return settings.dataset if not in_tables or settings.dataset == DATASETS.get(published.dataset) else None
-
-
-def _needed(published: papers.Published) -> str:
-    if published.dataset == ANNOTATED:
-        return "annotators' labels of the model's predictions; python -m eventlayers.evaluate measures them"
-    return f"--dataset {DATASETS[published.dataset]} with its --data"
 
 
 def _note(published: papers.Published, dataset: str) -> str:

@@ -33,7 +33,6 @@ _EXTRACTORS = {
     "small": {"visual": "small_event_visual", "audio": "small_event_audio"},
 }
 _VARIANT = "moments"
-# Names under which weights are recorded in stored features.
 _RANDOM, _GIVEN = "none", "trained"
 # Clips decoded ahead of the networks; 4.4 MB each.
 _READY_CLIPS = 4
@@ -189,6 +188,7 @@ def _make_missing(stored: Mapping[str, Rows], backbones: TimeStepBackbones) -> N
 
 
 def _visual(name: Name, weights, weights_dir) -> tuple[keras.Model, str]:
+    """The network, and the name under which its weights are recorded in stored features; so `_audio`."""
     if isinstance(weights, keras.Model):
         return weights, _GIVEN
     if name == "small":
@@ -199,9 +199,9 @@ def _visual(name: Name, weights, weights_dir) -> tuple[keras.Model, str]:
     return network, mc3.weights_label("mc3_18", weights)
 
 
-def _audio(name: Name, weights) -> tuple[keras.Model, str]:
-    if isinstance(weights, keras.Model):
-        return weights, _GIVEN
+def _audio(name: Name, network: keras.Model | None) -> tuple[keras.Model, str]:
+    if network is not None:
+        return network, _GIVEN
     if name == "small":
         return small_backbones.build_small_event_audio(), _RANDOM
     network = build_audio_network()

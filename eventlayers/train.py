@@ -228,13 +228,11 @@ def splits_of(settings: Settings) -> dict[str, Split]:
 
 def fitted(network: ModelConfig, split: Split) -> ModelConfig:
     """`network` with the number of classes and the input sizes of a dataset."""
-    shapes = {name: tuple(source.shape) for name, source in split.inputs.items()}
     sizes: dict = {"num_classes": split.labels.shape[1]}
     if network.inputs == "clips":
-        sizes["frame_size"] = config.BACKBONE_SETS[network.backbones]
-    else:
-        sizes |= {"num_moments": next(shapes[name][0] for name in network.modalities)}
-        sizes |= {f"{name}_channels": shapes[name][1] for name in network.modalities}
+        return dataclasses.replace(network, frame_size=config.BACKBONE_SETS[network.backbones], **sizes)
+    for name in network.modalities:
+        sizes["num_moments"], sizes[f"{name}_channels"] = split.inputs[name].shape
     return dataclasses.replace(network, **sizes)
 
 

@@ -70,18 +70,14 @@ def fitted(network: ModelConfig, split: Split) -> ModelConfig:
 
 
 def _load(dataset: str, name: str, dimensions: dict[str, int], data_dir: Path | None) -> Split:
-    if dataset in ("rendered", "csv", *REGISTERED):
-        return _load_extracted(dataset, name, dimensions, data_dir)
     if dataset == "ave" and data_dir is not None:
         # The pickles serve the models whose features they hold; DMRN uses other features.
         pickled = {modality: len(info.shape) for modality, info in mafnet_pickles.FEATURES.items()}
         pickles = dimensions.items() <= pickled.items()
         return load_ave_videos(data_dir, name, modalities=tuple(dimensions), pickles=pickles)
-    return load_video_split(dataset, name, data_dir, modalities=tuple(dimensions))
-
-
-def _load_extracted(dataset: str, name: str, dimensions: dict[str, int], data_dir: Path | None) -> Split:
-    """Synthetic clips, or the user's own, where audio maps can be stored as "audio_map" beside vectors."""
+    if dataset not in ("rendered", "csv", *REGISTERED):
+        return load_video_split(dataset, name, data_dir, modalities=tuple(dimensions))
+    # In synthetic clips and the user's own, audio maps can be stored as "audio_map" beside vectors.
     if dataset != "rendered":
         require_folder(dataset, data_dir)
     maps = dataset == "rendered" or "audio_map" in FeatureShards(data_dir).features

@@ -43,7 +43,12 @@ def modality_scores(
         figure, axes = stacked_figure(heights)
         below = iter(axes)
         if frames is not None:
-            _draw_frames(next(below), frames, start)
+            axis = next(below)
+            for second, frame in enumerate(frames, start=start):
+                axis.imshow(frame, extent=(second + 0.02, second + 0.98, 0, 1), aspect="auto")
+            axis.set(ylim=(0, 1), yticks=[])
+            axis.spines[:].set_visible(False)
+            axis.tick_params(axis="x", length=0)
         for modality, column in zip(modalities, scores.T, strict=True):
             _draw_bars(next(below), modality, column, start, highest=float(scores.max()), even=float(scores.mean()))
         if waveform is not None:
@@ -52,14 +57,6 @@ def modality_scores(
         axes[-1].xaxis.set_major_locator(MaxNLocator(20, integer=True))
         figure.suptitle(title, fontsize=13, fontweight="bold")
         save_figure(figure, path)
-
-
-def _draw_frames(axis, frames: np.ndarray, start: int) -> None:
-    for second, frame in enumerate(frames, start=start):
-        axis.imshow(frame, extent=(second + 0.02, second + 0.98, 0, 1), aspect="auto")
-    axis.set(ylim=(0, 1), yticks=[])
-    axis.spines[:].set_visible(False)
-    axis.tick_params(axis="x", length=0)
 
 
 def _draw_bars(axis, modality: str, scores: np.ndarray, start: int, *, highest: float, even: float) -> None:
