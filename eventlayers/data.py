@@ -42,21 +42,6 @@ def default_inputs(dataset: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
-    """A dataset and where it is.
-
-    Attributes:
-      dataset: one of `DATASETS`.
-      lists: folder of its official lists; None for synthetic clips.
-      clips: folder of its video files; None means the folder of the lists.
-    """
-
-    dataset: str
-    lists: Path | None = None
-    clips: Path | None = None
-
-
-@dataclasses.dataclass(frozen=True)
 class Videos(VideoList):
     """The videos of one split and their files.
 
@@ -69,33 +54,37 @@ class Videos(VideoList):
     kinds: tuple[str, ...] = ()
 
 
-def require_source(source: Source) -> None:
-    """Raises InputError if a folder is missing, or given for a dataset that has none."""
-    if source.dataset not in RENDERED:
-        require_folder(source.dataset, source.lists)
-    elif given := source.lists or source.clips:
+def require_source(dataset: str, lists: Path | None, clips: Path | None) -> None:
+    """Raises InputError if a folder is missing, or given for a dataset that has none; arguments as for `videos_of`."""
+    if dataset not in RENDERED:
+        require_folder(dataset, lists)
+    elif given := lists or clips:
         raise InputError(
             f"{given}: synthetic clips are generated on this machine; leave out --data and --clips, or name a dataset."
         )
 
 
-def videos_of(source: Source, name: str) -> Videos:
+def videos_of(dataset: str, name: str, lists: Path | None = None, clips: Path | None = None) -> Videos:
     """The videos of one split, "train", "val" or "test".
+
+    Args:
+      dataset: one of `DATASETS`.
+      lists: folder of its official lists; None for synthetic clips.
+      clips: folder of its video files; None means the folder of the lists.
 
     Raises:
       InputError: lists or clips are missing or malformed.
     """
-    require_source(source)
-    if source.dataset not in RENDERED:
-        listed = read_video_list(source.dataset, name, source.lists)
-        listed, paths = find_clips(listed, source.clips or source.lists)
-        return Videos(source.dataset, name, listed.ids, listed.class_names, listed.labels, paths=paths)
-    clips = rendered_clips(RenderedSettings(events_per_clip=RENDERED[source.dataset]))
-    ids, kinds = zip(*((board.id, board.kind) for board in clips.boards[name]), strict=True)
-    labels = np.stack([board.labels()[..., :-1].max(0) for board in clips.boards[name]])
+    require_source(dataset, lists, clips)
+    if dataset not in RENDERED:
+        listed, paths = find_clips(read_video_list(dataset, name, lists), clips or lists)
+        return Videos(dataset, name, listed.ids, listed.class_names, listed.labels, paths=paths)
+    rendered = rendered_clips(RenderedSettings(events_per_clip=RENDERED[dataset]))
+    ids, kinds = zip(*((board.id, board.kind) for board in rendered.boards[name]), strict=True)
+    labels = np.stack([board.labels()[..., :-1].max(0) for board in rendered.boards[name]])
     if name == "train":
         labels = one_of_each(labels, ids)
-    return Videos(source.dataset, name, ids, CATEGORIES, labels, paths=tuple(clips.paths(name)), kinds=kinds)
+    return Videos(dataset, name, ids, CATEGORIES, labels, paths=tuple(rendered.paths(name)), kinds=kinds)
 
 
 def trained_backbones(folder) -> TimeStepBackbones:

@@ -17,7 +17,7 @@ from avpipeline.results.evaluation import require_fit, stored, subject, write_cl
 from avpipeline.training.saved import load_model
 from eventlayers import analysis, voting
 from eventlayers.config import LAYERS, SECONDS, saved_config
-from eventlayers.data import DATASETS, Source, Videos, backbones_of, load_split, videos_of
+from eventlayers.data import DATASETS, Videos, backbones_of, load_split, videos_of
 from eventlayers.predict import DEFAULT_WEIGHTS, film
 from eventlayers.readings import sounds_categories
 
@@ -54,12 +54,19 @@ def main(settings: Settings) -> None:
 
     model, info = load_model(settings.weights, paper="eventlayers")
     config = saved_config(info.config)
-    videos = videos_of(Source(settings.dataset or info.dataset, settings.data, settings.clips), settings.split)
+    videos = videos_of(settings.dataset or info.dataset, settings.split, settings.data, settings.clips)
     backbones = None if config.inputs == "clips" else backbones_of(info.features, settings.from_backbones)
     split = load_split(videos, config, backbones)
     require_fit(settings.weights, info, split)
     scores = predict(model, split, batch_size=4 if config.inputs == "clips" else 64)
-    measures = overall(split.labels, scores)
+    sets, labels = voting.label_sets(scores), split.labels
+    # Over the whole split, in [0, 1], and Section 4.2's numbers of labels and percentage of matched ones.
+    measures = {
+        "video accuracy of the vote": voting.video_accuracy(labels, scores),
+        "multi-label F1, mean over videos": voting.multi_label_f1(labels, sets),
+        "multi-label F1, all labels together": voting.multi_label_f1(labels, sets, "labels"),
+        **{row[0].lower() + row[1:]: value for row, value in analysis.label_matches(labels, scores).items()},
+    }
     # Each label of a video beside the vote.
     voted = np.eye(len(split.class_names))[np.asarray(voting.vote(scores))]
     video, label = np.nonzero(split.labels > 0)
@@ -74,17 +81,6 @@ def main(settings: Settings) -> None:
         if settings.figure:
             write_most_activating(settings.out, videos, scores, settings.figure)
     print(f"Tables, pictures and predictions are in {link(settings.out)}")
-
-
-def overall(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Scores on a whole split, in [0, 1], and Section 4.2's numbers of labels and percentage of matched ones."""
-    sets = voting.label_sets(scores)
-    return {
-        "video accuracy of the vote": voting.video_accuracy(labels, scores),
-        "multi-label F1, mean over videos": voting.multi_label_f1(labels, sets),
-        "multi-label F1, all labels together": voting.multi_label_f1(labels, sets, "labels"),
-        **{row[0].lower() + row[1:]: value for row, value in analysis.label_matches(labels, scores).items()},
-    }
 
 
 def write_layers(out: Path, videos: Videos, scores: np.ndarray) -> None:

@@ -98,7 +98,6 @@ def network_of_heads(config: ModelConfig, name: str, video_weights=None) -> kera
 
 # Modality -> name of its backbone in a model on clips.
 BACKBONES = {"visual": "visual_backbone", "audio": "audio_backbone"}
-_SAMPLES_PER_TIME_STEP = SAMPLE_RATE // 10
 
 
 def _stream_inputs(config: ModelConfig) -> dict:
@@ -108,7 +107,7 @@ def _stream_inputs(config: ModelConfig) -> dict:
     }
     if config.inputs == "clips":
         frames = (config.num_moments, config.frame_size, config.frame_size, 3)
-        shapes = {"visual": frames, "audio": (config.num_moments * _SAMPLES_PER_TIME_STEP,)}
+        shapes = {"visual": frames, "audio": (config.num_moments * SAMPLE_RATE // 10,)}
     return {modality: keras.Input(shapes[modality], name=modality) for modality in config.modalities}
 
 

@@ -286,7 +286,7 @@ def film(about: media.MediaInfo, start: int, seconds: int) -> media.Clip:
 def draw_example(trained: Trained) -> None:
     """Draws the trained model's predictions for the first test video, right or wrong, with its true labels."""
     settings = trained.settings
-    test = videos_of(settings.source, "test")
+    test = videos_of(settings.dataset, "test", settings.data, settings.clips)
     predictor = Predictor.of(trained.weights, settings.from_backbones)
     truth = [name for name, label in zip(test.class_names, test.labels[0], strict=True) if label]
     print(f"Example: {test.ids[0]}, the first test video, which is {' and '.join(truth)}:")

@@ -15,7 +15,7 @@ from avpipeline.training.paper import Trained
 from avpipeline.training.settings import TableSettings
 from eventlayers import data
 from eventlayers.config import ANNOTATED, BACKBONE_SETS, DATASETS, INPUTS, PRESETS, STANDS_FOR, TABLES
-from eventlayers.data import RENDERED, Source, default_inputs, require_source
+from eventlayers.data import RENDERED, default_inputs, require_source
 from eventlayers.readings import measured, model_of
 from eventlayers.stages import datasets_of_backbones, needs_backbones
 from eventlayers.train import PAPER
@@ -61,7 +61,7 @@ class Settings(TableSettings):
         return self.dataset
 
     def check(self) -> None:
-        require_source(Source(self.dataset, self.data, self.clips))
+        require_source(self.dataset, self.data, self.clips)
         on_features = self.chosen_inputs == "features" and self.dataset not in RENDERED
         if on_features and datasets_of_backbones(self.from_backbones) != {self.dataset}:
             raise InputError(

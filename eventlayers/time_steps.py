@@ -152,20 +152,19 @@ def time_step_inputs(
     Raises:
       InputError: a file is missing or is no media file.
     """
-    rows = {modality: _stored(modality, paths, backbones) for modality in ("visual", "audio")}
+    rows = {}
+    for modality, info in backbones.features.items():
+        kind = {"rows": f"moments-{modality}", "features": info.to_json()}
+        if modality == "visual":
+            kind["frames"] = dataclasses.asdict(backbones.frames)
+        make = functools.partial(_made, backbones, modality)
+        rows[modality] = Rows(paths, (TIME_STEPS, CHANNELS), np.float32, make, rows_folder(kind))
     _make_missing(rows, backbones)
     return {**rows, **onset_inputs(paths, onset_method)}
 
 
-def _stored(modality: str, paths: Sequence, backbones: TimeStepBackbones) -> Rows:
-    kind = {"rows": f"moments-{modality}", "features": backbones.features[modality].to_json()}
-    if modality == "visual":
-        kind |= {"frames": dataclasses.asdict(backbones.frames)}
-
-    def make(path) -> np.ndarray:
-        return backbones.of_clip(read_stream(modality, path, backbones.frames), [modality])[modality]
-
-    return Rows(paths, (TIME_STEPS, CHANNELS), np.float32, make, rows_folder(kind))
+def _made(backbones: TimeStepBackbones, modality: str, path) -> np.ndarray:
+    return backbones.of_clip(read_stream(modality, path, backbones.frames), [modality])[modality]
 
 
 def _make_missing(stored: Mapping[str, Rows], backbones: TimeStepBackbones) -> None:

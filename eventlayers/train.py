@@ -16,7 +16,7 @@ from avpipeline.training.paper import Paper, Trained, tell_small_batch
 from avpipeline.training.settings import TrainSettings
 from eventlayers import config, data
 from eventlayers.config import BACKBONE_MODELS, INPUTS, MODELS, PRESETS, TABLES, ModelConfig, TrainConfig
-from eventlayers.data import DATASETS, RENDERED, Source, default_inputs
+from eventlayers.data import DATASETS, RENDERED, default_inputs
 from eventlayers.predict import draw_example
 from eventlayers.readings import measured, published_of
 from eventlayers.stages import backbone_identities, datasets_of_backbones, needs_backbones, start_from_backbones
@@ -65,10 +65,6 @@ class Settings(TrainSettings):
         parts += ["clips"] if self.network.inputs == "clips" else []
         return self.out or Path("runs") / self.paper / "-".join(parts)
 
-    @property
-    def source(self) -> Source:
-        return Source(self.dataset, self.data, self.clips)
-
 
 class EventLayers(Paper):
     """Event-Specific Audio-Visual Fusion Layers."""
@@ -115,7 +111,7 @@ class EventLayers(Paper):
         return self.settings_for(**first) if known else Settings()
 
     def announce(self, settings: Settings) -> None:
-        data.require_source(settings.source)
+        data.require_source(settings.dataset, settings.data, settings.clips)
         if settings.dataset in RENDERED:
             self.tell_rendered(settings, (*config.RENDERED_MODEL, *config.RENDERED_TRAINING[settings.network.inputs]))
         if settings.is_untrained:
@@ -216,7 +212,8 @@ def splits_of(settings: Settings) -> dict[str, Split]:
     from eventlayers.time_steps import time_step_backbones
 
     network = settings.network
-    videos = {name: data.videos_of(settings.source, name) for name in ("train", "val", "test")}
+    where = {"lists": settings.data, "clips": settings.clips}
+    videos = {name: data.videos_of(settings.dataset, name, **where) for name in ("train", "val", "test")}
     # Only once the lists have been read, since weights may be downloaded.
     backbones = None
     if network.inputs == "features" and settings.from_backbones:

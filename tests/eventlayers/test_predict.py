@@ -16,7 +16,7 @@ from avpipeline import media
 from avpipeline.training.saved import ModelInfo, save_model
 from eventlayers import pictures, predict
 from eventlayers.clips import read_clips
-from eventlayers.data import Source, videos_of
+from eventlayers.data import videos_of
 from eventlayers.layers import sound_localization
 from eventlayers.time_steps import time_step_backbones
 from tests.helpers.commands import no_picture, run_command, told_before_pictures
@@ -127,11 +127,11 @@ def test_a_file_unlike_all_of_training_is_said_to_be(done, weights, backbones, o
 
 
 def test_example_is_the_first_test_video_with_its_true_labels(few_clips, weights, tmp_path, monkeypatch, capsys):
-    shown, source = [], Source("rendered")
+    shown = []
     monkeypatch.setattr(pictures, "multi_labels", lambda _, example, **__: shown.append(example))
-    settings = SimpleNamespace(source=source, from_backbones=None, folder=tmp_path)
+    settings = SimpleNamespace(dataset="rendered", data=None, clips=None, from_backbones=None, folder=tmp_path)
     predict.draw_example(SimpleNamespace(settings=settings, weights=weights))
-    test = videos_of(source, "test")
+    test = videos_of("rendered", "test")
     truth = test.class_names[int(np.flatnonzero(test.labels[0])[0])]
     assert [(example.name, example.truth) for example in shown] == [(test.ids[0], (truth,))]
     assert f"Example: {test.ids[0]}, the first test video, which is {truth}:" in capsys.readouterr().out
