@@ -1,19 +1,13 @@
 """The two stages of training: first each backbone with a linear head, then the event layers on both."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from avpipeline.errors import InputError
 from avpipeline.files import read_record
 from avpipeline.training.experiment import configuration_hash
 from avpipeline.training.saved import load_model
 from eventlayers.config import BACKBONE_MODELS, ModelConfig
-
-if TYPE_CHECKING:
-    import keras
 
 _AGAIN = "train that backbone again"
 
@@ -47,11 +41,11 @@ def backbone_identities(folders: Mapping[str, Path]) -> dict[str, str]:
     return identities
 
 
-def start_from_backbones(folders: Mapping[str, Path]) -> Callable[[keras.Model, int], None]:
+def start_from_backbones(folders: Mapping[str, Path]) -> Callable:
     """Function of (model, seed) that loads the backbones from the first stage of the same seed."""
     from eventlayers.models import BACKBONES
 
-    def start(model: keras.Model, seed: int) -> None:
+    def start(model, seed: int) -> None:
         for modality, name in BACKBONES.items():
             path = folders[modality] / f"seed-{seed}" / "best.keras"
             trained, _ = load_model(path, paper="eventlayers")
