@@ -159,6 +159,7 @@ def _draw_row(axis, frames: np.ndarray, waveform: np.ndarray | None = None) -> N
     if waveform is not None:
         below = axis.inset_axes((0, -0.4, 1, 0.35))
         plots.draw_waveform(below, waveform, SAMPLE_RATE)
+        below.margins(x=0)
         below.axis("off")
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
