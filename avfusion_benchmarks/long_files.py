@@ -35,18 +35,19 @@ def features(seconds: float, *, names: str) -> dict[str, float]:
 
 def time_steps(seconds: float, *, backbones: str) -> dict[str, float]:
     """The features that the event layers' predict command takes from a file, with the maps, and the onsets."""
-    from eventlayers.time_steps import of_streams, read_streams, time_step_backbones
+    from eventlayers.clips import read_clips
+    from eventlayers.time_steps import time_step_backbones
 
     networks = time_step_backbones(backbones, "none")
 
     def whole(path: Path, length: int) -> Iterator:
         starts = range(0, length, CLIP_SECONDS)
-        clips = ahead(read_streams(path, networks, starts=starts))
-        return (of_streams(streams, networks) for streams in clips)
+        clips = ahead(read_clips(path, networks.frames, "librosa", starts))
+        return (networks.of_clip(clip) for clip, _ in clips)
 
     def network(path: Path) -> Callable:
-        (streams,) = read_streams(path, networks, starts=[0])
-        return lambda: of_streams(streams, networks)
+        ((clip, _),) = read_clips(path, networks.frames, "librosa")
+        return lambda: networks.of_clip(clip)
 
     return _measured(seconds, whole, network)
 

@@ -2,8 +2,7 @@
 
 Files in, rows for `avpipeline.datasets.batches` out: 100 frames, the waveform, and the time steps (tenths of a second)
 at which something begins to sound. Rows are read on demand, so a dataset of any size streams through tf.data; decoded
-rows are kept in the cache folder unless that is switched off. Onsets are always kept, with the sample rate and the
-settings that found them.
+rows are kept in the cache folder, and so are onsets, with the sample rate and the settings that found them.
 """
 
 import dataclasses
@@ -19,11 +18,11 @@ from avpipeline.datasets.base import Source
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.mc3 import FRAME_SIZE, RESIZE
-from avpipeline.files import atomic_path, cache_dir
-from avpipeline.media import SAMPLE_RATE, read_frames, read_waveform, read_windows
+from avpipeline.files import atomic_path, cache_dir, write_json
+from avpipeline.media import SAMPLE_RATE, Clip, read_clip, read_windows
+from eventlayers.config import BACKBONE_SETS, SECONDS
 from eventlayers.sound import onset_settings, onsets
 
-SECONDS = 10
 TIME_STEPS_PER_SECOND = 10
 TIME_STEPS = SECONDS * TIME_STEPS_PER_SECOND
 _SOUND_SHAPE = (SECONDS * SAMPLE_RATE,)
@@ -63,129 +62,87 @@ class FrameFormat:
 
 
 # The frames that the backbones take: those of MC3-18 as torchvision's weights expect.
-FRAME_FORMATS = {"published": FrameFormat(), "small": FrameFormat(32, None)}
+FRAME_FORMATS = {"published": FrameFormat(), "small": FrameFormat(BACKBONE_SETS["small"], None)}
 
 
-def clip_inputs(
-    paths: Sequence,
-    frames: FrameFormat,
-    *,
-    starts: Sequence[float] | None = None,
-    cache: bool = True,
-    onset_method: str = "librosa",
-) -> dict[str, Source]:
+def clip_inputs(paths: Sequence, frames: FrameFormat, *, onset_method: str = "librosa") -> dict[str, Source]:
     """The inputs of a Split of clips.
 
     Args:
-      paths: one media file for each clip.
+      paths: one media file for each clip, which is its first ten seconds.
       frames: format of the frames.
-      starts: second of its file at which each clip begins; None is 0 for all.
-      cache: keep decoded frames and sound on disk (4.4 MB for a clip of 112x112); False decodes them in every epoch.
       onset_method: how onsets are found, one of `eventlayers.config.ONSET_METHODS`.
 
     Returns:
       `visual` `(100, size, size, 3)` uint8 RGB; `audio` `(160000,)` float32, 16 kHz mono in [-1, 1]; zeros for a stream
-      that the file lacks. `onsets` `(100,)` float32, the distinct time steps at which something begins to sound, in
-      ascending order, padded with zeros; `onset_mask` `(100,)` float32, 1 where `onsets` holds one. Every video has a
-      place for each time step, so that all batches share one graph.
+      that the file lacks; and `onset_inputs`.
 
     Raises:
       InputError: on reading a row, if its file is missing or is no media file.
     """
-    paths, starts = list(map(Path, paths)), [0.0] * len(paths) if starts is None else list(starts)
-
-    def read_visual(row: int) -> np.ndarray:
-        return _or_zeros(read_clip_frames(paths[row], starts[row], frames), frames.shape, np.uint8)
-
-    def read_audio(row: int) -> np.ndarray:
-        return _or_zeros(read_clip_sound(paths[row], starts[row]), _SOUND_SHAPE, np.float32)
-
     visual = rows_folder({"rows": "frames", "rate": TIME_STEPS_PER_SECOND, **dataclasses.asdict(frames)})
     audio = rows_folder({"rows": "sound", "sample_rate": SAMPLE_RATE})
     return {
-        "visual": StoredRows(paths, starts, frames.shape, np.uint8, visual if cache else None, read_visual),
-        "audio": StoredRows(paths, starts, _SOUND_SHAPE, np.float32, audio if cache else None, read_audio),
-        **onset_inputs(paths, starts, onset_method),
+        "visual": Rows(paths, frames.shape, np.uint8, lambda path: read_stream("visual", path, frames).frames, visual),
+        "audio": Rows(paths, _SOUND_SHAPE, np.float32, lambda path: read_stream("audio", path, frames).waveform, audio),
+        **onset_inputs(paths, onset_method),
     }
 
 
-def onset_inputs(paths: Sequence, starts: Sequence[float], onset_method: str) -> dict[str, Source]:
-    """`onsets` and `onset_mask` of `clip_inputs`; found once for each clip and cached."""
+def onset_inputs(paths: Sequence, onset_method: str) -> dict[str, Source]:
+    """The inputs of the onset layer, found once for each clip and cached.
 
-    def rows(part: int) -> StoredRows:
-        def read(row: int) -> np.ndarray:
-            return padded_time_steps(onset_time_steps(stored_onsets(paths[row], starts[row], onset_method)))[part]
+    Returns:
+      `onsets` `(100,)` float32, the distinct time steps at which something begins to sound, in ascending order, padded
+      with zeros; `onset_mask` `(100,)` float32, 1 where `onsets` holds one. Every video has a place for each time step,
+      so that all batches share one graph.
+    """
 
-        return StoredRows(paths, starts, (TIME_STEPS,), np.float32, None, read)
+    def rows(name: str) -> Rows:
+        def make(path) -> np.ndarray:
+            return padded_onsets(stored_onsets(path, onset_method))[name]
 
-    return {"onsets": rows(0), "onset_mask": rows(1)}
+        return Rows(paths, (TIME_STEPS,), np.float32, make)
 
-
-def clips_of(
-    path, frames: FrameFormat, *, starts: Sequence[float] = (0,), onset_method: str = "librosa"
-) -> Iterator[dict[str, np.ndarray]]:
-    """The arrays of `clip_inputs` for ten seconds of one file from each of `starts`, decoded now."""
-    for seen, sound in read_windows_of(path, frames, starts):
-        steps, mask = onsets_of(sound, onset_method)
-        visual, audio = _or_zeros(seen, frames.shape, np.uint8), _or_zeros(sound, _SOUND_SHAPE, np.float32)
-        yield {"visual": visual, "audio": audio, "onsets": steps, "onset_mask": mask}
+    return {name: rows(name) for name in ("onsets", "onset_mask")}
 
 
-def onsets_of(sound: np.ndarray | None, onset_method: str) -> tuple[np.ndarray, np.ndarray]:
-    """`onsets` and `onset_mask` of a waveform; None is silence."""
-    return padded_time_steps(onset_time_steps(onsets(_or_zeros(sound, _SOUND_SHAPE, np.float32), method=onset_method)))
+def read_stream(modality: str, path, frames: FrameFormat) -> Clip:
+    """The frames ("visual") or the sound ("audio") of a file's first ten seconds, padded with zeros."""
+    is_sound = modality == "audio"
+    return read_clip(path, seconds=SECONDS, audio=is_sound, video=not is_sound, **frames.decoded())
 
 
-def read_windows_of(
-    path, frames: FrameFormat, starts: Sequence[float]
-) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
-    """What `read_clip_frames` and `read_clip_sound` return for ten seconds from each of `starts`, one after the other.
+def read_clips(
+    path, frames: FrameFormat, onset_method: str, starts: Sequence[int] = (0,)
+) -> Iterator[tuple[Clip, dict[str, np.ndarray]]]:
+    """Both streams of ten seconds from each of `starts`, with the arrays of `onset_inputs`, one after the other.
 
     Each start is the end of the ten seconds before it: a long file is decoded once, by several threads.
     """
-    windows = [(start, SECONDS) for start in starts]
-    for clip in read_windows(path, windows, **frames.decoded()):
-        yield clip.frames if clip.has_video else None, clip.waveform if clip.has_audio else None
+    for clip in read_windows(path, [(start, SECONDS) for start in starts], **frames.decoded()):
+        yield clip, padded_onsets(onsets(clip.waveform, method=onset_method))
 
 
-def read_clip_frames(path, start: float, frames: FrameFormat) -> np.ndarray | None:
-    """A clip's frames, `frames.shape` uint8; None for a file without video."""
-    return read_frames(path, start=start, seconds=SECONDS, **frames.decoded())
-
-
-def read_clip_sound(path, start: float) -> np.ndarray | None:
-    """A clip's waveform, `(160000,)` float32, padded with zeros; None for a file without audio."""
-    return read_waveform(path, start=start, seconds=SECONDS)
-
-
-def _or_zeros(found: np.ndarray | None, shape: tuple[int, ...], dtype) -> np.ndarray:
-    return np.zeros(shape, dtype) if found is None else found
-
-
-def onset_time_steps(seconds: np.ndarray) -> np.ndarray:
-    """Times in seconds as distinct time steps in ascending order: min(floor(10 * seconds), 99)."""
+def padded_onsets(seconds: Sequence[float]) -> dict[str, np.ndarray]:
+    """The arrays of `onset_inputs` for times in seconds: time steps min(floor(10 * seconds), 99)."""
     steps = np.floor(TIME_STEPS_PER_SECOND * np.asarray(seconds, float)).astype(int)
-    return np.unique(np.minimum(steps, TIME_STEPS - 1))
+    steps = np.unique(np.minimum(steps, TIME_STEPS - 1))
+    places, mask = np.zeros((2, TIME_STEPS), np.float32)
+    places[: len(steps)], mask[: len(steps)] = steps, 1
+    return {"onsets": places, "onset_mask": mask}
 
 
-def padded_time_steps(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Time steps padded with zeros to `(100,)`, and their mask."""
-    padded, mask = np.zeros((2, TIME_STEPS), np.float32)
-    padded[: len(steps)], mask[: len(steps)] = steps, 1
-    return padded, mask
-
-
-def stored_onsets(path, start: float, onset_method: str) -> np.ndarray:
+def stored_onsets(path, onset_method: str) -> np.ndarray:
     """Seconds of the clip at which something begins to sound, from the cache or else computed and cached."""
     settings = {"rows": "onsets", **onset_settings(onset_method)}
-    place = rows_folder(settings) / f"{clip_key(path, start)}.json"
+    place = rows_folder(settings) / f"{clip_key(path)}.json"
     try:
         return np.array(json.loads(place.read_text())["onsets"], float)
     except (OSError, ValueError, KeyError, TypeError):
-        found = onsets(_or_zeros(read_clip_sound(path, start), _SOUND_SHAPE, np.float32), method=onset_method)
-    record = {"file": str(path), "start": start, "settings": settings, "onsets": found.tolist()}
-    with atomic_path(place) as temporary:
-        temporary.write_text(json.dumps(record, indent=1))
+        found = onsets(read_clip(path, seconds=SECONDS, video=False).waveform, method=onset_method)
+    record = {"file": str(path), "settings": settings, "onsets": found.tolist()}
+    write_json(place, record)
     return found
 
 
@@ -195,44 +152,31 @@ def rows_folder(kind: Mapping) -> Path:
     return cache_dir() / "clips" / f"{kind['rows']}-{digest}"
 
 
-def clip_key(path, start: float) -> str:
+def clip_key(path) -> str:
     """Name of one clip in the cache; a file that is replaced by another gets a new name."""
     path = Path(path).resolve()
     try:
         stat = path.stat()
     except OSError as error:
         raise InputError(f"{path}: there is no such file; check the path.") from error
-    identity = f"{path}|{stat.st_size}|{stat.st_mtime_ns}|{float(start)}"
+    # The last part is the second at which the clip begins, by which the caches of earlier versions told clips apart.
+    identity = f"{path}|{stat.st_size}|{stat.st_mtime_ns}|0.0"
     return hashlib.sha256(identity.encode()).hexdigest()[:24]
 
 
-class StoredRows:
-    """Rows that are computed one at a time and cached as one .npy file each.
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """A row for each file, made from it when it is read; see `avpipeline.datasets.base.Source`.
 
-    Args:
-      paths, starts: file of each row and the second at which its clip begins.
-      shape, dtype: shape and dtype of a row.
-      folder: folder of the cache; None caches nothing.
-      make: row number -> its array.
-
-    Raises:
-      ValueError: not as many files as starts.
+    Attributes:
+      folder: of the cache, which keeps each row as a .npy file; None keeps none.
     """
 
-    def __init__(
-        self,
-        paths: Sequence[Path],
-        starts: Sequence[float],
-        shape: tuple[int, ...],
-        dtype,
-        folder: Path | None,
-        make: Callable[[int], np.ndarray],
-    ):
-        if len(paths) != len(starts):
-            raise ValueError(f"{len(paths)} files and {len(starts)} starts")
-        self.paths, self.starts = list(paths), list(starts)
-        self.shape, self.dtype = tuple(shape), np.dtype(dtype)
-        self._folder, self._make = folder, make
+    paths: Sequence
+    shape: tuple[int, ...]
+    dtype: type
+    make: Callable[[Path], np.ndarray]
+    folder: Path | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -240,36 +184,28 @@ class StoredRows:
     def read(self, rows: np.ndarray) -> np.ndarray:
         result = np.empty((len(rows), *self.shape), self.dtype)
         for place, row in enumerate(rows):
-            result[place] = self._row(int(row))
+            result[place] = self._row(self.paths[row])
         return result
 
-    def place(self, row: int) -> Path:
-        """File of a row in the cache."""
-        return self._folder / f"{clip_key(self.paths[row], self.starts[row])}.npy"
+    def _row(self, path) -> np.ndarray:
+        if self.folder is None:
+            return self.make(path)
+        try:
+            array = np.load(self.place(path), allow_pickle=False)
+        except (OSError, ValueError, EOFError):  # missing or damaged
+            array = None
+        if array is None or (array.shape, array.dtype) != (self.shape, self.dtype):
+            array = np.asarray(self.make(path), self.dtype)
+            self.store(path, array)
+        return array
 
-    def _row(self, row: int) -> np.ndarray:
-        if self._folder is None:
-            return self._make(row)
-        place = self.place(row)
-        stored = stored_array(place, self.shape, self.dtype)
-        if stored is None:
-            stored = np.asarray(self._make(row), self.dtype)
-            store_array(place, stored)
-        return stored
+    def place(self, path) -> Path:
+        """The file that keeps a row."""
+        return self.folder / f"{clip_key(path)}.npy"
 
-
-def stored_array(place: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray | None:
-    """An array of the cache; None if it is missing, damaged, or of another shape or dtype."""
-    try:
-        array = np.load(place, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    return array if array.shape == shape and array.dtype == dtype else None
-
-
-def store_array(place: Path, array: np.ndarray) -> None:
-    with atomic_path(place) as temporary, open(temporary, "wb") as file:
-        np.save(file, array)
+    def store(self, path, array: np.ndarray) -> None:
+        with atomic_path(self.place(path)) as temporary, open(temporary, "wb") as file:
+            np.save(file, array)
 
 
 def resize_and_cut(image: np.ndarray, *, resize: tuple[int, int], size: int) -> np.ndarray:

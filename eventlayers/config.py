@@ -27,6 +27,8 @@ PRESETS = ("paper",)
 LAYERS = ("continuous", "instant", "onset", "visual", "audio")
 INPUTS = ("features", "clips")
 PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
+# Length of a clip.
+SECONDS = 10
 # Backbones -> height and width of the frames that they take.
 BACKBONE_SETS = {"published": 112, "small": 32}
 # How librosa finds onsets: sample rate in Hz, then hop and FFT in samples and mel bands of its spectrogram. The paper
@@ -180,12 +182,9 @@ ROWS = {
     ("Table 1", OURS): "event_layers",
     ("Table 2", OURS): "event_layers",
     **{("Table 2", f"Naive AV top-{count}"): "naive_av" for count in range(1, 6)},
-    **{("Table 3", f"{layer} only"): "event_layers" for layer in ("Continuous", "Instant", "Onset")},
-    ("Table 3", "(Instant or Onset) and not Continuous"): "event_layers",
+    **{("Table 3", row): "event_layers" for row in (*ONLY, NEW_LAYERS)},
     **{("Table 4", layer.capitalize()): "event_layers" for layer in LAYERS},
-    ("Section 4.2", "Labels a video"): "event_layers",
-    ("Section 4.2", "Matched labels"): "event_layers",
-    ("Section 4.2", "Matched labels a video"): "event_layers",
+    **{("Section 4.2", row): "event_layers" for row in ("Labels a video", "Matched labels", "Matched labels a video")},
     ("Section 4.2", "Kinetics-Sounds among the audio-visual categories"): "event_layers",
 }
 
@@ -206,11 +205,8 @@ def saved_config(values: Mapping) -> ModelConfig:
 
 def stored_config(config: ModelConfig) -> dict:
     """The configuration as it is stored with a model and hashed for its runs, without settings of layers it lacks."""
-    values = dataclasses.asdict(config)
-    for head, setting in (("instant", "instant"), ("onset", "onsets")):
-        if head not in config.heads:
-            del values[setting]
-    return values
+    lacking = {setting for head, setting in (("instant", "instant"), ("onset", "onsets")) if head not in config.heads}
+    return {name: value for name, value in dataclasses.asdict(config).items() if name not in lacking}
 
 
 def train_config(

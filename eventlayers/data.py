@@ -7,7 +7,7 @@ both are cached, see `eventlayers.clips`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from avpipeline.datasets.base import Split
 from avpipeline.datasets.llp import one_of_each
 from avpipeline.datasets.rendered import RenderedSettings, rendered_clips
 from avpipeline.datasets.rendering.storyboards import CATEGORIES
-from avpipeline.datasets.video_lists import find_clips
+from avpipeline.datasets.video_lists import VideoList, find_clips
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo, require_same
 from avpipeline.training.saved import load_model
@@ -42,77 +42,49 @@ def default_inputs(dataset: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
-    """A dataset and where it is.
+class Videos(VideoList):
+    """The videos of one split and their files.
 
     Attributes:
-      dataset: one of `DATASETS`.
-      lists: folder of its official lists; None for synthetic clips.
-      clips: folder of its video files; None means the folder of the lists.
-    """
-
-    dataset: str
-    lists: Path | None = None
-    clips: Path | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Videos:
-    """One split's videos.
-
-    Attributes:
-      source, name: the dataset and the split.
-      ids: one per video.
-      class_names: in label order.
-      labels: `(videos, classes)` float32.
-      paths: of their files.
+      paths: of the files.
       kinds: of synthetic clips, "continuous", "rhythmic" or "instant"; empty for other datasets.
     """
 
-    source: Source
-    name: str
-    ids: tuple[str, ...]
-    class_names: tuple[str, ...]
-    labels: np.ndarray
-    paths: tuple[Path, ...]
+    paths: tuple[Path, ...] = ()
     kinds: tuple[str, ...] = ()
 
 
-def require_source(source: Source) -> None:
-    """Raises InputError if a folder is missing, or given for a dataset that has none."""
-    given = source.lists or source.clips
-    if source.dataset in RENDERED and given:
+def require_source(dataset: str, lists: Path | None, clips: Path | None) -> None:
+    """Raises InputError if a folder is missing, or given for a dataset that has none; arguments as for `videos_of`."""
+    if dataset not in RENDERED:
+        require_folder(dataset, lists)
+    elif given := lists or clips:
         raise InputError(
             f"{given}: synthetic clips are generated on this machine; leave out --data and --clips, or name a dataset."
         )
-    if source.dataset not in RENDERED:
-        require_folder(source.dataset, source.lists)
 
 
-def videos_of(source: Source, name: str) -> Videos:
+def videos_of(dataset: str, name: str, lists: Path | None = None, clips: Path | None = None) -> Videos:
     """The videos of one split, "train", "val" or "test".
+
+    Args:
+      dataset: one of `DATASETS`.
+      lists: folder of its official lists; None for synthetic clips.
+      clips: folder of its video files; None means the folder of the lists.
 
     Raises:
       InputError: lists or clips are missing or malformed.
     """
-    require_source(source)
-    if source.dataset in RENDERED:
-        return _rendered_videos(source, name)
-    listed = read_video_list(source.dataset, name, source.lists)
-    listed, paths = find_clips(listed, source.clips or source.lists)
-    return Videos(source, name, listed.ids, listed.class_names, listed.labels, paths)
-
-
-def _rendered_videos(source: Source, name: str) -> Videos:
-    settings = RenderedSettings(events_per_clip=RENDERED[source.dataset])
-    clips = rendered_clips(settings)
-    boards = clips.boards[name]
-    labels = np.stack([board.labels()[..., :-1].max(0) for board in boards])
-    ids = tuple(board.id for board in boards)
+    require_source(dataset, lists, clips)
+    if dataset not in RENDERED:
+        listed, paths = find_clips(read_video_list(dataset, name, lists), clips or lists)
+        return Videos(dataset, name, listed.ids, listed.class_names, listed.labels, paths=paths)
+    rendered = rendered_clips(RenderedSettings(events_per_clip=RENDERED[dataset]))
+    ids, kinds = zip(*((board.id, board.kind) for board in rendered.boards[name]), strict=True)
+    labels = np.stack([board.labels()[..., :-1].max(0) for board in rendered.boards[name]])
     if name == "train":
         labels = one_of_each(labels, ids)
-    kinds = tuple(board.kind for board in boards)
-    return Videos(source, name, ids, CATEGORIES, labels, tuple(clips.paths(name)), kinds)
+    return Videos(dataset, name, ids, CATEGORIES, labels, paths=tuple(rendered.paths(name)), kinds=kinds)
 
 
 def trained_backbones(folder) -> TimeStepBackbones:
@@ -126,9 +98,7 @@ def trained_backbones(folder) -> TimeStepBackbones:
 
     networks, sets = {}, set()
     for modality, model in BACKBONE_MODELS.items():
-        seeds = [seed for seed in (Path(folder) / model).glob("seed-*") if seed.name[len("seed-") :].isdecimal()]
-        seeds.sort(key=lambda seed: int(seed.name[len("seed-") :]))
-        path = (seeds[0] if seeds else Path(folder) / model / "seed-0") / "best.keras"
+        path = Path(folder) / model
         trained, info = load_model(path, paper="eventlayers")
         if info.model != model or info.config["inputs"] != "clips":
             raise InputError(f"{path}: holds {info.model} on {info.config['inputs']}; train {model} on clips there.")
@@ -161,23 +131,6 @@ def backbones_of(features: Mapping[str, FeatureInfo], from_backbones=None, weigh
     return backbones
 
 
-def load_splits(
-    source: Source, network: ModelConfig, backbones: Callable[[], TimeStepBackbones | None]
-) -> dict[str, Split]:
-    """`{"train", "val", "test"}` with the inputs of a model with the configuration `network`.
-
-    Args:
-      backbones: returns the backbones for a model on features, None for one on clips; called only once the lists have
-        been read, since it may download weights.
-
-    Raises:
-      InputError: lists, clips or weights are missing or malformed.
-    """
-    videos = {name: videos_of(source, name) for name in ("train", "val", "test")}
-    found = backbones()
-    return {name: load_split(own, network, found) for name, own in videos.items()}
-
-
 def load_split(videos: Videos, network: ModelConfig, backbones: TimeStepBackbones | None) -> Split:
     """One split, with clips as inputs if `backbones` is None, else with their features."""
     from eventlayers.clips import FRAME_FORMATS, clip_inputs
@@ -189,12 +142,4 @@ def load_split(videos: Videos, network: ModelConfig, backbones: TimeStepBackbone
     else:
         inputs = time_step_inputs(videos.paths, backbones, onset_method=network.onsets)
         features = backbones.features
-    return Split(
-        dataset=videos.source.dataset,
-        name=videos.name,
-        ids=videos.ids,
-        class_names=videos.class_names,
-        inputs=inputs,
-        labels=videos.labels,
-        features=features,
-    )
+    return Split(videos.dataset, videos.name, videos.ids, videos.class_names, inputs, videos.labels, features)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -13,18 +12,14 @@ from avpipeline import media
 from avpipeline.cli import Natural, run
 from avpipeline.cli.progress import link
 from avpipeline.datasets import REGISTERED
-from avpipeline.datasets.base import Split
 from avpipeline.files import write_csv, write_json
 from avpipeline.results.evaluation import require_fit, stored, subject, write_classes, write_scores
-from avpipeline.training.saved import ModelInfo, load_model
+from avpipeline.training.saved import load_model
 from eventlayers import analysis, voting
-from eventlayers.config import LAYERS, saved_config
-from eventlayers.data import DATASETS, Source, Videos, backbones_of, load_split, videos_of
-from eventlayers.predict import DEFAULT_WEIGHTS, SECONDS, film
+from eventlayers.config import LAYERS, SECONDS, saved_config
+from eventlayers.data import DATASETS, Videos, backbones_of, load_split, videos_of
+from eventlayers.predict import DEFAULT_WEIGHTS, film
 from eventlayers.readings import sounds_categories
-
-if TYPE_CHECKING:
-    from eventlayers import pictures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,13 +54,25 @@ def main(settings: Settings) -> None:
 
     model, info = load_model(settings.weights, paper="eventlayers")
     config = saved_config(info.config)
-    videos = videos_of(Source(settings.dataset or info.dataset, settings.data, settings.clips), settings.split)
+    videos = videos_of(settings.dataset or info.dataset, settings.split, settings.data, settings.clips)
     backbones = None if config.inputs == "clips" else backbones_of(info.features, settings.from_backbones)
     split = load_split(videos, config, backbones)
     require_fit(settings.weights, info, split)
     scores = predict(model, split, batch_size=4 if config.inputs == "clips" else 64)
-    measures = overall(split.labels, scores)
-    draw = write_measures(settings, info, split, scores, measures)
+    sets, labels = voting.label_sets(scores), split.labels
+    # Over the whole split, in [0, 1], and Section 4.2's numbers of labels and percentage of matched ones.
+    measures = {
+        "video accuracy of the vote": voting.video_accuracy(labels, scores),
+        "multi-label F1, mean over videos": voting.multi_label_f1(labels, sets),
+        "multi-label F1, all labels together": voting.multi_label_f1(labels, sets, "labels"),
+        **{row[0].lower() + row[1:]: value for row, value in analysis.label_matches(labels, scores).items()},
+    }
+    # Each label of a video beside the vote.
+    voted = np.eye(len(split.class_names))[np.asarray(voting.vote(scores))]
+    video, label = np.nonzero(split.labels > 0)
+    truth, title = np.eye(len(split.class_names))[label], f"{info.paper} {subject(info, split)}"
+    _, draw = write_classes(settings.out, split.class_names, truth, voted[video], unit="video", title=title)
+    write_scores(settings.out, settings.weights, info, split, stored(split, scores), measures)
     print(f"{subject(info, split)}: {len(split)} videos")
     print("\n".join(f"  {name}: {value:.4f}" for name, value in measures.items()), flush=True)
     draw()
@@ -76,39 +83,13 @@ def main(settings: Settings) -> None:
     print(f"Tables, pictures and predictions are in {link(settings.out)}")
 
 
-def overall(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Scores on a whole split, in [0, 1], and Section 4.2's numbers of labels and percentage of matched ones."""
-    sets = voting.label_sets(scores)
-    return {
-        "video accuracy of the vote": voting.video_accuracy(labels, scores),
-        "multi-label F1, mean over videos": voting.multi_label_f1(labels, sets),
-        "multi-label F1, all labels together": voting.multi_label_f1(labels, sets, "labels"),
-        **{row[0].lower() + row[1:]: value for row, value in analysis.label_matches(labels, scores).items()},
-    }
-
-
-def write_measures(
-    settings: Settings, info: ModelInfo, split: Split, scores: np.ndarray, measures: dict[str, float]
-) -> Callable[[], None]:
-    """Writes evaluation.json, predictions.npz, per_class.csv and confusion.csv; returns what draws confusion.png.
-
-    The per-class accuracy and the confusion matrix compare each label of a video with the vote.
-    """
-    voted = np.eye(len(split.class_names))[np.asarray(voting.vote(scores))]
-    video, label = np.nonzero(split.labels > 0)
-    truth, title = np.eye(len(split.class_names))[label], f"{info.paper} {subject(info, split)}"
-    _, draw = write_classes(settings.out, split.class_names, truth, voted[video], unit="video", title=title)
-    write_scores(settings.out, settings.weights, info, split, stored(split, scores), measures)
-    return draw
-
-
 def write_layers(out: Path, videos: Videos, scores: np.ndarray) -> None:
     """Writes layers.json (Tables 3 and 4) and categories.csv, prints them, and draws layers.png (Table 4 as bars)."""
     import pandas as pd
 
     from eventlayers import pictures
 
-    labels, dataset = videos.labels, videos.source.dataset
+    labels, dataset = videos.labels, videos.dataset
     complementary = {"all": {"videos": len(labels), **analysis.complementary_counts(labels, scores)}}
     if videos.kinds:
         complementary |= analysis.complementary_by_group(labels, scores, videos.kinds)
@@ -132,32 +113,21 @@ def write_most_activating(out: Path, videos: Videos, scores: np.ndarray, count: 
     """Writes most_activating.png: for each audio-visual layer the videos that activate it most (Figure 6)."""
     from eventlayers import pictures
 
+    names = videos.class_names
+
+    def example(video: int) -> pictures.Example:
+        clip = film(media.probe(videos.paths[video]), 0, SECONDS)
+        predicted = {layer: names[index] for layer, index in zip(LAYERS, scores[video].argmax(-1), strict=True)}
+        truth = tuple(names[index] for index in np.flatnonzero(videos.labels[video]))
+        return pictures.Example(videos.ids[video], clip.frames[::2], clip.waveform, predicted, truth)
+
     chosen = analysis.most_activating(videos.labels, scores, count)
-    examples = {
-        layer: [_example(videos, scores, video) for video in chosen[layer]]
-        for layer in pictures.CHOOSING
-        if len(chosen[layer])
-    }
+    examples = {layer: list(map(example, chosen[layer])) for layer in pictures.CHOOSING if len(chosen[layer])}
     if not examples:
         print("No video is dominated by an audio-visual layer, so there is no Figure 6 to draw.")
         return
-    title = f"videos of {videos.source.dataset}, {videos.name}, that activate each layer most"
+    title = f"videos of {videos.dataset}, {videos.name}, that activate each layer most"
     pictures.most_activating(out / "most_activating.png", examples, title=title)
-
-
-def _example(videos: Videos, scores: np.ndarray, video: int) -> pictures.Example:
-    from eventlayers import pictures
-
-    about = media.probe(videos.paths[video])
-    names = videos.class_names
-    waveform = media.read_waveform(about.path, seconds=SECONDS)
-    return pictures.Example(
-        name=videos.ids[video],
-        frames=film(about, 0, SECONDS)[::2],
-        waveform=np.zeros(1, np.float32) if waveform is None else waveform,
-        predicted={layer: names[index] for layer, index in zip(LAYERS, scores[video].argmax(-1), strict=True)},
-        truth=tuple(names[index] for index in np.flatnonzero(videos.labels[video])),
-    )
 
 
 if __name__ == "__main__":

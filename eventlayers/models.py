@@ -98,7 +98,6 @@ def network_of_heads(config: ModelConfig, name: str, video_weights=None) -> kera
 
 # Modality -> name of its backbone in a model on clips.
 BACKBONES = {"visual": "visual_backbone", "audio": "audio_backbone"}
-_SAMPLES_PER_TIME_STEP = SAMPLE_RATE // 10
 
 
 def _stream_inputs(config: ModelConfig) -> dict:
@@ -108,7 +107,7 @@ def _stream_inputs(config: ModelConfig) -> dict:
     }
     if config.inputs == "clips":
         frames = (config.num_moments, config.frame_size, config.frame_size, 3)
-        shapes = {"visual": frames, "audio": (config.num_moments * _SAMPLES_PER_TIME_STEP,)}
+        shapes = {"visual": frames, "audio": (config.num_moments * SAMPLE_RATE // 10,)}
     return {modality: keras.Input(shapes[modality], name=modality) for modality in config.modalities}
 
 
@@ -172,11 +171,7 @@ def time_step_features(model: keras.Model) -> keras.Model:
       of; `"audio"`, z^A `(batch, time, 512)`.
     """
     inputs = {name: tensor for name, tensor in model.input.items() if name in BACKBONES}
-    outputs = {}
-    for modality, tensor in inputs.items():
-        prepared = model.get_layer(f"{modality}_preparation")(tensor)
-        found = model.get_layer(BACKBONES[modality])(prepared)
-        outputs |= {"visual": found["features"], "maps": found["maps"]} if modality == "visual" else {"audio": found}
+    outputs = {name: tensor for name, tensor in with_time_steps(model).output.items() if name != "scores"}
     return keras.Model(inputs, outputs, name=f"{model.name}_time_steps")
 
 

@@ -7,38 +7,16 @@ import matplotlib
 import numpy as np
 
 from avpipeline import plots
-from avpipeline.media import SAMPLE_RATE
+from avpipeline.media import SAMPLE_RATE, Clip
 from avpipeline.plots.style import PALETTE, TEXT, new_figure, save_figure, words
 from eventlayers.config import LAYERS
+from eventlayers.windows import Window
 
 # The audio-visual layers, which pool some time steps.
 CHOOSING = ("instant", "onset", "continuous")
 COLOURS = dict(zip(LAYERS, ("#1f77b4", "#2ca02c", "#d62bb0", "#e07b00", "#7f7f7f"), strict=True))
 _ONSET = "#e83e9b"
 _RIGHT, _WRONG = "#1a7f37", "#b42318"
-
-
-@dataclasses.dataclass(frozen=True)
-class PooledTimeSteps:
-    """The time steps of ten seconds that the event layers pool.
-
-    Attributes:
-      frames: uint8 `(frames, height, width, 3)`, evenly spread over the clip.
-      waveform: `(samples,)` at 16 kHz.
-      correspondence: S of Eq. 2, `(time,)`.
-      chosen: layer -> indices of the time steps that it pools, sorted.
-      onsets: indices of the audio onset time steps; empty if there are none.
-      start: second of the file at which the clip begins.
-      seconds: length of the clip.
-    """
-
-    frames: np.ndarray
-    waveform: np.ndarray
-    correspondence: np.ndarray
-    chosen: Mapping[str, np.ndarray]
-    onsets: np.ndarray
-    start: float = 0.0
-    seconds: float = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,47 +38,59 @@ class Example:
     truth: tuple[str, ...] = ()
 
 
-def sampled_time_steps(path, steps: PooledTimeSteps, *, title: str = "") -> None:
+def sampled_time_steps(path, window: Window, clip: Clip, *, title: str = "") -> None:
     """Figure 3: for each audio-visual layer the waveform and the frames, with the time steps that it pools.
 
     Pooled time steps are shaded on the waveform and have a bar on the frames; the strip between is the correspondence S
     of every time step, and dots on the waveform are onsets.
+
+    Args:
+      path: the .png to write.
+      window: of a model with both streams.
+      clip: the sound and the frames of these seconds.
     """
+    start, end = window.start, window.start + window.seconds
+    step = window.seconds / len(window.correspondence)
     with matplotlib.rc_context(TEXT):
         figure = new_figure(11, 7.2)
         axes = figure.subplots(3 * len(CHOOSING), 1, sharex=True, height_ratios=(1.0, 0.22, 0.9) * len(CHOOSING))
-        for place, layer in enumerate(CHOOSING):
-            sound, strip, film = axes[3 * place : 3 * place + 3]
-            _draw_sound(sound, steps)
-            _draw_film(film, steps.frames, steps)
-            image = strip.imshow(
-                steps.correspondence[None], aspect="auto", cmap="viridis", extent=(*_span(steps), 0, 1)
-            )
+        for (sound, strip, film), layer in zip(axes.reshape(-1, 3), CHOOSING, strict=True):
+            plots.draw_waveform(sound, clip.waveform, SAMPLE_RATE, start)
+            sound.plot(start + (window.onsets + 0.5) * step, np.zeros(len(window.onsets)), ".", color=_ONSET, ms=7)
+            sound.set_ylabel("")
+            for index, frame in enumerate(clip.frames):
+                left = start + index * window.seconds / len(clip.frames)
+                right = left + 0.97 * window.seconds / len(clip.frames)
+                film.imshow(frame, extent=(left, right, 0, 1), aspect="auto")
+            film.set(ylim=(0, 1), yticks=[])
+            film.spines[:].set_visible(False)
+            image = strip.imshow(window.correspondence[None], aspect="auto", cmap="viridis", extent=(start, end, 0, 1))
             strip.set(yticks=[])
-            _shade(sound, steps, steps.chosen[layer], COLOURS[layer], alpha=0.3)
-            _shade(film, steps, steps.chosen[layer], COLOURS[layer], ymax=0.12)
-            count = len(steps.chosen[layer])
-            sound.set_title(f"{layer} event layer: {count} time steps", fontsize=10, loc="left", color=COLOURS[layer])
-        axes[-1].set(xlim=_span(steps), xlabel="time in seconds")
+            style = {"color": COLOURS[layer], "linewidth": 0, "zorder": 3}
+            for left in start + window.chosen[layer] * step:
+                sound.axvspan(left, left + step, alpha=0.3, **style)
+                film.axvspan(left, left + step, ymax=0.12, **style)
+            said = f"{layer} event layer: {len(window.chosen[layer])} time steps"
+            sound.set_title(said, fontsize=10, loc="left", color=COLOURS[layer])
+        axes[-1].set(xlim=(start, end), xlabel="time in seconds")
         figure.colorbar(image, ax=axes, label="correspondence S", aspect=40, pad=0.01, shrink=0.6)
         figure.suptitle(title, fontsize=13, fontweight="bold")
         save_figure(figure, path)
 
 
-def multi_labels(path, examples: Sequence[Example], *, title: str = "") -> None:
-    """Figure 4: each clip's frames, its annotated labels, and the union of the heads' labels."""
+def multi_labels(path, example: Example, *, title: str = "") -> None:
+    """Figure 4: a clip's frames, its annotated labels, and the union of the heads' labels."""
+    heads: dict[str, list[str]] = {}
+    for head, label in example.predicted.items():
+        heads.setdefault(label, []).append(head)
+    given = f"annotated: {', '.join(map(words, example.truth))}\n" if example.truth else ""
+    union = ", ".join(f"{words(label)} ({', '.join(own)})" for label, own in heads.items())
     with matplotlib.rc_context(TEXT):
-        figure = new_figure(11, 2.1 * len(examples) + 0.6)
-        axes = figure.subplots(len(examples), 1, squeeze=False)[:, 0]
-        for axis, example in zip(axes, examples, strict=True):
-            _draw_row(axis, example.frames)
-            given = f"annotated: {', '.join(map(words, example.truth))}\n" if example.truth else ""
-            heads = {label: [] for label in example.predicted.values()}
-            for head, label in example.predicted.items():
-                heads[label].append(head)
-            union = ", ".join(f"{words(label)} ({', '.join(own)})" for label, own in heads.items())
-            axis.set_title(example.name, fontsize=10, loc="left", fontweight="bold")
-            axis.set_xlabel(f"{given}predicted: {union}", fontsize=9, loc="left")
+        figure = new_figure(11, 2.7)
+        axis = figure.subplots()
+        _draw_row(axis, example.frames)
+        axis.set_title(example.name, fontsize=10, loc="left", fontweight="bold")
+        axis.set_xlabel(f"{given}predicted: {union}", fontsize=9, loc="left")
         figure.suptitle(title, fontsize=13, fontweight="bold")
         save_figure(figure, path)
 
@@ -123,17 +113,10 @@ def most_activating(path, examples: Mapping[str, Sequence[Example]], *, title: s
             )
             heads.axis("off")
             for line, (head, predicted) in enumerate(example.predicted.items()):
-                is_right = predicted in example.truth
-                heads.text(
-                    0.0,
-                    0.9 - 0.19 * line,
-                    f"{'✓' if is_right else '✗'} {head}: {words(predicted)}",
-                    color=_RIGHT if is_right else _WRONG,
-                    fontweight="bold" if head == layer else "normal",
-                    transform=heads.transAxes,
-                    va="center",
-                    fontsize=9,
-                )
+                mark, colour = ("✓", _RIGHT) if predicted in example.truth else ("✗", _WRONG)
+                style = {"color": colour, "fontweight": "bold" if head == layer else "normal"}
+                place = {"transform": heads.transAxes, "va": "center", "fontsize": 9}
+                heads.text(0.0, 0.9 - 0.19 * line, f"{mark} {head}: {words(predicted)}", **style, **place)
         figure.suptitle(title, fontsize=13, fontweight="bold")
         save_figure(figure, path)
 
@@ -166,43 +149,6 @@ def event_characteristics(path, counts: Mapping[str, Mapping[str, int]], *, titl
         save_figure(figure, path)
 
 
-def _span(steps: PooledTimeSteps) -> tuple[float, float]:
-    return steps.start, steps.start + steps.seconds
-
-
-def _shade(axis, steps: PooledTimeSteps, chosen: np.ndarray, colour: str, **style) -> None:
-    """Shades time steps; with 100 of them in a clip of 10 s each lasts a tenth of a second."""
-    step = steps.seconds / len(steps.correspondence)
-    for index in chosen:
-        first = steps.start + index * step
-        axis.axvspan(first, first + step, color=colour, linewidth=0, zorder=3, **style)
-
-
-def _draw_sound(axis, steps: PooledTimeSteps) -> None:
-    """The waveform, with a dot at every onset."""
-    plots.draw_waveform(axis, steps.waveform, SAMPLE_RATE, steps.start)
-    step = steps.seconds / len(steps.correspondence)
-    axis.plot(steps.start + (steps.onsets + 0.5) * step, np.zeros(len(steps.onsets)), ".", color=_ONSET, ms=7)
-    axis.set_ylabel("")
-
-
-def _envelope(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Times, and the lowest and highest samples of some 1500 intervals."""
-    length = max(1, len(waveform) // 1500)
-    blocks = waveform[: len(waveform) // length * length].reshape(-1, length)
-    return np.arange(len(blocks)) * length / SAMPLE_RATE, blocks.min(1), blocks.max(1)
-
-
-def _draw_film(axis, frames: np.ndarray, steps: PooledTimeSteps) -> None:
-    """The frames side by side, each at its time."""
-    step = steps.seconds / len(frames)
-    for index, frame in enumerate(frames):
-        first = steps.start + index * step
-        axis.imshow(frame, extent=(first, first + 0.97 * step, 0, 1), aspect="auto")
-    axis.set(xlim=_span(steps), ylim=(0, 1), yticks=[])
-    axis.spines[:].set_visible(False)
-
-
 def _draw_row(axis, frames: np.ndarray, waveform: np.ndarray | None = None) -> None:
     """Frames side by side, with the waveform below them if given."""
     gap = np.full((frames.shape[1], max(1, frames.shape[2] // 30), 3), 255, np.uint8)
@@ -211,10 +157,9 @@ def _draw_row(axis, frames: np.ndarray, waveform: np.ndarray | None = None) -> N
     height, width = row.shape[:2]
     axis.imshow(row, extent=(0, width, 0, height))
     if waveform is not None:
-        seconds, low, high = _envelope(waveform)
-        scale = 0.25 * height / max(0.05, float(np.abs(waveform).max(initial=0)))
-        x = seconds / max(seconds[-1], 1e-9) * width
-        axis.fill_between(x, low * scale - 0.35 * height, high * scale - 0.35 * height, color="#4c566a", linewidth=0.3)
-        axis.set_ylim(-0.65 * height, height)
+        below = axis.inset_axes((0, -0.4, 1, 0.35))
+        plots.draw_waveform(below, waveform, SAMPLE_RATE)
+        below.margins(x=0)
+        below.axis("off")
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import tyro
@@ -21,17 +20,12 @@ from avpipeline.predict.segments import missing_stream_notes
 from avpipeline.training.familiarity import region_means, unlike_training
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
-from eventlayers.config import ModelConfig, saved_config
+from eventlayers.config import SECONDS, ModelConfig, saved_config
 from eventlayers.data import backbones_of, videos_of
 from eventlayers.voting import vote
-
-if TYPE_CHECKING:
-    import keras
-
-    from eventlayers import pictures
+from eventlayers.windows import Window
 
 DEFAULT_WEIGHTS = Path("runs") / "eventlayers" / "event_layers-paper" / "seed-0" / "best.keras"
-SECONDS = 10
 _FILM_HEIGHT = 120
 
 
@@ -52,25 +46,19 @@ class Settings:
     """Folder with MC3-18's weights, searched first."""
 
 
-# What was read from ten seconds of a file -> the output of model and backbones: the arrays of
-# `eventlayers.time_steps.time_steps_of` for the model's streams, and "scores", O `(heads, classes)`.
-Look = Callable[[object], dict[str, np.ndarray]]
-
-
 @dataclasses.dataclass(frozen=True)
 class Predictor:
     """A loaded model with its description.
 
     Attributes:
-      read: file and starts -> the ten seconds that begin at each, decoded.
-      look: runs the model on them.
-      info: its description.
-      config: its configuration.
-      weights: its file.
+      read: file and starts -> the ten seconds that begin at each, decoded (`eventlayers.clips.read_clips`).
+      look: runs the model and its backbones on them: z^V, z^A and maps at every time step, as far as the model has the
+        streams, the arrays of the onsets, and "scores", O `(heads, classes)`.
+      info, config, weights: its description, its configuration and its file.
     """
 
     read: Callable[[Path, Sequence[float]], Iterator]
-    look: Look
+    look: Callable[[object], dict[str, np.ndarray]]
     info: ModelInfo
     config: ModelConfig
     weights: Path
@@ -78,8 +66,11 @@ class Predictor:
     @classmethod
     def of(cls, weights, from_backbones=None, weights_dir=None) -> Predictor:
         """Loads a model, with the backbones that it names; InputError if weights are missing or not the same."""
+        import keras
+
         from avpipeline.nn.forward import forward_graph
-        from eventlayers.time_steps import of_streams, read_streams
+        from eventlayers.clips import FRAME_FORMATS, read_clips
+        from eventlayers.models import with_time_steps
 
         weights = Path(weights)
         if weights == DEFAULT_WEIGHTS and not weights.is_file():
@@ -90,54 +81,22 @@ class Predictor:
         model, info = load_model(weights, paper="eventlayers")
         config = saved_config(info.config)
         if config.inputs == "clips":
-            return cls(*_clips(model, config), info, config, weights)
-        backbones = backbones_of(info.features, from_backbones, weights_dir)
-        heads = forward_graph(model)
+            backbones, frames = None, FRAME_FORMATS[config.backbones]
+            network = with_time_steps(model)
+        else:
+            backbones = backbones_of(info.features, from_backbones, weights_dir)
+            frames, network = backbones.frames, keras.Model(model.input, {"scores": model.output})
+        forward = forward_graph(network)
 
-        def look(streams) -> dict[str, np.ndarray]:
-            found = of_streams(streams, backbones)
-            return {**found, "scores": heads({name: found[name][np.newaxis] for name in model.input})[0]}
+        def look(read) -> dict[str, np.ndarray]:
+            clip, onsets = read
+            clips = {"visual": clip.frames, "audio": clip.waveform}
+            found = {**(backbones.of_clip(clip, config.modalities) if backbones else clips), **onsets}
+            outputs = forward({name: found[name][np.newaxis] for name in model.input})
+            return found | {name: array[0] for name, array in outputs.items()}
 
-        read = functools.partial(read_streams, backbones=backbones, onset_method=config.onsets)
+        read = functools.partial(read_clips, frames=frames, onset_method=config.onsets)
         return cls(read, look, info, config, weights)
-
-
-def _clips(model: keras.Model, config: ModelConfig) -> tuple[Callable, Look]:
-    """`Predictor.read` and `Predictor.look` for a model on clips."""
-    from avpipeline.nn.forward import forward_graph
-    from eventlayers.clips import FRAME_FORMATS, clips_of
-    from eventlayers.models import ONSET_MASK, ONSETS, with_time_steps
-
-    seen = forward_graph(with_time_steps(model))
-
-    def look(clip) -> dict[str, np.ndarray]:
-        found = seen({name: clip[name][np.newaxis] for name in model.input})
-        steps = {name: array[0] for name, array in found.items()}
-        return {**steps, ONSETS: clip[ONSETS], ONSET_MASK: clip[ONSET_MASK]}
-
-    return functools.partial(clips_of, frames=FRAME_FORMATS[config.backbones], onset_method=config.onsets), look
-
-
-@dataclasses.dataclass(frozen=True)
-class Window:
-    """A model's output for ten seconds of a file.
-
-    Attributes:
-      start, seconds: position and length; shorter at the end of a file.
-      scores: O, `(heads, classes)`.
-      correspondence: S, one value per time step; None for a model with one stream.
-      chosen: layer -> the time steps that it pools; empty for a model with one stream.
-      onsets: time steps at which a sound begins.
-      localization: alpha, `(time steps, height, width)`; None for a model with one stream.
-    """
-
-    start: float
-    seconds: float
-    scores: np.ndarray
-    correspondence: np.ndarray | None
-    chosen: dict[str, np.ndarray]
-    onsets: np.ndarray
-    localization: np.ndarray | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,8 +159,12 @@ def predict_file(path, predictor: Predictor) -> Prediction:
         windows, means = [], []
         for start, clip in zip(starts, clips, strict=True):
             found, seconds = predictor.look(clip), min(SECONDS, length - start)
-            windows.append(_window(found, predictor.config, start, seconds))
-            means.append(_means(found, [name for name in modalities if name in predictor.info.statistics], seconds))
+            windows.append(Window.of(found, predictor.config, start, seconds))
+            # Each second's mean over its time steps.
+            known = {name: found[name] for name in modalities if name in predictor.info.statistics}
+            means.append(
+                region_means({name: z.reshape(SECONDS, -1, z.shape[-1])[:seconds] for name, z in known.items()})
+            )
     there = {"audio": about.has_audio, "visual": about.has_video}
     notes += unlike_training(predictor.info.statistics, means, [name for name in modalities if there[name]])
     if length < SECONDS:
@@ -209,37 +172,6 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     if len(windows) > 1:
         notes.append(f"longer than the model's {SECONDS} s: every {SECONDS} s are predicted separately")
     return Prediction(about, tuple(windows), (*notes, *damage))
-
-
-def _means(found: Mapping[str, np.ndarray], names: Iterable[str], seconds: int) -> dict[str, np.ndarray]:
-    """Each second's mean over its time steps, `(seconds, channels)`."""
-    return region_means({name: found[name].reshape(SECONDS, -1, found[name].shape[-1])[:seconds] for name in names})
-
-
-def _window(found: Mapping[str, np.ndarray], config: ModelConfig, start: int, seconds: int) -> Window:
-    """A model's output for a window, without the time steps beyond the end of the file."""
-    from eventlayers.layers import InstantEventLayer, correspondence, sound_localization
-    from eventlayers.models import ONSET_MASK, ONSETS
-
-    count = config.num_moments
-    own = round(count * seconds / SECONDS)
-    onsets = np.unique(found[ONSETS][found[ONSET_MASK] > 0].astype(int))
-    window = Window(start, seconds, found["scores"], None, {}, onsets[onsets < own], None)
-    if len(config.modalities) == 1:
-        return window
-    both = found["visual"][np.newaxis], found["audio"][np.newaxis]
-    everything = np.arange(count)
-    chosen = {
-        "continuous": everything,
-        "instant": np.sort(np.asarray(InstantEventLayer(config.top_k, config.instant).time_steps(*both))[0]),
-        "onset": onsets if len(onsets) else everything,
-    }
-    return dataclasses.replace(
-        window,
-        correspondence=np.asarray(correspondence(*both, config.instant))[0, :own],
-        chosen={layer: steps[steps < own] for layer, steps in chosen.items()},
-        localization=sound_localization(found["maps"], found["audio"])[:own],
-    )
 
 
 def as_json(prediction: Prediction, predictor: Predictor) -> dict:
@@ -266,7 +198,7 @@ def _window_json(window: Window, predictor: Predictor) -> dict:
     return {
         "start": window.start,
         "end": window.start + window.seconds,
-        "label": names[int(vote(window.scores[np.newaxis])[0])],
+        "label": _label(window, predictor.info),
         # By number of heads, in the order of the heads if equal.
         "labels": sorted(dict.fromkeys(given), key=lambda label: -given.count(label)),
         "heads": [
@@ -304,92 +236,57 @@ def _write_pictures(prediction: Prediction, predictor: Predictor, stem: Path, tr
 
     about, info = prediction.media, predictor.info
     title = picture_title(info, about)
-    for number, window in enumerate(prediction.windows, start=1):
+    labels = [_label(window, info) for window in prediction.windows]
+    has_localization = prediction.windows[0].localization is not None and about.has_video
+    for number, (window, label) in enumerate(zip(prediction.windows, labels, strict=True), start=1):
+        kinds = ("labels", "moments", "localization")
         numbered = f"_{number}" if number > 1 else ""
-
-        def named(kind: str, numbered=numbered) -> Path:
-            return stem.with_name(f"{stem.name}_{kind}{numbered}.png")
-
-        pictures.multi_labels(named("labels"), [example_of(window, about, predictor, truth)], title=title)
+        paths = {kind: stem.with_name(f"{stem.name}_{kind}{numbered}.png") for kind in kinds}
+        clip = film(about, window.start, window.seconds)
+        given = [info.class_names[index] for index in window.scores.argmax(-1)]
+        predicted = dict(zip(predictor.config.heads, given, strict=True))
+        example = pictures.Example(stem.name, clip.frames[::2], clip.waveform, predicted, tuple(truth))
+        pictures.multi_labels(paths["labels"], example, title=title)
         if "instant" in predictor.config.heads:
-            steps = pictures.PooledTimeSteps(
-                frames=film(about, window.start, window.seconds),
-                waveform=_sound(about, window),
-                correspondence=window.correspondence,
-                chosen=window.chosen,
-                onsets=window.onsets,
+            pictures.sampled_time_steps(paths["moments"], window, clip, title=title)
+        if has_localization:
+            # Figure 5: the mean of each second's maps, laid over its frame.
+            plots.attention_frames(
+                paths["localization"],
+                media.read_frames(about.path, frame_rate=1, size=None, start=window.start, seconds=window.seconds),
+                window.localization.reshape(window.seconds, -1, *window.localization.shape[1:]).mean(1),
+                [label] * window.seconds,
+                class_names=info.class_names,
                 start=window.start,
-                seconds=window.seconds,
+                scale_label="localization response V . z",
+                title=title,
             )
-            pictures.sampled_time_steps(named("moments"), steps, title=title)
-        if window.localization is not None and about.has_video:
-            _write_localization(named("localization"), window, about, predictor, title)
-    if about.has_video and prediction.windows[0].localization is not None:
-        maps = np.concatenate([window.localization for window in prediction.windows])
-        labels = [label for window in prediction.windows for label in [_label(window, info)] * len(window.localization)]
-        rate = predictor.config.num_moments / SECONDS
+    if has_localization:
+        maps = [window.localization for window in prediction.windows]
         write_overlay(
             stem.with_name(f"{stem.name}_localization.mp4"),
             about,
-            maps,
-            labels,
-            maps_a_second=rate,
+            np.concatenate(maps),
+            np.repeat(labels, list(map(len, maps))),
+            maps_a_second=predictor.config.num_moments / SECONDS,
             warning=synthetic_warning(info, about),
         )
-
-
-def _write_localization(path: Path, window: Window, about: media.MediaInfo, predictor: Predictor, title: str) -> None:
-    """Figure 5: the mean of each second's maps, laid over its frame."""
-    seconds = int(window.seconds)
-    maps = window.localization.reshape(seconds, -1, *window.localization.shape[1:]).mean(1)
-    frames = media.read_frames(about.path, frame_rate=1, size=None, start=window.start, seconds=seconds)
-    plots.attention_frames(
-        path,
-        frames,
-        maps,
-        [_label(window, predictor.info)] * seconds,
-        class_names=predictor.info.class_names,
-        start=int(window.start),
-        scale_label="localization response V . z",
-        title=title,
-    )
 
 
 def _label(window: Window, info: ModelInfo) -> str:
     return info.class_names[int(vote(window.scores[np.newaxis])[0])]
 
 
-def example_of(window: Window, about: media.MediaInfo, predictor: Predictor, truth=()) -> pictures.Example:
-    """A window as Figures 4 and 6 show it."""
-    from eventlayers import pictures
-
-    given = [predictor.info.class_names[index] for index in window.scores.argmax(-1)]
-    return pictures.Example(
-        name=about.path.stem,
-        frames=film(about, window.start, window.seconds)[::2],
-        waveform=_sound(about, window),
-        predicted=dict(zip(predictor.config.heads, given, strict=True)),
-        truth=tuple(truth),
-    )
-
-
-def film(about: media.MediaInfo, start: float, seconds: float) -> np.ndarray:
-    """One small frame per second; black if the file has no video stream."""
-    if not about.has_video:
-        return np.zeros((int(seconds), _FILM_HEIGHT, _FILM_HEIGHT * 4 // 3, 3), np.uint8)
-    size = about.size_at(_FILM_HEIGHT)
-    return media.read_frames(about.path, frame_rate=1, size=size, start=start, seconds=int(seconds))
-
-
-def _sound(about: media.MediaInfo, window: Window) -> np.ndarray:
-    waveform = media.read_waveform(about.path, start=window.start, seconds=window.seconds)
-    return np.zeros(int(window.seconds * media.SAMPLE_RATE), np.float32) if waveform is None else waveform
+def film(about: media.MediaInfo, start: int, seconds: int) -> media.Clip:
+    """The sound of a stretch of a file and one small frame a second; silence or black frames for a missing stream."""
+    size = about.size_at(_FILM_HEIGHT) if about.has_video else (_FILM_HEIGHT, _FILM_HEIGHT * 4 // 3)
+    return media.read_clip(about.path, start=start, seconds=seconds, frame_rate=1, size=size)
 
 
 def draw_example(trained: Trained) -> None:
     """Draws the trained model's predictions for the first test video, right or wrong, with its true labels."""
     settings = trained.settings
-    test = videos_of(settings.source, "test")
+    test = videos_of(settings.dataset, "test", settings.data, settings.clips)
     predictor = Predictor.of(trained.weights, settings.from_backbones)
     truth = [name for name, label in zip(test.class_names, test.labels[0], strict=True) if label]
     print(f"Example: {test.ids[0]}, the first test video, which is {' and '.join(truth)}:")

@@ -1,8 +1,6 @@
 """How each row of the paper's tables is computed from a model's scores; `config.ROWS` says from which model's."""
 
-import dataclasses
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,43 +9,38 @@ from avpipeline.datasets.kinetics import SOUNDS_CLASSES
 from avpipeline.files import read_predictions
 from avpipeline.results import papers
 from eventlayers import analysis, voting
-from eventlayers.config import DATASETS, LAYERS, NEW_LAYERS, ONLY, OURS, ROWS, STANDS_FOR, TABLES
-
-# Labels `(videos, classes)` and scores `(videos, heads, classes)` -> the result of a row, in the table's unit.
-Measure = Callable[[np.ndarray, np.ndarray], float]
+from eventlayers.config import DATASETS, OURS, ROWS, STANDS_FOR, TABLES
 
 
-@dataclasses.dataclass(frozen=True)
-class Reading:
-    """How a row is measured: from the scores of one of `eventlayers.MODELS` on the test split."""
-
-    model: str
-    measure: Measure
+def model_of(published: papers.Published) -> str:
+    """The model from whose scores on the test split a result is computed; a user-defined model's row has its name."""
+    return ROWS.get((published.table, published.row), published.row)
 
 
-def accuracy(labels, scores) -> float:
-    """Video accuracy in percent."""
-    return 100 * voting.video_accuracy(labels, scores)
+def computed(
+    published: papers.Published, labels: np.ndarray, scores: np.ndarray, class_names: Sequence[str] = ()
+) -> float:
+    """Our counterpart of one of the paper's results, in its unit.
 
-
-def _f1_of_union(labels, scores) -> float:
-    return voting.multi_label_f1(labels, voting.label_sets(scores))
-
-
-def _f1_of_top(count: int) -> Measure:
-    return lambda labels, scores: voting.multi_label_f1(labels, voting.top_labels(scores, count))
-
-
-def _videos(row: str) -> Measure:
-    return lambda labels, scores: analysis.complementary_counts(labels, scores)[row]
-
-
-def _categories(row: str) -> Measure:
-    return lambda labels, scores: analysis.category_counts(labels, scores)[row]
-
-
-def _matches(row: str) -> Measure:
-    return lambda labels, scores: analysis.label_matches(labels, scores)[row]
+    Args:
+      labels, scores: `(videos, classes)`, `(videos, heads, classes)`.
+      class_names: of the scores; those of Kinetics-400 are needed to know which are in Kinetics-Sounds, and of other
+        classes all are counted.
+    """
+    table, row = published.table, published.row
+    if table == "Table 1" or (table, row) not in ROWS:
+        return 100 * voting.video_accuracy(labels, scores)
+    if table == "Table 2":
+        is_ours = row == OURS
+        sets = voting.label_sets(scores) if is_ours else voting.top_labels(scores, int(row.rpartition("-")[2]))
+        return voting.multi_label_f1(labels, sets)
+    if table == "Table 3":
+        return analysis.complementary_counts(labels, scores)[row]
+    if table == "Table 4":
+        return analysis.category_counts(labels, scores)[row]
+    if row == "Kinetics-Sounds among the audio-visual categories":
+        return analysis.audio_visual_share(labels, scores, sounds_categories(class_names))
+    return analysis.label_matches(labels, scores)[row]
 
 
 def sounds_categories(class_names: Sequence[str]) -> list[int] | None:
@@ -59,49 +52,19 @@ def sounds_categories(class_names: Sequence[str]) -> list[int] | None:
     return found if len(found) == 32 else None
 
 
-# (table, row) -> how it is computed from the scores. Rows of the same name only differ in the dataset.
-_MEASURES: dict[tuple[str, str], Measure] = {
-    **{place: accuracy for place in ROWS if place[0] == "Table 1"},
-    ("Table 2", OURS): _f1_of_union,
-    **{("Table 2", f"Naive AV top-{count}"): _f1_of_top(count) for count in range(1, 6)},
-    **{("Table 3", row): _videos(row) for row in (*ONLY, NEW_LAYERS)},
-    **{("Table 4", row): _categories(row) for row in map(str.capitalize, LAYERS)},
-    **{("Section 4.2", row): _matches(row) for row in ("Labels a video", "Matched labels", "Matched labels a video")},
-}
-_SOUNDS = ("Section 4.2", "Kinetics-Sounds among the audio-visual categories")
-
-
-def reading_of(published: papers.Published, class_names: Sequence[str] = ()) -> Reading:
-    """How one of the paper's results is measured.
-
-    Args:
-      class_names: of the scores; those of Kinetics-400 are needed to know which are in Kinetics-Sounds, and of other
-        classes all are counted.
-    """
-    place = (published.table, published.row)
-    if place == _SOUNDS:
-        share = functools.partial(analysis.audio_visual_share, categories=sounds_categories(class_names))
-        return Reading(ROWS[place], share)
-    if place not in ROWS:
-        # A user-defined model.
-        return Reading(published.row, accuracy)
-    return Reading(ROWS[place], _MEASURES[place])
-
-
 def published_of(model: str, dataset: str) -> list[papers.Published]:
     """The paper's results in Tables 1 and 2 to compare a model trained on `dataset` with; none for your own data."""
     names = STANDS_FOR.get(dataset) or [paper for paper, ours in DATASETS.items() if ours == dataset]
     return [
         one
         for one in papers.rows("eventlayers")
-        if one.table in TABLES[:2] and one.dataset in names and reading_of(one).model == model
+        if one.table in TABLES[:2] and one.dataset in names and model_of(one) == model
     ]
 
 
-def measured(measure: Measure, predictions: Sequence[Path]) -> tuple[float, ...]:
+def measured(
+    published: papers.Published, predictions: Sequence[Path], class_names: Sequence[str] = ()
+) -> tuple[float, ...]:
     """A row's result for each seed, computed from the predictions that a run stored."""
-    values = []
-    for path in predictions:
-        stored = read_predictions(path, "labels", "predictions")
-        values.append(float(measure(stored["labels"], stored["predictions"])))
-    return tuple(values)
+    stored = (read_predictions(path, "labels", "predictions") for path in predictions)
+    return tuple(float(computed(published, one["labels"], one["predictions"], class_names)) for one in stored)

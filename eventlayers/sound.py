@@ -69,12 +69,9 @@ def onsets(waveform: np.ndarray, sample_rate: int = SAMPLE_RATE, method: str = "
     waveform = np.asarray(waveform, np.float32)
     if not np.any(waveform):
         return np.zeros(0)
-    settings = onset_settings(method)
-    rate, hop, window = (settings[name] for name in ("sample_rate", "hop_length", "n_fft"))
+    rate, hop, window, bands = ONSET_METHODS[method]
     if sample_rate != rate:
         waveform = librosa.resample(waveform, orig_sr=sample_rate, target_sr=rate)
     waveform = np.pad(waveform, (0, max(window - len(waveform), 0)))
-    strength = librosa.onset.onset_strength(
-        y=waveform, sr=rate, hop_length=hop, n_fft=window, n_mels=settings["n_mels"]
-    )
+    strength = librosa.onset.onset_strength(y=waveform, sr=rate, hop_length=hop, n_fft=window, n_mels=bands)
     return librosa.onset.onset_detect(onset_envelope=strength, sr=rate, hop_length=hop, units="time")

@@ -1,22 +1,13 @@
 """The two stages of training: first each backbone with a linear head, then the event layers on both."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from avpipeline.errors import InputError
 from avpipeline.files import read_record
 from avpipeline.training.experiment import configuration_hash
 from avpipeline.training.saved import load_model
 from eventlayers.config import BACKBONE_MODELS, ModelConfig
-from eventlayers.data import trained_backbones
-
-if TYPE_CHECKING:
-    import keras
-
-    from eventlayers.time_steps import TimeStepBackbones
 
 _AGAIN = "train that backbone again"
 
@@ -24,22 +15,6 @@ _AGAIN = "train that backbone again"
 def needs_backbones(network: ModelConfig) -> bool:
     """Whether a model belongs to the second stage, whose backbones are trained separately before."""
     return network.inputs == "clips" and len(network.modalities) > 1
-
-
-def frozen_backbones(network: ModelConfig, from_backbones: Path | None, video_weights: str) -> TimeStepBackbones | None:
-    """The backbones that extract the features for a model on features; None for a model on clips.
-
-    Args:
-      from_backbones: folder of the runs that trained them, if any.
-      video_weights: initial weights of MC3-18.
-    """
-    from eventlayers.time_steps import time_step_backbones
-
-    if network.inputs == "clips":
-        return None
-    if from_backbones:
-        return trained_backbones(from_backbones)
-    return time_step_backbones(network.backbones, video_weights)
 
 
 def datasets_of_backbones(folder: Path | None) -> set[str | None]:
@@ -66,11 +41,11 @@ def backbone_identities(folders: Mapping[str, Path]) -> dict[str, str]:
     return identities
 
 
-def start_from_backbones(folders: Mapping[str, Path]) -> Callable[[keras.Model, int], None]:
+def start_from_backbones(folders: Mapping[str, Path]) -> Callable:
     """Function of (model, seed) that loads the backbones from the first stage of the same seed."""
     from eventlayers.models import BACKBONES
 
-    def start(model: keras.Model, seed: int) -> None:
+    def start(model, seed: int) -> None:
         for modality, name in BACKBONES.items():
             path = folders[modality] / f"seed-{seed}" / "best.keras"
             trained, _ = load_model(path, paper="eventlayers")

@@ -2,12 +2,12 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 from avpipeline.cli import run
 from avpipeline.datasets import REGISTERED
-from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
 from avpipeline.results import papers
 from avpipeline.results.tables import Line, NotRun, measure_tables, once_each
@@ -15,10 +15,10 @@ from avpipeline.training.paper import Trained
 from avpipeline.training.settings import TableSettings
 from eventlayers import data
 from eventlayers.config import ANNOTATED, BACKBONE_SETS, DATASETS, INPUTS, PRESETS, STANDS_FOR, TABLES
-from eventlayers.data import RENDERED, Source, default_inputs, require_source
-from eventlayers.readings import measured, reading_of
+from eventlayers.data import RENDERED, default_inputs, require_source
+from eventlayers.readings import measured, model_of
 from eventlayers.stages import datasets_of_backbones, needs_backbones
-from eventlayers.train import PAPER, splits_of
+from eventlayers.train import PAPER
 from eventlayers.train import Settings as TrainingSettings
 
 
@@ -61,7 +61,7 @@ class Settings(TableSettings):
         return self.dataset
 
     def check(self) -> None:
-        require_source(Source(self.dataset, self.data, self.clips))
+        require_source(self.dataset, self.data, self.clips)
         on_features = self.chosen_inputs == "features" and self.dataset not in RENDERED
         if on_features and datasets_of_backbones(self.from_backbones) != {self.dataset}:
             raise InputError(
@@ -79,56 +79,46 @@ def main(settings: Settings) -> int:
       python -m eventlayers.tables --table "Table 1"
       python -m eventlayers.tables --dataset vggsound --data LISTS --clips VIDEOS
     """
-    of_row = functools.partial(measure, TableRuns(settings))
+
+    # However many rows are computed from a model's scores.
+    @functools.cache
+    def trained(model: str, dataset: str) -> Trained:
+        return PAPER.train(run_settings(settings, model, dataset), watch_test=True)
+
+    of_row = functools.partial(measure, settings, trained)
     parts = {"parts": once_each("eventlayers")} if settings.dataset not in (*RENDERED, *DATASETS.values()) else {}
     return 0 if measure_tables(settings, TABLES, of_row, own=PAPER.own_models, **parts) else 2
 
 
-class TableRuns:
-    """Trains each model once per dataset, however many rows are computed from its scores."""
-
-    def __init__(self, settings: Settings):
-        self.settings = settings
-        self._trained: dict[tuple[str, str], Trained] = {}
-        self._splits: dict[str, dict[str, Split]] = {}
-
-    def trained(self, model: str, dataset: str) -> Trained:
-        """The finished runs of a model; InputError where data or weights are missing."""
-        if (model, dataset) not in self._trained:
-            own = self.run_settings(model, dataset)
-            require_source(own.source)
-            self._trained[model, dataset] = PAPER.train(own, self._splits_of(own), watch_test=True)
-        return self._trained[model, dataset]
-
-    def run_settings(self, model: str, dataset: str) -> TrainingSettings:
-        """The training command's settings for a model; all models share the backbones."""
-        settings, inputs = self.settings, self.settings.chosen_inputs
-        folder = settings.run_folder(dataset)
-        passed = ("data", "clips", "video_weights", "seeds", "seed", "devices", "logger")
-        where = {name: getattr(settings, name) for name in passed}
-        own = PAPER.settings_for(model, settings.preset, dataset, inputs, out=folder / model, **where)
-        if settings.backbones:
-            own = dataclasses.replace(own, network=dataclasses.replace(own.network, backbones=settings.backbones))
-        from_backbones = folder if needs_backbones(own.network) else settings.from_backbones
-        return settings.shortened(dataclasses.replace(own, from_backbones=from_backbones))
-
-    def _splits_of(self, own: TrainingSettings) -> dict[str, Split]:
-        if own.dataset not in self._splits:
-            self._splits[own.dataset] = splits_of(own)
-        return self._splits[own.dataset]
+def run_settings(settings: Settings, model: str, dataset: str) -> TrainingSettings:
+    """The training command's settings for a model; all models share the backbones."""
+    folder = settings.run_folder(dataset)
+    passed = ("data", "clips", "video_weights", "seeds", "seed", "devices", "logger")
+    where = {name: getattr(settings, name) for name in passed}
+    own = PAPER.settings_for(model, settings.preset, dataset, settings.chosen_inputs, out=folder / model, **where)
+    if settings.backbones:
+        own = dataclasses.replace(own, network=dataclasses.replace(own.network, backbones=settings.backbones))
+    from_backbones = folder if needs_backbones(own.network) else settings.from_backbones
+    return settings.shortened(dataclasses.replace(own, from_backbones=from_backbones))
 
 
-def measure(runs: TableRuns, published: papers.Published) -> Line | NotRun:
-    """Trains the model that reproduces a published result, unless an earlier row did, and computes ours from it."""
-    dataset = measured_on(runs.settings, published)
+def measure(settings: Settings, trained: Callable[[str, str], Trained], published: papers.Published) -> Line | NotRun:
+    """Our counterpart of a published result, from the scores of the model that reproduces it.
+
+    Args:
+      trained: trains a model on a dataset, unless an earlier row did; InputError where data or weights are missing.
+    """
+    dataset = measured_on(settings, published)
     if dataset is None:
-        return NotRun(published, f"not run: needs {_needed(published)}", is_failure=False)
-    trained = runs.trained(reading_of(published).model, dataset)
-    reading = reading_of(published, trained.experiment.info.class_names)
-    seeds = trained.result["seeds"]
+        needed = f"--dataset {DATASETS.get(published.dataset)} with its --data"
+        if published.dataset == ANNOTATED:
+            needed = "annotators' labels of the model's predictions; python -m eventlayers.evaluate measures them"
+        return NotRun(published, f"not run: needs {needed}", is_failure=False)
+    runs = trained(model_of(published), dataset)
+    seeds = runs.result["seeds"]
     watched = tuple(100 * seed["best_on_test"] for seed in seeds) if published.table == "Table 1" else ()
-    values = measured(reading.measure, trained.predictions)
-    return Line(published, trained, values, _note(published, dataset), watched)
+    values = measured(published, runs.predictions, runs.experiment.info.class_names)
+    return Line(published, runs, values, _note(published, dataset), watched)
 
 
 def measured_on(settings: Settings, published: papers.Published) -> str | None:
@@ -142,17 +132,11 @@ def measured_on(settings: Settings, published: papers.Published) -> str | None:
     return settings.dataset if not in_tables or settings.dataset == DATASETS.get(published.dataset) else None
 
 
-def _needed(published: papers.Published) -> str:
-    if published.dataset == ANNOTATED:
-        return "annotators' labels of the model's predictions; python -m eventlayers.evaluate measures them"
-    return f"--dataset {DATASETS[published.dataset]} with its --data"
-
-
 def _note(published: papers.Published, dataset: str) -> str:
     notes = []
     if len(STANDS_FOR.get(dataset, ())) > 1:
         notes.append(f"one run for {', '.join(STANDS_FOR[dataset])}: their rows only differ in the dataset")
-    model = reading_of(published).model
+    model = model_of(published)
     if published.table != "Table 1":
         notes.append(f"computed from the scores of {model}, like every row of {model} on this data")
     return "; ".join(notes)

@@ -1,7 +1,6 @@
 """`python -m eventlayers.train`: trains one of the paper's models and prints its results beside the paper's."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -15,29 +14,12 @@ from avpipeline.results import papers, report
 from avpipeline.training.experiment import Experiment, Scoring
 from avpipeline.training.paper import Paper, Trained, tell_small_batch
 from avpipeline.training.settings import TrainSettings
-from eventlayers import config
-from eventlayers.config import (
-    BACKBONE_MODELS,
-    BACKBONE_SETS,
-    INPUTS,
-    MODELS,
-    PRESETS,
-    RENDERED_MODEL,
-    RENDERED_TRAINING,
-    TABLES,
-    ModelConfig,
-    TrainConfig,
-)
-from eventlayers.data import DATASETS, RENDERED, Source, default_inputs, load_splits, require_source
+from eventlayers import config, data
+from eventlayers.config import BACKBONE_MODELS, INPUTS, MODELS, PRESETS, TABLES, ModelConfig, TrainConfig
+from eventlayers.data import DATASETS, RENDERED, default_inputs
 from eventlayers.predict import draw_example
-from eventlayers.readings import measured, published_of, reading_of
-from eventlayers.stages import (
-    backbone_identities,
-    datasets_of_backbones,
-    frozen_backbones,
-    needs_backbones,
-    start_from_backbones,
-)
+from eventlayers.readings import measured, published_of
+from eventlayers.stages import backbone_identities, datasets_of_backbones, needs_backbones, start_from_backbones
 from eventlayers.voting import video_accuracy
 
 
@@ -78,16 +60,10 @@ class Settings(TrainSettings):
 
     @property
     def folder(self) -> Path:
-        if self.out:
-            return self.out
         parts = [self.model, self.preset]
         parts += [self.dataset] if self.dataset != "rendered" else []
         parts += ["clips"] if self.network.inputs == "clips" else []
-        return Path("runs") / self.paper / "-".join(parts)
-
-    @property
-    def source(self) -> Source:
-        return Source(self.dataset, self.data, self.clips)
+        return self.out or Path("runs") / self.paper / "-".join(parts)
 
 
 class EventLayers(Paper):
@@ -105,12 +81,10 @@ class EventLayers(Paper):
         random = np.random.default_rng(0)
         inputs = Paper.example_inputs(model, videos)
         for name, values in inputs.items():
-            if name == ONSETS:
-                inputs[name] = random.integers(0, values.shape[1], values.shape).astype(np.float32)
-            elif name == ONSET_MASK:
-                inputs[name] = random.integers(0, 2, values.shape).astype(np.float32)
-            elif values.ndim == 5:  # frames
-                inputs[name] = random.integers(0, 256, values.shape).astype(np.float32)
+            # Onsets, their mask and frames are whole numbers from 0 to below one of these.
+            ends = {ONSETS: values.shape[1], ONSET_MASK: 2}
+            if end := ends.get(name, 256 if values.ndim == 5 else None):
+                inputs[name] = random.integers(0, end, values.shape).astype(np.float32)
             elif values.ndim == 2:  # a waveform
                 inputs[name] = 0.1 * values
         return inputs
@@ -124,8 +98,8 @@ class EventLayers(Paper):
         """
         rendered = dataset in RENDERED
         inputs = inputs or default_inputs(dataset)
-        network = config.model_config(model, preset, inputs=inputs, **(RENDERED_MODEL if rendered else {}))
-        training = config.train_config(preset, model, inputs, **(RENDERED_TRAINING[inputs] if rendered else {}))
+        network = config.model_config(model, preset, inputs=inputs, **(config.RENDERED_MODEL if rendered else {}))
+        training = config.train_config(preset, model, inputs, **(config.RENDERED_TRAINING[inputs] if rendered else {}))
         return Settings(model=model, preset=preset, dataset=dataset, network=network, training=training, **changes)
 
     def defaults(self, argv: Sequence[str]) -> Settings:
@@ -137,9 +111,9 @@ class EventLayers(Paper):
         return self.settings_for(**first) if known else Settings()
 
     def announce(self, settings: Settings) -> None:
-        require_source(settings.source)
+        data.require_source(settings.dataset, settings.data, settings.clips)
         if settings.dataset in RENDERED:
-            self.tell_rendered(settings, (*RENDERED_MODEL, *RENDERED_TRAINING[settings.network.inputs]))
+            self.tell_rendered(settings, (*config.RENDERED_MODEL, *config.RENDERED_TRAINING[settings.network.inputs]))
         if settings.is_untrained:
             is_random = "" if settings.from_backbones else ", and the audio network is random"
             print(
@@ -235,19 +209,27 @@ def _with_precision(settings: Settings) -> Settings:
 
 def splits_of(settings: Settings) -> dict[str, Split]:
     """`{"train", "val", "test"}` of the dataset."""
-    backbones = functools.partial(frozen_backbones, settings.network, settings.from_backbones, settings.video_weights)
-    return load_splits(settings.source, settings.network, backbones)
+    from eventlayers.time_steps import time_step_backbones
+
+    network = settings.network
+    where = {"lists": settings.data, "clips": settings.clips}
+    videos = {name: data.videos_of(settings.dataset, name, **where) for name in ("train", "val", "test")}
+    # Only once the lists have been read, since weights may be downloaded.
+    backbones = None
+    if network.inputs == "features" and settings.from_backbones:
+        backbones = data.trained_backbones(settings.from_backbones)
+    elif network.inputs == "features":
+        backbones = time_step_backbones(network.backbones, settings.video_weights)
+    return {name: data.load_split(own, network, backbones) for name, own in videos.items()}
 
 
 def fitted(network: ModelConfig, split: Split) -> ModelConfig:
     """`network` with the number of classes and the input sizes of a dataset."""
-    shapes = {name: tuple(source.shape) for name, source in split.inputs.items()}
     sizes: dict = {"num_classes": split.labels.shape[1]}
     if network.inputs == "clips":
-        sizes["frame_size"] = BACKBONE_SETS[network.backbones]
-    else:
-        sizes |= {"num_moments": next(shapes[name][0] for name in network.modalities)}
-        sizes |= {f"{name}_channels": shapes[name][1] for name in network.modalities}
+        return dataclasses.replace(network, frame_size=config.BACKBONE_SETS[network.backbones], **sizes)
+    for name in network.modalities:
+        sizes["num_moments"], sizes[f"{name}_channels"] = split.inputs[name].shape
     return dataclasses.replace(network, **sizes)
 
 
@@ -259,11 +241,10 @@ def compared(paper: Paper, trained: Trained) -> report.Compared:
     published = published_of(trained.settings.model, trained.settings.dataset)
     if trained.settings.dataset in RENDERED:
         for one in {one.row: one for one in published if one.table == TABLES[1]}.values():
-            ours = measured(reading_of(one).measure, trained.predictions)
+            ours = measured(one, trained.predictions)
             print(f"\n{one.metric}, {one.row}: {papers.mean_text(ours, one.value)} on {trained.data}")
         return []
-    paths = trained.predictions
-    lines = [(one, papers.Measured(measured(reading_of(one).measure, paths), trained.data)) for one in published]
+    lines = [(one, papers.Measured(measured(one, trained.predictions), trained.data)) for one in published]
     if lines:
         print(f"\nvideo accuracy {papers.mean_text(trained.scores, '0.0', ' %')} on {trained.data}")
     return lines

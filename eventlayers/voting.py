@@ -35,11 +35,8 @@ def top_labels(scores: np.ndarray, count: int) -> np.ndarray:
 
     Table 2 compares the label sets with these, for Naive AV, which has one head. Of equal scores, lower classes win.
     """
-    first = np.asarray(scores)[:, 0]
-    best = np.argsort(-first, axis=-1, kind="stable")[:, :count]
-    chosen = np.zeros(first.shape, bool)
-    np.put_along_axis(chosen, best, True, axis=-1)
-    return chosen
+    best = np.argsort(-np.asarray(scores)[:, 0], axis=-1, kind="stable")[:, :count]
+    return np.eye(scores.shape[-1], dtype=bool)[best].any(1)
 
 
 def multi_label_f1(labels: np.ndarray, predicted: np.ndarray, average: str = "videos") -> float:

@@ -49,8 +49,7 @@ def load_author_checkpoint(path) -> keras.Model:
     Raises:
       InputError: a file is missing or damaged, holds another network, or has tensors that do not fit together.
     """
-    model, _ = load_with_config(path)
-    return model
+    return load_with_config(path)[0]
 
 
 def load_with_config(path) -> tuple[keras.Model, ModelConfig]:

@@ -121,6 +121,7 @@ class TrainConfig(Hyperparameters):
 
 
 _NO_FILM = {"audio_block": "none"}
+_TEMPORAL = {**_NO_FILM, "attention": "temporal"}
 # A residual block convolves a map; it treats the vectors in the authors' files as maps with one region.
 _VISUAL_MAP = {"visual_shape": (7, 7, 1920)}
 # The models of other papers, "trained based on code available online" (Table 1): the training of that code.
@@ -163,30 +164,21 @@ _SYSTEMS = {
         "the same on VGG19(V)+VGGish-PCA(A), AVE's released features (Table 1, DMRN, their feat.)",
         {"system": "dmrn", "visual_shape": (7, 7, 512), "audio_shape": (128,)},
     ),
-    "visual": (
-        "visual only, temporal attention (Table 2)",
-        {**_NO_FILM, "modalities": ("visual",), "attention": "temporal"},
-    ),
-    "audio": (
-        "audio only, temporal attention (Table 2)",
-        {**_NO_FILM, "modalities": ("audio",), "attention": "temporal"},
-    ),
+    "visual": ("visual only, temporal attention (Table 2)", {**_TEMPORAL, "modalities": ("visual",)}),
+    "audio": ("audio only, temporal attention (Table 2)", {**_TEMPORAL, "modalities": ("audio",)}),
     "addition": ("no FiLM, modalities added (Table 2)", {**_NO_FILM, "fusion": "addition"}),
     "concatenation": ("no FiLM, modalities concatenated (Table 2)", _NO_FILM),
     "mcb": ("no FiLM, compact bilinear pooling of the modalities (Table 2)", {**_NO_FILM, "fusion": "mcb"}),
     "dmr": ("no FiLM, dual multimodal residual fusion (Table 2)", {**_NO_FILM, "fusion": "dmr"}),
     "no_attention": ("no FiLM, means over time (Table 3)", {**_NO_FILM, "attention": "none"}),
-    "temporal": ("no FiLM, temporal attention (Table 3)", {**_NO_FILM, "attention": "temporal"}),
+    "temporal": ("no FiLM, temporal attention (Table 3)", _TEMPORAL),
     "modality": ("no FiLM, modality attention (Table 3)", {**_NO_FILM, "attention": "modality"}),
     "residual_both": (
         "residual blocks without FiLM in both paths (Table 4)",
         {**_VISUAL_MAP, "visual_block": "residual", "audio_block": "residual"},
     ),
     "film_both": ("FiLM in both paths (Table 4)", {**_VISUAL_MAP, "visual_block": "film"}),
-    "film_visual": (
-        "FiLM in the visual path (Table 4)",
-        {**_VISUAL_MAP, "visual_block": "film", "audio_block": "none"},
-    ),
+    "film_visual": ("FiLM in the visual path (Table 4)", {**_VISUAL_MAP, **_NO_FILM, "visual_block": "film"}),
 }
 
 OWN = OwnModels(_SYSTEMS, ModelConfig, PRESETS)

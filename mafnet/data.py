@@ -41,7 +41,7 @@ def load_split(
     Raises:
       InputError: files missing or wrong, or features that the model cannot use.
     """
-    dimensions = {modality: len(shape) for modality, shape in _shapes(network).items()}
+    dimensions = {modality: len(getattr(network, f"{modality}_shape")) for modality in network.modalities}
     place = {"ucf51": f"ucf51-{fold}", "kinetics_sounds": f"kinetics_sounds-{classes}"}.get(dataset, dataset)
     split = _load(place, name, dimensions, data_dir)
     if dimensions.get("visual") == 1 and len(split.features["visual"].shape) == 3:
@@ -69,24 +69,15 @@ def fitted(network: ModelConfig, split: Split) -> ModelConfig:
     return dataclasses.replace(network, num_classes=len(split.class_names), num_segments=num_segments, **shapes)
 
 
-def _shapes(network: ModelConfig) -> dict[str, tuple[int, ...]]:
-    shapes = {"visual": network.visual_shape, "audio": network.audio_shape}
-    return {modality: shapes[modality] for modality in network.modalities}
-
-
 def _load(dataset: str, name: str, dimensions: dict[str, int], data_dir: Path | None) -> Split:
-    if dataset in ("rendered", "csv", *REGISTERED):
-        return _load_extracted(dataset, name, dimensions, data_dir)
     if dataset == "ave" and data_dir is not None:
         # The pickles serve the models whose features they hold; DMRN uses other features.
         pickled = {modality: len(info.shape) for modality, info in mafnet_pickles.FEATURES.items()}
         pickles = dimensions.items() <= pickled.items()
         return load_ave_videos(data_dir, name, modalities=tuple(dimensions), pickles=pickles)
-    return load_video_split(dataset, name, data_dir, modalities=tuple(dimensions))
-
-
-def _load_extracted(dataset: str, name: str, dimensions: dict[str, int], data_dir: Path | None) -> Split:
-    """Synthetic clips, or the user's own, where audio maps can be stored as "audio_map" beside vectors."""
+    if dataset not in ("rendered", "csv", *REGISTERED):
+        return load_video_split(dataset, name, data_dir, modalities=tuple(dimensions))
+    # In synthetic clips and the user's own, audio maps can be stored as "audio_map" beside vectors.
     if dataset != "rendered":
         require_folder(dataset, data_dir)
     maps = dataset == "rendered" or "audio_map" in FeatureShards(data_dir).features

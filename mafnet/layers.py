@@ -36,9 +36,7 @@ def batch_norm(decay: float, **kwargs) -> keras.layers.BatchNormalization:
     """
     # Synchronized, so that two devices with half a batch each compute what one computes with the whole batch. On JAX,
     # where devices share one batch, the statistics are those of the whole batch anyway.
-    return keras.layers.BatchNormalization(
-        momentum=decay, epsilon=_NORM_EPSILON, synchronized=TENSORFLOW, **kwargs
-    )
+    return keras.layers.BatchNormalization(momentum=decay, epsilon=_NORM_EPSILON, synchronized=TENSORFLOW, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="mafnet")

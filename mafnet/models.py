@@ -32,11 +32,7 @@ _STRUCTURE = ("system", "modalities", "visual_block", "audio_block", "attention"
 
 
 def mafnet(config: ModelConfig, name: str = "mafnet") -> keras.Model:
-    """MAFnet, the multi-level attention fusion network (Figure 1).
-
-    Inputs `{"visual": (batch, clips, 1920) or (batch, clips, 7, 7, 1920), "audio": (batch, clips, 12, 8, 512)}`;
-    output: a video's class probabilities `(batch, classes)`.
-    """
+    """MAFnet, the multi-level attention fusion network (Figure 1); inputs and output as in `build_model`."""
     # Section 4.2: for each clip, DenseNet's feature map, or its mean as in the authors' files, and VGGish's feature map
     visual = keras.Input((config.num_segments, *config.visual_shape), name="visual")
     audio = keras.Input((config.num_segments, *config.audio_shape), name="audio")
@@ -107,10 +103,8 @@ def is_mafnet(config: ModelConfig) -> bool:
 
 def assembled(config: ModelConfig, name: str) -> keras.Model:
     """Any of the paper's networks, assembled from the parts that `config` names; inputs and output are MAFnet's."""
-    shapes = {"visual": config.visual_shape, "audio": config.audio_shape}
-    inputs = {
-        modality: keras.Input((config.num_segments, *shapes[modality]), name=modality) for modality in config.modalities
-    }
+    shapes = {modality: getattr(config, f"{modality}_shape") for modality in config.modalities}
+    inputs = {modality: keras.Input((config.num_segments, *shape), name=modality) for modality, shape in shapes.items()}
     if config.system == "dmrn":
         return keras.Model(inputs, _dmrn(config, inputs), name=name)
     if config.system == "attention_cluster":

@@ -7,10 +7,9 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from avpipeline.plots import class_colour, draw_waveform
-from avpipeline.plots.style import TEXT, new_figure, save_figure, words
+from avpipeline.plots.style import TEXT, new_figure, save_figure, stacked_figure, words
 
 _COLOURS = {"visual": "#1f77b4", "audio": "#e07b00"}
-_WIDTH = 11.0
 
 
 def modality_scores(
@@ -37,16 +36,19 @@ def modality_scores(
       start: second of the first clip.
     """
     clips = len(scores)
-    heights = [1.3] * len(modalities) + [0.7] * (waveform is not None)
-    if frames is not None:
-        # A frame is as wide as a clip.
-        heights.insert(0, max(0.5, 0.88 * _WIDTH / clips * frames.shape[1] / frames.shape[2]))
+    # A frame is as wide as a clip.
+    heights = [] if frames is None else [max(0.5, 0.88 * 11 / clips * frames.shape[1] / frames.shape[2])]
+    heights += [1.3] * len(modalities) + [0.7] * (waveform is not None)
     with matplotlib.rc_context(TEXT):
-        figure = new_figure(_WIDTH, sum(heights) + 1.0)
-        axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+        figure, axes = stacked_figure(heights)
         below = iter(axes)
         if frames is not None:
-            _draw_frames(next(below), frames, start)
+            axis = next(below)
+            for second, frame in enumerate(frames, start=start):
+                axis.imshow(frame, extent=(second + 0.02, second + 0.98, 0, 1), aspect="auto")
+            axis.set(ylim=(0, 1), yticks=[])
+            axis.spines[:].set_visible(False)
+            axis.tick_params(axis="x", length=0)
         for modality, column in zip(modalities, scores.T, strict=True):
             _draw_bars(next(below), modality, column, start, highest=float(scores.max()), even=float(scores.mean()))
         if waveform is not None:
@@ -55,14 +57,6 @@ def modality_scores(
         axes[-1].xaxis.set_major_locator(MaxNLocator(20, integer=True))
         figure.suptitle(title, fontsize=13, fontweight="bold")
         save_figure(figure, path)
-
-
-def _draw_frames(axis, frames: np.ndarray, start: int) -> None:
-    for second, frame in enumerate(frames, start=start):
-        axis.imshow(frame, extent=(second + 0.02, second + 0.98, 0, 1), aspect="auto")
-    axis.set(ylim=(0, 1), yticks=[])
-    axis.spines[:].set_visible(False)
-    axis.tick_params(axis="x", length=0)
 
 
 def _draw_bars(axis, modality: str, scores: np.ndarray, start: int, *, highest: float, even: float) -> None:

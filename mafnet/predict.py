@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,10 @@ import tyro
 from avpipeline import media
 from avpipeline.cli import run
 from avpipeline.cli.progress import link
-from avpipeline.datasets.base import Split
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.predict.documents import Tell, head_json, head_lines, picture_title, result_files
 from avpipeline.predict.files import collected_warnings, for_each_file
-from avpipeline.predict.segments import features_by_window, stream_notes, unlike_notes
+from avpipeline.predict.segments import Forward, Predictor, features_by_window, stream_notes, unlike_notes
 from avpipeline.training.familiarity import region_means
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo, load_model
@@ -25,14 +24,8 @@ from avpipeline.training.saved import ModelInfo, load_model
 if TYPE_CHECKING:
     import keras
 
-    from avpipeline.features.registry import Extractor
-
 _SHOWN_CLASSES = 5
 _FRAME_HEIGHT = 240
-
-# Features of one window, `(1, clips, ...)` by modality -> probabilities `(classes,)` and, for models with the
-# paper's attention, the attention weights `(clips, modalities)`, else None.
-Forward = Callable[[Mapping[str, np.ndarray]], tuple[np.ndarray, np.ndarray | None]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,29 +40,6 @@ class Settings:
     """Folder for the texts, JSON files and pictures."""
     weights_dir: Path | None = None
     """Folder with the feature extractors' weights, searched first."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Predictor:
-    """A loaded model with its feature extractors.
-
-    Attributes:
-      forward: the model.
-      info: its description.
-      weights: its file.
-      modalities: its inputs, in the order of the attention weights.
-      window: one-second clips in its input.
-      attends: whether it has the paper's attention.
-      extractors: modality -> the extractor of the features it was trained on.
-    """
-
-    forward: Forward
-    info: ModelInfo
-    weights: Path
-    modalities: tuple[str, ...]
-    window: int
-    attends: bool
-    extractors: Mapping[str, Extractor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,14 +65,17 @@ def main(settings: Settings) -> int:
     Examples:
       python -m mafnet.predict video.mp4 --weights W.keras
     """
-    predictor = load_predictor(settings.weights, weights_dir=settings.weights_dir)
+    from mafnet.models import has_attention
+
+    model, info = load_model(settings.weights, paper="mafnet")
+    predictor = _predictor(model, info, settings.weights, settings.weights_dir)
 
     def one(path: Path, tell: Tell) -> None:
         write_prediction(predict_file(path, predictor), predictor, settings.out, tell)
 
     status = for_each_file(settings.files, one)
-    if not predictor.attends:
-        print(f"{predictor.info.model} has no attention, so there are no pictures.")
+    if not has_attention(model):
+        print(f"{info.model} has no attention, so there are no pictures.")
     print(f"Texts, JSON files and pictures are in {link(settings.out)}")
     return status
 
@@ -117,51 +90,36 @@ def draw_example(trained: Trained) -> None:
 
     test, weights, out = trained.experiment.splits.test, trained.weights, trained.settings.folder / "example"
     truth = test.class_names[test.labels[0].argmax()]
-    if test.dataset == "rendered":
-        predictor = load_predictor(weights)
+    model, info = load_model(weights, paper="mafnet")
+    is_rendered = test.dataset == "rendered"
+    if is_rendered:
+        predictor = _predictor(model, info, weights)
         prediction = predict_file(rendered_clips().paths("test")[0], predictor)
-        _tell_example(test, truth, prediction.probabilities)
+        probabilities = prediction.probabilities
+    else:
+        inputs = {name: test.inputs[name].read(np.array([0])) for name in info.features}
+        probabilities, attention = forward_of(model)(inputs)
+    name, predicted = test.ids[0], test.class_names[probabilities.argmax()]
+    print(f"Example: {name}, the first test video; it is '{truth}', and '{predicted}' is predicted.", flush=True)
+    if is_rendered:
         write_prediction(prediction, predictor, out, truth=truth)
-        return
-    model, info = load_model(weights, paper="mafnet")
-    inputs = {name: test.inputs[name].read(np.array([0])) for name in model.input}
-    probabilities, scores = forward_of(model)(inputs)
-    _tell_example(test, truth, probabilities)
-    if scores is None:
-        return
-    name = test.ids[0]
-    title = f"{name}: {info.class_names[probabilities.argmax()]}, truth: {truth} - {info.title}"
-    modality_scores(out / f"{name}_scores.png", scores, tuple(inputs), title=title)
+    elif attention:
+        title = f"{name}: {predicted}, truth: {truth} - {info.title}"
+        modality_scores(out / f"{name}_scores.png", attention["attention"], tuple(inputs), title=title)
 
 
-def _tell_example(test: Split, truth: str, probabilities: np.ndarray) -> None:
-    """Which test video the example is, by which rule, and its true class beside the predicted one."""
-    predicted = test.class_names[probabilities.argmax()]
-    said = f"Example: {test.ids[0]}, the first test video; it is '{truth}', and '{predicted}' is predicted."
-    print(said, flush=True)
-
-
-def load_predictor(weights: Path, *, weights_dir: Path | None = None) -> Predictor:
-    """A model with its extractors; InputError if its file or their weights are missing or not the same."""
-    from avpipeline.features.registry import extractor_for
-    from mafnet.models import has_attention
-
-    model, info = load_model(weights, paper="mafnet")
-    return Predictor(
-        forward=forward_of(model),
-        info=info,
-        weights=Path(weights),
-        modalities=tuple(model.input),
-        window=next(iter(model.input.values())).shape[1],
-        attends=has_attention(model),
-        extractors={
-            name: extractor_for(feature, weights_dir=weights_dir) for name, feature in info.features.items()
-        },
-    )
+def _predictor(model: keras.Model, info: ModelInfo, weights: Path, weights_dir: Path | None = None) -> Predictor:
+    """The model with its extractors, in the order of the attention weights."""
+    window = next(iter(model.input.values())).shape[1]
+    return Predictor.of(forward_of(model), info, weights, window=window, weights_dir=weights_dir)
 
 
 def forward_of(model: keras.Model) -> Forward:
-    """Function that runs the model on one window; see `Forward`."""
+    """Function that runs the model on one window of features, `(1, clips, ...)` by modality.
+
+    Its results are the probabilities `(classes,)` and, for models with the paper's attention, "attention", the weights
+    `(clips, modalities)`.
+    """
     from avpipeline.nn.forward import forward_graph
     from mafnet.models import has_attention, with_attention
 
@@ -170,7 +128,7 @@ def forward_of(model: keras.Model) -> Forward:
 
     def forward(features):
         output = shown(features)
-        return (output["video"][0], output["attention"][0]) if attends else (output[0], None)
+        return (output["video"][0], {"attention": output["attention"][0]}) if attends else (output[0], {})
 
     return forward
 
@@ -192,13 +150,16 @@ def predict_file(path, predictor: Predictor) -> Prediction:
         lengths = [min(predictor.window, seconds - start) for start in starts]
         windows, means = [], []
         for features in features_by_window(path, predictor.extractors, [*zip(starts, lengths, strict=True)]):
-            windows.append(_forward_padded(predictor, features))
+            missing = predictor.window - len(next(iter(features.values())))
+            padded = {name: np.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1)) for name, x in features.items()}
+            windows.append(predictor.forward({name: x[np.newaxis] for name, x in padded.items()}))
             means.append(region_means(features))
     notes += unlike_notes(about, predictor, means, seconds)
     probabilities = np.average([probabilities for probabilities, _ in windows], axis=0, weights=lengths)
     scores = None
-    if windows[0][1] is not None:
-        scores = np.concatenate([own[:length] for (_, own), length in zip(windows, lengths, strict=True)])
+    if windows[0][1]:
+        own = [maps["attention"][:length] for (_, maps), length in zip(windows, lengths, strict=True)]
+        scores = np.concatenate(own)
     if seconds > predictor.window:
         notes.append(
             f"longer than the model's {predictor.window} s: predicted in {len(windows)} consecutive windows whose "
@@ -207,18 +168,11 @@ def predict_file(path, predictor: Predictor) -> Prediction:
     elif seconds < predictor.window:
         note = f"shorter than the model's {predictor.window} s: its features are zero padded"
         if scores is not None:
-            padding = windows[0][1][seconds:].sum() / windows[0][1].sum()
+            weights = windows[0][1]["attention"]
+            padding = weights[seconds:].sum() / weights.sum()
             note += f", and {100 * padding:.0f} % of the attention is on the padding"
         notes.append(note)
     return Prediction(about, probabilities, scores, (*notes, *damage))
-
-
-def _forward_padded(
-    predictor: Predictor, features: Mapping[str, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray | None]:
-    missing = predictor.window - len(next(iter(features.values())))
-    padded = {name: np.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1)) for name, x in features.items()}
-    return predictor.forward({name: feature[np.newaxis] for name, feature in padded.items()})
 
 
 def write_prediction(
@@ -255,7 +209,7 @@ def as_json(prediction: Prediction, predictor: Predictor) -> dict:
             {
                 "start": second,
                 "end": second + 1,
-                **{name: round(float(value), 6) for name, value in zip(predictor.modalities, row, strict=True)},
+                **{name: round(float(value), 6) for name, value in zip(predictor.extractors, row, strict=True)},
             }
             for second, row in enumerate(prediction.scores)
         ]
@@ -280,28 +234,22 @@ def _write_pictures(prediction: Prediction, predictor: Predictor, said: str, pat
     """Figure 3 for one file, one picture for each window, numbered from the second on."""
     from mafnet.pictures import modality_scores
 
-    about, info = prediction.media, predictor.info
-    title = picture_title(info, about, said)
+    about = prediction.media
+    title = picture_title(predictor.info, about, said)
     for number, start in enumerate(range(0, len(prediction.scores), predictor.window), start=1):
         scores = prediction.scores[start : start + predictor.window]
+        span = {"start": start, "seconds": len(scores)}
+        size = about.size_at(_FRAME_HEIGHT) if about.has_video else None
         modality_scores(
             path if number == 1 else path.with_stem(f"{path.stem}_{number}"),
             scores,
-            predictor.modalities,
-            frames=_frames(about, start, len(scores)) if about.has_video else None,
-            waveform=media.read_waveform(about.path, start=start, seconds=len(scores))
-            if about.has_audio
-            else None,
+            tuple(predictor.extractors),
+            frames=media.read_frames(about.path, frame_rate=1, size=size, **span),
+            waveform=media.read_waveform(about.path, **span),
             sample_rate=media.SAMPLE_RATE,
             start=start,
             title=title,
         )
-
-
-def _frames(about: media.MediaInfo, start: int, seconds: int) -> np.ndarray:
-    return media.read_frames(
-        about.path, frame_rate=1, size=about.size_at(_FRAME_HEIGHT), start=start, seconds=seconds
-    )
 
 
 if __name__ == "__main__":

@@ -38,6 +38,11 @@ class Settings(DataSettings, SeedSettings):
     def folder(self) -> Path:
         return self.out or Path("runs") / "mafnet" / "sweep" / f"{self.chosen_dataset}-{self.preset}"
 
+    def check_together(self) -> None:
+        super().check_together()
+        if not self.rates or len(set(self.rates)) < len(self.rates):
+            raise InputError("--rates: needs at least one rate and no rate twice; change the list.")
+
 
 def main(settings: Settings) -> None:
     """Trains MAFnet with several dropping rates; writes a table and the curve of the paper's Figure 6.
@@ -45,10 +50,11 @@ def main(settings: Settings) -> None:
     Examples:
       python -m mafnet.sweep --rates 0.1 0.5
     """
+    import pandas as pd
     import tensorflow as tf
 
-    _check(settings)
     from avpipeline.training import strategy
+    from mafnet.pictures import dropping_curve
 
     team = strategy.join(settings.devices)
     # TensorFlow warns about building graphs in a loop; here every graph is another model's.
@@ -60,33 +66,23 @@ def main(settings: Settings) -> None:
         records.append(record)
         # After each rate, so that an interrupted command keeps its results.
         if team.is_chief:
-            _write(settings, records, scores)
+            folder = make_folder(settings.folder)
+            write_csv(folder / "dropping_rate.csv", pd.DataFrame(records))
+            title = f"mafnet, preset {settings.preset}\n{record['data']}"
+            dropping_curve(folder / "dropping_rate.png", scores, title=title)
     columns = ("dropping rate", "video accuracy %", "configuration", "parameters", "predictions")
     print(f"\n{markdown([columns, *([str(record[name]) for name in columns] for record in records)])}")
     print(f"Selected on validation; {records[0]['data']}. dropping_rate.csv and .png are in {link(settings.folder)}")
 
 
-def _check(settings: Settings) -> None:
-    if not settings.rates or len(set(settings.rates)) < len(settings.rates):
-        raise InputError("--rates: needs at least one rate and no rate twice; change the list.")
-
-
 def _measure(settings: Settings, rate: float) -> tuple[dict, list[float]]:
-    own = PAPER.settings_for(
-        "mafnet",
-        settings.preset,
-        settings.chosen_dataset,
-        data=settings.data,
-        classes=settings.classes,
-        seeds=settings.seeds,
-        seed=settings.seed,
-        devices=settings.devices,
-        logger=settings.logger,
-        # Runs of another length have a folder of their own.
-        out=settings.folder / f"rate-{rate:g}{'' if settings.epochs is None else f'-{settings.epochs}-epochs'}",
-    )
-    epochs = own.training.epochs if settings.epochs is None else settings.epochs
-    training = dataclasses.replace(own.training, prob_image=0.0, prob_all=round(1.0 - rate, 12), epochs=epochs)
+    passed = ("data", "classes", "seeds", "seed", "devices", "logger")
+    where = {name: getattr(settings, name) for name in passed}
+    # Runs of another length have a folder of their own.
+    length = {} if settings.epochs is None else {"epochs": settings.epochs}
+    where["out"] = settings.folder / f"rate-{rate:g}{f'-{settings.epochs}-epochs' if length else ''}"
+    own = PAPER.settings_for("mafnet", settings.preset, settings.chosen_dataset, **where)
+    training = dataclasses.replace(own.training, prob_image=0.0, prob_all=round(1.0 - rate, 12), **length)
     own = dataclasses.replace(own, training=training)
     trained = PAPER.train(own)
     seeds = trained.result["seeds"]
@@ -102,17 +98,6 @@ def _measure(settings: Settings, rate: float) -> tuple[dict, list[float]]:
         "predictions": " ".join(map(str, trained.predictions)),
     }
     return record, list(trained.scores)
-
-
-def _write(settings: Settings, records: list[dict], scores: dict[float, list[float]]) -> None:
-    import pandas as pd
-
-    from mafnet.pictures import dropping_curve
-
-    folder = make_folder(settings.folder)
-    write_csv(folder / "dropping_rate.csv", pd.DataFrame(records))
-    title = f"mafnet, preset {settings.preset}\n{records[0]['data']}"
-    dropping_curve(folder / "dropping_rate.png", scores, title=title)
 
 
 if __name__ == "__main__":

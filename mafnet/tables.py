@@ -66,10 +66,10 @@ def main(settings: Settings) -> int:
         with measuring(settings) as is_chief:
             return examples(settings, is_chief)
     of_row, own = functools.partial(measure, settings), PAPER.own_models
+    more: dict = {"further": (EXTERNAL,)} if "Table 1" in settings.chosen_tables(TABLES) else {}
     if settings.chosen_dataset == "csv":
-        return 0 if measure_tables(settings, TABLES, of_row, parts=once_each("mafnet"), own=own) else 2
-    further = (EXTERNAL,) if "Table 1" in settings.chosen_tables(TABLES) else ()
-    return 0 if measure_tables(settings, TABLES, of_row, further=further, own=own) else 2
+        more = {"parts": once_each("mafnet")}
+    return 0 if measure_tables(settings, TABLES, of_row, own=own, **more) else 2
 
 
 def measure(settings: Settings, published: papers.Published) -> Line | NotRun:

@@ -44,10 +44,6 @@ class Settings(TrainSettings):
     network: ModelConfig = ModelConfig()
     training: TrainConfig = TrainConfig()
 
-    @property
-    def folds(self) -> tuple[int, ...]:
-        return FOLDS if self.dataset == "ucf51" else FOLDS[:1]
-
 
 class MAFnet(Paper):
     """Multi-level Attention Fusion Network."""
@@ -97,11 +93,11 @@ class MAFnet(Paper):
         """Trains all seeds; on UCF51 on each official split, and a seed's scores are means over the splits."""
         from avpipeline.training import runs, strategy
 
-        if len(settings.folds) == 1:
+        if settings.dataset != "ucf51":
             return super().train(settings, splits, watch_test=watch_test)
         experiments, results, folders = [], [], []
-        for fold in settings.folds:
-            print(f"official split {fold} of {len(settings.folds)}", flush=True)
+        for fold in FOLDS:
+            print(f"official split {fold} of {len(FOLDS)}", flush=True)
             experiments.append(self.experiment(settings, splits, fold=fold))
             folders.append(settings.folder / f"split-{fold}")
             more = {"watch_test": watch_test, "options": self.options(settings)}
@@ -110,7 +106,8 @@ class MAFnet(Paper):
         # If any of the splits is incomplete, the result counts as measured on incomplete data.
         spoken = next((experiment for experiment in experiments if not experiment.data.is_official), experiments[0])
         spoken = dataclasses.replace(spoken, unlike=unlike)
-        result = {**_mean_over_folds(settings, results), "dataset": _key_of(spoken), "unlike": list(unlike)}
+        read = "ucf51" if spoken.data.is_official else "a part of UCF51"
+        result = {**_mean_over_folds(settings, results), "dataset": read, "unlike": list(unlike)}
         result |= {"reproduces": []} if unlike else {}
         if strategy.join(settings.devices).is_chief:
             write_json(settings.folder / "result.json", result)
@@ -136,10 +133,6 @@ def load_splits(settings: Settings, fold: int = 1) -> dict[str, Split]:
     """`{"train", "val", "test"}` of the dataset, with the model's inputs."""
     where = {"data_dir": settings.data, "fold": fold, "classes": settings.classes}
     return {name: load_split(settings.dataset, name, settings.network, **where) for name in ("train", "val", "test")}
-
-
-def _key_of(experiment: Experiment) -> str:
-    return "ucf51" if experiment.data.is_official else "a part of UCF51"
 
 
 def _mean_over_folds(settings: Settings, results: list[dict]) -> dict:

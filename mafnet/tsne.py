@@ -52,18 +52,17 @@ def main(settings: Settings) -> None:
     split = load_split_for(settings, info)
     values, clips = film_embeddings(shown, split)
     classes = split.labels.argmax(-1)[clips // next(iter(split.inputs.values())).shape[0]]
-    paths = list(dict.fromkeys(name.rpartition("_")[0] for name in values))
     out = make_folder(settings.out)
     points = {}
-    for path in paths:
-        panels = {when: values[f"{path}_{when}"] for when in ("before", "after")}
-        for when, rows in panels.items():
+    for path in dict.fromkeys(name.rpartition("_")[0] for name in values):
+        panels = {}
+        for when in ("before", "after"):
+            rows = values[f"{path}_{when}"]
             print(f"{path} path, just {when} FiLM: silhouette of the classes {_silhouette(rows, classes)}", flush=True)
-        flat = {when: in_the_plane(rows, settings.perplexity, settings.seed) for when, rows in panels.items()}
+            places = in_the_plane(rows, settings.perplexity, settings.seed)
+            panels[f"just {when} FiLM"] = points[f"{path}_{when}"] = places
         title = f"{info.model}, {path} path, {split.dataset} {split.name}"
-        named = {f"just {when} FiLM": places for when, places in flat.items()}
-        embeddings(out / f"{path}_film.png", named, classes, split.class_names, title=title)
-        points |= {f"{path}_{when}": places for when, places in flat.items()}
+        embeddings(out / f"{path}_film.png", panels, classes, split.class_names, title=title)
     with atomic_path(out / "points.npz") as temporary:
         np.savez_compressed(temporary, classes=classes, clips=clips, ids=np.array(split.ids), **points)
     print(f"{len(clips)} clips of {len(split)} videos; pictures and points are in {link(settings.out)}")

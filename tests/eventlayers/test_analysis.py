@@ -7,7 +7,7 @@ from avpipeline.datasets.kinetics import SOUNDS_CLASSES
 from avpipeline.results import papers
 from eventlayers import analysis
 from eventlayers.config import LAYERS, NEW_LAYERS, ONLY
-from eventlayers.readings import reading_of, sounds_categories
+from eventlayers.readings import computed, sounds_categories
 
 
 def scores_of(given, classes=3):
@@ -155,5 +155,5 @@ def test_of_kinetics_400_the_categories_of_kinetics_sounds_count():
     scores[:, LAYERS.index("visual")] = 1
     for number in chosen[:21]:
         scores[number, LAYERS.index("instant"), number] = 2
-    assert round(reading_of(published, names).measure(labels, scores)) == 66
-    assert reading_of(published).measure(labels, scores) == pytest.approx(100 * 21 / 400)
+    assert round(computed(published, labels, scores, names)) == 66
+    assert computed(published, labels, scores) == pytest.approx(100 * 21 / 400)

@@ -10,7 +10,7 @@ from avpipeline.datasets.base import Split
 from avpipeline.datasets.batches import batches
 from avpipeline.errors import InputError
 from eventlayers import clips
-from eventlayers.clips import FrameFormat, clip_inputs, clips_of, onset_time_steps, padded_time_steps, resize_and_cut
+from eventlayers.clips import FrameFormat, clip_inputs, padded_onsets, read_clips, resize_and_cut
 from tests.helpers.media_files import shown_index, tone, write_media
 
 SMALL = FrameFormat(32, None)
@@ -50,21 +50,21 @@ def read(inputs, rows=(0,)):
     return {name: source.read(np.array(rows)) for name, source in inputs.items()}
 
 
+def time_steps(seconds):
+    """The time steps of onsets, which are padded with zeros and masked."""
+    found = padded_onsets(seconds)
+    assert found["onsets"].shape == found["onset_mask"].shape == (100,)
+    count = int(found["onset_mask"].sum())
+    assert found["onset_mask"][:count].all() and not found["onsets"][count:].any()
+    return found["onsets"][:count].tolist()
+
+
 def test_onset_moments_by_hand():
-    assert onset_time_steps([0.0, 0.05, 0.0999, 0.1, 3.96, 9.99, 10.0, 12.3]).tolist() == [0, 1, 39, 99]
-    assert onset_time_steps([7.5, 0.31, 0.39]).tolist() == [3, 75]
-    assert onset_time_steps([]).tolist() == []
+    assert time_steps([0.0, 0.05, 0.0999, 0.1, 3.96, 9.99, 10.0, 12.3]) == [0, 1, 39, 99]
+    assert time_steps([7.5, 0.31, 0.39]) == [3, 75]
+    assert time_steps([]) == []
     # A tenth is its own time step, however it is rounded in binary.
-    assert onset_time_steps(np.arange(100) / 10).tolist() == list(range(100))
-
-
-def test_moments_are_padded_and_masked():
-    padded, mask = padded_time_steps(np.array([3, 75]))
-    assert padded.shape == mask.shape == (100,)
-    assert padded[:3].tolist() == [3, 75, 0] and mask[:3].tolist() == [1, 1, 0] and mask.sum() == 2
-    full = padded_time_steps(np.arange(100))
-    assert full[0].tolist() == list(range(100)) and full[1].all()
-    assert not padded_time_steps(np.array([], int))[1].any()
+    assert time_steps(np.arange(100) / 10) == list(range(100))
 
 
 @pytest.mark.parametrize("shape", [(24, 32), (240, 320), (97, 113), (270, 480), (40, 20)])
@@ -96,16 +96,10 @@ def test_rows_of_a_clip(media):
     assert rows["onsets"][0, :3].tolist() == [10, 25, 72]
 
 
-def test_a_later_start_moves_everything(media):
-    early, late = read(clip_inputs([media["both"]] * 2, SMALL, starts=[0, 5]), (0, 1))["visual"]
-    np.testing.assert_array_equal(late[:45], early[50:95])
-    rows = read(clip_inputs([media["both"]], SMALL, starts=[5], onset_method="fine"))
-    assert rows["onsets"][0, 0] == 22 and rows["onset_mask"].sum() == 1
-
-
 def test_one_file_gives_the_same_arrays(media):
-    rows = read(clip_inputs([media["both"]], SMALL))
-    for name, array in next(clips_of(media["both"], SMALL)).items():
+    rows = read(clip_inputs([media["both"]], SMALL, onset_method="fine"))
+    ((clip, onsets),) = read_clips(media["both"], SMALL, "fine")
+    for name, array in {"visual": clip.frames, "audio": clip.waveform, **onsets}.items():
         np.testing.assert_array_equal(array, rows[name][0])
         assert array.dtype == rows[name].dtype
 
@@ -119,18 +113,18 @@ def test_missing_streams_are_zeros(media):
 
 def test_what_was_decoded_is_kept(media, monkeypatch):
     first = read(clip_inputs([media["both"]], SMALL))
-    for function in ("read_frames", "read_waveform", "onsets"):
+    for function in ("read_clip", "onsets"):
         monkeypatch.setattr(clips, function, lambda *_, **__: pytest.fail("decoded again"))
     for name, array in read(clip_inputs([media["both"]], SMALL)).items():
         np.testing.assert_array_equal(array, first[name])
 
 
 def test_onsets_are_found_once_and_kept_with_their_settings(media, monkeypatch, cache):
-    inputs = clip_inputs([media["both"]], SMALL, cache=False)
+    inputs = clip_inputs([media["both"]], SMALL)
     read(inputs)
-    (place,) = (path for path in cache.rglob("*.*") if path.suffix != ".lock")
+    (place,) = cache.rglob("*.json")
     record = json.loads(place.read_text())
-    assert record["file"] == str(media["both"]) and record["start"] == 0
+    assert record["file"] == str(media["both"])
     assert record["settings"] | {"librosa": ""} == {
         "rows": "onsets",
         "librosa": "",
@@ -139,12 +133,12 @@ def test_onsets_are_found_once_and_kept_with_their_settings(media, monkeypatch, 
         "n_fft": 2048,
         "n_mels": 128,
     }
-    assert onset_time_steps(record["onsets"]).tolist() == inputs["onsets"].read(np.array([0]))[0, :3].tolist()
+    assert time_steps(record["onsets"]) == inputs["onsets"].read(np.array([0]))[0, :3].tolist()
     monkeypatch.setattr(clips, "onsets", lambda *_, **__: pytest.fail("found again"))
     read(inputs)
     # Another way to find them is another place.
     monkeypatch.setattr(clips, "onsets", lambda _, method: np.array([4.2]) if method == "fine" else pytest.fail(method))
-    fine = clip_inputs([media["both"]], SMALL, cache=False, onset_method="fine")
+    fine = clip_inputs([media["both"]], SMALL, onset_method="fine")
     assert fine["onsets"].read(np.array([0]))[0, 0] == 42
 
 
@@ -172,15 +166,14 @@ def test_a_missing_file_is_named(tmp_path):
         read(clip_inputs([tmp_path / "gone.mp4"], SMALL))
 
 
-def split_of(media, **options):
-    inputs = clip_inputs([media["both"], media["silent"], media["dark"]], SMALL, **options)
+def split_of(media):
+    inputs = clip_inputs([media["both"], media["silent"], media["dark"]], SMALL)
     labels = np.eye(3, dtype="float32")
     return Split("clips", "train", ("a", "b", "c"), ("x", "y", "z"), inputs, labels, SMALL.info())
 
 
-@pytest.mark.parametrize("options", [{"cache": True}, {"cache": False}])
-def test_clips_stream_through_tf_data(media, options):
-    split = split_of(media, **options)
+def test_clips_stream_through_tf_data(media):
+    split = split_of(media)
     for in_memory in (False, True):
         dataset = batches(split, 2, shuffle=True, seed=3, cache=in_memory)
         assert dataset.element_spec[0]["visual"].dtype == tf.uint8

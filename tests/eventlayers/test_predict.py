@@ -15,9 +15,10 @@ import eventlayers
 from avpipeline import media
 from avpipeline.training.saved import ModelInfo, save_model
 from eventlayers import pictures, predict
-from eventlayers.data import Source, videos_of
+from eventlayers.clips import read_clips
+from eventlayers.data import videos_of
 from eventlayers.layers import sound_localization
-from eventlayers.time_steps import time_step_backbones, time_steps_of
+from eventlayers.time_steps import time_step_backbones
 from tests.helpers.commands import no_picture, run_command, told_before_pictures
 from tests.reference import eventlayers as reference
 
@@ -68,6 +69,12 @@ def write_media(path, seconds, *, sound=True):
 command = functools.partial(run_command, predict)
 
 
+def time_steps_of(path, backbones, starts=(0,)):
+    """For each of `starts` what ten seconds of a file are to a model on features."""
+    clips = read_clips(path, backbones.frames, "librosa", starts)
+    return [{**backbones.of_clip(clip), **onsets} for clip, onsets in clips]
+
+
 def document(out, stem):
     return json.loads((out / f"{stem}.json").read_text())
 
@@ -88,7 +95,7 @@ def test_every_file_is_there(done):
 
 def test_json_holds_what_the_model_says_of_the_clip(done, weights, backbones):
     clip, out = done
-    seen = time_steps_of(clip, backbones)
+    (seen,) = time_steps_of(clip, backbones)
     model = keras.models.load_model(weights, compile=False)
     scores = np.asarray(model({name: seen[name][np.newaxis] for name in model.input}))[0]
     window = document(out, "clip")["windows"][0]
@@ -109,7 +116,7 @@ def test_json_holds_what_the_model_says_of_the_clip(done, weights, backbones):
 @pytest.mark.parametrize(("off", "is_told"), [(0.0, False), (1.0, True)])
 def test_a_file_unlike_all_of_training_is_said_to_be(done, weights, backbones, off, is_told):
     """The clip's own 12 seconds, and training whose largest distance is 0.5 around them or 1 beside them."""
-    first, second = (time_steps_of(done[0], backbones, start=start)["visual"] for start in (0, 10))
+    first, second = (found["visual"] for found in time_steps_of(done[0], backbones, (0, 10)))
     mean = np.concatenate([first, second[:20]]).mean(0, dtype=float) + off
     statistics = {"visual": {"mean": mean, "deviation": np.ones_like(mean), "largest": 0.5}}
     predictor = predict.Predictor.of(weights)
@@ -120,11 +127,11 @@ def test_a_file_unlike_all_of_training_is_said_to_be(done, weights, backbones, o
 
 
 def test_example_is_the_first_test_video_with_its_true_labels(few_clips, weights, tmp_path, monkeypatch, capsys):
-    shown, source = [], Source("rendered")
-    monkeypatch.setattr(pictures, "multi_labels", lambda _, examples, **__: shown.extend(examples))
-    settings = SimpleNamespace(source=source, from_backbones=None, folder=tmp_path)
+    shown = []
+    monkeypatch.setattr(pictures, "multi_labels", lambda _, example, **__: shown.append(example))
+    settings = SimpleNamespace(dataset="rendered", data=None, clips=None, from_backbones=None, folder=tmp_path)
     predict.draw_example(SimpleNamespace(settings=settings, weights=weights))
-    test = videos_of(source, "test")
+    test = videos_of("rendered", "test")
     truth = test.class_names[int(np.flatnonzero(test.labels[0])[0])]
     assert [(example.name, example.truth) for example in shown] == [(test.ids[0], (truth,))]
     assert f"Example: {test.ids[0]}, the first test video, which is {truth}:" in capsys.readouterr().out
@@ -176,13 +183,13 @@ def test_localization_by_hand():
 
 def test_moments_that_are_drawn_are_those_of_the_layers(folder, weights, monkeypatch):
     drawn = []
-    monkeypatch.setattr(pictures, "sampled_time_steps", lambda path, moments, **_: drawn.append(moments))
+    monkeypatch.setattr(pictures, "sampled_time_steps", lambda _, window, clip, **__: drawn.append((window, clip)))
     clip = write_media(folder / "short.mp4", 3)
     assert command(clip, "--weights", weights, "--out", folder / "short") == 0
-    (moments,) = drawn
+    ((moments, clip),) = drawn
     told = document(folder / "short", "short")
     assert told["notes"] == ["shorter than the model's 10 s: padded with silence and black frames"]
-    assert len(moments.correspondence) == 30 and moments.seconds == 3 and len(moments.frames) == 3
+    assert len(moments.correspondence) == 30 and moments.seconds == 3 and len(clip.frames) == 3
     assert moments.chosen["continuous"].tolist() == list(range(30))
     assert [moment / 10 for moment in moments.chosen["instant"]] == told["windows"][0]["instants"]
     assert moments.chosen["onset"].tolist() == moments.onsets.tolist()
@@ -214,7 +221,7 @@ def test_a_model_on_clips_runs_its_own_backbones(folder, backbones):
     path = write_weights(folder / "clips.keras", "event_layers", features, inputs="clips", frame_size=32)
     predictor = predict.Predictor.of(path)
     seen = predictor.look(next(predictor.read(folder / "short.mp4", starts=[0])))
-    expected = time_steps_of(folder / "short.mp4", backbones)
+    (expected,) = time_steps_of(folder / "short.mp4", backbones)
     for name in ("visual", "audio", "maps", "onsets", "onset_mask"):
         # Its networks begin as the frozen ones are.
         np.testing.assert_allclose(seen[name], expected[name], rtol=1e-4, atol=1e-4)

@@ -14,8 +14,8 @@ from avpipeline.training import runs
 from eventlayers import analysis, data, train
 from eventlayers.analysis import right_by_layer
 from eventlayers.config import LAYERS
-from eventlayers.data import Source, videos_of
-from eventlayers.stages import frozen_backbones
+from eventlayers.data import videos_of
+from eventlayers.time_steps import time_step_backbones
 from eventlayers.voting import video_accuracy
 from tests.helpers.few_clips import rendered_defaults
 
@@ -29,17 +29,16 @@ TEST_SEED, TEST_CLIPS = 7, 160
 @pytest.fixture(scope="module")
 def videos():
     """Split -> its videos; "test" is of another generator seed."""
-    source = Source("rendered")
-    found = {name: videos_of(source, name) for name in ("train", "val")}
+    found = {name: videos_of("rendered", name) for name in ("train", "val")}
     with rendered_defaults(seed=TEST_SEED, train=0, val=0, test=TEST_CLIPS):
-        return {**found, "test": videos_of(source, "test")}
+        return {**found, "test": videos_of("rendered", "test")}
 
 
 @pytest.fixture(scope="module")
 def splits(videos):
     """`{"train", "val", "test"}` with the features in memory."""
     settings = train.PAPER.settings_for("event_layers")
-    backbones = frozen_backbones(settings.network, None, settings.video_weights)
+    backbones = time_step_backbones(settings.network.backbones, settings.video_weights)
     found = {}
     for name, own in videos.items():
         split = data.load_split(own, settings.network, backbones)

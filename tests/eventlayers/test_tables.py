@@ -24,7 +24,7 @@ def test_every_row_of_the_paper_has_a_reading():
     assert len(figures) == ROWS
     assert {(figure.table, figure.row) for figure in figures} == set(config.ROWS)
     assert {figure.dataset for figure in figures} == {*config.DATASETS, config.ANNOTATED}
-    assert {readings.reading_of(figure).model for figure in figures} == set(eventlayers.MODELS)
+    assert {readings.model_of(figure) for figure in figures} == set(eventlayers.MODELS)
     assert set(config.DATASETS.values()) < set(DATASETS)
     stood_for = [paper for papers in config.STANDS_FOR.values() for paper in papers]
     assert sorted(stood_for) == sorted([*config.DATASETS, config.ANNOTATED])
@@ -57,8 +57,7 @@ def synthetic():
         return time_step_splits(2 if settings.dataset == "rendered_pairs" else 1)
 
     with without_graphs(), pytest.MonkeyPatch.context() as patch:
-        for module in (train, tables):
-            patch.setattr(module, "splits_of", load)
+        patch.setattr(train, "splits_of", load)
         for name, value in {"epochs": 2, "batch_size": 4}.items():
             patch.setitem(config.RENDERED_TRAINING["features"], name, value)
         yield
@@ -158,13 +157,13 @@ def test_with_a_dataset_the_other_datasets_rows_say_what_they_need(tmp_path):
             chosen = tables.measured_on(tables.Settings(dataset=dataset), figure)
             assert chosen == (dataset if config.DATASETS.get(figure.dataset) == dataset else None)
     annotated = papers.lookup("eventlayers", "Section 4.2", "Matched labels")
-    told = tables.measure(tables.TableRuns(tables.Settings(dataset="vggsound")), annotated).measured
+    told = tables.measure(tables.Settings(dataset="vggsound"), None, annotated).measured
     assert told.startswith("not run: needs annotators' labels") and "python -m eventlayers.evaluate" in told
 
 
 def test_on_real_data_models_are_trained_on_clips_and_share_their_backbones(tmp_path):
-    table = tables.TableRuns(tables.Settings(dataset="vggsound", data=tmp_path, out=tmp_path))
-    own = {model: table.run_settings(model, "vggsound") for model in eventlayers.MODELS}
+    table = tables.Settings(dataset="vggsound", data=tmp_path, out=tmp_path)
+    own = {model: tables.run_settings(table, model, "vggsound") for model in eventlayers.MODELS}
     assert {settings.network.inputs for settings in own.values()} == {"clips"}
     # The first stage of the joint models is the run of Table 1's uni-modal rows.
     for model in ("naive_av", "event_layers"):
@@ -175,10 +174,10 @@ def test_on_real_data_models_are_trained_on_clips_and_share_their_backbones(tmp_
 def test_backbones_are_those_asked_for(tmp_path):
     own = tables.Settings(dataset="csv", data=tmp_path, backbones="small", video_weights="none", out=tmp_path)
     for model in eventlayers.MODELS:
-        settings = tables.TableRuns(own).run_settings(model, "csv")
+        settings = tables.run_settings(own, model, "csv")
         assert (settings.network.backbones, settings.video_weights) == ("small", "none")
     for dataset, kind in (("csv", "published"), ("rendered", "small")):
-        settings = tables.TableRuns(tables.Settings(dataset=dataset)).run_settings("event_layers", dataset)
+        settings = tables.run_settings(tables.Settings(dataset=dataset), "event_layers", dataset)
         assert (settings.network.backbones, settings.video_weights) == (kind, "default")
 
 
@@ -191,5 +190,5 @@ def test_on_real_data_features_need_trained_backbones(tmp_path, capsys):
     assert "--from-backbones: only serves --inputs features" in capsys.readouterr().err
     own = tables.Settings(dataset="ave", data=tmp_path, inputs="features", from_backbones=tmp_path, out=tmp_path)
     for model in eventlayers.MODELS:
-        settings = tables.TableRuns(own).run_settings(model, "ave")
+        settings = tables.run_settings(own, model, "ave")
         assert (settings.from_backbones, settings.network.inputs) == (tmp_path, "features")

@@ -9,8 +9,9 @@ import pytest
 from avpipeline.errors import InputError
 from avpipeline.features import mc3
 from eventlayers import time_steps
+from eventlayers.clips import read_clips, read_stream
 from eventlayers.small_backbones import build_small_event_audio, build_small_event_visual
-from eventlayers.time_steps import time_step_backbones, time_step_backbones_for, time_step_inputs, time_steps_of
+from eventlayers.time_steps import time_step_backbones, time_step_backbones_for, time_step_inputs
 from tests.helpers.media_files import tone, write_media
 
 
@@ -41,6 +42,11 @@ def read(inputs, row):
     return {name: source.read(np.array([row]))[0] for name, source in inputs.items()}
 
 
+def time_steps_of(path, backbones):
+    ((clip, onsets),) = read_clips(path, backbones.frames, "librosa")
+    return {**backbones.of_clip(clip), **onsets}
+
+
 def test_features_of_files_and_of_one_file_agree(media, small):
     inputs = time_step_inputs(media, small)
     assert {name: source.shape for name, source in inputs.items()} == {
@@ -69,14 +75,14 @@ def test_a_missing_stream_has_zero_features(media, small):
 def test_features_are_made_once(media, small, monkeypatch):
     first = time_step_inputs(media[:2], small)
     decoded = []
-    original = time_steps.read_clip_frames
-    spy = lambda path, *more: decoded.append(path) or original(path, *more)  # noqa: E731
-    monkeypatch.setattr(time_steps, "read_clip_frames", spy)
+    original = time_steps.read_stream
+    spy = lambda modality, path, *more: decoded.append(path) or original(modality, path, *more)  # noqa: E731
+    monkeypatch.setattr(time_steps, "read_stream", spy)
     again = time_step_inputs(media, small)
-    assert decoded == [media[2]]
+    assert decoded == [media[2]] * 2
     np.testing.assert_array_equal(read(again, 0)["visual"], read(first, 0)["visual"])
     # A feature that was damaged on the disk is made again when it is read.
-    again["visual"].place(1).write_bytes(b"no array")
+    again["visual"].place(media[1]).write_bytes(b"no array")
     np.testing.assert_array_equal(read(again, 1)["visual"], read(first, 1)["visual"])
 
 
@@ -85,21 +91,21 @@ def test_other_weights_are_other_features(media, small):
     other = time_step_backbones("small", audio_weights=louder)
     assert other.features["visual"] == small.features["visual"]
     assert "weights" in other.features["audio"].difference(small.features["audio"])
-    paths = [source["audio"].place(0) for source in (time_step_inputs(media[:1], each) for each in (small, other))]
-    assert paths[0] != paths[1]
+    kept, made = (time_step_inputs(media[:1], each)["audio"] for each in (small, other))
+    assert kept.place(media[0]) != made.place(media[0])
 
 
 def test_trained_networks_take_the_place_of_the_seeded_ones(media):
     visual, audio = build_small_event_visual(seed=2), build_small_event_audio(seed=3)
     backbones = time_step_backbones("small", visual, audio)
     one = time_steps_of(media[0], backbones)
-    np.testing.assert_allclose(one["maps"][:2], visual(np.asarray(clip_frames(media[0])))["maps"][0, :2], atol=1e-4)
+    np.testing.assert_allclose(one["maps"][:2], visual(clip_frames(media[0]))["maps"][0, :2], atol=1e-4)
     with pytest.raises(InputError, match="only in the model that they were trained in"):
         time_step_backbones_for(backbones.features)
 
 
 def clip_frames(path):
-    return time_steps.read_clip_frames(path, 0, time_steps.FrameFormat(32, None))[None]
+    return read_stream("visual", path, time_steps.FrameFormat(32, None)).frames[None]
 
 
 def test_backbones_are_found_again_by_their_features(small):

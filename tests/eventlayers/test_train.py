@@ -21,7 +21,7 @@ from avpipeline.training.experiment import configuration_hash
 from avpipeline.training.saved import ModelInfo, load_model
 from avpipeline.training.strategy import Team, steps_of
 from eventlayers import analysis, data, evaluate, train
-from eventlayers.data import Source, videos_of
+from eventlayers.data import videos_of
 from eventlayers.stages import datasets_of_backbones
 from tests.helpers.commands import run_command
 from tests.helpers.few_clips import rendered_defaults
@@ -143,7 +143,7 @@ def test_two_stages_on_clips(few_clips, tmp_path, capsys):
     assert {feature.weights for feature in backbones.features.values()} == {"trained"}
     sound = splits["test"].inputs["audio"].read(np.arange(1))
     seen = eventlayers.time_step_features(alone)({"audio": sound})["audio"]
-    np.testing.assert_allclose(backbones.audio(sound), seen, atol=1e-4)
+    np.testing.assert_allclose(backbones.networks["audio"](sound)["audio"], seen, atol=1e-4)
 
 
 def narrow(model, **training):
@@ -302,7 +302,7 @@ def test_training_clips_with_two_events_have_one_label_and_the_others_both(tmp_p
     """Read off the storyboards; no clip is rendered."""
     monkeypatch.setattr("avpipeline.datasets.rendered.render_folder", lambda folder, settings: None)
     with rendered_defaults(train=12, val=4, test=4):
-        videos = {name: videos_of(Source("rendered_pairs"), name) for name in ("train", "test")}
+        videos = {name: videos_of("rendered_pairs", name) for name in ("train", "test")}
         boards = rendered_clips(RenderedSettings(events_per_clip=2)).boards["train"]
     assert (videos["train"].labels.sum(1) == 1).all() and (videos["test"].labels.sum(1) == 2).all()
     assert set(videos["train"].kinds) == {"continuous", "rhythmic", "instant"}

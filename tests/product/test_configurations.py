@@ -28,7 +28,7 @@ from avpipeline.features.info import FeatureInfo
 from avpipeline.files import write_json
 from avpipeline.results import papers
 from eventlayers.config import STANDS_FOR
-from eventlayers.readings import reading_of
+from eventlayers.readings import model_of
 
 RECORDED = json.loads((Path(__file__).parent / "configurations.json").read_text(encoding="utf-8"))
 SEGMENTS = (*CATEGORIES, "background")
@@ -116,7 +116,7 @@ def attendfusion_hash(published, preset, tmp_path):
 
 
 def eventlayers_hash(published, preset, tmp_path):
-    model = reading_of(published).model
+    model = model_of(published)
     dataset = next(name for name, stands_for in STANDS_FOR.items() if published.dataset in stands_for)
     settings = eventlayers.train.PAPER.settings_for(model, preset, dataset)
     infos = features("eventlayers", settings.network.modalities)

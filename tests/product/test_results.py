@@ -11,7 +11,7 @@ from ave.match import train as match
 from ave.match.search import exact_match
 from avpipeline.metrics import segment_accuracy
 from avpipeline.results import order, page, papers, stored
-from eventlayers.readings import reading_of
+from eventlayers.readings import computed as computed_event_layers
 from tests.helpers.attendfusion_records import recomputed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +26,7 @@ def computed(figure: papers.Published, path: Path) -> float:
     with np.load(path, allow_pickle=False) as file:
         labels, predictions = file["labels"], file["predictions"]
     if figure.paper == "eventlayers":
-        return reading_of(figure).measure(labels, predictions)
+        return computed_event_layers(figure, labels, predictions)
     place = (figure.table, figure.row)
     if figure.paper == "ave" and place in match.ROWS:
         return 100 * exact_match(labels, predictions, match.ROWS[place][1])
