@@ -41,8 +41,8 @@ def run(
     from_shell = argv is None
     argv = list(sys.argv[1:] if from_shell else argv)
     if from_shell and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)
-        signal.signal(signal.SIGINT, _interrupt)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _interrupt)
     if "--version" in argv:
         print(f"{prog} {__version__}")
         return 0
@@ -66,8 +66,8 @@ def run(
         return int(main(settings) or 0)
     except InputError as error:
         return _fail(prog, str(error), error.exit_status)
-    except KeyboardInterrupt as interrupt:
-        return _ended(prog, 143 if isinstance(interrupt, _Terminated) else 130, from_shell)
+    except KeyboardInterrupt:
+        return _ended(prog, from_shell)
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
@@ -79,9 +79,9 @@ def run(
             raise
         return _fail(prog, "needs TensorFlow, which is not installed here; docs/backends.md says what runs without it.")
     except Exception as error:
-        if _Interrupted.happened:
+        if _RECEIVED:
             # If compiled code is interrupted while it is imported, it raises some other exception.
-            return _ended(prog, 130, from_shell)
+            return _ended(prog, from_shell)
         if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
             return _fail(prog, f"the memory does not suffice ({first_line(error)}); choose smaller layers or batches.")
         sentence = sentence_of(error)
@@ -90,33 +90,25 @@ def run(
         return _fail(prog, sentence)
 
 
-def _ended(prog: str, status: int, from_shell: bool) -> int:
+# The signals that have interrupted this process, whatever exceptions they turned into.
+_RECEIVED: list[int] = []
+
+
+def _interrupt(number: int, frame) -> None:
+    """Ends a command by SIGTERM as by Ctrl-C."""
+    _RECEIVED.append(number)
+    raise KeyboardInterrupt
+
+
+def _ended(prog: str, from_shell: bool) -> int:
     """Ends an interrupted command in one line."""
+    status = 128 + (_RECEIVED[0] if _RECEIVED else signal.SIGINT)
     _fail(prog, "interrupted; finished work is kept, and the same command resumes from there.")
     if from_shell:
         # TensorFlow's threads have been seen to hang in the interpreter's own exit for good.
         sys.stdout.flush()
         os._exit(status)
     return status
-
-
-class _Interrupted(KeyboardInterrupt):
-    """Ctrl-C; `happened` remembers it, whatever exception it turns into."""
-
-    happened = False
-
-
-def _interrupt(number, frame) -> None:
-    _Interrupted.happened = True
-    raise _Interrupted
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends a command like Ctrl-C does."""
-
-
-def _terminate(number, frame) -> None:
-    raise _Terminated
 
 
 def chosen(argv: Sequence[str], **defaults: str | None) -> dict[str, str | None]:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import zipfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -124,22 +124,21 @@ class KeepState(keras.callbacks.Callback):
         self._bar.close()
 
 
-class Score(keras.callbacks.Callback):
-    """Adds a score to the logs of some epochs; must come before the callbacks that read it.
+class Scores(keras.callbacks.Callback):
+    """Adds scores to the logs of some epochs; must come before the callbacks that read them.
 
     Args:
-      name: of the score in the logs.
-      measure: model -> score.
+      measure: model -> the scores by name.
       epochs: after which epochs, from 1.
     """
 
-    def __init__(self, name: str, measure: Callable[[keras.Model], float], epochs: Collection[int]):
+    def __init__(self, measure: Callable[[keras.Model], Mapping[str, float]], epochs: Collection[int]):
         super().__init__()
-        self.name, self.measure, self.epochs = name, measure, epochs
+        self.measure, self.epochs = measure, epochs
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch + 1 in self.epochs:
-            logs[self.name] = self.measure(self.model)
+            logs.update(self.measure(self.model))
 
 
 def write_log(progress: Progress, path) -> None:

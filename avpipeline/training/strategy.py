@@ -14,13 +14,12 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from avpipeline.datasets.base import Split, Stream
 from avpipeline.datasets.batches import batches, steps_per_epoch
 from avpipeline.errors import InputError
 from avpipeline.nn.backends import has_gpu
@@ -181,30 +180,22 @@ class Team:
         self.strategy.run(tf.function(vary))
 
 
-class ChiefScores(keras.callbacks.Callback):
-    """Adds the validation scores to the logs of some epochs, on every worker; the chief computes them on one device.
+def measured_by_chief(
+    team: Team, measure: Callable[[keras.Model], Mapping[str, float]]
+) -> Callable[[keras.Model], dict[str, float]]:
+    """`measure` of a copy of the model on one device of the chief; every worker has the result."""
+    copy = None
 
-    Args:
-      measure: a copy of the model on one device -> the scores by name.
-      epochs: after which epochs, from 1.
-    """
-
-    def __init__(self, team: Team, measure: Callable[[keras.Model], Mapping[str, float]], epochs: Collection[int]):
-        super().__init__()
-        self.team, self.measure, self.epochs = team, measure, epochs
-        self._copy = None
-
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch + 1 in self.epochs:
-            logs.update(self.team.from_chief(self._measured() if self.team.is_chief else None))
-
-    def _measured(self) -> dict[str, float]:
-        if self._copy is None:
-            self._copy = keras.models.clone_model(self.model)
+    def measured(model: keras.Model) -> dict[str, float]:
+        nonlocal copy
+        if copy is None:
+            copy = keras.models.clone_model(model)
             # Nothing trains the copy: an optimizer without moments will do.
-            self._copy.compile_from_config({**self.model.get_compile_config(), "optimizer": "sgd"})
-        self._copy.set_weights(self.model.get_weights())
-        return {name: float(value) for name, value in self.measure(self._copy).items()}
+            copy.compile_from_config({**model.get_compile_config(), "optimizer": "sgd"})
+        copy.set_weights(model.get_weights())
+        return {name: float(value) for name, value in measure(copy).items()}
+
+    return lambda model: team.from_chief(measured(model) if team.is_chief else None)
 
 
 def weigh_pieces(model: keras.Model) -> None:
@@ -347,9 +338,3 @@ def steps_of(experiment: Experiment) -> int:
     """Batches in an epoch."""
     schedule = experiment.schedule
     return steps_per_epoch(experiment.splits.train, schedule.batch_size, drop_remainder=not schedule.partial_batches)
-
-
-def validation_logs(model: keras.Model, split: Split | Stream, batch_size: int) -> dict[str, float]:
-    """Loss and metrics of a compiled model, named as `fit` names those of validation."""
-    logs = model.evaluate(batches(split, batch_size, modalities=list(model.input)), return_dict=True, verbose=0)
-    return {f"val_{name}": value for name, value in logs.items()}
