@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -139,6 +140,11 @@ def read_predictions(path, *names: str) -> dict[str, np.ndarray]:
         if missing := sorted({*names} - {*stored}):
             raise Unusable(f"has no {', '.join(missing)}; run the command that wrote it into another folder.")
         return stored
+
+
+def is_cut_url(path) -> bool:
+    """Whether a path is a URL that has passed through pathlib, which turns s3://bucket/clips into s3:/bucket/clips."""
+    return re.match("[A-Za-z][A-Za-z0-9+.-]+:/[^/]", str(path)) is not None and not Path(path).exists()
 
 
 def cache_dir() -> Path:

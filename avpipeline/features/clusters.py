@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from avpipeline.cli.cluster import connected, gpus, machines, mapped
+from avpipeline.cli.cluster import connected, mapped
 from avpipeline.features.decoding import Decoded, decode_with_notes
 from avpipeline.features.extraction import Made, made_of
 from avpipeline.features.info import FeatureInfo
@@ -60,9 +60,8 @@ class Cluster:
         format_ = clip_format(self.extractors.values())
         decode = partial(_decode, seconds=self.seconds, clip_format=format_)
         with connected(self.address):
-            actors = min(gpus() or self.workers or machines(), len(todo))
-            arguments = (infos, self.weights_dir)
-            yield from mapped(decode, list(todo.items()), actor=Networks, arguments=arguments, actors=actors)
+            networks = partial(Networks, infos, self.weights_dir)
+            yield from mapped(decode, list(todo.items()), actor=networks, actors=self.workers)
 
 
 def _decode(item: tuple[str, Path], seconds: int, clip_format: Mapping) -> Decoded:
