@@ -123,8 +123,8 @@ def require_folder(place: Path, role: str) -> None:
     """Raises InputError for a URL, which would otherwise be taken for the name of a local folder."""
     if is_cut_url(place):
         raise InputError(
-            f"{place}: {role} in folders alone, not at URLs (s3://, gs://, hdfs://, ...); mount the storage as a folder "
-            "that all machines see, and name that."
+            f"{place}: {role} in folders alone, not at URLs (s3://, gs://, hdfs://, ...); mount the storage as a "
+            "folder that all machines see, and name that."
         )
 
 

@@ -8,9 +8,7 @@ def uniform_by_fan_in(fan_in: int) -> keras.initializers.Initializer:
     return keras.initializers.RandomUniform(-(fan_in**-0.5), fan_in**-0.5)
 
 
-def linear(
-    units: int, fan_in: int, *, xavier: bool = False, zero_bias: bool = False, **kwargs
-) -> keras.layers.Dense:
+def linear(units: int, fan_in: int, *, xavier: bool = False, zero_bias: bool = False, **kwargs) -> keras.layers.Dense:
     """Dense layer initialised like torch's `Linear`, whose kernel and bias are both random.
 
     Args:

@@ -206,10 +206,6 @@ class Paper(abc.ABC):
         """The models that a user's own file has added."""
         return self.config.OWN.registered if hasattr(self.config, "OWN") else ()
 
-    def planned_epochs(self, settings) -> int:
-        """Number of epochs in the configuration; a shorter run is a smoke run."""
-        return self.default_settings(settings).training.epochs
-
     def announce(self, settings) -> None:
         """Before training on synthetic clips, prints which settings differ from the published ones."""
         if settings.dataset == "rendered":
@@ -265,7 +261,7 @@ class Paper(abc.ABC):
         # Runs of the default precision keep the configuration that they had before there was a choice.
         rounded = {"precision": devices.precision} if devices.precision else {}
         planned = {field.name: getattr(training, field.name, field.default) for field in dataclasses.fields(Schedule)}
-        planned["planned_epochs"] = self.planned_epochs(settings)
+        planned["planned_epochs"] = self.default_settings(settings).training.epochs
         chosen, differences = Schedule(**{**planned, **(schedule or {})}), self.differences(settings)
         count, batch = len(splits["train"]), chosen.batch_size
         if count < batch and not chosen.partial_batches:

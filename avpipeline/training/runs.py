@@ -257,7 +257,7 @@ def _started(experiment: Experiment, seed: int, team: Team) -> keras.Model:
             experiment.start(model, seed)
         model.optimizer.build(model.trainable_variables)
     strategy.set_jit(model, devices, team)
-    if strategy.is_uneven(experiment, team.replicas):
+    if strategy.last_batch(experiment) % team.replicas:
         strategy.weigh_pieces(model)
     return model
 
@@ -378,5 +378,6 @@ def _description(experiment: Experiment, team: Team) -> dict:
 
 
 def _devices(devices: DeviceSettings, team: Team) -> dict:
+    shared = {"strategy": team.name, "replicas": team.replicas, "workers": team.workers}
     rounded = {"tf32": devices.tf32} if has_gpu() else {}
-    return {**team.record(), "jit": devices.jit, "deterministic": devices.deterministic, **rounded}
+    return {**shared, "jit": devices.jit, "deterministic": devices.deterministic, **rounded}

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import zipfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -12,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from avpipeline.cli.progress import ProgressBar
-from avpipeline.errors import InputError, TrainingDiverged
-from avpipeline.files import atomic_path, open_regular, write_csv
+from avpipeline.errors import TrainingDiverged
+from avpipeline.files import Unusable, atomic_path, open_regular, reading, write_csv
 from avpipeline.training.experiment import Schedule
 from avpipeline.training.steps import FiniteSteps
 
@@ -170,18 +169,16 @@ def restore_state(model: keras.Model, path, callbacks: Sequence[keras.callbacks.
     path = Path(path)
     if not path.exists():
         return Progress()
-    variables = _variables(model)
-    try:
+    variables, stateful = _variables(model), _stateful(callbacks)
+    remedy = "remove it to train this seed anew"
+    with reading(path, "the saved state is damaged", remedy):
         with open_regular(path) as content, np.load(content, allow_pickle=False) as file:
             arrays = [file[f"variable_{index}"] for index in range(len(file.files) - 1)]
             progress = Progress(**json.loads(str(file["progress"])))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: the saved state is damaged; remove it to train this seed anew.") from error
-    if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
-        raise InputError(f"{path}: the saved state is of another model; remove it to train this seed anew.")
-    stateful = _stateful(callbacks)
-    if len(progress.callbacks) != len(stateful):
-        raise InputError(f"{path}: the saved state is of another schedule; remove it to train this seed anew.")
+        if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
+            raise Unusable(f"the saved state is of another model; {remedy}.")
+        if len(progress.callbacks) != len(stateful):
+            raise Unusable(f"the saved state is of another schedule; {remedy}.")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
     for callback, values in zip(stateful, progress.callbacks, strict=True):

@@ -58,10 +58,6 @@ class Team:
         """Inside, models and optimizers are built on every replica."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
-    def record(self) -> dict:
-        """The entries about the devices in result.json."""
-        return {"strategy": self.name, "replicas": self.replicas, "workers": self.workers}
-
     def from_chief(self, value=None):
         """The chief's `value`, a JSON value, on every worker; all workers must call this in the same order."""
         if self.workers == 1:
@@ -214,12 +210,7 @@ def weigh_pieces(model: keras.Model) -> None:
     model.train_step = weighed_step
 
 
-def is_uneven(experiment: Experiment, replicas: int) -> bool:
-    """Whether the last batch of an epoch is split into pieces of different sizes."""
-    return bool(_last_batch(experiment) % replicas)
-
-
-def _last_batch(experiment: Experiment) -> int:
+def last_batch(experiment: Experiment) -> int:
     """Videos in the last batch of an epoch where it is not full; else 0."""
     schedule = experiment.schedule
     return len(experiment.splits.train) % schedule.batch_size if schedule.partial_batches else 0
@@ -245,7 +236,7 @@ def team_for(experiment: Experiment) -> Team:
 
 def _indivisible(experiment: Experiment, replicas: int) -> str:
     """Why `replicas` cannot share the batches; "" where they can."""
-    size, last = experiment.schedule.batch_size, _last_batch(experiment)
+    size, last = experiment.schedule.batch_size, last_batch(experiment)
     if replicas > 1 and not experiment.is_mean_of_videos:
         return "its loss is that of a whole batch, and no mean over videos"
     if size % replicas:
@@ -277,7 +268,9 @@ def _joined(strategy: str, cluster: str, wait: int) -> Team:
             f"--strategy multiworker: {VARIABLE} is not set; start the command on each machine with it, as {FORM}."
         )
     if cluster:
-        return _several_workers(cluster, wait)
+        addresses, own = read(cluster)
+        wait_for(addresses, own, wait)
+        return Team("multiworker", tf.distribute.MultiWorkerMirroredStrategy(), own, len(addresses))
     names = [device.name for device in tf.config.list_logical_devices("GPU")]
     if strategy == "mirrored" and not names:
         names = [device.name for device in tf.config.list_logical_devices("CPU")]
@@ -286,13 +279,6 @@ def _joined(strategy: str, cluster: str, wait: int) -> Team:
     if strategy == "one" or len(names) < 2:
         return Team("one")
     return Team("mirrored", tf.distribute.MirroredStrategy(names))
-
-
-def _several_workers(described: str, wait: int) -> Team:
-    addresses, own = read(described)
-    wait_for(addresses, own, wait)
-    strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    return Team("multiworker", strategy, own, len(addresses))
 
 
 @contextlib.contextmanager
