@@ -64,30 +64,31 @@ def run(
         settings = parsed(settings_class, default, prog=prog, argv=argv)
         check_ranges(settings)
         return int(main(settings) or 0)
-    except InputError as error:
-        return _fail(prog, str(error), error.exit_status)
     except KeyboardInterrupt:
         return _ended(prog, from_shell)
-    except OSError as error:
-        if error.filename is None and error.errno is None:
-            raise
-        if isinstance(error, FileNotFoundError):
-            return _fail(prog, f"{error.filename}: there is no such file or folder; check the path.")
-        return _fail(prog, str(write_failure(error.filename or "output", error)))
-    except ModuleNotFoundError as error:
-        if error.name != "tensorflow":
-            raise
-        return _fail(prog, "needs TensorFlow, which is not installed here; docs/backends.md says what runs without it.")
     except Exception as error:
         if _RECEIVED:
             # If compiled code is interrupted while it is imported, it raises some other exception.
             return _ended(prog, from_shell)
-        if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-            return _fail(prog, f"the memory does not suffice ({first_line(error)}); choose smaller layers or batches.")
-        sentence = sentence_of(error)
+        sentence = _told(error)
         if sentence is None:
             raise
-        return _fail(prog, sentence)
+        return _fail(prog, sentence, getattr(error, "exit_status", 2))
+
+
+def _told(error: Exception) -> str | None:
+    """What a user is told of an exception; None for a mistake in the program, which keeps its traceback."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f"{error.filename}: there is no such file or folder; check the path."
+    if isinstance(error, OSError) and (error.filename or error.errno):
+        return str(write_failure(error.filename or "output", error))
+    if isinstance(error, ModuleNotFoundError) and error.name == "tensorflow":
+        return "needs TensorFlow, which is not installed here; docs/backends.md says what runs without it."
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return f"the memory does not suffice ({first_line(error)}); choose smaller layers or batches."
+    return sentence_of(error)
 
 
 # The signals that have interrupted this process, whatever exceptions they turned into.

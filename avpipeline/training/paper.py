@@ -1,8 +1,4 @@
-"""A paper as the commands see it: what train and tables need to know about it, with everything the papers share.
-
-A paper's `train.py` has its subclass of `Paper`, which supplies the configuration (`config.py`, with the rows of the
-tables), the class of its settings, its experiment and how it draws an example.
-"""
+"""A paper as the commands see it; a paper's `train.py` has its subclass of `Paper`."""
 
 from __future__ import annotations
 
@@ -68,7 +64,7 @@ class Trained:
 
 
 class Paper(abc.ABC):
-    """A paper's models, rows and experiments.
+    """A paper's models, rows and experiments: what commands need to know about it, with everything the papers share.
 
     Attributes:
       name: of its package.
@@ -218,13 +214,7 @@ class Paper(abc.ABC):
         print(f"On synthetic clips (dataset rendered); instead of the published sizes: {sizes}")
 
     def info(self, settings, network, train: Split | Stream, modalities: Sequence[str], **changes) -> ModelInfo:
-        """The description that is saved with a model trained on `train`.
-
-        Args:
-          network: its configuration, a dataclass.
-          modalities: its inputs.
-          changes: fields to replace.
-        """
+        """The description saved with a model of the configuration `network` that takes `modalities` of `train`."""
         own = {
             "paper": self.name,
             "model": settings.model,

@@ -91,17 +91,9 @@ class Team:
         Each video of an epoch is in exactly one piece.
         """
         schedule = experiment.schedule
-        read = functools.partial(
-            batches,
-            experiment.splits.train,
-            schedule.batch_size,
-            modalities=modalities,
-            shuffle=schedule.shuffle,
-            seed=seed,
-            drop_remainder=not schedule.partial_batches,
-            repeat=True,
-            first_epoch=first_epoch,
-        )
+        order = {"shuffle": schedule.shuffle, "seed": seed, "repeat": True, "first_epoch": first_epoch}
+        order |= {"modalities": modalities, "drop_remainder": not schedule.partial_batches}
+        read = functools.partial(batches, experiment.splits.train, schedule.batch_size, **order)
         output = experiment.scoring.trained_output
 
         def labelled(dataset: tf.data.Dataset) -> tf.data.Dataset:
