@@ -5,6 +5,7 @@ import contextvars
 import dataclasses
 import math
 import numbers
+import operator
 import types
 import typing
 from collections.abc import Iterator
@@ -71,9 +72,10 @@ class Checked:
 
     def changed(self: _Settings, **changes) -> _Settings:
         """A copy with some values changed; InputError for an unknown setting."""
-        for name in changes:
-            if name not in annotations_of(type(self)):
-                raise InputError(f"--{name.replace('_', '-')}: is no setting; choose from {_dashed(type(self))}.")
+        known = annotations_of(type(self))
+        if unknown := [name for name in changes if name not in known]:
+            names = ", ".join(map(flag_of, known))
+            raise InputError(f"{flag_of(unknown[0])}: is no setting; choose from {names}.")
         return dataclasses.replace(self, **changes)
 
     def check_together(self) -> None:
@@ -107,19 +109,20 @@ def check_ranges(settings) -> None:
             continue
         problem = problem_with(value, annotation)
         if problem:
-            raise InputError(f"--{name.replace('_', '-')} {value}: must be {problem}.")
+            raise InputError(f"{flag_of(name)} {value}: must be {problem}.")
     if isinstance(settings, Checked):
         settings.check_together()
+
+
+def flag_of(name: str) -> str:
+    """The option of a command line that is the setting `name`."""
+    return f"--{name.replace('_', '-')}"
 
 
 def annotations_of(settings_class: type) -> dict[str, object]:
     """Field -> its type; read anew each time, since the choices of a name grow with what a user registers."""
     hints = typing.get_type_hints(settings_class, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(settings_class)}
-
-
-def _dashed(settings_class: type) -> str:
-    return ", ".join(f"--{name.replace('_', '-')}" for name in annotations_of(settings_class))
 
 
 def problem_with(value, annotation, interval: Interval | None = None) -> str | None:
@@ -151,11 +154,9 @@ def problem_with(value, annotation, interval: Interval | None = None) -> str | N
 
 def _number_problem(value, kind: type, interval: Interval | None) -> str | None:
     number = isinstance(value, numbers.Integral if kind is int else numbers.Real) and not isinstance(value, bool)
-    words = ("a whole number" if kind is int else "a finite number") + (f" {_in_words(interval)}" if interval else "")
-    if not number or not math.isfinite(value):
-        return words
-    if interval is None:
+    # An interval's bounds have the names of the operators: ge, gt, le, lt.
+    bounds = dataclasses.asdict(interval).items() if interval else ()
+    finite = number and (isinstance(value, numbers.Integral) or math.isfinite(value))
+    if finite and all(bound is None or getattr(operator, name)(value, bound) for name, bound in bounds):
         return None
-    below = value < interval.ge if interval.ge is not None else value <= interval.gt
-    above = interval.le is not None and value > interval.le or interval.lt is not None and value >= interval.lt
-    return words if below or above else None
+    return ("a whole number" if kind is int else "a finite number") + (f" {_in_words(interval)}" if interval else "")

@@ -16,6 +16,7 @@ Many papers print the best score that the test split ever reached during trainin
 recorded too, beside the selected one and under its own name; nothing is ever selected by it.
 """
 
+import contextlib
 import dataclasses
 import json
 import warnings
@@ -85,7 +86,9 @@ def run(
             write_options(out / "settings.yaml", options)
         results = [_run_seed(experiment, out / f"seed-{seed}", seed, watch_test, team) for seed in seeds]
         described, made = {**_description(experiment, team), **summary(results)}, record()
-        earlier = _earlier_result(out / "result.json")
+        earlier = {}
+        with contextlib.suppress(InputError):
+            earlier = read_record(out / "result.json", "remove it")
         if earlier.get("seeds") == described["seeds"]:
             # Nothing was trained now: command, date and code are those of the run that trained.
             result = {**dict.fromkeys(made), **earlier, **described}
@@ -115,14 +118,6 @@ def _assist(experiment: Experiment, out: Path, seeds: Sequence[int], team: Team)
         if not team.from_chief():
             _train(experiment, out / f"seed-{seed}", seed, False, team)
     return team.from_chief()
-
-
-def _earlier_result(path: Path) -> dict:
-    """The contents of an earlier run's result.json; empty if there is none that can be read."""
-    try:
-        return read_record(path, "remove it")
-    except InputError:
-        return {}
 
 
 def summary(results: Sequence[Mapping]) -> dict:
