@@ -187,6 +187,9 @@ def atomic_path(path, create: Callable[[Path], None] = Path.touch) -> Iterator[P
     temporary = make_folder(path.parent) / f".{path.stem}{PARTIAL}{os.urandom(4).hex()}{path.suffix}"
     try:
         create(temporary)
+    except OSError as error:
+        raise write_failure(path, error) from error
+    try:
         yield temporary
         temporary.chmod(0o755 if temporary.is_dir() else 0o644)
         temporary.replace(path)

@@ -275,8 +275,7 @@ def _joined(strategy: str, cluster: str, wait: int) -> Team:
 
 @contextlib.contextmanager
 def precision(name: str | None) -> Iterator[None]:
-    """Layers built inside compute in "float32", "bfloat16" or "float16", with weights in float32; None changes nothing.
-    """
+    """Layers built inside compute in "float32", "bfloat16" or "float16" (None: as before), with weights in float32."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(_POLICIES[name] if name else before)
     try:
