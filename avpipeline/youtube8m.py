@@ -10,7 +10,7 @@ from typing import Literal
 import tyro
 
 from avpipeline.cli import Count, MaybeCount, run
-from avpipeline.cli.cluster import EngineName, connected, mapped, require_engine, require_folder
+from avpipeline.cli.cluster import EngineName, connected, mapped, require_engine, require_folders
 from avpipeline.datasets.checks.findings import reported
 from avpipeline.datasets.checks.youtube8m import check_shards
 
@@ -108,7 +108,7 @@ def _engine(command: Engine) -> Iterator[Callable[[Callable, Sequence], Iterable
 
 def store_std(command: Std) -> int:
     """Writes one video-level shard for each frame-level one."""
-    require_folder(command.out, "standard deviations are written")
+    require_folders([command.out], "standard deviations are written")
     from avpipeline.datasets.youtube8m.making import store_std
 
     # On a cluster each file is a task; one process reads the next file while it writes.

@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -119,9 +119,9 @@ def _no_cluster(address: str, told: str) -> InputError:
     )
 
 
-def require_folder(place: Path, role: str) -> None:
+def require_folders(places: Iterable[Path], role: str) -> None:
     """Raises InputError for a URL, which would otherwise be taken for the name of a local folder."""
-    if is_cut_url(place):
+    for place in filter(is_cut_url, places):
         raise InputError(
             f"{place}: {role} in folders alone, not at URLs (s3://, gs://, hdfs://, ...); mount the storage as a "
             "folder that all machines see, and name that."
