@@ -5,7 +5,7 @@ import keras
 from ave.config import TrainConfig, train_config
 from ave.models import is_weak
 from avpipeline.metrics import SegmentAccuracy
-from avpipeline.nn.jit import jit_compile
+from avpipeline.nn.backends import jit_compile
 from avpipeline.nn.losses import CategoricalCrossentropy, MultiLabelSoftMargin
 from avpipeline.nn.optimizers import Adam
 

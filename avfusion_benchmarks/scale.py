@@ -8,6 +8,7 @@ import dataclasses
 import heapq
 
 from avpipeline.cli import Checked, Positive, run
+from avpipeline.cli.cluster import MOST_TASKS
 
 WORKERS = (1, 8, 64, 512)
 
@@ -34,11 +35,10 @@ class Dataset:
 
 # VGG-19's maps and VGGish's embeddings of ten seconds.
 _CLIP_MB = 10 * (7 * 7 * 512 + 128) * 4 / 1e6
-_MOST_TASKS = 2000
 DATASETS = (
-    Dataset("AVE, extract", 4_143, _MOST_TASKS, 1.5, _CLIP_MB, "clip"),
-    Dataset("VGGSound, extract", 199_176, _MOST_TASKS, 1.5, _CLIP_MB, "clip"),
-    Dataset("Kinetics-400, extract", 306_245, _MOST_TASKS, 1.5, _CLIP_MB, "clip"),
+    Dataset("AVE, extract", 4_143, MOST_TASKS, 1.5, _CLIP_MB, "clip"),
+    Dataset("VGGSound, extract", 199_176, MOST_TASKS, 1.5, _CLIP_MB, "clip"),
+    Dataset("Kinetics-400, extract", 306_245, MOST_TASKS, 1.5, _CLIP_MB, "clip"),
     # Frame level, 1.53 TB in 3844 files a split.
     Dataset("YouTube-8M, youtube8m std", 6_134_598, 3 * 3_844, 0.25, 0.0093, "record"),
 )

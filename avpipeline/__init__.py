@@ -9,12 +9,11 @@ import os
 
 import lazy_loader
 
-from avpipeline._version import __version__
-
 # TensorFlow logs facts about its build at every start; real errors reach Python as exceptions. The variable is read
 # when TensorFlow is imported, so it is set first.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+__version__ = "0.7.0"
 __all__ = ["__version__"]
 
 

@@ -5,10 +5,10 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -142,6 +142,11 @@ def read_predictions(path, *names: str) -> dict[str, np.ndarray]:
         return stored
 
 
+def is_cut_url(path) -> bool:
+    """Whether a path is a URL that has passed through pathlib, which turns s3://bucket/clips into s3:/bucket/clips."""
+    return re.match("[A-Za-z][A-Za-z0-9+.-]+:/[^/]", str(path)) is not None and not Path(path).exists()
+
+
 def cache_dir() -> Path:
     """Folder for everything that can be regenerated: `$AVPIPELINE_CACHE`, else `~/.cache/avpipeline`."""
     return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "avpipeline")
@@ -169,7 +174,7 @@ def make_folder(path) -> Path:
 
 
 @contextlib.contextmanager
-def atomic_path(path) -> Iterator[Path]:
+def atomic_path(path, create: Callable[[Path], None] = Path.touch) -> Iterator[Path]:
     """Yields a temporary path beside `path`, moved to `path` when the block ends without an exception.
 
     A kill, an exception or a full disk leaves either the old file or none, never a partial one. The temporary
@@ -179,18 +184,27 @@ def atomic_path(path) -> Iterator[Path]:
       InputError: `path` cannot be written. An OSError about another file propagates unchanged.
     """
     path = Path(path)
-    make_folder(path.parent)
+    temporary = make_folder(path.parent) / f".{path.stem}{PARTIAL}{os.urandom(4).hex()}{path.suffix}"
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}{PARTIAL}", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
+        create(temporary)
     except OSError as error:
         raise write_failure(path, error) from error
-    temporary = Path(name)
     try:
-        with _put_in_place(temporary, path, mode=0o644):
-            yield temporary
+        yield temporary
+        temporary.chmod(0o755 if temporary.is_dir() else 0o644)
+        temporary.replace(path)
+    except OSError as error:
+        # It is about writing if it names the temporary path or one inside it, or no path at all.
+        if error.filename is None or Path(os.fsdecode(error.filename)).is_relative_to(temporary):
+            raise write_failure(path, error) from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def atomic_folder(path) -> contextlib.AbstractContextManager[Path]:
+    """Like `atomic_path`, for a whole folder that must not exist yet."""
+    return atomic_path(path, Path.mkdir)
 
 
 def write_text(path, text: str) -> None:
@@ -210,48 +224,19 @@ def write_json(path, value) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-@contextlib.contextmanager
-def atomic_folder(path) -> Iterator[Path]:
-    """Like `atomic_path`, for a whole folder that must not exist yet."""
-    path = Path(path)
-    make_folder(path.parent)
-    try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}{PARTIAL}", dir=path.parent))
-    except OSError as error:
-        raise write_failure(path, error) from error
-    try:
-        with _put_in_place(temporary, path, mode=0o755):
-            yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 def remove_partial(folder, *, below: bool = True) -> None:
     """Removes what killed processes left half-written in `folder` and `below`; call it while holding its lock."""
     pattern = f".*{PARTIAL}*"
     for leftover in Path(folder).rglob(pattern) if below else Path(folder).glob(pattern):
-        if leftover.is_dir() and not leftover.is_symlink():
-            shutil.rmtree(leftover, ignore_errors=True)
-        else:
-            leftover.unlink(missing_ok=True)
+        _remove(leftover)
 
 
-@contextlib.contextmanager
-def _put_in_place(temporary: Path, path: Path, *, mode: int) -> Iterator[None]:
-    """Sets the mode of `temporary` and renames it to `path` once the block has succeeded."""
-    try:
-        yield
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
-    except OSError as error:
-        if not _concerns(temporary, error):
-            raise
-        raise write_failure(path, error) from error
-
-
-def _concerns(temporary: Path, error: OSError) -> bool:
-    """Whether an error is about writing `temporary`: it names that path or one inside it, or no path at all."""
-    return error.filename is None or Path(os.fsdecode(error.filename)).is_relative_to(temporary)
+def _remove(path: Path) -> None:
+    """Removes a file or a folder, where there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 import annotated_types
 import tyro
 
-from avpipeline.cli import Checked, Count, MaybeCount, Rate, Units, shown
+from avpipeline.cli import Checked, Count, MaybeCount, Rate, Units
 from avpipeline.errors import InputError
 from avpipeline.training.own_models import OwnModels
 
@@ -57,7 +57,7 @@ class ModelConfig(Checked):
     trained together with the heads as in the paper."""
     backbones: Literal[tuple(BACKBONE_SETS)] = "published"
     """The backbones: MC3-18 and the audio network, or small seeded networks for synthetic clips."""
-    top_k: Annotated[int, _TIME_STEPS, shown(_TIME_STEPS, "INT")] = 10
+    top_k: Annotated[int, _TIME_STEPS] = 10
     """Number of time steps that the instant layer pools."""
     instant: Literal[INSTANT_SCORES] = "dot"
     """The instant layer's score of a time step: the product z^V . z^A of Eq. 2, or that of the normalised features, as

@@ -5,8 +5,7 @@ import contextlib
 import keras
 from keras import ops
 
-from avpipeline.nn.backends import has_gpu
-from avpipeline.nn.jit import jit_compile
+from avpipeline.nn.backends import has_gpu, jit_compile
 from avpipeline.nn.optimizers import Adam
 from eventlayers.config import TrainConfig, train_config
 from eventlayers.voting import vote

@@ -3,7 +3,7 @@
 import keras
 
 from avpipeline.metrics import SegmentAccuracy
-from avpipeline.nn.jit import jit_compile
+from avpipeline.nn.backends import jit_compile
 from avpipeline.nn.losses import CategoricalCrossentropy, MultiLabelSoftMargin
 from avpipeline.nn.optimizers import Adam
 from jca.config import TrainConfig, train_config

@@ -2,8 +2,7 @@
 
 import keras
 
-from avpipeline.nn.backends import TENSORFLOW
-from avpipeline.nn.jit import jit_compile
+from avpipeline.nn.backends import TENSORFLOW, jit_compile
 from avpipeline.nn.losses import CategoricalCrossentropy, MultiLabelSoftMargin
 from avpipeline.nn.optimizers import Adam
 from mafnet.config import TrainConfig, train_config

@@ -13,7 +13,7 @@ from keras import ops
 from ave.match.config import MatchModelConfig, MatchTrainConfig, match_model_config, match_train_config
 from ave.match.networks import PairDistances, adam, branches
 from avpipeline.datasets.base import Split
-from avpipeline.nn.jit import jit_compile
+from avpipeline.nn.backends import jit_compile
 
 PROJECTION_LAYER = "projection"
 

@@ -6,7 +6,7 @@ from keras import ops
 from ave.match.config import MatchModelConfig, MatchTrainConfig
 from avpipeline.checkpoints import read_keras_h5
 from avpipeline.errors import InputError
-from avpipeline.nn.jit import jit_compile
+from avpipeline.nn.backends import jit_compile
 
 AUDIO_CHANNELS = 128
 VISUAL_CHANNELS = 512

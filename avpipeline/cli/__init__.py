@@ -15,7 +15,6 @@ from avpipeline.cli.ranges import (
     Share,
     Units,
     check_ranges,
-    shown,
 )
 from avpipeline.cli.running import chosen, run, sentence_of
 
@@ -37,5 +36,4 @@ __all__ = [
     "chosen",
     "run",
     "sentence_of",
-    "shown",
 ]

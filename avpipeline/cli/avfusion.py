@@ -6,6 +6,7 @@
 """
 
 import csv
+import functools
 import importlib.resources
 import importlib.util
 import re
@@ -37,12 +38,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 2
 
 
+@functools.cache
+def known_papers() -> dict[str, str]:
+    """Name of each paper's package -> the paper's title; the only packages that loading a model file may import."""
+    text = importlib.resources.files("avpipeline.training").joinpath("papers.csv").read_text(encoding="utf-8")
+    return {line["name"]: line["title"] for line in csv.DictReader(text.splitlines())}
+
+
 def commands() -> dict[tuple[str, ...], str]:
     """The words of each command -> its module."""
-    text = importlib.resources.files("avpipeline.training").joinpath("papers.csv").read_text(encoding="utf-8")
-    papers = [line["name"] for line in csv.DictReader(text.splitlines())]
     found = {}
-    for package in (*papers, "avpipeline", "avfusion_benchmarks"):
+    for package in (*known_papers(), "avpipeline", "avfusion_benchmarks"):
         spec = importlib.util.find_spec(package)
         folder = Path(spec.origin).parent
         for path in sorted(folder.rglob("*.py")):

@@ -15,13 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from avpipeline.cli.running import sentence_of
 from avpipeline.errors import InputError
-from avpipeline.files import first_line
+from avpipeline.files import first_line, is_cut_url
 
 EngineName = Literal["local", "ray"]
 
-# A URL that has passed through Path, which turns s3://bucket/clips into s3:/bucket/clips.
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 # Not `ray health-check`, which sends no token, so that a cluster made by `ray start` refuses it.
 _PROBE = "import sys, logging, ray; ray.init(sys.argv[1], logging_level=logging.ERROR, log_to_driver=False)"
 # Seconds in which a cluster has to answer.
@@ -30,7 +29,7 @@ _ADDRESS = re.compile(r"auto|[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 _ATTEMPTS = 3
 _QUIET = {"logging_level": logging.ERROR, "log_to_driver": False}
 # More items than this are grouped, since Ray keeps a list of all tasks.
-_MOST_TASKS = 2000
+MOST_TASKS = 2000
 
 
 def require_engine(engine: EngineName, address: str | None) -> None:
@@ -120,45 +119,24 @@ def _no_cluster(address: str, told: str) -> InputError:
     )
 
 
-def require_folders(places: Iterable, role: str) -> None:
+def require_folders(places: Iterable[Path], role: str) -> None:
     """Raises InputError for a URL, which would otherwise be taken for the name of a local folder."""
-    for place in places:
-        if _URL.match(str(place)) and not Path(place).exists():
-            raise InputError(
-                f"{place}: {role} in folders alone, not at URLs (s3://, gs://, hdfs://, ...); mount "
-                "the storage as a folder that all machines see, and name that."
-            )
-
-
-def machines() -> int:
-    """Number of machines of the cluster."""
-    import ray
-
-    return sum(node["Alive"] for node in ray.nodes())
-
-
-def gpus() -> int:
-    """Number of GPUs of the cluster."""
-    import ray
-
-    return int(ray.cluster_resources().get("GPU", 0))
+    for place in filter(is_cut_url, places):
+        raise InputError(
+            f"{place}: {role} in folders alone, not at URLs (s3://, gs://, hdfs://, ...); mount the storage as a "
+            "folder that all machines see, and name that."
+        )
 
 
 def mapped(
-    function: Callable,
-    items: Sequence,
-    *,
-    actor: type | None = None,
-    arguments: tuple = (),
-    actors: int = 1,
+    function: Callable, items: Sequence, *, actor: Callable[[], Callable] | None = None, actors: int | None = None
 ) -> Iterator:
     """Yields `function(item)` for each item in order, computed by one-CPU tasks in the command's working directory.
 
     Args:
-      actor: a class whose objects are called with each result of `function`; its results are returned then. Each
+      actor: makes an object that is called with each result of `function`; its results are returned then. Each
         object has a GPU to itself where the cluster has any.
-      arguments: those of its constructor.
-      actors: number of its objects.
+      actors: number of these objects on a cluster without GPUs; None takes one a machine.
 
     Raises:
       InputError: as raised by `function` or the actor; or Ray could not go on.
@@ -171,12 +149,13 @@ def mapped(
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
     held = [{"item": _Held(item)} for item in items]
-    rows = ray.data.from_items(held, override_num_blocks=min(len(items), _MOST_TASKS))
-    rows = rows.map(_OnItem(function, os.getcwd()), num_cpus=1)
+    rows = ray.data.from_items(held, override_num_blocks=min(len(items), MOST_TASKS))
+    rows = rows.map(_task(function), num_cpus=1)
     if actor is not None:
-        resources = {"num_gpus": 1} if gpus() else {"num_cpus": 0}
-        pool = ray.data.ActorPoolStrategy(size=actors)
-        rows = rows.map(_actor(actor, arguments), compute=pool, **resources)
+        gpus = int(ray.cluster_resources().get("GPU", 0))
+        size = gpus or actors or sum(node["Alive"] for node in ray.nodes())
+        pool = ray.data.ActorPoolStrategy(size=min(size, len(items)))
+        rows = rows.map(_actor(actor), compute=pool, **({"num_gpus": 1} if gpus else {"num_cpus": 0}))
     try:
         for row in rows.iter_rows():
             yield row["item"].value
@@ -191,33 +170,30 @@ class _Held:
     value: object
 
 
-class _OnItem:
-    """Turns a function of an item into a function of a row; an InputError in it ends the run with that sentence."""
+def _task(function: Callable) -> Callable[[dict], dict]:
+    """A function of an item as one of a row; an InputError in it ends the run with that sentence."""
+    folder = os.getcwd()
 
-    def __init__(self, function: Callable, folder: str):
-        self._function = function
-        self._folder = folder
-        # Ray Data takes a name from here.
-        self.__name__ = getattr(function, "__name__", "task")
-
-    def __call__(self, row: dict) -> dict:
+    def task(row: dict) -> dict:
         # TensorFlow would take all memory of a GPU that belongs to an actor.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         try:
-            os.chdir(self._folder)
+            os.chdir(folder)
         except OSError as error:
             raise InputError(
-                f"{self._folder}: is no folder on one of the cluster's machines; work in one that all machines share."
+                f"{folder}: is no folder on one of the cluster's machines; work in one that all machines share."
             ) from error
-        return {"item": _Held(self._function(row["item"].value))}
+        return {"item": _Held(function(row["item"].value))}
+
+    return task
 
 
-def _actor(made: type, arguments: Iterable) -> type:
-    """Wraps a class as a Ray Data actor that carries its arguments, since Ray may lose those passed to itself."""
+def _actor(make: Callable[[], Callable]) -> type:
+    """A Ray Data actor that carries what makes its object, since Ray may lose arguments passed to itself."""
 
     class Actor:
         def __init__(self):
-            self._call = made(*arguments)
+            self._call = make()
 
         def __call__(self, row: dict) -> dict:
             return {"item": _Held(self._call(row["item"].value))}
@@ -232,7 +208,5 @@ def _refusal(error: Exception) -> InputError:
         if isinstance(cause, InputError):
             return InputError(str(cause))
         cause = getattr(cause, "cause", None) or cause.__cause__
-    found = re.search(r"InputError: (.+?)\s*$", str(error), re.MULTILINE)
-    if found:
-        return InputError(found.group(1))
-    return InputError(f"--engine ray: Ray could not go on ({first_line(error)}); run the same command again.")
+    ended = f"--engine ray: Ray could not go on ({first_line(error)}); run the same command again."
+    return InputError(sentence_of(error) or ended)

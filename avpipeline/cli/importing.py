@@ -21,16 +21,25 @@ def without_imports(argv: Sequence[str]) -> list[str]:
     Raises:
       InputError: an option without a file, no such file, or one that raises an exception.
     """
-    left, words = [], iter(argv)
+    left, files = without_files(argv, FLAG, "mymodels.py")
+    for file in files:
+        _import(file)
+    return left
+
+
+def without_files(argv: Sequence[str], flag: str, example: str) -> tuple[list[str], list[Path]]:
+    """The words of a command line without an option that takes a file, and the files that are given to it."""
+    left, files, words = [], [], iter(argv)
     for word in words:
-        if word != FLAG and not word.startswith(f"{FLAG}="):
+        name, equals, value = word.partition("=")
+        if name != flag:
             left.append(word)
             continue
-        name = next(words, "") if word == FLAG else word.partition("=")[2]
-        if not name or name.startswith("--"):
-            raise InputError(f"{FLAG}: needs a file; give e.g. {FLAG} mymodels.py.")
-        _import(Path(name))
-    return left
+        value = value if equals else next(words, "")
+        if not value or value.startswith("--"):
+            raise InputError(f"{flag}: needs a file; give e.g. {flag} {example}.")
+        files.append(Path(value))
+    return left, files
 
 
 def _import(path: Path) -> None:

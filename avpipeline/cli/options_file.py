@@ -4,10 +4,11 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from avpipeline.cli.importing import without_files
 from avpipeline.cli.parsing import is_hidden, option_names
 from avpipeline.cli.ranges import annotations_of
 from avpipeline.errors import InputError
-from avpipeline.files import Unusable, atomic_path, read_bytes, reading
+from avpipeline.files import Unusable, read_bytes, reading, write_text
 
 FLAG = "--config"
 # Far more bytes than the options of a command take.
@@ -23,17 +24,7 @@ def with_file(argv: Sequence[str], settings_class: type) -> list[str]:
     Raises:
       InputError: no such file, not a YAML file of options, or an option that the command lacks.
     """
-    words, paths = [], []
-    given = iter(argv)
-    for word in given:
-        name, _, value = word.partition("=")
-        if name != FLAG:
-            words.append(word)
-            continue
-        value = value or next(given, "")
-        if not value or value.startswith("--"):
-            raise InputError(f"{FLAG}: needs a file; give e.g. {FLAG} settings.yaml.")
-        paths.append(Path(value))
+    words, paths = without_files(argv, FLAG, "settings.yaml")
     if not paths:
         return words
     if len(paths) > 1:
@@ -108,6 +99,4 @@ def write_options(path, options: Mapping[str, object]) -> None:
     """Writes options as a file for `--config`, atomically."""
     import yaml
 
-    with atomic_path(path) as temporary:
-        text = yaml.safe_dump(dict(options), sort_keys=False, allow_unicode=True, width=120)
-        temporary.write_text(_HEAD + text, encoding="utf-8")
+    write_text(path, _HEAD + yaml.safe_dump(dict(options), sort_keys=False, allow_unicode=True, width=120))

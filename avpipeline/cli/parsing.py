@@ -16,7 +16,7 @@ from typing import Annotated
 
 import tyro
 
-from avpipeline.cli.ranges import annotations_of, problem_with, unchecked
+from avpipeline.cli.ranges import annotations_of, flag_of, problem_with, shown, unchecked
 from avpipeline.errors import InputError
 
 # Options of the network and its training that --help shows; --help-all shows the others too.
@@ -112,6 +112,8 @@ def _shown(settings_class: type, everything: bool, names: Collection[str] | None
                 notes["help_behavior_hint"] = ""
             if words:
                 notes["metavar"] = f"{name.upper().removesuffix('S')}..." if _is_list(annotation) else name.upper()
+            elif interval := shown(annotation):
+                notes["metavar"] = interval
             annotation = Annotated[annotation, tyro.conf.arg(**notes)] if notes else annotation
             if names is not None and name not in names:
                 annotation = tyro.conf.Suppress[annotation]
@@ -156,7 +158,7 @@ def require_numbers(settings_class, argv: Sequence[str]) -> None:
         for name, annotation in _options(words):
             if is_hidden(annotation):
                 continue
-            flag = f"--{name.replace('_', '-')}"
+            flag = flag_of(name)
             for value in _values(flag, argv, None if _is_list(annotation) else 1):
                 number = _number(value)
                 problem = problem_with((number,) if _is_list(annotation) else number, annotation) or ""

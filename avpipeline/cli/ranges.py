@@ -5,59 +5,56 @@ import contextvars
 import dataclasses
 import math
 import numbers
+import operator
 import types
 import typing
 from collections.abc import Iterator
 from typing import Annotated, TypeVar
 
-import annotated_types
-import tyro
+from annotated_types import Interval
 
 from avpipeline.errors import InputError
 
+Count = Annotated[int, Interval(ge=1, le=1_000_000)]
+"""A number of things of which there must be at least one: epochs, videos in a batch, layers."""
+Units = Annotated[int, Interval(ge=1, le=65_536)]
+"""The width of a layer."""
+Natural = Annotated[int, Interval(ge=0, le=1_000_000)]
+"""A number of things of which there may be none."""
+Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
+"""A seed, as NumPy's generators take it."""
+Positive = Annotated[float, Interval(gt=0, le=1_000_000)]
+"""A number above 0."""
+Rate = Annotated[float, Interval(gt=0, le=10)]
+"""A learning rate, or an optimizer's epsilon."""
+Share = Annotated[float, Interval(ge=0, le=1)]
+"""A probability, or a share of a whole."""
+Dropout = Annotated[float, Interval(ge=0, lt=1)]
+"""The share of values that a dropout layer drops."""
+Penalty = Annotated[float, Interval(ge=0, le=10)]
+"""The weight of a regularisation term; 0 switches it off."""
+MaybeCount, MaybeUnits, MaybeShare = Count | None, Units | None, Share | None
 
-def shown(interval: annotated_types.Interval, kind: str) -> object:
-    """How --help shows an option with values in `interval`."""
-    return tyro.conf.arg(metavar=f"{kind} {_in_words(interval)}")
+
+def shown(annotation) -> str | None:
+    """How --help shows an option with values in an interval, e.g. "None|INT from 1 to 9"; None for any other."""
+    inner = typing.get_args(annotation)
+    if typing.get_origin(annotation) is typing.Union and inner[1:] == (type(None),):
+        words = shown(inner[0])
+        return words and f"None|{words}"
+    interval = _interval_of(inner)
+    return interval and f"{inner[0].__name__.upper()} {_in_words(interval)}"
 
 
-def _in_words(interval: annotated_types.Interval) -> str:
+def _interval_of(inner: tuple) -> Interval | None:
+    """The interval among what a type is annotated with."""
+    return next((item for item in inner[1:] if isinstance(item, Interval)), None)
+
+
+def _in_words(interval: Interval) -> str:
     if interval.ge is None:
         return f"above {interval.gt} and at most {interval.le}"
     return f"from {interval.ge} to " + (f"{interval.le}" if interval.lt is None else f"below {interval.lt}")
-
-
-_COUNT = annotated_types.Interval(ge=1, le=1_000_000)
-_UNITS = annotated_types.Interval(ge=1, le=65_536)
-_NATURAL = annotated_types.Interval(ge=0, le=1_000_000)
-_SEED = annotated_types.Interval(ge=0, le=2**32 - 1)
-_POSITIVE = annotated_types.Interval(gt=0, le=1_000_000)
-_RATE = annotated_types.Interval(gt=0, le=10)
-_SHARE = annotated_types.Interval(ge=0, le=1)
-_DROPOUT = annotated_types.Interval(ge=0, lt=1)
-_PENALTY = annotated_types.Interval(ge=0, le=10)
-
-Count = Annotated[int, _COUNT, shown(_COUNT, "INT")]
-"""A number of things of which there must be at least one: epochs, videos in a batch, layers."""
-Units = Annotated[int, _UNITS, shown(_UNITS, "INT")]
-"""The width of a layer."""
-Natural = Annotated[int, _NATURAL, shown(_NATURAL, "INT")]
-"""A number of things of which there may be none."""
-Seed = Annotated[int, _SEED, shown(_SEED, "INT")]
-"""A seed, as NumPy's generators take it."""
-Positive = Annotated[float, _POSITIVE, shown(_POSITIVE, "FLOAT")]
-"""A number above 0."""
-Rate = Annotated[float, _RATE, shown(_RATE, "FLOAT")]
-"""A learning rate, or an optimizer's epsilon."""
-Share = Annotated[float, _SHARE, shown(_SHARE, "FLOAT")]
-"""A probability, or a share of a whole."""
-MaybeCount = Annotated[Count | None, shown(_COUNT, "None|INT")]
-MaybeUnits = Annotated[Units | None, shown(_UNITS, "None|INT")]
-MaybeShare = Annotated[Share | None, shown(_SHARE, "None|FLOAT")]
-Dropout = Annotated[float, _DROPOUT, shown(_DROPOUT, "FLOAT")]
-"""The share of values that a dropout layer drops."""
-Penalty = Annotated[float, _PENALTY, shown(_PENALTY, "FLOAT")]
-"""The weight of a regularisation term; 0 switches it off."""
 
 
 _Settings = TypeVar("_Settings", bound="Checked")
@@ -75,9 +72,10 @@ class Checked:
 
     def changed(self: _Settings, **changes) -> _Settings:
         """A copy with some values changed; InputError for an unknown setting."""
-        for name in changes:
-            if name not in annotations_of(type(self)):
-                raise InputError(f"--{name.replace('_', '-')}: is no setting; choose from {_dashed(type(self))}.")
+        known = annotations_of(type(self))
+        if unknown := [name for name in changes if name not in known]:
+            names = ", ".join(map(flag_of, known))
+            raise InputError(f"{flag_of(unknown[0])}: is no setting; choose from {names}.")
         return dataclasses.replace(self, **changes)
 
     def check_together(self) -> None:
@@ -111,9 +109,14 @@ def check_ranges(settings) -> None:
             continue
         problem = problem_with(value, annotation)
         if problem:
-            raise InputError(f"--{name.replace('_', '-')} {value}: must be {problem}.")
+            raise InputError(f"{flag_of(name)} {value}: must be {problem}.")
     if isinstance(settings, Checked):
         settings.check_together()
+
+
+def flag_of(name: str) -> str:
+    """The option of a command line that is the setting `name`."""
+    return f"--{name.replace('_', '-')}"
 
 
 def annotations_of(settings_class: type) -> dict[str, object]:
@@ -122,18 +125,13 @@ def annotations_of(settings_class: type) -> dict[str, object]:
     return {field.name: hints[field.name] for field in dataclasses.fields(settings_class)}
 
 
-def _dashed(settings_class: type) -> str:
-    return ", ".join(f"--{name.replace('_', '-')}" for name in annotations_of(settings_class))
-
-
-def problem_with(value, annotation, interval: annotated_types.Interval | None = None) -> str | None:
+def problem_with(value, annotation, interval: Interval | None = None) -> str | None:
     """What `value` must be to agree with its type; None where it does."""
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
-        found = [item for item in inner[1:] if isinstance(item, annotated_types.Interval)]
-        return problem_with(value, inner[0], found[0] if found else interval)
+        return problem_with(value, inner[0], _interval_of(inner))
     if origin in (typing.Union, types.UnionType):
-        problems = [problem_with(value, option, interval) for option in inner]
+        problems = [problem_with(value, option) for option in inner]
         return None if None in problems else next(problem for problem in problems if problem != "none")
     if annotation is type(None):
         return None if value is None else "none"
@@ -145,7 +143,7 @@ def problem_with(value, annotation, interval: annotated_types.Interval | None = 
         each = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
         if len(value) != len(each):
             return f"a list of {len(each)}"
-        problems = (problem_with(item, option, interval) for item, option in zip(value, each, strict=True))
+        problems = (problem_with(item, option) for item, option in zip(value, each, strict=True))
         return next((f"a list of which each is {problem}" for problem in problems if problem), None)
     if annotation is bool:
         return None if isinstance(value, bool) else "true or false"
@@ -154,13 +152,11 @@ def problem_with(value, annotation, interval: annotated_types.Interval | None = 
     return None
 
 
-def _number_problem(value, kind: type, interval: annotated_types.Interval | None) -> str | None:
+def _number_problem(value, kind: type, interval: Interval | None) -> str | None:
     number = isinstance(value, numbers.Integral if kind is int else numbers.Real) and not isinstance(value, bool)
-    words = ("a whole number" if kind is int else "a finite number") + (f" {_in_words(interval)}" if interval else "")
-    if not number or not math.isfinite(value):
-        return words
-    if interval is None:
+    # An interval's bounds have the names of the operators: ge, gt, le, lt.
+    bounds = dataclasses.asdict(interval).items() if interval else ()
+    finite = number and (isinstance(value, numbers.Integral) or math.isfinite(value))
+    if finite and all(bound is None or getattr(operator, name)(value, bound) for name, bound in bounds):
         return None
-    below = value < interval.ge if interval.ge is not None else value <= interval.gt
-    above = interval.le is not None and value > interval.le or interval.lt is not None and value >= interval.lt
-    return words if below or above else None
+    return ("a whole number" if kind is int else "a finite number") + (f" {_in_words(interval)}" if interval else "")

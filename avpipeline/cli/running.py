@@ -41,8 +41,8 @@ def run(
     from_shell = argv is None
     argv = list(sys.argv[1:] if from_shell else argv)
     if from_shell and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)
-        signal.signal(signal.SIGINT, _interrupt)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _interrupt)
     if "--version" in argv:
         print(f"{prog} {__version__}")
         return 0
@@ -64,59 +64,52 @@ def run(
         settings = parsed(settings_class, default, prog=prog, argv=argv)
         check_ranges(settings)
         return int(main(settings) or 0)
-    except InputError as error:
-        return _fail(prog, str(error), error.exit_status)
-    except KeyboardInterrupt as interrupt:
-        return _ended(prog, 143 if isinstance(interrupt, _Terminated) else 130, from_shell)
-    except OSError as error:
-        if error.filename is None and error.errno is None:
-            raise
-        if isinstance(error, FileNotFoundError):
-            return _fail(prog, f"{error.filename}: there is no such file or folder; check the path.")
-        return _fail(prog, str(write_failure(error.filename or "output", error)))
-    except ModuleNotFoundError as error:
-        if error.name != "tensorflow":
-            raise
-        return _fail(prog, "needs TensorFlow, which is not installed here; docs/backends.md says what runs without it.")
+    except KeyboardInterrupt:
+        return _ended(prog, from_shell)
     except Exception as error:
-        if _Interrupted.happened:
+        if _RECEIVED:
             # If compiled code is interrupted while it is imported, it raises some other exception.
-            return _ended(prog, 130, from_shell)
-        if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-            return _fail(prog, f"the memory does not suffice ({first_line(error)}); choose smaller layers or batches.")
-        sentence = sentence_of(error)
+            return _ended(prog, from_shell)
+        sentence = _told(error)
         if sentence is None:
             raise
-        return _fail(prog, sentence)
+        return _fail(prog, sentence, getattr(error, "exit_status", 2))
 
 
-def _ended(prog: str, status: int, from_shell: bool) -> int:
+def _told(error: Exception) -> str | None:
+    """What a user is told of an exception; None for a mistake in the program, which keeps its traceback."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f"{error.filename}: there is no such file or folder; check the path."
+    if isinstance(error, OSError) and (error.filename or error.errno):
+        return str(write_failure(error.filename or "output", error))
+    if isinstance(error, ModuleNotFoundError) and error.name == "tensorflow":
+        return "needs TensorFlow, which is not installed here; docs/backends.md says what runs without it."
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return f"the memory does not suffice ({first_line(error)}); choose smaller layers or batches."
+    return sentence_of(error)
+
+
+# The signals that have interrupted this process, whatever exceptions they turned into.
+_RECEIVED: list[int] = []
+
+
+def _interrupt(number: int, frame) -> None:
+    """Ends a command by SIGTERM as by Ctrl-C."""
+    _RECEIVED.append(number)
+    raise KeyboardInterrupt
+
+
+def _ended(prog: str, from_shell: bool) -> int:
     """Ends an interrupted command in one line."""
+    status = 128 + (_RECEIVED[0] if _RECEIVED else signal.SIGINT)
     _fail(prog, "interrupted; finished work is kept, and the same command resumes from there.")
     if from_shell:
         # TensorFlow's threads have been seen to hang in the interpreter's own exit for good.
         sys.stdout.flush()
         os._exit(status)
     return status
-
-
-class _Interrupted(KeyboardInterrupt):
-    """Ctrl-C; `happened` remembers it, whatever exception it turns into."""
-
-    happened = False
-
-
-def _interrupt(number, frame) -> None:
-    _Interrupted.happened = True
-    raise _Interrupted
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends a command like Ctrl-C does."""
-
-
-def _terminate(number, frame) -> None:
-    raise _Terminated
 
 
 def chosen(argv: Sequence[str], **defaults: str | None) -> dict[str, str | None]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from avpipeline.cli.cluster import connected, gpus, machines, mapped
+from avpipeline.cli.cluster import connected, mapped
 from avpipeline.cli.progress import ProgressBar
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
@@ -260,9 +260,9 @@ def made_there(
     infos = {name: extractor.info for name, extractor in extractors.items()}
     decode_one = functools.partial(decode_with_notes, seconds=seconds, clip_format=clip_format(extractors.values()))
     with connected(address):
-        actors = min(gpus() or workers or machines(), len(todo))
         arguments = (infos, weights_dir)
-        yield from mapped(decode_one, list(todo.items()), actor=_Networks, arguments=arguments, actors=actors)
+        networks = functools.partial(_Networks, *arguments)
+        yield from mapped(decode_one, list(todo.items()), actor=networks, actors=workers)
 
 
 def leave_gpus() -> None:

@@ -17,14 +17,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from avpipeline.errors import InputError
-from avpipeline.files import PARTIAL, first_line, write_failure
+from avpipeline.files import PARTIAL, first_line, is_cut_url, write_failure
 
 if TYPE_CHECKING:
     import fsspec
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.:-]+)://(.*)", re.DOTALL)
-# A URL that has passed through pathlib, which turns s3://bucket/clips into s3:/bucket/clips.
-_CUT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/[^/]")
 # Protocols whose files themselves say from where the rest is to be read.
 _REFUSED = {"reference", "generic"}
 # The most bytes of one media file.
@@ -37,7 +35,7 @@ _BUCKETS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss"}
 def is_url(place) -> bool:
     """Whether a place is a URL; InputError for one that `pathlib` has cut."""
     text = str(place)
-    if _CUT.match(text) and not Path(text).exists():
+    if is_cut_url(text):
         raise InputError(f"{text}: is a URL that lost a slash; give it as text, with '://'.")
     return _URL.match(text) is not None
 

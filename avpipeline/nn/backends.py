@@ -32,6 +32,20 @@ def has_gpu() -> bool:
     return any(device.startswith(("gpu", "cuda")) for device in keras.distribution.list_devices())
 
 
+def jit_compile() -> bool | str:
+    """For `compile`: under TensorFlow, Keras's own choice on one GPU and elsewhere no XLA; under JAX always.
+
+    TensorFlow's XLA is eight times slower than plain kernels on a CPU, and cannot sum the gradients of several devices.
+    JAX without it takes a step operation by operation.
+    """
+    if not TENSORFLOW:
+        return True
+    import tensorflow as tf
+
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    return "auto" if replicas == 1 and has_gpu() else False
+
+
 def on_host(function: Callable[..., np.ndarray], shape: Sequence[int], *tensors, ordered: bool = False):
     """Calls `function` with the tensors as NumPy arrays, also from inside a graph; returns float32 of a known shape.
 

@@ -8,17 +8,13 @@ def uniform_by_fan_in(fan_in: int) -> keras.initializers.Initializer:
     return keras.initializers.RandomUniform(-(fan_in**-0.5), fan_in**-0.5)
 
 
-def linear(
-    units: int, fan_in: int, *, xavier: bool = False, zero_bias: bool = False, **kwargs
-) -> keras.layers.Dense:
+def linear(units: int, fan_in: int, *, xavier: bool = False, zero_bias: bool = False, **kwargs) -> keras.layers.Dense:
     """Dense layer initialised like torch's `Linear`, whose kernel and bias are both random.
 
     Args:
-      units: output size.
       fan_in: input size, on which torch's default initialisation depends.
       xavier: initialise the kernel with Xavier uniform instead of torch's default.
       zero_bias: initialise the bias with zeros instead of torch's default.
-      **kwargs: those of `keras.layers.Dense`.
     """
     kernel = "glorot_uniform" if xavier else uniform_by_fan_in(fan_in)
     bias = "zeros" if zero_bias else uniform_by_fan_in(fan_in)

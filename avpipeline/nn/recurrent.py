@@ -197,17 +197,16 @@ class _Bidirectional(keras.layers.Layer):
                 rows = self._rows(initial_states, index)
                 starts = [rows and [kind[way] for kind in rows] for way in range(2)]
                 ways = [layer.through(sequence, start) for layer, start in zip(both, starts, strict=True)]
-                sequence = ops.concatenate(ways, axis=-1)
-                continue
-            outputs = self.cell.walk(
-                _side_by_side(both, [layer.from_input(sequence) for layer in both]),
-                ops.concatenate([ops.expand_dims(layer.recurrent_kernel, 0) for layer in both], axis=0),
-                ops.concatenate([ops.expand_dims(layer.recurrent_bias, (0, 1)) for layer in both], axis=0),
-                present=None if mask is None else _side_by_side(both, [ops.expand_dims(mask, -1)] * 2),
-                initial_state=self._rows(initial_states, index),
-            )
-            ways = zip(*map(ops.unstack, outputs), strict=True)
-            ways = [ops.stack(layer.as_walked(way), axis=1) for layer, way in zip(both, ways, strict=True)]
+            else:
+                outputs = self.cell.walk(
+                    _side_by_side(both, [layer.from_input(sequence) for layer in both]),
+                    ops.concatenate([ops.expand_dims(layer.recurrent_kernel, 0) for layer in both], axis=0),
+                    ops.concatenate([ops.expand_dims(layer.recurrent_bias, (0, 1)) for layer in both], axis=0),
+                    present=None if mask is None else _side_by_side(both, [ops.expand_dims(mask, -1)] * 2),
+                    initial_state=self._rows(initial_states, index),
+                )
+                ways = zip(*map(ops.unstack, outputs), strict=True)
+                ways = [ops.stack(layer.as_walked(way), axis=1) for layer, way in zip(both, ways, strict=True)]
             sequence = ops.concatenate(ways, axis=-1)
         return sequence
 

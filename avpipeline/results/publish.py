@@ -6,12 +6,10 @@ import dataclasses
 import re
 import shutil
 from pathlib import Path
-from typing import Annotated
 
-import annotated_types
 import tyro
 
-from avpipeline.cli import Seed, shown
+from avpipeline.cli import Seed
 from avpipeline.cli.progress import link
 from avpipeline.errors import InputError
 from avpipeline.files import atomic_path, write_json, write_text
@@ -21,7 +19,6 @@ from avpipeline.training import hub
 from avpipeline.training.paper import Paper
 from avpipeline.training.saved import load_model
 
-MaybeSeed = Annotated[Seed | None, shown(annotated_types.Interval(ge=0, le=2**32 - 1), "None|INT")]
 CARD, RECORD = "README.md", "result.json"
 _FILES = {CARD, RECORD, hub.MODEL_FILE, "curves.png"}
 
@@ -34,7 +31,7 @@ class PublishSettings:
     """Folder of a finished run."""
     to: str
     """hf://user/name, a repository of the Hugging Face Hub, or a folder."""
-    seed: MaybeSeed = None
+    seed: Seed | None = None
     """Which seed's weights. [default: the first]"""
     licence: str | None = None
     """Licence of the weights, as Hugging Face names it, e.g. "apache-2.0". [default: none is stated]"""

@@ -166,12 +166,7 @@ class Experiment:
 
 
 def settings_of(info: ModelInfo, training) -> dict:
-    """The `settings` of an experiment: everything that affects its result.
-
-    Args:
-      info: what the model is.
-      training: its hyperparameters, a dataclass.
-    """
+    """The `settings` of an experiment: what the model is, and `training`, a dataclass of its hyperparameters."""
     return {
         "paper": info.paper,
         "model": info.model,

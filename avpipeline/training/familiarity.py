@@ -25,8 +25,7 @@ _MEDIA = ("frames", "waveform")
 def feature_statistics(split: Split | Stream, features: Mapping[str, FeatureInfo]) -> dict[str, dict]:
     """Modality -> `{"mean": [...], "deviation": [...], "largest": float}`; empty for fewer than four videos.
 
-    Frames and waveforms are no features and have no statistics. Of videos that are read file by file, the first ones
-    are taken.
+    Of videos that are read file by file, the first ones are taken.
     """
     named = [name for name, info in features.items() if info.extractor not in _MEDIA]
     if len(split) < _FEWEST:
@@ -55,8 +54,8 @@ def _first_means(stream: Stream, names: Iterable[str]) -> dict[str, np.ndarray]:
 
 def _of_means(means: np.ndarray) -> dict:
     # Each video is compared with all others: of few videos, a mean that includes the video itself would be too close.
-    others = (_mean_and_deviation(np.delete(means, row, axis=0)) for row in range(len(means)))
-    largest = max(_distance(other, video) for other, video in zip(others, means, strict=True))
+    rows = range(len(means))
+    largest = max(_distance(_mean_and_deviation(np.delete(means, row, axis=0)), means[row]) for row in rows)
     return {**_mean_and_deviation(means), "largest": round(largest, 3)}
 
 

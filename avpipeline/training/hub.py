@@ -70,7 +70,8 @@ def download(wanted: Repository, api=None) -> Path:
     try:
         found = api.get_paths_info(wanted.name, [MODEL_FILE], **where)
     except Exception as error:  # of huggingface_hub, of its HTTP library, of the network
-        if _is_refusal(error):
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if status in (401, 403, 404) or type(error).__name__ == "HFValidationError":
             raise InputError(
                 f"{wanted}: the Hugging Face Hub has no such model, or not for you ({first_line(error)}); check the "
                 "name, or log in with `hf auth login`."
@@ -117,9 +118,3 @@ def upload(folder: Path, target: Repository, api=None, *, private: bool = False)
             f"the same command tries again, and so does `hf upload {target.name} {folder}`."
         ) from error
     return str(getattr(made, "commit_url", made))
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Whether the Hub answered that there is no such thing, instead of not answering."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    return status in (401, 403, 404) or type(error).__name__ == "HFValidationError"

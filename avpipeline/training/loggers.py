@@ -3,21 +3,16 @@
 Whether and where they send anything is configured there, e.g. by WANDB_MODE=offline or MLFLOW_TRACKING_URI.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import keras
 
 from avpipeline.errors import InputError
 from avpipeline.files import first_line
-
-if TYPE_CHECKING:
-    import keras
-
-    from avpipeline.training.experiment import Experiment
+from avpipeline.training.experiment import Experiment
 
 
 @contextlib.contextmanager
@@ -29,10 +24,12 @@ def logged(
     Raises:
       InputError: the logger cannot open a run.
     """
-    open_run = {None: _none, "wandb": _wandb, "mlflow": _mlflow}[logger]
+    open_run = {None: lambda *_: contextlib.nullcontext([]), "wandb": _wandb, "mlflow": _mlflow}[logger]
+    settings = json.loads(json.dumps(experiment.settings))
     with contextlib.ExitStack() as stack:
         try:
-            callbacks = stack.enter_context(open_run(experiment, folder, f"{experiment.info.model} seed {seed}"))
+            run = open_run(experiment, settings, folder, f"{experiment.info.model} seed {seed}")
+            callbacks = stack.enter_context(run)
         except Exception as error:  # Both raise many kinds of exception.
             raise InputError(
                 f"--logger {logger}: cannot begin a run ({first_line(error)}); correct its settings or leave it out."
@@ -41,31 +38,21 @@ def logged(
 
 
 @contextlib.contextmanager
-def _none(experiment: Experiment, folder: Path, name: str) -> Iterator[list]:
-    yield []
-
-
-@contextlib.contextmanager
-def _wandb(experiment: Experiment, folder: Path, name: str) -> Iterator[list]:
+def _wandb(experiment: Experiment, settings: dict, folder: Path, name: str) -> Iterator[list]:
     import wandb
     from wandb.integration.keras import WandbMetricsLogger
 
     described = {"project": experiment.info.paper, "name": name, "group": experiment.hash}
-    with wandb.init(dir=folder, config=_plain(experiment), **described):
+    with wandb.init(dir=folder, config=settings, **described):
         yield [WandbMetricsLogger()]
 
 
 @contextlib.contextmanager
-def _mlflow(experiment: Experiment, folder: Path, name: str) -> Iterator[list]:
+def _mlflow(experiment: Experiment, settings: dict, folder: Path, name: str) -> Iterator[list]:
     import mlflow
     from mlflow.keras import MlflowCallback
 
     mlflow.set_experiment(experiment.info.paper)
     with mlflow.start_run(run_name=name, tags={"configuration": experiment.hash}):
-        mlflow.log_dict(_plain(experiment), "settings.json")
+        mlflow.log_dict(settings, "settings.json")
         yield [MlflowCallback()]
-
-
-def _plain(experiment: Experiment) -> dict:
-    """The experiment's settings as plain values."""
-    return json.loads(json.dumps(experiment.settings))

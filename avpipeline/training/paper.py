@@ -1,8 +1,4 @@
-"""A paper as the commands see it: what train and tables need to know about it, with everything the papers share.
-
-A paper's `train.py` has its subclass of `Paper`, which supplies the configuration (`config.py`, with the rows of the
-tables), the class of its settings, its experiment and how it draws an example.
-"""
+"""A paper as the commands see it; a paper's `train.py` has its subclass of `Paper`."""
 
 from __future__ import annotations
 
@@ -68,7 +64,7 @@ class Trained:
 
 
 class Paper(abc.ABC):
-    """A paper's models, rows and experiments.
+    """A paper's models, rows and experiments: what commands need to know about it, with everything the papers share.
 
     Attributes:
       name: of its package.
@@ -206,10 +202,6 @@ class Paper(abc.ABC):
         """The models that a user's own file has added."""
         return self.config.OWN.registered if hasattr(self.config, "OWN") else ()
 
-    def planned_epochs(self, settings) -> int:
-        """Number of epochs in the configuration; a shorter run is a smoke run."""
-        return self.default_settings(settings).training.epochs
-
     def announce(self, settings) -> None:
         """Before training on synthetic clips, prints which settings differ from the published ones."""
         if settings.dataset == "rendered":
@@ -222,13 +214,7 @@ class Paper(abc.ABC):
         print(f"On synthetic clips (dataset rendered); instead of the published sizes: {sizes}")
 
     def info(self, settings, network, train: Split | Stream, modalities: Sequence[str], **changes) -> ModelInfo:
-        """The description that is saved with a model trained on `train`.
-
-        Args:
-          network: its configuration, a dataclass.
-          modalities: its inputs.
-          changes: fields to replace.
-        """
+        """The description saved with a model of the configuration `network` that takes `modalities` of `train`."""
         own = {
             "paper": self.name,
             "model": settings.model,
@@ -265,7 +251,7 @@ class Paper(abc.ABC):
         # Runs of the default precision keep the configuration that they had before there was a choice.
         rounded = {"precision": devices.precision} if devices.precision else {}
         planned = {field.name: getattr(training, field.name, field.default) for field in dataclasses.fields(Schedule)}
-        planned["planned_epochs"] = self.planned_epochs(settings)
+        planned["planned_epochs"] = self.default_settings(settings).training.epochs
         chosen, differences = Schedule(**{**planned, **(schedule or {})}), self.differences(settings)
         count, batch = len(splits["train"]), chosen.batch_size
         if count < batch and not chosen.partial_batches:

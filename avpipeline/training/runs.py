@@ -16,10 +16,11 @@ Many papers print the best score that the test split ever reached during trainin
 recorded too, beside the selected one and under its own name; nothing is ever selected by it.
 """
 
+import contextlib
 import dataclasses
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -42,7 +43,7 @@ from avpipeline.training.loggers import logged
 from avpipeline.training.record import code, different_code, record
 from avpipeline.training.saved import load_model, save_model
 from avpipeline.training.settings import DeviceSettings
-from avpipeline.training.state import KeepState, Progress, Score, restore_state, write_log
+from avpipeline.training.state import KeepState, Progress, Scores, restore_state, write_log
 from avpipeline.training.steps import take_together
 from avpipeline.training.strategy import Team
 
@@ -85,7 +86,9 @@ def run(
             write_options(out / "settings.yaml", options)
         results = [_run_seed(experiment, out / f"seed-{seed}", seed, watch_test, team) for seed in seeds]
         described, made = {**_description(experiment, team), **summary(results)}, record()
-        earlier = _earlier_result(out / "result.json")
+        earlier = {}
+        with contextlib.suppress(InputError):
+            earlier = read_record(out / "result.json", "remove it")
         if earlier.get("seeds") == described["seeds"]:
             # Nothing was trained now: command, date and code are those of the run that trained.
             result = {**dict.fromkeys(made), **earlier, **described}
@@ -115,14 +118,6 @@ def _assist(experiment: Experiment, out: Path, seeds: Sequence[int], team: Team)
         if not team.from_chief():
             _train(experiment, out / f"seed-{seed}", seed, False, team)
     return team.from_chief()
-
-
-def _earlier_result(path: Path) -> dict:
-    """The contents of an earlier run's result.json; empty if there is none that can be read."""
-    try:
-        return read_record(path, "remove it")
-    except InputError:
-        return {}
 
 
 def summary(results: Sequence[Mapping]) -> dict:
@@ -238,7 +233,7 @@ def _train(experiment: Experiment, folder: Path, seed: int, watch_test: bool, te
                 steps=steps,
                 initial_epoch=progress.epoch,
                 epochs=schedule.epochs,
-                callbacks=[*scores, *board, *logging, *callbacks, keep],
+                callbacks=[scores, *board, *logging, *callbacks, keep],
                 **validation,
             )
     if team.is_chief:
@@ -257,52 +252,45 @@ def _started(experiment: Experiment, seed: int, team: Team) -> keras.Model:
             experiment.start(model, seed)
         model.optimizer.build(model.trainable_variables)
     strategy.set_jit(model, devices, team)
-    if strategy.is_uneven(experiment, team.replicas):
+    if strategy.last_batch(experiment) % team.replicas:
         strategy.weigh_pieces(model)
     return model
 
 
 def _validation(
     experiment: Experiment, progress: Progress, folder: Path, watch_test: bool, modalities: Sequence[str], team: Team
-) -> tuple[dict, list[keras.callbacks.Callback]]:
-    """How training is validated: the arguments of Keras's own validation, and callbacks that compute further scores."""
-    schedule, split = experiment.schedule, experiment.splits.val
-    measures = _measures(experiment, progress, folder, watch_test)
-    by_keras = not experiment.scoring.trained_output
-    if team.strategy is None:
-        scores = [Score(name, measure, schedule.validated) for name, measure in measures.items()]
-        if not by_keras:
-            return {}, scores
-        data = batches(split, schedule.batch_size, modalities=modalities)
-        return {"validation_data": data, "validation_freq": schedule.validated}, scores
+) -> tuple[dict, Scores]:
+    """How training is validated: the arguments of Keras's own validation, and a callback that adds further scores."""
+    scoring, schedule, val = experiment.scoring, experiment.schedule, experiment.splits.val
+    data = None if scoring.trained_output else batches(val, schedule.batch_size, modalities=modalities)
 
     def measured(model: keras.Model) -> dict[str, float]:
-        logs = strategy.validation_logs(model, split, schedule.batch_size) if by_keras else {}
-        return {**logs, **{name: measure(model) for name, measure in measures.items()}}
+        scores = {}
+        if data and team.strategy:
+            logs = model.evaluate(data, return_dict=True, verbose=0)
+            # Named as `fit` names them.
+            scores = {f"val_{name}": value for name, value in logs.items()}
+        if scoring.validate:
+            scores[f"val_{scoring.metric}"] = scoring.validate(val.labels, _predicted(experiment, model, val))
+        elif scoring.trained_output:
+            scores[f"val_{scoring.metric}"] = _measured(experiment, model, val).score
+        if watch_test:
+            scores[_watched_name(experiment)] = _watched(experiment, model, progress, folder)
+        return scores
 
-    return {}, [strategy.ChiefScores(team, measured, schedule.validated)]
+    if team.strategy:
+        return {}, Scores(strategy.measured_by_chief(team, measured), schedule.validated)
+    by_keras = {"validation_data": data, "validation_freq": schedule.validated} if data else {}
+    return by_keras, Scores(measured, schedule.validated)
 
 
-def _measures(experiment: Experiment, progress: Progress, folder: Path, watch_test: bool) -> dict[str, Callable]:
-    """Scores that are computed in addition to Keras's own validation: name -> function of the model."""
-
-    def watch(model: keras.Model) -> float:
-        outcome = _measured(experiment, model, experiment.splits.test)
-        earlier = _best_on_test(experiment, progress)
-        if earlier is None or outcome.score > earlier:
-            _store(folder / "best_on_test.npz", outcome)
-        return outcome.score
-
-    scoring, val = experiment.scoring, experiment.splits.val
-    measures = {}
-    if scoring.validate:
-        validate = scoring.validate
-        measures[f"val_{scoring.metric}"] = lambda model: validate(val.labels, _predicted(experiment, model, val))
-    elif scoring.trained_output:
-        measures[f"val_{scoring.metric}"] = lambda model: _measured(experiment, model, val).score
-    if watch_test:
-        measures[_watched_name(experiment)] = watch
-    return measures
+def _watched(experiment: Experiment, model: keras.Model, progress: Progress, folder: Path) -> float:
+    """The score on the test split; stores the predictions if it is the best one so far."""
+    outcome = _measured(experiment, model, experiment.splits.test)
+    earlier = _best_on_test(experiment, progress)
+    if earlier is None or outcome.score > earlier:
+        _store(folder / "best_on_test.npz", outcome)
+    return outcome.score
 
 
 def _watched_name(experiment: Experiment) -> str:
@@ -385,5 +373,6 @@ def _description(experiment: Experiment, team: Team) -> dict:
 
 
 def _devices(devices: DeviceSettings, team: Team) -> dict:
+    shared = {"strategy": team.name, "replicas": team.replicas, "workers": team.workers}
     rounded = {"tf32": devices.tf32} if has_gpu() else {}
-    return {**team.record(), "jit": devices.jit, "deterministic": devices.deterministic, **rounded}
+    return {**shared, "jit": devices.jit, "deterministic": devices.deterministic, **rounded}

@@ -7,11 +7,8 @@ and refuses whatever does not fit.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import functools
 import importlib
-import importlib.resources
 import io
 import json
 import re
@@ -22,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from avpipeline import __version__
 from avpipeline.checkpoints.hdf5 import require_all_plain
+from avpipeline.cli.avfusion import known_papers
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.files import Unusable, atomic_path, bounded, first_line, parse_json, reading, require_regular
@@ -120,13 +118,6 @@ class ModelInfo:
             raise TypeError("classes have names")
         values["features"] = {name: FeatureInfo.from_json(info) for name, info in fields["features"].items()}
         return cls(**values)
-
-
-@functools.cache
-def known_papers() -> dict[str, str]:
-    """Name of each paper's package -> the paper's title; the only packages that loading a model file may import."""
-    text = importlib.resources.files("avpipeline.training").joinpath("papers.csv").read_text(encoding="utf-8")
-    return {line["name"]: line["title"] for line in csv.DictReader(text.splitlines())}
 
 
 def save_model(model: keras.Model, path, info: ModelInfo) -> Path:

@@ -3,8 +3,7 @@
 import dataclasses
 import json
 import math
-import zipfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -12,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from avpipeline.cli.progress import ProgressBar
-from avpipeline.errors import InputError, TrainingDiverged
-from avpipeline.files import atomic_path, open_regular, write_csv
+from avpipeline.errors import TrainingDiverged
+from avpipeline.files import Unusable, atomic_path, open_regular, reading, write_csv
 from avpipeline.training.experiment import Schedule
 from avpipeline.training.steps import FiniteSteps
 
@@ -124,22 +123,21 @@ class KeepState(keras.callbacks.Callback):
         self._bar.close()
 
 
-class Score(keras.callbacks.Callback):
-    """Adds a score to the logs of some epochs; must come before the callbacks that read it.
+class Scores(keras.callbacks.Callback):
+    """Adds scores to the logs of some epochs; must come before the callbacks that read them.
 
     Args:
-      name: of the score in the logs.
-      measure: model -> score.
+      measure: model -> the scores by name.
       epochs: after which epochs, from 1.
     """
 
-    def __init__(self, name: str, measure: Callable[[keras.Model], float], epochs: Collection[int]):
+    def __init__(self, measure: Callable[[keras.Model], Mapping[str, float]], epochs: Collection[int]):
         super().__init__()
-        self.name, self.measure, self.epochs = name, measure, epochs
+        self.measure, self.epochs = measure, epochs
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch + 1 in self.epochs:
-            logs[self.name] = self.measure(self.model)
+            logs.update(self.measure(self.model))
 
 
 def write_log(progress: Progress, path) -> None:
@@ -171,18 +169,16 @@ def restore_state(model: keras.Model, path, callbacks: Sequence[keras.callbacks.
     path = Path(path)
     if not path.exists():
         return Progress()
-    variables = _variables(model)
-    try:
+    variables, stateful = _variables(model), _stateful(callbacks)
+    remedy = "remove it to train this seed anew"
+    with reading(path, "the saved state is damaged", remedy):
         with open_regular(path) as content, np.load(content, allow_pickle=False) as file:
             arrays = [file[f"variable_{index}"] for index in range(len(file.files) - 1)]
             progress = Progress(**json.loads(str(file["progress"])))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: the saved state is damaged; remove it to train this seed anew.") from error
-    if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
-        raise InputError(f"{path}: the saved state is of another model; remove it to train this seed anew.")
-    stateful = _stateful(callbacks)
-    if len(progress.callbacks) != len(stateful):
-        raise InputError(f"{path}: the saved state is of another schedule; remove it to train this seed anew.")
+        if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
+            raise Unusable(f"the saved state is of another model; {remedy}.")
+        if len(progress.callbacks) != len(stateful):
+            raise Unusable(f"the saved state is of another schedule; {remedy}.")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
     for callback, values in zip(stateful, progress.callbacks, strict=True):

@@ -1,15 +1,12 @@
 """Several training steps in one call of TensorFlow, where a step is so short that Python between steps counts."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import keras
+import tensorflow as tf
 
 from avpipeline.nn.backends import has_gpu
-
-if TYPE_CHECKING:
-    import keras
 
 # Arithmetic that takes about 20 ms on two cores of a CPU; a GPU does all that these models need in that time.
 _SHORT_STEP = 4e8
@@ -26,8 +23,6 @@ class FiniteSteps:
     """
 
     def __init__(self, model: keras.Model):
-        import tensorflow as tf
-
         self._count = tf.Variable(0, trainable=False, dtype=tf.int64)
         step = model.train_step
 
@@ -64,8 +59,6 @@ def take_together(
 
 
 def _together(operations: float, steps: int) -> int:
-    import keras
-
     version = tuple(int(number) for number in keras.version().split(".")[:2])
     if version < _KERAS or (operations > _SHORT_STEP and not has_gpu()):
         return 1
@@ -73,8 +66,6 @@ def _together(operations: float, steps: int) -> int:
 
 
 def _follows_steps(callback: keras.callbacks.Callback) -> bool:
-    import keras
-
     hooks = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
     return any(getattr(type(callback), hook) is not getattr(keras.callbacks.Callback, hook) for hook in hooks)
 

@@ -14,13 +14,12 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from avpipeline.datasets.base import Split, Stream
 from avpipeline.datasets.batches import batches, steps_per_epoch
 from avpipeline.errors import InputError
 from avpipeline.nn.backends import has_gpu
@@ -59,10 +58,6 @@ class Team:
         """Inside, models and optimizers are built on every replica."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
-    def record(self) -> dict:
-        """The entries about the devices in result.json."""
-        return {"strategy": self.name, "replicas": self.replicas, "workers": self.workers}
-
     def from_chief(self, value=None):
         """The chief's `value`, a JSON value, on every worker; all workers must call this in the same order."""
         if self.workers == 1:
@@ -96,17 +91,9 @@ class Team:
         Each video of an epoch is in exactly one piece.
         """
         schedule = experiment.schedule
-        read = functools.partial(
-            batches,
-            experiment.splits.train,
-            schedule.batch_size,
-            modalities=modalities,
-            shuffle=schedule.shuffle,
-            seed=seed,
-            drop_remainder=not schedule.partial_batches,
-            repeat=True,
-            first_epoch=first_epoch,
-        )
+        order = {"shuffle": schedule.shuffle, "seed": seed, "repeat": True, "first_epoch": first_epoch}
+        order |= {"modalities": modalities, "drop_remainder": not schedule.partial_batches}
+        read = functools.partial(batches, experiment.splits.train, schedule.batch_size, **order)
         output = experiment.scoring.trained_output
 
         def labelled(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -181,30 +168,22 @@ class Team:
         self.strategy.run(tf.function(vary))
 
 
-class ChiefScores(keras.callbacks.Callback):
-    """Adds the validation scores to the logs of some epochs, on every worker; the chief computes them on one device.
+def measured_by_chief(
+    team: Team, measure: Callable[[keras.Model], Mapping[str, float]]
+) -> Callable[[keras.Model], dict[str, float]]:
+    """`measure` of a copy of the model on one device of the chief; every worker has the result."""
+    copy = None
 
-    Args:
-      measure: a copy of the model on one device -> the scores by name.
-      epochs: after which epochs, from 1.
-    """
-
-    def __init__(self, team: Team, measure: Callable[[keras.Model], Mapping[str, float]], epochs: Collection[int]):
-        super().__init__()
-        self.team, self.measure, self.epochs = team, measure, epochs
-        self._copy = None
-
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch + 1 in self.epochs:
-            logs.update(self.team.from_chief(self._measured() if self.team.is_chief else None))
-
-    def _measured(self) -> dict[str, float]:
-        if self._copy is None:
-            self._copy = keras.models.clone_model(self.model)
+    def measured(model: keras.Model) -> dict[str, float]:
+        nonlocal copy
+        if copy is None:
+            copy = keras.models.clone_model(model)
             # Nothing trains the copy: an optimizer without moments will do.
-            self._copy.compile_from_config({**self.model.get_compile_config(), "optimizer": "sgd"})
-        self._copy.set_weights(self.model.get_weights())
-        return {name: float(value) for name, value in self.measure(self._copy).items()}
+            copy.compile_from_config({**model.get_compile_config(), "optimizer": "sgd"})
+        copy.set_weights(model.get_weights())
+        return {name: float(value) for name, value in measure(copy).items()}
+
+    return lambda model: team.from_chief(measured(model) if team.is_chief else None)
 
 
 def weigh_pieces(model: keras.Model) -> None:
@@ -223,12 +202,7 @@ def weigh_pieces(model: keras.Model) -> None:
     model.train_step = weighed_step
 
 
-def is_uneven(experiment: Experiment, replicas: int) -> bool:
-    """Whether the last batch of an epoch is split into pieces of different sizes."""
-    return bool(_last_batch(experiment) % replicas)
-
-
-def _last_batch(experiment: Experiment) -> int:
+def last_batch(experiment: Experiment) -> int:
     """Videos in the last batch of an epoch where it is not full; else 0."""
     schedule = experiment.schedule
     return len(experiment.splits.train) % schedule.batch_size if schedule.partial_batches else 0
@@ -254,7 +228,7 @@ def team_for(experiment: Experiment) -> Team:
 
 def _indivisible(experiment: Experiment, replicas: int) -> str:
     """Why `replicas` cannot share the batches; "" where they can."""
-    size, last = experiment.schedule.batch_size, _last_batch(experiment)
+    size, last = experiment.schedule.batch_size, last_batch(experiment)
     if replicas > 1 and not experiment.is_mean_of_videos:
         return "its loss is that of a whole batch, and no mean over videos"
     if size % replicas:
@@ -286,7 +260,9 @@ def _joined(strategy: str, cluster: str, wait: int) -> Team:
             f"--strategy multiworker: {VARIABLE} is not set; start the command on each machine with it, as {FORM}."
         )
     if cluster:
-        return _several_workers(cluster, wait)
+        addresses, own = read(cluster)
+        wait_for(addresses, own, wait)
+        return Team("multiworker", tf.distribute.MultiWorkerMirroredStrategy(), own, len(addresses))
     names = [device.name for device in tf.config.list_logical_devices("GPU")]
     if strategy == "mirrored" and not names:
         names = [device.name for device in tf.config.list_logical_devices("CPU")]
@@ -297,17 +273,9 @@ def _joined(strategy: str, cluster: str, wait: int) -> Team:
     return Team("mirrored", tf.distribute.MirroredStrategy(names))
 
 
-def _several_workers(described: str, wait: int) -> Team:
-    addresses, own = read(described)
-    wait_for(addresses, own, wait)
-    strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    return Team("multiworker", strategy, own, len(addresses))
-
-
 @contextlib.contextmanager
 def precision(name: str | None) -> Iterator[None]:
-    """Layers built inside compute in "float32", "bfloat16" or "float16", with weights in float32; None changes nothing.
-    """
+    """Layers built inside compute in "float32", "bfloat16" or "float16" (None: as before), with weights in float32."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(_POLICIES[name] if name else before)
     try:
@@ -347,9 +315,3 @@ def steps_of(experiment: Experiment) -> int:
     """Batches in an epoch."""
     schedule = experiment.schedule
     return steps_per_epoch(experiment.splits.train, schedule.batch_size, drop_remainder=not schedule.partial_batches)
-
-
-def validation_logs(model: keras.Model, split: Split | Stream, batch_size: int) -> dict[str, float]:
-    """Loss and metrics of a compiled model, named as `fit` names those of validation."""
-    logs = model.evaluate(batches(split, batch_size, modalities=list(model.input)), return_dict=True, verbose=0)
-    return {f"val_{name}": value for name, value in logs.items()}

@@ -52,6 +52,7 @@ def main(settings: Settings) -> None:
         ("epochs", 0, "a whole number from 1 to 1000000"),
         ("epochs", 1_000_001, "a whole number from 1 to 1000000"),
         ("epochs", 2.5, "a whole number from 1 to 1000000"),
+        ("epochs", 10**400, "a whole number from 1 to 1000000"),
         ("epochs", True, "a whole number from 1 to 1000000"),
         ("epochs", "3", "a whole number from 1 to 1000000"),
         ("learning_rate", 0.0, "a finite number above 0 and at most 10"),

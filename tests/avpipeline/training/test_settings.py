@@ -61,7 +61,7 @@ THING = Thing()
 def test_defaults_follow_model_preset_and_data(words, model, preset, dataset):
     found = THING.defaults(words)
     assert (found.model, found.preset, found.dataset) == (model, preset, dataset)
-    assert found.training.epochs == THING.planned_epochs(found) == (1 if dataset == "rendered" else 9)
+    assert found.training.epochs == THING.default_settings(found).training.epochs == (1 if dataset == "rendered" else 9)
     assert hasattr(found.network, "width") == (dataset == "rendered")
 
 
