@@ -260,8 +260,7 @@ def made_there(
     infos = {name: extractor.info for name, extractor in extractors.items()}
     decode_one = functools.partial(decode_with_notes, seconds=seconds, clip_format=clip_format(extractors.values()))
     with connected(address):
-        arguments = (infos, weights_dir)
-        networks = functools.partial(_Networks, *arguments)
+        networks = functools.partial(_Networks, infos, weights_dir)
         yield from mapped(decode_one, list(todo.items()), actor=networks, actors=workers)
 
 
