@@ -72,7 +72,7 @@ def require_fit(weights: Path, info: ModelInfo, records: Records) -> None:
     if info.class_names != records.source.class_names:
         raise InputError(
             f"{weights}: was trained on the {len(info.class_names)} labels of {info.dataset}, but {where} has other "
-            f"ones ({records.source.num_classes}); evaluate it on its own dataset or train on this one."
+            f"ones ({len(records.source.class_names)}); evaluate it on its own dataset or train on this one."
         )
     require_same(info.features, records.source.description.features, where)
     if info.config["scale"] != records.scale:

@@ -1,6 +1,6 @@
 """The networks of the paper, and others of their size: Attend-Fusion written out, then one builder for all."""
 
-from collections.abc import Callable
+from functools import partial
 
 import keras
 
@@ -88,10 +88,11 @@ def network_of_blocks(config: ModelConfig, name: str) -> keras.Model:
     """Branches, each an input layer and blocks; cross-modal attention; concatenated token means; the classifier."""
     inputs = _inputs(config)
     real = _real_frames(config, inputs)
-    branches = {
-        branch: _blocks(config, ("input", *config.branch), branch, tokens, real)
-        for branch, tokens in _branch_inputs(config, inputs).items()
-    }
+    tokens = {modality: inputs[modality] for modality in config.modalities}
+    if config.early:
+        # The channels of corresponding tokens are concatenated.
+        tokens = {"early": _joined(list(tokens.values()), "early")}
+    branches = {branch: _blocks(config, ("input", *config.branch), branch, x, real) for branch, x in tokens.items()}
     if config.cross:
         branches |= _cross_modal(config, branches, real)
     means = {branch: TokenMean(name=f"{branch}_mean")(tokens, real) for branch, tokens in branches.items()}
@@ -127,27 +128,17 @@ def _real_frames(config: ModelConfig, inputs: dict):
     return RealFrames(name="real_frames")(inputs[config.modalities[0]], inputs[NUM_FRAMES])
 
 
-def _branch_inputs(config: ModelConfig, inputs: dict) -> dict:
-    """Branch -> its tokens; early fusion concatenates the channels of corresponding tokens."""
-    if config.early:
-        return {"early": _joined([inputs[modality] for modality in config.modalities], "early")}
-    return {modality: inputs[modality] for modality in config.modalities}
-
-
 def _joined(tensors: list, name: str):
     return tensors[0] if len(tensors) == 1 else keras.layers.Concatenate(name=f"{name}_concat")(tensors)
 
 
 def _cross_modal(config: ModelConfig, branches: dict, real) -> dict:
     """Cross-modal attention in both directions, each followed by its blocks."""
-    asking = {
-        "visual_given_audio": ("audio", "visual"),  # Eq. 6, Eq. 7: X_v|a, the queries are audio
-        "audio_given_visual": ("visual", "audio"),  # Eq. 8, Eq. 9: X_a|v, the queries are visual
-    }
     attended = {}
-    for name, (queries, context) in asking.items():
-        attention = Attention(config.inner, name=f"{name}_attention")
-        x = attention(branches[queries], branches[context], real)
+    # Eq. 6, Eq. 7: X_v|a, the queries are audio; Eq. 8, Eq. 9: X_a|v, the queries are visual.
+    for queries, context in (("audio", "visual"), ("visual", "audio")):
+        name = f"{context}_given_{queries}"
+        x = Attention(config.inner, name=f"{name}_attention")(branches[queries], branches[context], real)
         attended[name] = _blocks(config, config.cross, name, x, real)
     return attended
 
@@ -162,24 +153,18 @@ def _fully_connected(config: ModelConfig, name: str, x, real):
     return FullyConnected(config.width, config.dropout, name=name)(x)
 
 
-def _residual(depth: int) -> Callable:
-    def block(config: ModelConfig, name: str, x, real):
-        return ResidualBlock(depth, config.dropout, name=name)(x)  # Eq. 1
-
-    return block
+def _residual(config: ModelConfig, name: str, x, real, depth: int):
+    return ResidualBlock(depth, config.dropout, name=name)(x)  # Eq. 1
 
 
 def _gated_residual(config: ModelConfig, name: str, x, real):
     return GatedResidualBlock(config.dropout, name=name)(x)  # Eq. 2, Eq. 3
 
 
-def _stacked(**options) -> Callable:
-    def block(config: ModelConfig, name: str, x, real):
-        for index in range(SELF_ATTENTION_BLOCKS):
-            x = Attention(config.inner, name=f"{name}_{index}", **options)(x, x, real)  # Eq. 4, Eq. 5
-        return x
-
-    return block
+def _self_attention(config: ModelConfig, name: str, x, real, skip: bool = False):
+    for index in range(SELF_ATTENTION_BLOCKS):
+        x = Attention(config.inner, skip=skip, name=f"{name}_{index}")(x, x, real)  # Eq. 4, Eq. 5
+    return x
 
 
 def _literal_attention(config: ModelConfig, name: str, x, real):
@@ -205,11 +190,11 @@ def _multi_head_attention(config: ModelConfig, name: str, x, real):
 BLOCKS = {
     "input": _fully_connected,  # from any width to the model's
     "fc": _fully_connected,
-    "fc_skip": _residual(1),  # the same with an identity skip
-    "residual": _residual(2),  # FCRN's block
+    "fc_skip": partial(_residual, depth=1),  # the same with an identity skip
+    "residual": partial(_residual, depth=2),  # FCRN's block
     "gated_residual": _gated_residual,  # FCRGN's block
-    "add_norm_attention": _stacked(skip=True),  # three attentions, one after the other
-    "self_attention": _stacked(),  # the same without skips
+    "add_norm_attention": partial(_self_attention, skip=True),  # three attentions, one after the other
+    "self_attention": _self_attention,  # the same without skips
     "literal_attention": _literal_attention,  # Eq. 4 and Eq. 5 twice, as wide as the layers, and nothing else
     "attention_fc": _attention_fc,  # three times Eq. 4 and Eq. 5, each with a fully connected layer after it
     "multi_head_attention": _multi_head_attention,  # once, as wide as the layers

@@ -22,6 +22,9 @@ _CHECKSUM = struct.Struct("<I")
 # Bytes of a record besides its data.
 FRAMING = _HEADER.size + _CHECKSUM.size
 
+# Split -> how its files' names begin, the authors' way first; they may also be in a folder of that name.
+SPLIT_NAMES = {"train": ("train",), "val": ("validate", "val"), "test": ("test",)}
+
 Paths = str | Path | Iterable[str | Path]
 
 

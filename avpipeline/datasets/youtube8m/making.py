@@ -12,7 +12,7 @@ from avpipeline.cli.progress import ProgressBar, link
 from avpipeline.datasets.listings import class_number, numbered
 from avpipeline.datasets.own_clips import Clip, read_clips
 from avpipeline.datasets.youtube8m.counts import remember
-from avpipeline.datasets.youtube8m.files import CorruptRecords, Damage, list_shards
+from avpipeline.datasets.youtube8m.files import SPLIT_NAMES, CorruptRecords, Damage, list_shards
 from avpipeline.datasets.youtube8m.reading import summaries
 from avpipeline.datasets.youtube8m.records import encode_video
 from avpipeline.datasets.youtube8m.splits import VOCABULARY_FILE, read_vocabulary, write_vocabulary
@@ -28,9 +28,6 @@ from avpipeline.datasets.youtube8m.writing import (
 from avpipeline.errors import InputError
 from avpipeline.features.store import FeatureShards
 from avpipeline.files import make_folder
-
-# Split in a CSV of labels -> what YouTube-8M calls its files.
-_FILE_NAMES = {"train": "train", "val": "validate", "test": "test"}
 
 
 def store_std(
@@ -130,13 +127,13 @@ def write_features(
         raise InputError(f"{out}: already holds shards, which would be mixed up with these; choose another --out.")
     description = description_of(stored, scale=scale)
     splits = {}
-    for split in _FILE_NAMES:
+    for split in SPLIT_NAMES:
         chosen = {clip.name: classes[clip.name] for clip in clips if clip.split == split}
         if chosen:
             splits[split] = FeatureVideos(stored, chosen, description)
     make_folder(out)
     for split, videos in splits.items():
-        written = write_shards(out, _FILE_NAMES[split], videos, shards=shards, level=level)
+        written = write_shards(out, SPLIT_NAMES[split][0], videos, shards=shards, level=level)
         print(f"{split}: {len(videos)} videos in {len(written)} files")
     write_description(out, description)
     train = [label for clip in clips if clip.split == "train" for label in classes[clip.name]]
