@@ -119,11 +119,15 @@ class Expected:
     zeros: bool
 
     def problem(self, data: bytes) -> str | None:
-        """What is wrong with a record, as a continuation of "video 'x' ", or None."""
+        """What is wrong with a record, as a sentence that begins with "video 'x' ", or None."""
         try:
             record = Record(data)
         except DecodeError:
-            return "cannot be decoded; leave it out, or give files in YouTube-8M's format."
+            return "video '?' cannot be decoded; leave it out, or give files in YouTube-8M's format."
+        found = self._wrong_with(record)
+        return found and f"video '{record.id}' {found}"
+
+    def _wrong_with(self, record: "Record") -> str | None:
         found = record.level
         if found is None:
             return record.other_form() or (
@@ -147,7 +151,7 @@ class Expected:
                 return without(modality)
             sizes = {len(frame) for frame in record.frames(modality)}
             if sizes != {self.widths[modality]}:
-                return _other_width(modality, sorted(sizes)[0], self.widths[modality])
+                return other_width(modality, sorted(sizes)[0], self.widths[modality])
         if not lengths:
             return "has no frames at all; leave it out."
         if len(set(lengths.values())) > 1:
@@ -169,7 +173,7 @@ class Expected:
                     "files, or read the mean alone (tokens 'mean')."
                 )
             if size != self.widths[modality]:
-                return _other_width(modality, size, self.widths[modality])
+                return other_width(modality, size, self.widths[modality])
             if not np.isfinite(record.floats(field)).all():
                 return f"holds NaN or infinite numbers in {field}; write it again or leave it out."
         return None
@@ -284,11 +288,7 @@ def require_fit(expected: Expected, shard: str, data: bytes) -> None:
     """Raises an InputError that says what is wrong with a record of `shard`, if anything is."""
     problem = expected.problem(data)
     if problem:
-        try:
-            name = Record(data).id
-        except DecodeError:
-            name = "?"
-        raise InputError(f"{shard}: video '{name}' {problem}")
+        raise InputError(f"{shard}: {problem}")
 
 
 def without(modality: str) -> str:
@@ -301,7 +301,7 @@ def without(modality: str) -> str:
     )
 
 
-def _other_width(modality: str, size: int, width: int) -> str:
+def other_width(modality: str, size: int, width: int) -> str:
     return f"has {modality} features of {size} numbers where {width} are expected; do not mix these files."
 
 
