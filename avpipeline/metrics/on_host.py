@@ -22,7 +22,9 @@ _BUFFERED = 2**15
 class HostMetric(keras.metrics.Metric):
     """A metric whose counts are kept in NumPy arrays; `ranking` says what that means in `fit`.
 
-    A subclass implements `_gather`, which reduces a batch inside the graph, `_add`, `_computed` and `_clear`.
+    A subclass has `_counts`, which can be cleared and know their `nbytes`, and implements `_gather(labels,
+    probabilities)`, which reduces a batch inside the graph to a list of arrays, `_add(*arrays)`, which adds these to
+    the counts and the number of `_positives`, and `_computed()`, the metric over all that has been added.
     """
 
     def __init__(self, name, dtype=None):
@@ -31,20 +33,6 @@ class HostMetric(keras.metrics.Metric):
         # Several devices add their batches at the same time.
         self._lock = threading.Lock()
         self.reset_state()
-
-    def _gather(self, labels, probabilities) -> list:
-        """The arrays of a batch that `_add` receives."""
-        raise NotImplementedError
-
-    def _add(self, *arrays: np.ndarray) -> None:
-        raise NotImplementedError
-
-    def _computed(self) -> float:
-        """The metric over all that has been added."""
-        raise NotImplementedError
-
-    def _clear(self) -> None:
-        raise NotImplementedError
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         no_weights(self, sample_weight)
@@ -92,7 +80,8 @@ class HostMetric(keras.metrics.Metric):
     def reset_state(self):
         self._videos, self._next, self._latest = 0, 1, 0.0
         self._shown.assign(0.0)
-        self._clear()
+        self._positives = 0
+        self._counts.clear()
 
 
 class BufferedMetric(HostMetric):
@@ -102,7 +91,8 @@ class BufferedMetric(HostMetric):
     for it in between. Each of several devices has a buffer of its own. Outside of a graph, and on JAX, every batch goes
     to the host.
 
-    A subclass implements `_rows`, `(batch, columns)` float32 for a batch, and `_add_rows`.
+    A subclass also implements `_rows(labels, probabilities)`, `(batch, columns)` float32 for the videos of a batch, and
+    `_add_rows(rows)`.
 
     Args:
       columns: of the rows.
@@ -111,13 +101,6 @@ class BufferedMetric(HostMetric):
     def __init__(self, name, dtype=None, *, columns: int):
         self._buffer = _Buffer(columns) if TENSORFLOW else None
         super().__init__(name, dtype)
-
-    def _rows(self, labels, probabilities):
-        """The row of numbers that is kept for each video of a batch."""
-        raise NotImplementedError
-
-    def _add_rows(self, rows: np.ndarray) -> None:
-        raise NotImplementedError
 
     def _take(self, labels, probabilities, usable) -> None:
         if self._buffer is None or not in_graph(self._shown):

@@ -23,7 +23,7 @@ from keras import ops
 
 from avpipeline.metrics.average_precision import average_precision, average_precision_bounds
 from avpipeline.metrics.on_host import BufferedMetric, HostMetric, no_weights
-from avpipeline.metrics.score_counts import ClassHistograms, Entries, Histogram
+from avpipeline.metrics.score_counts import Entries, Histograms
 from avpipeline.nn.backends import TENSORFLOW
 
 TOP_K = 20
@@ -160,10 +160,6 @@ class GAP(BufferedMetric):
     def _computed(self):
         return average_precision(*self._counts.levels(), self._positives) if self._positives else 0.0
 
-    def _clear(self):
-        self._positives = 0
-        self._counts.clear()
-
     def get_config(self):
         return {"top_k": self.top_k, "name": self.name, "dtype": self.dtype}
 
@@ -186,7 +182,7 @@ class MeanAveragePrecision(HostMetric):
 
     def __init__(self, capped=True, top_k=TOP_K, name="mean_ap", dtype=None):
         self.capped, self.top_k = capped, top_k
-        self._counts = Entries(np.uint64) if capped else ClassHistograms(_CLASS_BITS)
+        self._counts = Entries(np.uint64) if capped else Histograms(_CLASS_BITS, np.uint32)
         super().__init__(name, dtype)
 
     def _gather(self, labels, probabilities):
@@ -226,10 +222,6 @@ class MeanAveragePrecision(HostMetric):
         levels = self._counts.levels_of(numbers)
         return zip(levels, np.asarray(self._positives)[numbers], strict=True)
 
-    def _clear(self):
-        self._positives = 0
-        self._counts.clear()
-
     def get_config(self):
         return {"capped": self.capped, "top_k": self.top_k, "name": self.name, "dtype": self.dtype}
 
@@ -250,13 +242,16 @@ class BestThreshold(HostMetric):
 
     def __init__(self, average="micro", name="best_threshold", dtype=None):
         self.average = _known_average(average)
-        self._counts = Histogram(_POOLED_BITS) if average == "micro" else ClassHistograms(_CLASS_BITS)
+        pooled = average == "micro"
+        self._counts = Histograms(_POOLED_BITS, np.int64) if pooled else Histograms(_CLASS_BITS, np.uint32)
         super().__init__(name, dtype)
 
     def _gather(self, labels, probabilities):
         return [probabilities, ops.cast(labels, "bool")]
 
     def _add(self, scores, positive):
+        if self.average == "micro":
+            scores, positive = scores.reshape(-1, 1), positive.reshape(-1, 1)
         self._counts.add(scores, positive)
 
     def _computed(self):
@@ -279,19 +274,8 @@ class BestThreshold(HostMetric):
                 count += 1
         return f1 / count if count else np.zeros(1)
 
-    def _clear(self):
-        self._counts.clear()
-
     def get_config(self):
         return {"average": self.average, "name": self.name, "dtype": self.dtype}
-
-
-def measure(metric: keras.metrics.Metric, labels: np.ndarray, probabilities: np.ndarray, batch_size=1024) -> float:
-    """A metric's result for whole arrays `(videos, classes)`, added a batch at a time."""
-    metric.reset_state()
-    for start in range(0, len(labels), batch_size):
-        metric.update_state(labels[start : start + batch_size], probabilities[start : start + batch_size])
-    return float(metric.result())
 
 
 def _top(labels, probabilities, top_k: int) -> tuple:

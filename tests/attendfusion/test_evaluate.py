@@ -16,10 +16,11 @@ from attendfusion.evaluation import Evaluation, predictions
 from avpipeline.cli import progress
 from avpipeline.datasets.youtube8m.splits import write_vocabulary
 from avpipeline.datasets.youtube8m.writing import Description, write_description, write_shards
-from avpipeline.metrics.ranking import F1, GAP, MeanAveragePrecision, measure
+from avpipeline.metrics.ranking import F1, GAP, MeanAveragePrecision
 from avpipeline.training.saved import ModelInfo, save_model
 from tests.helpers.attendfusion_records import CLASS_NAMES, FEATURES, SCALE, recomputed, records, videos, write_folder
 from tests.helpers.commands import run_command
+from tests.helpers.whole_arrays import measure
 
 CONFIG = {"width": 4, "num_classes": 5, "audio_channels": 4, "visual_channels": 6}
 
