@@ -35,12 +35,8 @@ class Settings:
     F1. [default: every network at its published size, untrained]"""
     seconds: Positive = 2.0
     """How long to time each network for."""
-    out: Path | None = None
-    """Folder of the table and the picture. [default: runs/attendfusion/efficiency]"""
-
-    @property
-    def folder(self) -> Path:
-        return self.out or Path("runs") / "attendfusion" / "efficiency"
+    out: Path = Path("runs") / "attendfusion" / "efficiency"
+    """Folder of the table and the picture."""
 
 
 def main(settings: Settings) -> None:
@@ -60,7 +56,7 @@ def main(settings: Settings) -> None:
         cost = f"{line['parameters']:>12,} parameters {line['operations'] / 1e6:>10,.1f} MFLOP"
         print(f"{line['row']:<40} {cost} {line['milliseconds']:>9.2f} ms", flush=True)
     table = pd.DataFrame(lines)
-    out = make_folder(settings.folder)
+    out = make_folder(settings.out)
     write_csv(out / "efficiency.csv", table)
     text = as_markdown(lines)
     write_text(out / "efficiency.md", text)

@@ -30,20 +30,16 @@ def attend_fusion(config: ModelConfig, name: str = "attend_fusion") -> keras.Mod
     # With tokens="frames" the tokens are the frames themselves, padded, and `real` masks the padding; else it is None.
     real = _real_frames(config, inputs)
 
-    # A fully connected layer on each token of each modality: (2, 2048) both.
-    audio = FullyConnected(config.width, config.dropout, name="audio_0_input")(inputs["audio"])
-    # Eq. 4, Eq. 5: the tokens of a modality attend to each other, three times in a row, with "Add & Norm" after each.
-    for index in range(SELF_ATTENTION_BLOCKS):
-        audio = Attention(config.inner, skip=True, name=f"audio_1_add_norm_attention_{index}")(audio, audio, real)
-
-    visual = FullyConnected(config.width, config.dropout, name="visual_0_input")(inputs["visual"])
-    for index in range(SELF_ATTENTION_BLOCKS):
-        attention = Attention(config.inner, skip=True, name=f"visual_1_add_norm_attention_{index}")
-        visual = attention(visual, visual, real)
-
+    means = []
+    for modality in ("audio", "visual"):
+        # A fully connected layer on each token: (2, 2048) for both modalities.
+        x = FullyConnected(config.width, config.dropout, name=f"{modality}_0_input")(inputs[modality])
+        # Eq. 4, Eq. 5: a modality's tokens attend to each other, three times in a row, with "Add & Norm" after each.
+        for index in range(SELF_ATTENTION_BLOCKS):
+            x = Attention(config.inner, skip=True, name=f"{modality}_1_add_norm_attention_{index}")(x, x, real)
+        means.append(TokenMean(name=f"{modality}_mean")(x, real))
     # Late fusion: the mean over each modality's tokens, concatenated, (4096,).
-    audio, visual = TokenMean(name="audio_mean")(audio, real), TokenMean(name="visual_mean")(visual, real)
-    joined = keras.layers.Concatenate(name="joined_concat")([audio, visual])
+    joined = keras.layers.Concatenate(name="joined_concat")(means)
 
     # One probability for each label, (4716,), float32 also under mixed precision. Training uses the scores, which Keras
     # remembers with their sigmoid.

@@ -52,19 +52,16 @@ class HostMetric(keras.metrics.Metric):
     def _unusable(self) -> str:
         return f"{self.name}: the model's outputs are not probabilities between 0 and 1 (or NaN)."
 
-    def _receive(self, usable: np.ndarray, videos: np.ndarray, *arrays: np.ndarray) -> np.float32:
+    def _receive(self, usable, videos, *arrays: np.ndarray) -> np.float32:
+        """Adds the arrays of a batch of videos, unless it is not usable; returns the result to show."""
         if not usable:
             raise ValueError(self._unusable)
         with self._lock:
             self._add(*arrays)
-            return self._counted(int(videos))
-
-    def _counted(self, videos: int) -> np.float32:
-        """Counts further videos; returns the result to show."""
-        self._videos += videos
-        if self._videos >= self._next:
-            self._latest, self._next = self._computed(), _GROWTH * self._videos
-        return np.float32(self._latest)
+            self._videos += int(videos)
+            if self._videos >= self._next:
+                self._latest, self._next = self._computed(), _GROWTH * self._videos
+            return np.float32(self._latest)
 
     def result(self):
         """The metric over all videos; inside a graph, the latest that was computed."""
@@ -91,8 +88,8 @@ class BufferedMetric(HostMetric):
     for it in between. Each of several devices has a buffer of its own. Outside of a graph, and on JAX, every batch goes
     to the host.
 
-    A subclass also implements `_rows(labels, probabilities)`, `(batch, columns)` float32 for the videos of a batch, and
-    `_add_rows(rows)`.
+    A subclass implements `_rows(labels, probabilities)`, `(batch, columns)` float32 for the videos of a batch, instead of
+    `_gather`; its `_add` takes rows.
 
     Args:
       columns: of the rows.
@@ -102,6 +99,9 @@ class BufferedMetric(HostMetric):
         self._buffer = _Buffer(columns) if TENSORFLOW else None
         super().__init__(name, dtype)
 
+    def _gather(self, labels, probabilities):
+        return [self._rows(labels, probabilities)]
+
     def _take(self, labels, probabilities, usable) -> None:
         if self._buffer is None or not in_graph(self._shown):
             super()._take(labels, probabilities, usable)
@@ -110,9 +110,7 @@ class BufferedMetric(HostMetric):
             self._shown.assign(self._buffer.add(self._rows(labels, probabilities), self._receive_rows, shown))
 
     def _receive_rows(self, rows: np.ndarray) -> np.float32:
-        with self._lock:
-            self._add_rows(rows)
-            return self._counted(len(rows))
+        return self._receive(True, len(rows), rows)
 
     def result(self):
         if self._buffer is not None and not in_graph(self._shown):

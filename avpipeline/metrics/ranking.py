@@ -141,10 +141,6 @@ class GAP(BufferedMetric):
         self._counts = Entries(np.uint32)
         super().__init__(name, dtype, columns=2 * top_k + 1)
 
-    def _gather(self, labels, probabilities):
-        scores, _, positive = _top(labels, probabilities, self.top_k)
-        return [scores, positive, ops.count_nonzero(labels)]
-
     def _rows(self, labels, probabilities):
         scores, _, positive = _top(labels, probabilities, self.top_k)
         missing = [[0, 0], [0, self.top_k - scores.shape[-1]]]
@@ -152,13 +148,10 @@ class GAP(BufferedMetric):
         self._width = scores.shape[-1]
         return ops.concatenate([*entries, ops.cast(ops.count_nonzero(labels, -1)[:, None], "float32")], axis=-1)
 
-    def _add_rows(self, rows):
+    def _add(self, rows):
         scores, positive, positives = np.split(rows, [self.top_k, 2 * self.top_k], axis=1)
-        self._add(scores[:, : self._width], positive[:, : self._width] > 0, positives.sum(dtype=np.int64))
-
-    def _add(self, scores, positive, positives):
-        self._counts.add(scores.ravel(), positive.ravel())
-        self._positives += int(positives)
+        self._counts.add(scores[:, : self._width].ravel(), positive[:, : self._width].ravel() > 0)
+        self._positives += int(positives.sum(dtype=np.int64))
 
     def _computed(self):
         return average_precision(*self._counts.levels(), self._positives) if self._positives else 0.0

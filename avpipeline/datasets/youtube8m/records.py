@@ -202,17 +202,14 @@ class Record:
         self._features = sequence.context.feature
         self._lists = sequence.feature_lists.feature_list
         try:
-            self._require_kinds()
+            for name, kind in _KINDS.items():
+                if name in self._features and self._features[name].WhichOneof("kind") not in (None, kind):
+                    raise DecodeError(f"{name} is no {kind}")
+            for name in FILE_NAMES.values():
+                if name in self._lists and not all(each.HasField("bytes_list") for each in self._lists[name].feature):
+                    raise DecodeError(f"{name} holds frames that are not bytes")
         except UnicodeDecodeError as error:
             raise DecodeError("a name is no text") from error
-
-    def _require_kinds(self) -> None:
-        for name, kind in _KINDS.items():
-            if name in self._features and self._features[name].WhichOneof("kind") not in (None, kind):
-                raise DecodeError(f"{name} is no {kind}")
-        for name in FILE_NAMES.values():
-            if name in self._lists and not all(each.HasField("bytes_list") for each in self._lists[name].feature):
-                raise DecodeError(f"{name} holds frames that are not bytes")
 
     @property
     def id(self) -> str:
