@@ -88,8 +88,7 @@ class BufferedMetric(HostMetric):
     for it in between. Each of several devices has a buffer of its own. Outside of a graph, and on JAX, every batch goes
     to the host.
 
-    A subclass implements `_rows(labels, probabilities)`, `(batch, columns)` float32 for the videos of a batch, instead of
-    `_gather`; its `_add` takes rows.
+    A subclass's `_gather` returns one array, `(batch, columns)` float32: the rows of a batch.
 
     Args:
       columns: of the rows.
@@ -99,15 +98,12 @@ class BufferedMetric(HostMetric):
         self._buffer = _Buffer(columns) if TENSORFLOW else None
         super().__init__(name, dtype)
 
-    def _gather(self, labels, probabilities):
-        return [self._rows(labels, probabilities)]
-
     def _take(self, labels, probabilities, usable) -> None:
         if self._buffer is None or not in_graph(self._shown):
             super()._take(labels, probabilities, usable)
         else:
-            shown = ops.convert_to_tensor(self._shown)
-            self._shown.assign(self._buffer.add(self._rows(labels, probabilities), self._receive_rows, shown))
+            (rows,), shown = self._gather(labels, probabilities), ops.convert_to_tensor(self._shown)
+            self._shown.assign(self._buffer.add(rows, self._receive_rows, shown))
 
     def _receive_rows(self, rows: np.ndarray) -> np.float32:
         return self._receive(True, len(rows), rows)

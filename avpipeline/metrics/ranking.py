@@ -141,12 +141,12 @@ class GAP(BufferedMetric):
         self._counts = Entries(np.uint32)
         super().__init__(name, dtype, columns=2 * top_k + 1)
 
-    def _rows(self, labels, probabilities):
+    def _gather(self, labels, probabilities):
         scores, _, positive = _top(labels, probabilities, self.top_k)
         missing = [[0, 0], [0, self.top_k - scores.shape[-1]]]
         entries = [ops.pad(ops.cast(each, "float32"), missing) for each in (scores, positive)]
         self._width = scores.shape[-1]
-        return ops.concatenate([*entries, ops.cast(ops.count_nonzero(labels, -1)[:, None], "float32")], axis=-1)
+        return [ops.concatenate([*entries, ops.cast(ops.count_nonzero(labels, -1)[:, None], "float32")], axis=-1)]
 
     def _add(self, rows):
         scores, positive, positives = np.split(rows, [self.top_k, 2 * self.top_k], axis=1)
