@@ -34,6 +34,10 @@ class Places:
         labels = tf.minimum(tf.scatter_nd(places, tf.ones(tf.shape(self.classes)), shape), 1.0)
         return tf.ensure_shape(labels, [None, num_classes])
 
+    def ragged(self) -> tf.RaggedTensor:
+        """The classes of each row."""
+        return tf.RaggedTensor.from_value_rowids(self.classes, self.rows, tf.cast(self.count, tf.int64))
+
 
 _CONTEXT = {**{field: tf.io.RaggedFeature(tf.string) for field in ID_FIELDS}, "labels": tf.io.VarLenFeature(tf.int64)}
 

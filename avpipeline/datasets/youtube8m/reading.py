@@ -7,7 +7,7 @@ examined in Python (`records.require_fit`), so that the message can name file, v
 
 import functools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -129,12 +129,7 @@ def dataset(
 
     corrupt = CorruptRecords() if corrupt is None else corrupt
     after = functools.partial(rest_of, skip=skip_corrupt, corrupt=corrupt)
-    parsed = _parser(expected, shards, tokens, max_frames, details)
-
-    @tf.autograph.experimental.do_not_convert
-    def parse(records, numbers):
-        inputs, labels = parsed(records, numbers)
-        return inputs, labels.multi_hot(num_classes)
+    parse = _parser(expected, shards, tokens, max_frames, details, lambda labels: labels.multi_hot(num_classes))
 
     def epoch(number):
         key = tf.stack([tf.constant(seed, tf.int64), number]) if shuffle else None
@@ -171,16 +166,11 @@ def summaries(
     widths = _widths(shard, first, MODALITIES, "zeros")
     expected = Expected("frame", widths, std=False, num_classes=np.iinfo(np.int64).max, zeros=True)
     require_fit(expected, shard, first)
-    parsed = _parser(expected, list(paths), "mean_std", MAX_FRAMES, details=True)
-
-    @tf.autograph.experimental.do_not_convert
-    def parse(records, numbers):
-        inputs, labels = parsed(records, numbers)
-        count = tf.cast(labels.count, tf.int64)
-        return inputs, tf.RaggedTensor.from_value_rowids(labels.classes, labels.rows, count), numbers
-
+    parse = _parser(expected, list(paths), "mean_std", MAX_FRAMES, True, parsing.Places.ragged)
     after = functools.partial(rest_of, skip=skip_corrupt, corrupt=corrupt)
-    batches = _records(list(paths), _BLOCK["frame"], after).map(parse, _PARALLEL_PARSES, deterministic=True)
+    batches = _records(list(paths), _BLOCK["frame"], after).map(
+        lambda records, numbers: (*parse(records, numbers), numbers), _PARALLEL_PARSES, deterministic=True
+    )
     for inputs, labels, numbers in batches.prefetch(READY_BATCHES):
         names, classes = inputs.pop("id").numpy(), labels.to_list()
         arrays = {modality: values.numpy() for modality, values in inputs.items()}
@@ -294,8 +284,8 @@ def _shuffled(key: tf.Tensor, index: tf.Tensor, window: tuple[tf.Tensor, tf.Tens
     return tf.gather(records, order), tf.gather(shards, order)
 
 
-def _parser(expected: Expected, shards: list[str], tokens: str, max_frames: int, details: bool):
-    """A graph function: (records, numbers of their shards) -> (inputs, labels as `parsing.Places`)."""
+def _parser(expected: Expected, shards: list[str], tokens: str, max_frames: int, details: bool, labels_of: Callable):
+    """A graph function: (records, numbers of their shards) -> (inputs, `labels_of` the labels as `parsing.Places`)."""
     parse = {"video": parsing.videos, "frame": parsing.frames, "segment": parsing.segments}[expected.level]
 
     def complain(records: np.ndarray, numbers: np.ndarray) -> np.int64:
@@ -306,6 +296,7 @@ def _parser(expected: Expected, shards: list[str], tokens: str, max_frames: int,
     def all_readable(records: np.ndarray) -> np.bool_:
         return np.bool_(all(map(is_readable, records)))
 
+    @tf.autograph.experimental.do_not_convert
     def element(records: tf.Tensor, numbers: tf.Tensor):
         can_be_parsed = tf.ensure_shape(tf.numpy_function(all_readable, [records], tf.bool), [])
         examples = tf.cond(can_be_parsed, lambda: records, lambda: tf.zeros_like(records))
@@ -316,6 +307,7 @@ def _parser(expected: Expected, shards: list[str], tokens: str, max_frames: int,
             lambda: tf.numpy_function(complain, [records, numbers], tf.int64),
         )
         with tf.control_dependencies([fine]):
-            return parsed(details)
+            inputs, labels = parsed(details)
+            return inputs, labels_of(labels)
 
     return element

@@ -88,10 +88,8 @@ class YouTube8M:
         return sum(len(labels) for _, labels in batches)
 
     def _dataset(self, split: str, batch_size: int, **options):
-        classes = len(self.class_names)
-        return youtube8m.dataset(
-            self.paths(split), level=self.level, num_classes=classes, batch_size=batch_size, **options
-        )
+        form = {"level": self.level, "num_classes": len(self.class_names), "batch_size": batch_size}
+        return youtube8m.dataset(self.paths(split), **form, **options)
 
 
 def load_youtube8m(
@@ -129,15 +127,8 @@ def load_youtube8m(
             shards["val"], shards["test"] = shards["val"][::2], shards["val"][1::2]
     first = next(iter(records.values()))
     level = level or first.level or "video"
-    return YouTube8M(
-        name=name,
-        folder=folder,
-        level=level,
-        class_names=_class_names(folder, vocabulary, num_classes),
-        description=read_description(folder),
-        shards=shards,
-        has_std=level != "video" or first.has_std,
-    )
+    class_names, has_std = _class_names(folder, vocabulary, num_classes), level != "video" or first.has_std
+    return YouTube8M(name, folder, level, class_names, read_description(folder), shards, has_std)
 
 
 def split_files(folder) -> dict[str, tuple[str, ...]]:
@@ -209,5 +200,4 @@ def write_vocabulary(path, names: Sequence[str], video_counts: Sequence[int]) ->
     import pandas as pd
 
     known = {"Index": range(len(names)), "TrainVideoCount": video_counts, "Name": names}
-    table = pd.DataFrame(known, columns=_VOCABULARY.split(","))
-    write_csv(path, table, lineterminator="\r\n", encoding="utf-8")
+    write_csv(path, pd.DataFrame(known, columns=_VOCABULARY.split(",")), lineterminator="\r\n")
