@@ -26,9 +26,8 @@ NUM_FRAMES = "num_frames"
 def attend_fusion(config: ModelConfig, name: str = "attend_fusion") -> keras.Model:
     """Attend-Fusion (Section 3.2.3, Fig. 3d); shapes in the comments are the published ones, without the batch."""
     # A video's tokens: the mean and the standard deviation of its frames' features, (2, 128) and (2, 1024).
-    inputs = _inputs(config)
     # With tokens="frames" the tokens are the frames themselves, padded, and `real` masks the padding; else it is None.
-    real = _real_frames(config, inputs)
+    inputs, real = _inputs(config)
 
     means = []
     for modality in ("audio", "visual"):
@@ -82,8 +81,7 @@ _TOKENS = {None: 2, "mean_std": 2, "mean": 1, "frames": None}
 
 def network_of_blocks(config: ModelConfig, name: str) -> keras.Model:
     """Branches, each an input layer and blocks; cross-modal attention; concatenated token means; the classifier."""
-    inputs = _inputs(config)
-    real = _real_frames(config, inputs)
+    inputs, real = _inputs(config)
     tokens = {modality: inputs[modality] for modality in config.modalities}
     if config.early:
         # The channels of corresponding tokens are concatenated.
@@ -106,22 +104,17 @@ def network_of_blocks(config: ModelConfig, name: str) -> keras.Model:
     return keras.Model(inputs, labels, name=name)
 
 
-def _inputs(config: ModelConfig) -> dict:
+def _inputs(config: ModelConfig) -> tuple[dict, keras.KerasTensor | None]:
+    """The inputs; and which frames of a padded batch are real, `(batch, frames)`, None without padding."""
     channels = {"audio": config.audio_channels, "visual": config.visual_channels}
     inputs = {
         modality: keras.Input((_TOKENS[config.tokens], channels[modality]), name=modality)
         for modality in config.modalities
     }
-    if config.tokens == "frames":
-        inputs[NUM_FRAMES] = keras.Input((), dtype="int32", name=NUM_FRAMES)
-    return inputs
-
-
-def _real_frames(config: ModelConfig, inputs: dict):
-    """Which frames of a padded batch are real, `(batch, frames)`; None where each video has the same tokens."""
     if config.tokens != "frames":
-        return None
-    return RealFrames(name="real_frames")(inputs[config.modalities[0]], inputs[NUM_FRAMES])
+        return inputs, None
+    inputs[NUM_FRAMES] = keras.Input((), dtype="int32", name=NUM_FRAMES)
+    return inputs, RealFrames(name="real_frames")(inputs[config.modalities[0]], inputs[NUM_FRAMES])
 
 
 def _joined(tensors: list, name: str):

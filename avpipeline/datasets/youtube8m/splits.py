@@ -191,12 +191,7 @@ def vocabulary_entries(path) -> dict[int, str]:
 
 
 def write_vocabulary(path, names: Sequence[str], video_counts: Sequence[int]) -> None:
-    """Writes a vocabulary with YouTube-8M's columns; unknown ones stay empty.
-
-    Args:
-      names: in label order.
-      video_counts: training videos of each class.
-    """
+    """Writes names and numbers of training videos, in label order; YouTube-8M's other columns stay empty."""
     import pandas as pd
 
     known = {"Index": range(len(names)), "TrainVideoCount": video_counts, "Name": names}
