@@ -149,7 +149,7 @@ def dataset(
 
 
 def summaries(
-    paths: Sequence[str], *, skip_corrupt: bool, corrupt: CorruptRecords, like: Sequence[str] | None = None
+    paths: Sequence[str], *, skip_corrupt: bool, corrupt: CorruptRecords, like: Sequence[str]
 ) -> Iterator[tuple[str, str, list[int], dict[str, np.ndarray]]]:
     """For each video of frame-level shards, in order: path, id, labels, modality -> `(2, width)`.
 
@@ -157,12 +157,12 @@ def summaries(
     modality that the video lacks has no entry.
 
     Args:
-      like: files, the first of which determines the width of a frame's features; None takes `paths`.
+      like: files, the first of which determines the width of a frame's features.
 
     Raises:
       InputError: a file is damaged (unless that is skipped) or holds other records.
     """
-    shard, first = first_usable(like or paths, skip_corrupt=skip_corrupt)
+    shard, first = first_usable(like, skip_corrupt=skip_corrupt)
     widths = _widths(shard, first, MODALITIES, "zeros")
     expected = Expected("frame", widths, std=False, num_classes=np.iinfo(np.int64).max, zeros=True)
     require_fit(expected, shard, first)
