@@ -113,79 +113,51 @@ _ATTENTION = ("add_norm_attention",)
 _STAGE = (*_ATTENTION, "fc")
 _SKIP_STAGE = (*_ATTENTION, "fc_skip")
 
-# Model -> (what it is and which row it reproduces, its configuration).
-_SYSTEMS = {
-    "fc_audio": (
-        "fully connected, audio only (Table 1, FC Audio)",
-        {**_BASELINE, "modalities": ("audio",), "branch": ("fc",)},
-    ),
-    "fc_visual": (
-        "fully connected, visual only (Table 1, FC Visual)",
-        {**_BASELINE, "modalities": ("visual",), "branch": ("fc",)},
-    ),
-    "fc_early": (
-        "fully connected, concatenated inputs (Table 1, FC Early Fusion)",
-        {**_BASELINE, "early": True, "branch": ("fc",)},
-    ),
-    "fc_late": (
-        "fully connected, concatenated branches (Table 1, FC Late Fusion)",
-        {**_BASELINE, "branch": ("fc", "fc")},
-    ),
-    "fcrn_early": (
-        "residual, concatenated inputs (Table 1, FC Residual Early Fusion)",
-        {**_BASELINE, "early": True, "branch": ("residual",)},
-    ),
-    "fcrn_late": (
-        "residual, concatenated branches (Table 1, FC Residual Late Fusion)",
-        {**_BASELINE, "branch": ("residual",)},
-    ),
-    "fcrgn_early": (
-        "gated residual, concatenated inputs (Table 1, FC Residual Gated Early Fusion)",
-        {**_BASELINE, "early": True, "branch": ("gated_residual",)},
-    ),
-    "fcrgn_late": (
-        "gated residual, concatenated branches, gated output (Table 1, FC Residual Gated Late Fusion)",
-        {**_BASELINE, "branch": ("gated_residual",), "output_gate": True},
-    ),
-    "fc_attention": (
-        "self-attention and fully connected layers, concatenated branches (Table 1, FC Attention)",
-        {"branch": _STAGE, "head": ("input", "fc")},
-    ),
-    "residual_attention_early": (
-        "self-attention with skips, concatenated inputs (Table 1, Residual Attention Early Fusion)",
-        {"early": True, "branch": (*_SKIP_STAGE, *_SKIP_STAGE), "head": ("fc_skip", "fc_skip")},
-    ),
-    "residual_attention_late": (
-        "self-attention with skips, concatenated branches (Table 1, Residual Attention Late Fusion)",
-        {"branch": _SKIP_STAGE, "head": ("input", "fc_skip")},
-    ),
-    "attend_fusion": (
-        "self-attention in each branch, concatenated branches (Table 1, Attend-Fusion)",
-        {"branch": _ATTENTION},
-    ),
-    "av_attention": (
-        "self-attention, then cross attention in both directions (Table 1, Audio-Visual Attention Network)",
-        {"branch": _STAGE, "cross": ("fc",), "head": ("input",)},
-    ),
-    "self_cross": (
-        "the same with self-attention after it (Table 1, Self and Cross Modal Attention Network)",
-        {"branch": _STAGE, "cross": ("fc", *_STAGE), "head": ("input",)},
-    ),
-    "self_cross_fcrn": (
-        "the same with skips (Table 1, Self-Attended Cross-Modal FCRN Network)",
-        {"branch": _SKIP_STAGE, "cross": ("fc_skip", *_SKIP_STAGE), "head": ("input",)},
-    ),
-    "attend_fusion_audio": (
-        "Attend-Fusion without frames (Table 3, audio only)",
-        {"modalities": ("audio",), "branch": _ATTENTION},
-    ),
-    "attend_fusion_visual": (
-        "Attend-Fusion without sound (Table 3, visual only)",
-        {"modalities": ("visual",), "branch": _ATTENTION},
-    ),
-    "attend_fusion_no_attention": ("Attend-Fusion without attention (Table 3, no attention)", {}),
+# Model -> its configuration.
+_CONFIGURATIONS = {
+    "fc_audio": {**_BASELINE, "modalities": ("audio",), "branch": ("fc",)},
+    "fc_visual": {**_BASELINE, "modalities": ("visual",), "branch": ("fc",)},
+    "fc_early": {**_BASELINE, "early": True, "branch": ("fc",)},
+    "fc_late": {**_BASELINE, "branch": ("fc", "fc")},
+    "fcrn_early": {**_BASELINE, "early": True, "branch": ("residual",)},
+    "fcrn_late": {**_BASELINE, "branch": ("residual",)},
+    "fcrgn_early": {**_BASELINE, "early": True, "branch": ("gated_residual",)},
+    "fcrgn_late": {**_BASELINE, "branch": ("gated_residual",), "output_gate": True},
+    "fc_attention": {"branch": _STAGE, "head": ("input", "fc")},
+    "residual_attention_early": {"early": True, "branch": _SKIP_STAGE * 2, "head": ("fc_skip", "fc_skip")},
+    "residual_attention_late": {"branch": _SKIP_STAGE, "head": ("input", "fc_skip")},
+    "attend_fusion": {"branch": _ATTENTION},
+    "av_attention": {"branch": _STAGE, "cross": ("fc",), "head": ("input",)},
+    "self_cross": {"branch": _STAGE, "cross": ("fc", *_STAGE), "head": ("input",)},
+    "self_cross_fcrn": {"branch": _SKIP_STAGE, "cross": ("fc_skip", *_SKIP_STAGE), "head": ("input",)},
+    "attend_fusion_audio": {"modalities": ("audio",), "branch": _ATTENTION},
+    "attend_fusion_visual": {"modalities": ("visual",), "branch": _ATTENTION},
+    "attend_fusion_no_attention": {},
 }
-
+# Row of Table 1 -> (the model that reproduces it, what it is).
+_TABLE_1 = {
+    "FC Audio": ("fc_audio", "fully connected, audio only"),
+    "FC Visual": ("fc_visual", "fully connected, visual only"),
+    "FC Early Fusion": ("fc_early", "fully connected, concatenated inputs"),
+    "FC Late Fusion": ("fc_late", "fully connected, concatenated branches"),
+    "FC Residual Early Fusion": ("fcrn_early", "residual, concatenated inputs"),
+    "FC Residual Late Fusion": ("fcrn_late", "residual, concatenated branches"),
+    "FC Residual Gated Early Fusion": ("fcrgn_early", "gated residual, concatenated inputs"),
+    "FC Residual Gated Late Fusion": ("fcrgn_late", "gated residual, concatenated branches, gated output"),
+    "FC Attention": ("fc_attention", "self-attention and fully connected layers, concatenated branches"),
+    "Residual Attention Early Fusion": ("residual_attention_early", "self-attention with skips, concatenated inputs"),
+    "Residual Attention Late Fusion": ("residual_attention_late", "self-attention with skips, concatenated branches"),
+    "Attend-Fusion": ("attend_fusion", "self-attention in each branch, concatenated branches"),
+    "Audio-Visual Attention Network": ("av_attention", "self-attention, then cross attention in both directions"),
+    "Self and Cross Modal Attention Network": ("self_cross", "the same with self-attention after it"),
+    "Self-Attended Cross-Modal FCRN Network": ("self_cross_fcrn", "the same with skips"),
+}
+# The same for what Table 3 takes from Attend-Fusion.
+_TABLE_3 = {
+    "audio only": ("attend_fusion_audio", "Attend-Fusion without frames"),
+    "visual only": ("attend_fusion_visual", "Attend-Fusion without sound"),
+    "no attention": ("attend_fusion_no_attention", "Attend-Fusion without attention"),
+}
 # The paper gives Attend-Fusion's size in millions only; these other branches round to the same size, see README.md.
 DESIGNS = {
     "skipless": ("self_attention",),
@@ -193,8 +165,14 @@ DESIGNS = {
     "multi_head": ("multi_head_attention", "fc", "fc"),
     "attention_fc": ("attention_fc",),
 }
-# Other networks of a row's size: model -> (what it is, its configuration).
-_ALTERNATIVES = {
+
+# Model -> (what it is and which row it reproduces, its configuration); after those of rows, others of a row's size.
+_SYSTEMS = {
+    **{
+        model: (f"{what} ({table}, {row})", _CONFIGURATIONS[model])
+        for table, rows in (("Table 1", _TABLE_1), ("Table 3", _TABLE_3))
+        for row, (model, what) in rows.items()
+    },
     **{
         f"attend_fusion_{design}": (f"Attend-Fusion with other branches: {', '.join(branch)}", {"branch": branch})
         for design, branch in DESIGNS.items()
@@ -202,14 +180,11 @@ _ALTERNATIVES = {
     **{
         f"{name}_averaged": (
             f"{name} with a classifier for each branch, scores averaged",
-            {**changes, "head": AVERAGED},
+            {**_CONFIGURATIONS[name], "head": AVERAGED},
         )
-        for name, (_, changes) in _SYSTEMS.items()
-        if name in ("fc_late", "fcrn_late")
+        for name in ("fc_late", "fcrn_late")
     },
 }
-
-_SYSTEMS |= _ALTERNATIVES
 
 OWN = OwnModels(_SYSTEMS, ModelConfig, PRESETS, _SYSTEMS["attend_fusion"][1])
 MODELS, register_model = OWN.names, OWN.register
@@ -220,30 +195,13 @@ RENDERED_TRAINING = {"batch_size": 16, "learning_rate": 1e-3}
 
 # Row of the paper, (table, row) -> the model that reproduces it.
 ROWS = {
-    ("Table 1", "FC Audio"): "fc_audio",
-    ("Table 1", "FC Visual"): "fc_visual",
-    ("Table 1", "FC Early Fusion"): "fc_early",
-    ("Table 1", "FC Late Fusion"): "fc_late",
-    ("Table 1", "FC Residual Early Fusion"): "fcrn_early",
-    ("Table 1", "FC Residual Late Fusion"): "fcrn_late",
-    ("Table 1", "FC Residual Gated Early Fusion"): "fcrgn_early",
-    ("Table 1", "FC Residual Gated Late Fusion"): "fcrgn_late",
-    ("Table 1", "FC Attention"): "fc_attention",
-    ("Table 1", "Residual Attention Early Fusion"): "residual_attention_early",
-    ("Table 1", "Residual Attention Late Fusion"): "residual_attention_late",
-    ("Table 1", "Attend-Fusion"): "attend_fusion",
-    ("Table 1", "Audio-Visual Attention Network"): "av_attention",
-    ("Table 1", "Self and Cross Modal Attention Network"): "self_cross",
-    ("Table 1", "Self-Attended Cross-Modal FCRN Network"): "self_cross_fcrn",
+    **{("Table 1", row): model for row, (model, _) in _TABLE_1.items()},
     ("Table 2", "FC Late Fusion"): "fc_late",
     ("Table 2", "FC Late Fusion audio only"): "fc_audio",
     ("Table 2", "FC Late Fusion visual only"): "fc_visual",
     ("Table 3", "Attend-Fusion"): "attend_fusion",
-    ("Table 3", "Attend-Fusion audio only"): "attend_fusion_audio",
-    ("Table 3", "Attend-Fusion visual only"): "attend_fusion_visual",
-    ("Table 3", "Attend-Fusion no attention"): "attend_fusion_no_attention",
+    **{("Table 3", f"Attend-Fusion {row}"): model for row, (model, _) in _TABLE_3.items()},
 }
-
 TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))
 # Rows that are the same system in the paper, and why.
 SHARED = {

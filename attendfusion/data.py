@@ -35,14 +35,7 @@ class Records:
 
     def stream(self, split: str) -> Stream:
         """One split; InputError if it has no files, or a damaged one."""
-        return self.source.stream(
-            split,
-            tokens=self.tokens,
-            modalities=self.modalities,
-            missing=self.missing,
-            skip_corrupt=self.skip_corrupt,
-            corrupt=self.corrupt,
-        )
+        return self.source.stream(split, **{name: value for name, value in vars(self).items() if name != "source"})
 
     def tell_skipped(self) -> None:
         """Prints which records were skipped, if that is allowed."""

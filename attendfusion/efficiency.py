@@ -22,7 +22,6 @@ from avpipeline.results import papers
 from avpipeline.training.saved import load_model
 
 PUBLISHED_SIZES = "published sizes, random weights"
-_AGAIN = "train this network again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,12 +35,8 @@ class Settings:
     F1. [default: every network at its published size, untrained]"""
     seconds: Positive = 2.0
     """How long to time each network for."""
-    out: Path | None = None
-    """Folder of the table and the picture. [default: runs/attendfusion/efficiency]"""
-
-    @property
-    def folder(self) -> Path:
-        return self.out or Path("runs") / "attendfusion" / "efficiency"
+    out: Path = Path("runs") / "attendfusion" / "efficiency"
+    """Folder of the table and the picture."""
 
 
 def main(settings: Settings) -> None:
@@ -55,11 +50,13 @@ def main(settings: Settings) -> None:
     from attendfusion.pictures import accuracy_against_parameters
 
     lines = []
-    for model, trained in _chosen(settings).items():
-        lines.append({**_described(model), **_measured_apart(model, trained, settings.seconds), **_scores(trained)})
-        print(_progress(lines[-1]), flush=True)
+    for model, result in _chosen(settings).items():
+        line = _line(model, result, settings.seconds)
+        lines.append(line)
+        cost = f"{line['parameters']:>12,} parameters {line['operations'] / 1e6:>10,.1f} MFLOP"
+        print(f"{line['row']:<40} {cost} {line['milliseconds']:>9.2f} ms", flush=True)
     table = pd.DataFrame(lines)
-    out = make_folder(settings.folder)
+    out = make_folder(settings.out)
     write_csv(out / "efficiency.csv", table)
     text = as_markdown(lines)
     write_text(out / "efficiency.md", text)
@@ -92,7 +89,7 @@ def measure(what: str, seconds: float) -> dict:
 
 
 def _chosen(settings: Settings) -> dict[str, Path | None]:
-    """Model -> the folder of its run, or None for its published size; in the paper's order."""
+    """Model -> the result.json of its run, or None for its published size; in the paper's order."""
     names = {row: model for (_, row), model in ROWS.items()}
     for row in settings.rows:
         if row not in names:
@@ -100,14 +97,15 @@ def _chosen(settings: Settings) -> dict[str, Path | None]:
     models = [model for row, model in names.items() if not settings.rows or row in settings.rows]
     if settings.runs is None:
         return dict.fromkeys(models)
-    results = {path.parent: _read(path) for path in sorted(settings.runs.glob("*/result.json"))}
+    results = {path: _read(path) for path in sorted(settings.runs.glob("*/result.json"))}
     found = {}
     for model in models:
-        own = [folder for folder, result in results.items() if result.get("model") == model]
+        own = [path for path, result in results.items() if result.get("model") == model]
         if len(own) > 1:
-            raise InputError(f"{settings.runs}: has several runs of {model} ({', '.join(path.name for path in own)}); "
-                             "move all but one away.")  # fmt: skip
-        found |= dict.fromkeys([model], own[0]) if own else {}
+            several = ", ".join(path.parent.name for path in own)
+            raise InputError(f"{settings.runs}: has several runs of {model} ({several}); move all but one away.")
+        if own:
+            found[model] = own[0]
     if not found:
         raise InputError(f"{settings.runs}: has no finished run of these rows; train them with attendfusion.tables.")
     return found
@@ -115,16 +113,28 @@ def _chosen(settings: Settings) -> dict[str, Path | None]:
 
 def _read(path: Path) -> dict:
     """The result.json of a run; InputError if it lacks a value that is needed here."""
-    with reading(path, "is no result of attendfusion.train", _AGAIN):
-        result = read_record(path, _AGAIN)
+    again = "train this network again"
+    with reading(path, "is no result of attendfusion.train", again):
+        result = read_record(path, again)
         if "model" in result:
-            _trained_scores(result)
+            _scores(result)
     return result
 
 
-def _measured_apart(model: str, trained: Path | None, seconds: float) -> dict:
+def _line(model: str, path: Path | None, seconds: float) -> dict:
+    """A row of the table; `path` is the result.json of the trained network, None for the published size."""
+    table, row = PAPER.rows_of(model)[0]
+    gap, f1, _ = papers.lookup("attendfusion", table, row).parts
+    line = {"table": table, "row": row, "model": model, "paper_gap": float(gap.value), "paper_f1": float(f1.value)}
+    what, scores = model, {"gap": None, "f1": None, "size": PUBLISHED_SIZES, "configuration": None}
+    if path is not None:
+        result = _read(path)
+        what, scores = str(path.with_name(f"seed-{result['seeds'][0]['seed']}") / "best.keras"), _scores(result)
+    return {**line, **_measured_apart(what, seconds), **scores}
+
+
+def _measured_apart(what: str, seconds: float) -> dict:
     """`measure` in a process of its own."""
-    what = model if trained is None else str(_weights(trained))
     with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         try:
             return process.submit(measure, what, seconds).result()
@@ -132,36 +142,13 @@ def _measured_apart(model: str, trained: Path | None, seconds: float) -> dict:
             raise InputError(f"{what}: its process was killed, most likely for lack of memory; free some.") from error
 
 
-def _weights(trained: Path) -> Path:
-    return trained / f"seed-{_read(trained / 'result.json')['seeds'][0]['seed']}" / "best.keras"
-
-
-def _described(model: str) -> dict:
-    table, row = PAPER.rows_of(model)[0]
-    gap, f1, _ = papers.lookup("attendfusion", table, row).parts
-    return {"table": table, "row": row, "model": model, "paper_gap": float(gap.value), "paper_f1": float(f1.value)}
-
-
-def _scores(trained: Path | None) -> dict:
+def _scores(result: Mapping) -> dict:
     """GAP and F1 in percent, averaged over the seeds, and the dataset and size of the trained network."""
-    if trained is None:
-        return {"gap": None, "f1": None, "size": PUBLISHED_SIZES, "configuration": None}
-    return _trained_scores(_read(trained / "result.json"))
-
-
-def _trained_scores(result: Mapping) -> dict:
     seeds = [seed["figures"] for seed in result["seeds"]]
     gap, f1 = (100 * sum(seed[name] for seed in seeds) / len(seeds) for name in ("gap", "f1"))
     settings = result["settings"]
     size = f"{settings['dataset']}, width {settings['network']['width']}, {settings['training']['epochs']} epochs"
     return {"gap": gap, "f1": f1, "size": size, "configuration": result["configuration"]}
-
-
-def _progress(line: Mapping) -> str:
-    return (
-        f"{line['row']:<40} {line['parameters']:>12,} parameters {line['operations'] / 1e6:>10,.1f} MFLOP "
-        f"{line['milliseconds']:>9.2f} ms"
-    )
 
 
 def as_markdown(lines: list[Mapping]) -> str:
@@ -171,19 +158,10 @@ def as_markdown(lines: list[Mapping]) -> str:
         ("row", "parameters", "MFLOP a video", "ms a video", "GAP %", "F1 %", "trained", "paper GAP %", "paper F1 %")
     ]
     for line in lines:
+        cost = (f"{line['parameters']:,}", f"{line['operations'] / 1e6:,.1f}", f"{line['milliseconds']:.2f}")
         ours = ("", "") if line["gap"] is None else (f"{line['gap']:.2f}", f"{line['f1']:.2f}")
-        table.append(
-            (
-                line["row"],
-                f"{line['parameters']:,}",
-                f"{line['operations'] / 1e6:,.1f}",
-                f"{line['milliseconds']:.2f}",
-                *ours,
-                line["size"],
-                f"{line['paper_gap']:.2f}",
-                f"{line['paper_f1']:.2f}",
-            )
-        )
+        papers_own = (f"{line['paper_gap']:.2f}", f"{line['paper_f1']:.2f}")
+        table.append((line["row"], *cost, *ours, line["size"], *papers_own))
     note = f"One video at a time on {threads} CPU thread{'s' * (threads > 1)}. The paper's results are on YouTube-8M."
     return f"{papers.markdown(table)}\n{note}\n"
 

@@ -72,7 +72,7 @@ def require_fit(weights: Path, info: ModelInfo, records: Records) -> None:
     if info.class_names != records.source.class_names:
         raise InputError(
             f"{weights}: was trained on the {len(info.class_names)} labels of {info.dataset}, but {where} has other "
-            f"ones ({records.source.num_classes}); evaluate it on its own dataset or train on this one."
+            f"ones ({len(records.source.class_names)}); evaluate it on its own dataset or train on this one."
         )
     require_same(info.features, records.source.description.features, where)
     if info.config["scale"] != records.scale:
@@ -86,13 +86,13 @@ def per_label_table(evaluation: Evaluation, class_names: tuple[str, ...]) -> pd.
     """Columns label, videos, average_precision, precision, recall, f1; NaN for a ratio of 0 to 0."""
     import pandas as pd
 
-    right, wrong, missed = evaluation.counts
+    right, wrong, missed = np.asarray(evaluation.metrics["f1_macro"].counts)
     with np.errstate(invalid="ignore"):
         return pd.DataFrame(
             {
                 "label": class_names,
                 "videos": right + missed,
-                "average_precision": evaluation.average_precisions(),
+                "average_precision": evaluation.metrics["mean_ap_uncapped"].per_class(),
                 "precision": right / (right + wrong),
                 "recall": right / (right + missed),
                 "f1": 2 * right / (2 * right + wrong + missed),

@@ -48,12 +48,11 @@ class Evaluation:
       threshold: probability from which a label counts as predicted in the F1 scores.
 
     Attributes:
-      counts: `(3, classes)`: true positives, false positives and false negatives of each label.
+      metrics: name of a score -> the metric.
     """
 
     def __init__(self, threshold: float):
         self.threshold = threshold
-        self.every_video = MeanAveragePrecision(capped=False)
         self.metrics = {
             "gap": GAP(),
             "f1": F1(threshold),
@@ -61,27 +60,21 @@ class Evaluation:
             "hit_at_one": HitAtOne(),
             "perr": PERR(),
             "mean_ap": MeanAveragePrecision(),
-            "mean_ap_uncapped": self.every_video,
+            "mean_ap_uncapped": MeanAveragePrecision(capped=False),
         }
-        self.counts = np.zeros((3, 0), np.int64)
         self._kept: list[Mapping[str, np.ndarray]] = []
-        self._classes = 0
 
     def add(self, ids: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> None:
         """Adds a batch: ids `(batch,)`, labels and probabilities `(batch, classes)`."""
         for metric in self.metrics.values():
             metric.update_state(labels, probabilities)
-        labels, predicted = labels > 0, probabilities >= np.float32(self.threshold)
-        found = np.stack([(labels & predicted).sum(0), (~labels & predicted).sum(0), (labels & ~predicted).sum(0)])
-        self.counts = found if not self._kept else self.counts + found
         # For equal probabilities the lower class index comes first, as in the metrics.
         best = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP_K]
-        self._classes = labels.shape[1]
         self._kept.append(
             {
                 "ids": np.asarray(ids).astype(str),
                 "labels": np.nonzero(labels)[1].astype(np.int32),
-                "label_counts": labels.sum(1).astype(np.int32),
+                "label_counts": np.count_nonzero(labels, 1).astype(np.int32),
                 "top_labels": best.astype(np.int32),
                 "top_scores": np.take_along_axis(probabilities, best, 1).astype(np.float32),
             }
@@ -100,15 +93,12 @@ class Evaluation:
                 "there is nothing to evaluate; use the validate files."
             )
         scores = {name: float(metric.result()) for name, metric in self.metrics.items()}
-        scores["mean_ap_uncapped_at_least"], scores["mean_ap_uncapped_at_most"] = self.every_video.bounds()
+        lowest, highest = self.metrics["mean_ap_uncapped"].bounds()
+        scores |= {"mean_ap_uncapped_at_least": lowest, "mean_ap_uncapped_at_most": highest}
         scores["threshold"] = float(self.threshold)
-        scores = {name: scores[name] for name in SCORES}
-        numbers = {"num_classes": np.array(self._classes), "threshold": np.array(scores["threshold"])}
-        return Outcome(scores["gap"], {**kept, **numbers}, scores)
-
-    def average_precisions(self) -> np.ndarray:
-        """Average precision of each label over all videos, `(classes,)`; NaN for a label that no video has."""
-        return self.every_video.per_class()
+        numbers = {"num_classes": self.metrics["f1_macro"].counts.shape[1], "threshold": scores["threshold"]}
+        arrays = {**kept, **{name: np.array(value) for name, value in numbers.items()}}
+        return Outcome(scores["gap"], arrays, {name: scores[name] for name in SCORES})
 
 
 def evaluate(model: keras.Model, stream: Stream, threshold: float, batch_size: int = 256) -> Evaluation:

@@ -1,6 +1,6 @@
 """The networks of the paper, and others of their size: Attend-Fusion written out, then one builder for all."""
 
-from collections.abc import Callable
+from functools import partial
 
 import keras
 
@@ -26,24 +26,19 @@ NUM_FRAMES = "num_frames"
 def attend_fusion(config: ModelConfig, name: str = "attend_fusion") -> keras.Model:
     """Attend-Fusion (Section 3.2.3, Fig. 3d); shapes in the comments are the published ones, without the batch."""
     # A video's tokens: the mean and the standard deviation of its frames' features, (2, 128) and (2, 1024).
-    inputs = _inputs(config)
     # With tokens="frames" the tokens are the frames themselves, padded, and `real` masks the padding; else it is None.
-    real = _real_frames(config, inputs)
+    inputs, real = _inputs(config)
 
-    # A fully connected layer on each token of each modality: (2, 2048) both.
-    audio = FullyConnected(config.width, config.dropout, name="audio_0_input")(inputs["audio"])
-    # Eq. 4, Eq. 5: the tokens of a modality attend to each other, three times in a row, with "Add & Norm" after each.
-    for index in range(SELF_ATTENTION_BLOCKS):
-        audio = Attention(config.inner, skip=True, name=f"audio_1_add_norm_attention_{index}")(audio, audio, real)
-
-    visual = FullyConnected(config.width, config.dropout, name="visual_0_input")(inputs["visual"])
-    for index in range(SELF_ATTENTION_BLOCKS):
-        attention = Attention(config.inner, skip=True, name=f"visual_1_add_norm_attention_{index}")
-        visual = attention(visual, visual, real)
-
+    means = []
+    for modality in ("audio", "visual"):
+        # A fully connected layer on each token: (2, 2048) for both modalities.
+        x = FullyConnected(config.width, config.dropout, name=f"{modality}_0_input")(inputs[modality])
+        # Eq. 4, Eq. 5: a modality's tokens attend to each other, three times in a row, with "Add & Norm" after each.
+        for index in range(SELF_ATTENTION_BLOCKS):
+            x = Attention(config.inner, skip=True, name=f"{modality}_1_add_norm_attention_{index}")(x, x, real)
+        means.append(TokenMean(name=f"{modality}_mean")(x, real))
     # Late fusion: the mean over each modality's tokens, concatenated, (4096,).
-    audio, visual = TokenMean(name="audio_mean")(audio, real), TokenMean(name="visual_mean")(visual, real)
-    joined = keras.layers.Concatenate(name="joined_concat")([audio, visual])
+    joined = keras.layers.Concatenate(name="joined_concat")(means)
 
     # One probability for each label, (4716,), float32 also under mixed precision. Training uses the scores, which Keras
     # remembers with their sigmoid.
@@ -86,12 +81,12 @@ _TOKENS = {None: 2, "mean_std": 2, "mean": 1, "frames": None}
 
 def network_of_blocks(config: ModelConfig, name: str) -> keras.Model:
     """Branches, each an input layer and blocks; cross-modal attention; concatenated token means; the classifier."""
-    inputs = _inputs(config)
-    real = _real_frames(config, inputs)
-    branches = {
-        branch: _blocks(config, ("input", *config.branch), branch, tokens, real)
-        for branch, tokens in _branch_inputs(config, inputs).items()
-    }
+    inputs, real = _inputs(config)
+    tokens = {modality: inputs[modality] for modality in config.modalities}
+    if config.early:
+        # The channels of corresponding tokens are concatenated.
+        tokens = {"early": _joined(list(tokens.values()), "early")}
+    branches = {branch: _blocks(config, ("input", *config.branch), branch, x, real) for branch, x in tokens.items()}
     if config.cross:
         branches |= _cross_modal(config, branches, real)
     means = {branch: TokenMean(name=f"{branch}_mean")(tokens, real) for branch, tokens in branches.items()}
@@ -109,29 +104,17 @@ def network_of_blocks(config: ModelConfig, name: str) -> keras.Model:
     return keras.Model(inputs, labels, name=name)
 
 
-def _inputs(config: ModelConfig) -> dict:
+def _inputs(config: ModelConfig) -> tuple[dict, keras.KerasTensor | None]:
+    """The inputs; and which frames of a padded batch are real, `(batch, frames)`, None without padding."""
     channels = {"audio": config.audio_channels, "visual": config.visual_channels}
     inputs = {
         modality: keras.Input((_TOKENS[config.tokens], channels[modality]), name=modality)
         for modality in config.modalities
     }
-    if config.tokens == "frames":
-        inputs[NUM_FRAMES] = keras.Input((), dtype="int32", name=NUM_FRAMES)
-    return inputs
-
-
-def _real_frames(config: ModelConfig, inputs: dict):
-    """Which frames of a padded batch are real, `(batch, frames)`; None where each video has the same tokens."""
     if config.tokens != "frames":
-        return None
-    return RealFrames(name="real_frames")(inputs[config.modalities[0]], inputs[NUM_FRAMES])
-
-
-def _branch_inputs(config: ModelConfig, inputs: dict) -> dict:
-    """Branch -> its tokens; early fusion concatenates the channels of corresponding tokens."""
-    if config.early:
-        return {"early": _joined([inputs[modality] for modality in config.modalities], "early")}
-    return {modality: inputs[modality] for modality in config.modalities}
+        return inputs, None
+    inputs[NUM_FRAMES] = keras.Input((), dtype="int32", name=NUM_FRAMES)
+    return inputs, RealFrames(name="real_frames")(inputs[config.modalities[0]], inputs[NUM_FRAMES])
 
 
 def _joined(tensors: list, name: str):
@@ -140,14 +123,11 @@ def _joined(tensors: list, name: str):
 
 def _cross_modal(config: ModelConfig, branches: dict, real) -> dict:
     """Cross-modal attention in both directions, each followed by its blocks."""
-    asking = {
-        "visual_given_audio": ("audio", "visual"),  # Eq. 6, Eq. 7: X_v|a, the queries are audio
-        "audio_given_visual": ("visual", "audio"),  # Eq. 8, Eq. 9: X_a|v, the queries are visual
-    }
     attended = {}
-    for name, (queries, context) in asking.items():
-        attention = Attention(config.inner, name=f"{name}_attention")
-        x = attention(branches[queries], branches[context], real)
+    # Eq. 6, Eq. 7: X_v|a, the queries are audio; Eq. 8, Eq. 9: X_a|v, the queries are visual.
+    for queries, context in (("audio", "visual"), ("visual", "audio")):
+        name = f"{context}_given_{queries}"
+        x = Attention(config.inner, name=f"{name}_attention")(branches[queries], branches[context], real)
         attended[name] = _blocks(config, config.cross, name, x, real)
     return attended
 
@@ -162,24 +142,18 @@ def _fully_connected(config: ModelConfig, name: str, x, real):
     return FullyConnected(config.width, config.dropout, name=name)(x)
 
 
-def _residual(depth: int) -> Callable:
-    def block(config: ModelConfig, name: str, x, real):
-        return ResidualBlock(depth, config.dropout, name=name)(x)  # Eq. 1
-
-    return block
+def _residual(config: ModelConfig, name: str, x, real, depth: int):
+    return ResidualBlock(depth, config.dropout, name=name)(x)  # Eq. 1
 
 
 def _gated_residual(config: ModelConfig, name: str, x, real):
     return GatedResidualBlock(config.dropout, name=name)(x)  # Eq. 2, Eq. 3
 
 
-def _stacked(**options) -> Callable:
-    def block(config: ModelConfig, name: str, x, real):
-        for index in range(SELF_ATTENTION_BLOCKS):
-            x = Attention(config.inner, name=f"{name}_{index}", **options)(x, x, real)  # Eq. 4, Eq. 5
-        return x
-
-    return block
+def _self_attention(config: ModelConfig, name: str, x, real, skip: bool = False):
+    for index in range(SELF_ATTENTION_BLOCKS):
+        x = Attention(config.inner, skip=skip, name=f"{name}_{index}")(x, x, real)  # Eq. 4, Eq. 5
+    return x
 
 
 def _literal_attention(config: ModelConfig, name: str, x, real):
@@ -205,11 +179,11 @@ def _multi_head_attention(config: ModelConfig, name: str, x, real):
 BLOCKS = {
     "input": _fully_connected,  # from any width to the model's
     "fc": _fully_connected,
-    "fc_skip": _residual(1),  # the same with an identity skip
-    "residual": _residual(2),  # FCRN's block
+    "fc_skip": partial(_residual, depth=1),  # the same with an identity skip
+    "residual": partial(_residual, depth=2),  # FCRN's block
     "gated_residual": _gated_residual,  # FCRGN's block
-    "add_norm_attention": _stacked(skip=True),  # three attentions, one after the other
-    "self_attention": _stacked(),  # the same without skips
+    "add_norm_attention": partial(_self_attention, skip=True),  # three attentions, one after the other
+    "self_attention": _self_attention,  # the same without skips
     "literal_attention": _literal_attention,  # Eq. 4 and Eq. 5 twice, as wide as the layers, and nothing else
     "attention_fc": _attention_fc,  # three times Eq. 4 and Eq. 5, each with a fully connected layer after it
     "multi_head_attention": _multi_head_attention,  # once, as wide as the layers

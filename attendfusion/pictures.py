@@ -37,11 +37,7 @@ class Example:
 
 
 def examples(path, shown: Sequence[Example], *, title: str = "") -> None:
-    """Figure 4: for each video its frames, its labels and each model's most probable ones; correct ones are green.
-
-    Args:
-      path: the .png to write.
-    """
+    """Figure 4: for each video its frames, its labels and each model's most probable ones; correct ones are green."""
     columns = min(_COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
     texts = [_columns(example) for example in shown]
@@ -50,9 +46,8 @@ def examples(path, shown: Sequence[Example], *, title: str = "") -> None:
     heights = [_FRAMES_INCHES if any(example.frames is not None for example in shown) else 0.01, _LINE_INCHES * lines]
     with matplotlib.rc_context(TEXT):
         figure = new_figure(_CELL_INCHES * columns, (sum(heights) + 0.4) * rows + 0.4)
-        for cell, example, written in zip(
-            figure.subfigures(rows, columns, squeeze=False).flat, shown, texts, strict=False
-        ):
+        cells = figure.subfigures(rows, columns, squeeze=False).flat
+        for cell, example, written in zip(cells, shown, texts, strict=False):
             above, below = cell.subplots(2, 1, height_ratios=heights)
             above.axis("off")
             below.axis("off")
@@ -69,11 +64,10 @@ def _columns(example: Example) -> dict[str, list[tuple[str, str]]]:
     """Heading -> (text, colour) of its lines: the true labels, if known, then each model's."""
     written = {} if example.truth is None else {TRUTH: [(words(label), INK) for label in example.truth]}
     for model, labels in example.predicted.items():
-        colours = [
-            INK if example.truth is None else _RIGHT if label in example.truth else _WRONG for label, _ in labels
-        ]
-        texts = [f"{words(label)}  {probability:.2f}" for label, probability in labels]
-        written[words(model)] = list(zip(texts, colours, strict=True))
+        written[words(model)] = []
+        for label, probability in labels:
+            colour = INK if example.truth is None else _RIGHT if label in example.truth else _WRONG
+            written[words(model)].append((f"{words(label)}  {probability:.2f}", colour))
     return written
 
 
@@ -96,7 +90,6 @@ def accuracy_against_parameters(
     """GAP against the number of parameters, one panel for each dataset.
 
     Args:
-      path: the .png to write.
       panels: dataset, in words -> row -> (parameters, GAP in %).
     """
     names = list(dict.fromkeys(name for points in panels.values() for name in points))
@@ -111,8 +104,8 @@ def accuracy_against_parameters(
                     parameters, gap, color=PALETTE[index], marker="o" if index < 8 else "s", s=60, zorder=3
                 )
             axis.set(xscale="log", xlabel="parameters", ylabel="GAP@20 in %", title=data)
-            for side in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
-                side(EngFormatter())
+            axis.xaxis.set_major_formatter(EngFormatter())
+            axis.xaxis.set_minor_formatter(EngFormatter())
             axis.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
             axis.grid(alpha=0.25, which="both")
             axis.spines[["top", "right"]].set_visible(False)

@@ -156,20 +156,14 @@ def _stream(shards: Sequence[str], labeller: Labeller) -> Stream:
     from attendfusion.data import Records
     from attendfusion.evaluate import require_fit
     from avpipeline.datasets.youtube8m.files import first_record
-    from avpipeline.datasets.youtube8m.records import Record
+    from avpipeline.datasets.youtube8m.records import decoded
     from avpipeline.datasets.youtube8m.splits import YouTube8M
     from avpipeline.datasets.youtube8m.writing import read_description
 
-    info = labeller.info
+    info, split = labeller.info, {"given": tuple(shards)}
+    level = decoded(shards[0], first_record(shards[0])).level or "video"
     for folder in dict.fromkeys(Path(shard).parent for shard in shards):
-        source = YouTube8M(
-            name="records",
-            folder=folder,
-            level=Record(first_record(shards[0])).level or "video",
-            class_names=info.class_names,
-            description=read_description(folder),
-            shards={"given": tuple(shards)},
-        )
+        source = YouTube8M("records", folder, level, info.class_names, read_description(folder), split)
         records = Records(source, info.config["tokens"], tuple(info.config["modalities"]))
         require_fit(labeller.weights, info, records)
     return records.stream("given")
@@ -178,22 +172,12 @@ def _stream(shards: Sequence[str], labeller: Labeller) -> Stream:
 def _first_examples(labellers: Sequence[Labeller], streams: Sequence[Stream], settings: Settings) -> list[Example]:
     from attendfusion.evaluation import predictions
 
-    batches = [
-        next(predictions(labeller.model, stream, _EXAMPLES))
-        for labeller, stream in zip(labellers, streams, strict=True)
-    ]
+    batches = [next(predictions(own.model, stream, _EXAMPLES)) for own, stream in zip(labellers, streams, strict=True)]
     ids, truths, _ = batches[0]
     files = {} if settings.media is None else {path.stem: path for path in media.list_media(settings.media)}
     return [
-        _example(
-            name,
-            _named(labellers[0], truths[row]),
-            labellers,
-            [probabilities[row] for _, _, probabilities in batches],
-            settings.top,
-            files.get(name),
-        )
-        for row, name in enumerate(ids)
+        _example(name, _named(labellers[0], truth), labellers, probabilities, settings.top, files.get(name))
+        for name, truth, *probabilities in zip(ids, truths, *(batch[2] for batch in batches), strict=True)
     ]
 
 
@@ -205,10 +189,9 @@ def _example(name, truth, labellers, probabilities, top: int, path: Path | None)
     """A video for the picture."""
     from attendfusion.pictures import Example
 
-    names = [labeller.info.model for labeller in labellers]
-    names[1:] = [f"baseline: {name}" for name in names[1:]]
     predicted = {
-        label: labeller.top(own, top) for label, labeller, own in zip(names, labellers, probabilities, strict=True)
+        f"baseline: {labeller.info.model}" if number else labeller.info.model: labeller.top(own, top)
+        for number, (labeller, own) in enumerate(zip(labellers, probabilities, strict=True))
     }
     return Example(name, None if path is None else _frames(path), truth, predicted)
 

@@ -43,13 +43,8 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
       config: the hyperparameters; None takes the paper's.
     """
     config = config or train_config()
-    optimizer = Adam(
-        config.learning_rate,
-        epsilon=config.epsilon,
-        epsilon_form="torch",
-        weight_decay=config.weight_decay,
-        name="adamw",
-    )
+    as_torch = {"epsilon": config.epsilon, "epsilon_form": "torch", "weight_decay": config.weight_decay}
+    optimizer = Adam(config.learning_rate, **as_torch, name="adamw")
     # GAP is counted in NumPy, outside of TensorFlow's graph, which XLA cannot compile.
     model.compile(optimizer, MultiLabelCrossEntropy(), metrics=[GAP()], jit_compile=not TENSORFLOW)
     # If the first step created the optimizer's variables, TensorFlow would trace it twice.

@@ -30,17 +30,14 @@ def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     if config.width % 2 and config.attention_units is None:
         raise ValueError(f"the width {config.width} is odd, and attention has half of it; name attention_units")
     first, second = (_shapes(dataclasses.replace(config, width=width)) for width in _NARROW)
-    return {
-        path: tuple(_dimension(*dimensions, config.width) for dimensions in zip(shape, second[path], strict=True))
-        for path, shape in first.items()
-    }
+    low, high = _NARROW
+
+    def at_width(at_low: int, at_high: int) -> int:
+        return at_low + (at_high - at_low) * (config.width - low) // (high - low)
+
+    return {path: tuple(map(at_width, shape, second[path])) for path, shape in first.items()}
 
 
 @functools.lru_cache(maxsize=64)
 def _shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     return {weight.path: tuple(weight.shape) for weight in video_classifier(config, "narrow").weights}
-
-
-def _dimension(at_first: int, at_second: int, width: int) -> int:
-    low, high = _NARROW
-    return at_first + (at_second - at_first) * (width - low) // (high - low)

@@ -80,12 +80,9 @@ def train_model(settings: Settings, model: str) -> Trained:
     # Runs of each width have a folder of their own.
     name = model if settings.width is None else f"{model}-width-{settings.width}"
     own = row_settings(PAPER, settings, model, name=name, records=settings.records)
-    network = {} if settings.width is None else {"width": settings.width}
-    training = {} if settings.batch_size is None else {"batch_size": settings.batch_size}
-    own = dataclasses.replace(
-        own, network=dataclasses.replace(own.network, **network), training=dataclasses.replace(own.training, **training)
-    )
-    return PAPER.train(own)
+    network = dataclasses.replace(own.network, width=settings.width or own.network.width)
+    training = dataclasses.replace(own.training, batch_size=settings.batch_size or own.training.batch_size)
+    return PAPER.train(dataclasses.replace(own, network=network, training=training))
 
 
 def _note(trained: Trained) -> str:

@@ -93,14 +93,9 @@ class AttendFusion(Paper):
                 threshold = best_threshold(model, streams["val"])
             return evaluate(model, stream, threshold).outcome()
 
-        return self.assemble(
-            settings,
-            streams,
-            build,
-            self.info(settings, network, train, train.features, config={**numbers, "scale": records.scale}),
-            Scoring("gap", measure=measure),
-            identity={"network": numbers, "scale": records.scale},
-        )
+        info = self.info(settings, network, train, train.features, config={**numbers, "scale": records.scale})
+        identity = {"network": numbers, "scale": records.scale}
+        return self.assemble(settings, streams, build, info, Scoring("gap", measure=measure), identity=identity)
 
     def train(self, settings: Settings, splits: Records | None = None, *, watch_test: bool = False) -> Trained:
         from attendfusion.data import load_records

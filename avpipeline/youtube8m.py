@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -81,14 +80,17 @@ def main(command: Check | Std | Write) -> int:
       python -m avpipeline.youtube8m check "yt8m/train*.tfrecord"
       python -m avpipeline.youtube8m write FEATURES labels.csv --out OUT
     """
-    return {Check: check, Std: store_std, Write: write}[type(command)](command)
+    from avpipeline.datasets.youtube8m import list_shards, making
 
-
-def check(command: Check) -> int:
-    """Prints findings; exit status 0 when nothing is wrong, else 2."""
-    from avpipeline.datasets.youtube8m.files import list_shards
-
+    if isinstance(command, Write):
+        making.write_features(**vars(command))
+        return 0
+    if isinstance(command, Std):
+        require_folders([command.out], "standard deviations are written")
     with _engine(command) as each:
+        if isinstance(command, Std):
+            making.store_std(command.shards, command.out, each, skip_corrupt=command.skip_corrupt)
+            return 0
         settings = {"num_classes": command.num_classes, "values": command.values, "each": each}
         return reported(
             finding for pattern in command.shards for finding in check_shards(pattern, list_shards(pattern), **settings)
@@ -104,25 +106,6 @@ def _engine(command: Engine) -> Iterator[Callable[[Callable, Sequence], Iterable
         return
     with connected(command.address):
         yield mapped
-
-
-def store_std(command: Std) -> int:
-    """Writes one video-level shard for each frame-level one."""
-    require_folders([command.out], "standard deviations are written")
-    from avpipeline.datasets.youtube8m.making import store_std
-
-    # On a cluster each file is a task; one process reads the next file while it writes.
-    apart, engine = command.engine == "ray", partial(_engine, command)
-    store_std(command.shards, command.out, engine, skip_corrupt=command.skip_corrupt, apart=apart)
-    return 0
-
-
-def write(command: Write) -> int:
-    """Writes the shards, the vocabulary and the description of the features."""
-    from avpipeline.datasets.youtube8m.making import write_features
-
-    write_features(**vars(command))
-    return 0
 
 
 if __name__ == "__main__":

@@ -31,9 +31,7 @@ def average_precision(entries: np.ndarray, positives: np.ndarray, total_positive
     return float(precisions.sum() / total_positives)
 
 
-def average_precision_bounds(
-    entries: np.ndarray, positives: np.ndarray, total_positives: float
-) -> tuple[float, float]:
+def average_precision_bounds(entries: np.ndarray, positives: np.ndarray, total_positives: float) -> tuple[float, float]:
     """The lowest and the highest average precision of any order of the entries within each level.
 
     Where levels are the bins of a histogram, the scores themselves give a result between the two, whatever they are.

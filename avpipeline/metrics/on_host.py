@@ -22,7 +22,9 @@ _BUFFERED = 2**15
 class HostMetric(keras.metrics.Metric):
     """A metric whose counts are kept in NumPy arrays; `ranking` says what that means in `fit`.
 
-    A subclass implements `_gather`, which reduces a batch inside the graph, `_add`, `_computed` and `_clear`.
+    A subclass has `_counts`, which can be cleared and know their `nbytes`, and implements `_gather(labels,
+    probabilities)`, which reduces a batch inside the graph to a list of arrays, `_add(*arrays)`, which adds these to
+    the counts and the number of `_positives`, and `_computed()`, the metric over all that has been added.
     """
 
     def __init__(self, name, dtype=None):
@@ -31,20 +33,6 @@ class HostMetric(keras.metrics.Metric):
         # Several devices add their batches at the same time.
         self._lock = threading.Lock()
         self.reset_state()
-
-    def _gather(self, labels, probabilities) -> list:
-        """The arrays of a batch that `_add` receives."""
-        raise NotImplementedError
-
-    def _add(self, *arrays: np.ndarray) -> None:
-        raise NotImplementedError
-
-    def _computed(self) -> float:
-        """The metric over all that has been added."""
-        raise NotImplementedError
-
-    def _clear(self) -> None:
-        raise NotImplementedError
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         no_weights(self, sample_weight)
@@ -64,19 +52,16 @@ class HostMetric(keras.metrics.Metric):
     def _unusable(self) -> str:
         return f"{self.name}: the model's outputs are not probabilities between 0 and 1 (or NaN)."
 
-    def _receive(self, usable: np.ndarray, videos: np.ndarray, *arrays: np.ndarray) -> np.float32:
+    def _receive(self, usable, videos, *arrays: np.ndarray) -> np.float32:
+        """Adds the arrays of a batch of videos, unless it is not usable; returns the result to show."""
         if not usable:
             raise ValueError(self._unusable)
         with self._lock:
             self._add(*arrays)
-            return self._counted(int(videos))
-
-    def _counted(self, videos: int) -> np.float32:
-        """Counts further videos; returns the result to show."""
-        self._videos += videos
-        if self._videos >= self._next:
-            self._latest, self._next = self._computed(), _GROWTH * self._videos
-        return np.float32(self._latest)
+            self._videos += int(videos)
+            if self._videos >= self._next:
+                self._latest, self._next = self._computed(), _GROWTH * self._videos
+            return np.float32(self._latest)
 
     def result(self):
         """The metric over all videos; inside a graph, the latest that was computed."""
@@ -92,7 +77,8 @@ class HostMetric(keras.metrics.Metric):
     def reset_state(self):
         self._videos, self._next, self._latest = 0, 1, 0.0
         self._shown.assign(0.0)
-        self._clear()
+        self._positives = 0
+        self._counts.clear()
 
 
 class BufferedMetric(HostMetric):
@@ -102,7 +88,7 @@ class BufferedMetric(HostMetric):
     for it in between. Each of several devices has a buffer of its own. Outside of a graph, and on JAX, every batch goes
     to the host.
 
-    A subclass implements `_rows`, `(batch, columns)` float32 for a batch, and `_add_rows`.
+    A subclass's `_gather` returns one array, `(batch, columns)` float32: the rows of a batch.
 
     Args:
       columns: of the rows.
@@ -112,24 +98,15 @@ class BufferedMetric(HostMetric):
         self._buffer = _Buffer(columns) if TENSORFLOW else None
         super().__init__(name, dtype)
 
-    def _rows(self, labels, probabilities):
-        """The row of numbers that is kept for each video of a batch."""
-        raise NotImplementedError
-
-    def _add_rows(self, rows: np.ndarray) -> None:
-        raise NotImplementedError
-
     def _take(self, labels, probabilities, usable) -> None:
         if self._buffer is None or not in_graph(self._shown):
             super()._take(labels, probabilities, usable)
         else:
-            shown = ops.convert_to_tensor(self._shown)
-            self._shown.assign(self._buffer.add(self._rows(labels, probabilities), self._receive_rows, shown))
+            (rows,), shown = self._gather(labels, probabilities), ops.convert_to_tensor(self._shown)
+            self._shown.assign(self._buffer.add(rows, self._receive_rows, shown))
 
     def _receive_rows(self, rows: np.ndarray) -> np.float32:
-        with self._lock:
-            self._add_rows(rows)
-            return self._counted(len(rows))
+        return self._receive(True, len(rows), rows)
 
     def result(self):
         if self._buffer is not None and not in_graph(self._shown):

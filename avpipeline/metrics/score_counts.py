@@ -87,50 +87,34 @@ class Entries:
         return packed
 
 
-class Histogram:
-    """Entries counted by score, all classes together."""
+class Histograms:
+    """Entries counted by score, in a histogram for each class.
 
-    def __init__(self, bits: int):
+    Args:
+      bits: of the bins, see `ScoreBins`.
+      dtype: of the counts.
+    """
+
+    def __init__(self, bits: int, dtype):
         self.bins = ScoreBins(bits)
+        self._dtype = dtype
         self.clear()
 
     def clear(self) -> None:
-        self._entries, self._positives = np.zeros((2, self.bins.count), np.int64)
+        self._entries = self._positives = np.zeros((0, self.bins.count), self._dtype)
 
     @property
     def nbytes(self) -> int:
         return self._entries.nbytes + self._positives.nbytes
 
     def add(self, scores: np.ndarray, positive: np.ndarray) -> None:
-        numbers = self.bins.of(scores)
-        self._entries += np.bincount(numbers.ravel(), minlength=self.bins.count)
-        self._positives += np.bincount(numbers[positive], minlength=self.bins.count)
-
-    def all_levels(self) -> Iterator[Levels]:
-        yield self._entries[::-1], self._positives[::-1]
-
-
-class ClassHistograms:
-    """Entries counted by class and score."""
-
-    def __init__(self, bits: int):
-        self.bins = ScoreBins(bits)
-        self.clear()
-
-    def clear(self) -> None:
-        self._entries = self._positives = np.zeros((0, self.bins.count), np.uint32)
-
-    @property
-    def nbytes(self) -> int:
-        return self._entries.nbytes + self._positives.nbytes
-
-    def add(self, scores: np.ndarray, positive: np.ndarray) -> None:
+        """Scores and whether they are positive, both `(entries, classes)`."""
         classes = scores.shape[1]
         if not len(self._entries):
-            self._entries, self._positives = np.zeros((2, classes, self.bins.count), np.uint32)
+            self._entries, self._positives = np.zeros((2, classes, self.bins.count), self._dtype)
         places = self.bins.of(scores) + np.arange(classes) * self.bins.count
-        np.add.at(self._entries.reshape(-1), places.ravel(), np.uint32(1))
-        np.add.at(self._positives.reshape(-1), places[positive], np.uint32(1))
+        np.add.at(self._entries.reshape(-1), places.ravel(), self._dtype(1))
+        np.add.at(self._positives.reshape(-1), places[positive], self._dtype(1))
 
     def levels_of(self, classes: np.ndarray) -> Iterator[Levels]:
         """Levels of each of the classes."""

@@ -24,17 +24,12 @@ def segment_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 def confusion_matrix(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Counts `(classes, classes)` of segments or videos: row = labelled class, column = predicted class."""
-    return metrics.confusion_matrix(*_class_numbers(labels, probabilities), labels=np.arange(labels.shape[-1]))
+    true, predicted = labels.argmax(-1).ravel(), probabilities.argmax(-1).ravel()
+    return metrics.confusion_matrix(true, predicted, labels=np.arange(labels.shape[-1]))
 
 
 def per_class_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Share of each class's segments or videos that are right, `(classes,)`; NaN for a class without any."""
-    classes = np.arange(labels.shape[-1])
-    return metrics.recall_score(
-        *_class_numbers(labels, probabilities), labels=classes, average=None, zero_division=np.nan
-    )
-
-
-def _class_numbers(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Labelled and predicted class of every segment or video, both flat."""
-    return labels.argmax(-1).ravel(), probabilities.argmax(-1).ravel()
+    counts = confusion_matrix(labels, probabilities)
+    with np.errstate(invalid="ignore"):
+        return counts.diagonal() / counts.sum(1)

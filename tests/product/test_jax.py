@@ -63,6 +63,7 @@ def metrics_and_spectrograms() -> list:
     from avpipeline.features.logmel import LogMel
     from avpipeline.metrics import ranking
     from eventlayers.sound import EventLogMel
+    from tests.helpers.whole_arrays import measure
 
     random = np.random.default_rng(0)
     labels, probabilities = random.random((300, 50)) < 0.1, np.round(random.random((300, 50)), 2).astype("float32")
@@ -71,7 +72,7 @@ def metrics_and_spectrograms() -> list:
     noise = 0.1 * random.standard_normal((1, 16_000)).astype("float32")
     spectrograms = [np.asarray(layer(noise))[0, ::20].ravel() for layer in (LogMel(), EventLogMel())]
     return [
-        [ranking.measure(metric, labels.astype("float32"), probabilities, 64) for metric in metrics],
+        [measure(metric, labels.astype("float32"), probabilities, 64) for metric in metrics],
         np.concatenate(spectrograms).tolist(),
     ]
 

@@ -37,8 +37,7 @@ def counted(paths: Paths) -> int:
 def remember(counts: Mapping[str, int]) -> None:
     """Stores the numbers of records of intact files in the cache; does nothing if that cannot be written."""
     for folder, paths in _by_folder(counts).items():
-        place = _place(folder)
-        kept = _read(place)
+        place, kept = _kept(folder)
         kept |= {Path(path).name: [*_state(path), counts[path]] for path in paths}
         try:
             write_json(place, kept)
@@ -49,7 +48,7 @@ def remember(counts: Mapping[str, int]) -> None:
 def _remembered(shards: list[str]) -> dict[str, int]:
     known = {}
     for folder, paths in _by_folder(shards).items():
-        kept = _read(_place(folder))
+        _, kept = _kept(folder)
         for path in paths:
             *state, count = kept.get(Path(path).name, [None])
             # The cache may come from anybody; a file of this size cannot hold more records.
@@ -72,18 +71,13 @@ def _by_folder(paths) -> dict[str, list[str]]:
     return folders
 
 
-def _place(folder: str) -> Path:
+def _kept(folder: str) -> tuple[Path, dict[str, list]]:
+    """The file with the counts of a folder, and these; none if it is damaged, since the files can be counted again."""
     digest = hashlib.sha256(folder.encode("utf-8", "surrogateescape")).hexdigest()
-    return cache_dir() / "records" / f"{digest[:32]}.json"
-
-
-def _read(place: Path) -> dict[str, list]:
-    """The stored counts of a folder; empty if they are damaged, since the files can be counted again."""
+    place = cache_dir() / "records" / f"{digest[:32]}.json"
     try:
         with reading(place, "is damaged"):
             kept = parse_json(read_bytes(place))
+            return place, {name: entry for name, entry in kept.items() if isinstance(entry, list) and len(entry) == 3}
     except InputError:
-        return {}
-    if not isinstance(kept, dict):
-        return {}
-    return {name: entry for name, entry in kept.items() if isinstance(entry, list) and len(entry) == 3}
+        return place, {}

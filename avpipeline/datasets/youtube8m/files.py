@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from avpipeline.errors import InputError
@@ -21,6 +22,9 @@ _HEADER = struct.Struct("<QI")
 _CHECKSUM = struct.Struct("<I")
 # Bytes of a record besides its data.
 FRAMING = _HEADER.size + _CHECKSUM.size
+
+# Split -> how its files' names begin, the authors' way first; they may also be in a folder of that name.
+SPLIT_NAMES = {"train": ("train",), "val": ("validate", "val"), "test": ("test",)}
 
 Paths = str | Path | Iterable[str | Path]
 
@@ -56,7 +60,13 @@ def count_records(paths: Paths, *, skip_corrupt: bool = False) -> int:
     Raises:
       InputError: no file, or one that is cut off.
     """
-    return sum(_count(path, skip_corrupt) for path in list_shards(paths))
+    count = 0
+    for path in list_shards(paths):
+        for _, position, length in _headers(path, 0):
+            if length is None and not skip_corrupt:
+                raise _damaged(path, position)
+            count += length is not None
+    return count
 
 
 def first_record(path: str) -> bytes:
@@ -127,11 +137,6 @@ class CorruptRecords:
             warnings.warn(f"{path}: skipped {damage.text()}.", UserWarning, stacklevel=2)
         self.shards[path] = damage
 
-    @property
-    def records(self) -> int:
-        """Number of damaged records; the lost end of a file counts as one."""
-        return sum(damage.records + bool(damage.lost_bytes) for damage in self.shards.values())
-
     def text(self) -> str:
         """One line for each damaged file, or that there was none."""
         if not self.shards:
@@ -148,10 +153,7 @@ def rest_of(path: str, position: int, *, skip: bool, corrupt: CorruptRecords) ->
     if position == file_size(path):
         return []
     if not skip:
-        raise InputError(
-            f"{path}: is damaged or cut off at byte {position} of {file_size(path)}; copy this file again, or skip "
-            "what is damaged (--skip-corrupt)."
-        )
+        raise _damaged(path, position)
     damage = Damage()
     records = list(intact_records(path, position, damage))
     corrupt.add(path, damage)
@@ -164,65 +166,52 @@ def intact_records(path: str, position: int, damage: Damage) -> Iterator[bytes]:
     If the length of a record is damaged, no later record can be found, and the rest of the file is lost. The checksums
     are computed in Python at 10 MB/s, which suffices for the rest of a damaged file.
     """
+    for file, start, length in _headers(path, position):
+        if length is None:
+            damage.lost_bytes = file_size(path) - start
+            return
+        data = file.read(length)
+        if _CHECKSUM.unpack(file.read(_CHECKSUM.size))[0] == _masked_crc(data):
+            yield data
+        else:
+            damage.records += 1
+
+
+def _headers(path: str, position: int) -> Iterator[tuple]:
+    """For each record from byte `position` on: the file, open at the record's data; where it begins; the data's length.
+
+    The length is None, and the record the last, where its header is damaged or the record cut off.
+
+    Raises:
+      InputError: the file is compressed.
+    """
     size = file_size(path)
     with tf.io.gfile.GFile(path, "rb") as file:
         while position < size:
-            length = _length(file, path, position, size)
-            if length is None:
-                damage.lost_bytes = size - position
+            file.seek(position)
+            header = file.read(_HEADER.size)
+            length, checksum = _HEADER.unpack(header.ljust(_HEADER.size, b"\0"))
+            end = position + FRAMING + length
+            if end > size or checksum != _masked_crc(header[:8]):
+                if header[:3] == b"\x1f\x8b\x08":
+                    raise InputError(f"{path}: is compressed by gzip; unpack it first (gzip -d).")
+                yield file, position, None
                 return
-            data = file.read(length)
-            if _CHECKSUM.unpack(file.read(_CHECKSUM.size))[0] == _masked_crc(data):
-                yield data
-            else:
-                damage.records += 1
-            position += FRAMING + length
+            yield file, position, length
+            position = end
 
 
-def _count(path: str, skip_corrupt: bool) -> int:
-    size, position, count = file_size(path), 0, 0
-    with tf.io.gfile.GFile(path, "rb") as file:
-        while position < size:
-            length = _length(file, path, position, size)
-            if length is None:
-                if skip_corrupt:
-                    break
-                raise InputError(
-                    f"{path}: is cut off or damaged at byte {position} of {size}; copy this file again, or skip "
-                    "what is damaged (--skip-corrupt)."
-                )
-            position += FRAMING + length
-            count += 1
-    return count
+def _damaged(path: str, position: int) -> InputError:
+    return InputError(
+        f"{path}: is cut off or damaged at byte {position} of {file_size(path)}; copy this file again, or skip what is "
+        "damaged (--skip-corrupt)."
+    )
 
 
-def _length(file, path: str, position: int, size: int) -> int | None:
-    """Length of a record's data, from its header; None if the header is damaged or the record cut off.
-
-    Raises:
-      InputError: the file, of `size` bytes, is compressed.
-    """
-    file.seek(position)
-    header = file.read(_HEADER.size)
-    if len(header) == _HEADER.size:
-        length, checksum = _HEADER.unpack(header)
-        if checksum == _masked_crc(header[:8]) and position + FRAMING + length <= size:
-            return length
-    if header[:3] == b"\x1f\x8b\x08":
-        raise InputError(f"{path}: is compressed by gzip; unpack it first (gzip -d).")
-    return None
-
-
-def _crc_table() -> tuple[int, ...]:
-    table = []
-    for value in range(256):
-        for _ in range(8):
-            value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
-        table.append(value)
-    return tuple(table)
-
-
-_CRC_TABLE = _crc_table()
+_CRC_TABLE = np.arange(256, dtype=np.uint32)
+for _ in range(8):
+    _CRC_TABLE = (_CRC_TABLE >> 1) ^ np.where(_CRC_TABLE & 1, np.uint32(0x82F63B78), np.uint32(0))
+_CRC_TABLE = _CRC_TABLE.tolist()
 
 
 def _masked_crc(data: bytes) -> int:

@@ -1,8 +1,7 @@
 """Shards made from others: standard deviations of frame-level shards, records of extracted features."""
 
 import itertools
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,9 +9,9 @@ import numpy as np
 
 from avpipeline.cli.progress import ProgressBar, link
 from avpipeline.datasets.listings import class_number, numbered
-from avpipeline.datasets.own_clips import Clip, read_clips
+from avpipeline.datasets.own_clips import read_clips
 from avpipeline.datasets.youtube8m.counts import remember
-from avpipeline.datasets.youtube8m.files import CorruptRecords, Damage, list_shards
+from avpipeline.datasets.youtube8m.files import SPLIT_NAMES, CorruptRecords, Damage, list_shards
 from avpipeline.datasets.youtube8m.reading import summaries
 from avpipeline.datasets.youtube8m.records import encode_video
 from avpipeline.datasets.youtube8m.splits import VOCABULARY_FILE, read_vocabulary, write_vocabulary
@@ -29,21 +28,17 @@ from avpipeline.errors import InputError
 from avpipeline.features.store import FeatureShards
 from avpipeline.files import make_folder
 
-# Split in a CSV of labels -> what YouTube-8M calls its files.
-_FILE_NAMES = {"train": "train", "val": "validate", "test": "test"}
-
 
 def store_std(
-    shards: Sequence[str], out: Path, engine: Callable[[], AbstractContextManager], *, skip_corrupt: bool, apart: bool
+    shards: Sequence[str], out: Path, each: Callable[[Callable, Sequence], Iterable], *, skip_corrupt: bool
 ) -> None:
     """Stores mean and standard deviation of frame-level shards as video-level shards, one for each file.
 
     Args:
       shards: files or patterns.
       out: folder for files of the same names; those that exist are kept.
-      engine: opens a function like `map`, which applies a function to each of several items.
+      each: like `map`: applies a function to each of several items (`cli.cluster.mapped` on a Ray cluster).
       skip_corrupt: skip damaged records and report how many.
-      apart: whether each file is an item of its own.
 
     Raises:
       InputError: no such files, two of one name, or `out` is where they are.
@@ -59,14 +54,13 @@ def store_std(
     _take_over_description(paths, out)
     corrupt = CorruptRecords()
     todo = [path for path in paths if not targets[path].exists()]
-    groups = [[path] for path in todo] if apart else [todo] * bool(todo)
+    # On a cluster each file is a task; one process reads the next file while it writes.
+    groups = [todo] * bool(todo) if each is map else [[path] for path in todo]
     store = partial(_store, targets=targets, like=todo, skip_corrupt=skip_corrupt, quiet=len(groups) > 1)
     counts: dict[str, int] = {}
-    with engine() as each:
-        stored = ProgressBar(each(store, groups), total=len(groups), unit="file", disable=len(groups) < 2)
-        for written, damage in stored:
-            counts |= written
-            corrupt.shards |= damage
+    for written, damage in ProgressBar(each(store, groups), total=len(groups), unit="file", disable=len(groups) < 2):
+        counts |= written
+        corrupt.shards |= damage
     remember({str(targets[path]): count for path, count in counts.items()})
     remember({path: count for path, count in counts.items() if path not in corrupt.shards})
     print(
@@ -123,33 +117,27 @@ def write_features(
       scale: scale each modality to the range of a frame's bytes.
     """
     clips = read_clips(labels, only="train")
-    names = read_vocabulary(vocabulary) if vocabulary else _own_names(clips)
-    classes = {clip.name: _class_numbers(clip, names, vocabulary or labels) for clip in clips}
+    of_clips = {event.label for clip in clips for event in clip.events}
+    names = read_vocabulary(vocabulary) if vocabulary else tuple(sorted(of_clips))
+    # A label is the name of a class or, where no class has that name, its number.
+    numbers = numbered(map(str, range(len(names)))) | numbered(names)
+    known = partial(class_number, numbers=numbers, of=str(vocabulary or labels))
+    classes = {clip.name: sorted({known(event.row, event.label) for event in clip.events}) for clip in clips}
     stored = FeatureShards(features)
     if any(out.glob("*.tfrecord")):
         raise InputError(f"{out}: already holds shards, which would be mixed up with these; choose another --out.")
     description = description_of(stored, scale=scale)
     splits = {}
-    for split in _FILE_NAMES:
+    for split in SPLIT_NAMES:
         chosen = {clip.name: classes[clip.name] for clip in clips if clip.split == split}
         if chosen:
             splits[split] = FeatureVideos(stored, chosen, description)
     make_folder(out)
     for split, videos in splits.items():
-        written = write_shards(out, _FILE_NAMES[split], videos, shards=shards, level=level)
+        written = write_shards(out, SPLIT_NAMES[split][0], videos, shards=shards, level=level)
         print(f"{split}: {len(videos)} videos in {len(written)} files")
     write_description(out, description)
     train = [label for clip in clips if clip.split == "train" for label in classes[clip.name]]
     counts = np.bincount(train, minlength=len(names)).tolist()
     write_vocabulary(out / VOCABULARY_FILE, names, counts)
     print(f"{len(names)} classes, shards and {VOCABULARY_FILE} are in {link(out)}")
-
-
-def _own_names(clips: Sequence[Clip]) -> tuple[str, ...]:
-    return tuple(sorted({event.label for clip in clips for event in clip.events}))
-
-
-def _class_numbers(clip: Clip, names: Sequence[str], of: Path) -> list[int]:
-    """Class indices of a clip's labels, given by name or, where no class has that name, by number."""
-    numbers = numbered(str(number) for number in range(len(names))) | numbered(names)
-    return sorted({class_number(event.row, event.label, numbers, str(of)) for event in clip.events})

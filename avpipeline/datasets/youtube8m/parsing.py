@@ -34,6 +34,10 @@ class Places:
         labels = tf.minimum(tf.scatter_nd(places, tf.ones(tf.shape(self.classes)), shape), 1.0)
         return tf.ensure_shape(labels, [None, num_classes])
 
+    def ragged(self) -> tf.RaggedTensor:
+        """The classes of each row."""
+        return tf.RaggedTensor.from_value_rowids(self.classes, self.rows, tf.cast(self.count, tf.int64))
+
 
 _CONTEXT = {**{field: tf.io.RaggedFeature(tf.string) for field in ID_FIELDS}, "labels": tf.io.VarLenFeature(tf.int64)}
 
@@ -73,9 +77,7 @@ def videos(records: tf.Tensor, expected: Expected, tokens: str, max_frames: int)
 
 def frames(records: tf.Tensor, expected: Expected, tokens: str, max_frames: int):
     """Frame-level records; see the module's docstring."""
-    context, strings, lengths = _sequence(records, expected, _CONTEXT)
-    num_frames = tf.reduce_max(tf.stack(list(lengths.values())), 0)
-    fits = _labels_fit(context["labels"], expected) & _frames_fit(strings, lengths, num_frames, expected)
+    context, strings, lengths, _, fits = _sequence(records, expected, _CONTEXT)
 
     def parsed(details: bool):
         inputs = _inputs(strings, lengths, expected, tokens, max_frames)
@@ -90,10 +92,8 @@ def segments(records: tf.Tensor, expected: Expected, tokens: str, max_frames: in
     """The labelled segments of frame-level records, in the order of the records and of their first mention."""
     kinds = dict(zip(SEGMENT_FIELDS, (tf.int64, tf.int64, tf.float32), strict=True))
     spec = {field: tf.io.RaggedFeature(kind, row_splits_dtype=tf.int64) for field, kind in kinds.items()}
-    context, strings, lengths = _sequence(records, expected, _CONTEXT | spec)
+    context, strings, lengths, num_frames, fits = _sequence(records, expected, _CONTEXT | spec)
     starts, classes, scores = (context[field] for field in SEGMENT_FIELDS)
-    num_frames = tf.reduce_max(tf.stack(list(lengths.values())), 0)
-    fits = _frames_fit(strings, lengths, num_frames, expected) & _labels_fit(context["labels"], expected)
     fits &= _all_of([starts.row_splits == other.row_splits for other in (classes, scores)])
     fits &= tf.reduce_all((classes.values >= 0) & (classes.values < expected.num_classes))
     fits &= tf.reduce_all((starts >= 0) & (starts < tf.cast(num_frames, tf.int64)[:, None]))
@@ -122,26 +122,22 @@ def segments(records: tf.Tensor, expected: Expected, tokens: str, max_frames: in
 
 
 def _sequence(records: tf.Tensor, expected: Expected, context: dict):
-    """(context, modality -> strings `(batch, longest)`, modality -> frames of each record `(batch,)` int32)."""
+    """Five things: the context; modality -> strings `(batch, longest)`; modality -> number of them, `(batch,)` int32;
+    the number of frames `(batch,)`; whether labels and frames are valid."""
     lists = {
         FILE_NAMES[name]: tf.io.FixedLenSequenceFeature([], tf.string, allow_missing=True) for name in expected.widths
     }
     parsed, strings, lengths = tf.io.parse_sequence_example(records, context, lists)
-    return (
-        parsed,
-        {name: strings[FILE_NAMES[name]] for name in expected.widths},
-        {name: tf.cast(lengths[FILE_NAMES[name]], tf.int32) for name in expected.widths},
-    )
-
-
-def _frames_fit(strings, lengths, num_frames: tf.Tensor, expected: Expected) -> tf.Tensor:
-    fits = tf.reduce_all(num_frames > 0)
+    strings = {name: strings[FILE_NAMES[name]] for name in expected.widths}
+    lengths = {name: tf.cast(lengths[FILE_NAMES[name]], tf.int32) for name in expected.widths}
+    num_frames = tf.reduce_max(tf.stack(list(lengths.values())), 0)
+    fits = _labels_fit(parsed["labels"], expected) & tf.reduce_all(num_frames > 0)
     for name, width in expected.widths.items():
         present = tf.sequence_mask(lengths[name], tf.shape(strings[name])[1])
         fits &= tf.reduce_all((tf.strings.length(strings[name]) == width) | ~present)
         same = lengths[name] == num_frames
         fits &= tf.reduce_all(same | (lengths[name] == 0) if expected.zeros else same)
-    return fits
+    return parsed, strings, lengths, num_frames, fits
 
 
 def _inputs(strings, lengths, expected: Expected, tokens: str, max_frames: int) -> dict[str, tf.Tensor]:

@@ -5,7 +5,6 @@ class numbers until the batch is built. A few comparisons on whole batches detec
 examined in Python (`records.require_fit`), so that the message can name file, video and fault.
 """
 
-import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -46,16 +45,9 @@ _PARALLEL_PARSES = max(2, min(8, os.cpu_count() or 1))
 _READ_BUFFER = 1 << 20
 
 
-@dataclasses.dataclass(frozen=True)
-class _Sizes:
-    """Numbers of records: read from one shard at a time, and shuffled together."""
-
-    block: int
-    window: int
-
-
-# A video-level record takes 5 to 9 kB, a frame-level one up to 350 kB.
-_SIZES = {"video": _Sizes(64, 8192), "frame": _Sizes(8, 512), "segment": _Sizes(8, 512)}
+# Records read from one shard at a time, and shuffled together: one of video level takes 5 to 9 kB, others up to 350.
+_BLOCK = {"video": 64, "frame": 8, "segment": 8}
+_WINDOW = {"video": 8192, "frame": 512, "segment": 512}
 
 
 def dataset(
@@ -136,18 +128,13 @@ def dataset(
         )
 
     corrupt = CorruptRecords() if corrupt is None else corrupt
-    sizes = _SIZES[level]
-    order = _Order(shards, shuffle, seed, window or sizes.window, sizes.block, worker, workers)
     after = functools.partial(rest_of, skip=skip_corrupt, corrupt=corrupt)
-    parsed = _parser(expected, shards, tokens, max_frames, details)
-
-    @tf.autograph.experimental.do_not_convert
-    def parse(records, numbers):
-        inputs, labels = parsed(records, numbers)
-        return inputs, labels.multi_hot(num_classes)
+    parse = _parser(expected, shards, tokens, max_frames, details, lambda labels: labels.multi_hot(num_classes))
 
     def epoch(number):
-        records = order.records(number, after).rebatch(batch_size, drop_remainder=drop_remainder)
+        key = tf.stack([tf.constant(seed, tf.int64), number]) if shuffle else None
+        blocks = _records(shards, _BLOCK[level], after, key, window or _WINDOW[level], slice(worker, None, workers))
+        records = blocks.rebatch(batch_size, drop_remainder=drop_remainder)
         if level != "segment":
             return records
         # A record has any number of segments.
@@ -162,7 +149,7 @@ def dataset(
 
 
 def summaries(
-    paths: Sequence[str], *, skip_corrupt: bool, corrupt: CorruptRecords, like: Sequence[str] | None = None
+    paths: Sequence[str], *, skip_corrupt: bool, corrupt: CorruptRecords, like: Sequence[str]
 ) -> Iterator[tuple[str, str, list[int], dict[str, np.ndarray]]]:
     """For each video of frame-level shards, in order: path, id, labels, modality -> `(2, width)`.
 
@@ -170,27 +157,20 @@ def summaries(
     modality that the video lacks has no entry.
 
     Args:
-      like: files, the first of which determines the width of a frame's features; None takes `paths`.
+      like: files, the first of which determines the width of a frame's features.
 
     Raises:
       InputError: a file is damaged (unless that is skipped) or holds other records.
     """
-    shard, first = first_usable(like or paths, skip_corrupt=skip_corrupt)
+    shard, first = first_usable(like, skip_corrupt=skip_corrupt)
     widths = _widths(shard, first, MODALITIES, "zeros")
     expected = Expected("frame", widths, std=False, num_classes=np.iinfo(np.int64).max, zeros=True)
     require_fit(expected, shard, first)
-    size = _SIZES["frame"].block
-    order = _Order(list(paths), shuffle=False, seed=0, window=size, block=size)
-    parsed = _parser(expected, list(paths), "mean_std", MAX_FRAMES, details=True)
-
-    @tf.autograph.experimental.do_not_convert
-    def parse(records, numbers):
-        inputs, labels = parsed(records, numbers)
-        count = tf.cast(labels.count, tf.int64)
-        return inputs, tf.RaggedTensor.from_value_rowids(labels.classes, labels.rows, count), numbers
-
+    parse = _parser(expected, list(paths), "mean_std", MAX_FRAMES, True, parsing.Places.ragged)
     after = functools.partial(rest_of, skip=skip_corrupt, corrupt=corrupt)
-    batches = order.records(tf.constant(0, tf.int64), after).map(parse, _PARALLEL_PARSES, deterministic=True)
+    batches = _records(list(paths), _BLOCK["frame"], after).map(
+        lambda records, numbers: (*parse(records, numbers), numbers), _PARALLEL_PARSES, deterministic=True
+    )
     for inputs, labels, numbers in batches.prefetch(READY_BATCHES):
         names, classes = inputs.pop("id").numpy(), labels.to_list()
         arrays = {modality: values.numpy() for modality, values in inputs.items()}
@@ -202,12 +182,10 @@ def summaries(
 
 def _checked(level, tokens, missing, modalities, num_classes, batch_size, max_frames) -> tuple[str, ...]:
     """The modalities in order; InputError if a setting is invalid or incompatible with another."""
-    if level not in LEVELS:
-        raise InputError(f"level '{level}': unknown, choose one of {', '.join(LEVELS)}.")
-    if tokens not in TOKENS:
-        raise InputError(f"tokens '{tokens}': unknown, choose one of {', '.join(TOKENS)}.")
-    if missing not in ("error", "zeros"):
-        raise InputError(f"missing '{missing}': is neither 'error' nor 'zeros'.")
+    choices = {"level": (level, LEVELS), "tokens": (tokens, TOKENS), "missing": (missing, ("error", "zeros"))}
+    for name, (value, known) in choices.items():
+        if value not in known:
+            raise InputError(f"{name} '{value}': unknown, choose one of {', '.join(known)}.")
     if level == "video" and tokens == "frames":
         raise InputError("tokens 'frames': video-level records hold no frames; read frame-level files.")
     if min(num_classes, batch_size, max_frames) < 1:
@@ -225,52 +203,44 @@ def _widths(shard: str, first: bytes, modalities: Iterable[str], missing: str) -
         record = decoded(shard, data)
         known |= {name: width for name in modalities if name not in known and (width := record.width(name))}
         if len(known) == len(modalities):
-            break
-    absent = [name for name in modalities if name not in known]
-    if absent:
-        record = decoded(shard, first)
-        if record.level is None:
-            told = record.other_form() or "holds no features; give files of YouTube-8M's form."
-            raise InputError(f"{shard}: its first record {told}")
-        if missing == "error":
-            raise InputError(f"{shard}: its first video '{record.id}' {without(absent[0])}")
-        raise InputError(
-            f"{shard}: none of its videos has {absent[0]} features, so their width is unknown; leave out that modality."
-        )
-    return {name: known[name] for name in modalities}
+            return {name: known[name] for name in modalities}
+    absent = next(name for name in modalities if name not in known)
+    record = decoded(shard, first)
+    if record.level is None:
+        told = record.other_form() or "holds no features; give files of YouTube-8M's form."
+        raise InputError(f"{shard}: its first record {told}")
+    if missing == "error":
+        raise InputError(f"{shard}: its first video '{record.id}' {without(absent)}")
+    raise InputError(
+        f"{shard}: none of its videos has {absent} features, so their width is unknown; leave out that modality."
+    )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Order:
-    """The order of the records."""
+def _records(shards: list[str], size: int, after, key=None, window=1, share=slice(None)) -> tf.data.Dataset:
+    """Blocks of one epoch: (records `(n,)` as strings, the number of each record's shard `(n,)`).
 
-    shards: list[str]
-    shuffle: bool
-    seed: int
-    window: int
-    block: int
-    worker: int = 0
-    workers: int = 1
-
-    def records(self, epoch: tf.Tensor, after: Callable[[str, int], list[bytes]]) -> tf.data.Dataset:
-        """Blocks of one epoch: (records `(n,)` as strings, the number of each record's shard `(n,)`)."""
-        key = tf.stack([tf.constant(self.seed, tf.int64), epoch])
-        numbers = tf.range(len(self.shards), dtype=tf.int64)
-        if self.shuffle:
-            numbers = tf.gather(numbers, _permutation(len(self.shards), key))
-        shards = tf.data.Dataset.from_tensor_slices(numbers[self.worker :: self.workers])
+    Args:
+      size: records read from one shard at a time.
+      after: `(path, byte) -> records` after a byte where tf.data stopped.
+      key: of the epoch's random order, `(2,)`; None keeps the order of the files and of their records.
+      window: records shuffled together.
+      share: which shards of the epoch's order are read.
+    """
+    numbers, open_shards = tf.range(len(shards), dtype=tf.int64), 1
+    if key is not None:
+        numbers = tf.gather(numbers, _permutation(len(shards), key))
         # Bounded by the number of all shards: a worker's share of them decides only which files it reads.
-        open_shards = min(_OPEN_SHARDS, len(self.shards)) if self.shuffle else 1
-        blocks = shards.interleave(
-            lambda number: _blocks(tf.gather(self.shards, number), number, self.block, after),
-            cycle_length=open_shards,
-            num_parallel_calls=open_shards,
-            deterministic=True,
-        )
-        if not self.shuffle:
-            return blocks
-        # Windows instead of a shuffle buffer, whose order would also depend on TensorFlow's global seed.
-        return blocks.rebatch(self.window).enumerate().map(functools.partial(_shuffled, key))
+        open_shards = min(_OPEN_SHARDS, len(shards))
+    blocks = tf.data.Dataset.from_tensor_slices(numbers[share]).interleave(
+        lambda number: _blocks(tf.gather(shards, number), number, size, after),
+        cycle_length=open_shards,
+        num_parallel_calls=open_shards,
+        deterministic=True,
+    )
+    if key is None:
+        return blocks
+    # Windows instead of a shuffle buffer, whose order would also depend on TensorFlow's global seed.
+    return blocks.rebatch(window).enumerate().map(functools.partial(_shuffled, key))
 
 
 def _blocks(path: tf.Tensor, number: tf.Tensor, size: int, after) -> tf.data.Dataset:
@@ -314,12 +284,8 @@ def _shuffled(key: tf.Tensor, index: tf.Tensor, window: tuple[tf.Tensor, tf.Tens
     return tf.gather(records, order), tf.gather(shards, order)
 
 
-def _all_readable(records: np.ndarray) -> np.bool_:
-    return np.bool_(all(map(is_readable, records)))
-
-
-def _parser(expected: Expected, shards: list[str], tokens: str, max_frames: int, details: bool):
-    """A graph function: (records, numbers of their shards) -> (inputs, labels as `parsing.Places`)."""
+def _parser(expected: Expected, shards: list[str], tokens: str, max_frames: int, details: bool, labels_of: Callable):
+    """A graph function: (records, numbers of their shards) -> (inputs, `labels_of` the labels as `parsing.Places`)."""
     parse = {"video": parsing.videos, "frame": parsing.frames, "segment": parsing.segments}[expected.level]
 
     def complain(records: np.ndarray, numbers: np.ndarray) -> np.int64:
@@ -327,8 +293,12 @@ def _parser(expected: Expected, shards: list[str], tokens: str, max_frames: int,
             require_fit(expected, shards[number], data)
         raise AssertionError("a batch was refused, but none of its records is wrong")
 
+    def all_readable(records: np.ndarray) -> np.bool_:
+        return np.bool_(all(map(is_readable, records)))
+
+    @tf.autograph.experimental.do_not_convert
     def element(records: tf.Tensor, numbers: tf.Tensor):
-        can_be_parsed = tf.ensure_shape(tf.numpy_function(_all_readable, [records], tf.bool), [])
+        can_be_parsed = tf.ensure_shape(tf.numpy_function(all_readable, [records], tf.bool), [])
         examples = tf.cond(can_be_parsed, lambda: records, lambda: tf.zeros_like(records))
         parsed, fits = parse(examples, expected, tokens, max_frames)
         fine = tf.cond(
@@ -337,6 +307,7 @@ def _parser(expected: Expected, shards: list[str], tokens: str, max_frames: int,
             lambda: tf.numpy_function(complain, [records, numbers], tf.int64),
         )
         with tf.control_dependencies([fine]):
-            return parsed(details)
+            inputs, labels = parsed(details)
+            return inputs, labels_of(labels)
 
     return element

@@ -14,7 +14,7 @@ The visual features are called `rgb` in the files and "visual" everywhere in thi
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -119,74 +119,75 @@ class Expected:
     zeros: bool
 
     def problem(self, data: bytes) -> str | None:
-        """What is wrong with a record, as a continuation of "video 'x' ", or None."""
+        """What is wrong with a record, as a sentence that begins with "video 'x' ", or None."""
         try:
             record = Record(data)
         except DecodeError:
-            return "cannot be decoded; leave it out, or give files in YouTube-8M's format."
-        found = record.level
-        if found is None:
-            return record.other_form() or (
+            return "video '?' cannot be decoded; leave it out, or give files in YouTube-8M's format."
+        fault = next(self._faults(record), None)
+        return fault and f"video '{record.id}' {fault}"
+
+    def _faults(self, record: "Record") -> Iterator[str]:
+        """What is wrong with a record, as continuations of "video 'x' "; each presumes that there is none before it."""
+        if record.level is None:
+            yield record.other_form() or (
                 "has neither mean_rgb, mean_audio nor frames; give files in YouTube-8M's format."
             )
-        if (found == "video") != (self.level == "video"):
-            return f"is a {found}-level record where {self.level}-level ones are read; say level '{found}'."
-        return (
-            self._wrong_features(record)
-            or (self._wrong_segments(record) if self.level == "segment" else None)
-            or _out_of_range(record.integers("labels"), self.num_classes)
-        )
+        if (record.level == "video") != (self.level == "video"):
+            read = f"{self.level}-level"
+            yield f"is a {record.level}-level record where {read} ones are read; say level '{record.level}'."
+        yield from self._faults_of_vectors(record) if self.level == "video" else self._faults_of_frames(record)
+        if self.level == "segment":
+            yield from self._faults_of_segments(record)
+        yield from _out_of_range(record.integers("labels"), self.num_classes)
 
-    def _wrong_features(self, record: "Record") -> str | None:
-        if self.level == "video":
-            return next((problem for name in self.widths if (problem := self._wrong_vector(record, name))), None)
+    def _faults_of_frames(self, record: "Record") -> Iterator[str]:
         lengths = {name: len(record.frames(name)) for name in self.widths}
         lengths = {name: length for name, length in lengths.items() if length or not self.zeros}
         for modality, length in lengths.items():
             if not length:
-                return without(modality)
+                yield without(modality)
             sizes = {len(frame) for frame in record.frames(modality)}
             if sizes != {self.widths[modality]}:
-                return _other_width(modality, sorted(sizes)[0], self.widths[modality])
+                yield other_width(modality, min(sizes), self.widths[modality])
         if not lengths:
-            return "has no frames at all; leave it out."
+            yield "has no frames at all; leave it out."
         if len(set(lengths.values())) > 1:
             counts = " and ".join(f"{length} frames of {modality}" for modality, length in lengths.items())
-            return f"has {counts}; write it again with equally many."
-        return None
+            yield f"has {counts}; write it again with equally many."
 
-    def _wrong_vector(self, record: "Record", modality: str) -> str | None:
-        fields = [f"mean_{FILE_NAMES[modality]}"] + ([f"std_{FILE_NAMES[modality]}"] if self.std else [])
-        sizes = [len(record.floats(field)) for field in fields]
-        if not any(sizes) and self.zeros:
-            return None
-        if not sizes[0]:
-            return without(modality)
-        for field, size in zip(fields, sizes, strict=True):
-            if not size:
-                return (
-                    f"has no {field}; store it once with python -m avpipeline.youtube8m std from the frame-level "
-                    "files, or read the mean alone (tokens 'mean')."
-                )
-            if size != self.widths[modality]:
-                return _other_width(modality, size, self.widths[modality])
-            if not np.isfinite(record.floats(field)).all():
-                return f"holds NaN or infinite numbers in {field}; write it again or leave it out."
-        return None
+    def _faults_of_vectors(self, record: "Record") -> Iterator[str]:
+        for modality, width in self.widths.items():
+            fields = [f"{kind}_{FILE_NAMES[modality]}" for kind in (("mean", "std") if self.std else ("mean",))]
+            sizes = [len(record.floats(field)) for field in fields]
+            if not any(sizes) and self.zeros:
+                continue
+            if not sizes[0]:
+                yield without(modality)
+            for field, size in zip(fields, sizes, strict=True):
+                if not size:
+                    yield (
+                        f"has no {field}; store it once with python -m avpipeline.youtube8m std from the frame-level "
+                        "files, or read the mean alone (tokens 'mean')."
+                    )
+                if size != width:
+                    yield other_width(modality, size, width)
+                if not np.isfinite(record.floats(field)).all():
+                    yield f"holds NaN or infinite numbers in {field}; write it again or leave it out."
 
-    def _wrong_segments(self, record: "Record") -> str | None:
+    def _faults_of_segments(self, record: "Record") -> Iterator[str]:
         starts, labels = (record.integers(field) for field in SEGMENT_FIELDS[:2])
         scores = record.floats(SEGMENT_FIELDS[2])
         if not len(starts) == len(labels) == len(scores):
-            return (
+            yield (
                 f"has {len(starts)} segment_start_times, {len(labels)} segment_labels and {len(scores)} "
                 "segment_scores; write it again with equally many."
             )
         length = max(len(record.frames(name)) for name in self.widths)
-        outside = [start for start in starts if not 0 <= start < length]
-        if outside:
-            return f"has a segment that starts at {outside[0]} s and only {length} frames; leave it out."
-        return _out_of_range(labels, self.num_classes)
+        for start in starts:
+            if not 0 <= start < length:
+                yield f"has a segment that starts at {start} s and only {length} frames; leave it out."
+        yield from _out_of_range(labels, self.num_classes)
 
 
 class Record:
@@ -198,17 +199,14 @@ class Record:
         self._features = sequence.context.feature
         self._lists = sequence.feature_lists.feature_list
         try:
-            self._require_kinds()
+            for name, kind in _KINDS.items():
+                if name in self._features and self._features[name].WhichOneof("kind") not in (None, kind):
+                    raise DecodeError(f"{name} is no {kind}")
+            for name in FILE_NAMES.values():
+                if name in self._lists and not all(each.HasField("bytes_list") for each in self._lists[name].feature):
+                    raise DecodeError(f"{name} holds frames that are not bytes")
         except UnicodeDecodeError as error:
             raise DecodeError("a name is no text") from error
-
-    def _require_kinds(self) -> None:
-        for name, kind in _KINDS.items():
-            if name in self._features and self._features[name].WhichOneof("kind") not in (None, kind):
-                raise DecodeError(f"{name} is no {kind}")
-        for name in FILE_NAMES.values():
-            if name in self._lists and not all(each.HasField("bytes_list") for each in self._lists[name].feature):
-                raise DecodeError(f"{name} holds frames that are not bytes")
 
     @property
     def id(self) -> str:
@@ -284,11 +282,7 @@ def require_fit(expected: Expected, shard: str, data: bytes) -> None:
     """Raises an InputError that says what is wrong with a record of `shard`, if anything is."""
     problem = expected.problem(data)
     if problem:
-        try:
-            name = Record(data).id
-        except DecodeError:
-            name = "?"
-        raise InputError(f"{shard}: video '{name}' {problem}")
+        raise InputError(f"{shard}: {problem}")
 
 
 def without(modality: str) -> str:
@@ -301,18 +295,17 @@ def without(modality: str) -> str:
     )
 
 
-def _other_width(modality: str, size: int, width: int) -> str:
+def other_width(modality: str, size: int, width: int) -> str:
     return f"has {modality} features of {size} numbers where {width} are expected; do not mix these files."
 
 
-def _out_of_range(labels: Sequence[int], num_classes: int) -> str | None:
-    wrong = [label for label in labels if not 0 <= label < num_classes]
-    if not wrong:
-        return None
-    return (
-        f"has the label {wrong[0]} where {num_classes} classes end at {num_classes - 1}; YouTube-8M has 3862 classes "
-        "in its 2018 version and 4716 in that of 2017: set the number of classes to match the files."
-    )
+def _out_of_range(labels: Sequence[int], num_classes: int) -> Iterator[str]:
+    for label in labels:
+        if not 0 <= label < num_classes:
+            yield (
+                f"has the label {label} where {num_classes} classes end at {num_classes - 1}; YouTube-8M has 3862 "
+                "classes in its 2018 version and 4716 in that of 2017: set the number of classes to match the files."
+            )
 
 
 def _bytes(values: Sequence[bytes]) -> tf.train.Feature:

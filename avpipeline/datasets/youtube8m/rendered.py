@@ -16,6 +16,7 @@ import numpy as np
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.rendered import RenderedSettings, rendered_clips, rendered_split
 from avpipeline.datasets.rendering.storyboards import CATEGORIES, LOOKS, SOUNDS, SPLITS, Storyboard
+from avpipeline.datasets.youtube8m.files import SPLIT_NAMES
 from avpipeline.datasets.youtube8m.records import Video
 from avpipeline.datasets.youtube8m.splits import VOCABULARY_FILE, YouTube8M, load_youtube8m, write_vocabulary
 from avpipeline.datasets.youtube8m.writing import Description, fitting_scale, write_description, write_shards
@@ -25,8 +26,6 @@ CLASS_NAMES = (*LOOKS, *SOUNDS, *CATEGORIES)
 # Version of the shards' format; with a new number they are written again.
 _VERSION = 1
 _SHARDS = {"train": 4, "val": 2, "test": 2}
-# YouTube-8M's names of the splits' files.
-_FILE_NAMES = {"train": "train", "val": "validate", "test": "test"}
 
 
 def rendered_youtube8m(
@@ -76,7 +75,7 @@ def _write(folder: Path, splits: Mapping[str, Split], boards: Mapping[str, Seque
         for level in ("frame", "video"):
             for name, split in splits.items():
                 videos = _videos(boards[name], split, description)
-                write_shards(temporary / level, _FILE_NAMES[name], videos, shards=_SHARDS[name], level=level)
+                write_shards(temporary / level, SPLIT_NAMES[name][0], videos, shards=_SHARDS[name], level=level)
             write_description(temporary / level, description)
             write_vocabulary(temporary / level / VOCABULARY_FILE, CLASS_NAMES, counts)
 

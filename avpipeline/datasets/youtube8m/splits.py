@@ -4,40 +4,24 @@ The dataset's authors publish TFRecord shards `train*.tfrecord`, `validate*.tfre
 without labels, and `vocabulary.csv`; `avpipeline.datasets.youtube8m` reads the records.
 """
 
-import csv
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-import tensorflow as tf
-
 from avpipeline.datasets import youtube8m
 from avpipeline.datasets.base import Stream
 from avpipeline.datasets.listings import read_table
 from avpipeline.datasets.youtube8m.counts import counted
-from avpipeline.datasets.youtube8m.files import CorruptRecords, count_records, first_record
+from avpipeline.datasets.youtube8m.files import SPLIT_NAMES, count_records, first_record
 from avpipeline.datasets.youtube8m.records import MODALITIES, decoded
 from avpipeline.datasets.youtube8m.writing import Description, read_description
 from avpipeline.errors import InputError
-from avpipeline.files import atomic_path
+from avpipeline.files import write_csv
 
 VOCABULARY_FILE = "vocabulary.csv"
-VOCABULARY_COLUMNS = (
-    "Index",
-    "TrainVideoCount",
-    "KnowledgeGraphId",
-    "Name",
-    "WikiUrl",
-    "Vertical1",
-    "Vertical2",
-    "Vertical3",
-    "WikiDescription",
-)
-# Year -> classes of the vocabulary.
-NUM_CLASSES = {2017: 4716, 2018: 3862}
-# Split -> prefixes of its file names; the shards may also be in a folder of that name.
-_FILE_NAMES = {"train": ("train",), "val": ("validate", "val"), "test": ("test",)}
+_VOCABULARY = "Index,TrainVideoCount,KnowledgeGraphId,Name,WikiUrl,Vertical1,Vertical2,Vertical3,WikiDescription"
+_SIZES = "(--num-classes 3862 for YouTube-8M of 2018, 4716 for that of 2017)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,42 +47,27 @@ class YouTube8M:
     shards: Mapping[str, tuple[str, ...]]
     has_std: bool = True
 
-    @property
-    def num_classes(self) -> int:
-        return len(self.class_names)
-
     def stream(
-        self,
-        split: str,
-        *,
-        tokens: Literal["mean_std", "mean", "frames"] = "mean_std",
-        modalities: Iterable[str] = MODALITIES,
-        missing: Literal["error", "zeros"] = "error",
-        skip_corrupt: bool = False,
-        corrupt: CorruptRecords | None = None,
-        **options,
+        self, split: str, *, modalities: Iterable[str] = MODALITIES, skip_corrupt: bool = False, **options
     ) -> Stream:
         """One split for `avpipeline.datasets.batches.batches` and `avpipeline.training.runs`.
 
         Args:
           split: "train", "val" or "test".
-          tokens, missing, skip_corrupt, corrupt, options: as for `youtube8m.dataset`.
           modalities: the inputs of the batches unless fewer are requested.
+          skip_corrupt, options: as for `youtube8m.dataset`.
 
         Raises:
           InputError: no such split, or a file of it is damaged.
         """
         everything = tuple(modalities)
 
-        def read(
-            batch_size: int, *, modalities: Iterable[str] | None = None, cache: bool = False, **order
-        ) -> tf.data.Dataset:
+        def read(batch_size: int, *, modalities: Iterable[str] | None = None, cache: bool = False, **order):
             if cache:
                 raise InputError(f"{self.folder}: records read as a stream cannot be cached; leave out the cache.")
             # A model may also name inputs that come with the frames, such as num_frames.
             chosen = everything if modalities is None else [name for name in modalities if name in MODALITIES]
-            settings = {"tokens": tokens, "missing": missing, "skip_corrupt": skip_corrupt, "corrupt": corrupt}
-            return self._dataset(split, batch_size, modalities=chosen, **settings, **options, **order)
+            return self._dataset(split, batch_size, modalities=chosen, skip_corrupt=skip_corrupt, **options, **order)
 
         features = {name: self.description.features[name] for name in everything}
         return Stream(self.name, split, self.class_names, features, self.videos(split, skip_corrupt), read)
@@ -118,10 +87,9 @@ class YouTube8M:
         batches = self._dataset(split, 256, tokens="mean", missing="zeros", skip_corrupt=skip_corrupt)
         return sum(len(labels) for _, labels in batches)
 
-    def _dataset(self, split: str, batch_size: int, **options) -> tf.data.Dataset:
-        return youtube8m.dataset(
-            self.paths(split), level=self.level, num_classes=self.num_classes, batch_size=batch_size, **options
-        )
+    def _dataset(self, split: str, batch_size: int, **options):
+        form = {"level": self.level, "num_classes": len(self.class_names), "batch_size": batch_size}
+        return youtube8m.dataset(self.paths(split), **form, **options)
 
 
 def load_youtube8m(
@@ -159,21 +127,14 @@ def load_youtube8m(
             shards["val"], shards["test"] = shards["val"][::2], shards["val"][1::2]
     first = next(iter(records.values()))
     level = level or first.level or "video"
-    return YouTube8M(
-        name=name,
-        folder=folder,
-        level=level,
-        class_names=_class_names(folder, vocabulary, num_classes),
-        description=read_description(folder),
-        shards=shards,
-        has_std=level != "video" or first.has_std,
-    )
+    class_names, has_std = _class_names(folder, vocabulary, num_classes), level != "video" or first.has_std
+    return YouTube8M(name, folder, level, class_names, read_description(folder), shards, has_std)
 
 
 def split_files(folder) -> dict[str, tuple[str, ...]]:
     """ "train", "val", "test" -> the files of that split by their names, for splits that have any."""
     found = {}
-    for split, names in _FILE_NAMES.items():
+    for split, names in SPLIT_NAMES.items():
         for name in names:
             paths = [*Path(folder).glob(f"{name}*.tfrecord"), *Path(folder).glob(f"{name}/*.tfrecord")]
             if paths and split not in found:
@@ -187,8 +148,7 @@ def _class_names(folder: Path, vocabulary: Path | None, num_classes: int | None)
         return read_vocabulary(path, num_classes)
     if num_classes is None:
         raise InputError(
-            f"{folder}: has no {VOCABULARY_FILE}, so the number of classes is not known; give it (--num-classes "
-            f"{NUM_CLASSES[2018]} for YouTube-8M of 2018, {NUM_CLASSES[2017]} for that of 2017)."
+            f"{folder}: has no {VOCABULARY_FILE}, so the number of classes is not known; give it {_SIZES}."
         )
     return tuple(f"class {number}" for number in range(num_classes))
 
@@ -212,8 +172,7 @@ def read_vocabulary(path, num_classes: int | None = None) -> tuple[str, ...]:
     if outside:
         raise InputError(
             f"{path}: has the class {outside[0]} where {count} classes end at {count - 1}; give the number of classes "
-            f"of the labels (--num-classes {NUM_CLASSES[2018]} for YouTube-8M of 2018, {NUM_CLASSES[2017]} for "
-            "that of 2017)."
+            f"of the labels {_SIZES}."
         )
     return tuple(names.get(number, f"class {number}") for number in range(count))
 
@@ -232,14 +191,8 @@ def vocabulary_entries(path) -> dict[int, str]:
 
 
 def write_vocabulary(path, names: Sequence[str], video_counts: Sequence[int]) -> None:
-    """Writes a vocabulary with YouTube-8M's columns; unknown ones stay empty.
+    """Writes names and numbers of training videos, in label order; YouTube-8M's other columns stay empty."""
+    import pandas as pd
 
-    Args:
-      names: in label order.
-      video_counts: training videos of each class.
-    """
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, VOCABULARY_COLUMNS, restval="")
-        writer.writeheader()
-        for number, (name, count) in enumerate(zip(names, video_counts, strict=True)):
-            writer.writerow({"Index": number, "TrainVideoCount": count, "Name": name})
+    known = {"Index": range(len(names)), "TrainVideoCount": video_counts, "Name": names}
+    write_csv(path, pd.DataFrame(known, columns=_VOCABULARY.split(",")), lineterminator="\r\n")

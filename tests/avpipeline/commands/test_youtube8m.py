@@ -267,7 +267,7 @@ def test_std_of_a_damaged_shard(tmp_path, capsys):
     path.write_bytes(path.read_bytes()[:-3])
     out = tmp_path / "std"
     assert command("std", path, "--out", out) == 2
-    assert f"{path}: is damaged or cut off" in capsys.readouterr().err
+    assert f"{path}: is cut off or damaged" in capsys.readouterr().err
     assert not list(out.glob("*.tfrecord"))
     with pytest.warns(UserWarning, match="skipped"):
         assert command("std", path, "--out", out, "--skip-corrupt") == 0

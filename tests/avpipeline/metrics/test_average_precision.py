@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from avpipeline.metrics.average_precision import average_precision
-from avpipeline.metrics.score_counts import ClassHistograms, Entries, Histogram, ScoreBins, pack
+from avpipeline.metrics.score_counts import Entries, Histograms, ScoreBins, pack
 from tests.reference.ranking import all_orders, ranked_average_precision
 
 TIED = [
@@ -80,9 +80,9 @@ def test_bins_hold_what_their_edges_say(bits):
 def test_histograms_count_every_entry():
     rng = np.random.default_rng(2)
     scores, positive = rng.random((50, 3), np.float32), rng.random((50, 3)) < 0.3
-    pooled, classes = Histogram(5), ClassHistograms(5)
+    pooled, classes = Histograms(5, np.int64), Histograms(5, np.uint32)
     for part in (slice(0, 7), slice(7, 50)):
-        pooled.add(scores[part], positive[part])
+        pooled.add(scores[part].reshape(-1, 1), positive[part].reshape(-1, 1))
         classes.add(scores[part], positive[part])
     ((entries, _),), by_class = pooled.all_levels(), list(classes.all_levels())
     np.testing.assert_array_equal(entries, sum(own for own, _ in by_class))

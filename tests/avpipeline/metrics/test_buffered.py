@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 
 from avpipeline.metrics import on_host
-from avpipeline.metrics.ranking import GAP, measure
+from avpipeline.metrics.ranking import GAP
 from tests.helpers.imports import ROOT
+from tests.helpers.whole_arrays import measure
 
 
 @pytest.fixture
@@ -67,7 +68,8 @@ MIRRORED = """
 import keras, numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from avpipeline.metrics.ranking import GAP, measure
+from avpipeline.metrics.ranking import GAP
+from tests.helpers.whole_arrays import measure
 from tests.avpipeline.metrics.test_buffered import videos
 labels, inputs = videos(48, 6)
 with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from avpipeline.metrics.ranking import F1, GAP, PERR, BestThreshold, HitAtOne, MeanAveragePrecision, measure
+from avpipeline.metrics.ranking import F1, GAP, PERR, BestThreshold, HitAtOne, MeanAveragePrecision
+from tests.helpers.whole_arrays import measure
 from tests.reference import ranking as reference
 
 GOLDEN = {"gap": GAP, "hit1": HitAtOne, "perr": PERR, "map": MeanAveragePrecision}
