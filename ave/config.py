@@ -16,6 +16,7 @@ import tyro
 
 from avpipeline.cli import Count, Dropout, Natural, Rate, Units
 from avpipeline.errors import InputError
+from avpipeline.results import papers
 from avpipeline.training.own_models import OwnModels
 from avpipeline.training.settings import SegmentHyperparameters, SegmentNetwork
 
@@ -119,38 +120,10 @@ class TrainConfig(SegmentHyperparameters):
     epochs: Count = 300
 
 
-# The classes in the order of the authors' checkpoints: that of AVE's Annotations.txt, then background.
-CLASS_NAMES = (
-    "Church bell",
-    "Male speech, man speaking",
-    "Bark",
-    "Fixed-wing aircraft, airplane",
-    "Race car, auto racing",
-    "Female speech, woman speaking",
-    "Helicopter",
-    "Violin, fiddle",
-    "Flute",
-    "Ukulele",
-    "Frying (food)",
-    "Truck",
-    "Shofar",
-    "Motorcycle",
-    "Acoustic guitar",
-    "Train horn",
-    "Clock",
-    "Banjo",
-    "Goat",
-    "Baby cry, infant cry",
-    "Bus",
-    "Chainsaw",
-    "Cat",
-    "Horse",
-    "Toilet flush",
-    "Rodents, rats, mice",
-    "Accordion",
-    "Mandolin",
-    "background",
-)
+# The classes in the order of the authors' checkpoints: that of AVE's Annotations.txt, in which the supplement has them
+# too, then background.
+PER_CLASS = "Supplement Table 1"
+CLASS_NAMES = (*papers.class_tables("ave")[PER_CLASS], "background")
 
 # Model -> (what it is and which row it reproduces, its differences from A+V-att).
 _SYSTEMS = {
@@ -222,17 +195,10 @@ RENDERED_MODEL = {"attention_units": 128, "lstm_units": 64}
 RENDERED_TRAINING = {"batch_size": 16, "epochs": 40}
 
 # Row of the paper, (table, row) -> the model that reproduces it.
-ROWS = {
-    ("Table 1", "A"): "a",
-    ("Table 1", "V"): "v",
-    ("Table 1", "V-att"): "v_att",
-    ("Table 1", "A+V"): "av",
-    ("Table 1", "A+V-att"): "av_att",
-    ("Table 1", "W-A"): "w_a",
-    ("Table 1", "W-V"): "w_v",
-    ("Table 1", "W-V-att"): "w_v_att",
-    ("Table 1", "W-A+V"): "w_av",
-    ("Table 1", "W-A+V-att"): "w_av_att",
+_TABLE_1 = {"A": "a", "V": "v", "V-att": "v_att", "A+V": "av", "A+V-att": "av_att"}
+ROWS = {("Table 1", row): model for row, model in _TABLE_1.items()}
+ROWS |= {("Table 1", f"W-{row}"): f"w_{model}" for row, model in _TABLE_1.items()}
+ROWS |= {
     ("Section 6.3", "ED-TCN"): "ed_tcn",
     ("Supplement Table 2", "A"): "a",
     ("Supplement Table 2", "Vs"): "v",
@@ -262,9 +228,6 @@ SHARED = {
     ("Supplement Table 3", "V"): (("Table 1", "V"), "the supplement prints it again"),
     ("Supplement Table 3", "V-att"): (("Table 1", "V-att"), "Table 1 prints 58.6 for it, the supplement 58.5"),
 }
-
-TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))
-
 
 # The authors initialised DMRN from a trained A+V-att; each seed starts from the run of the same seed.
 STARTS_FROM = {"dmrn": "av_att", "dmrfe": "av_att"}

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from ave import match, per_class
-from ave.config import ROWS, STARTS_FROM
+from ave.config import PER_CLASS, ROWS, STARTS_FROM
 from ave.match.train import PAPER as MATCH
-from ave.per_class import PER_CLASS
 from ave.train import PAPER
 from avpipeline.cli import run
 from avpipeline.results import papers

@@ -5,6 +5,7 @@ from keras import ops
 
 from ave.match.config import MatchModelConfig, MatchTrainConfig
 from avpipeline.checkpoints import read_keras_h5
+from avpipeline.checkpoints.assign import assign
 from avpipeline.errors import InputError
 from avpipeline.nn.jit import jit_compile
 
@@ -114,7 +115,7 @@ def branches(config: MatchModelConfig):
 def compile_avdln(model: keras.Model, config: MatchTrainConfig | None = None) -> keras.Model:
     """Compiles AVDLN with the authors' loss and optimizer, and returns it.
 
-    It is trained on single pairs, in which nothing can be localized: the metric `ExactMatch` needs whole videos.
+    It is trained on single pairs, in which nothing can be localized: validation needs whole videos.
     """
     config = config or MatchTrainConfig()
     loss = ContrastiveLoss(config.margin)
@@ -134,39 +135,17 @@ def load_cross_modality_weights(path) -> keras.Model:
       InputError: no such file, not Keras weights, or weights of another network.
     """
     arrays = read_keras_h5(path)
-    _require_author_layers(path, arrays)
-    model = build_avdln(
-        MatchModelConfig(
-            hidden_units=arrays["dense_1/kernel"].shape[1], embedding_units=arrays["dense_2/kernel"].shape[1]
-        )
-    )
-    wanted = {
-        f"{theirs}/{weight}": getattr(model.get_layer(ours), weight)
+    try:
+        hidden, embedding = arrays["dense_2/kernel"].shape
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"{path}: has no matrix dense_2/kernel, so it is not AVDLN; give the authors' cmm_model_weights.h5."
+        ) from error
+    model = build_avdln(MatchModelConfig(hidden_units=hidden, embedding_units=embedding))
+    names = {
+        f"{theirs}/{weight}": f"{ours}/{weight}"
         for theirs, ours in AUTHOR_LAYERS.items()
         for weight in ("kernel", "bias")
     }
-    for name, variable in wanted.items():
-        if arrays[name].shape != tuple(variable.shape):
-            raise InputError(
-                f"{path}: its {name} of shape {arrays[name].shape} does not fit AVDLN, which needs "
-                f"{tuple(variable.shape)}; give the authors' cmm_model_weights.h5."
-            )
-    for name, variable in wanted.items():
-        variable.assign(arrays[name])
+    assign(model, arrays, names, path, transpose=False)
     return model
-
-
-def _require_author_layers(path, arrays) -> None:
-    needed = {f"{layer}/{weight}" for layer in AUTHOR_LAYERS for weight in ("kernel", "bias")}
-    for what, found in (("lacks", needed - arrays.keys()), ("also has", arrays.keys() - needed)):
-        if found:
-            raise InputError(
-                f"{path}: these are not the weights of AVDLN, the file {what} {', '.join(sorted(found)[:3])}; "
-                "give the authors' cmm_model_weights.h5."
-            )
-    wrong = [name for name in sorted(needed) if arrays[name].ndim != (2 if name.endswith("kernel") else 1)]
-    if wrong:
-        raise InputError(
-            f"{path}: these are not the weights of AVDLN, {wrong[0]} has {arrays[wrong[0]].ndim} axes; "
-            "give the authors' cmm_model_weights.h5."
-        )

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from ave.match import config
-from ave.match.config import MODELS, OWN, RENDERED_TRAINING, ROWS, MatchModelConfig, MatchTrainConfig, preset_of
+from ave.match.config import DIRECTIONS, MODELS, OWN, ROWS, MatchModelConfig, MatchTrainConfig
 from ave.match.pairs import CLASS_NAMES, load_videos, segment_pairs
-from avpipeline.cli import chosen
-from avpipeline.datasets import DATASETS
+from ave.match.search import exact_match, mean_exact_match, validation_score, without_looking, without_looking_text
 from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
@@ -34,7 +33,7 @@ class Settings(SegmentData, SeedSettings):
 
     @property
     def preset(self) -> str:
-        return preset_of(self.model)
+        return config.preset_of(self.model)
 
     @property
     def folder(self) -> Path:
@@ -52,15 +51,8 @@ class Match(Paper):
         own = {"network": config.match_model_config(model), "training": config.match_train_config(model, dataset)}
         return Settings(**{"model": model, "dataset": dataset, **own, **changes})
 
-    def defaults(self, argv: Sequence[str]) -> Settings:
-        first = chosen(argv, model="avdln", dataset=None, data=None)
-        dataset = first["dataset"] or ("ave" if first["data"] else "rendered")
-        # An unknown name is left to the parser, which lists the valid ones.
-        known = first["model"] in MODELS and dataset in DATASETS
-        return self.settings_for(first["model"], "", dataset) if known else Settings()
-
     def announce(self, settings: Settings) -> None:
-        if settings.dataset == "rendered" and (changed := RENDERED_TRAINING.get(settings.model)):
+        if settings.dataset == "rendered" and (changed := config.RENDERED_TRAINING.get(settings.model)):
             self.tell_rendered(settings, tuple(changed))
 
     def experiment(self, settings: Settings, splits: Mapping[str, Split] | None = None) -> Experiment:
@@ -74,7 +66,6 @@ class Match(Paper):
         """
         from ave.match.dcca import FitProjection, build_dcca, compile_dcca
         from ave.match.networks import build_avdln, compile_avdln
-        from ave.match.search import ExactMatch, mean_exact_match
 
         network, training = (_of_model(settings.model, values) for values in (settings.network, settings.training))
         names = ("train", "val", "test")
@@ -87,7 +78,7 @@ class Match(Paper):
             {**splits, "train": pairs},
             lambda: compiled(OWN.built(settings.model, settings.network, lambda own, _: build(own)), settings.training),
             info,
-            Scoring("exact_match", mean_exact_match, validate=ExactMatch.of),
+            Scoring("exact_match", mean_exact_match, validate=validation_score),
             identity={"training": training},
             callbacks=lambda: [FitProjection(pairs)] if settings.model == "dcca" else [],
             measured_on=splits,
@@ -139,8 +130,6 @@ def main(settings: Settings) -> None:
       python -m ave.match
       python -m ave.match --model dcca --data DIR
     """
-    from ave.match.search import without_looking, without_looking_text
-
     trained = report.train(PAPER, settings, compared)
     labels = trained.experiment.splits.test.labels
     if trained.unlike:
@@ -154,22 +143,18 @@ def compared(paper: Paper, trained: Trained) -> report.Compared:
     """The model's rows of Table 3, ours beside the paper's."""
     scores = direction_scores(trained)
     return [
-        (papers.lookup(paper.name, *place), papers.Measured(_percent(scores[direction]), trained.data))
-        for place, (name, direction) in ROWS.items()
-        if name == trained.settings.model
+        (papers.lookup(paper.name, *place), papers.Measured(_percent(scores[ROWS[place][1]]), trained.data))
+        for place in paper.rows_of(trained.settings.model)
     ]
 
 
 def direction_scores(trained: Trained, file_name: str = "predictions.npz") -> dict[str, list[float]]:
     """The share of exact matches in each direction, one per seed, computed from the stored predictions."""
-    from ave.match.search import DIRECTIONS, exact_match
-
-    scores: dict[str, list[float]] = {direction: [] for direction in DIRECTIONS}
-    for path in trained.predictions:
-        stored = read_predictions(path.with_name(file_name), "labels", "predictions")
-        for direction, values in scores.items():
-            values.append(exact_match(stored["labels"], stored["predictions"], direction))
-    return scores
+    files = [read_predictions(path.with_name(file_name), "labels", "predictions") for path in trained.predictions]
+    return {
+        direction: [exact_match(stored["labels"], stored["predictions"], direction) for stored in files]
+        for direction in DIRECTIONS
+    }
 
 
 def _percent(scores: Sequence[float]) -> tuple[float, ...]:

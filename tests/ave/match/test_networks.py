@@ -164,7 +164,7 @@ def test_sizes_are_read_off_the_file(tmp_path):
         ({"dense_5": (3, 3)}, "also has dense_5/bias"),
         ({"dense_1": (100, 8)}, r"dense_1/kernel of shape \(100, 8\)"),
         ({"dense_4": (8, 2)}, r"dense_4/kernel of shape \(8, 2\)"),
-        ({"dense_2": (8,)}, "has 1 axes"),
+        ({"dense_2": (8,)}, "no matrix dense_2/kernel"),
     ],
 )
 def test_files_of_other_networks_are_refused(tmp_path, changes, says):
