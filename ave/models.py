@@ -1,5 +1,6 @@
 """The paper's models: A+V-att written out, then its variants and the systems it is compared with."""
 
+import functools
 from collections.abc import Callable
 
 import keras
@@ -15,8 +16,8 @@ from avpipeline.nn.recurrent import BidirectionalLSTM, TorchLSTM
 
 ATTENTION_LAYER = "attention"
 AUDIO_ATTENTION_LAYER = "audio_attention"
-# Layer -> the name of its maps among the outputs of `with_attention`.
-_MAPS = {ATTENTION_LAYER: "attention", AUDIO_ATTENTION_LAYER: "audio_attention"}
+# Their maps have the same names among the outputs of `with_attention`.
+_MAPS = (ATTENTION_LAYER, AUDIO_ATTENTION_LAYER)
 # The settings of `ModelConfig` that decide which layers there are. A+V-att has the default of each.
 _STRUCTURE = ("audio", "visual", "motion", "temporal", "fusion", "fused_at", "ensemble", "weak")
 
@@ -99,43 +100,36 @@ def assembled(config: ModelConfig, name: str) -> keras.Model:
 
 def _branches(config: ModelConfig, inputs) -> dict:
     """The branches "audio" and "video", or one of them: a sequence `(batch, time, channels)` each."""
-    means = {name: _mean(name)(inputs[name]) for name in ("audio_map", "visual") if _needs_mean(config, name)}
+
+    @functools.cache
+    def mean(modality: str):
+        """A map's mean over regions, a branch's features or what guides attention over the other map."""
+        pool = keras.layers.GlobalAveragePooling2D(name=f"{modality}_mean_over_regions")
+        return keras.layers.TimeDistributed(pool, name=f"{modality}_mean")(inputs[modality])
+
     branches = {}
     if config.audio == "vector":
         branches["audio"] = inputs["audio"]
     elif config.audio == "map_mean":
-        branches["audio"] = means["audio_map"]
+        branches["audio"] = mean("audio_map")
     elif config.audio == "map_attention":
-        attention = VisualGuidedAttention(
-            config.attention_units, config.audio_added_to, name=AUDIO_ATTENTION_LAYER
-        )
-        branches["audio"], _ = attention(means["visual"], inputs["audio_map"])
+        attention = VisualGuidedAttention(config.attention_units, config.audio_added_to, name=AUDIO_ATTENTION_LAYER)
+        branches["audio"], _ = attention(mean("visual"), inputs["audio_map"])
 
     video = []
     if config.visual == "mean":
-        video.append(means["visual"])
+        video.append(mean("visual"))
     elif config.visual == "attention":
         attention = AudioGuidedAttention(
             config.attention_units, config.audio_added_to, xavier=config.fusion != "dmrn", name=ATTENTION_LAYER
         )
-        video.append(attention(means.get("audio_map", inputs.get("audio")), inputs["visual"])[0])
+        guide = mean("audio_map") if config.audio.startswith("map") else inputs["audio"]
+        video.append(attention(guide, inputs["visual"])[0])
     if config.motion:
         video.append(inputs["motion"])
     if video:
         branches["video"] = video[0] if len(video) == 1 else keras.layers.Concatenate(name="with_motion")(video)
     return branches
-
-
-def _needs_mean(config: ModelConfig, modality: str) -> bool:
-    """Whether a map's mean over regions is used, as a branch's features or to guide attention over the other map."""
-    if modality == "visual":
-        return config.visual == "mean" or config.audio == "map_attention"
-    return config.audio == "map_mean" or (config.audio == "map_attention" and config.visual == "attention")
-
-
-def _mean(modality: str) -> keras.layers.Layer:
-    pool = keras.layers.GlobalAveragePooling2D(name=f"{modality}_mean_over_regions")
-    return keras.layers.TimeDistributed(pool, name=f"{modality}_mean")
 
 
 def _segment_scores(config: ModelConfig, branches: dict) -> list:
@@ -231,11 +225,6 @@ def is_weak(model: keras.Model) -> bool:
     return isinstance(model.output, dict)
 
 
-def segment_output(model: keras.Model) -> str | None:
-    """Name of the output with the segments' scores; None if the model has one output only."""
-    return "segments" if is_weak(model) else None
-
-
 def has_attention(model: keras.Model) -> bool:
     """Whether the model has audio-guided visual attention or visual-guided audio attention."""
     return any(layer.name in _MAPS for layer in model.layers)
@@ -253,7 +242,7 @@ def with_attention(model: keras.Model) -> keras.Model:
       ValueError: the model has no attention.
     """
     outputs = model.output if is_weak(model) else {"segments": model.output}
-    maps = {_MAPS[layer.name]: layer.output[1] for layer in model.layers if layer.name in _MAPS}
+    maps = {layer.name: layer.output[1] for layer in model.layers if layer.name in _MAPS}
     if not maps:
         raise ValueError(f"{model.name} has no attention to show; av_att and v_att have")
     return keras.Model(model.input, {**outputs, **maps}, name=f"{model.name}_maps")
@@ -267,7 +256,7 @@ def forward_of(model: keras.Model) -> Callable:
     def forward(features):
         output = shown(features)
         named = output if isinstance(output, dict) else {"segments": output}
-        maps = {name: named[name][0] for name in _MAPS.values() if name in named}
+        maps = {name: named[name][0] for name in _MAPS if name in named}
         return probabilities(model, named["segments"])[0], maps
 
     return forward

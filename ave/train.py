@@ -112,20 +112,16 @@ def _start_from(init_from: Path, split: Split) -> Callable[[keras.Model, int], N
         path = init_from if init_from.is_file() else init_from / f"seed-{seed}" / "best.keras"
         source, info = load_model(path, paper="ave")
         require_fit(path, info, split)
-        given = {weight.path: weight for weight in source.weights}
-        taken = [weight for weight in model.weights if _same_shape(weight, given.get(weight.path))]
+        given = {(weight.path, weight.shape): weight for weight in source.weights}
+        taken = [weight for weight in model.weights if (weight.path, weight.shape) in given]
         if not taken:
             raise InputError(f"{path}: '{info.model}' and '{model.name}' have no layer in common; give another model.")
         for weight in taken:
-            weight.assign(given[weight.path])
+            weight.assign(given[weight.path, weight.shape])
         kept = len(model.weights) - len(taken)
         print(f"seed {seed}: {len(taken)} weights are copied from {path}, {kept} are freshly initialised")
 
     return start
-
-
-def _same_shape(weight, other) -> bool:
-    return other is not None and tuple(weight.shape) == tuple(other.shape)
 
 
 def main(settings: Settings) -> None:

@@ -87,13 +87,7 @@ class Rerepresentation(keras.layers.Layer):
     cells: ClassVar[dict] = {"lstm": BidirectionalLSTM, "gru": BidirectionalGRU}
 
     def __init__(
-        self,
-        units: int,
-        num_layers: int = 2,
-        cell: str = "lstm",
-        residual: bool = True,
-        dropout: float = 0.0,
-        **kwargs,
+        self, units: int, num_layers: int = 2, cell: str = "lstm", residual: bool = True, dropout: float = 0.0, **kwargs
     ):
         super().__init__(**kwargs)
         if cell not in CELLS:
@@ -122,8 +116,7 @@ class Rerepresentation(keras.layers.Layer):
 
     def call(self, sequence):
         if self.num_layers:
-            states = ops.convert_to_tensor(self.initial_states)
-            out = self.rnn(sequence, initial_states=states)
+            out = self.rnn(sequence, initial_states=ops.convert_to_tensor(self.initial_states))
             sequence = ops.concatenate([sequence, out], axis=-1) if self.residual else out
         return self.normalize(self.linear(self.drop(sequence)))
 
@@ -131,14 +124,8 @@ class Rerepresentation(keras.layers.Layer):
         return (*input_shape[:-1], self.units)
 
     def get_config(self):
-        own = {
-            "units": self.units,
-            "num_layers": self.num_layers,
-            "cell": self.cell,
-            "residual": self.residual,
-            "dropout": self.dropout,
-        }
-        return {**super().get_config(), **own}
+        names = ("units", "num_layers", "cell", "residual", "dropout")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 class _Attended(keras.layers.Layer):
@@ -329,11 +316,5 @@ class JointCoAttention(keras.layers.Layer):
         return tuple(video_shape), tuple(audio_shape)
 
     def get_config(self):
-        own = {
-            "form": self.form,
-            "attended_by": self.attended_by,
-            "affinity_units": self.affinity_units,
-            "dropout": self.dropout,
-            "seed": self.seed,
-        }
-        return {**super().get_config(), **own}
+        names = ("form", "attended_by", "affinity_units", "dropout", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

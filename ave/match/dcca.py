@@ -4,8 +4,6 @@ Two small networks are trained to maximise the correlation of their outputs for 
 linear CCA of the training pairs then gives the shared space, in which distances are Euclidean.
 """
 
-import dataclasses
-
 import keras
 import numpy as np
 from keras import ops
@@ -81,28 +79,14 @@ def _recomposed(vectors, values):
     return ops.matmul(vectors * values, ops.transpose(vectors))
 
 
-@dataclasses.dataclass(frozen=True)
-class CanonicalProjections:
-    """The result of linear CCA.
-
-    Attributes:
-      means: mean of each side, `(units,)`.
-      projections: projection of each side, `(units, components)`; the projected training pairs have variance 1.
-      correlations: canonical correlations in descending order, `(components,)`.
-    """
-
-    means: tuple[np.ndarray, np.ndarray]
-    projections: tuple[np.ndarray, np.ndarray]
-    correlations: np.ndarray
-
-
 def canonical_projections(
-    first: np.ndarray, second: np.ndarray, components: int, regularisation: float = 1e-4
-) -> CanonicalProjections:
+    first: np.ndarray, second: np.ndarray, regularisation: float = 1e-4
+) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
     """Linear CCA of two sets of samples `(samples, units)`, regularised as in `correlation`.
 
-    Args:
-      components: number of canonical components to keep.
+    Returns:
+      the means of both sides, `(units,)`; their projections, `(units, components)`, after which the samples have
+      variance 1; the canonical correlations in descending order, `(components,)`.
     """
     sides = [np.asarray(side, np.float64) for side in (first, second)]
     means = [side.mean(0) for side in sides]
@@ -113,8 +97,8 @@ def canonical_projections(
         values, vectors = np.linalg.eigh(side.T @ side / count)
         roots.append((vectors * (values.clip(0) + regularisation) ** -0.5) @ vectors.T)
     left, correlations, right = np.linalg.svd(roots[0] @ (centred[0].T @ centred[1] / count) @ roots[1])
-    projections = (roots[0] @ left[:, :components], roots[1] @ right[:components].T)
-    return CanonicalProjections(tuple(means), projections, correlations[:components])
+    components = len(correlations)
+    return means, [roots[0] @ left[:, :components], roots[1] @ right[:components].T], correlations
 
 
 @keras.saving.register_keras_serializable(package="ave")
@@ -158,13 +142,12 @@ class CanonicalProjection(keras.layers.Layer):
         sides = zip((visual, audio), self.means, self.projections, strict=True)
         return tuple(ops.matmul(x - mean, projection) for x, mean, projection in sides)
 
-    def fit(self, visual: np.ndarray, audio: np.ndarray) -> CanonicalProjections:
-        """Sets the projections to those of linear CCA of embeddings `(pairs, units)`, and returns its result."""
-        found = canonical_projections(visual, audio, visual.shape[1], self.regularisation)
-        for weights, values in ((self.means, found.means), (self.projections, found.projections)):
-            for weight, value in zip(weights, values, strict=True):
-                weight.assign(value)
-        return found
+    def fit(self, visual: np.ndarray, audio: np.ndarray) -> np.ndarray:
+        """Sets the projections to those of linear CCA of embeddings `(pairs, units)`; returns the correlations."""
+        means, projections, correlations = canonical_projections(visual, audio, self.regularisation)
+        for weight, value in zip([*self.means, *self.projections], [*means, *projections], strict=True):
+            weight.assign(value)
+        return correlations
 
     def compute_output_shape(self, visual_shape, audio_shape):
         return tuple(visual_shape), tuple(audio_shape)
@@ -211,13 +194,12 @@ class FitProjection(keras.callbacks.Callback):
         fit_projection(self.model, self.pairs)
 
 
-def fit_projection(model: keras.Model, pairs: Split) -> CanonicalProjections:
-    """Sets the projections of a DCCA model by linear CCA of its embeddings of matching pairs, and returns them."""
-    layer = model.get_layer(PROJECTION_LAYER)
+def fit_projection(model: keras.Model, pairs: Split) -> np.ndarray:
+    """Fits the projections of a DCCA model to its embeddings of matching pairs; returns the canonical correlations."""
     embed = keras.Model(model.input, [model.get_layer(f"{name}_2").output for name in ("visual", "audio")])
     found = [[], []]
     for rows in np.array_split(np.arange(len(pairs)), -(-len(pairs) // _PAIRS_AT_ONCE)):
         outputs = embed({name: source.read(rows) for name, source in pairs.inputs.items()}, training=False)
         for side, output in zip(found, outputs, strict=True):
             side.append(np.asarray(output).reshape(-1, output.shape[-1]))
-    return layer.fit(*map(np.concatenate, found))
+    return model.get_layer(PROJECTION_LAYER).fit(*map(np.concatenate, found))
