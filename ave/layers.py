@@ -85,9 +85,7 @@ class AudioGuidedAttention(keras.layers.Layer):
 
     def _projection(self, units: int, fan_in: int, name: str) -> keras.layers.Dense:
         kernel = "glorot_uniform" if self.xavier else uniform_by_fan_in(fan_in)
-        return keras.layers.Dense(
-            units, use_bias=False, kernel_initializer=kernel, name=name, dtype=self.dtype_policy
-        )
+        return keras.layers.Dense(units, use_bias=False, kernel_initializer=kernel, name=name, dtype=self.dtype_policy)
 
     def call(self, audio, visual):
         shape = ops.shape(visual)

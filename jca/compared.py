@@ -4,8 +4,6 @@ No code by their authors is known here. The shapes follow their papers and this 
 under the README's assumptions.
 """
 
-from collections.abc import Callable, Mapping
-
 import keras
 from keras import ops
 
@@ -15,7 +13,15 @@ from jca.config import ModelConfig
 from jca.layers import xavier
 
 
-def _attended(config: ModelConfig, inputs: Mapping):
+def segment_inputs(config: ModelConfig) -> dict:
+    """The inputs of all networks here, `(batch, time, ...)` each."""
+    return {
+        "audio": keras.Input((config.num_segments, config.audio_channels), name="audio"),
+        "visual": keras.Input((config.num_segments, *config.visual_shape), name="visual"),
+    }
+
+
+def _attended(config: ModelConfig, inputs: dict):
     """Audio-guided visual attention as in AVE: visual vectors `(batch, time, channels)`."""
     layer = AudioGuidedAttention(config.video_size, name=ATTENTION_LAYER)
     return layer(inputs["audio"], inputs["visual"])[0]
@@ -30,12 +36,13 @@ def segment_probabilities(config: ModelConfig, x):
     return keras.layers.Softmax(name="segments", dtype="float32")(x)
 
 
-def _avsdn(config: ModelConfig, inputs: Mapping, name: str) -> keras.Model:
+def _avsdn(config: ModelConfig, name: str) -> keras.Model:
     """AVSDN (Lin et al. 2019): an LSTM for each modality encodes the video, a third decodes its labels.
 
     The encoders' last hidden and cell states, fused, are the decoder's initial state: global information. At each
     segment it reads both modalities' features of that segment: local information.
     """
+    inputs = segment_inputs(config)
     features = {"audio": inputs["audio"], "video": _attended(config, inputs)}
     sizes = {"audio": config.audio_size, "video": config.video_size}
     last = []
@@ -145,14 +152,14 @@ class DualAttentionMatching(keras.Model):
                 pool.segments = None
 
 
-def _dam(config: ModelConfig, inputs: Mapping, name: str) -> keras.Model:
+def _dam(config: ModelConfig, name: str) -> keras.Model:
     """DAM (Wu et al. 2019): each modality's event, pooled over the video, is matched with the other's segments.
 
     Self-attention lets each modality see the whole video; its mean over the event is its global feature. The category
     is predicted from both. A segment's relevance is how well its audio matches the visual event and its frame the
     auditory one.
     """
-    size = config.video_size
+    inputs, size = segment_inputs(config), config.video_size
     local = {}
     for modality, sequence in (("audio", inputs["audio"]), ("video", _attended(config, inputs))):
         x = xavier(size, sequence.shape[-1], activation="relu", name=f"local_{modality}")(sequence)
@@ -171,5 +178,5 @@ def _dam(config: ModelConfig, inputs: Mapping, name: str) -> keras.Model:
     return DualAttentionMatching(inputs, segments, name=name)
 
 
-# System -> its builder, `(config, inputs, name)`.
-SYSTEMS: dict[str, Callable[[ModelConfig, Mapping, str], keras.Model]] = {"avsdn": _avsdn, "dam": _dam}
+# System -> its builder, `(config, name)`.
+SYSTEMS = {"avsdn": _avsdn, "dam": _dam}

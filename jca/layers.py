@@ -307,10 +307,7 @@ class JointCoAttention(keras.layers.Layer):
         attending = [ops.concatenate([video, audio], axis=-1)] if joint else [audio, video]
         if self.query_layers:
             attending = [layer(x) for layer, x in zip(self.query_layers, attending, strict=True)]
-        return (
-            self.video(video, attending[0], training=training),
-            self.audio(audio, attending[-1], training=training),
-        )
+        return self.video(video, attending[0], training=training), self.audio(audio, attending[-1], training=training)
 
     def compute_output_shape(self, video_shape, audio_shape):
         return tuple(video_shape), tuple(audio_shape)

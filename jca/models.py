@@ -4,7 +4,7 @@ import keras
 
 from ave.layers import AudioGuidedAttention
 from ave.models import ATTENTION_LAYER
-from jca.compared import SYSTEMS, segment_probabilities
+from jca.compared import SYSTEMS, segment_inputs, segment_probabilities
 from jca.config import OWN, ModelConfig, model_config
 from jca.dense_co_attention import DenseCoAttention
 from jca.layers import JointCoAttention, L2Normalization, Rerepresentation, xavier
@@ -77,23 +77,19 @@ def build_model(name: str = "jca", preset: str = "code", **overrides) -> keras.M
 def segment_classifier(config: ModelConfig, name: str) -> keras.Model:
     """The network of a configuration: JCA, one of its ablations, or one of the systems it is compared with."""
     if config.system != "jca":
-        return OWN.built(name, config, _compared)
+        return OWN.built(name, config, SYSTEMS[config.system])
     headline = model_config("jca")
     is_headline = all(getattr(config, switch) == getattr(headline, switch) for switch in _SWITCHES)
     return OWN.built(name, config, joint_co_attention if is_headline else ablation)
 
 
-def _compared(config: ModelConfig, name: str) -> keras.Model:
-    return SYSTEMS[config.system](config, _inputs(config), name)
-
-
 def ablation(config: ModelConfig, name: str) -> keras.Model:
     """JCA with the switches of Table 2; with all of them as in JCA it is the network of `joint_co_attention`."""
-    inputs = _inputs(config)
-    unimodal = {"num_layers": config.num_layers if config.unimodal_rnn else 0, "dropout": config.recurrent_dropout}
-    joint = {"num_layers": config.num_layers if config.joint_rnn else 0}
+    inputs = segment_inputs(config)
     kind = {"residual": config.residual_embedding}
+    unimodal = {"num_layers": config.num_layers if config.unimodal_rnn else 0, "dropout": config.recurrent_dropout}
     unimodal["cell"] = config.cell
+    joint = {"num_layers": config.num_layers if config.joint_rnn else 0}
     audio = L2Normalization(name="audio_unit")(inputs["audio"])
     audio = Rerepresentation(config.audio_size, **unimodal, **kind, name="audio_extract")(audio)
     regions = L2Normalization(name="visual_unit")(inputs["visual"])
@@ -113,13 +109,6 @@ def _co_attention(config: ModelConfig, name: str) -> keras.layers.Layer:
         return DenseCoAttention(config.dense_heads, config.dense_memory, config.dropout, name=name)
     units = {"affinity_units": config.affinity_units}
     return JointCoAttention(config.co_attention, config.attended_by, dropout=config.dropout, name=name, **units)
-
-
-def _inputs(config: ModelConfig) -> dict:
-    return {
-        "audio": keras.Input((config.num_segments, config.audio_channels), name="audio"),
-        "visual": keras.Input((config.num_segments, *config.visual_shape), name="visual"),
-    }
 
 
 def _region_vector(config: ModelConfig, audio, regions):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import tyro
 
+from ave.match.search import event_spans, window_costs
 from ave.match.weights import load_matcher
 from avpipeline import media, plots
 from avpipeline.cli import Natural, run
@@ -118,8 +119,6 @@ def search(matcher: Matcher, file, start: int, end: int, *, query: str = "audio"
       InputError: not a media file, a missing stream, or a query that is not within its file or not shorter than the
         searched file.
     """
-    from ave.match.search import window_costs
-
     searched = media.probe(file)
     asked = searched if query_file is None else media.probe(query_file)
     for about, modality in ((asked, query), (searched, OTHER[query])):
@@ -140,19 +139,17 @@ def search(matcher: Matcher, file, start: int, end: int, *, query: str = "audio"
         OTHER[query]: _features(matcher, searched.path, OTHER[query], 0, searched.whole_seconds),
     }
     distances = matcher.distances({modality: rows[np.newaxis] for modality, rows in features.items()})
-    costs = np.asarray(window_costs(distances, [0], [end - start], _DIRECTION[query]))[0]
+    (costs,) = window_costs(distances, [0], [end - start], _DIRECTION[query])
     notes = unlike_training(matcher.info.statistics, [features], features)
     return Search(searched, asked, query, start, end, costs[np.isfinite(costs)] / (end - start), tuple(notes))
 
 
 def _features(matcher: Matcher, path: Path, modality: str, start: int, end: int) -> np.ndarray:
     """`(seconds, channels)`, maps averaged over regions; decodes a few seconds at a time."""
-    extractor = matcher.extractors[modality]
-    visual = modality == "visual"
     spans = [(first, min(_PIECE, end - first)) for first in range(start, end, _PIECE)]
-    found = features_by_window(path, {modality: extractor}, spans)
+    found = features_by_window(path, {modality: matcher.extractors[modality]}, spans)
     rows = np.concatenate([features[modality] for features in found])
-    return rows.mean(axis=(1, 2)) if visual else rows
+    return rows.mean(axis=(1, 2)) if modality == "visual" else rows
 
 
 def write_search(result: Search, matcher: Matcher, out, tell: Tell | None = None) -> str:
@@ -162,7 +159,14 @@ def write_search(result: Search, matcher: Matcher, out, tell: Tell | None = None
     document = as_json(result, matcher)
     text = as_text(document)
     with result_files(stem, document, text, tell, source=source):
-        _draw(result, matcher.info, stem.with_name(f"{stem.name}.png"))
+        plots.found_window(
+            stem.with_name(f"{stem.name}.png"),
+            asked=_shown(result.asked, result.query),
+            query=(result.start, result.end),
+            searched=_shown(result.searched, OTHER[result.query]),
+            costs=result.costs,
+            title=picture_title(matcher.info, result.searched),
+        )
     return text
 
 
@@ -206,17 +210,6 @@ def as_text(document: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _draw(result: Search, info: ModelInfo, path: Path) -> None:
-    plots.found_window(
-        path,
-        asked=_shown(result.asked, result.query),
-        query=(result.start, result.end),
-        searched=_shown(result.searched, OTHER[result.query]),
-        costs=result.costs,
-        title=picture_title(info, result.searched),
-    )
-
-
 def _shown(about: media.MediaInfo, modality: str) -> np.ndarray:
     """A file's sound `(samples,)`, or one small frame per second `(seconds, height, width, 3)`."""
     seconds = about.whole_seconds
@@ -227,10 +220,8 @@ def _shown(about: media.MediaInfo, modality: str) -> np.ndarray:
 
 def draw_example(trained: Trained) -> None:
     """Draws both searches for the event of the first short-event clip of the synthetic test split."""
-    from ave.match.search import event_spans
-
     labels, out = trained.experiment.splits.test.labels, trained.settings.folder / "example"
-    starts, lengths = (np.asarray(values) for values in event_spans(labels))
+    starts, lengths = event_spans(labels)
     video = int(np.flatnonzero((lengths > 0) & (lengths < labels.shape[1]))[0])
     start, end = int(starts[video]), int(starts[video] + lengths[video])
     matcher, clip = Matcher.load(trained.weights), rendered_clips().paths("test")[video]

@@ -18,7 +18,7 @@ from ave.match import train as match
 from ave.match.config import MODELS, MatchModelConfig, match_model_config, match_train_config
 from ave.match.search import DIRECTIONS, exact_match, without_looking
 from ave.match.weights import load_matcher
-from avpipeline import media
+from avpipeline import media, plots
 from avpipeline.datasets.base import ArraySource, Split, mean_over_regions
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
@@ -421,6 +421,6 @@ def test_missing_streams_are_named(weights, clip, tmp_path, capsys):
 
 def test_a_search_is_printed_before_it_is_drawn(weights, clip, tmp_path, capsys, monkeypatch):
     said = []
-    monkeypatch.setattr(match_predict, "_draw", lambda *_: said.append(capsys.readouterr().out))
+    monkeypatch.setattr(plots, "found_window", lambda *_, **more: said.append(capsys.readouterr().out))
     assert command(match_predict, clip, "--weights", weights, "--start", 1, "--end", 3, "--out", tmp_path) == 0
     assert said == [(tmp_path / "clip_audio_1-3.txt").read_text() + "\n"]
