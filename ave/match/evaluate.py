@@ -71,8 +71,8 @@ def per_video(split: Split, distances: np.ndarray) -> pd.DataFrame:
     columns = {"id": split.ids, "start": starts, "length": lengths}
     for direction in DIRECTIONS:
         columns[f"{direction}_found"] = search.found_starts(distances, split.labels, direction)
-        rated, columns[f"{direction}_right"] = search.matches(distances, split.labels, direction)
-    return pd.DataFrame(columns)[rated].reset_index(drop=True)
+        columns[f"{direction}_right"] = search.matches(distances, split.labels, direction)
+    return pd.DataFrame(columns)[search.evaluated(split.labels)].reset_index(drop=True)
 
 
 def by_length(table: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import tyro
 
-from ave.match.search import event_spans, window_costs
+from ave.match.search import evaluated, event_spans, window_costs
 from ave.match.weights import load_matcher
 from avpipeline import media, plots
 from avpipeline.cli import Natural, run
@@ -221,9 +221,9 @@ def _shown(about: media.MediaInfo, modality: str) -> np.ndarray:
 def draw_example(trained: Trained) -> None:
     """Draws both searches for the event of the first short-event clip of the synthetic test split."""
     labels, out = trained.experiment.splits.test.labels, trained.settings.folder / "example"
-    starts, lengths = event_spans(labels)
-    video = int(np.flatnonzero((lengths > 0) & (lengths < labels.shape[1]))[0])
-    start, end = int(starts[video]), int(starts[video] + lengths[video])
+    video = int(evaluated(labels).argmax())
+    start, length = (int(values[video]) for values in event_spans(labels))
+    end = start + length
     matcher, clip = Matcher.load(trained.weights), rendered_clips().paths("test")[video]
     results = [search(matcher, clip, start, end, query=query) for query in OTHER]
     said = (f"{WORDS[OTHER[result.query]]} {'{}-{}'.format(*result.found)} s" for result in results)

@@ -1,7 +1,9 @@
 """Cross-modality localization: a query slides over the other modality (Section 5, Eq. 8).
 
 With the distances between all visual and all audio segments of a video given as a matrix, the cost of a window is a sum
-along one of its diagonals. All windows of all videos are computed at once.
+along one of its diagonals. All windows of all videos are computed at once. Everywhere here `distances` are `(videos,
+visual segments, audio segments)`, `events` `(videos, segments)`, 1 in the segments of a video's single event and else 0,
+and `direction` is one of `DIRECTIONS`.
 """
 
 import numpy as np
@@ -10,13 +12,15 @@ from ave.match.config import DIRECTIONS
 
 
 def event_spans(events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First segment and number of segments of each video's event, `(videos,)` each; 0 and 0 without an event.
-
-    Args:
-      events: `(videos, segments)`, 1 in the segments of the video's single event, else 0.
-    """
+    """First segment and number of segments of each video's event, `(videos,)` each; 0 and 0 without an event."""
     inside = events > 0.5
     return inside.argmax(-1), inside.sum(-1)
+
+
+def evaluated(events: np.ndarray) -> np.ndarray:
+    """Whether each video is evaluated, bool `(videos,)`: it has an event, which is shorter than the video."""
+    _, lengths = event_spans(events)
+    return (lengths > 0) & (lengths < events.shape[1])
 
 
 def window_costs(distances, starts, lengths, direction: str) -> np.ndarray:
@@ -26,9 +30,7 @@ def window_costs(distances, starts, lengths, direction: str) -> np.ndarray:
       window. For a visual query ("v2a") the modalities are exchanged.
 
     Args:
-      distances: `(videos, visual segments, audio segments)`.
       starts, lengths: `(videos,)`, the query's first segment and its number of segments l.
-      direction: one of `DIRECTIONS`.
 
     Returns:
       float64 `(videos, segments)`, the cost of the window that starts at each segment; infinite where the window
@@ -49,24 +51,14 @@ def window_costs(distances, starts, lengths, direction: str) -> np.ndarray:
     return np.where(t[:, 0] + lengths[..., 0] <= searched, costs, np.inf)
 
 
-def matches(distances, events: np.ndarray, direction: str) -> tuple[np.ndarray, np.ndarray]:
-    """Which videos are evaluated, and which of them are localized exactly.
+def matches(distances, events: np.ndarray, direction: str) -> np.ndarray:
+    """Which videos are localized exactly, bool `(videos,)`; False for a video that is not evaluated.
 
-    A video is evaluated if its event is shorter than the video. The query is the event's segments of one modality;
-    the match is correct if the window of smallest cost (the first one of equals) starts where the event starts, as in
-    the authors' evaluation.
-
-    Args:
-      distances: `(videos, visual segments, audio segments)`.
-      events: `(videos, segments)`, 1 inside the event, else 0.
-      direction: one of `DIRECTIONS`.
-
-    Returns:
-      `(evaluated, correct)`, bool `(videos,)` each; False in `correct` for a video that is not evaluated.
+    The query is the event's segments of one modality; the match is correct if the window of smallest cost (the first
+    one of equals) starts where the event starts, as in the authors' evaluation.
     """
-    starts, lengths = event_spans(events)
-    evaluated = (lengths > 0) & (lengths < events.shape[1])
-    return evaluated, evaluated & (found_starts(distances, events, direction) == starts)
+    starts, _ = event_spans(events)
+    return evaluated(events) & (found_starts(distances, events, direction) == starts)
 
 
 def found_starts(distances, events: np.ndarray, direction: str) -> np.ndarray:
@@ -77,8 +69,8 @@ def found_starts(distances, events: np.ndarray, direction: str) -> np.ndarray:
 
 def exact_match(events: np.ndarray, distances, direction: str) -> float:
     """Share of evaluated videos that are localized exactly in one direction; NaN if no video is evaluated."""
-    evaluated, correct = matches(distances, events, direction)
-    return float(correct.sum() / evaluated.sum()) if evaluated.any() else float("nan")
+    rated = evaluated(events).sum()
+    return float(matches(distances, events, direction).sum() / rated) if rated else float("nan")
 
 
 def mean_exact_match(events: np.ndarray, distances) -> float:
@@ -91,9 +83,9 @@ def validation_score(events: np.ndarray, distances) -> float:
 
     The matches of both directions are counted together, so that as many matches always have the same score.
     """
-    found = np.array([matches(distances, events, direction) for direction in DIRECTIONS])
-    rated, right = found.sum((0, 2)).astype(np.float32)
-    return float(right / rated) if rated else float("nan")
+    right = sum(matches(distances, events, direction).sum() for direction in DIRECTIONS)
+    rated = len(DIRECTIONS) * evaluated(events).sum()
+    return float(np.float32(right) / np.float32(rated)) if rated else float("nan")
 
 
 def without_looking(events: np.ndarray) -> dict[str, float]:
@@ -103,12 +95,10 @@ def without_looking(events: np.ndarray) -> dict[str, float]:
     "chance" is a window drawn at random, the mean of 1 / number of windows; "first" and "last" are always the first or
     the last window. Events of real videos often begin or end with the video, so these may lie far above "chance".
     """
-    starts, lengths = event_spans(events)
-    segments = events.shape[1]
-    evaluated = (lengths > 0) & (lengths < segments)
-    places = segments - lengths[evaluated] + 1
-    answers = {"chance": 1 / places, "first": starts[evaluated] == 0, "last": starts[evaluated] == places - 1}
-    return {name: float(right.mean()) if evaluated.any() else float("nan") for name, right in answers.items()}
+    starts, lengths = event_spans(events[evaluated(events)])
+    places = events.shape[1] - lengths + 1
+    answers = {"chance": 1 / places, "first": starts == 0, "last": starts == places - 1}
+    return {name: float(right.mean()) if len(right) else float("nan") for name, right in answers.items()}
 
 
 def without_looking_text(events: np.ndarray) -> str:

@@ -8,7 +8,14 @@ from typing import Literal
 from ave.match import config
 from ave.match.config import DIRECTIONS, MODELS, OWN, ROWS, MatchModelConfig, MatchTrainConfig
 from ave.match.pairs import CLASS_NAMES, load_videos, segment_pairs
-from ave.match.search import exact_match, mean_exact_match, validation_score, without_looking, without_looking_text
+from ave.match.search import (
+    evaluated,
+    exact_match,
+    mean_exact_match,
+    validation_score,
+    without_looking,
+    without_looking_text,
+)
 from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
@@ -56,14 +63,7 @@ class Match(Paper):
             self.tell_rendered(settings, tuple(changed))
 
     def experiment(self, settings: Settings, splits: Mapping[str, Split] | None = None) -> Experiment:
-        """The experiment that `settings` describe.
-
-        Args:
-          splits: as returned by `ave.match.pairs.load_videos`, to use instead of loading the dataset.
-
-        Raises:
-          InputError: the data cannot be read, or a setting belongs to the other model.
-        """
+        """The experiment that `settings` describe; `splits` are as `ave.match.pairs.load_videos` returns them."""
         from ave.match.dcca import FitProjection, build_dcca, compile_dcca
         from ave.match.networks import build_avdln, compile_avdln
 
@@ -89,9 +89,7 @@ class Match(Paper):
         return [place for place, (name, _) in ROWS.items() if name == model]
 
     def data_in_words(self, experiment: Experiment) -> str:
-        labels, data = experiment.splits.test.labels, experiment.data
-        events = labels.sum(1)
-        rated = int(((events > 0) & (events < labels.shape[1])).sum())
+        rated, data = evaluated(experiment.splits.test.labels).sum(), experiment.data
         return f"{data.name}{', test split' if data.is_official else ''}, {rated} short events"
 
     def draw_example(self, trained: Trained) -> None:

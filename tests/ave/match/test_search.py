@@ -9,6 +9,7 @@ from ave.match import search
 from ave.match.config import MatchModelConfig
 from ave.match.networks import build_avdln
 from ave.match.search import (
+    evaluated,
     event_spans,
     exact_match,
     matches,
@@ -57,11 +58,11 @@ def test_equals_a_plain_loop_over_segments(direction):
     distances = model({"audio": audio, "visual": visual})
     starts, lengths = event_spans(events)
     found = window_costs(distances, starts, lengths, direction).argmin(1)
-    evaluated, correct = matches(distances, events, direction)
+    correct = matches(distances, events, direction)
     expected = [one_by_one(model, *row, direction) for row in zip(audio, visual, events, strict=True)]
     assert found.tolist() == [start for start, _ in expected]
     assert correct.tolist() == [bool(hit) for _, hit in expected]
-    assert evaluated.all()
+    assert evaluated(events).all()
     assert exact_match(events, np.asarray(distances), direction) == np.mean([hit for _, hit in expected])
 
 
@@ -85,10 +86,9 @@ def test_directions_are_each_others_transpose():
 def test_only_events_shorter_than_the_video_are_evaluated_and_the_first_of_equals_wins():
     events = events_of((0, 10), (0, 3), (7, 10), (4, 4))
     equal = np.ones((4, 10, 10))
+    assert evaluated(events).tolist() == [False, True, True, False]
     for direction in search.DIRECTIONS:
-        evaluated, correct = matches(equal, events, direction)
-        assert evaluated.tolist() == [False, True, True, False]
-        assert correct.tolist() == [False, True, False, False]
+        assert matches(equal, events, direction).tolist() == [False, True, False, False]
         assert exact_match(events, equal, direction) == 0.5
 
 
@@ -129,7 +129,7 @@ def test_validation_is_the_mean_of_both_directions_and_equal_for_equal_numbers_o
     rng = np.random.default_rng(7)
     events, distances = random_events(rng, 23), rng.random((23, 10, 10)).astype("float32")
     events[3] = 1
-    right = sum(matches(distances, events, direction)[1].sum() for direction in search.DIRECTIONS)
+    right = sum(matches(distances, events, direction).sum() for direction in search.DIRECTIONS)
     assert validation_score(events, distances) == np.float32(right) / np.float32(44)
     assert validation_score(events, distances) == pytest.approx(mean_exact_match(events, distances), abs=1e-6)
     # Training pairs have one segment: nothing to search.
