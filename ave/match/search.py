@@ -2,8 +2,8 @@
 
 With the distances between all visual and all audio segments of a video given as a matrix, the cost of a window is a sum
 along one of its diagonals. All windows of all videos are computed at once. Everywhere here `distances` are `(videos,
-visual segments, audio segments)`, `events` `(videos, segments)`, 1 in the segments of a video's single event and else 0,
-and `direction` is one of `DIRECTIONS`.
+visual segments, audio segments)`, `events` are `(videos, segments)`, 1 in the segments of a video's single event, and
+`direction` is one of `DIRECTIONS`.
 """
 
 import numpy as np
