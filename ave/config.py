@@ -22,18 +22,8 @@ from avpipeline.training.settings import SegmentHyperparameters, SegmentNetwork
 
 PRESETS = ("code", "paper")
 PLACES = ("early", "late", "decision")
-# Fusion method -> its class in `ave.fusion`.
-FUSIONS = {
-    "additive": "Additive",
-    "mp": "MaxPooling",
-    "gated": "Gated",
-    "mb": "MultimodalBilinear",
-    "gmu": "GatedMultimodalUnit",
-    "gmb": "GatedMultimodalBilinear",
-    "concat": "Concat",
-    "mrn": "MRN",
-    "dmrn": "DMRN",
-}
+# Fusion method -> its name in Table 2; `ave.fusion.register_fusion` adds your own.
+FUSIONS = {name.lower(): name for name in ("Additive", "MP", "Gated", "MB", "GMU", "GMB", "Concat", "MRN", "DMRN")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,14 +160,6 @@ _SYSTEMS |= {
 OWN = OwnModels(_SYSTEMS, ModelConfig, PRESETS)
 MODELS, register_model = OWN.names, OWN.register
 
-
-def add_fusion(name: str, method: str) -> None:
-    """Adds a fusion method, the class `method`, with its models; InputError where the name of one is taken."""
-    FUSIONS[name] = method
-    for place in PLACES:
-        register_model(f"{name}_{place}", f"A+V-att with {name} fusion, {place}", fusion=name, fused_at=place)
-
-
 _PAPER_MODEL = {
     "audio_added_to": "components",
     "residuals": "own",
@@ -214,9 +196,7 @@ ROWS |= {
     ("Supplement Table 3", "A'+V"): "amap_v",
     ("Supplement Table 3", "A'+V-co-att"): "amap_v_co_att",
 }
-# The names of the fusion methods in Table 2; your own method is in no row.
-_TABLE_2 = ("Additive", "MP", "Gated", "MB", "GMU", "GMB", "Concat", "MRN", "DMRN")
-ROWS |= {("Table 2", f"{name} {place}"): f"{name.lower()}_{place}" for place in PLACES for name in _TABLE_2}
+ROWS |= {("Table 2", f"{name} {place}"): f"{fusion}_{place}" for place in PLACES for fusion, name in FUSIONS.items()}
 ROWS |= {("Table 2", "Concat late"): "av_att", ("Table 2", "DMRN late"): "dmrn", ("Table 2", "DMRFE late"): "dmrfe"}
 
 # Rows that are the same system in the paper, and why; every other row has a configuration of its own.

@@ -1,6 +1,6 @@
 """The fusion methods that the paper compares (Section 6.2), each of which turns two sequences into one.
 
-A method is a subclass of `Fusion` and an entry of `config.FUSIONS`; its models, rows and tests follow from that entry.
+A method is a subclass of `Fusion` with a name in `config.FUSIONS`; its models, rows and tests follow from that name.
 `register_fusion` adds one of your own.
 
 With linear layers U (audio) and V (visual):
@@ -260,7 +260,10 @@ class DMRN(Fusion):
         return {**super().get_config(), "blocks": self.blocks, "residuals": self.residuals}
 
 
-FUSIONS = {name: globals()[method] for name, method in config.FUSIONS.items()}
+# In the order of `config.FUSIONS`.
+_METHODS = [Additive, MaxPooling, Gated, MultimodalBilinear, GatedMultimodalUnit, GatedMultimodalBilinear]
+_METHODS += [Concat, MRN, DMRN]
+FUSIONS: dict[str, type[Fusion]] = dict(zip(config.FUSIONS, _METHODS, strict=True))
 
 
 def register_fusion(name: str) -> Callable[[type[Fusion]], type[Fusion]]:
@@ -275,7 +278,10 @@ def register_fusion(name: str) -> Callable[[type[Fusion]], type[Fusion]]:
 
     def decorated(method: type[Fusion]) -> type[Fusion]:
         FUSIONS[name] = keras.saving.register_keras_serializable("own_fusion", name)(method)
-        config.add_fusion(name, method.__name__)
+        config.FUSIONS[name] = name
+        for place in config.PLACES:
+            about = f"A+V-att with {name} fusion, {place}"
+            config.register_model(f"{name}_{place}", about, fusion=name, fused_at=place)
         return method
 
     return decorated
