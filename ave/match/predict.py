@@ -1,11 +1,8 @@
 """`python -m ave.match.predict`: locates a sound in the frames of a video, or frames in its sound."""
 
-from __future__ import annotations
-
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import tyro
@@ -18,13 +15,9 @@ from avpipeline.cli.progress import ProgressBar, link
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
 from avpipeline.predict.documents import Tell, model_json, picture_title, result_files, warning_json
-from avpipeline.predict.segments import features_by_window
+from avpipeline.predict.segments import Predictor, features_by_window
 from avpipeline.training.familiarity import unlike_training
 from avpipeline.training.paper import Trained
-from avpipeline.training.saved import ModelInfo
-
-if TYPE_CHECKING:
-    from avpipeline.features.registry import Extractor
 
 OTHER = {"audio": "visual", "visual": "audio"}
 WORDS = {"audio": "sound", "visual": "frames"}
@@ -56,33 +49,16 @@ class Settings:
     """Folder with the feature extractors' weights, searched first."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Matcher:
-    """A loaded network with its feature extractors.
+def load_predictor(weights, weights_dir=None) -> Predictor:
+    """A network whose `forward` gives the distances between frames and sound of a file, with its extractors.
 
-    Attributes:
-      distances: the network, from features of a file to the distances between its frames and its sound.
-      info: its description.
-      weights: its file.
-      extractors: modality -> the extractor of the features it was trained on.
+    Raises:
+      InputError: weights are missing or not the same.
     """
+    from avpipeline.nn.forward import forward_graph
 
-    distances: Callable
-    info: ModelInfo
-    weights: Path
-    extractors: dict[str, Extractor]
-
-    @classmethod
-    def load(cls, weights, weights_dir=None) -> Matcher:
-        """Loads a network, with the extractors that it names; InputError if weights are missing or not the same."""
-        from avpipeline.features.registry import extractor_for
-        from avpipeline.nn.forward import forward_graph
-
-        model, info = load_matcher(weights)
-        extractors = {
-            modality: extractor_for(features, weights_dir=weights_dir) for modality, features in info.features.items()
-        }
-        return cls(forward_graph(model), info, Path(weights), extractors)
+    model, info = load_matcher(weights)
+    return Predictor.of(forward_graph(model), info, weights, window=1, weights_dir=weights_dir)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +88,7 @@ class Search:
         return first, first + self.end - self.start
 
 
-def search(matcher: Matcher, file, start: int, end: int, *, query: str = "audio", query_file=None) -> Search:
+def search(predictor: Predictor, file, start: int, end: int, *, query: str = "audio", query_file=None) -> Search:
     """Locates seconds `[start, end)` of one modality in the other modality (Eq. 8).
 
     Raises:
@@ -135,28 +111,28 @@ def search(matcher: Matcher, file, start: int, end: int, *, query: str = "audio"
             f"{end - start} s; give a shorter query."
         )
     features = {
-        query: _features(matcher, asked.path, query, start, end),
-        OTHER[query]: _features(matcher, searched.path, OTHER[query], 0, searched.whole_seconds),
+        query: _features(predictor, asked.path, query, start, end),
+        OTHER[query]: _features(predictor, searched.path, OTHER[query], 0, searched.whole_seconds),
     }
-    distances = matcher.distances({modality: rows[np.newaxis] for modality, rows in features.items()})
+    distances = predictor.forward({modality: rows[np.newaxis] for modality, rows in features.items()})
     (costs,) = window_costs(distances, [0], [end - start], _DIRECTION[query])
-    notes = unlike_training(matcher.info.statistics, [features], features)
+    notes = unlike_training(predictor.info.statistics, [features], features)
     return Search(searched, asked, query, start, end, costs[np.isfinite(costs)] / (end - start), tuple(notes))
 
 
-def _features(matcher: Matcher, path: Path, modality: str, start: int, end: int) -> np.ndarray:
+def _features(predictor: Predictor, path: Path, modality: str, start: int, end: int) -> np.ndarray:
     """`(seconds, channels)`, maps averaged over regions; decodes a few seconds at a time."""
     spans = [(first, min(_PIECE, end - first)) for first in range(start, end, _PIECE)]
-    found = features_by_window(path, {modality: matcher.extractors[modality]}, spans)
+    found = features_by_window(path, {modality: predictor.extractors[modality]}, spans)
     rows = np.concatenate([features[modality] for features in found])
     return rows.mean(axis=(1, 2)) if modality == "visual" else rows
 
 
-def write_search(result: Search, matcher: Matcher, out, tell: Tell | None = None) -> str:
+def write_search(result: Search, predictor: Predictor, out, tell: Tell | None = None) -> str:
     """Writes `STEM_QUERY_START-END.json` and `.txt` with the same content, and `.png`; returns the text."""
     source = result.searched.path
     stem = Path(out) / f"{source.stem}_{result.query}_{result.start}-{result.end}"
-    document = as_json(result, matcher)
+    document = as_json(result, predictor)
     text = as_text(document)
     with result_files(stem, document, text, tell, source=source):
         plots.found_window(
@@ -165,14 +141,14 @@ def write_search(result: Search, matcher: Matcher, out, tell: Tell | None = None
             query=(result.start, result.end),
             searched=_shown(result.searched, OTHER[result.query]),
             costs=result.costs,
-            title=picture_title(matcher.info, result.searched),
+            title=picture_title(predictor.info, result.searched),
         )
     return text
 
 
-def as_json(result: Search, matcher: Matcher) -> dict:
+def as_json(result: Search, predictor: Predictor) -> dict:
     """The whole result as JSON values; times in seconds, distances per second."""
-    info, length = matcher.info, result.end - result.start
+    info, length = predictor.info, result.end - result.start
     first, last = result.found
     return {
         "file": result.searched.path.name,
@@ -185,7 +161,7 @@ def as_json(result: Search, matcher: Matcher) -> dict:
         ],
         **warning_json(info, result.searched),
         "notes": list(result.notes),
-        "model": model_json(info, matcher.weights),
+        "model": model_json(info, predictor.weights),
         "features": {modality: feature.to_json() for modality, feature in info.features.items()},
     }
 
@@ -224,8 +200,8 @@ def draw_example(trained: Trained) -> None:
     video = int(evaluated(labels).argmax())
     start, length = (int(values[video]) for values in event_spans(labels))
     end = start + length
-    matcher, clip = Matcher.load(trained.weights), rendered_clips().paths("test")[video]
-    results = [search(matcher, clip, start, end, query=query) for query in OTHER]
+    predictor, clip = load_predictor(trained.weights), rendered_clips().paths("test")[video]
+    results = [search(predictor, clip, start, end, query=query) for query in OTHER]
     said = (f"{WORDS[OTHER[result.query]]} {'{}-{}'.format(*result.found)} s" for result in results)
     print(
         f"Example: {clip.stem}, the first test video with an event shorter than itself, {start}-{end} s; found in its "
@@ -233,7 +209,7 @@ def draw_example(trained: Trained) -> None:
         flush=True,
     )
     for result in results:
-        write_search(result, matcher, out)
+        write_search(result, predictor, out)
 
 
 def main(settings: Settings) -> None:
@@ -243,11 +219,11 @@ def main(settings: Settings) -> None:
       python -m ave.match.predict video.mp4 --weights W.keras --start 2 --end 5
       python -m ave.match.predict video.mp4 --weights W.keras --start 2 --end 5 --query visual
     """
-    matcher = Matcher.load(settings.weights, settings.weights_dir)
+    predictor = load_predictor(settings.weights, settings.weights_dir)
     result = search(
-        matcher, settings.file, settings.start, settings.end, query=settings.query, query_file=settings.query_file
+        predictor, settings.file, settings.start, settings.end, query=settings.query, query_file=settings.query_file
     )
-    write_search(result, matcher, settings.out, ProgressBar.write)
+    write_search(result, predictor, settings.out, ProgressBar.write)
     print(f"The text, JSON file and picture are in {link(settings.out)}")
 
 

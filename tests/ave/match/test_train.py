@@ -361,8 +361,8 @@ def test_prediction_finds_the_nearest_window(weights, clip, tmp_path, capsys, qu
     assert (tmp_path / f"{stem}.txt").read_text() in capsys.readouterr().out
 
     # The same by hand: features of the whole clip, one distance after the other.
-    matcher = match_predict.Matcher.load(weights)
-    rows = {name: match_predict._features(matcher, clip, name, 0, 6) for name in (query, other)}
+    predictor = match_predict.load_predictor(weights)
+    rows = {name: match_predict._features(predictor, clip, name, 0, 6) for name in (query, other)}
     assert rows["visual"].shape == (6, 512)
     distances = np.asarray(load_matcher(weights)[0]({name: values[None] for name, values in rows.items()}))[0]
     if query == "visual":
