@@ -41,9 +41,6 @@ class PlateauSchedule(keras.callbacks.Callback):
 
     torch's ReduceLROnPlateau: an epoch is better if its loss is below best * (1 - threshold); after more than
     `patience` consecutive epochs that are not better, the rate is reduced and the count starts again.
-
-    Args:
-      factor, patience, threshold: see `TrainConfig`.
     """
 
     def __init__(self, factor: float = 0.5, patience: int = 10, threshold: float = 1e-4):

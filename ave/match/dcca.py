@@ -180,11 +180,8 @@ def compile_dcca(model: keras.Model, config: MatchTrainConfig | None = None) -> 
 
 
 class FitProjection(keras.callbacks.Callback):
-    """Fits DCCA's projections to the training pairs before each validation, so that they match its current weights.
-
-    Args:
-      pairs: matching pairs, each a video of one segment.
-    """
+    """Fits DCCA's projections before each validation to `pairs`, the matching pairs of training, so that they match its
+    current weights."""
 
     def __init__(self, pairs: Split):
         super().__init__()
