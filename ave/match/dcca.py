@@ -8,10 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from ave.match.config import MatchModelConfig, MatchTrainConfig, match_model_config, match_train_config
-from ave.match.networks import PairDistances, adam, branches
+from ave.match.config import MatchModelConfig, match_model_config
+from ave.match.networks import PairDistances, branches
 from avpipeline.datasets.base import Split
-from avpipeline.nn.jit import jit_compile
 
 PROJECTION_LAYER = "projection"
 
@@ -171,12 +170,6 @@ def build_dcca(config: MatchModelConfig | None = None) -> keras.Model:
     project = CanonicalProjection(config.regularisation, name=PROJECTION_LAYER, dtype="float32")
     distances = PairDistances(name="distances", dtype="float32")(*project(visual, audio))
     return keras.Model(inputs, distances, name="dcca")
-
-
-def compile_dcca(model: keras.Model, config: MatchTrainConfig | None = None) -> keras.Model:
-    """Compiles DCCA, whose loss comes from its projection layer, and returns it; train it on matching pairs only."""
-    model.compile(adam(config or match_train_config("dcca")), jit_compile=jit_compile())
-    return model
 
 
 class FitProjection(keras.callbacks.Callback):

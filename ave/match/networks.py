@@ -112,20 +112,17 @@ def branches(config: MatchModelConfig):
     return inputs, *embedded
 
 
-def compile_avdln(model: keras.Model, config: MatchTrainConfig | None = None) -> keras.Model:
-    """Compiles AVDLN with the authors' loss and optimizer, and returns it.
+def compile_matcher(
+    model: keras.Model, config: MatchTrainConfig, loss: keras.losses.Loss | None = None
+) -> keras.Model:
+    """Compiles a network with Keras's own Adam, since the authors wrote this part of their code in Keras; returns it.
 
-    It is trained on single pairs, in which nothing can be localized: validation needs whole videos.
+    Args:
+      loss: AVDLN's `ContrastiveLoss`; None for DCCA, whose loss comes from its projection layer.
     """
-    config = config or MatchTrainConfig()
-    loss = ContrastiveLoss(config.margin)
-    model.compile(adam(config), loss, jit_compile=jit_compile())
+    adam = keras.optimizers.Adam(config.learning_rate, epsilon=config.epsilon)
+    model.compile(adam, loss, jit_compile=jit_compile())
     return model
-
-
-def adam(config: MatchTrainConfig) -> keras.optimizers.Adam:
-    """Keras's own Adam, since the authors wrote this part of their code in Keras."""
-    return keras.optimizers.Adam(config.learning_rate, epsilon=config.epsilon)
 
 
 def load_cross_modality_weights(path) -> keras.Model:

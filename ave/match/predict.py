@@ -18,6 +18,7 @@ from avpipeline.predict.documents import Tell, model_json, picture_title, result
 from avpipeline.predict.segments import Predictor, features_by_window
 from avpipeline.training.familiarity import unlike_training
 from avpipeline.training.paper import Trained
+from avpipeline.training.saved import ModelInfo
 
 OTHER = {"audio": "visual", "visual": "audio"}
 WORDS = {"audio": "sound", "visual": "frames"}
@@ -67,25 +68,14 @@ class Search:
 
     Attributes:
       searched, asked: the searched file and the query's file.
-      query: modality of the query; the other one is searched.
-      start, end: seconds of the query.
       costs: mean distance per second for each window of the query's length, `(windows,)`; window i starts at second i.
-      notes: what a reader of the result must know.
+      document: the whole result as JSON values; times in seconds, distances per second.
     """
 
     searched: media.MediaInfo
     asked: media.MediaInfo
-    query: str
-    start: int
-    end: int
     costs: np.ndarray
-    notes: tuple[str, ...] = ()
-
-    @property
-    def found(self) -> tuple[int, int]:
-        """Start and end of the window with the lowest cost; the first one if several are equal."""
-        first = int(self.costs.argmin())
-        return first, first + self.end - self.start
+    document: dict
 
 
 def search(predictor: Predictor, file, start: int, end: int, *, query: str = "audio", query_file=None) -> Search:
@@ -116,8 +106,24 @@ def search(predictor: Predictor, file, start: int, end: int, *, query: str = "au
     }
     distances = predictor.forward({modality: rows[np.newaxis] for modality, rows in features.items()})
     (costs,) = window_costs(distances, [0], [end - start], _DIRECTION[query])
-    notes = unlike_training(predictor.info.statistics, [features], features)
-    return Search(searched, asked, query, start, end, costs[np.isfinite(costs)] / (end - start), tuple(notes))
+    costs, info = costs[np.isfinite(costs)] / (end - start), predictor.info
+    windows = [
+        {"start": first, "end": first + end - start, "distance": round(float(cost), 6)}
+        for first, cost in enumerate(costs)
+    ]
+    document = {
+        "file": searched.path.name,
+        "searched": OTHER[query],
+        "query": {"modality": query, "file": asked.path.name, "start": start, "end": end},
+        # The first one if several are equal.
+        "found": windows[int(costs.argmin())],
+        "windows": windows,
+        **warning_json(info, searched),
+        "notes": unlike_training(info.statistics, [features], features),
+        "model": model_json(info, predictor.weights),
+        "features": {modality: feature.to_json() for modality, feature in info.features.items()},
+    }
+    return Search(searched, asked, costs, document)
 
 
 def _features(predictor: Predictor, path: Path, modality: str, start: int, end: int) -> np.ndarray:
@@ -128,46 +134,23 @@ def _features(predictor: Predictor, path: Path, modality: str, start: int, end: 
     return rows.mean(axis=(1, 2)) if modality == "visual" else rows
 
 
-def write_search(result: Search, predictor: Predictor, out, tell: Tell | None = None) -> str:
-    """Writes `STEM_QUERY_START-END.json` and `.txt` with the same content, and `.png`; returns the text."""
-    source = result.searched.path
-    stem = Path(out) / f"{source.stem}_{result.query}_{result.start}-{result.end}"
-    document = as_json(result, predictor)
-    text = as_text(document)
-    with result_files(stem, document, text, tell, source=source):
+def write_search(result: Search, info: ModelInfo, out, tell: Tell | None = None) -> None:
+    """Writes `STEM_QUERY_START-END.json` and `.txt` with the same content, and `.png`."""
+    source, query, searched = result.searched.path, result.document["query"], result.document["searched"]
+    stem = Path(out) / f"{source.stem}_{query['modality']}_{query['start']}-{query['end']}"
+    with result_files(stem, result.document, as_text(result.document), tell, source=source):
         plots.found_window(
             stem.with_name(f"{stem.name}.png"),
-            asked=_shown(result.asked, result.query),
-            query=(result.start, result.end),
-            searched=_shown(result.searched, OTHER[result.query]),
+            asked=_shown(result.asked, query["modality"]),
+            query=(query["start"], query["end"]),
+            searched=_shown(result.searched, searched),
             costs=result.costs,
-            title=picture_title(predictor.info, result.searched),
+            title=picture_title(info, result.searched),
         )
-    return text
-
-
-def as_json(result: Search, predictor: Predictor) -> dict:
-    """The whole result as JSON values; times in seconds, distances per second."""
-    info, length = predictor.info, result.end - result.start
-    first, last = result.found
-    return {
-        "file": result.searched.path.name,
-        "searched": OTHER[result.query],
-        "query": {"modality": result.query, "file": result.asked.path.name, "start": result.start, "end": result.end},
-        "found": {"start": first, "end": last, "distance": round(float(result.costs.min()), 6)},
-        "windows": [
-            {"start": start, "end": start + length, "distance": round(float(cost), 6)}
-            for start, cost in enumerate(result.costs)
-        ],
-        **warning_json(info, result.searched),
-        "notes": list(result.notes),
-        "model": model_json(info, predictor.weights),
-        "features": {modality: feature.to_json() for modality, feature in info.features.items()},
-    }
 
 
 def as_text(document: dict) -> str:
-    """The same result as text."""
+    """The document of a `Search` as text."""
     query, found, model = document["query"], document["found"], document["model"]
     lines = [
         *([document["warning"]] if "warning" in document else []),
@@ -202,14 +185,14 @@ def draw_example(trained: Trained) -> None:
     end = start + length
     predictor, clip = load_predictor(trained.weights), rendered_clips().paths("test")[video]
     results = [search(predictor, clip, start, end, query=query) for query in OTHER]
-    said = (f"{WORDS[OTHER[result.query]]} {'{}-{}'.format(*result.found)} s" for result in results)
+    said = ("{} {start}-{end} s".format(WORDS[each.document["searched"]], **each.document["found"]) for each in results)
     print(
         f"Example: {clip.stem}, the first test video with an event shorter than itself, {start}-{end} s; found in its "
         f"{' and in its '.join(said)}.",
         flush=True,
     )
     for result in results:
-        write_search(result, predictor, out)
+        write_search(result, predictor.info, out)
 
 
 def main(settings: Settings) -> None:
@@ -223,7 +206,7 @@ def main(settings: Settings) -> None:
     result = search(
         predictor, settings.file, settings.start, settings.end, query=settings.query, query_file=settings.query_file
     )
-    write_search(result, predictor, settings.out, ProgressBar.write)
+    write_search(result, predictor.info, settings.out, ProgressBar.write)
     print(f"The text, JSON file and picture are in {link(settings.out)}")
 
 

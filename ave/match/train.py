@@ -64,25 +64,33 @@ class Match(Paper):
 
     def experiment(self, settings: Settings, splits: Mapping[str, Split] | None = None) -> Experiment:
         """The experiment that `settings` describe; `splits` are as `ave.match.pairs.load_videos` returns them."""
-        from ave.match.dcca import FitProjection, build_dcca, compile_dcca
-        from ave.match.networks import build_avdln, compile_avdln
+        from ave.match.dcca import FitProjection, build_dcca
+        from ave.match.networks import ContrastiveLoss, build_avdln, compile_matcher
 
+        is_dcca = settings.model == "dcca"
         network, training = (_of_model(settings.model, values) for values in (settings.network, settings.training))
         names = ("train", "val", "test")
         splits = splits or {name: load_videos(settings.dataset, name, settings.data) for name in names}
-        pairs = segment_pairs(splits["train"], matching_only=settings.model == "dcca")
-        build, compiled = (build_dcca, compile_dcca) if settings.model == "dcca" else (build_avdln, compile_avdln)
+        pairs = segment_pairs(splits["train"], matching_only=is_dcca)
         info = self.info(settings, settings.network, pairs, pairs.features, class_names=CLASS_NAMES, config=network)
+
+        def build():
+            published = build_dcca if is_dcca else build_avdln
+            model = OWN.built(settings.model, settings.network, lambda config, _: published(config))
+            loss = None if is_dcca else ContrastiveLoss(settings.training.margin)
+            return compile_matcher(model, settings.training, loss)
+
+        # A pair has nothing to localize, so validation scores whole videos instead of a metric of the batches.
         return self.assemble(
             settings,
             {**splits, "train": pairs},
-            lambda: compiled(OWN.built(settings.model, settings.network, lambda own, _: build(own)), settings.training),
+            build,
             info,
             Scoring("exact_match", mean_exact_match, validate=validation_score),
             identity={"training": training},
-            callbacks=lambda: [FitProjection(pairs)] if settings.model == "dcca" else [],
+            callbacks=lambda: [FitProjection(pairs)] if is_dcca else [],
             measured_on=splits,
-            is_mean_of_videos=settings.model != "dcca",
+            is_mean_of_videos=not is_dcca,
         )
 
     def rows_of(self, model: str) -> list[tuple[str, str]]:

@@ -12,10 +12,10 @@ from ave.match.dcca import (
     FitProjection,
     build_dcca,
     canonical_projections,
-    compile_dcca,
     correlation,
     fit_projection,
 )
+from ave.match.networks import compile_matcher
 from ave.match.pairs import CLASS_NAMES
 from avpipeline.datasets.base import ArraySource, Split
 from tests.helpers.layer_checks import check_round_trip
@@ -168,7 +168,7 @@ def pairs_in_common(count=256, seed=11):
 def test_training_correlates_and_brings_matching_pairs_together():
     keras.utils.set_random_seed(1)
     pairs = pairs_in_common()
-    model = compile_dcca(build_dcca(SMALL), match_train_config("dcca", learning_rate=1e-2))
+    model = compile_matcher(build_dcca(SMALL), match_train_config("dcca", learning_rate=1e-2))
     inputs = {name: source.array for name, source in pairs.inputs.items()}
     before = fit_projection(model, pairs)
     unseen = pairs_in_common(50, seed=13)
