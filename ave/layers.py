@@ -50,12 +50,7 @@ class AudioGuidedAttention(keras.layers.Layer):
     """
 
     def __init__(
-        self,
-        units: int = 512,
-        audio_added_to: str = "regions",
-        zero_bias: bool = False,
-        xavier: bool = True,
-        **kwargs,
+        self, units: int = 512, audio_added_to: str = "regions", zero_bias: bool = False, xavier: bool = True, **kwargs
     ):
         super().__init__(**kwargs)
         if audio_added_to not in AUDIO_ADDED_TO:

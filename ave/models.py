@@ -95,7 +95,8 @@ def assembled(config: ModelConfig, name: str) -> keras.Model:
     }
     inputs = {name: keras.Input((config.num_segments, *shapes[name]), name=name) for name in config.modalities}
     scores = _segment_scores(config, _branches(config, inputs))
-    return keras.Model(inputs, _outputs(config, scores), name=name)
+    outputs = _weak_outputs(config, scores) if config.weak else _probabilities(scores, "segments")
+    return keras.Model(inputs, outputs, name=name)
 
 
 def _branches(config: ModelConfig, inputs) -> dict:
@@ -132,26 +133,28 @@ def _branches(config: ModelConfig, inputs) -> dict:
     return branches
 
 
-def _segment_scores(config: ModelConfig, branches: dict) -> list:
-    """Scores before the softmax: for each member of the ensemble a tensor `(batch, time, classes)`."""
+def _segment_scores(config: ModelConfig, branches: dict):
+    """Scores before the softmax, `(batch, time, classes)`."""
     if config.temporal == "ed_tcn":
         (branch,) = branches.values()
-        return [_scores(config, _encoder_decoder(config, branch), "L2")]
+        return _scores(config, _encoder_decoder(config, branch), "L2")
     if len(branches) == 2 and config.fused_at == "early":
         branches = {"fused": _fuse(config, branches, config.state_units, "fusion")}
     lstm = BidirectionalLSTM if config.bidirectional else TorchLSTM
     states = {name: lstm(config.lstm_units, name=f"lstm_{name}")(x) for name, x in branches.items()}
     if len(states) == 1:
         (state,) = states.values()
-        return [_head(config, state)]
+        return _head(config, state)
     if config.fused_at == "decision":
         votes = {name: _head(config, state, f"_{name}") for name, state in states.items()}
         fused = _fuse(config, votes, config.num_classes, "fusion")
         # The scores go to the softmax as they are; outer products and concatenations are first projected to their size.
-        return [fused if fused.shape[-1] == config.num_classes else _scores(config, fused, "L2")]
+        return fused if fused.shape[-1] == config.num_classes else _scores(config, fused, "L2")
     members = ["", *(f"_{index}" for index in range(1, config.ensemble))]
     fused = {member: _fuse(config, states, config.state_units, f"fusion{member}") for member in members}
-    return [_head(config, x, member) for member, x in fused.items()]
+    scores = [_head(config, x, member) for member, x in fused.items()]
+    # The average over an ensemble as a softmax of scores: cross-entropy then has its gradient at every probability.
+    return scores[0] if len(scores) == 1 else EnsembleScores(name="members", dtype="float32")(scores)
 
 
 def _fuse(config: ModelConfig, branches: dict, units: int, name: str):
@@ -199,14 +202,9 @@ def _convolution(config: ModelConfig, filters: int, name: str, x):
     return ChannelNormalizedReLU(name=f"{name}_relu")(x)
 
 
-def _outputs(config: ModelConfig, scores: list):
-    """The model's outputs from the scores of all members; float32 also under mixed precision, as in `av_att`."""
-    if config.weak:
-        (scores,) = scores
-        return _weak_outputs(config, scores)
-    # The average over an ensemble as a softmax of scores: cross-entropy then has its gradient at every probability.
-    scores = scores[0] if len(scores) == 1 else EnsembleScores(name="members", dtype="float32")(scores)
-    return keras.layers.Softmax(name="segments", dtype="float32")(scores)
+def _probabilities(scores, name: str):
+    # float32 also under mixed precision, as in `av_att`.
+    return keras.layers.Softmax(name=name, dtype="float32")(scores)
 
 
 def _weak_outputs(config: ModelConfig, scores) -> dict:
@@ -215,7 +213,7 @@ def _weak_outputs(config: ModelConfig, scores) -> dict:
     pooling = {"max": keras.layers.GlobalMaxPooling1D, "mean": keras.layers.GlobalAveragePooling1D}
     video = pooling[config.mil_pooling](name="mil_pooling")(scores)
     return {
-        "video": keras.layers.Softmax(name="video", dtype="float32")(video),
+        "video": _probabilities(video, "video"),
         "segments": keras.layers.Activation("linear", name="segments", dtype="float32")(scores),
     }
 

@@ -33,11 +33,7 @@ def paper_table() -> pd.DataFrame:
 
 
 def chosen_models(rows: Sequence[str]) -> dict[str, str]:
-    """The supplement's names -> models, all of them or those in `rows`.
-
-    Raises:
-      InputError: the table does not have such a row.
-    """
+    """The supplement's names -> models, all of them or those in `rows`; InputError for a row that is not in the table."""
     for row in rows:
         if row not in MODELS:
             raise InputError(f"row '{row}': is not in {PER_CLASS}; its models are {', '.join(MODELS)}.")

@@ -57,7 +57,11 @@ def measure(settings: Settings, published: papers.Published) -> Line:
     if place in match.config.ROWS:
         model, direction = match.config.ROWS[place]
         return MATCH.line(published, train_row(MATCH, settings, model, data=settings.data), direction)
-    return line_of(published, train_model(settings, PAPER.model_of(*place)), _note(place))
+    model = PAPER.model_of(*place)
+    notes = [shared_note(PAPER, place)]
+    if first := STARTS_FROM.get(model):
+        notes.append(f"initialised from {first}, which was trained for as many epochs")
+    return line_of(published, train_model(settings, model), "; ".join(filter(None, notes)))
 
 
 def train_model(settings: Settings, model: str) -> Trained:
@@ -68,13 +72,6 @@ def train_model(settings: Settings, model: str) -> Trained:
         print(f"{model} is initialised from {first}", flush=True)
         where["init_from"] = train_model(settings, first).settings.folder
     return train_row(PAPER, settings, model, **where)
-
-
-def _note(place: tuple[str, str]) -> str:
-    notes = [shared_note(PAPER, place)]
-    if first := STARTS_FROM.get(PAPER.model_of(*place)):
-        notes.append(f"initialised from {first}, which was trained for as many epochs")
-    return "; ".join(filter(None, notes))
 
 
 if __name__ == "__main__":

@@ -35,10 +35,7 @@ def joint_co_attention(config: ModelConfig, name: str = "jca") -> keras.Model:
     # Each layer is Eq. 1, both modalities attended by J = [V; A]; repeated, they are Eq. 2 (audio) and Eq. 3 (video).
     for index in range(config.recursions):
         co_attention = JointCoAttention(
-            config.co_attention,
-            affinity_units=config.affinity_units,
-            dropout=config.dropout,
-            name=f"coattn_{index}",
+            config.co_attention, affinity_units=config.affinity_units, dropout=config.dropout, name=f"coattn_{index}"
         )
         video, audio = co_attention(video, audio)
 

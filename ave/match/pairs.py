@@ -40,11 +40,8 @@ def load_videos(dataset: str, name: str, data_dir=None) -> Split:
 
 
 def segment_pairs(split: Split, *, matching_only: bool = False) -> Split:
-    """Pairs of simultaneous audio and visual segments from a split's videos, each as a video of one segment.
-
-    Args:
-      matching_only: leave out pairs with label 0.
-    """
+    """Pairs of simultaneous audio and visual segments from a split's videos, each as a video of one segment;
+    `matching_only` leaves out pairs with label 0."""
     labels = split.labels.reshape(-1, 1)
     kept = np.flatnonzero(labels[:, 0] > 0.5) if matching_only else np.arange(len(labels))
     segments = split.labels.shape[1]

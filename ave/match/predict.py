@@ -51,11 +51,8 @@ class Settings:
 
 
 def load_predictor(weights, weights_dir=None) -> Predictor:
-    """A network whose `forward` gives the distances between frames and sound of a file, with its extractors.
-
-    Raises:
-      InputError: weights are missing or not the same.
-    """
+    """A network whose `forward` gives the distances between frames and sound of a file, with its extractors; InputError
+    if weights are missing or not the same."""
     from avpipeline.nn.forward import forward_graph
 
     model, info = load_matcher(weights)

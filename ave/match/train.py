@@ -5,17 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from ave.match import config
+from ave.match import config, search
 from ave.match.config import DIRECTIONS, MODELS, OWN, ROWS, MatchModelConfig, MatchTrainConfig
 from ave.match.pairs import CLASS_NAMES, load_videos, segment_pairs
-from ave.match.search import (
-    evaluated,
-    exact_match,
-    mean_exact_match,
-    validation_score,
-    without_looking,
-    without_looking_text,
-)
 from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
@@ -86,7 +78,7 @@ class Match(Paper):
             {**splits, "train": pairs},
             build,
             info,
-            Scoring("exact_match", mean_exact_match, validate=validation_score),
+            Scoring("exact_match", search.mean_exact_match, validate=search.validation_score),
             identity={"training": training},
             callbacks=lambda: [FitProjection(pairs)] if is_dcca else [],
             measured_on=splits,
@@ -97,7 +89,7 @@ class Match(Paper):
         return [place for place, (name, _) in ROWS.items() if name == model]
 
     def data_in_words(self, experiment: Experiment) -> str:
-        rated, data = evaluated(experiment.splits.test.labels).sum(), experiment.data
+        rated, data = search.evaluated(experiment.splits.test.labels).sum(), experiment.data
         return f"{data.name}{', test split' if data.is_official else ''}, {rated} short events"
 
     def draw_example(self, trained: Trained) -> None:
@@ -141,8 +133,8 @@ def main(settings: Settings) -> None:
     if trained.unlike:
         for direction, scores in direction_scores(trained).items():
             print(f"{direction.upper()}: {papers.mean_text(_percent(scores), '0.0', ' %')} exact matches")
-    write_json(settings.folder / "directions.json", {**direction_scores(trained), **without_looking(labels)})
-    print(without_looking_text(labels))
+    write_json(settings.folder / "directions.json", {**direction_scores(trained), **search.without_looking(labels)})
+    print(search.without_looking_text(labels))
 
 
 def compared(paper: Paper, trained: Trained) -> report.Compared:
@@ -158,7 +150,7 @@ def direction_scores(trained: Trained, file_name: str = "predictions.npz") -> di
     """The share of exact matches in each direction, one per seed, computed from the stored predictions."""
     files = [read_predictions(path.with_name(file_name), "labels", "predictions") for path in trained.predictions]
     return {
-        direction: [exact_match(stored["labels"], stored["predictions"], direction) for stored in files]
+        direction: [search.exact_match(stored["labels"], stored["predictions"], direction) for stored in files]
         for direction in DIRECTIONS
     }
 
