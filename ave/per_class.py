@@ -33,7 +33,7 @@ def paper_table() -> pd.DataFrame:
 
 
 def chosen_models(rows: Sequence[str]) -> dict[str, str]:
-    """The supplement's names -> models, all of them or those in `rows`; InputError for a row that is not in the table."""
+    """The supplement's names -> models, all or those in `rows`; InputError for a row that is not in the table."""
     for row in rows:
         if row not in MODELS:
             raise InputError(f"row '{row}': is not in {PER_CLASS}; its models are {', '.join(MODELS)}.")
