@@ -75,37 +75,35 @@ def segment_classifier(config: ModelConfig, name: str) -> keras.Model:
     """The network of a configuration: JCA, one of its ablations, or one of the systems it is compared with."""
     if config.system != "jca":
         return OWN.built(name, config, SYSTEMS[config.system])
-    headline = model_config("jca")
-    is_headline = all(getattr(config, switch) == getattr(headline, switch) for switch in _SWITCHES)
+    is_headline = all(getattr(config, switch) == getattr(ModelConfig(), switch) for switch in _SWITCHES)
     return OWN.built(name, config, joint_co_attention if is_headline else ablation)
 
 
 def ablation(config: ModelConfig, name: str) -> keras.Model:
     """JCA with the switches of Table 2; with all of them as in JCA it is the network of `joint_co_attention`."""
     inputs = segment_inputs(config)
-    kind = {"residual": config.residual_embedding}
-    unimodal = {"num_layers": config.num_layers if config.unimodal_rnn else 0, "dropout": config.recurrent_dropout}
-    unimodal["cell"] = config.cell
-    joint = {"num_layers": config.num_layers if config.joint_rnn else 0}
+    residual = config.residual_embedding
+    layers = config.num_layers if config.unimodal_rnn else 0
+    joint_layers = config.num_layers if config.joint_rnn else 0
+    unimodal = {"num_layers": layers, "cell": config.cell, "residual": residual, "dropout": config.recurrent_dropout}
     audio = L2Normalization(name="audio_unit")(inputs["audio"])
-    audio = Rerepresentation(config.audio_size, **unimodal, **kind, name="audio_extract")(audio)
+    audio = Rerepresentation(config.audio_size, **unimodal, name="audio_extract")(audio)
     regions = L2Normalization(name="visual_unit")(inputs["visual"])
     affine = xavier(config.video_size, regions.shape[-1], name="affine_feat")
     video = affine(_region_vector(config, audio, regions))
-    video = Rerepresentation(config.video_size, **unimodal, **kind, name="video_extract")(video)
+    video = Rerepresentation(config.video_size, **unimodal, name="video_extract")(video)
     for index in range(config.recursions):
         video, audio = _co_attention(config, f"coattn_{index}")(video, audio)
     x = keras.layers.Concatenate(name="both")([video, audio])
     # The authors' option for GRUs does not reach this block.
-    x = Rerepresentation(config.video_size, **joint, **kind, name="joint")(x)
+    x = Rerepresentation(config.video_size, joint_layers, residual=residual, name="joint")(x)
     return keras.Model(inputs, segment_probabilities(config, x), name=name)
 
 
 def _co_attention(config: ModelConfig, name: str) -> keras.layers.Layer:
     if config.attended_by == "dense":
         return DenseCoAttention(config.dense_heads, config.dense_memory, config.dropout, name=name)
-    units = {"affinity_units": config.affinity_units}
-    return JointCoAttention(config.co_attention, config.attended_by, dropout=config.dropout, name=name, **units)
+    return JointCoAttention(config.co_attention, config.attended_by, config.affinity_units, config.dropout, name=name)
 
 
 def _region_vector(config: ModelConfig, audio, regions):

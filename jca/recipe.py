@@ -31,11 +31,6 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
     return model
 
 
-def callbacks(config: TrainConfig) -> list[keras.callbacks.Callback]:
-    """New callbacks for one training run."""
-    return [PlateauSchedule(config.plateau_factor, config.plateau_patience, config.plateau_threshold)]
-
-
 class PlateauSchedule(keras.callbacks.Callback):
     """Multiplies the learning rate by `factor` when the mean training loss has stopped falling.
 
