@@ -231,17 +231,14 @@ class DMRN(Fusion):
         self.residuals = residuals
 
     def build(self, audio_shape, visual_shape):
-        self.W_a = self._to_units("W_a", audio_shape)
-        self.W_v = self._to_units("W_v", visual_shape)
+        self.W_a = None if audio_shape[-1] == self.units else self.projection("W_a", audio_shape)
+        self.W_v = None if visual_shape[-1] == self.units else self.projection("W_v", visual_shape)
         inside = (*audio_shape[:-1], self.units)
         self.stack = [
             DMRNBlock(self.residuals, name=f"block_{index}", dtype=self.dtype_policy) for index in range(self.blocks)
         ]
         for block in self.stack:
             block.build(inside, inside)
-
-    def _to_units(self, name, shape) -> keras.layers.Dense | None:
-        return None if shape[-1] == self.units else self.projection(name, shape)
 
     def call(self, audio, visual):
         audio = audio if self.W_a is None else self.W_a(audio)

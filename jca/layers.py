@@ -31,8 +31,10 @@ _SHORTEST = 1e-12
 
 
 def xavier(units: int, fan_in: int, **kwargs) -> keras.layers.Dense:
-    """Dense layer with the authors' initialisation: Xavier uniform kernel, zero bias."""
-    return linear(units, fan_in, xavier=True, zero_bias=True, **kwargs)
+    """Built dense layer with the authors' initialisation: Xavier uniform kernel, zero bias."""
+    layer = linear(units, fan_in, xavier=True, zero_bias=True, **kwargs)
+    layer.build((None, fan_in))
+    return layer
 
 
 @ops.custom_gradient
@@ -111,7 +113,6 @@ class Rerepresentation(keras.layers.Layer):
             size = self.units + (size if self.residual else 0)
         self.drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
         self.linear = xavier(self.units, size, name="linear", dtype=self.dtype_policy)
-        self.linear.build((*input_shape[:-1], size))
         self.normalize = L2Normalization(dtype=self.dtype_policy)
 
     def call(self, sequence):
@@ -186,13 +187,10 @@ class QueryAttended(_Attended):
 
     def build(self, x_shape, query_shape):
         super().build(x_shape, query_shape)
-        batch, steps, size = x_shape
+        _, steps, size = x_shape
         self.key = xavier(steps, steps, name="key", dtype=self.dtype_policy)
         self.value = xavier(size, size, name="value", dtype=self.dtype_policy)
         self.out = xavier(size, query_shape[-1], name="out", activation="relu", dtype=self.dtype_policy)
-        self.key.build((batch, size, steps))
-        self.value.build(x_shape)
-        self.out.build((batch, steps, query_shape[-1]))
 
     def _update(self, x, query, training):
         key = self.key(ops.transpose(x, (0, 2, 1)))
@@ -283,18 +281,16 @@ class JointCoAttention(keras.layers.Layer):
         self.seed = seed
 
     def build(self, video_shape, audio_shape):
-        width = video_shape[-1] + audio_shape[-1]
-        sizes = [width] if self.attended_by == "joint" else [audio_shape[-1], video_shape[-1]]
-        names = ["query"] if self.attended_by == "joint" else ["query_video", "query_audio"]
+        sizes = {"query_video": audio_shape[-1], "query_audio": video_shape[-1]}
+        if self.attended_by == "joint":
+            sizes = {"query": sum(sizes.values())}
+        widths = list(sizes.values())
         self.query_layers = []
         if self.form == "qkv":
-            for name, size in zip(names, sizes, strict=True):
-                layer = xavier(size, size, name=name, dtype=self.dtype_policy)
-                layer.build((*video_shape[:-1], size))
-                self.query_layers.append(layer)
+            self.query_layers = [xavier(size, size, name=name, dtype=self.dtype_policy) for name, size in sizes.items()]
         self.video, self.audio = self._half("video", 0), self._half("audio", 1)
-        self.video.build(video_shape, (*video_shape[:-1], sizes[0]))
-        self.audio.build(audio_shape, (*audio_shape[:-1], sizes[-1]))
+        self.video.build(video_shape, (*video_shape[:-1], widths[0]))
+        self.audio.build(audio_shape, (*audio_shape[:-1], widths[-1]))
 
     def _half(self, name: str, index: int) -> _Attended:
         options = {"units": self.affinity_units} if self.form == "affinity" else {}

@@ -37,7 +37,8 @@ def correlation(first, second, regularisation: float = 1e-4):
       Scalar in [0, units], of the outputs' dtype.
     """
     dtype = first.dtype
-    first, second = (_centred(ops.cast(x, "float64")) for x in (first, second))
+    first, second = (ops.cast(x, "float64") for x in (first, second))
+    first, second = (x - ops.mean(x, axis=0, keepdims=True) for x in (first, second))
     s11, s12, s22 = _covariance(first, first), _covariance(first, second), _covariance(second, second)
     root1, root2 = (_inverse_root(ops.stop_gradient(s), regularisation) for s in (s11, s22))
     t = ops.matmul(ops.matmul(root1, ops.stop_gradient(s12)), root2)
@@ -56,10 +57,6 @@ def correlation(first, second, regularisation: float = 1e-4):
         for gradient, covariance in ((of_s11, s11), (of_s12, s12), (of_s22, s22))
     )
     return ops.cast(ops.stop_gradient(ops.sum(d) - linear) + linear, dtype)
-
-
-def _centred(x):
-    return x - ops.mean(x, axis=0, keepdims=True)
 
 
 def _covariance(first, second):
@@ -158,11 +155,8 @@ class CanonicalProjection(keras.layers.Layer):
 def build_dcca(config: MatchModelConfig | None = None) -> keras.Model:
     """DCCA, freshly initialised: AVDLN's branches, the projection into the shared space, and the distances there.
 
-    Args:
-      config: sizes; None means those of `match_model_config("dcca")`.
-
-    Returns:
-      Functional model with the inputs and output of `ave.match.networks.build_avdln`.
+    `config` has its sizes; None means those of `match_model_config("dcca")`. The model is functional, with the inputs
+    and the output of `ave.match.networks.build_avdln`.
     """
     config = config or match_model_config("dcca")
     inputs, visual, audio = branches(config)

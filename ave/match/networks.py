@@ -9,9 +9,6 @@ from avpipeline.checkpoints.assign import assign
 from avpipeline.errors import InputError
 from avpipeline.nn.jit import jit_compile
 
-AUDIO_CHANNELS = 128
-VISUAL_CHANNELS = 512
-
 # Layers of the authors' cmm_model_weights.h5 -> layers here.
 AUTHOR_LAYERS = {"dense_1": "visual_1", "dense_2": "visual_2", "dense_3": "audio_1", "dense_4": "audio_2"}
 
@@ -100,10 +97,8 @@ def branches(config: MatchModelConfig):
 
     Each branch is Dense -> LeakyReLU -> Dense.
     """
-    inputs = {
-        "audio": keras.Input((None, AUDIO_CHANNELS), name="audio"),
-        "visual": keras.Input((None, VISUAL_CHANNELS), name="visual"),
-    }
+    channels = {"audio": 128, "visual": 512}
+    inputs = {name: keras.Input((None, size), name=name) for name, size in channels.items()}
     embedded = []
     for name in ("visual", "audio"):
         x = keras.layers.Dense(config.hidden_units, name=f"{name}_1")(inputs[name])
