@@ -107,9 +107,7 @@ def branches(config: MatchModelConfig):
     return inputs, *embedded
 
 
-def compile_matcher(
-    model: keras.Model, config: MatchTrainConfig, loss: keras.losses.Loss | None = None
-) -> keras.Model:
+def compile_matcher(model: keras.Model, config: MatchTrainConfig, loss: keras.losses.Loss | None = None) -> keras.Model:
     """Compiles a network with Keras's own Adam, since the authors wrote this part of their code in Keras; returns it.
 
     Args:
