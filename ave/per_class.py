@@ -55,8 +55,7 @@ def write_per_class(folder: Path, trained: Mapping[str, Trained]) -> str:
     stem = make_folder(folder) / "supplement_table_1"
     write_text(stem.with_suffix(".md"), text)
     write_csv(stem.with_suffix(".csv"), table, index=True)
-    columns = {label: table[label].to_numpy() for label in table}
-    charts.class_bars(stem.with_suffix(".png"), columns, list(table.index), title=f"ave, {one.data}")
+    charts.class_bars(stem.with_suffix(".png"), dict(table.items()), list(table.index), title=f"ave, {one.data}")
     return f"{text}\nAlso in {stem}.md, .csv and .png"
 
 

@@ -67,8 +67,7 @@ def measure(settings: Settings, published: papers.Published) -> Line:
 def train_model(settings: Settings, model: str) -> Trained:
     """Trains a model with all seeds, first the model that it is initialised from, if any; reuses finished runs."""
     where: dict[str, bool | Path | None] = {"data": settings.data, "noisy": settings.noisy}
-    if model in STARTS_FROM:
-        first = STARTS_FROM[model]
+    if first := STARTS_FROM.get(model):
         print(f"{model} is initialised from {first}", flush=True)
         where["init_from"] = train_model(settings, first).settings.folder
     return train_row(PAPER, settings, model, **where)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from ave.match import config, search
 from ave.match.config import DIRECTIONS, MODELS, OWN, ROWS, MatchModelConfig, MatchTrainConfig
-from ave.match.pairs import CLASS_NAMES, load_videos, segment_pairs
+from ave.match.pairs import load_videos, segment_pairs
 from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
@@ -64,7 +64,7 @@ class Match(Paper):
         names = ("train", "val", "test")
         splits = splits or {name: load_videos(settings.dataset, name, settings.data) for name in names}
         pairs = segment_pairs(splits["train"], matching_only=is_dcca)
-        info = self.info(settings, settings.network, pairs, pairs.features, class_names=CLASS_NAMES, config=network)
+        info = self.info(settings, settings.network, pairs, pairs.features, config=network)
 
         def build():
             published = build_dcca if is_dcca else build_avdln
