@@ -132,10 +132,6 @@ def load_cross_modality_weights(path) -> keras.Model:
             f"{path}: has no matrix dense_2/kernel, so it is not AVDLN; give the authors' cmm_model_weights.h5."
         ) from error
     model = build_avdln(MatchModelConfig(hidden_units=hidden, embedding_units=embedding))
-    names = {
-        f"{theirs}/{weight}": f"{ours}/{weight}"
-        for theirs, ours in AUTHOR_LAYERS.items()
-        for weight in ("kernel", "bias")
-    }
+    names = {f"{layer}/{part}": f"{own}/{part}" for layer, own in AUTHOR_LAYERS.items() for part in ("kernel", "bias")}
     assign(model, arrays, names, path, transpose=False)
     return model
