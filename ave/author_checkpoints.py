@@ -28,14 +28,13 @@ def load_author_checkpoint(path) -> keras.Model:
     Raises:
       InputError: not a torch file, a file of another network, or tensors that do not fit together.
     """
-    model, _ = load_with_config(path)
-    return model
+    return load_with_config(path)[0]
 
 
 def load_with_config(path) -> tuple[keras.Model, ModelConfig]:
     """Like `load_author_checkpoint`, with the configuration read off the tensors."""
     file = read_torch(path, classes=AUTHOR_CLASSES)
-    if file.root_class is not None and file.root_class not in AUTHOR_CLASSES:
+    if file.root_class not in (None, *AUTHOR_CLASSES):
         known = ", ".join(AUTHOR_CLASSES)
         raise InputError(f"{path}: holds the network {file.root_class}, which is not one of {known}; give {_FILES}.")
     name = AUTHOR_CLASSES.get(file.root_class, "dmrn" if "L1.weight" not in file.state else "av_att")
@@ -57,11 +56,11 @@ def _sizes(path, name: str, state) -> ModelConfig:
     """The configuration of the model `name`, read off the shapes of the tensors."""
     try:
         attention_units, audio_channels = state["affine_audio.weight"].shape
-        regions = state["affine_v.weight"].shape[0]
-        side = math.isqrt(regions)
+        # The map is square; for another number of regions `assign` says that the tensors do not fit.
+        side = math.isqrt(state["affine_v.weight"].shape[0])
         # DMRN has no hidden layer before its classifier.
         hidden = {} if name == "dmrn" else {"hidden_units": state["L1.weight"].shape[0]}
-        config = model_config(
+        return model_config(
             name,
             attention_units=attention_units,
             audio_channels=audio_channels,
@@ -74,6 +73,3 @@ def _sizes(path, name: str, state) -> ModelConfig:
         raise InputError(
             f"{path}: is not a checkpoint of the AVE networks (no usable {error}); give the authors' {_FILES}."
         ) from error
-    if side * side != regions:
-        raise InputError(f"{path}: attends over {regions} regions, which is not a square map; give {_FILES}.")
-    return config

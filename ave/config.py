@@ -16,23 +16,14 @@ import tyro
 
 from avpipeline.cli import Count, Dropout, Natural, Rate, Units
 from avpipeline.errors import InputError
+from avpipeline.results import papers
 from avpipeline.training.own_models import OwnModels
 from avpipeline.training.settings import SegmentHyperparameters, SegmentNetwork
 
 PRESETS = ("code", "paper")
 PLACES = ("early", "late", "decision")
-# Fusion method -> its class in `ave.fusion`.
-FUSIONS = {
-    "additive": "Additive",
-    "mp": "MaxPooling",
-    "gated": "Gated",
-    "mb": "MultimodalBilinear",
-    "gmu": "GatedMultimodalUnit",
-    "gmb": "GatedMultimodalBilinear",
-    "concat": "Concat",
-    "mrn": "MRN",
-    "dmrn": "DMRN",
-}
+# Fusion method -> its name in Table 2; `ave.fusion.register_fusion` adds your own.
+FUSIONS = {name.lower(): name for name in ("Additive", "MP", "Gated", "MB", "GMU", "GMB", "Concat", "MRN", "DMRN")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,38 +110,10 @@ class TrainConfig(SegmentHyperparameters):
     epochs: Count = 300
 
 
-# The classes in the order of the authors' checkpoints: that of AVE's Annotations.txt, then background.
-CLASS_NAMES = (
-    "Church bell",
-    "Male speech, man speaking",
-    "Bark",
-    "Fixed-wing aircraft, airplane",
-    "Race car, auto racing",
-    "Female speech, woman speaking",
-    "Helicopter",
-    "Violin, fiddle",
-    "Flute",
-    "Ukulele",
-    "Frying (food)",
-    "Truck",
-    "Shofar",
-    "Motorcycle",
-    "Acoustic guitar",
-    "Train horn",
-    "Clock",
-    "Banjo",
-    "Goat",
-    "Baby cry, infant cry",
-    "Bus",
-    "Chainsaw",
-    "Cat",
-    "Horse",
-    "Toilet flush",
-    "Rodents, rats, mice",
-    "Accordion",
-    "Mandolin",
-    "background",
-)
+# The classes in the order of the authors' checkpoints: that of AVE's Annotations.txt, in which the supplement has them
+# too, then background.
+PER_CLASS = "Supplement Table 1"
+CLASS_NAMES = (*papers.class_tables("ave")[PER_CLASS], "background")
 
 # Model -> (what it is and which row it reproduces, its differences from A+V-att).
 _SYSTEMS = {
@@ -197,14 +160,6 @@ _SYSTEMS |= {
 OWN = OwnModels(_SYSTEMS, ModelConfig, PRESETS)
 MODELS, register_model = OWN.names, OWN.register
 
-
-def add_fusion(name: str, method: str) -> None:
-    """Adds a fusion method, the class `method`, with its models; InputError where the name of one is taken."""
-    FUSIONS[name] = method
-    for place in PLACES:
-        register_model(f"{name}_{place}", f"A+V-att with {name} fusion, {place}", fusion=name, fused_at=place)
-
-
 _PAPER_MODEL = {
     "audio_added_to": "components",
     "residuals": "own",
@@ -222,17 +177,10 @@ RENDERED_MODEL = {"attention_units": 128, "lstm_units": 64}
 RENDERED_TRAINING = {"batch_size": 16, "epochs": 40}
 
 # Row of the paper, (table, row) -> the model that reproduces it.
-ROWS = {
-    ("Table 1", "A"): "a",
-    ("Table 1", "V"): "v",
-    ("Table 1", "V-att"): "v_att",
-    ("Table 1", "A+V"): "av",
-    ("Table 1", "A+V-att"): "av_att",
-    ("Table 1", "W-A"): "w_a",
-    ("Table 1", "W-V"): "w_v",
-    ("Table 1", "W-V-att"): "w_v_att",
-    ("Table 1", "W-A+V"): "w_av",
-    ("Table 1", "W-A+V-att"): "w_av_att",
+_TABLE_1 = {"A": "a", "V": "v", "V-att": "v_att", "A+V": "av", "A+V-att": "av_att"}
+ROWS = {("Table 1", row): model for row, model in _TABLE_1.items()}
+ROWS |= {("Table 1", f"W-{row}"): f"w_{model}" for row, model in _TABLE_1.items()}
+ROWS |= {
     ("Section 6.3", "ED-TCN"): "ed_tcn",
     ("Supplement Table 2", "A"): "a",
     ("Supplement Table 2", "Vs"): "v",
@@ -248,9 +196,7 @@ ROWS = {
     ("Supplement Table 3", "A'+V"): "amap_v",
     ("Supplement Table 3", "A'+V-co-att"): "amap_v_co_att",
 }
-# The names of the fusion methods in Table 2; your own method is in no row.
-_TABLE_2 = ("Additive", "MP", "Gated", "MB", "GMU", "GMB", "Concat", "MRN", "DMRN")
-ROWS |= {("Table 2", f"{name} {place}"): f"{name.lower()}_{place}" for place in PLACES for name in _TABLE_2}
+ROWS |= {("Table 2", f"{name} {place}"): f"{fusion}_{place}" for place in PLACES for fusion, name in FUSIONS.items()}
 ROWS |= {("Table 2", "Concat late"): "av_att", ("Table 2", "DMRN late"): "dmrn", ("Table 2", "DMRFE late"): "dmrfe"}
 
 # Rows that are the same system in the paper, and why; every other row has a configuration of its own.
@@ -262,9 +208,6 @@ SHARED = {
     ("Supplement Table 3", "V"): (("Table 1", "V"), "the supplement prints it again"),
     ("Supplement Table 3", "V-att"): (("Table 1", "V-att"), "Table 1 prints 58.6 for it, the supplement 58.5"),
 }
-
-TABLES = tuple(dict.fromkeys(table for table, _ in ROWS))
-
 
 # The authors initialised DMRN from a trained A+V-att; each seed starts from the run of the same seed.
 STARTS_FROM = {"dmrn": "av_att", "dmrfe": "av_att"}

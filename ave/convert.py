@@ -1,10 +1,11 @@
 """`python -m ave.convert CHECKPOINT OUT.keras`: the authors' checkpoints as Keras models."""
 
 from ave.config import CLASS_NAMES
-from ave.match.weights import convert_author_weights, is_author_file
+from ave.match.weights import is_author_file, load_matcher
 from avpipeline.cli import run
 from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.training.conversion import ConvertSettings, save_converted, tell_converted
+from avpipeline.training.saved import save_model
 
 
 def main(settings: ConvertSettings) -> None:
@@ -17,7 +18,9 @@ def main(settings: ConvertSettings) -> None:
     from ave.author_checkpoints import load_with_config
 
     if is_author_file(settings.checkpoint):
-        tell_converted(settings, convert_author_weights(settings.checkpoint, settings.out))
+        model, info = load_matcher(settings.checkpoint)
+        save_model(model, settings.out, info)
+        tell_converted(settings, model)
         return
     model, config = load_with_config(settings.checkpoint)
     save_converted("ave", settings, model, config, CLASS_NAMES, RELEASED_FEATURES)

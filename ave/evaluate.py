@@ -14,14 +14,14 @@ def main(settings: EvaluationSettings) -> None:
       python -m ave.evaluate --weights W.keras
       python -m ave.evaluate --weights W.keras --data DIR --split val
     """
-    from ave.models import segment_output
+    from ave.models import is_weak
     from avpipeline.training.runs import predict
 
     model, info = load_model(settings.weights, paper="ave")
     require_labeller(settings.weights, info, "python -m ave.match.evaluate")
     split = load_split(settings.chosen_dataset, settings.split, settings.data, modalities=list(model.input))
     require_fit(settings.weights, info, split)
-    predictions = predict(model, split, output=segment_output(model))
+    predictions = predict(model, split, output="segments" if is_weak(model) else None)
     report_classes(settings.out, settings.weights, info, split, predictions)
 
 

@@ -1,22 +1,12 @@
 """The fusion methods that the paper compares (Section 6.2), each of which turns two sequences into one.
 
-A method is a subclass of `Fusion` and an entry of `config.FUSIONS`; its models, rows and tests follow from that entry.
+A method is a subclass of `Fusion` with a name in `config.FUSIONS`; its models, rows and tests follow from that name.
 `register_fusion` adds one of your own.
 
-With linear layers U (audio) and V (visual):
-
-    additive  U a + V v                           Kiela et al. 2018, "Efficient Large-Scale Multi-Modal Classification"
-    mp        max(U a, V v)                       the same
-    gated     sigmoid(U a) * V v                  the same
-    mb        U a (x) V v                         the same; (x) is the outer product
-    gmb       sigmoid(U a) (x) V v                the same
-    gmu       z * tanh(V v) + (1 - z) * tanh(U a) Arevalo et al. 2017, "Gated Multimodal Units for Information Fusion"
-    concat    [a, v]                              the authors' code (late fusion)
-    mrn       W a + tanh(U a) * tanh(V2 tanh(V v))  Kim et al. 2016, "Multimodal Residual Learning for Visual QA"
-    dmrn      Eq. 5 and Eq. 6                     the paper, the authors' code
-
-The matrix W at the beginning of Kiela et al.'s formulas is left out: the next layer (dense, or an LSTM in early fusion)
-begins with a matrix of its own. In decision fusion the fused scores go to the softmax, without W.
+U (audio) and V (visual) are linear layers. Additive, MaxPooling, Gated, MultimodalBilinear and GatedMultimodalBilinear
+are those of Kiela et al. 2018, "Efficient Large-Scale Multi-Modal Classification". The matrix W at the beginning of
+their formulas is left out: the next layer (dense, or an LSTM in early fusion) begins with a matrix of its own. In
+decision fusion the fused scores go to the softmax, without W.
 """
 
 from collections.abc import Callable
@@ -97,7 +87,7 @@ class Gated(_TwoProjections):
 
 @keras.saving.register_keras_serializable(package="ave")
 class MultimodalBilinear(_TwoProjections):
-    """U a (x) V v: the outer product of both projections, flattened in row-major order.
+    """U a (x) V v: (x) is the outer product of both projections, flattened in row-major order.
 
     The projections have at most 32 entries, so the output has at most 1024.
     """
@@ -119,7 +109,7 @@ class MultimodalBilinear(_TwoProjections):
 
 @keras.saving.register_keras_serializable(package="ave")
 class GatedMultimodalBilinear(MultimodalBilinear):
-    """sigmoid(U a) (x) V v."""
+    """sigmoid(U a) (x) V v, with (x) as in `MultimodalBilinear`."""
 
     def call(self, audio, visual):
         return self.outer(ops.sigmoid(self.U(audio)), self.V(visual))
@@ -127,7 +117,10 @@ class GatedMultimodalBilinear(MultimodalBilinear):
 
 @keras.saving.register_keras_serializable(package="ave")
 class GatedMultimodalUnit(_TwoProjections):
-    """z * tanh(V v) + (1 - z) * tanh(U a) with z = sigmoid(W_z [v, a])."""
+    """z * tanh(V v) + (1 - z) * tanh(U a) with z = sigmoid(W_z [v, a]).
+
+    Source: Arevalo et al. 2017, "Gated Multimodal Units for Information Fusion".
+    """
 
     def build(self, audio_shape, visual_shape):
         super().build(audio_shape, visual_shape)
@@ -153,7 +146,8 @@ class Concat(Fusion):
 class MRN(_TwoProjections):
     """W a + tanh(U a) * tanh(V2 tanh(V v)): one block of the multimodal residual network.
 
-    Only audio is updated; it takes the place that the question has in Kim et al.
+    Source: Kim et al. 2016, "Multimodal Residual Learning for Visual QA". Only audio is updated; it takes the place of
+    their question.
     """
 
     def build(self, audio_shape, visual_shape):
@@ -237,17 +231,14 @@ class DMRN(Fusion):
         self.residuals = residuals
 
     def build(self, audio_shape, visual_shape):
-        self.W_a = self._to_units("W_a", audio_shape)
-        self.W_v = self._to_units("W_v", visual_shape)
+        self.W_a = None if audio_shape[-1] == self.units else self.projection("W_a", audio_shape)
+        self.W_v = None if visual_shape[-1] == self.units else self.projection("W_v", visual_shape)
         inside = (*audio_shape[:-1], self.units)
         self.stack = [
             DMRNBlock(self.residuals, name=f"block_{index}", dtype=self.dtype_policy) for index in range(self.blocks)
         ]
         for block in self.stack:
             block.build(inside, inside)
-
-    def _to_units(self, name, shape) -> keras.layers.Dense | None:
-        return None if shape[-1] == self.units else self.projection(name, shape)
 
     def call(self, audio, visual):
         audio = audio if self.W_a is None else self.W_a(audio)
@@ -260,7 +251,10 @@ class DMRN(Fusion):
         return {**super().get_config(), "blocks": self.blocks, "residuals": self.residuals}
 
 
-FUSIONS = {name: globals()[method] for name, method in config.FUSIONS.items()}
+# In the order of `config.FUSIONS`.
+_METHODS = [Additive, MaxPooling, Gated, MultimodalBilinear, GatedMultimodalUnit, GatedMultimodalBilinear]
+_METHODS += [Concat, MRN, DMRN]
+FUSIONS: dict[str, type[Fusion]] = dict(zip(config.FUSIONS, _METHODS, strict=True))
 
 
 def register_fusion(name: str) -> Callable[[type[Fusion]], type[Fusion]]:
@@ -275,7 +269,10 @@ def register_fusion(name: str) -> Callable[[type[Fusion]], type[Fusion]]:
 
     def decorated(method: type[Fusion]) -> type[Fusion]:
         FUSIONS[name] = keras.saving.register_keras_serializable("own_fusion", name)(method)
-        config.add_fusion(name, method.__name__)
+        config.FUSIONS[name] = name
+        for place in config.PLACES:
+            about = f"A+V-att with {name} fusion, {place}"
+            config.register_model(f"{name}_{place}", about, fusion=name, fused_at=place)
         return method
 
     return decorated

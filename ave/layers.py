@@ -50,12 +50,7 @@ class AudioGuidedAttention(keras.layers.Layer):
     """
 
     def __init__(
-        self,
-        units: int = 512,
-        audio_added_to: str = "regions",
-        zero_bias: bool = False,
-        xavier: bool = True,
-        **kwargs,
+        self, units: int = 512, audio_added_to: str = "regions", zero_bias: bool = False, xavier: bool = True, **kwargs
     ):
         super().__init__(**kwargs)
         if audio_added_to not in AUDIO_ADDED_TO:
@@ -68,26 +63,22 @@ class AudioGuidedAttention(keras.layers.Layer):
     def build(self, audio_shape, visual_shape):
         height, width, channels = visual_shape[-3:]
         regions = height * width
-        per_region = (None, None, regions)
         # The layers have the names of the authors' checkpoints: affine_video = U_v, affine_audio = U_a,
         # affine_v = W_v, affine_g = W_a, affine_h = W_f.
         dense = {"xavier": self.xavier, "zero_bias": self.zero_bias, "activation": "relu", "dtype": self.dtype_policy}
         self.affine_video = linear(self.units, channels, name="affine_video", **dense)
         self.affine_audio = linear(self.units, audio_shape[-1], name="affine_audio", **dense)
+        self.affine_video.build((None, channels))
+        self.affine_audio.build(audio_shape)
         self.affine_v = self._projection(regions, self.units, "affine_v")
         self.affine_g = self._projection(regions, self.units, "affine_g")
         self.affine_h = self._projection(1, regions, "affine_h")
-        self.affine_video.build((*per_region, channels))
-        self.affine_audio.build(audio_shape)
-        self.affine_v.build((*per_region, self.units))
-        self.affine_g.build((None, None, self.units))
-        self.affine_h.build((*per_region, regions))
 
     def _projection(self, units: int, fan_in: int, name: str) -> keras.layers.Dense:
         kernel = "glorot_uniform" if self.xavier else uniform_by_fan_in(fan_in)
-        return keras.layers.Dense(
-            units, use_bias=False, kernel_initializer=kernel, name=name, dtype=self.dtype_policy
-        )
+        dense = keras.layers.Dense(units, use_bias=False, kernel_initializer=kernel, name=name, dtype=self.dtype_policy)
+        dense.build((None, fan_in))
+        return dense
 
     def call(self, audio, visual):
         shape = ops.shape(visual)

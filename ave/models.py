@@ -1,5 +1,6 @@
 """The paper's models: A+V-att written out, then its variants and the systems it is compared with."""
 
+import functools
 from collections.abc import Callable
 
 import keras
@@ -15,8 +16,8 @@ from avpipeline.nn.recurrent import BidirectionalLSTM, TorchLSTM
 
 ATTENTION_LAYER = "attention"
 AUDIO_ATTENTION_LAYER = "audio_attention"
-# Layer -> the name of its maps among the outputs of `with_attention`.
-_MAPS = {ATTENTION_LAYER: "attention", AUDIO_ATTENTION_LAYER: "audio_attention"}
+# Their maps have the same names among the outputs of `with_attention`.
+_MAPS = (ATTENTION_LAYER, AUDIO_ATTENTION_LAYER)
 # The settings of `ModelConfig` that decide which layers there are. A+V-att has the default of each.
 _STRUCTURE = ("audio", "visual", "motion", "temporal", "fusion", "fused_at", "ensemble", "weak")
 
@@ -94,31 +95,37 @@ def assembled(config: ModelConfig, name: str) -> keras.Model:
     }
     inputs = {name: keras.Input((config.num_segments, *shapes[name]), name=name) for name in config.modalities}
     scores = _segment_scores(config, _branches(config, inputs))
-    return keras.Model(inputs, _outputs(config, scores), name=name)
+    outputs = _weak_outputs(config, scores) if config.weak else _probabilities(scores, "segments")
+    return keras.Model(inputs, outputs, name=name)
 
 
 def _branches(config: ModelConfig, inputs) -> dict:
     """The branches "audio" and "video", or one of them: a sequence `(batch, time, channels)` each."""
-    means = {name: _mean(name)(inputs[name]) for name in ("audio_map", "visual") if _needs_mean(config, name)}
+
+    @functools.cache
+    def mean(modality: str):
+        """A map's mean over regions, a branch's features or what guides attention over the other map."""
+        pool = keras.layers.GlobalAveragePooling2D(name=f"{modality}_mean_over_regions")
+        return keras.layers.TimeDistributed(pool, name=f"{modality}_mean")(inputs[modality])
+
     branches = {}
     if config.audio == "vector":
         branches["audio"] = inputs["audio"]
     elif config.audio == "map_mean":
-        branches["audio"] = means["audio_map"]
+        branches["audio"] = mean("audio_map")
     elif config.audio == "map_attention":
-        attention = VisualGuidedAttention(
-            config.attention_units, config.audio_added_to, name=AUDIO_ATTENTION_LAYER
-        )
-        branches["audio"], _ = attention(means["visual"], inputs["audio_map"])
+        attention = VisualGuidedAttention(config.attention_units, config.audio_added_to, name=AUDIO_ATTENTION_LAYER)
+        branches["audio"], _ = attention(mean("visual"), inputs["audio_map"])
 
     video = []
     if config.visual == "mean":
-        video.append(means["visual"])
+        video.append(mean("visual"))
     elif config.visual == "attention":
         attention = AudioGuidedAttention(
             config.attention_units, config.audio_added_to, xavier=config.fusion != "dmrn", name=ATTENTION_LAYER
         )
-        video.append(attention(means.get("audio_map", inputs.get("audio")), inputs["visual"])[0])
+        guide = mean("audio_map") if config.audio.startswith("map") else inputs["audio"]
+        video.append(attention(guide, inputs["visual"])[0])
     if config.motion:
         video.append(inputs["motion"])
     if video:
@@ -126,38 +133,28 @@ def _branches(config: ModelConfig, inputs) -> dict:
     return branches
 
 
-def _needs_mean(config: ModelConfig, modality: str) -> bool:
-    """Whether a map's mean over regions is used, as a branch's features or to guide attention over the other map."""
-    if modality == "visual":
-        return config.visual == "mean" or config.audio == "map_attention"
-    return config.audio == "map_mean" or (config.audio == "map_attention" and config.visual == "attention")
-
-
-def _mean(modality: str) -> keras.layers.Layer:
-    pool = keras.layers.GlobalAveragePooling2D(name=f"{modality}_mean_over_regions")
-    return keras.layers.TimeDistributed(pool, name=f"{modality}_mean")
-
-
-def _segment_scores(config: ModelConfig, branches: dict) -> list:
-    """Scores before the softmax: for each member of the ensemble a tensor `(batch, time, classes)`."""
+def _segment_scores(config: ModelConfig, branches: dict):
+    """Scores before the softmax, `(batch, time, classes)`."""
     if config.temporal == "ed_tcn":
         (branch,) = branches.values()
-        return [_scores(config, _encoder_decoder(config, branch), "L2")]
+        return _scores(config, _encoder_decoder(config, branch), "L2")
     if len(branches) == 2 and config.fused_at == "early":
         branches = {"fused": _fuse(config, branches, config.state_units, "fusion")}
     lstm = BidirectionalLSTM if config.bidirectional else TorchLSTM
     states = {name: lstm(config.lstm_units, name=f"lstm_{name}")(x) for name, x in branches.items()}
     if len(states) == 1:
         (state,) = states.values()
-        return [_head(config, state)]
+        return _head(config, state)
     if config.fused_at == "decision":
         votes = {name: _head(config, state, f"_{name}") for name, state in states.items()}
         fused = _fuse(config, votes, config.num_classes, "fusion")
         # The scores go to the softmax as they are; outer products and concatenations are first projected to their size.
-        return [fused if fused.shape[-1] == config.num_classes else _scores(config, fused, "L2")]
+        return fused if fused.shape[-1] == config.num_classes else _scores(config, fused, "L2")
     members = ["", *(f"_{index}" for index in range(1, config.ensemble))]
     fused = {member: _fuse(config, states, config.state_units, f"fusion{member}") for member in members}
-    return [_head(config, x, member) for member, x in fused.items()]
+    scores = [_head(config, x, member) for member, x in fused.items()]
+    # The average over an ensemble as a softmax of scores: cross-entropy then has its gradient at every probability.
+    return scores[0] if len(scores) == 1 else EnsembleScores(name="members", dtype="float32")(scores)
 
 
 def _fuse(config: ModelConfig, branches: dict, units: int, name: str):
@@ -205,14 +202,9 @@ def _convolution(config: ModelConfig, filters: int, name: str, x):
     return ChannelNormalizedReLU(name=f"{name}_relu")(x)
 
 
-def _outputs(config: ModelConfig, scores: list):
-    """The model's outputs from the scores of all members; float32 also under mixed precision, as in `av_att`."""
-    if config.weak:
-        (scores,) = scores
-        return _weak_outputs(config, scores)
-    # The average over an ensemble as a softmax of scores: cross-entropy then has its gradient at every probability.
-    scores = scores[0] if len(scores) == 1 else EnsembleScores(name="members", dtype="float32")(scores)
-    return keras.layers.Softmax(name="segments", dtype="float32")(scores)
+def _probabilities(scores, name: str):
+    # float32 also under mixed precision, as in `av_att`.
+    return keras.layers.Softmax(name=name, dtype="float32")(scores)
 
 
 def _weak_outputs(config: ModelConfig, scores) -> dict:
@@ -221,7 +213,7 @@ def _weak_outputs(config: ModelConfig, scores) -> dict:
     pooling = {"max": keras.layers.GlobalMaxPooling1D, "mean": keras.layers.GlobalAveragePooling1D}
     video = pooling[config.mil_pooling](name="mil_pooling")(scores)
     return {
-        "video": keras.layers.Softmax(name="video", dtype="float32")(video),
+        "video": _probabilities(video, "video"),
         "segments": keras.layers.Activation("linear", name="segments", dtype="float32")(scores),
     }
 
@@ -229,11 +221,6 @@ def _weak_outputs(config: ModelConfig, scores) -> dict:
 def is_weak(model: keras.Model) -> bool:
     """Whether the model is weakly supervised: its outputs are a video's probabilities and its segments' scores."""
     return isinstance(model.output, dict)
-
-
-def segment_output(model: keras.Model) -> str | None:
-    """Name of the output with the segments' scores; None if the model has one output only."""
-    return "segments" if is_weak(model) else None
 
 
 def has_attention(model: keras.Model) -> bool:
@@ -253,7 +240,7 @@ def with_attention(model: keras.Model) -> keras.Model:
       ValueError: the model has no attention.
     """
     outputs = model.output if is_weak(model) else {"segments": model.output}
-    maps = {_MAPS[layer.name]: layer.output[1] for layer in model.layers if layer.name in _MAPS}
+    maps = {layer.name: layer.output[1] for layer in model.layers if layer.name in _MAPS}
     if not maps:
         raise ValueError(f"{model.name} has no attention to show; av_att and v_att have")
     return keras.Model(model.input, {**outputs, **maps}, name=f"{model.name}_maps")
@@ -267,7 +254,7 @@ def forward_of(model: keras.Model) -> Callable:
     def forward(features):
         output = shown(features)
         named = output if isinstance(output, dict) else {"segments": output}
-        maps = {name: named[name][0] for name in _MAPS.values() if name in named}
+        maps = {name: named[name][0] for name in _MAPS if name in named}
         return probabilities(model, named["segments"])[0], maps
 
     return forward

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ave.config import CLASS_NAMES, PER_CLASS, ROWS
 from avpipeline.errors import InputError
 from avpipeline.files import make_folder, read_predictions, write_csv, write_text
 from avpipeline.results import papers
@@ -20,17 +21,8 @@ from avpipeline.training.paper import Trained
 if TYPE_CHECKING:
     import pandas as pd
 
-PER_CLASS = "Supplement Table 1"
-# The supplement's names -> models.
-MODELS = {
-    "A": "a",
-    "Vs": "v",
-    "Vc3d": "v_c3d",
-    "Vs+c3d": "v_s_c3d",
-    "AVs": "av",
-    "AVc3d": "av_c3d",
-    "AVs+c3d": "av_s_c3d",
-}
+# Its names -> models: those of Supplement Table 2, which writes the same names with hyphens.
+MODELS = {row.replace("-", ""): model for (table, row), model in ROWS.items() if table == "Supplement Table 2"}
 
 
 def paper_table() -> pd.DataFrame:
@@ -41,11 +33,7 @@ def paper_table() -> pd.DataFrame:
 
 
 def chosen_models(rows: Sequence[str]) -> dict[str, str]:
-    """The supplement's names -> models, all of them or those in `rows`.
-
-    Raises:
-      InputError: the table does not have such a row.
-    """
+    """The supplement's names -> models, all or those in `rows`; InputError for a row that is not in the table."""
     for row in rows:
         if row not in MODELS:
             raise InputError(f"row '{row}': is not in {PER_CLASS}; its models are {', '.join(MODELS)}.")
@@ -67,8 +55,7 @@ def write_per_class(folder: Path, trained: Mapping[str, Trained]) -> str:
     stem = make_folder(folder) / "supplement_table_1"
     write_text(stem.with_suffix(".md"), text)
     write_csv(stem.with_suffix(".csv"), table, index=True)
-    columns = {label: table[label].to_numpy() for label in table}
-    charts.class_bars(stem.with_suffix(".png"), columns, list(table.index), title=f"ave, {one.data}")
+    charts.class_bars(stem.with_suffix(".png"), dict(table.items()), list(table.index), title=f"ave, {one.data}")
     return f"{text}\nAlso in {stem}.md, .csv and .png"
 
 
@@ -78,28 +65,22 @@ def _markdown(table: pd.DataFrame, data: str, unlike: Sequence[str] = ()) -> str
     Args:
       unlike: why the results cannot stand beside the paper's; empty if they can.
     """
-    from ave.config import CLASS_NAMES
-
-    paper = paper_table() if tuple(table.index) == CLASS_NAMES[:-1] and not unlike else None
-    lines = [("class", *table)]
-    for name, values in table.iterrows():
-        ours = [("-" if np.isnan(value) else f"{value:.1f}") for value in values]
-        if paper is not None:
-            ours = [f"{paper.loc[name, label]} / {text}" for label, text in zip(table, ours, strict=True)]
-        lines.append((str(name), *ours))
-    why = "; ".join(unlike) or "other classes than the paper's"
-    cells = "paper / ours" if paper is not None else f"ours ({why})"
+    texts = table.apply(lambda column: column.map("{:.1f}".format)).replace("nan", "-")
+    cells = "paper / ours"
+    if unlike or tuple(table.index) != CLASS_NAMES[:-1]:
+        why = "; ".join(unlike) or "other classes than the paper's"
+        cells = f"ours ({why})"
+    else:
+        texts = paper_table()[[*table]].astype(str) + " / " + texts
     about = f"Accuracy of each class in %, over all seconds of its videos; {cells}, selected on validation."
-    return f"## {PER_CLASS}\n\n{about} Ours: {data}.\n\n{papers.markdown(lines)}"
+    lines = papers.markdown([("class", *table), *texts.itertuples(name=None)])
+    return f"## {PER_CLASS}\n\n{about} Ours: {data}.\n\n{lines}"
 
 
 def accuracies(predictions: tuple[Path, ...]) -> np.ndarray:
     """Accuracy of each class except background in %, averaged over the seeds: `(classes - 1,)`."""
-    seeds = []
-    for path in predictions:
-        stored = read_predictions(path, "labels", "predictions")
-        seeds.append(100 * class_accuracies(stored["labels"], stored["predictions"]))
-    return np.mean(seeds, axis=0)
+    stored = (read_predictions(path, "labels", "predictions") for path in predictions)
+    return np.mean([100 * class_accuracies(each["labels"], each["predictions"]) for each in stored], axis=0)
 
 
 def class_accuracies(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:

@@ -15,8 +15,6 @@ from avpipeline.training.saved import load_model
 class Settings(LabelSettings):
     """Settings of a prediction command."""
 
-    weights: Path
-    """The model: a .keras file written by python -m ave.train or python -m ave.convert."""
     out: Path = Path("runs") / "ave" / "predict"
     scale: Scale = "second"
     """What the colours of attention are scaled by: the range of each second's map, as in the authors' pictures, or that

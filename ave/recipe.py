@@ -24,8 +24,7 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
     )
     optimizer = Adam(learning_rate, epsilon=config.epsilon, epsilon_form=config.epsilon_form)
     # Section 4.1 names cross-entropy; the authors' code applies the soft margin loss to the softmax output.
-    losses = {"soft_margin": MultiLabelSoftMargin, "cross_entropy": CategoricalCrossentropy}
-    loss = losses[config.loss]()
+    loss = MultiLabelSoftMargin() if config.loss == "soft_margin" else CategoricalCrossentropy()
     if is_weak(model):
         model.compile(optimizer, {"video": loss}, jit_compile=jit_compile())
     else:

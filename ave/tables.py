@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from ave import match, per_class
-from ave.config import ROWS, STARTS_FROM
+from ave.config import PER_CLASS, ROWS, STARTS_FROM
 from ave.match.train import PAPER as MATCH
-from ave.per_class import PER_CLASS
 from ave.train import PAPER
 from avpipeline.cli import run
 from avpipeline.results import papers
@@ -58,24 +57,20 @@ def measure(settings: Settings, published: papers.Published) -> Line:
     if place in match.config.ROWS:
         model, direction = match.config.ROWS[place]
         return MATCH.line(published, train_row(MATCH, settings, model, data=settings.data), direction)
-    return line_of(published, train_model(settings, PAPER.model_of(*place)), _note(place))
+    model = PAPER.model_of(*place)
+    notes = [shared_note(PAPER, place)]
+    if first := STARTS_FROM.get(model):
+        notes.append(f"initialised from {first}, which was trained for as many epochs")
+    return line_of(published, train_model(settings, model), "; ".join(filter(None, notes)))
 
 
 def train_model(settings: Settings, model: str) -> Trained:
     """Trains a model with all seeds, first the model that it is initialised from, if any; reuses finished runs."""
     where: dict[str, bool | Path | None] = {"data": settings.data, "noisy": settings.noisy}
-    if model in STARTS_FROM:
-        first = STARTS_FROM[model]
+    if first := STARTS_FROM.get(model):
         print(f"{model} is initialised from {first}", flush=True)
         where["init_from"] = train_model(settings, first).settings.folder
     return train_row(PAPER, settings, model, **where)
-
-
-def _note(place: tuple[str, str]) -> str:
-    notes = [shared_note(PAPER, place)]
-    if first := STARTS_FROM.get(PAPER.model_of(*place)):
-        notes.append(f"initialised from {first}, which was trained for as many epochs")
-    return "; ".join(filter(None, notes))
 
 
 if __name__ == "__main__":

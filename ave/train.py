@@ -67,7 +67,7 @@ class AVE(Paper):
 
         splits = splits or load_splits(settings)
         train = splits["train"]
-        network = fitted(settings.network, splits["val"])
+        network, first = fitted(settings.network, splits["val"]), settings.init_from
         info = self.info(settings, network, train, network.modalities)
         outputs = {"trained_output": "video", "scored_output": "segments"} if network.weak else {}
         return self.assemble(
@@ -76,8 +76,8 @@ class AVE(Paper):
             lambda: compile_model(segment_classifier(network, settings.model), settings.training),
             info,
             Scoring("segment_accuracy", metrics.segment_accuracy, **outputs),
-            identity={"noisy": settings.noisy if network.weak else None, "init_from": _identity(settings.init_from)},
-            start=_start_from(settings.init_from, train) if settings.init_from else None,
+            identity={"noisy": settings.noisy if network.weak else None, "init_from": first and _identity(first)},
+            start=first and _start_from(first, train),
         )
 
 
@@ -93,10 +93,8 @@ def load_splits(settings: Settings) -> dict[str, Split]:
     return {"train": load_split(settings.dataset, "train", **where), **splits}
 
 
-def _identity(init_from: Path | None) -> dict | None:
+def _identity(init_from: Path) -> dict:
     """How the settings record `init_from`: the hash of a file, or the configuration of a run."""
-    if init_from is None:
-        return None
     if init_from.is_file():
         return {"sha256": sha256_file(init_from)}
     settings = init_from / "settings.json"
@@ -112,20 +110,16 @@ def _start_from(init_from: Path, split: Split) -> Callable[[keras.Model, int], N
         path = init_from if init_from.is_file() else init_from / f"seed-{seed}" / "best.keras"
         source, info = load_model(path, paper="ave")
         require_fit(path, info, split)
-        given = {weight.path: weight for weight in source.weights}
-        taken = [weight for weight in model.weights if _same_shape(weight, given.get(weight.path))]
+        given = {(weight.path, weight.shape): weight for weight in source.weights}
+        taken = [weight for weight in model.weights if (weight.path, weight.shape) in given]
         if not taken:
             raise InputError(f"{path}: '{info.model}' and '{model.name}' have no layer in common; give another model.")
         for weight in taken:
-            weight.assign(given[weight.path])
+            weight.assign(given[weight.path, weight.shape])
         kept = len(model.weights) - len(taken)
         print(f"seed {seed}: {len(taken)} weights are copied from {path}, {kept} are freshly initialised")
 
     return start
-
-
-def _same_shape(weight, other) -> bool:
-    return other is not None and tuple(weight.shape) == tuple(other.shape)
 
 
 def main(settings: Settings) -> None:

@@ -22,17 +22,12 @@ _FACTORS = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
 def attend(value, key, query, *, rate: float = 0.0, seed=None):
-    """value @ dropout(tanh(key @ query)).
+    """value @ dropout(tanh(key @ query)), `(batch, rows, columns)`.
 
     Args:
-      value: `(batch, rows, inner)`.
-      key: `(batch, inner, steps)`.
-      query: `(batch, steps, columns)`.
+      value, key, query: `(batch, rows, inner)`, `(batch, inner, steps)` and `(batch, steps, columns)`.
       rate: share of the scores `(batch, inner, columns)` that is dropped, in [0, 1).
       seed: two integers that decide which; None drops nothing.
-
-    Returns:
-      `(batch, rows, columns)`.
     """
     if seed is None or not rate:
         return tf.matmul(value, tf.tanh(tf.matmul(key, query)))

@@ -45,8 +45,7 @@ def load_author_checkpoint(path, **overrides) -> keras.Model:
     Raises:
       InputError: not a torch file, a file of another network, or tensors that do not fit together.
     """
-    model, _ = load_with_config(path, **overrides)
-    return model
+    return load_with_config(path, **overrides)[0]
 
 
 def load_with_config(path, **overrides) -> tuple[keras.Model, ModelConfig]:
@@ -56,7 +55,9 @@ def load_with_config(path, **overrides) -> tuple[keras.Model, ModelConfig]:
         raise InputError(f"{path}: holds the network {file.root_class}, not {AUTHOR_CLASS}; give {_FILES}.")
     config = _config(path, file, overrides)
     model = segment_classifier(config, "jca")
-    assign(model, _as_here(file.state), _names(config), path)
+    # `assign` transposes every matrix as if it were a kernel, and initial states are none.
+    state = {name: tensor.T if name.endswith("init_hidden") else tensor for name, tensor in file.state.items()}
+    assign(model, state, _names(config), path)
     return model, config
 
 
@@ -65,12 +66,12 @@ def _config(path, file, overrides) -> ModelConfig:
     state = file.state
     try:
         attention_units, visual_channels = state["video_attn.attn.affine_video.weight"].shape
-        regions = state["video_attn.attn.affine_v.weight"].shape[0]
         audio_size, audio_sum = state["audio_extract.linear.weight"].shape
-        side = math.isqrt(regions)
+        # The map is square; for another number of regions `assign` says that the tensors do not fit.
+        side = math.isqrt(state["video_attn.attn.affine_v.weight"].shape[0])
         told = {
             "num_layers": state["audio_extract.init_hidden"].shape[0] // 4,
-            "recursions": _recursions(state),
+            "recursions": len({name.split(".")[2] for name in state if name.startswith(f"{_CO_ATTENTION}.")}),
             "video_size": attention_units,
             "audio_size": audio_size,
             "num_segments": state[f"{_CO_ATTENTION}.0.dense_coattn.key1_linear.weight"].shape[0],
@@ -80,17 +81,9 @@ def _config(path, file, overrides) -> ModelConfig:
             "recurrent_dropout": file.extras.get("audio_extract.dropout.p", ModelConfig.recurrent_dropout),
             "dropout": file.extras.get(f"{_CO_ATTENTION}.0.linears.0.2.p", ModelConfig.dropout),
         }
-        config = model_config("jca", **{**told, **overrides})
+        return model_config("jca", **{**told, **overrides})
     except (KeyError, ValueError, IndexError) as error:
         raise InputError(f"{path}: is not a checkpoint of JCA (no usable {error}); give {_FILES}.") from error
-    if side * side != regions:
-        raise InputError(f"{path}: attends over {regions} regions, which is not a square map; give {_FILES}.")
-    return config
-
-
-def _recursions(state) -> int:
-    numbers = {name.split(".")[2] for name in state if name.startswith(f"{_CO_ATTENTION}.")}
-    return len(numbers)
 
 
 def _names(config: ModelConfig) -> dict[str, str]:
@@ -112,8 +105,3 @@ def _names(config: ModelConfig) -> dict[str, str]:
             names |= linear_names(f"{theirs}.linears.{number}.0", f"{ours}/{modality}/out")
     names |= linear_names("predict.predict.0", "hidden") | linear_names("predict.predict.3", "classifier")
     return names
-
-
-def _as_here(state) -> dict:
-    """The state with initial states transposed, since `assign` transposes every matrix as if it were a kernel."""
-    return {name: tensor.T if name.endswith("init_hidden") else tensor for name, tensor in state.items()}

@@ -4,9 +4,6 @@ No code by their authors is known here. The shapes follow their papers and this 
 under the README's assumptions.
 """
 
-import contextlib
-from collections.abc import Callable, Mapping
-
 import keras
 from keras import ops
 
@@ -15,10 +12,16 @@ from ave.models import ATTENTION_LAYER
 from jca.config import ModelConfig
 from jca.layers import xavier
 
-EVENTS_LAYER = "events"
+
+def segment_inputs(config: ModelConfig) -> dict:
+    """The inputs of all networks here, `(batch, time, ...)` each."""
+    return {
+        "audio": keras.Input((config.num_segments, config.audio_channels), name="audio"),
+        "visual": keras.Input((config.num_segments, *config.visual_shape), name="visual"),
+    }
 
 
-def _attended(config: ModelConfig, inputs: Mapping):
+def _attended(config: ModelConfig, inputs: dict):
     """Audio-guided visual attention as in AVE: visual vectors `(batch, time, channels)`."""
     layer = AudioGuidedAttention(config.video_size, name=ATTENTION_LAYER)
     return layer(inputs["audio"], inputs["visual"])[0]
@@ -33,26 +36,25 @@ def segment_probabilities(config: ModelConfig, x):
     return keras.layers.Softmax(name="segments", dtype="float32")(x)
 
 
-def _avsdn(config: ModelConfig, inputs: Mapping, name: str) -> keras.Model:
+def _avsdn(config: ModelConfig, name: str) -> keras.Model:
     """AVSDN (Lin et al. 2019): an LSTM for each modality encodes the video, a third decodes its labels.
 
     The encoders' last hidden and cell states, fused, are the decoder's initial state: global information. At each
     segment it reads both modalities' features of that segment: local information.
     """
+    inputs = segment_inputs(config)
     features = {"audio": inputs["audio"], "video": _attended(config, inputs)}
     sizes = {"audio": config.audio_size, "video": config.video_size}
-    hidden, cell = [], []
+    last = []
     for modality, sequence in features.items():
         # Unrolled: a while loop of ten steps costs more than the steps.
         encoder = keras.layers.LSTM(sizes[modality], return_state=True, unroll=True, name=f"encoder_{modality}")
-        _, last_hidden, last_cell = encoder(sequence)
-        hidden.append(last_hidden)
-        cell.append(last_cell)
+        last.append(encoder(sequence)[1:])
     start = [
         xavier(config.video_size, sum(sizes.values()), activation="tanh", name=f"fused_{kind}")(
-            keras.layers.Concatenate(name=f"both_{kind}")(states)
+            keras.layers.Concatenate(name=f"both_{kind}")(list(states))
         )
-        for kind, states in (("hidden", hidden), ("cell", cell))
+        for kind, states in zip(("hidden", "cell"), zip(*last, strict=True), strict=True)
     ]
     local = keras.layers.Concatenate(name="local")(list(features.values()))
     decoder = keras.layers.LSTM(config.video_size, return_sequences=True, unroll=True, name="decoder")
@@ -63,27 +65,16 @@ def _avsdn(config: ModelConfig, inputs: Mapping, name: str) -> keras.Model:
 class EventPooling(keras.layers.Layer):
     """Mean over the segments of an event: `(batch, time, channels)` -> `(batch, channels)`.
 
-    Only training knows which segments belong to the event: calls inside `restricted_to` use them, all others average
-    over all segments.
+    Only training knows which segments belong to the event. It sets `segments`, `(batch, time)`: those that are 1 count,
+    or all if none is. Where it is None, the mean is over all segments.
     """
 
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self._segments = None
-
-    @contextlib.contextmanager
-    def restricted_to(self, segments):
-        """Inside, only segments that are 1 in `segments`, `(batch, time)` of 0 and 1, count; if none is, all do."""
-        self._segments = segments
-        try:
-            yield
-        finally:
-            self._segments = None
+    segments = None
 
     def call(self, sequence):
-        if self._segments is None:
+        if self.segments is None:
             return ops.mean(sequence, axis=1)
-        segments = ops.cast(self._segments, sequence.dtype)
+        segments = ops.cast(self.segments, sequence.dtype)
         some = ops.any(segments > 0, axis=1, keepdims=True)
         weights = ops.expand_dims(ops.where(some, segments, ops.ones_like(segments)), -1)
         return ops.sum(weights * sequence, axis=1) / ops.sum(weights, axis=1)
@@ -100,7 +91,7 @@ class CrossModalMatch(keras.layers.Layer):
     `(batch, time)`.
 
     Args:
-      sigmoid: whether to apply it; models saved by versions up to 0.2.0 do so here, later ones in `EventScores`.
+      sigmoid: whether to apply it; DAM leaves that to `EventScores`.
     """
 
     def __init__(self, sigmoid: bool = True, **kwargs):
@@ -144,25 +135,6 @@ class EventScores(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="jca")
-class EventAndRelevance(keras.layers.Layer):
-    """Class probabilities of each segment from the event's category and each segment's relevance.
-
-    p(event class c in segment t) = relevance_t * category_c, p(background in t) = 1 - relevance_t. Models saved by
-    versions up to 0.2.0 end in this layer.
-
-    Inputs: category `(batch, events)`, which sums to 1, and relevance `(batch, time)`; output
-    `(batch, time, events + 1)`, background last.
-    """
-
-    def call(self, category, relevance):
-        relevance = ops.expand_dims(relevance, -1)
-        return ops.concatenate([relevance * ops.expand_dims(category, 1), 1 - relevance], axis=-1)
-
-    def compute_output_shape(self, category_shape, relevance_shape):
-        return (*relevance_shape, category_shape[-1] + 1)
-
-
-@keras.saving.register_keras_serializable(package="jca")
 class DualAttentionMatching(keras.Model):
     """DAM's functional model; in training it knows which segments belong to the event."""
 
@@ -170,28 +142,31 @@ class DualAttentionMatching(keras.Model):
         _, labels, _ = keras.utils.unpack_x_y_sample_weight(state_and_data[-1])
         # Everything but background, the last class.
         segments = 1 - ops.cast(labels[..., -1], "float32")
-        with contextlib.ExitStack() as stack:
-            for layer in self.layers:
-                if isinstance(layer, EventPooling):
-                    stack.enter_context(layer.restricted_to(segments))
+        pools = [layer for layer in self.layers if isinstance(layer, EventPooling)]
+        try:
+            for pool in pools:
+                pool.segments = segments
             return super().train_step(*state_and_data)
+        finally:
+            for pool in pools:
+                pool.segments = None
 
 
-def _dam(config: ModelConfig, inputs: Mapping, name: str) -> keras.Model:
+def _dam(config: ModelConfig, name: str) -> keras.Model:
     """DAM (Wu et al. 2019): each modality's event, pooled over the video, is matched with the other's segments.
 
     Self-attention lets each modality see the whole video; its mean over the event is its global feature. The category
     is predicted from both. A segment's relevance is how well its audio matches the visual event and its frame the
     auditory one.
     """
-    size = config.video_size
+    inputs, size = segment_inputs(config), config.video_size
     local = {}
     for modality, sequence in (("audio", inputs["audio"]), ("video", _attended(config, inputs))):
         x = xavier(size, sequence.shape[-1], activation="relu", name=f"local_{modality}")(sequence)
         seen = keras.layers.MultiHeadAttention(1, size, name=f"self_attention_{modality}")(x, x)
         x = keras.layers.Add(name=f"with_{modality}")([x, seen])
         local[modality] = keras.layers.LayerNormalization(name=f"normalized_{modality}")(x)
-    event = {modality: EventPooling(name=f"{EVENTS_LAYER}_{modality}")(x) for modality, x in local.items()}
+    event = {modality: EventPooling(name=f"events_{modality}")(x) for modality, x in local.items()}
     x = keras.layers.Concatenate(name="both_events")(list(event.values()))
     x = keras.layers.Dropout(config.dropout, name="drop_events")(x)
     category = xavier(config.num_classes - 1, 2 * size, name="category")(x)
@@ -203,5 +178,5 @@ def _dam(config: ModelConfig, inputs: Mapping, name: str) -> keras.Model:
     return DualAttentionMatching(inputs, segments, name=name)
 
 
-# System -> its builder, `(config, inputs, name)`.
-SYSTEMS: dict[str, Callable[[ModelConfig, Mapping, str], keras.Model]] = {"avsdn": _avsdn, "dam": _dam}
+# System -> its builder, `(config, name)`.
+SYSTEMS = {"avsdn": _avsdn, "dam": _dam}

@@ -23,7 +23,6 @@ PRESETS = ("code", "paper")
 CELLS = ("lstm", "gru")
 FORMS = ("qkv", "affinity")
 ATTENDED_BY = ("joint", "other")
-FUSED_BY = (*ATTENDED_BY, "dense")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +42,7 @@ class ModelConfig(SegmentNetwork):
     """Type of the recurrent layers of each modality; those before the classifier are LSTMs."""
     visual: tyro.conf.Suppress[Literal["attention", "average", "max"]] = "attention"
     """How the regions of a frame are pooled: by audio-guided attention, or their mean or maximum."""
-    attended_by: Literal[FUSED_BY] = "joint"
+    attended_by: Literal[(*ATTENDED_BY, "dense")] = "joint"
     """What attends to a modality: both modalities (joint co-attention), the other one in the same form, or the other
     one by dense co-attention (Nguyen & Okatani 2018)."""
     co_attention: Literal[FORMS] = "qkv"

@@ -52,7 +52,6 @@ class DenseCoAttention(keras.layers.Layer):
             projection = keras.layers.Dense(channels, use_bias=False, name=f"{modality}_projection", **kind)
             projection.build((None, None, size))
             out = xavier(size, sum(sizes.values()), activation="relu", name=f"{modality}_out", **kind)
-            out.build((None, None, sum(sizes.values())))
             self.rows[modality], self.projections[modality], self.outs[modality] = rows, projection, out
 
     def call(self, video, audio, training=False):

@@ -31,8 +31,10 @@ _SHORTEST = 1e-12
 
 
 def xavier(units: int, fan_in: int, **kwargs) -> keras.layers.Dense:
-    """Dense layer with the authors' initialisation: Xavier uniform kernel, zero bias."""
-    return linear(units, fan_in, xavier=True, zero_bias=True, **kwargs)
+    """Built dense layer with the authors' initialisation: Xavier uniform kernel, zero bias."""
+    layer = linear(units, fan_in, xavier=True, zero_bias=True, **kwargs)
+    layer.build((None, fan_in))
+    return layer
 
 
 @ops.custom_gradient
@@ -87,13 +89,7 @@ class Rerepresentation(keras.layers.Layer):
     cells: ClassVar[dict] = {"lstm": BidirectionalLSTM, "gru": BidirectionalGRU}
 
     def __init__(
-        self,
-        units: int,
-        num_layers: int = 2,
-        cell: str = "lstm",
-        residual: bool = True,
-        dropout: float = 0.0,
-        **kwargs,
+        self, units: int, num_layers: int = 2, cell: str = "lstm", residual: bool = True, dropout: float = 0.0, **kwargs
     ):
         super().__init__(**kwargs)
         if cell not in CELLS:
@@ -117,13 +113,11 @@ class Rerepresentation(keras.layers.Layer):
             size = self.units + (size if self.residual else 0)
         self.drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
         self.linear = xavier(self.units, size, name="linear", dtype=self.dtype_policy)
-        self.linear.build((*input_shape[:-1], size))
         self.normalize = L2Normalization(dtype=self.dtype_policy)
 
     def call(self, sequence):
         if self.num_layers:
-            states = ops.convert_to_tensor(self.initial_states)
-            out = self.rnn(sequence, initial_states=states)
+            out = self.rnn(sequence, initial_states=ops.convert_to_tensor(self.initial_states))
             sequence = ops.concatenate([sequence, out], axis=-1) if self.residual else out
         return self.normalize(self.linear(self.drop(sequence)))
 
@@ -131,14 +125,8 @@ class Rerepresentation(keras.layers.Layer):
         return (*input_shape[:-1], self.units)
 
     def get_config(self):
-        own = {
-            "units": self.units,
-            "num_layers": self.num_layers,
-            "cell": self.cell,
-            "residual": self.residual,
-            "dropout": self.dropout,
-        }
-        return {**super().get_config(), **own}
+        names = ("units", "num_layers", "cell", "residual", "dropout")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 class _Attended(keras.layers.Layer):
@@ -199,13 +187,10 @@ class QueryAttended(_Attended):
 
     def build(self, x_shape, query_shape):
         super().build(x_shape, query_shape)
-        batch, steps, size = x_shape
+        _, steps, size = x_shape
         self.key = xavier(steps, steps, name="key", dtype=self.dtype_policy)
         self.value = xavier(size, size, name="value", dtype=self.dtype_policy)
         self.out = xavier(size, query_shape[-1], name="out", activation="relu", dtype=self.dtype_policy)
-        self.key.build((batch, size, steps))
-        self.value.build(x_shape)
-        self.out.build((batch, steps, query_shape[-1]))
 
     def _update(self, x, query, training):
         key = self.key(ops.transpose(x, (0, 2, 1)))
@@ -296,18 +281,16 @@ class JointCoAttention(keras.layers.Layer):
         self.seed = seed
 
     def build(self, video_shape, audio_shape):
-        width = video_shape[-1] + audio_shape[-1]
-        sizes = [width] if self.attended_by == "joint" else [audio_shape[-1], video_shape[-1]]
-        names = ["query"] if self.attended_by == "joint" else ["query_video", "query_audio"]
+        sizes = {"query_video": audio_shape[-1], "query_audio": video_shape[-1]}
+        if self.attended_by == "joint":
+            sizes = {"query": sum(sizes.values())}
+        widths = list(sizes.values())
         self.query_layers = []
         if self.form == "qkv":
-            for name, size in zip(names, sizes, strict=True):
-                layer = xavier(size, size, name=name, dtype=self.dtype_policy)
-                layer.build((*video_shape[:-1], size))
-                self.query_layers.append(layer)
+            self.query_layers = [xavier(size, size, name=name, dtype=self.dtype_policy) for name, size in sizes.items()]
         self.video, self.audio = self._half("video", 0), self._half("audio", 1)
-        self.video.build(video_shape, (*video_shape[:-1], sizes[0]))
-        self.audio.build(audio_shape, (*audio_shape[:-1], sizes[-1]))
+        self.video.build(video_shape, (*video_shape[:-1], widths[0]))
+        self.audio.build(audio_shape, (*audio_shape[:-1], widths[-1]))
 
     def _half(self, name: str, index: int) -> _Attended:
         options = {"units": self.affinity_units} if self.form == "affinity" else {}
@@ -320,20 +303,11 @@ class JointCoAttention(keras.layers.Layer):
         attending = [ops.concatenate([video, audio], axis=-1)] if joint else [audio, video]
         if self.query_layers:
             attending = [layer(x) for layer, x in zip(self.query_layers, attending, strict=True)]
-        return (
-            self.video(video, attending[0], training=training),
-            self.audio(audio, attending[-1], training=training),
-        )
+        return self.video(video, attending[0], training=training), self.audio(audio, attending[-1], training=training)
 
     def compute_output_shape(self, video_shape, audio_shape):
         return tuple(video_shape), tuple(audio_shape)
 
     def get_config(self):
-        own = {
-            "form": self.form,
-            "attended_by": self.attended_by,
-            "affinity_units": self.affinity_units,
-            "dropout": self.dropout,
-            "seed": self.seed,
-        }
-        return {**super().get_config(), **own}
+        names = ("form", "attended_by", "affinity_units", "dropout", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

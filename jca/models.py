@@ -4,7 +4,7 @@ import keras
 
 from ave.layers import AudioGuidedAttention
 from ave.models import ATTENTION_LAYER
-from jca.compared import SYSTEMS, segment_probabilities
+from jca.compared import SYSTEMS, segment_inputs, segment_probabilities
 from jca.config import OWN, ModelConfig, model_config
 from jca.dense_co_attention import DenseCoAttention
 from jca.layers import JointCoAttention, L2Normalization, Rerepresentation, xavier
@@ -35,10 +35,7 @@ def joint_co_attention(config: ModelConfig, name: str = "jca") -> keras.Model:
     # Each layer is Eq. 1, both modalities attended by J = [V; A]; repeated, they are Eq. 2 (audio) and Eq. 3 (video).
     for index in range(config.recursions):
         co_attention = JointCoAttention(
-            config.co_attention,
-            affinity_units=config.affinity_units,
-            dropout=config.dropout,
-            name=f"coattn_{index}",
+            config.co_attention, affinity_units=config.affinity_units, dropout=config.dropout, name=f"coattn_{index}"
         )
         video, audio = co_attention(video, audio)
 
@@ -77,49 +74,36 @@ def build_model(name: str = "jca", preset: str = "code", **overrides) -> keras.M
 def segment_classifier(config: ModelConfig, name: str) -> keras.Model:
     """The network of a configuration: JCA, one of its ablations, or one of the systems it is compared with."""
     if config.system != "jca":
-        return OWN.built(name, config, _compared)
-    headline = model_config("jca")
-    is_headline = all(getattr(config, switch) == getattr(headline, switch) for switch in _SWITCHES)
+        return OWN.built(name, config, SYSTEMS[config.system])
+    is_headline = all(getattr(config, switch) == getattr(ModelConfig(), switch) for switch in _SWITCHES)
     return OWN.built(name, config, joint_co_attention if is_headline else ablation)
-
-
-def _compared(config: ModelConfig, name: str) -> keras.Model:
-    return SYSTEMS[config.system](config, _inputs(config), name)
 
 
 def ablation(config: ModelConfig, name: str) -> keras.Model:
     """JCA with the switches of Table 2; with all of them as in JCA it is the network of `joint_co_attention`."""
-    inputs = _inputs(config)
-    unimodal = {"num_layers": config.num_layers if config.unimodal_rnn else 0, "dropout": config.recurrent_dropout}
-    joint = {"num_layers": config.num_layers if config.joint_rnn else 0}
-    kind = {"residual": config.residual_embedding}
-    unimodal["cell"] = config.cell
+    inputs = segment_inputs(config)
+    residual = config.residual_embedding
+    layers = config.num_layers if config.unimodal_rnn else 0
+    joint_layers = config.num_layers if config.joint_rnn else 0
+    unimodal = {"num_layers": layers, "cell": config.cell, "residual": residual, "dropout": config.recurrent_dropout}
     audio = L2Normalization(name="audio_unit")(inputs["audio"])
-    audio = Rerepresentation(config.audio_size, **unimodal, **kind, name="audio_extract")(audio)
+    audio = Rerepresentation(config.audio_size, **unimodal, name="audio_extract")(audio)
     regions = L2Normalization(name="visual_unit")(inputs["visual"])
     affine = xavier(config.video_size, regions.shape[-1], name="affine_feat")
     video = affine(_region_vector(config, audio, regions))
-    video = Rerepresentation(config.video_size, **unimodal, **kind, name="video_extract")(video)
+    video = Rerepresentation(config.video_size, **unimodal, name="video_extract")(video)
     for index in range(config.recursions):
         video, audio = _co_attention(config, f"coattn_{index}")(video, audio)
     x = keras.layers.Concatenate(name="both")([video, audio])
     # The authors' option for GRUs does not reach this block.
-    x = Rerepresentation(config.video_size, **joint, **kind, name="joint")(x)
+    x = Rerepresentation(config.video_size, joint_layers, residual=residual, name="joint")(x)
     return keras.Model(inputs, segment_probabilities(config, x), name=name)
 
 
 def _co_attention(config: ModelConfig, name: str) -> keras.layers.Layer:
     if config.attended_by == "dense":
         return DenseCoAttention(config.dense_heads, config.dense_memory, config.dropout, name=name)
-    units = {"affinity_units": config.affinity_units}
-    return JointCoAttention(config.co_attention, config.attended_by, dropout=config.dropout, name=name, **units)
-
-
-def _inputs(config: ModelConfig) -> dict:
-    return {
-        "audio": keras.Input((config.num_segments, config.audio_channels), name="audio"),
-        "visual": keras.Input((config.num_segments, *config.visual_shape), name="visual"),
-    }
+    return JointCoAttention(config.co_attention, config.attended_by, config.affinity_units, config.dropout, name=name)
 
 
 def _region_vector(config: ModelConfig, audio, regions):

@@ -17,8 +17,6 @@ from avpipeline.training.saved import load_model
 class Settings(LabelSettings):
     """Settings of a prediction command."""
 
-    weights: Path
-    """The model: a .keras file written by python -m jca.train or python -m jca.convert."""
     out: Path = Path("runs") / "jca" / "predict"
 
 

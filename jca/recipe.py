@@ -31,19 +31,11 @@ def compile_model(model: keras.Model, config: TrainConfig | None = None) -> kera
     return model
 
 
-def callbacks(config: TrainConfig) -> list[keras.callbacks.Callback]:
-    """New callbacks for one training run."""
-    return [PlateauSchedule(config.plateau_factor, config.plateau_patience, config.plateau_threshold)]
-
-
 class PlateauSchedule(keras.callbacks.Callback):
     """Multiplies the learning rate by `factor` when the mean training loss has stopped falling.
 
     torch's ReduceLROnPlateau: an epoch is better if its loss is below best * (1 - threshold); after more than
     `patience` consecutive epochs that are not better, the rate is reduced and the count starts again.
-
-    Args:
-      factor, patience, threshold: see `TrainConfig`.
     """
 
     def __init__(self, factor: float = 0.5, patience: int = 10, threshold: float = 1e-4):

@@ -32,8 +32,7 @@ def main(settings: Settings) -> int:
 def measure(settings: Settings, published: papers.Published) -> Line:
     """Trains the model that reproduces a published result; resumes unfinished runs and reuses finished ones."""
     place = (published.table, published.row)
-    if place in AVE_ROWS:
-        model = AVE_ROWS[place]
+    if model := AVE_ROWS.get(place):
         trained = train_row(AVE, settings, model, name=f"ave-{model}", data=settings.data)
         return line_of(published, trained, "a model of ave, with that paper's training hyperparameters")
     trained = train_row(PAPER, settings, PAPER.model_of(*place), data=settings.data)

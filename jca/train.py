@@ -41,13 +41,14 @@ class JCA(Paper):
     def experiment(self, settings: Settings, splits: Mapping[str, Split] | None = None) -> Experiment:
         from jca.models import segment_classifier
         from jca.reading import measured
-        from jca.recipe import callbacks, compile_model
+        from jca.recipe import PlateauSchedule, compile_model
 
         splits = splits or {
             name: load_split(settings.dataset, name, data_dir=settings.data, modalities=MODALITIES)
             for name in ("train", "val", "test")
         }
         train, training = splits["train"], settings.training
+        plateau = (training.plateau_factor, training.plateau_patience, training.plateau_threshold)
         network = fitted(settings.network, train)
         info = self.info(settings, network, train, MODALITIES)
         return self.assemble(
@@ -56,7 +57,7 @@ class JCA(Paper):
             lambda: compile_model(segment_classifier(network, settings.model), training),
             info,
             Scoring("segment_accuracy", measure=measured),
-            callbacks=lambda: callbacks(training),
+            callbacks=lambda: [PlateauSchedule(*plateau)],
         )
 
 

@@ -34,9 +34,6 @@ ROWS = {
     for direction in DIRECTIONS
 }
 
-# The authors published the code of AVDLN, like which user-defined models are trained, but not that of DCCA.
-PRESETS = {"avdln": "code", "dcca": "paper"}
-
 
 @dataclasses.dataclass(frozen=True)
 class MatchModelConfig(Checked):
@@ -72,7 +69,7 @@ class MatchTrainConfig(Hyperparameters):
     ("best")."""
 
 
-OWN = OwnModels(_SYSTEMS, MatchModelConfig, tuple(PRESETS.values()))
+OWN = OwnModels(_SYSTEMS, MatchModelConfig, ("code", "paper"))
 MODELS, register_matcher = OWN.names, OWN.register
 
 # Settings that only DCCA has, and settings that it lacks.
@@ -100,5 +97,5 @@ def match_train_config(name: str, dataset: str = "ave", **overrides) -> MatchTra
 
 
 def preset_of(name: str) -> str:
-    """The preset of a model: there is one for each."""
-    return PRESETS.get(name, PRESETS["avdln"])
+    """A model's only preset: the authors published the code of AVDLN, like which user-defined models are trained."""
+    return "paper" if name == "dcca" else "code"

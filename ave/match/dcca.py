@@ -4,16 +4,13 @@ Two small networks are trained to maximise the correlation of their outputs for 
 linear CCA of the training pairs then gives the shared space, in which distances are Euclidean.
 """
 
-import dataclasses
-
 import keras
 import numpy as np
 from keras import ops
 
-from ave.match.config import MatchModelConfig, MatchTrainConfig, match_model_config, match_train_config
-from ave.match.networks import PairDistances, adam, branches
+from ave.match.config import MatchModelConfig, match_model_config
+from ave.match.networks import PairDistances, branches
 from avpipeline.datasets.base import Split
-from avpipeline.nn.backends import jit_compile
 
 PROJECTION_LAYER = "projection"
 
@@ -40,7 +37,8 @@ def correlation(first, second, regularisation: float = 1e-4):
       Scalar in [0, units], of the outputs' dtype.
     """
     dtype = first.dtype
-    first, second = (_centred(ops.cast(x, "float64")) for x in (first, second))
+    first, second = (ops.cast(x, "float64") for x in (first, second))
+    first, second = (x - ops.mean(x, axis=0, keepdims=True) for x in (first, second))
     s11, s12, s22 = _covariance(first, first), _covariance(first, second), _covariance(second, second)
     root1, root2 = (_inverse_root(ops.stop_gradient(s), regularisation) for s in (s11, s22))
     t = ops.matmul(ops.matmul(root1, ops.stop_gradient(s12)), root2)
@@ -61,10 +59,6 @@ def correlation(first, second, regularisation: float = 1e-4):
     return ops.cast(ops.stop_gradient(ops.sum(d) - linear) + linear, dtype)
 
 
-def _centred(x):
-    return x - ops.mean(x, axis=0, keepdims=True)
-
-
 def _covariance(first, second):
     samples = ops.cast(ops.shape(first)[0], first.dtype)
     return ops.matmul(ops.transpose(first), second) / ops.maximum(samples - 1, 1)
@@ -81,28 +75,14 @@ def _recomposed(vectors, values):
     return ops.matmul(vectors * values, ops.transpose(vectors))
 
 
-@dataclasses.dataclass(frozen=True)
-class CanonicalProjections:
-    """The result of linear CCA.
-
-    Attributes:
-      means: mean of each side, `(units,)`.
-      projections: projection of each side, `(units, components)`; the projected training pairs have variance 1.
-      correlations: canonical correlations in descending order, `(components,)`.
-    """
-
-    means: tuple[np.ndarray, np.ndarray]
-    projections: tuple[np.ndarray, np.ndarray]
-    correlations: np.ndarray
-
-
 def canonical_projections(
-    first: np.ndarray, second: np.ndarray, components: int, regularisation: float = 1e-4
-) -> CanonicalProjections:
+    first: np.ndarray, second: np.ndarray, regularisation: float = 1e-4
+) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
     """Linear CCA of two sets of samples `(samples, units)`, regularised as in `correlation`.
 
-    Args:
-      components: number of canonical components to keep.
+    Returns:
+      the means of both sides, `(units,)`; their projections, `(units, components)`, after which the samples have
+      variance 1; the canonical correlations in descending order, `(components,)`.
     """
     sides = [np.asarray(side, np.float64) for side in (first, second)]
     means = [side.mean(0) for side in sides]
@@ -113,8 +93,8 @@ def canonical_projections(
         values, vectors = np.linalg.eigh(side.T @ side / count)
         roots.append((vectors * (values.clip(0) + regularisation) ** -0.5) @ vectors.T)
     left, correlations, right = np.linalg.svd(roots[0] @ (centred[0].T @ centred[1] / count) @ roots[1])
-    projections = (roots[0] @ left[:, :components], roots[1] @ right[:components].T)
-    return CanonicalProjections(tuple(means), projections, correlations[:components])
+    components = len(correlations)
+    return means, [roots[0] @ left[:, :components], roots[1] @ right[:components].T], correlations
 
 
 @keras.saving.register_keras_serializable(package="ave")
@@ -158,13 +138,12 @@ class CanonicalProjection(keras.layers.Layer):
         sides = zip((visual, audio), self.means, self.projections, strict=True)
         return tuple(ops.matmul(x - mean, projection) for x, mean, projection in sides)
 
-    def fit(self, visual: np.ndarray, audio: np.ndarray) -> CanonicalProjections:
-        """Sets the projections to those of linear CCA of embeddings `(pairs, units)`, and returns its result."""
-        found = canonical_projections(visual, audio, visual.shape[1], self.regularisation)
-        for weights, values in ((self.means, found.means), (self.projections, found.projections)):
-            for weight, value in zip(weights, values, strict=True):
-                weight.assign(value)
-        return found
+    def fit(self, visual: np.ndarray, audio: np.ndarray) -> np.ndarray:
+        """Sets the projections to those of linear CCA of embeddings `(pairs, units)`; returns the correlations."""
+        means, projections, correlations = canonical_projections(visual, audio, self.regularisation)
+        for weight, value in zip([*self.means, *self.projections], [*means, *projections], strict=True):
+            weight.assign(value)
+        return correlations
 
     def compute_output_shape(self, visual_shape, audio_shape):
         return tuple(visual_shape), tuple(audio_shape)
@@ -176,11 +155,8 @@ class CanonicalProjection(keras.layers.Layer):
 def build_dcca(config: MatchModelConfig | None = None) -> keras.Model:
     """DCCA, freshly initialised: AVDLN's branches, the projection into the shared space, and the distances there.
 
-    Args:
-      config: sizes; None means those of `match_model_config("dcca")`.
-
-    Returns:
-      Functional model with the inputs and output of `ave.match.networks.build_avdln`.
+    `config` has its sizes; None means those of `match_model_config("dcca")`. The model is functional, with the inputs
+    and the output of `ave.match.networks.build_avdln`.
     """
     config = config or match_model_config("dcca")
     inputs, visual, audio = branches(config)
@@ -190,18 +166,9 @@ def build_dcca(config: MatchModelConfig | None = None) -> keras.Model:
     return keras.Model(inputs, distances, name="dcca")
 
 
-def compile_dcca(model: keras.Model, config: MatchTrainConfig | None = None) -> keras.Model:
-    """Compiles DCCA, whose loss comes from its projection layer, and returns it; train it on matching pairs only."""
-    model.compile(adam(config or match_train_config("dcca")), jit_compile=jit_compile())
-    return model
-
-
 class FitProjection(keras.callbacks.Callback):
-    """Fits DCCA's projections to the training pairs before each validation, so that they match its current weights.
-
-    Args:
-      pairs: matching pairs, each a video of one segment.
-    """
+    """Fits DCCA's projections before each validation to `pairs`, the matching pairs of training, so that they match its
+    current weights."""
 
     def __init__(self, pairs: Split):
         super().__init__()
@@ -211,13 +178,12 @@ class FitProjection(keras.callbacks.Callback):
         fit_projection(self.model, self.pairs)
 
 
-def fit_projection(model: keras.Model, pairs: Split) -> CanonicalProjections:
-    """Sets the projections of a DCCA model by linear CCA of its embeddings of matching pairs, and returns them."""
-    layer = model.get_layer(PROJECTION_LAYER)
+def fit_projection(model: keras.Model, pairs: Split) -> np.ndarray:
+    """Fits the projections of a DCCA model to its embeddings of matching pairs; returns the canonical correlations."""
     embed = keras.Model(model.input, [model.get_layer(f"{name}_2").output for name in ("visual", "audio")])
     found = [[], []]
     for rows in np.array_split(np.arange(len(pairs)), -(-len(pairs) // _PAIRS_AT_ONCE)):
         outputs = embed({name: source.read(rows) for name, source in pairs.inputs.items()}, training=False)
         for side, output in zip(found, outputs, strict=True):
             side.append(np.asarray(output).reshape(-1, output.shape[-1]))
-    return layer.fit(*map(np.concatenate, found))
+    return model.get_layer(PROJECTION_LAYER).fit(*map(np.concatenate, found))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ave.match import search
+from ave.match.config import DIRECTIONS
 from ave.match.pairs import load_videos
 from ave.match.weights import load_matcher
 from avpipeline.cli import run
@@ -40,7 +42,6 @@ def main(settings: Settings) -> None:
     Examples:
       python -m ave.match.evaluate --weights W.keras
     """
-    from ave.match.search import DIRECTIONS, exact_match, without_looking, without_looking_text
     from avpipeline.training.runs import predict
 
     model, info = load_matcher(settings.weights)
@@ -50,15 +51,15 @@ def main(settings: Settings) -> None:
     table = per_video(split, distances)
     if table.empty:
         raise InputError(f"{split.dataset}, {split.name}: no event is shorter than its video; choose another split.")
-    scores = {direction: exact_match(split.labels, distances, direction) for direction in DIRECTIONS}
-    measured = {"videos": len(table), **scores, **without_looking(split.labels)}
+    scores = {direction: search.exact_match(split.labels, distances, direction) for direction in DIRECTIONS}
+    measured = {"videos": len(table), **scores, **search.without_looking(split.labels)}
     write_scores(settings.out, settings.weights, info, split, stored(split, distances), measured)
     write_csv(settings.out / "videos.csv", table)
     print(by_length(table).to_string(index=False, float_format="{:.1f}".format))
     print(f"\n{subject(info, split)}: {len(table)} short events")
     for direction, meaning in DIRECTIONS.items():
         print(f"{direction.upper()} ({meaning}): {100 * scores[direction]:.1f} % exact matches")
-    print(without_looking_text(split.labels))
+    print(search.without_looking_text(split.labels))
     print(f"The table of videos, the distances and the scores are in {link(settings.out)}")
 
 
@@ -66,28 +67,21 @@ def per_video(split: Split, distances: np.ndarray) -> pd.DataFrame:
     """One row per scored video: id, start, length, and per direction where the event was found and if that is right."""
     import pandas as pd
 
-    from ave.match.search import DIRECTIONS, event_spans, found_starts, matches
-
-    starts, lengths = (np.asarray(values) for values in event_spans(split.labels))
+    starts, lengths = search.event_spans(split.labels)
     columns = {"id": split.ids, "start": starts, "length": lengths}
     for direction in DIRECTIONS:
-        rated, right = (np.asarray(flags) for flags in matches(distances, split.labels, direction))
-        columns[f"{direction}_found"] = np.asarray(found_starts(distances, split.labels, direction))
-        columns[f"{direction}_right"] = right
-    return pd.DataFrame(columns)[rated].reset_index(drop=True)
+        columns[f"{direction}_found"] = search.found_starts(distances, split.labels, direction)
+        columns[f"{direction}_right"] = search.matches(distances, split.labels, direction)
+    return pd.DataFrame(columns)[search.evaluated(split.labels)].reset_index(drop=True)
 
 
 def by_length(table: pd.DataFrame) -> pd.DataFrame:
     """Exact matches in percent, by length of the event."""
     import pandas as pd
 
-    from ave.match.search import DIRECTIONS
-
     of_length = table.groupby("length")
-    columns = {"event seconds": list(of_length.groups), "videos": of_length.size().to_numpy()}
-    for direction in DIRECTIONS:
-        columns[f"{direction} %"] = 100 * of_length[f"{direction}_right"].mean().to_numpy()
-    return pd.DataFrame(columns)
+    shares = {f"{direction} %": 100 * of_length[f"{direction}_right"].mean() for direction in DIRECTIONS}
+    return pd.DataFrame({"videos": of_length.size(), **shares}).rename_axis("event seconds").reset_index()
 
 
 if __name__ == "__main__":

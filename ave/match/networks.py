@@ -5,11 +5,9 @@ from keras import ops
 
 from ave.match.config import MatchModelConfig, MatchTrainConfig
 from avpipeline.checkpoints import read_keras_h5
+from avpipeline.checkpoints.assign import assign
 from avpipeline.errors import InputError
 from avpipeline.nn.backends import jit_compile
-
-AUDIO_CHANNELS = 128
-VISUAL_CHANNELS = 512
 
 # Layers of the authors' cmm_model_weights.h5 -> layers here.
 AUTHOR_LAYERS = {"dense_1": "visual_1", "dense_2": "visual_2", "dense_3": "audio_1", "dense_4": "audio_2"}
@@ -99,10 +97,8 @@ def branches(config: MatchModelConfig):
 
     Each branch is Dense -> LeakyReLU -> Dense.
     """
-    inputs = {
-        "audio": keras.Input((None, AUDIO_CHANNELS), name="audio"),
-        "visual": keras.Input((None, VISUAL_CHANNELS), name="visual"),
-    }
+    channels = {"audio": 128, "visual": 512}
+    inputs = {name: keras.Input((None, size), name=name) for name, size in channels.items()}
     embedded = []
     for name in ("visual", "audio"):
         x = keras.layers.Dense(config.hidden_units, name=f"{name}_1")(inputs[name])
@@ -111,20 +107,15 @@ def branches(config: MatchModelConfig):
     return inputs, *embedded
 
 
-def compile_avdln(model: keras.Model, config: MatchTrainConfig | None = None) -> keras.Model:
-    """Compiles AVDLN with the authors' loss and optimizer, and returns it.
+def compile_matcher(model: keras.Model, config: MatchTrainConfig, loss: keras.losses.Loss | None = None) -> keras.Model:
+    """Compiles a network with Keras's own Adam, since the authors wrote this part of their code in Keras; returns it.
 
-    It is trained on single pairs, in which nothing can be localized: the metric `ExactMatch` needs whole videos.
+    Args:
+      loss: AVDLN's `ContrastiveLoss`; None for DCCA, whose loss comes from its projection layer.
     """
-    config = config or MatchTrainConfig()
-    loss = ContrastiveLoss(config.margin)
-    model.compile(adam(config), loss, jit_compile=jit_compile())
+    adam = keras.optimizers.Adam(config.learning_rate, epsilon=config.epsilon)
+    model.compile(adam, loss, jit_compile=jit_compile())
     return model
-
-
-def adam(config: MatchTrainConfig) -> keras.optimizers.Adam:
-    """Keras's own Adam, since the authors wrote this part of their code in Keras."""
-    return keras.optimizers.Adam(config.learning_rate, epsilon=config.epsilon)
 
 
 def load_cross_modality_weights(path) -> keras.Model:
@@ -134,39 +125,13 @@ def load_cross_modality_weights(path) -> keras.Model:
       InputError: no such file, not Keras weights, or weights of another network.
     """
     arrays = read_keras_h5(path)
-    _require_author_layers(path, arrays)
-    model = build_avdln(
-        MatchModelConfig(
-            hidden_units=arrays["dense_1/kernel"].shape[1], embedding_units=arrays["dense_2/kernel"].shape[1]
-        )
-    )
-    wanted = {
-        f"{theirs}/{weight}": getattr(model.get_layer(ours), weight)
-        for theirs, ours in AUTHOR_LAYERS.items()
-        for weight in ("kernel", "bias")
-    }
-    for name, variable in wanted.items():
-        if arrays[name].shape != tuple(variable.shape):
-            raise InputError(
-                f"{path}: its {name} of shape {arrays[name].shape} does not fit AVDLN, which needs "
-                f"{tuple(variable.shape)}; give the authors' cmm_model_weights.h5."
-            )
-    for name, variable in wanted.items():
-        variable.assign(arrays[name])
-    return model
-
-
-def _require_author_layers(path, arrays) -> None:
-    needed = {f"{layer}/{weight}" for layer in AUTHOR_LAYERS for weight in ("kernel", "bias")}
-    for what, found in (("lacks", needed - arrays.keys()), ("also has", arrays.keys() - needed)):
-        if found:
-            raise InputError(
-                f"{path}: these are not the weights of AVDLN, the file {what} {', '.join(sorted(found)[:3])}; "
-                "give the authors' cmm_model_weights.h5."
-            )
-    wrong = [name for name in sorted(needed) if arrays[name].ndim != (2 if name.endswith("kernel") else 1)]
-    if wrong:
+    try:
+        hidden, embedding = arrays["dense_2/kernel"].shape
+    except (KeyError, ValueError) as error:
         raise InputError(
-            f"{path}: these are not the weights of AVDLN, {wrong[0]} has {arrays[wrong[0]].ndim} axes; "
-            "give the authors' cmm_model_weights.h5."
-        )
+            f"{path}: has no matrix dense_2/kernel, so it is not AVDLN; give the authors' cmm_model_weights.h5."
+        ) from error
+    model = build_avdln(MatchModelConfig(hidden_units=hidden, embedding_units=embedding))
+    names = {f"{layer}/{part}": f"{own}/{part}" for layer, own in AUTHOR_LAYERS.items() for part in ("kernel", "bias")}
+    assign(model, arrays, names, path, transpose=False)
+    return model

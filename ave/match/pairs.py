@@ -1,6 +1,7 @@
 """The data for cross-modality localization: audio and visual segments, and which of them match."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,31 +35,19 @@ def load_videos(dataset: str, name: str, data_dir=None) -> Split:
     if dataset == "ave" and data_dir is not None:
         return _load_ave(Path(data_dir), name)
     split = load_split(dataset, name, data_dir, modalities=("audio", "visual"))
-    visual = mean_over_regions(split.inputs["visual"])
-    return _split_of(split, _all(split.inputs["audio"]), visual, 1 - split.labels[..., -1])
+    inputs = {"audio": _all(split.inputs["audio"]), "visual": mean_over_regions(split.inputs["visual"])}
+    return _split_of(split, inputs, 1 - split.labels[..., -1])
 
 
 def segment_pairs(split: Split, *, matching_only: bool = False) -> Split:
-    """Pairs of simultaneous audio and visual segments from a split's videos, each as a video of one segment.
-
-    Args:
-      matching_only: leave out pairs with label 0.
-    """
+    """Pairs of simultaneous audio and visual segments from a split's videos, each as a video of one segment;
+    `matching_only` leaves out pairs with label 0."""
     labels = split.labels.reshape(-1, 1)
     kept = np.flatnonzero(labels[:, 0] > 0.5) if matching_only else np.arange(len(labels))
     segments = split.labels.shape[1]
-
-    def flat(source: Source) -> np.ndarray:
-        rows = _all(source)
-        return rows.reshape(-1, 1, rows.shape[-1])[kept]
-
-    return _split_of(
-        split,
-        flat(split.inputs["audio"]),
-        flat(split.inputs["visual"]),
-        labels[kept],
-        ids=tuple(f"{split.ids[row // segments]}:{row % segments}" for row in kept),
-    )
+    ids = tuple(f"{split.ids[row // segments]}:{row % segments}" for row in kept)
+    inputs = {name: _all(source).reshape(-1, 1, source.shape[-1])[kept] for name, source in split.inputs.items()}
+    return _split_of(split, inputs, labels[kept], ids=ids)
 
 
 def _load_ave(folder: Path, name: str) -> Split:
@@ -89,13 +78,8 @@ def _all(source: Source) -> np.ndarray:
     return source.read(np.arange(len(source)))
 
 
-def _split_of(split: Split, audio: np.ndarray, visual: np.ndarray, labels: np.ndarray, ids=None) -> Split:
-    return Split(
-        dataset=split.dataset,
-        name=split.name,
-        ids=ids or split.ids,
-        class_names=CLASS_NAMES,
-        inputs={"audio": ArraySource(audio), "visual": ArraySource(visual)},
-        labels=labels.astype(np.float32),
-        features=split.features,
-    )
+def _split_of(split: Split, inputs: Mapping[str, np.ndarray], labels: np.ndarray, **changes) -> Split:
+    """The split with these inputs and labels of pairs instead of its own."""
+    sources = {name: ArraySource(rows) for name, rows in inputs.items()}
+    labels = labels.astype(np.float32)
+    return dataclasses.replace(split, class_names=CLASS_NAMES, inputs=sources, labels=labels, **changes)

@@ -1,15 +1,13 @@
 """`python -m ave.match.predict`: locates a sound in the frames of a video, or frames in its sound."""
 
-from __future__ import annotations
-
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import tyro
 
+from ave.match.search import evaluated, event_spans, window_costs
 from ave.match.weights import load_matcher
 from avpipeline import media, plots
 from avpipeline.cli import Natural, run
@@ -17,13 +15,10 @@ from avpipeline.cli.progress import ProgressBar, link
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
 from avpipeline.predict.documents import Tell, model_json, picture_title, result_files, warning_json
-from avpipeline.predict.segments import features_by_window
+from avpipeline.predict.segments import Predictor, features_by_window
 from avpipeline.training.familiarity import unlike_training
 from avpipeline.training.paper import Trained
 from avpipeline.training.saved import ModelInfo
-
-if TYPE_CHECKING:
-    from avpipeline.features.registry import Extractor
 
 OTHER = {"audio": "visual", "visual": "audio"}
 WORDS = {"audio": "sound", "visual": "frames"}
@@ -55,33 +50,13 @@ class Settings:
     """Folder with the feature extractors' weights, searched first."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Matcher:
-    """A loaded network with its feature extractors.
+def load_predictor(weights, weights_dir=None) -> Predictor:
+    """A network whose `forward` gives the distances between frames and sound of a file, with its extractors; InputError
+    if weights are missing or not the same."""
+    from avpipeline.nn.forward import forward_graph
 
-    Attributes:
-      distances: the network, from features of a file to the distances between its frames and its sound.
-      info: its description.
-      weights: its file.
-      extractors: modality -> the extractor of the features it was trained on.
-    """
-
-    distances: Callable
-    info: ModelInfo
-    weights: Path
-    extractors: dict[str, Extractor]
-
-    @classmethod
-    def load(cls, weights, weights_dir=None) -> Matcher:
-        """Loads a network, with the extractors that it names; InputError if weights are missing or not the same."""
-        from avpipeline.features.registry import extractor_for
-        from avpipeline.nn.forward import forward_graph
-
-        model, info = load_matcher(weights)
-        extractors = {
-            modality: extractor_for(features, weights_dir=weights_dir) for modality, features in info.features.items()
-        }
-        return cls(forward_graph(model), info, Path(weights), extractors)
+    model, info = load_matcher(weights)
+    return Predictor.of(forward_graph(model), info, weights, window=1, weights_dir=weights_dir)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,36 +65,23 @@ class Search:
 
     Attributes:
       searched, asked: the searched file and the query's file.
-      query: modality of the query; the other one is searched.
-      start, end: seconds of the query.
       costs: mean distance per second for each window of the query's length, `(windows,)`; window i starts at second i.
-      notes: what a reader of the result must know.
+      document: the whole result as JSON values; times in seconds, distances per second.
     """
 
     searched: media.MediaInfo
     asked: media.MediaInfo
-    query: str
-    start: int
-    end: int
     costs: np.ndarray
-    notes: tuple[str, ...] = ()
-
-    @property
-    def found(self) -> tuple[int, int]:
-        """Start and end of the window with the lowest cost; the first one if several are equal."""
-        first = int(self.costs.argmin())
-        return first, first + self.end - self.start
+    document: dict
 
 
-def search(matcher: Matcher, file, start: int, end: int, *, query: str = "audio", query_file=None) -> Search:
+def search(predictor: Predictor, file, start: int, end: int, *, query: str = "audio", query_file=None) -> Search:
     """Locates seconds `[start, end)` of one modality in the other modality (Eq. 8).
 
     Raises:
       InputError: not a media file, a missing stream, or a query that is not within its file or not shorter than the
         searched file.
     """
-    from ave.match.search import window_costs
-
     searched = media.probe(file)
     asked = searched if query_file is None else media.probe(query_file)
     for about, modality in ((asked, query), (searched, OTHER[query])):
@@ -136,58 +98,56 @@ def search(matcher: Matcher, file, start: int, end: int, *, query: str = "audio"
             f"{end - start} s; give a shorter query."
         )
     features = {
-        query: _features(matcher, asked.path, query, start, end),
-        OTHER[query]: _features(matcher, searched.path, OTHER[query], 0, searched.whole_seconds),
+        query: _features(predictor, asked.path, query, start, end),
+        OTHER[query]: _features(predictor, searched.path, OTHER[query], 0, searched.whole_seconds),
     }
-    distances = matcher.distances({modality: rows[np.newaxis] for modality, rows in features.items()})
-    costs = np.asarray(window_costs(distances, [0], [end - start], _DIRECTION[query]))[0]
-    notes = unlike_training(matcher.info.statistics, [features], features)
-    return Search(searched, asked, query, start, end, costs[np.isfinite(costs)] / (end - start), tuple(notes))
-
-
-def _features(matcher: Matcher, path: Path, modality: str, start: int, end: int) -> np.ndarray:
-    """`(seconds, channels)`, maps averaged over regions; decodes a few seconds at a time."""
-    extractor = matcher.extractors[modality]
-    visual = modality == "visual"
-    spans = [(first, min(_PIECE, end - first)) for first in range(start, end, _PIECE)]
-    found = features_by_window(path, {modality: extractor}, spans)
-    rows = np.concatenate([features[modality] for features in found])
-    return rows.mean(axis=(1, 2)) if visual else rows
-
-
-def write_search(result: Search, matcher: Matcher, out, tell: Tell | None = None) -> str:
-    """Writes `STEM_QUERY_START-END.json` and `.txt` with the same content, and `.png`; returns the text."""
-    source = result.searched.path
-    stem = Path(out) / f"{source.stem}_{result.query}_{result.start}-{result.end}"
-    document = as_json(result, matcher)
-    text = as_text(document)
-    with result_files(stem, document, text, tell, source=source):
-        _draw(result, matcher.info, stem.with_name(f"{stem.name}.png"))
-    return text
-
-
-def as_json(result: Search, matcher: Matcher) -> dict:
-    """The whole result as JSON values; times in seconds, distances per second."""
-    info, length = matcher.info, result.end - result.start
-    first, last = result.found
-    return {
-        "file": result.searched.path.name,
-        "searched": OTHER[result.query],
-        "query": {"modality": result.query, "file": result.asked.path.name, "start": result.start, "end": result.end},
-        "found": {"start": first, "end": last, "distance": round(float(result.costs.min()), 6)},
-        "windows": [
-            {"start": start, "end": start + length, "distance": round(float(cost), 6)}
-            for start, cost in enumerate(result.costs)
-        ],
-        **warning_json(info, result.searched),
-        "notes": list(result.notes),
-        "model": model_json(info, matcher.weights),
+    distances = predictor.forward({modality: rows[np.newaxis] for modality, rows in features.items()})
+    (costs,) = window_costs(distances, [0], [end - start], _DIRECTION[query])
+    costs, info = costs[np.isfinite(costs)] / (end - start), predictor.info
+    windows = [
+        {"start": first, "end": first + end - start, "distance": round(float(cost), 6)}
+        for first, cost in enumerate(costs)
+    ]
+    document = {
+        "file": searched.path.name,
+        "searched": OTHER[query],
+        "query": {"modality": query, "file": asked.path.name, "start": start, "end": end},
+        # The first one if several are equal.
+        "found": windows[int(costs.argmin())],
+        "windows": windows,
+        **warning_json(info, searched),
+        "notes": unlike_training(info.statistics, [features], features),
+        "model": model_json(info, predictor.weights),
         "features": {modality: feature.to_json() for modality, feature in info.features.items()},
     }
+    return Search(searched, asked, costs, document)
+
+
+def _features(predictor: Predictor, path: Path, modality: str, start: int, end: int) -> np.ndarray:
+    """`(seconds, channels)`, maps averaged over regions; decodes a few seconds at a time."""
+    spans = [(first, min(_PIECE, end - first)) for first in range(start, end, _PIECE)]
+    found = features_by_window(path, {modality: predictor.extractors[modality]}, spans)
+    rows = np.concatenate([features[modality] for features in found])
+    return rows.mean(axis=(1, 2)) if modality == "visual" else rows
+
+
+def write_search(result: Search, info: ModelInfo, out, tell: Tell | None = None) -> None:
+    """Writes `STEM_QUERY_START-END.json` and `.txt` with the same content, and `.png`."""
+    source, query, searched = result.searched.path, result.document["query"], result.document["searched"]
+    stem = Path(out) / f"{source.stem}_{query['modality']}_{query['start']}-{query['end']}"
+    with result_files(stem, result.document, as_text(result.document), tell, source=source):
+        plots.found_window(
+            stem.with_name(f"{stem.name}.png"),
+            asked=_shown(result.asked, query["modality"]),
+            query=(query["start"], query["end"]),
+            searched=_shown(result.searched, searched),
+            costs=result.costs,
+            title=picture_title(info, result.searched),
+        )
 
 
 def as_text(document: dict) -> str:
-    """The same result as text."""
+    """The document of a `Search` as text."""
     query, found, model = document["query"], document["found"], document["model"]
     lines = [
         *([document["warning"]] if "warning" in document else []),
@@ -206,17 +166,6 @@ def as_text(document: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _draw(result: Search, info: ModelInfo, path: Path) -> None:
-    plots.found_window(
-        path,
-        asked=_shown(result.asked, result.query),
-        query=(result.start, result.end),
-        searched=_shown(result.searched, OTHER[result.query]),
-        costs=result.costs,
-        title=picture_title(info, result.searched),
-    )
-
-
 def _shown(about: media.MediaInfo, modality: str) -> np.ndarray:
     """A file's sound `(samples,)`, or one small frame per second `(seconds, height, width, 3)`."""
     seconds = about.whole_seconds
@@ -227,22 +176,20 @@ def _shown(about: media.MediaInfo, modality: str) -> np.ndarray:
 
 def draw_example(trained: Trained) -> None:
     """Draws both searches for the event of the first short-event clip of the synthetic test split."""
-    from ave.match.search import event_spans
-
     labels, out = trained.experiment.splits.test.labels, trained.settings.folder / "example"
-    starts, lengths = (np.asarray(values) for values in event_spans(labels))
-    video = int(np.flatnonzero((lengths > 0) & (lengths < labels.shape[1]))[0])
-    start, end = int(starts[video]), int(starts[video] + lengths[video])
-    matcher, clip = Matcher.load(trained.weights), rendered_clips().paths("test")[video]
-    results = [search(matcher, clip, start, end, query=query) for query in OTHER]
-    said = (f"{WORDS[OTHER[result.query]]} {'{}-{}'.format(*result.found)} s" for result in results)
+    video = int(evaluated(labels).argmax())
+    start, length = (int(values[video]) for values in event_spans(labels))
+    end = start + length
+    predictor, clip = load_predictor(trained.weights), rendered_clips().paths("test")[video]
+    results = [search(predictor, clip, start, end, query=query) for query in OTHER]
+    said = ("{} {start}-{end} s".format(WORDS[each.document["searched"]], **each.document["found"]) for each in results)
     print(
         f"Example: {clip.stem}, the first test video with an event shorter than itself, {start}-{end} s; found in its "
         f"{' and in its '.join(said)}.",
         flush=True,
     )
     for result in results:
-        write_search(result, matcher, out)
+        write_search(result, predictor.info, out)
 
 
 def main(settings: Settings) -> None:
@@ -252,11 +199,11 @@ def main(settings: Settings) -> None:
       python -m ave.match.predict video.mp4 --weights W.keras --start 2 --end 5
       python -m ave.match.predict video.mp4 --weights W.keras --start 2 --end 5 --query visual
     """
-    matcher = Matcher.load(settings.weights, settings.weights_dir)
+    predictor = load_predictor(settings.weights, settings.weights_dir)
     result = search(
-        matcher, settings.file, settings.start, settings.end, query=settings.query, query_file=settings.query_file
+        predictor, settings.file, settings.start, settings.end, query=settings.query, query_file=settings.query_file
     )
-    write_search(result, matcher, settings.out, ProgressBar.write)
+    write_search(result, predictor.info, settings.out, ProgressBar.write)
     print(f"The text, JSON file and picture are in {link(settings.out)}")
 
 

@@ -5,11 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from ave.match import config
-from ave.match.config import MODELS, OWN, RENDERED_TRAINING, ROWS, MatchModelConfig, MatchTrainConfig, preset_of
-from ave.match.pairs import CLASS_NAMES, load_videos, segment_pairs
-from avpipeline.cli import chosen
-from avpipeline.datasets import DATASETS
+from ave.match import config, search
+from ave.match.config import DIRECTIONS, MODELS, OWN, ROWS, MatchModelConfig, MatchTrainConfig
+from ave.match.pairs import load_videos, segment_pairs
 from avpipeline.datasets.ave import RELEASED_FEATURES
 from avpipeline.datasets.base import Split
 from avpipeline.errors import InputError
@@ -34,7 +32,7 @@ class Settings(SegmentData, SeedSettings):
 
     @property
     def preset(self) -> str:
-        return preset_of(self.model)
+        return config.preset_of(self.model)
 
     @property
     def folder(self) -> Path:
@@ -52,55 +50,46 @@ class Match(Paper):
         own = {"network": config.match_model_config(model), "training": config.match_train_config(model, dataset)}
         return Settings(**{"model": model, "dataset": dataset, **own, **changes})
 
-    def defaults(self, argv: Sequence[str]) -> Settings:
-        first = chosen(argv, model="avdln", dataset=None, data=None)
-        dataset = first["dataset"] or ("ave" if first["data"] else "rendered")
-        # An unknown name is left to the parser, which lists the valid ones.
-        known = first["model"] in MODELS and dataset in DATASETS
-        return self.settings_for(first["model"], "", dataset) if known else Settings()
-
     def announce(self, settings: Settings) -> None:
-        if settings.dataset == "rendered" and (changed := RENDERED_TRAINING.get(settings.model)):
+        if settings.dataset == "rendered" and (changed := config.RENDERED_TRAINING.get(settings.model)):
             self.tell_rendered(settings, tuple(changed))
 
     def experiment(self, settings: Settings, splits: Mapping[str, Split] | None = None) -> Experiment:
-        """The experiment that `settings` describe.
+        """The experiment that `settings` describe; `splits` are as `ave.match.pairs.load_videos` returns them."""
+        from ave.match.dcca import FitProjection, build_dcca
+        from ave.match.networks import ContrastiveLoss, build_avdln, compile_matcher
 
-        Args:
-          splits: as returned by `ave.match.pairs.load_videos`, to use instead of loading the dataset.
-
-        Raises:
-          InputError: the data cannot be read, or a setting belongs to the other model.
-        """
-        from ave.match.dcca import FitProjection, build_dcca, compile_dcca
-        from ave.match.networks import build_avdln, compile_avdln
-        from ave.match.search import ExactMatch, mean_exact_match
-
+        is_dcca = settings.model == "dcca"
         network, training = (_of_model(settings.model, values) for values in (settings.network, settings.training))
         names = ("train", "val", "test")
         splits = splits or {name: load_videos(settings.dataset, name, settings.data) for name in names}
-        pairs = segment_pairs(splits["train"], matching_only=settings.model == "dcca")
-        build, compiled = (build_dcca, compile_dcca) if settings.model == "dcca" else (build_avdln, compile_avdln)
-        info = self.info(settings, settings.network, pairs, pairs.features, class_names=CLASS_NAMES, config=network)
+        pairs = segment_pairs(splits["train"], matching_only=is_dcca)
+        info = self.info(settings, settings.network, pairs, pairs.features, config=network)
+
+        def build():
+            published = build_dcca if is_dcca else build_avdln
+            model = OWN.built(settings.model, settings.network, lambda config, _: published(config))
+            loss = None if is_dcca else ContrastiveLoss(settings.training.margin)
+            return compile_matcher(model, settings.training, loss)
+
+        # A pair has nothing to localize, so validation scores whole videos instead of a metric of the batches.
         return self.assemble(
             settings,
             {**splits, "train": pairs},
-            lambda: compiled(OWN.built(settings.model, settings.network, lambda own, _: build(own)), settings.training),
+            build,
             info,
-            Scoring("exact_match", mean_exact_match, validate=ExactMatch.of),
+            Scoring("exact_match", search.mean_exact_match, validate=search.validation_score),
             identity={"training": training},
-            callbacks=lambda: [FitProjection(pairs)] if settings.model == "dcca" else [],
+            callbacks=lambda: [FitProjection(pairs)] if is_dcca else [],
             measured_on=splits,
-            is_mean_of_videos=settings.model != "dcca",
+            is_mean_of_videos=not is_dcca,
         )
 
     def rows_of(self, model: str) -> list[tuple[str, str]]:
         return [place for place, (name, _) in ROWS.items() if name == model]
 
     def data_in_words(self, experiment: Experiment) -> str:
-        labels, data = experiment.splits.test.labels, experiment.data
-        events = labels.sum(1)
-        rated = int(((events > 0) & (events < labels.shape[1])).sum())
+        rated, data = search.evaluated(experiment.splits.test.labels).sum(), experiment.data
         return f"{data.name}{', test split' if data.is_official else ''}, {rated} short events"
 
     def draw_example(self, trained: Trained) -> None:
@@ -139,37 +128,31 @@ def main(settings: Settings) -> None:
       python -m ave.match
       python -m ave.match --model dcca --data DIR
     """
-    from ave.match.search import without_looking, without_looking_text
-
     trained = report.train(PAPER, settings, compared)
     labels = trained.experiment.splits.test.labels
     if trained.unlike:
         for direction, scores in direction_scores(trained).items():
             print(f"{direction.upper()}: {papers.mean_text(_percent(scores), '0.0', ' %')} exact matches")
-    write_json(settings.folder / "directions.json", {**direction_scores(trained), **without_looking(labels)})
-    print(without_looking_text(labels))
+    write_json(settings.folder / "directions.json", {**direction_scores(trained), **search.without_looking(labels)})
+    print(search.without_looking_text(labels))
 
 
 def compared(paper: Paper, trained: Trained) -> report.Compared:
     """The model's rows of Table 3, ours beside the paper's."""
     scores = direction_scores(trained)
     return [
-        (papers.lookup(paper.name, *place), papers.Measured(_percent(scores[direction]), trained.data))
-        for place, (name, direction) in ROWS.items()
-        if name == trained.settings.model
+        (papers.lookup(paper.name, *place), papers.Measured(_percent(scores[ROWS[place][1]]), trained.data))
+        for place in paper.rows_of(trained.settings.model)
     ]
 
 
 def direction_scores(trained: Trained, file_name: str = "predictions.npz") -> dict[str, list[float]]:
     """The share of exact matches in each direction, one per seed, computed from the stored predictions."""
-    from ave.match.search import DIRECTIONS, exact_match
-
-    scores: dict[str, list[float]] = {direction: [] for direction in DIRECTIONS}
-    for path in trained.predictions:
-        stored = read_predictions(path.with_name(file_name), "labels", "predictions")
-        for direction, values in scores.items():
-            values.append(exact_match(stored["labels"], stored["predictions"], direction))
-    return scores
+    files = [read_predictions(path.with_name(file_name), "labels", "predictions") for path in trained.predictions]
+    return {
+        direction: [search.exact_match(stored["labels"], stored["predictions"], direction) for stored in files]
+        for direction in DIRECTIONS
+    }
 
 
 def _percent(scores: Sequence[float]) -> tuple[float, ...]:

@@ -12,10 +12,10 @@ from ave.match.dcca import (
     FitProjection,
     build_dcca,
     canonical_projections,
-    compile_dcca,
     correlation,
     fit_projection,
 )
+from ave.match.networks import compile_matcher
 from ave.match.pairs import CLASS_NAMES
 from avpipeline.datasets.base import ArraySource, Split
 from tests.helpers.layer_checks import check_round_trip
@@ -56,8 +56,9 @@ def test_value_is_the_sum_of_canonical_correlations(units):
     expected = generalised_eigenvalues(first, second, R)
     value = correlation(tf.constant(first), tf.constant(second), R)
     np.testing.assert_allclose(float(value), expected.sum(), rtol=1e-9)
-    found = canonical_projections(first, second, min(units), R)
-    np.testing.assert_allclose(found.correlations, expected, rtol=1e-9)
+    _, projections, correlations = canonical_projections(first, second, R)
+    np.testing.assert_allclose(correlations, expected, rtol=1e-9)
+    assert [projection.shape for projection in projections] == [(size, min(units)) for size in units]
 
 
 def test_gradient_equals_finite_differences():
@@ -130,22 +131,22 @@ def test_ascent_raises_the_correlation():
 
 def test_projected_training_pairs_are_white_and_correlated_as_said():
     first, second = related(np.random.default_rng(9), samples=400)
-    found = canonical_projections(first, second, 3, 1e-9)
+    means, projections, correlations = canonical_projections(first, second, 1e-9)
     projected = [
-        (side - mean) @ matrix
-        for side, mean, matrix in zip((first, second), found.means, found.projections, strict=True)
+        ((side - mean) @ matrix)[:, :3]
+        for side, mean, matrix in zip((first, second), means, projections, strict=True)
     ]
     joint = np.cov(*(side.T for side in projected))
     np.testing.assert_allclose(joint[:3, :3], np.eye(3), atol=1e-6)
     np.testing.assert_allclose(joint[3:, 3:], np.eye(3), atol=1e-6)
-    np.testing.assert_allclose(joint[:3, 3:], np.diag(found.correlations), atol=1e-6)
-    assert (np.diff(found.correlations) <= 0).all()
+    np.testing.assert_allclose(joint[:3, 3:], np.diag(correlations[:3]), atol=1e-6)
+    assert (np.diff(correlations) <= 0).all()
 
 
 def test_projections_of_rank_deficient_sides_are_finite():
     first = np.random.default_rng(10).standard_normal((5, 8))
-    found = canonical_projections(first, 0 * first, 4)
-    assert all(np.isfinite(array).all() for array in (*found.means, *found.projections, found.correlations))
+    means, projections, correlations = canonical_projections(first, 0 * first)
+    assert all(np.isfinite(array).all() for array in (*means, *projections, correlations))
 
 
 SMALL = MatchModelConfig(hidden_units=8, embedding_units=3)
@@ -167,9 +168,9 @@ def pairs_in_common(count=256, seed=11):
 def test_training_correlates_and_brings_matching_pairs_together():
     keras.utils.set_random_seed(1)
     pairs = pairs_in_common()
-    model = compile_dcca(build_dcca(SMALL), match_train_config("dcca", learning_rate=1e-2))
+    model = compile_matcher(build_dcca(SMALL), match_train_config("dcca", learning_rate=1e-2))
     inputs = {name: source.array for name, source in pairs.inputs.items()}
-    before = fit_projection(model, pairs).correlations
+    before = fit_projection(model, pairs)
     unseen = pairs_in_common(50, seed=13)
     as_videos = {name: source.array.reshape(5, 10, -1) for name, source in unseen.inputs.items()}
     history = model.fit(
@@ -183,7 +184,7 @@ def test_training_correlates_and_brings_matching_pairs_together():
     ).history
     assert history["loss"][-1] < history["loss"][0]
     layer = model.get_layer("projection")
-    after = layer.fit(*embeddings(model, inputs)).correlations
+    after = layer.fit(*embeddings(model, inputs))
     assert after.sum() > before.sum()
     # Same seconds are nearer to each other than other seconds.
     distances = model.predict(as_videos, verbose=0)

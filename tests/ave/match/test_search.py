@@ -9,12 +9,12 @@ from ave.match import search
 from ave.match.config import MatchModelConfig
 from ave.match.networks import build_avdln
 from ave.match.search import (
-    ExactMatch,
-    chance,
+    evaluated,
     event_spans,
     exact_match,
     matches,
     mean_exact_match,
+    validation_score,
     window_costs,
     without_looking,
 )
@@ -57,12 +57,12 @@ def test_equals_a_plain_loop_over_segments(direction):
     events[:2] = events_of((0, 9), (9, 10))
     distances = model({"audio": audio, "visual": visual})
     starts, lengths = event_spans(events)
-    found = np.asarray(window_costs(distances, starts, lengths, direction)).argmin(1)
-    evaluated, correct = (np.asarray(flags) for flags in matches(distances, events, direction))
+    found = window_costs(distances, starts, lengths, direction).argmin(1)
+    correct = matches(distances, events, direction)
     expected = [one_by_one(model, *row, direction) for row in zip(audio, visual, events, strict=True)]
     assert found.tolist() == [start for start, _ in expected]
     assert correct.tolist() == [bool(hit) for _, hit in expected]
-    assert evaluated.all()
+    assert evaluated(events).all()
     assert exact_match(events, np.asarray(distances), direction) == np.mean([hit for _, hit in expected])
 
 
@@ -70,9 +70,9 @@ def test_costs_by_hand():
     # Rows are visual segments, columns audio segments.
     distances = np.array([[[1.0, 2, 3], [4, 5, 6], [7, 8, 10]]])
     # Audio query 1 to 2: the visual window from 0 costs 2 + 6, from 1 costs 5 + 10; there is none from 2.
-    assert np.asarray(window_costs(distances, [1], [2], "a2v")).tolist() == [[8, 15, np.inf]]
+    assert window_costs(distances, [1], [2], "a2v").tolist() == [[8, 15, np.inf]]
     # Visual query 1 to 2: the audio window from 0 costs 4 + 8, from 1 costs 5 + 10.
-    assert np.asarray(window_costs(distances, [1], [2], "v2a")).tolist() == [[12, 15, np.inf]]
+    assert window_costs(distances, [1], [2], "v2a").tolist() == [[12, 15, np.inf]]
 
 
 def test_directions_are_each_others_transpose():
@@ -86,10 +86,9 @@ def test_directions_are_each_others_transpose():
 def test_only_events_shorter_than_the_video_are_evaluated_and_the_first_of_equals_wins():
     events = events_of((0, 10), (0, 3), (7, 10), (4, 4))
     equal = np.ones((4, 10, 10))
+    assert evaluated(events).tolist() == [False, True, True, False]
     for direction in search.DIRECTIONS:
-        evaluated, correct = (np.asarray(flags).tolist() for flags in matches(equal, events, direction))
-        assert evaluated == [False, True, True, False]
-        assert correct == [False, True, False, False]
+        assert matches(equal, events, direction).tolist() == [False, True, False, False]
         assert exact_match(events, equal, direction) == 0.5
 
 
@@ -106,13 +105,14 @@ def test_perfect_distances_find_everything():
 
 
 def test_chance_is_the_mean_of_one_over_the_windows():
-    assert chance(events_of((0, 10), (0, 9), (2, 3))) == pytest.approx((1 / 2 + 1 / 10) / 2)
-    assert np.isnan(chance(events_of((0, 10))))
+    assert without_looking(events_of((0, 10), (0, 9), (2, 3)))["chance"] == pytest.approx((1 / 2 + 1 / 10) / 2)
+    assert all(np.isnan(score) for score in without_looking(events_of((0, 10))).values())
 
 
 def test_answers_that_look_at_nothing():
     events = events_of((0, 10), (0, 9), (2, 3), (8, 10), (0, 1))
-    assert without_looking(events) == {"chance": chance(events), "first": 2 / 4, "last": 1 / 4}
+    chance = (1 / 2 + 1 / 10 + 1 / 9 + 1 / 10) / 4
+    assert without_looking(events) == pytest.approx({"chance": chance, "first": 2 / 4, "last": 1 / 4})
     # Costs that only fall, or only rise, with the place make just these answers.
     places = np.broadcast_to(np.arange(10.0)[None, :, None], (5, 10, 10))
     assert exact_match(events, places, "a2v") == 2 / 4 and exact_match(events, -places, "a2v") == 1 / 4
@@ -122,22 +122,18 @@ def test_chance_is_what_random_distances_reach():
     rng = np.random.default_rng(6)
     events = random_events(rng, 4000)
     reached = mean_exact_match(events, rng.random((4000, 10, 10)))
-    assert abs(reached - chance(events)) < 0.02
+    assert abs(reached - without_looking(events)["chance"]) < 0.02
 
 
-def test_metric_over_batches_equals_the_whole():
+def test_validation_is_the_mean_of_both_directions_and_equal_for_equal_numbers_of_matches():
     rng = np.random.default_rng(7)
     events, distances = random_events(rng, 23), rng.random((23, 10, 10)).astype("float32")
     events[3] = 1
-    metric = ExactMatch()
-    assert np.isnan(float(metric.result()))
-    for rows in np.array_split(np.arange(23), 4):
-        metric.update_state(events[rows], distances[rows])
-    assert float(metric.result()) == pytest.approx(mean_exact_match(events, distances), abs=1e-6)
-    metric.reset_state()
+    right = sum(matches(distances, events, direction).sum() for direction in search.DIRECTIONS)
+    assert validation_score(events, distances) == np.float32(right) / np.float32(44)
+    assert validation_score(events, distances) == pytest.approx(mean_exact_match(events, distances), abs=1e-6)
     # Training pairs have one segment: nothing to search.
-    metric.update_state(np.ones((5, 1)), np.ones((5, 1, 1)))
-    assert np.isnan(float(metric.result()))
+    assert np.isnan(validation_score(np.ones((5, 1)), np.ones((5, 1, 1))))
 
 
 def test_without_an_evaluated_video_there_is_no_result():

@@ -16,9 +16,9 @@ from ave.match import evaluate as match_evaluate
 from ave.match import predict as match_predict
 from ave.match import train as match
 from ave.match.config import MODELS, MatchModelConfig, match_model_config, match_train_config
-from ave.match.search import DIRECTIONS, chance, exact_match, without_looking
+from ave.match.search import DIRECTIONS, exact_match, without_looking
 from ave.match.weights import load_matcher
-from avpipeline import media
+from avpipeline import media, plots
 from avpipeline.datasets.base import ArraySource, Split, mean_over_regions
 from avpipeline.datasets.rendered import rendered_clips
 from avpipeline.errors import InputError
@@ -155,7 +155,7 @@ def test_training_command(small_data, tmp_path, capsys, model):
 
     result = json.loads((tmp_path / "result.json").read_text())
     directions = json.loads((tmp_path / "directions.json").read_text())
-    assert directions["chance"] == chance(videos("test").labels)
+    assert directions["chance"] == without_looking(videos("test").labels)["chance"]
     for index, seed in enumerate(result["seeds"]):
         with np.load(tmp_path / f"seed-{seed['seed']}" / "predictions.npz") as file:
             scores = [exact_match(file["labels"], file["predictions"], direction) for direction in DIRECTIONS]
@@ -361,8 +361,8 @@ def test_prediction_finds_the_nearest_window(weights, clip, tmp_path, capsys, qu
     assert (tmp_path / f"{stem}.txt").read_text() in capsys.readouterr().out
 
     # The same by hand: features of the whole clip, one distance after the other.
-    matcher = match_predict.Matcher.load(weights)
-    rows = {name: match_predict._features(matcher, clip, name, 0, 6) for name in (query, other)}
+    predictor = match_predict.load_predictor(weights)
+    rows = {name: match_predict._features(predictor, clip, name, 0, 6) for name in (query, other)}
     assert rows["visual"].shape == (6, 512)
     distances = np.asarray(load_matcher(weights)[0]({name: values[None] for name, values in rows.items()}))[0]
     if query == "visual":
@@ -421,6 +421,6 @@ def test_missing_streams_are_named(weights, clip, tmp_path, capsys):
 
 def test_a_search_is_printed_before_it_is_drawn(weights, clip, tmp_path, capsys, monkeypatch):
     said = []
-    monkeypatch.setattr(match_predict, "_draw", lambda *_: said.append(capsys.readouterr().out))
+    monkeypatch.setattr(plots, "found_window", lambda *_, **more: said.append(capsys.readouterr().out))
     assert command(match_predict, clip, "--weights", weights, "--start", 1, "--end", 3, "--out", tmp_path) == 0
     assert said == [(tmp_path / "clip_audio_1-3.txt").read_text() + "\n"]
