@@ -4,11 +4,10 @@ import dataclasses
 import textwrap
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.ticker import EngFormatter, LogLocator
 
-from avpipeline.plots.style import INK, PALETTE, TEXT, new_figure, save_figure, words
+from avpipeline.plots.style import INK, PALETTE, picture, words
 
 _COLUMNS = 3
 # Size of a video's cell in the picture of examples.
@@ -44,8 +43,7 @@ def examples(path, shown: Sequence[Example], *, title: str = "") -> None:
     # Two lines each for the heading and for every label.
     lines = 2 * (1 + max(len(labels) for written in texts for labels in written.values()))
     heights = [_FRAMES_INCHES if any(example.frames is not None for example in shown) else 0.01, _LINE_INCHES * lines]
-    with matplotlib.rc_context(TEXT):
-        figure = new_figure(_CELL_INCHES * columns, (sum(heights) + 0.4) * rows + 0.4)
+    with picture(path, _CELL_INCHES * columns, (sum(heights) + 0.4) * rows + 0.4, title) as figure:
         cells = figure.subfigures(rows, columns, squeeze=False).flat
         for cell, example, written in zip(cells, shown, texts, strict=False):
             above, below = cell.subplots(2, 1, height_ratios=heights)
@@ -56,8 +54,6 @@ def examples(path, shown: Sequence[Example], *, title: str = "") -> None:
                 above.set_anchor("W")
             above.set_title(words(example.name), fontsize=10, loc="left")
             _write_columns(below, written, lines)
-        figure.suptitle(title, fontsize=13, fontweight="bold")
-        save_figure(figure, path)
 
 
 def _columns(example: Example) -> dict[str, list[tuple[str, str]]]:
@@ -93,8 +89,7 @@ def accuracy_against_parameters(
       panels: dataset, in words -> row -> (parameters, GAP in %).
     """
     names = list(dict.fromkeys(name for points in panels.values() for name in points))
-    with matplotlib.rc_context(TEXT):
-        figure = new_figure(6.5 * len(panels) + 3.4, 5.2)
+    with picture(path, 6.5 * len(panels) + 3.4, 5.2, title) as figure:
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
         handles = {}
         for axis, (data, points) in zip(axes, panels.items(), strict=True):
@@ -110,5 +105,3 @@ def accuracy_against_parameters(
             axis.grid(alpha=0.25, which="both")
             axis.spines[["top", "right"]].set_visible(False)
         figure.legend(handles.values(), handles.keys(), loc="outside right center", frameon=False, fontsize=8)
-        figure.suptitle(title, fontsize=13, fontweight="bold")
-        save_figure(figure, path)

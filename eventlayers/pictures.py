@@ -3,12 +3,11 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 
 from avpipeline import plots
 from avpipeline.media import SAMPLE_RATE, Clip
-from avpipeline.plots.style import PALETTE, TEXT, new_figure, save_figure, words
+from avpipeline.plots.style import PALETTE, picture, words
 from eventlayers.config import LAYERS
 from eventlayers.windows import Window
 
@@ -51,8 +50,7 @@ def sampled_time_steps(path, window: Window, clip: Clip, *, title: str = "") -> 
     """
     start, end = window.start, window.start + window.seconds
     step = window.seconds / len(window.correspondence)
-    with matplotlib.rc_context(TEXT):
-        figure = new_figure(11, 7.2)
+    with picture(path, 11, 7.2, title) as figure:
         axes = figure.subplots(3 * len(CHOOSING), 1, sharex=True, height_ratios=(1.0, 0.22, 0.9) * len(CHOOSING))
         for (sound, strip, film), layer in zip(axes.reshape(-1, 3), CHOOSING, strict=True):
             plots.draw_waveform(sound, clip.waveform, SAMPLE_RATE, start)
@@ -74,8 +72,6 @@ def sampled_time_steps(path, window: Window, clip: Clip, *, title: str = "") -> 
             sound.set_title(said, fontsize=10, loc="left", color=COLOURS[layer])
         axes[-1].set(xlim=(start, end), xlabel="time in seconds")
         figure.colorbar(image, ax=axes, label="correspondence S", aspect=40, pad=0.01, shrink=0.6)
-        figure.suptitle(title, fontsize=13, fontweight="bold")
-        save_figure(figure, path)
 
 
 def multi_labels(path, example: Example, *, title: str = "") -> None:
@@ -85,14 +81,11 @@ def multi_labels(path, example: Example, *, title: str = "") -> None:
         heads.setdefault(label, []).append(head)
     given = f"annotated: {', '.join(map(words, example.truth))}\n" if example.truth else ""
     union = ", ".join(f"{words(label)} ({', '.join(own)})" for label, own in heads.items())
-    with matplotlib.rc_context(TEXT):
-        figure = new_figure(11, 2.7)
+    with picture(path, 11, 2.7, title) as figure:
         axis = figure.subplots()
         _draw_row(axis, example.frames)
         axis.set_title(example.name, fontsize=10, loc="left", fontweight="bold")
         axis.set_xlabel(f"{given}predicted: {union}", fontsize=9, loc="left")
-        figure.suptitle(title, fontsize=13, fontweight="bold")
-        save_figure(figure, path)
 
 
 def most_activating(path, examples: Mapping[str, Sequence[Example]], *, title: str = "") -> None:
@@ -102,8 +95,7 @@ def most_activating(path, examples: Mapping[str, Sequence[Example]], *, title: s
       examples: layer -> its videos, strongest first, with their true labels.
     """
     rows = [(layer, example) for layer, own in examples.items() for example in own]
-    with matplotlib.rc_context(TEXT):
-        figure = new_figure(12, 2.3 * len(rows) + 0.6)
+    with picture(path, 12, 2.3 * len(rows) + 0.6, title) as figure:
         axes = figure.subplots(len(rows), 2, squeeze=False, width_ratios=(2.6, 1))
         for (layer, example), (film, heads) in zip(rows, axes, strict=True):
             _draw_row(film, example.frames, example.waveform)
@@ -117,8 +109,6 @@ def most_activating(path, examples: Mapping[str, Sequence[Example]], *, title: s
                 style = {"color": colour, "fontweight": "bold" if head == layer else "normal"}
                 place = {"transform": heads.transAxes, "va": "center", "fontsize": 9}
                 heads.text(0.0, 0.9 - 0.19 * line, f"{mark} {head}: {words(predicted)}", **style, **place)
-        figure.suptitle(title, fontsize=13, fontweight="bold")
-        save_figure(figure, path)
 
 
 def event_characteristics(path, counts: Mapping[str, Mapping[str, int]], *, title: str = "") -> None:
@@ -130,8 +120,7 @@ def event_characteristics(path, counts: Mapping[str, Mapping[str, int]], *, titl
     rows = list(next(iter(counts.values())))
     width = 0.8 / len(counts)
     places = np.arange(len(rows))
-    with matplotlib.rc_context(TEXT):
-        figure = new_figure(8, 4.2)
+    with picture(path, 8, 4.2) as figure:
         axis = figure.subplots()
         for index, (dataset, own) in enumerate(counts.items()):
             total = max(1, sum(own.values()))
@@ -146,7 +135,6 @@ def event_characteristics(path, counts: Mapping[str, Mapping[str, int]], *, titl
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
         axis.legend(frameon=False)
-        save_figure(figure, path)
 
 
 def _draw_row(axis, frames: np.ndarray, waveform: np.ndarray | None = None) -> None:

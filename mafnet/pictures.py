@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from avpipeline.plots import class_colour, draw_waveform
-from avpipeline.plots.style import TEXT, new_figure, save_figure, stacked_figure, words
+from avpipeline.plots.predictions import over_time
+from avpipeline.plots.style import picture, words
 
 _COLOURS = {"visual": "#1f77b4", "audio": "#e07b00"}
 
@@ -39,8 +39,7 @@ def modality_scores(
     # A frame is as wide as a clip.
     heights = [] if frames is None else [max(0.5, 0.88 * 11 / clips * frames.shape[1] / frames.shape[2])]
     heights += [1.3] * len(modalities) + [0.7] * (waveform is not None)
-    with matplotlib.rc_context(TEXT):
-        figure, axes = stacked_figure(heights)
+    with over_time(path, heights, clips, title, start) as (_, axes):
         below = iter(axes)
         if frames is not None:
             axis = next(below)
@@ -53,10 +52,6 @@ def modality_scores(
             _draw_bars(next(below), modality, column, start, highest=float(scores.max()), even=float(scores.mean()))
         if waveform is not None:
             draw_waveform(next(below), waveform, sample_rate, start)
-        axes[-1].set(xlim=(start, start + clips), xlabel="time in seconds")
-        axes[-1].xaxis.set_major_locator(MaxNLocator(20, integer=True))
-        figure.suptitle(title, fontsize=13, fontweight="bold")
-        save_figure(figure, path)
 
 
 def _draw_bars(axis, modality: str, scores: np.ndarray, start: int, *, highest: float, even: float) -> None:
@@ -81,8 +76,7 @@ def dropping_curve(path, scores: Mapping[float, Sequence[float]], *, title: str 
     rates = sorted(scores)
     means = [np.mean(scores[rate]) for rate in rates]
     spreads = [np.std(scores[rate], ddof=1) if len(scores[rate]) > 1 else 0.0 for rate in rates]
-    with matplotlib.rc_context(TEXT):
-        figure = new_figure(6.5, 4.2)
+    with picture(path, 6.5, 4.2) as figure:
         axis = figure.subplots()
         for rate in rates:
             axis.plot([rate] * len(scores[rate]), scores[rate], "o", color="#b8c0cc", markersize=4)
@@ -90,7 +84,6 @@ def dropping_curve(path, scores: Mapping[float, Sequence[float]], *, title: str 
         axis.set(xlabel="dropping rate of the visual path's update", ylabel="video accuracy in %", title=title)
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-        save_figure(figure, path)
 
 
 def embeddings(
@@ -104,8 +97,7 @@ def embeddings(
       classes: class index of each point.
       class_names: in the order of the indices.
     """
-    with matplotlib.rc_context(TEXT):
-        figure = new_figure(5.5 * len(points), 5.6)
+    with picture(path, 5.5 * len(points), 5.6, title) as figure:
         panels = figure.subplots(1, len(points), squeeze=False)[0]
         for axis, (heading, places) in zip(panels, points.items(), strict=True):
             for index in np.unique(classes):
@@ -116,5 +108,3 @@ def embeddings(
         handles, labels = panels[0].get_legend_handles_labels()
         columns = max(1, min(len(labels), 110 // (max(map(len, labels)) + 6)))
         figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, markerscale=2)
-        figure.suptitle(title, fontsize=13, fontweight="bold")
-        save_figure(figure, path)

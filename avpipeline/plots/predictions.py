@@ -76,7 +76,7 @@ def timeline(
     heights = [1.1] * (waveform is not None) + [_strip_height(strip) for strip in strips.values()]
     heights += [0.75] * len(bands) + [0.26 * len(rows) + 0.1]
 
-    with _over_time(path, heights, len(probabilities), title) as (figure, axes):
+    with over_time(path, heights, len(probabilities), title) as (figure, axes):
         below = iter(axes)
         if waveform is not None:
             draw_waveform(next(below), waveform, sample_rate)
@@ -109,7 +109,7 @@ def described_timeline(
     """
     heights = [1.0] * (waveform is not None) + ([] if frames is None else [_strip_height(frames)])
     heights += [0.26 * len(names) + 0.15 for _, names in scores.values()]
-    with _over_time(path, heights, seconds, title) as (figure, axes):
+    with over_time(path, heights, seconds, title) as (figure, axes):
         below = iter(axes)
         if waveform is not None:
             draw_waveform(next(below), waveform, SAMPLE_RATE)
@@ -122,11 +122,13 @@ def described_timeline(
 
 
 @contextlib.contextmanager
-def _over_time(path, heights: Sequence[float], seconds: int, title: str) -> Iterator[tuple[Figure, np.ndarray]]:
+def over_time(
+    path, heights: Sequence[float], seconds: int, title: str, start: int = 0
+) -> Iterator[tuple[Figure, np.ndarray]]:
     """A `picture` of plots one below the other, each `heights[i]` inches high; also yields their axes."""
     with picture(path, 11, sum(heights) + 1.5, title) as figure:
         axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
-        axes[-1].set(xlim=(0, seconds), xlabel="time in seconds")
+        axes[-1].set(xlim=(start, start + seconds), xlabel="time in seconds")
         axes[-1].xaxis.set_major_locator(MaxNLocator(20, integer=True))
         yield figure, axes
 
