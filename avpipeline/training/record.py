@@ -71,9 +71,8 @@ def _command() -> str:
     return " ".join([*threads, shlex.join(["python", *program, *sys.argv[1:]])])
 
 
-def _commit() -> str | None:
+def _commit(here: Path = Path(__file__).resolve()) -> str | None:
     """The commit of the checkout that this code runs from, with '+' if files were changed; None outside one."""
-    here = Path(__file__).resolve()
 
     def git(*words):
         words = ["git", *words]
