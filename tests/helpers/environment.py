@@ -48,7 +48,7 @@ def with_a_gpu() -> Iterator[None]:
     """Inside, TensorFlow lists a GPU, which no operation can use."""
     import tensorflow as tf
 
-    listed = tf.config.list_physical_devices
+    devices = {kind: tf.config.list_physical_devices(kind) for kind in (None, "CPU")}
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"] if kind == "GPU" else listed(kind))
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: {**devices, "GPU": ["one"]}[kind])
         yield

@@ -27,7 +27,7 @@ from avpipeline.features.registry import build_extractor
 from avpipeline.results import papers
 from avpipeline.training import saved
 from tests.helpers.ave_files import LINES, write_ave_folder, write_h5
-from tests.helpers.commands import run_command
+from tests.helpers.commands import run_command, told_before_pictures
 
 FEATURES = {
     "audio": FeatureInfo("vggish", "embedding_relu", "none", "a" * 64, (128,)),
@@ -419,8 +419,6 @@ def test_missing_streams_are_named(weights, clip, tmp_path, capsys):
         assert "silent.mp4: has no sound" in capsys.readouterr().err
 
 
-def test_a_search_is_printed_before_it_is_drawn(weights, clip, tmp_path, capsys, monkeypatch):
-    said = []
-    monkeypatch.setattr(match_predict, "_draw", lambda *_: said.append(capsys.readouterr().out))
-    assert command(match_predict, clip, "--weights", weights, "--start", 1, "--end", 3, "--out", tmp_path) == 0
-    assert said == [(tmp_path / "clip_audio_1-3.txt").read_text() + "\n"]
+def test_a_search_is_printed_before_it_is_drawn(weights, clip, tmp_path, capsys):
+    words, stem = (clip, "--weights", weights, "--start", 1, "--end", 3), "clip_audio_1-3"
+    told_before_pictures(match_predict, words, tmp_path / "out", stem, f"{stem}.png", capsys)

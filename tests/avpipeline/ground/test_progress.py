@@ -42,11 +42,11 @@ def test_a_short_step_says_nothing():
 
 
 def test_a_terminal_shows_a_step_whose_first_part_takes_long():
-    with stream("stderr", Terminal()) as screen:
-        with ProgressBar(total=1, desc="predicting", unit="window", leave=False, delay=0.01) as progress:
-            time.sleep(0.5)
-            assert "predicting:   0%" in screen.getvalue() and "0/1" in screen.getvalue()
-            progress.update()
+    form = {"desc": "predicting", "unit": "window", "leave": False}
+    with stream("stderr", Terminal()) as screen, ProgressBar(total=1, delay=0.01, **form) as progress:
+        time.sleep(0.5)
+        assert "predicting:   0%" in screen.getvalue() and "0/1" in screen.getvalue()
+        progress.update()
     # Nothing is left of it.
     assert not screen.getvalue().rpartition("\r")[0].rpartition("\r")[2].strip() and "\n" not in screen.getvalue()
 
