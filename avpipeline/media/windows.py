@@ -33,9 +33,16 @@ def read_windows(
         for start, seconds in windows:
             yield read_clip(path, start=start, seconds=seconds, audio=audio, video=False, **format_)
         return
+    yield from _in_blocks(path, windows, audio, format_)
+
+
+def _in_blocks(
+    path, windows: Sequence[tuple[int, int]], audio: bool, format_, most: int = _BLOCK_BYTES
+) -> Generator[Clip, None, None]:
+    """The windows, with at most `most` bytes of frames in memory where a window itself has no more."""
     rest = list(windows)
     while rest:
-        block, rest = _block(rest, **format_)
+        block, rest = _block(rest, most, **format_)
         yield from _windows_of_block(path, block, audio, format_)
 
 
@@ -70,10 +77,10 @@ def _window(seen: Clip, path, first: int, start: int, seconds: int, audio: bool,
     )
 
 
-def _block(windows, *, frame_rate: float = 16, size: tuple[int, int] = (224, 224), **_):
+def _block(windows, most: int, *, frame_rate: float = 16, size: tuple[int, int] = (224, 224), **_):
     """The windows of one pass, and those after it."""
     height, width = size
-    fitting = int(_BLOCK_BYTES / (frame_rate * height * width * 3))
+    fitting = int(most / (frame_rate * height * width * 3))
     taken, length = 0, 0
     while taken < len(windows) and (not taken or length + windows[taken][1] <= fitting):
         length += windows[taken][1]

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from avpipeline.errors import InputError
-from avpipeline.features import imagenet, vggish
+from avpipeline.features import vggish
 from avpipeline.features.extractor import _fetched
 from avpipeline.features.registry import VARIANTS, build_extractor, clip_features, extractor_for
 from avpipeline.features.weights import find_weights
@@ -44,7 +44,6 @@ def nothing_installed(tmp_path, monkeypatch):
         raise urllib.error.URLError("no network")
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    monkeypatch.setattr(imagenet, "_application", refuse)
 
 
 def random_weights(seed: int = 3, *, top: bool = True) -> dict[str, list[np.ndarray]]:

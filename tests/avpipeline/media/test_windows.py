@@ -5,7 +5,8 @@ import pytest
 
 from avpipeline import media
 from avpipeline.errors import InputError
-from avpipeline.media import windows
+from avpipeline.media import read_clip, windows
+from tests.helpers.counting import calls_of
 
 FORM = {"frame_rate": 4, "size": (16, 16)}
 SPANS = [(0, 2), (2, 2), (4, 2), (6, 2), (8, 1)]
@@ -33,19 +34,19 @@ def assert_same(found, path, **changes):
 
 
 @pytest.mark.parametrize(("at_once", "passes"), [(4, 3), (100, 1), (1, 5)])
-def test_windows_are_clips_from_fewer_passes(clip, monkeypatch, at_once, passes):
-    """4, 100 and 1 seconds of frames fit into a block."""
-    monkeypatch.setattr(windows, "_BLOCK_BYTES", at_once * 4 * 16 * 16 * 3)
-    read, quick = [], windows.read_clip
+def test_windows_are_clips_from_fewer_passes(clip, at_once, passes):
+    """4, 100 and 1 seconds of frames fit into a block; besides its passes, the sound of each window is read."""
+    found, most = [], at_once * 4 * 16 * 16 * 3
 
-    def counted(path, **arguments):
-        read.append(arguments)
-        return quick(path, **arguments)
+    def read():
+        found.extend(windows._in_blocks(clip, SPANS, True, FORM, most))
 
-    monkeypatch.setattr(windows, "read_clip", counted)
-    assert_same(list(media.read_windows(clip, SPANS, **FORM)), clip)
-    assert sum(arguments.get("video", True) for arguments in read) == passes
-    assert [arguments["seconds"] for arguments in read if arguments.get("video") is False] == [2, 2, 2, 2, 1]
+    assert calls_of(read_clip, read) == passes + len(SPANS)
+    assert_same(found, clip)
+
+
+def test_a_short_file_takes_one_pass(clip):
+    assert calls_of(read_clip, lambda: list(media.read_windows(clip, SPANS, **FORM))) == 1 + len(SPANS)
 
 
 @pytest.mark.parametrize("missing", [{"audio": False}, {"video": False}])
