@@ -147,7 +147,7 @@ def test_onsets_are_found_once_and_kept_with_their_settings(media, cache):
         with pytest.raises(InputError, match="is not a media file"):
             fine["onsets"].read(np.array([0]))
     assert fine["onsets"].read(np.array([0]))[0, :3].tolist() == [10, 25, 72]
-    assert len([path for path in cache.rglob("*.json")]) == 2
+    assert len(list(cache.rglob("*.json"))) == 2
 
 
 def test_a_file_that_is_replaced_is_decoded_again(media, tmp_path):
