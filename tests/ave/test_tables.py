@@ -146,7 +146,7 @@ def test_only_the_chief_of_several_machines_writes_the_classes(narrow, tmp_path,
         finish_seeds(tmp_path / model, {0: 0.5}, {"ids": ["x"], "labels": labels, "predictions": labels})
     settings = tables.Settings(table="Supplement Table 1", rows=("A", "Vs"), out=tmp_path)
     for is_chief in (False, True):
-        tables.classes(settings, is_chief)
+        tables.classes(settings, per_class.chosen_models(settings.rows), is_chief)
         assert capsys.readouterr().out.count("seed 0: already finished") == 2
         assert (tmp_path / "supplement_table_1.csv").exists() == is_chief
 

@@ -83,7 +83,8 @@ def test_seeds_are_counted_up(tmp_path):
 
 def test_ucf51_is_the_mean_over_its_three_official_splits(ucf51, tmp_path):
     """All runs but the last are finished; that one is trained, and watches its test split."""
-    settings, rng = small("visual", dataset="ucf51", out=tmp_path / "run", data=ucf51, seeds=2), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
+    settings = small("visual", dataset="ucf51", out=tmp_path / "run", data=ucf51, seeds=2)
     settings = dataclasses.replace(settings, training=dataclasses.replace(settings.training, epochs=1))
     folders = [tmp_path / "run" / f"split-{fold}" for fold in (1, 2, 3)]
     for folder, seed in itertools.product(folders, (0, 1)):
