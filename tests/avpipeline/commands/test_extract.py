@@ -340,7 +340,7 @@ def test_features_that_are_no_numbers_fail_the_clip(tmp_path):
     assert "hold NaN" in summary.failed[str(tmp_path / "bad.wav")] and FeatureShards(tmp_path / "out").ids == ("good",)
 
 
-def test_a_network_that_fails_ends_the_run_in_one_sentence(clips, tmp_path, monkeypatch, capsys):
+def test_a_network_that_fails_ends_the_run_in_one_sentence(clips, tmp_path, capsys):
     """It runs in a thread, beside those that decode and the one that writes; what was written before stays."""
     quick = registry.clip_features
 
@@ -349,13 +349,13 @@ def test_a_network_that_fails_ends_the_run_in_one_sentence(clips, tmp_path, monk
             raise InputError("c4.mp4: no memory is left; take fewer workers.")
         return quick(extractors, clip)
 
-    monkeypatch.setattr(registry, "clip_features", failing)
     words = [str(clips), str(tmp_path), "--features", SMALL, "--seconds", str(SECONDS)]
-    assert run(main, prog="extract", argv=words) == 2
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(registry, "clip_features", failing)
+        assert run(main, prog="extract", argv=words) == 2
     said = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
     assert said == ["extract: error: c4.mp4: no memory is left; take fewer workers."]
     assert stored_clips(tmp_path) == 4
-    monkeypatch.setattr(registry, "clip_features", quick)
     assert extract(clips, tmp_path, features=SMALL, seconds=SECONDS).reused == 4
 
 
