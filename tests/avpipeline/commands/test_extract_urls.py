@@ -72,14 +72,14 @@ def test_shards_at_a_url_are_those_of_a_folder(clips, local, memory):
 
 def test_clips_at_a_url_are_read_one_by_one(local, memory, tmp_path, monkeypatch):
     """The copies are gone, and neither sentences nor records name them."""
-    most, copies, sent = [], Path(remote._copies().name), memory.open
+    most, copies, sent = [], Path(remote._copies().name), type(memory).open
 
-    def counted(path, mode):
+    def counted(storage, path, mode):
         # The copy that is being made is there already.
         most.append(sum(path.is_file() for path in copies.rglob("*")) - 1)
-        return sent(path, mode)
+        return sent(storage, path, mode)
 
-    monkeypatch.setattr(memory, "open", counted)
+    monkeypatch.setattr(type(memory), "open", counted)
     made = extract("memory://clips", tmp_path / "out", workers=1, **SETTINGS)
     ours, theirs = FeatureShards(tmp_path / "out"), FeatureShards(local.out)
     assert ours.ids == theirs.ids == IDS
@@ -174,7 +174,7 @@ class Gigabytes(bytes):
 def test_a_larger_file_than_any_clip_is_left_out(memory, tmp_path, monkeypatch):
     """The storage sends and sends, whatever it said of the file's size."""
     endless = contextlib.nullcontext(SimpleNamespace(read=lambda size: Gigabytes(b"x")))
-    monkeypatch.setattr(memory, "open", lambda path, mode: endless)
+    monkeypatch.setattr(type(memory), "open", lambda storage, path, mode: endless)
     made = extract("memory://clips/broken.mp4", tmp_path / "out", **SETTINGS)
     (told,) = made.failed.values()
     assert told == (
