@@ -98,9 +98,10 @@ def test_the_split_follows_from_the_flags(tmp_path, capsys):
     ucf51, out = write_ucf51(tmp_path / "ucf51", split=2), tmp_path / "out"
     ids = read_ucf51(ucf51, "test", 2).ids
     write_features(ucf51, {"test": dataclasses.replace(video_split("test", len(ids)), ids=ids)})
+    other = "but a part of UCF51, official split 2, test has others"
     for words, sentence in (
         (("--data", ucf51), "Annotations.txt: no such file"),
-        (("--dataset", "ucf51", "--fold", 2, "--data", ucf51), "a part of UCF51, official split 2, test has others (Apply"),
+        (("--dataset", "ucf51", "--fold", 2, "--data", ucf51), other),
         (("--dataset", "ucf51", "--data", ucf51), "testlist01.txt: no such file"),
         (("--dataset", "kinetics_sounds", "--classes", 31), "dataset 'kinetics_sounds-31': needs the folder"),
     ):
