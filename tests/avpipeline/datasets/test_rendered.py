@@ -302,7 +302,7 @@ def test_features_are_those_of_their_second(clips):
 
 def test_features_cut_short_leave_no_file(clips):
     """The second of the test clips is damaged."""
-    with unreadable(clips.paths("test")[1]), pytest.raises(InputError, match="test_00001.mp4: is not a media file"):
+    with unreadable(clips.paths("test")[1]), pytest.raises(InputError, match="test_000001.mp4: is not a media file"):
         rendered_split("test", SMALL)
     assert not [path for path in clips.folder.glob("features/*/*") if "test_" in path.name]
 
