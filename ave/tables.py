@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -45,10 +46,15 @@ def main(settings: Settings) -> int:
         print(f"\n{PER_CLASS}", flush=True)
         wanted = per_class.chosen_models(settings.rows)
         with measuring(settings) as is_chief:
-            trained = {label: train_model(settings, model) for label, model in wanted.items()}
-            if is_chief:
-                print(f"\n{per_class.write_per_class(settings.folder, trained)}")
+            classes(settings, wanted, is_chief)
     return 0 if complete else 2
+
+
+def classes(settings: Settings, wanted: Mapping[str, str], is_chief: bool) -> None:
+    """The accuracy of each class for some of `per_class.MODELS`; a process that is not the chief only trains along."""
+    trained = {label: train_model(settings, model) for label, model in wanted.items()}
+    if is_chief:
+        print(f"\n{per_class.write_per_class(settings.folder, trained)}")
 
 
 def measure(settings: Settings, published: papers.Published) -> Line:

@@ -21,8 +21,8 @@ from avpipeline.results.tables import (
     measure_tables,
     measuring,
     once_each,
+    row_settings,
     shared_note,
-    train_row,
 )
 from avpipeline.training.settings import DataSettings, TableSettings
 from mafnet.config import DATASET_NAMES, EXTERNAL, TABLES
@@ -80,10 +80,15 @@ def measure(settings: Settings, published: papers.Published) -> Line | NotRun:
     if dataset in DATASET_NAMES and DATASET_NAMES[dataset] != published.dataset:
         other = next(name for name, printed in DATASET_NAMES.items() if printed == published.dataset)
         return NotRun(published, f"not run: on {published.dataset}, use --dataset {other}", is_failure=False)
+    trained = PAPER.train(settings_of(settings, published), watch_test=True)
+    return line_of(published, trained, note(published, dataset))
+
+
+def settings_of(settings: Settings, published: papers.Published):
+    """The training command's settings for the model that reproduces a published result."""
     model = PAPER.model_of(published.table, published.row)
     data = settings.vgg_data or settings.data if model == _OTHER_FEATURES else settings.data
-    trained = train_row(PAPER, settings, model, data=data, classes=settings.classes)
-    return line_of(published, trained, note(published, dataset))
+    return row_settings(PAPER, settings, model, data=data, classes=settings.classes)
 
 
 def examples(settings: Settings, is_chief: bool) -> int:

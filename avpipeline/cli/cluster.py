@@ -23,7 +23,6 @@ EngineName = Literal["local", "ray"]
 
 # Not `ray health-check`, which sends no token, so that a cluster made by `ray start` refuses it.
 _PROBE = "import sys, logging, ray; ray.init(sys.argv[1], logging_level=logging.ERROR, log_to_driver=False)"
-# Seconds in which a cluster has to answer.
 _PATIENCE = 60
 _ADDRESS = re.compile(r"auto|[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 _ATTEMPTS = 3
@@ -53,15 +52,16 @@ def require_engine(engine: EngineName, address: str | None) -> None:
 
 
 @contextlib.contextmanager
-def connected(address: str | None) -> Iterator[None]:
+def connected(address: str | None, patience: int = _PATIENCE) -> Iterator[None]:
     """Uses a cluster while the block runs.
 
     Args:
       address: "auto" for the cluster that this machine belongs to, or host:port; None starts a cluster on this
         machine alone, which ends with the block.
+      patience: seconds in which a cluster has to answer.
 
     Raises:
-      InputError: no cluster answers there within a minute.
+      InputError: no cluster answers there in that time.
     """
     import ray
 
@@ -70,7 +70,7 @@ def connected(address: str | None) -> Iterator[None]:
     if address is None:
         _start()
     else:
-        _require_cluster(address)
+        _require_cluster(address, patience)
         try:
             ray.init(address=address, **_QUIET)
         except Exception as error:
@@ -100,13 +100,13 @@ def _start() -> None:
                 ) from error
 
 
-def _require_cluster(address: str) -> None:
+def _require_cluster(address: str, patience: int) -> None:
     """Tries to connect in a separate process, which can be killed: Ray itself may wait for minutes for an answer."""
     command = [sys.executable, "-c", _PROBE, address]
     try:
-        answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE)
+        answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patience)
     except subprocess.TimeoutExpired as error:
-        raise _no_cluster(address, f"no answer within {_PATIENCE} s") from error
+        raise _no_cluster(address, f"no answer within {patience} s") from error
     if answer.returncode:
         told = answer.stderr.strip().splitlines() or ["nothing answers there"]
         raise _no_cluster(address, told[-1][:200].rstrip(". "))

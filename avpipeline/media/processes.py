@@ -22,7 +22,7 @@ from avpipeline.errors import InputError
 from avpipeline.media.transport import receive_array, send_array
 
 # Seconds without progress after which a file is given up.
-PATIENCE = 60.0
+_PATIENCE = 60.0
 
 
 def _working_folder() -> str:
@@ -34,9 +34,10 @@ def _working_folder() -> str:
 
 
 class _Process:
-    """One decoding process and the connection to it."""
+    """One decoding process and the connection to it; without progress for `patience` seconds a file is given up."""
 
-    def __init__(self):
+    def __init__(self, patience: float = _PATIENCE):
+        self._patience = patience
         # A separate program, since a `multiprocessing` child would import the main script again, and TensorFlow.
         ours, theirs = socket.socketpair()
         search = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]
@@ -55,10 +56,10 @@ class _Process:
         try:
             self._connection.send((what, str(path), _working_folder(), arguments))
             while True:
-                if not self._connection.poll(PATIENCE):
+                if not self._connection.poll(self._patience):
                     self.end()
                     raise InputError(
-                        f"{path}: its decoder made no progress for {PATIENCE:.0f} s; leave it out or convert it."
+                        f"{path}: its decoder made no progress for {self._patience:.0f} s; leave it out or convert it."
                     )
                 kind, content = self._connection.recv()
                 if kind == "refused":

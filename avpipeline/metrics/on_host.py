@@ -126,14 +126,15 @@ class _Buffer:
     Whether it is full follows from the sizes of batches, which the host knows: nothing waits for the device.
     """
 
-    def __init__(self, columns: int):
+    def __init__(self, columns: int, videos: int = _BUFFERED):
+        self._videos = videos
         own = {
             "trainable": False,
             # A part on each device, which its steps alone read and write.
             "synchronization": tf.VariableSynchronization.ON_READ,
             "aggregation": tf.VariableAggregation.NONE,
         }
-        self._kept = tf.Variable(tf.zeros((_BUFFERED, columns)), **own)
+        self._kept = tf.Variable(tf.zeros((videos, columns)), **own)
         with tf.device("CPU:0"):
             # Videos in the buffer, videos so far, and at how many the host is to see them.
             self._counts = tf.Variable(tf.constant([0, 0, 1], tf.int64), **own)
@@ -156,7 +157,7 @@ class _Buffer:
             tf.raw_ops.AssignVariableOp(resource=counts, value=tf.stack([filled + number, seen, due]))
             return shown
 
-        return tf.cond((seen >= due) | (filled + number > _BUFFERED), hand_over, keep)
+        return tf.cond((seen >= due) | (filled + number > self._videos), hand_over, keep)
 
     def emptied(self) -> list[np.ndarray]:
         """Takes the rows of every device out of the buffer."""

@@ -19,6 +19,8 @@ import tensorflow as tf
 from avpipeline import __version__
 from avpipeline.training.saved import known_papers
 
+_HERE = Path(__file__).resolve()
+
 
 def record() -> dict:
     """How a result is obtained: the command, the date, the commit and the versions."""
@@ -71,9 +73,8 @@ def _command() -> str:
     return " ".join([*threads, shlex.join(["python", *program, *sys.argv[1:]])])
 
 
-def _commit() -> str | None:
+def _commit(here: Path = _HERE) -> str | None:
     """The commit of the checkout that this code runs from, with '+' if files were changed; None outside one."""
-    here = Path(__file__).resolve()
 
     def git(*words):
         words = ["git", *words]

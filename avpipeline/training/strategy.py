@@ -208,14 +208,14 @@ def last_batch(experiment: Experiment) -> int:
     return len(experiment.splits.train) % schedule.batch_size if schedule.partial_batches else 0
 
 
-def team_for(experiment: Experiment) -> Team:
-    """The replicas that train `experiment`: those that were asked for.
+def team_for(experiment: Experiment, team: Team | None = None) -> Team:
+    """The replicas that train `experiment`: those that were asked for, or `team`.
 
     Raises:
       InputError: they do not divide a batch, beside the errors of `join`.
     """
     devices = experiment.devices
-    team = join(devices)
+    team = team or join(devices)
     problem = _indivisible(experiment, team.replicas)
     if not problem:
         return team

@@ -1,9 +1,7 @@
 """Figures from records: equal to those of the dense predictions, kept small, refused where they would be wrong."""
 
 import dataclasses
-import io
 import json
-import sys
 
 import keras
 import numpy as np
@@ -13,13 +11,13 @@ import pytest
 import attendfusion
 from attendfusion import evaluate
 from attendfusion.evaluation import Evaluation, predictions
-from avpipeline.cli import progress
 from avpipeline.datasets.youtube8m.splits import write_vocabulary
 from avpipeline.datasets.youtube8m.writing import Description, write_description, write_shards
 from avpipeline.metrics.ranking import F1, GAP, MeanAveragePrecision
 from avpipeline.training.saved import ModelInfo, save_model
 from tests.helpers.attendfusion_records import CLASS_NAMES, FEATURES, SCALE, recomputed, records, videos, write_folder
 from tests.helpers.commands import run_command
+from tests.helpers.environment import slow_clock
 from tests.helpers.whole_arrays import measure
 
 CONFIG = {"width": 4, "num_classes": 5, "audio_channels": 4, "visual_channels": 6}
@@ -175,13 +173,13 @@ def test_the_number_of_classes_is_asked_for_where_there_is_no_vocabulary(tmp_pat
     assert command(tmp_path, "--data", own, "--vocabulary", tmp_path / "names.csv") == 0
 
 
-def test_videos_are_counted_while_a_model_evaluates(folder, saved, monkeypatch):
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    monkeypatch.setattr(progress, "_DELAY", 0)
-    stream = records(folder).stream("test")
-    sizes = [len(ids) for ids, _, _ in predictions(saved(), stream, 3)]
+def test_videos_are_counted_while_a_model_evaluates(folder, saved, capsys):
+    stream, model = records(folder).stream("test"), saved()
+    capsys.readouterr()
+    with slow_clock():
+        sizes = [len(ids) for ids, _, _ in predictions(model, stream, 3)]
     done = np.cumsum(sizes)
     assert done[-1] == len(stream) > 3
-    assert [line.split(",")[0] for line in sys.stderr.getvalue().splitlines()] == [
+    assert [line.split(",")[0] for line in capsys.readouterr().err.splitlines()] == [
         f"predicting: {count} of {len(stream)} videos" for count in done[:-1]
     ]

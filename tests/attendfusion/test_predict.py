@@ -20,8 +20,9 @@ from avpipeline.datasets.youtube8m.rendered import rendered_youtube8m
 from avpipeline.datasets.youtube8m.splits import write_vocabulary
 from avpipeline.training.saved import ModelInfo, save_model
 from tests.helpers.attendfusion_records import CLASS_NAMES, FEATURES, SCALE, write_folder
-from tests.helpers.commands import no_picture, run_command, told_before_pictures
+from tests.helpers.commands import run_command, told_before_pictures
 from tests.helpers.media_files import tone, write_media
+from tests.helpers.pictures import figures_of
 
 FEW = RenderedSettings(train=10, val=4, test=4)
 
@@ -143,16 +144,14 @@ def test_bad_input_is_one_sentence(tmp_path, capsys, words, sentence):
     assert not (tmp_path / "out" / "labels.csv").exists()
 
 
-def test_picture_of_examples_colours_what_is_right(tmp_path, monkeypatch):
+def test_picture_of_examples_colours_what_is_right(tmp_path):
     from attendfusion import pictures
 
-    drawn = []
-    monkeypatch.setattr(pictures, "save_figure", lambda figure, path: drawn.append(figure))
     shown = Example("v1", None, ("cat", "bell"), {"ours": [("cat", 0.9), ("dog", 0.4)]})
-    examples(tmp_path / "x.png", [shown])
+    (figure,) = figures_of(lambda: examples(tmp_path / "x.png", [shown]))
     texts = {
         text.get_text(): text.get_color()
-        for cell in drawn[0].subfigs
+        for cell in figure.subfigs
         for axis in cell.axes
         for text in axis.texts
     }
@@ -160,9 +159,9 @@ def test_picture_of_examples_colours_what_is_right(tmp_path, monkeypatch):
     assert {"ground truth", "ours", "cat", "bell"} < set(texts)
 
 
-def test_where_a_picture_fails_the_text_is_printed_and_stored(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(predict, "_example", no_picture)
+def test_where_a_picture_fails_the_text_is_printed_and_stored(tmp_path, capsys):
     save_untrained(tmp_path / "model.keras")
     capsys.readouterr()
     clip = write_media(tmp_path / "clip.wav", audio="pcm_s16le", samples=tone(3, 16_000))
-    told_before_pictures(predict, clip, tmp_path / "model.keras", tmp_path / "out", capsys)
+    words = (clip, "--weights", tmp_path / "model.keras")
+    told_before_pictures(predict, words, tmp_path / "out", "clip", "examples.png", capsys)

@@ -10,30 +10,29 @@ import pytest
 
 import ave
 from ave import evaluate
+from avpipeline.datasets import load_split
+from avpipeline.features.store import read_manifest
 from avpipeline.training.saved import ModelInfo, save_model
-from tests.helpers.commands import run_command
-from tests.helpers.synthetic import CLASS_NAMES, FEATURES, synthetic_split
+from tests.helpers.commands import refused, run_command
+from tests.helpers.own_clips import write_own_clips
+from tests.helpers.synthetic import FEATURES, synthetic_splits
 
 SIZES = {"num_classes": 3, "num_segments": 4, "audio_channels": 6, "visual_shape": (2, 2, 5)}
 NARROW = {"attention_units": 4, "lstm_units": 4, "hidden_units": 4}
 
 
+# In the order of one's own clips.
+CLASS_NAMES = ("bell", "dog", "background")
+
+
 @pytest.fixture(scope="module")
-def split():
-    return synthetic_split("test", 7)
+def folder(tmp_path_factory):
+    return write_own_clips(tmp_path_factory.mktemp("clips"), synthetic_splits(test=7))
 
 
-@pytest.fixture
-def loads(monkeypatch, split):
-    """Hands out the small split instead of a dataset; returns what was asked for."""
-    asked = []
-
-    def load_split(dataset, name, data, *, modalities):
-        asked.append((dataset, name, data, modalities))
-        return split
-
-    monkeypatch.setattr(evaluate, "load_split", load_split)
-    return asked
+@pytest.fixture(scope="module")
+def split(folder):
+    return load_split("csv", "test", folder)
 
 
 @pytest.fixture
@@ -55,14 +54,17 @@ def saved(tmp_path):
     return save
 
 
-def command(tmp_path, *words):
-    arguments = ["--weights", str(tmp_path / "model.keras"), "--out", str(tmp_path / "out"), *words]
-    return run_command(evaluate, *arguments)
+def words_for(tmp_path, *words):
+    return ["--weights", tmp_path / "model.keras", "--out", tmp_path / "out", *words]
 
 
-def test_figures_are_those_of_the_predictions(tmp_path, split, loads, saved, capsys):
+def command(tmp_path, folder):
+    return run_command(evaluate, *words_for(tmp_path, "--dataset", "csv", "--data", folder))
+
+
+def test_figures_are_those_of_the_predictions(tmp_path, folder, split, saved, capsys):
     model = saved()
-    assert command(tmp_path) == 0
+    assert command(tmp_path, folder) == 0
     out = tmp_path / "out"
     assert {path.name for path in out.iterdir()} == {
         "evaluation.json", "per_class.csv", "confusion.csv", "confusion.png", "predictions.npz"
@@ -83,50 +85,58 @@ def test_figures_are_those_of_the_predictions(tmp_path, split, loads, saved, cap
     assert f"{100 * accuracy:.2f} % of 28 segments right" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("words", "asked"),
-    [
-        ((), ("rendered", "test", None)),
-        (("--split", "val"), ("rendered", "val", None)),
-        (("--data", "."), ("ave", "test", "path")),
-        (("--dataset", "ave"), ("ave", "test", None)),
-    ],
-)
-def test_the_dataset_follows_from_the_flags(tmp_path, loads, saved, words, asked):
+@pytest.mark.parametrize(("words", "name"), [((), "test"), (("--split", "val"), "val")])
+def test_without_a_folder_it_is_a_split_of_the_synthetic_clips(few_clips, tmp_path, words, name):
+    read = load_split("rendered", name, modalities=["audio"])
+    model = ave.build_model("a", num_classes=len(read.class_names), **NARROW)
+    info = ModelInfo("ave", "a", "code", read.class_names, read.features, "rendered")
+    save_model(model, tmp_path / "model.keras", info)
+    assert run_command(evaluate, *words_for(tmp_path, *words)) == 0
+    told = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert (told["dataset"], told["split"], told["videos"]) == ("rendered", name, 4)
+
+
+def test_a_folder_is_aves(tmp_path, saved, capsys):
     saved()
-    assert command(tmp_path, *words) == 0
-    dataset, split, data, _ = loads[0]
-    assert (dataset, split, data and "path") == asked
+    for words, sentence in (
+        (("--data", tmp_path), "Annotations.txt: no such file"),
+        (("--dataset", "ave"), "dataset 'ave': needs the folder"),
+    ):
+        refused(evaluate, words_for(tmp_path, *words), sentence, capsys, tmp_path / "out")
 
 
-def test_a_weak_model_is_measured_by_its_segments(tmp_path, split, loads, saved):
+def test_a_weak_model_is_measured_by_its_segments(tmp_path, folder, split, saved):
     model = saved("w_av_att")
-    assert command(tmp_path) == 0
+    assert command(tmp_path, folder) == 0
     inputs = {name: source.read(np.arange(7)) for name, source in split.inputs.items()}
     with np.load(tmp_path / "out" / "predictions.npz") as file:
         np.testing.assert_allclose(file["predictions"], model.predict(inputs, verbose=0)["segments"], atol=1e-6)
 
 
-def test_an_audio_only_model_needs_no_visual_features(tmp_path, loads, saved):
+def test_an_audio_only_model_needs_no_visual_features(tmp_path, saved):
     saved("a")
-    assert command(tmp_path) == 0
-    assert loads[0][-1] == ["audio"]
+    heard = {
+        name: dataclasses.replace(split, features={"audio": FEATURES["audio"]})
+        for name, split in synthetic_splits(test=7).items()
+    }
+    assert command(tmp_path, write_own_clips(tmp_path / "clips", heard)) == 0
+    assert "visual" not in read_manifest(tmp_path / "clips").features
 
 
-def test_other_features_are_refused(tmp_path, loads, saved, capsys):
+def test_other_features_are_refused(tmp_path, folder, saved, capsys):
     saved(features={**FEATURES, "visual": dataclasses.replace(FEATURES["visual"], sha256="c" * 64)})
-    assert command(tmp_path) == 2
+    assert command(tmp_path, folder) == 2
     assert "its visual features do not fit the model (weight hash bbbb" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_other_classes_are_refused(tmp_path, loads, saved, capsys):
-    saved(class_names=("bell", "dog", "background"))
-    assert command(tmp_path) == 2
-    assert "was trained on the classes of synthetic (bell, dog, background)" in capsys.readouterr().err
+def test_other_classes_are_refused(tmp_path, folder, saved, capsys):
+    saved(class_names=("dog", "bell", "background"))
+    assert command(tmp_path, folder) == 2
+    assert "was trained on the classes of synthetic (dog, bell, background)" in capsys.readouterr().err
 
 
-def test_a_model_of_another_paper_is_refused(tmp_path, loads, saved, capsys):
+def test_a_model_of_another_paper_is_refused(tmp_path, folder, saved, capsys):
     saved(paper="jca")
-    assert command(tmp_path) == 2
+    assert command(tmp_path, folder) == 2
     assert "a model of ave is needed" in capsys.readouterr().err

@@ -20,8 +20,9 @@ from avpipeline.features.logmel import LogMel
 from avpipeline.features.registry import build_extractor, clip_features
 from avpipeline.predict import segments
 from avpipeline.predict.segments import as_text
-from avpipeline.training.saved import ModelInfo, save_model
-from tests.helpers.commands import no_picture, run_command, told_before_pictures
+from avpipeline.training.saved import ModelInfo, load_model, save_model
+from tests.helpers.commands import run_command, told_before_pictures
+from tests.helpers.pictures import is_same_picture
 
 CLASSES = ("Female speech, woman speaking", "Bark", "background")
 NARROW = {"num_classes": 3, "attention_units": 8, "lstm_units": 4, "hidden_units": 4}
@@ -362,20 +363,22 @@ def test_one_bad_file_does_not_stop_the_others(folder, weights, capsys):
     assert not [path for path in (folder / "some").iterdir() if path.name.startswith("bad")]
 
 
-def test_figure_has_a_row_for_each_file_of_a_list(folder, weights, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(plots, "attention_figure", lambda path, rows, **_: drawn.append((path, rows)))
-    first, second = write_media(folder / "first.mp4", 10), write_media(folder / "second.mp4", 3)
-    (folder / "list.txt").write_text(f"{second.name}\n{first.name}\n")
+def test_figure_has_a_row_for_each_file_of_a_list(folder, weights, extractors):
+    """The picture is the one of these rows: three seconds of one file, five of the other, with maps and labels."""
+    clips = {"second": write_media(folder / "second.mp4", 3), "first": write_media(folder / "first.mp4", 10)}
+    (folder / "list.txt").write_text("second.mp4\nfirst.mp4\n")
     assert command(folder / "list.txt", "--weights", weights, "--out", folder / "figure", "--figure") == 0
-    ((path, rows),) = drawn
-    assert path == folder / "figure" / "attention_figure.png"
-    assert [(row.name, len(row.frames), len(row.attention), len(row.labels)) for row in rows] == [
-        ("second", 3, 3, 3),
-        ("first", 5, 5, 5),
-    ]
-    segments = document(folder / "figure", "first")["segments"]
-    assert list(rows[1].labels) == [segments[second]["label"] for second in (0, 2, 4, 7, 9)]
+    model, info = load_model(weights)
+    predictor = segments.Predictor(ave.models.forward_of(model), info, weights, extractors, window=10, scale="second")
+    rows = []
+    for (name, clip), shown in zip(clips.items(), ((0, 1, 2), (0, 2, 4, 7, 9)), strict=True):
+        frames = media.read_frames(clip, frame_rate=1, size=media.probe(clip).size_at(240), seconds=10)
+        told = document(folder / "figure", name)["segments"]
+        maps = segments.predict_file(clip, predictor).attention
+        labels = [told[second]["label"] for second in shown]
+        rows.append(plots.AttentionRow(name, frames[list(shown)], maps[list(shown)], labels))
+    plots.attention_figure(folder / "expected.png", rows, class_names=info.class_names, title=info.title)
+    assert is_same_picture(folder / "figure" / "attention_figure.png", folder / "expected.png")
 
 
 def test_files_of_one_name_do_not_overwrite_each_other(folder, weights, capsys):
@@ -410,6 +413,6 @@ def test_a_real_clip(folder, weights, reference_dir):
     assert np.abs(ours.astype(int) - theirs).mean((1, 2, 3)).min() > 2
 
 
-def test_where_a_picture_fails_the_text_is_printed_and_stored(weights, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(segments, "_write_timeline", no_picture)
-    told_before_pictures(predict, write_media(tmp_path / "clip.mp4", 1), weights, tmp_path / "out", capsys)
+def test_where_a_picture_fails_the_text_is_printed_and_stored(weights, tmp_path, capsys):
+    words = (write_media(tmp_path / "clip.mp4", 1), "--weights", weights)
+    told_before_pictures(predict, words, tmp_path / "out", "clip", "clip_timeline.png", capsys)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 import ave
-from ave import config, per_class, tables
+from ave import config, per_class, tables, train
 from ave.config import ROWS
 from ave.match.config import ROWS as MATCH_ROWS
 from avpipeline.datasets.ave import read_annotations, read_order, read_segment_labels
 from avpipeline.results import papers
-from avpipeline.training import strategy
 from avpipeline.training.experiment import configuration_hash
 from tests.helpers.commands import run_command
+from tests.helpers.finished_runs import finish_seeds
 from tests.helpers.graphs import without_graphs
 
 
@@ -138,16 +138,17 @@ def test_per_class_accuracies_are_recomputed_from_the_predictions(trained, capsy
     assert (out / "supplement_table_1.png").stat().st_size > 10_000
 
 
-def test_only_the_chief_of_several_machines_writes_the_classes(monkeypatch, tmp_path):
-    """The other workers train along."""
-    asked, out = [], tmp_path / "out"
-    monkeypatch.setattr(tables, "train_model", lambda settings, model: asked.append(model))
-    monkeypatch.setattr(per_class, "write_per_class", lambda folder, trained: (folder / "written").write_text(""))
-    for worker in (1, 0):
-        monkeypatch.setattr(strategy, "join", lambda devices, worker=worker: strategy.Team("x", None, worker, 2))
-        assert command("--table", "Supplement Table 1", "--rows", "A", "Vs", "--out", out) == 0
-        assert (out / "written").exists() == out.exists() == (worker == 0)
-    assert asked == ["a", "v"] * 2
+def test_only_the_chief_of_several_machines_writes_the_classes(narrow, tmp_path, capsys):
+    """The other workers train along; here both models are finished."""
+    names = train.PAPER.experiment(train.PAPER.settings_for("a")).info.class_names
+    labels = np.eye(len(names))[np.arange(10) % len(names)][np.newaxis]
+    for model in ("a", "v"):
+        finish_seeds(tmp_path / model, {0: 0.5}, {"ids": ["x"], "labels": labels, "predictions": labels})
+    settings = tables.Settings(table="Supplement Table 1", rows=("A", "Vs"), out=tmp_path)
+    for is_chief in (False, True):
+        tables.classes(settings, per_class.chosen_models(settings.rows), is_chief)
+        assert capsys.readouterr().out.count("seed 0: already finished") == 2
+        assert (tmp_path / "supplement_table_1.csv").exists() == is_chief
 
 
 def test_the_papers_per_class_table_ships():

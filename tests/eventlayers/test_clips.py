@@ -9,9 +9,9 @@ import tensorflow as tf
 from avpipeline.datasets.base import Split
 from avpipeline.datasets.batches import batches
 from avpipeline.errors import InputError
-from eventlayers import clips
 from eventlayers.clips import FrameFormat, clip_inputs, padded_onsets, read_clips, resize_and_cut
 from tests.helpers.media_files import shown_index, tone, write_media
+from tests.helpers.unreadable import unreadable
 
 SMALL = FrameFormat(32, None)
 NOTES = [1.05, 2.55, 7.25]
@@ -111,15 +111,14 @@ def test_missing_streams_are_zeros(media):
     assert short["audio"][0, :32_000].any() and not short["audio"][0, 32_000:].any()
 
 
-def test_what_was_decoded_is_kept(media, monkeypatch):
+def test_what_was_decoded_is_kept(media):
     first = read(clip_inputs([media["both"]], SMALL))
-    for function in ("read_clip", "onsets"):
-        monkeypatch.setattr(clips, function, lambda *_, **__: pytest.fail("decoded again"))
-    for name, array in read(clip_inputs([media["both"]], SMALL)).items():
-        np.testing.assert_array_equal(array, first[name])
+    with unreadable(media["both"]):
+        for name, array in read(clip_inputs([media["both"]], SMALL)).items():
+            np.testing.assert_array_equal(array, first[name])
 
 
-def test_onsets_are_found_once_and_kept_with_their_settings(media, monkeypatch, cache):
+def test_onsets_are_found_once_and_kept_with_their_settings(media, cache):
     inputs = clip_inputs([media["both"]], SMALL)
     read(inputs)
     (place,) = cache.rglob("*.json")
@@ -134,12 +133,15 @@ def test_onsets_are_found_once_and_kept_with_their_settings(media, monkeypatch, 
         "n_mels": 128,
     }
     assert time_steps(record["onsets"]) == inputs["onsets"].read(np.array([0]))[0, :3].tolist()
-    monkeypatch.setattr(clips, "onsets", lambda *_, **__: pytest.fail("found again"))
-    read(inputs)
+    kept = inputs["onsets"].read(np.array([0]))
     # Another way to find them is another place.
-    monkeypatch.setattr(clips, "onsets", lambda _, method: np.array([4.2]) if method == "fine" else pytest.fail(method))
     fine = clip_inputs([media["both"]], SMALL, onset_method="fine")
-    assert fine["onsets"].read(np.array([0]))[0, 0] == 42
+    with unreadable(media["both"]):
+        np.testing.assert_array_equal(inputs["onsets"].read(np.array([0])), kept)
+        with pytest.raises(InputError, match="is not a media file"):
+            fine["onsets"].read(np.array([0]))
+    assert fine["onsets"].read(np.array([0]))[0, :3].tolist() == [10, 25, 72]
+    assert len(list(cache.rglob("*.json"))) == 2
 
 
 def test_a_file_that_is_replaced_is_decoded_again(media, tmp_path):

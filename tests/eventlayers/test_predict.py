@@ -13,13 +13,15 @@ from PIL import Image
 
 import eventlayers
 from avpipeline import media
+from avpipeline.plots.style import words
 from avpipeline.training.saved import ModelInfo, save_model
-from eventlayers import pictures, predict
+from eventlayers import predict
 from eventlayers.clips import read_clips
 from eventlayers.data import videos_of
 from eventlayers.layers import sound_localization
 from eventlayers.time_steps import time_step_backbones
-from tests.helpers.commands import no_picture, run_command, told_before_pictures
+from tests.helpers.commands import run_command, told_before_pictures
+from tests.helpers.pictures import figures_of
 from tests.reference import eventlayers as reference
 
 CLASSES = ("Female speech, woman speaking", "Bark", "Flute")
@@ -126,14 +128,13 @@ def test_a_file_unlike_all_of_training_is_said_to_be(done, weights, backbones, o
     assert any(note.startswith(told) for note in notes) == is_told
 
 
-def test_example_is_the_first_test_video_with_its_true_labels(few_clips, weights, tmp_path, monkeypatch, capsys):
-    shown = []
-    monkeypatch.setattr(pictures, "multi_labels", lambda _, example, **__: shown.append(example))
+def test_example_is_the_first_test_video_with_its_true_labels(few_clips, weights, tmp_path, capsys):
     settings = SimpleNamespace(dataset="rendered", data=None, clips=None, from_backbones=None, folder=tmp_path)
-    predict.draw_example(SimpleNamespace(settings=settings, weights=weights))
+    figures = figures_of(lambda: predict.draw_example(SimpleNamespace(settings=settings, weights=weights)))
     test = videos_of("rendered", "test")
     truth = test.class_names[int(np.flatnonzero(test.labels[0])[0])]
-    assert [(example.name, example.truth) for example in shown] == [(test.ids[0], (truth,))]
+    axes = [axis for figure in figures for axis in figure.axes if axis.get_title(loc="left") == test.ids[0]]
+    assert [axis.get_xlabel().splitlines()[0] for axis in axes] == [f"annotated: {words(truth)}"]
     assert f"Example: {test.ids[0]}, the first test video, which is {truth}:" in capsys.readouterr().out
 
 
@@ -181,18 +182,24 @@ def test_localization_by_hand():
     )
 
 
-def test_moments_that_are_drawn_are_those_of_the_layers(folder, weights, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(pictures, "sampled_time_steps", lambda _, window, clip, **__: drawn.append((window, clip)))
+def test_moments_that_are_drawn_are_those_of_the_layers(folder, weights):
     clip = write_media(folder / "short.mp4", 3)
-    assert command(clip, "--weights", weights, "--out", folder / "short") == 0
-    ((moments, clip),) = drawn
+    figures = figures_of(lambda: command(clip, "--weights", weights, "--out", folder / "short"))
     told = document(folder / "short", "short")
     assert told["notes"] == ["shorter than the model's 10 s: padded with silence and black frames"]
-    assert len(moments.correspondence) == 30 and moments.seconds == 3 and len(clip.frames) == 3
-    assert moments.chosen["continuous"].tolist() == list(range(30))
-    assert [moment / 10 for moment in moments.chosen["instant"]] == told["windows"][0]["instants"]
-    assert moments.chosen["onset"].tolist() == moments.onsets.tolist()
+    # Sound, correspondence and frames for each of three layers, and the scale of colours.
+    (axes,) = (figure.axes for figure in figures if len(figure.axes) == 10)
+    shaded, dots = {}, []
+    for sound, strip, film in zip(axes[0:9:3], axes[1:9:3], axes[2:9:3], strict=True):
+        layer = sound.get_title(loc="left").split()[0]
+        shaded[layer], again = ([round(patch.get_x(), 3) for patch in axis.patches] for axis in (sound, film))
+        assert again == shaded[layer] and sound.get_xlim() == (0, 3) and len(film.images) == 3
+        assert strip.images[0].get_array().shape == (1, 30)
+        dots.append(np.round(sound.lines[0].get_xdata() - 0.05, 3).tolist())
+    window = told["windows"][0]
+    assert shaded["continuous"] == [moment / 10 for moment in range(30)]
+    assert shaded["instant"] == window["instants"]
+    assert shaded["onset"] == window["onsets"] and dots == [window["onsets"]] * 3
 
 
 def test_a_missing_stream_is_said(folder, weights):
@@ -250,6 +257,6 @@ def test_the_train_commands_default_is_the_predict_commands_default():
     assert train.Settings().folder / "seed-0" / "best.keras" == predict.DEFAULT_WEIGHTS
 
 
-def test_where_a_picture_fails_the_text_is_printed_and_stored(weights, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(predict, "_write_pictures", no_picture)
-    told_before_pictures(predict, write_media(tmp_path / "clip.mp4", 1), weights, tmp_path / "out", capsys)
+def test_where_a_picture_fails_the_text_is_printed_and_stored(weights, tmp_path, capsys):
+    words = (write_media(tmp_path / "clip.mp4", 1), "--weights", weights)
+    told_before_pictures(predict, words, tmp_path / "out", "clip", "clip_labels.png", capsys)

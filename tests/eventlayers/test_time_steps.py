@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import keras
 import numpy as np
 import pytest
 
@@ -13,6 +12,8 @@ from eventlayers.clips import read_clips, read_stream
 from eventlayers.small_backbones import build_small_event_audio, build_small_event_visual
 from eventlayers.time_steps import time_step_backbones, time_step_backbones_for, time_step_inputs
 from tests.helpers.media_files import tone, write_media
+from tests.helpers.unreadable import unreadable
+from tests.helpers.video_checkpoints import randomized, torch_state, write
 
 
 @pytest.fixture(autouse=True)
@@ -72,14 +73,10 @@ def test_a_missing_stream_has_zero_features(media, small):
     assert not dark["visual"].any() and dark["audio"].any()
 
 
-def test_features_are_made_once(media, small, monkeypatch):
+def test_features_are_made_once(media, small):
     first = time_step_inputs(media[:2], small)
-    decoded = []
-    original = time_steps.read_stream
-    spy = lambda modality, path, *more: decoded.append(path) or original(modality, path, *more)  # noqa: E731
-    monkeypatch.setattr(time_steps, "read_stream", spy)
-    again = time_step_inputs(media, small)
-    assert decoded == [media[2]] * 2
+    with unreadable(*media[:2]):
+        again = time_step_inputs(media, small)
     np.testing.assert_array_equal(read(again, 0)["visual"], read(first, 0)["visual"])
     # A feature that was damaged on the disk is made again when it is read.
     again["visual"].place(media[1]).write_bytes(b"no array")
@@ -123,28 +120,28 @@ def test_features_of_other_networks_are_refused(small):
         time_step_backbones_for(changed)
 
 
-def test_published_backbones_name_their_weights(monkeypatch):
-    """The networks themselves are tested elsewhere; here a few frames of a few pixels stand in for MC3-18's clip."""
-    built = []
-
-    def network(weights=None, **_):
-        built.append(weights)
-        frames = keras.Input((100, 112, 112, 3))
-        maps = keras.layers.AveragePooling3D((1, 16, 16))(frames)
-        return keras.Model(frames, {"features": keras.layers.Reshape((100, 147))(maps), "maps": maps})
-
-    monkeypatch.setattr(mc3, "build_mc3_18", network)
+def test_published_backbones_name_their_weights(tmp_path, monkeypatch):
+    """A file of random weights, under MC3-18's own name and under another."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    official, own = tmp_path / "weights" / "mc3_18-a90a0ba3.pth", tmp_path / "mine.pth"
+    official.parent.mkdir()
+    network = randomized(mc3.build_video_classifier("mc3_18", num_classes=3, frames=2, size=16))
+    write(official, torch_state(network))
+    own.symlink_to(official)
+    hashes = set()
     for weights, label in (
         ("none", "none"),
         ("default", "kinetics-400"),
-        ("/x/mc3_18-a90a0ba3.pth", "kinetics-400"),
-        ("/x/mine.pth", "mine.pth"),
+        (official, "kinetics-400"),
+        (own, "mine.pth"),
     ):
-        backbones = time_step_backbones("published", weights)
+        backbones = time_step_backbones("published", weights, weights_dir=official.parent)
         info = backbones.features["visual"]
         assert (info.label, info.weights, info.shape) == ("mc3_18:moments", label, (512,))
         assert backbones.features["audio"].label == "event_audio_network:moments"
         assert backbones.frames.size == 112 and backbones.frames.resize == (128, 171)
-    assert [str(weights) for weights in built] == ["None", "default", "/x/mc3_18-a90a0ba3.pth", "/x/mine.pth"]
+        hashes.add((label != "none", info.sha256))
+    # Seeded random ones, and those of the file.
+    assert len(hashes) == 2
     with pytest.raises(InputError, match=r"mine\.pth: MC3-18's weight file of these features is not in"):
         time_step_backbones_for(backbones.features)

@@ -298,9 +298,8 @@ def test_models_saved_before_there_was_a_choice_keep_their_onsets():
     assert eventlayers.config.saved_config(before) == eventlayers.model_config("event_layers", onsets="fine")
 
 
-def test_training_clips_with_two_events_have_one_label_and_the_others_both(tmp_path, monkeypatch):
-    """Read off the storyboards; no clip is rendered."""
-    monkeypatch.setattr("avpipeline.datasets.rendered.render_folder", lambda folder, settings: None)
+def test_training_clips_with_two_events_have_one_label_and_the_others_both():
+    """As the storyboards have them."""
     with rendered_defaults(train=12, val=4, test=4):
         videos = {name: videos_of("rendered_pairs", name) for name in ("train", "test")}
         boards = rendered_clips(RenderedSettings(events_per_clip=2)).boards["train"]

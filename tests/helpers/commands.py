@@ -5,7 +5,6 @@ from pathlib import Path
 from types import ModuleType
 
 from avpipeline import cli
-from avpipeline.errors import InputError
 
 
 def _prog(module: ModuleType) -> str:
@@ -32,14 +31,16 @@ def refused(module: ModuleType, words: Sequence, sentence: str, capsys, out: Pat
     return said
 
 
-def no_picture(*_) -> None:
-    """Stands for a function that draws and fails."""
-    raise InputError("no picture can be drawn.")
+def told_before_pictures(predict: ModuleType, words: Sequence, out: Path, stem: str, picture: str, capsys) -> None:
+    """Asserts that a predict command that cannot write a picture has printed and stored its text before.
 
-
-def told_before_pictures(predict: ModuleType, clip: Path, weights, out: Path, capsys) -> None:
-    """Asserts that a predict command whose pictures fail (`no_picture`) has printed and stored its text before."""
-    assert run_command(predict, clip, "--weights", weights, "--out", out) == 2
+    Args:
+      words: of the command, without `--out`.
+      stem: of the text and the JSON file.
+      picture: name of the first picture, which finds a folder in its place.
+    """
+    (out / picture).mkdir(parents=True)
+    assert run_command(predict, *words, "--out", out) == 2
     printed = capsys.readouterr()
-    assert "no picture can be drawn." in printed.err and (out / f"{clip.stem}.json").exists()
-    assert printed.out == (out / f"{clip.stem}.txt").read_text() + "\n"
+    assert f"{out / picture}: cannot be written" in printed.err and (out / f"{stem}.json").exists()
+    assert printed.out == (out / f"{stem}.txt").read_text() + "\n"

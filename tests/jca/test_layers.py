@@ -251,32 +251,32 @@ def test_bytes_of_one_draw_do_not_tell_of_each_other():
 
 @pytest.mark.parametrize("batch", [0, 1, 5])
 @pytest.mark.parametrize("in_graph", [True, False])
-def test_pieces_give_what_the_whole_batch_gives(monkeypatch, batch, in_graph):
+def test_pieces_give_what_the_whole_batch_gives(batch, in_graph):
     """Outputs and gradients, also where the batch is open and its last piece has fewer samples, or none."""
-    tensors = triple(batch)
+    tensors, columns = triple(batch, inner=512, columns=1024), 1024
+    # With as many scores as the published sizes have, two samples are a piece.
+    assert int(attending._samples_a_piece(*tensors[1:])) == 2
+    factors = dropped(0.5, [3, 4], (batch, 512, columns)).astype("float32")
 
-    def both(value, key, query):
+    def both(product, tensors):
         with tf.GradientTape() as tape:
-            tape.watch((value, key, query))
-            attended = attend(value, key, query, rate=0.5, seed=tf.constant([3, 4]))
-        return attended, *tape.gradient(attended, (value, key, query))
+            tape.watch(tensors)
+            attended = product(*tensors)
+        return attended, *tape.gradient(attended, tensors)
 
-    def results():
-        if not in_graph:
-            return both(*tensors)
+    def in_pieces(*tensors):
+        return both(lambda *factors: attend(*factors, rate=0.5, seed=tf.constant([3, 4])), tensors)
+
+    if in_graph:
         open_batch = [tf.TensorSpec((None, *tensor.shape[1:])) for tensor in tensors]
-        return tf.function(both, input_signature=open_batch, jit_compile=False)(*tensors)
-
-    whole = results()
-    # Two samples of 5 x 6 scores of four bytes.
-    monkeypatch.setattr(attending, "_PIECE_BYTES", 2 * 5 * 6 * 4)
-    for pieces, at_once in zip(results(), whole, strict=True):
-        np.testing.assert_allclose(pieces, at_once, atol=1e-5)
+        in_pieces = tf.function(in_pieces, input_signature=open_batch, jit_compile=False)
+    whole = both(lambda value, key, query: tf.matmul(value, factors * tf.tanh(tf.matmul(key, query))), tensors)
+    for pieces, at_once in zip(in_pieces(*tensors), whole, strict=True):
+        np.testing.assert_allclose(pieces, at_once, rtol=1e-4, atol=1e-3)
 
 
 def test_a_gpu_takes_the_whole_batch_at_once(monkeypatch):
-    _, key, query = triple(7)
-    monkeypatch.setattr(attending, "_PIECE_BYTES", 1)
+    _, key, query = triple(7, inner=512, columns=4096)
     assert attending._samples_a_piece(key, query) == 1
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["a GPU"])
     assert attending._samples_a_piece(key, query) == 7

@@ -15,11 +15,14 @@ import jca
 from ave.models import with_attention
 from avpipeline import media, plots
 from avpipeline.features.registry import build_extractor, clip_features
+from avpipeline.plots.overlays import overlay_attention
+from avpipeline.predict.documents import picture_title
 from avpipeline.predict.segments import Prediction, Predictor, write_prediction
-from avpipeline.training.saved import ModelInfo, save_model
+from avpipeline.training.saved import ModelInfo, load_model, save_model
 from jca import predict
 from tests.ave.test_predict import write_media
 from tests.helpers.commands import refused, run_command
+from tests.helpers.pictures import figures_of, is_same_picture
 
 CLASSES = ("Female speech, woman speaking", "Bark", "background")
 NARROW = {"num_classes": 3, "video_size": 8, "audio_size": 8, "num_layers": 1, "recursions": 1}
@@ -48,15 +51,7 @@ def features_of(clip, extractors):
     return {name: feature[np.newaxis] for name, feature in clip_features(extractors, read).items()}
 
 
-def test_figure_3_holds_sound_frames_attention_and_labels(tmp_path, extractors, monkeypatch):
-    drawn = {}
-
-    def timeline(path, probabilities, class_names, **parts):
-        drawn.update(parts, path=path, probabilities=probabilities, class_names=class_names)
-        draw(path, probabilities, class_names, **parts)
-
-    draw = plots.timeline
-    monkeypatch.setattr(plots, "timeline", timeline)
+def test_figure_3_holds_sound_frames_attention_and_labels(tmp_path, extractors):
     model = write_weights(tmp_path / "jca.keras", extractors)
     clip, out = write_media(tmp_path / "clip.mp4", 10), tmp_path / "out"
     assert command(clip, "--weights", tmp_path / "jca.keras", "--out", out) == 0
@@ -68,32 +63,44 @@ def test_figure_3_holds_sound_frames_attention_and_labels(tmp_path, extractors, 
     told = json.loads((out / "clip.json").read_text())
     probabilities = [segment["probabilities"] for segment in told["segments"]]
     np.testing.assert_allclose(probabilities, expected["segments"][0], atol=2e-6)
-    np.testing.assert_allclose(drawn["probabilities"], expected["segments"][0], atol=2e-6)
-    np.testing.assert_allclose(drawn["attention"], expected["attention"][0], atol=2e-6)
     # The frame in the middle of each second; each second of the clip has a picture of its own.
-    frames = media.read_frames(clip, frame_rate=1, size=drawn["frames"].shape[1:3], seconds=10)
-    np.testing.assert_array_equal(drawn["frames"], frames)
-    np.testing.assert_array_equal(drawn["waveform"], media.read_waveform(clip, seconds=10))
-    assert drawn["path"] == out / "clip_timeline.png" and tuple(drawn["class_names"]) == CLASSES
+    about, (_, info) = media.probe(clip), load_model(tmp_path / "jca.keras")
+    plots.timeline(
+        tmp_path / "expected.png",
+        np.asarray(expected["segments"][0]),
+        CLASSES,
+        waveform=media.read_waveform(clip, seconds=10),
+        frames=media.read_frames(clip, frame_rate=1, size=about.size_at(160), seconds=10),
+        attention=np.asarray(expected["attention"][0]),
+        title=picture_title(info, about),
+    )
+    assert is_same_picture(out / "clip_timeline.png", tmp_path / "expected.png")
 
 
 @pytest.mark.slow
-def test_frames_of_a_long_clip_stand_with_the_maps_of_their_seconds(tmp_path, monkeypatch):
+def test_frames_of_a_long_clip_stand_with_the_maps_of_their_seconds(tmp_path):
     """46 s: 15 frames, each from the middle of its share of the time."""
-    drawn = {}
     levels = np.arange(20, 250, 5)
     frames = np.broadcast_to(levels.astype(np.uint8)[:, None, None, None], (46, 48, 64, 3))
     media.write_clip(tmp_path / "long.mp4", frames.repeat(2, 0), None, frame_rate=2)
     (tmp_path / "model.keras").write_bytes(b"its hash is written")
-    monkeypatch.setattr(plots, "timeline", lambda path, probabilities, names, **parts: drawn.update(parts))
     attention = np.arange(46.0)[:, None, None] + np.zeros((46, 2, 2))
     info = ModelInfo("jca", "jca", "code", CLASSES, {}, "rendered")
     predictor = Predictor(None, info, tmp_path / "model.keras", {}, window=10)
     prediction = Prediction(media.probe(tmp_path / "long.mp4"), np.eye(3)[np.zeros(46, int)], attention, ())
-    write_prediction(prediction, predictor, tmp_path / "out")
-    seconds = drawn["attention"][:, 0, 0].astype(int)
-    np.testing.assert_array_equal(seconds, ((np.arange(15) + 0.5) * 46 / 15).astype(int))
-    np.testing.assert_allclose(drawn["frames"].mean((1, 2, 3)), levels[seconds], atol=2)
+    figures = figures_of(lambda: write_prediction(prediction, predictor, tmp_path / "out"))
+    (frames, overlaid) = (
+        [image.get_array() for image in axis.images]
+        for figure in figures
+        for axis in figure.axes
+        if axis.get_ylabel() in ("frames", "attention")
+    )
+    seconds = ((np.arange(15) + 0.5) * 46 / 15).astype(int)
+    np.testing.assert_allclose([frame.mean() for frame in frames], levels[seconds], atol=2)
+    # One scale for all maps that are drawn, which grow from second to second.
+    assert len(overlaid) == 15 and seconds[[0, -1]].tolist() == [1, 44]
+    for frame, picture, second in zip(frames, overlaid, seconds, strict=True):
+        np.testing.assert_array_equal(picture, overlay_attention(frame, attention[second], (1.0, 44.0)))
 
 
 def test_models_without_attention_have_no_frames(tmp_path, extractors, capsys):

@@ -11,37 +11,31 @@ import pytest
 from sklearn.metrics import silhouette_score
 
 import mafnet
-from avpipeline.datasets.base import ArraySource
+from avpipeline.datasets.ucf51 import read_ucf51
 from avpipeline.errors import InputError
 from avpipeline.training.saved import ModelInfo, save_model
 from mafnet import evaluate, tsne
+from mafnet.config import ModelConfig
+from mafnet.data import load_split
 from tests.helpers.commands import refused, run_command
-from tests.helpers.mafnet_data import CLASS_NAMES, CLIPS, FEATURES, NARROW, video_split
+from tests.helpers.mafnet_data import CLASS_NAMES, CLIPS, FEATURES, NARROW, video_split, video_splits
+from tests.helpers.own_clips import write_features, write_own_clips
+from tests.helpers.video_files import write_ucf51
 
 VIDEOS = 7
 
 
 @pytest.fixture(scope="module")
-def split():
-    """The last video ends after two clips."""
-    whole = video_split("test", VIDEOS)
-    inputs = {name: source.read(np.arange(VIDEOS)) for name, source in whole.inputs.items()}
-    for values in inputs.values():
-        values[-1, 2:] = 0
-    return dataclasses.replace(whole, inputs={name: ArraySource(values) for name, values in inputs.items()})
+def folder(tmp_path_factory):
+    """Clips of one's own; the last test video ends after two seconds."""
+    splits = video_splits(test=VIDEOS)
+    return write_own_clips(tmp_path_factory.mktemp("clips"), splits, {splits["test"].ids[-1]: 2})
 
 
-@pytest.fixture
-def loads(monkeypatch, split):
-    """Hands out the small split instead of a dataset; returns what was asked for."""
-    asked = []
-
-    def load_split(dataset, name, network, data_dir=None, *, fold, classes):
-        asked.append((dataset, name, data_dir, fold, classes, network.modalities, network.visual_shape))
-        return split
-
-    monkeypatch.setattr(evaluate, "load_split", load_split)
-    return asked
+@pytest.fixture(scope="module")
+def split(folder):
+    shapes = {f"{modality}_shape": info.shape for modality, info in FEATURES.items()}
+    return load_split("csv", "test", ModelConfig(**shapes), folder)
 
 
 @functools.cache
@@ -59,14 +53,17 @@ def write_model(path, name="mafnet", **changes):
     return model
 
 
-def command(tmp_path, *words, module=evaluate):
-    arguments = ["--weights", str(tmp_path / "model.keras"), "--out", str(tmp_path / "out"), *words]
-    return run_command(module, *arguments)
+def words_for(tmp_path, *words):
+    return ["--weights", tmp_path / "model.keras", "--out", tmp_path / "out", *words]
 
 
-def test_figures_are_those_of_the_predictions(tmp_path, split, loads, capsys):
+def command(tmp_path, folder, *words, module=evaluate):
+    return run_command(module, *words_for(tmp_path, "--dataset", "csv", "--data", folder, *words))
+
+
+def test_figures_are_those_of_the_predictions(tmp_path, folder, split, capsys):
     model = write_model(tmp_path / "model.keras")
-    assert command(tmp_path) == 0
+    assert command(tmp_path, folder) == 0
     out = tmp_path / "out"
     assert {path.name for path in out.iterdir()} == {
         "evaluation.json", "per_class.csv", "confusion.csv", "confusion.png", "predictions.npz"
@@ -82,21 +79,33 @@ def test_figures_are_those_of_the_predictions(tmp_path, split, loads, capsys):
     assert f"{100 * accuracy:.2f} % of 7 videos right" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("words", "asked"),
-    [
-        ((), ("rendered", "test", None, 1, 32)),
-        (("--split", "val", "--data", "."), ("ave", "val", "path", 1, 32)),
-        (("--dataset", "ucf51", "--fold", "2", "--data", "."), ("ucf51", "test", "path", 2, 32)),
-        (("--dataset", "kinetics_sounds", "--classes", "31"), ("kinetics_sounds", "test", None, 1, 31)),
-    ],
-)
-def test_the_split_follows_from_flags_and_the_features_from_the_model(tmp_path, loads, words, asked):
+@pytest.mark.parametrize(("words", "name"), [((), "test"), (("--split", "val"), "val")])
+def test_without_a_folder_the_synthetic_clips_have_the_features_of_the_model(few_clips, tmp_path, words, name):
+    """Visual maps are there, and no sound is read; the model takes the maps' means."""
+    read = load_split("rendered", name, ModelConfig(modalities=("visual",), visual_shape=(512,)))
+    assert list(read.features) == ["visual"] and read.features["visual"].shape == (512,)
+    model = mafnet.build_model("visual", num_classes=len(read.class_names), visual_shape=(512,), **NARROW)
+    info = ModelInfo("mafnet", "visual", "code", read.class_names, read.features, "rendered")
+    save_model(model, tmp_path / "model.keras", info)
+    assert run_command(evaluate, *words_for(tmp_path, *words)) == 0
+    told = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert (told["dataset"], told["split"], told["videos"]) == ("rendered", name, 4)
+
+
+def test_the_split_follows_from_the_flags(tmp_path, capsys):
+    """A folder is AVE's unless a dataset is named; here each is refused for a reason of its own."""
     write_model(tmp_path / "model.keras", "visual")
-    assert command(tmp_path, *words) == 0
-    ((dataset, name, data, fold, classes, modalities, shape),) = loads
-    assert (dataset, name, data and "path", fold, classes) == asked
-    assert modalities == ("visual",) and shape == (6,)
+    ucf51, out = write_ucf51(tmp_path / "ucf51", split=2), tmp_path / "out"
+    ids = read_ucf51(ucf51, "test", 2).ids
+    write_features(ucf51, {"test": dataclasses.replace(video_split("test", len(ids)), ids=ids)})
+    other = "but a part of UCF51, official split 2, test has others"
+    for words, sentence in (
+        (("--data", ucf51), "Annotations.txt: no such file"),
+        (("--dataset", "ucf51", "--fold", 2, "--data", ucf51), other),
+        (("--dataset", "ucf51", "--data", ucf51), "testlist01.txt: no such file"),
+        (("--dataset", "kinetics_sounds", "--classes", 31), "dataset 'kinetics_sounds-31': needs the folder"),
+    ):
+        refused(evaluate, words_for(tmp_path, *words), sentence, capsys, out)
 
 
 @pytest.mark.parametrize(
@@ -110,15 +119,15 @@ def test_the_split_follows_from_flags_and_the_features_from_the_model(tmp_path, 
         ({"paper": "ave"}, "a model of mafnet is needed"),
     ],
 )
-def test_what_does_not_fit_is_one_sentence(tmp_path, loads, capsys, changes, sentence):
+def test_what_does_not_fit_is_one_sentence(tmp_path, folder, capsys, changes, sentence):
     write_model(tmp_path / "model.keras", "visual", **changes)
-    words = ["--weights", tmp_path / "model.keras", "--out", tmp_path / "out"]
+    words = words_for(tmp_path, "--dataset", "csv", "--data", folder)
     refused(evaluate, words, sentence, capsys, tmp_path / "out")
 
 
-def test_points_are_the_clips_around_film(tmp_path, split, loads, capsys):
+def test_points_are_the_clips_around_film(tmp_path, folder, split, capsys):
     model = write_model(tmp_path / "model.keras")
-    assert command(tmp_path, "--perplexity", "5", module=tsne) == 0
+    assert command(tmp_path, folder, "--perplexity", "5", module=tsne) == 0
     out = tmp_path / "out"
     assert {path.name for path in out.iterdir()} == {"points.npz", "audio_film.png"}
     inputs = {name: source.read(np.arange(VIDEOS)) for name, source in split.inputs.items()}
@@ -148,14 +157,14 @@ def test_neighbours_stay_together_in_the_plane():
     np.testing.assert_array_equal(points, tsne.in_the_plane(rows, 30, seed=0))
 
 
-def test_models_without_film_and_too_few_clips_are_refused(tmp_path, loads, capsys):
+def test_models_without_film_and_too_few_clips_are_refused(tmp_path, folder, capsys):
     write_model(tmp_path / "model.keras", "visual")
-    assert command(tmp_path, module=tsne) == 2
+    assert command(tmp_path, folder, module=tsne) == 2
     assert "'visual' has no FiLM layer; use mafnet or film_both" in capsys.readouterr().err
     write_model(tmp_path / "model.keras", class_names=("bell", "bark", "engine"))
-    assert command(tmp_path, module=tsne) == 2
+    assert command(tmp_path, folder, module=tsne) == 2
     assert "was trained on the classes of synthetic (bell, bark, engine)" in capsys.readouterr().err
-    assert command(tmp_path, "--perplexity", "0", module=tsne) == 2
+    assert command(tmp_path, folder, "--perplexity", "0", module=tsne) == 2
     assert "--perplexity 0.0: must be a finite number above 0" in capsys.readouterr().err
     with pytest.raises(InputError, match="3 clips are too few for t-SNE"):
         tsne.in_the_plane(np.zeros((3, 2)), 30, 0)

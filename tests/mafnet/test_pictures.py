@@ -6,35 +6,20 @@ from matplotlib.container import BarContainer
 from PIL import Image
 
 from mafnet import pictures
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that were written."""
-    figures = []
-    save = pictures.save_figure
-
-    def keep(figure, path):
-        figures.append(figure)
-        save(figure, path)
-
-    monkeypatch.setattr(pictures, "save_figure", keep)
-    return figures
+from tests.helpers.pictures import figures_of
 
 
 def bars(axis):
     return [container for container in axis.containers if isinstance(container, BarContainer)]
 
 
-def test_each_score_has_a_bar_on_one_scale(tmp_path, drawn):
+def test_each_score_has_a_bar_on_one_scale(tmp_path):
     scores = np.random.default_rng(0).dirichlet(np.ones(20)).reshape(10, 2)
     frames = np.zeros((10, 24, 32, 3), np.uint8)
     waveform = np.sin(np.arange(160_000) / 9)
     path = tmp_path / "scores.png"
-    pictures.modality_scores(
-        path, scores, ("visual", "audio"), frames=frames, waveform=waveform, start=20, title="clip.mp4: Bark"
-    )
-    (figure,) = drawn
+    shown = {"frames": frames, "waveform": waveform, "start": 20, "title": "clip.mp4: Bark"}
+    (figure,) = figures_of(lambda: pictures.modality_scores(path, scores, ("visual", "audio"), **shown))
     seen, visual, audio, heard = figure.axes
     assert len(seen.images) == 10 and figure._suptitle.get_text() == "clip.mp4: Bark"
     assert seen.images[3].get_extent()[:2] == pytest.approx([23.02, 23.98])
@@ -50,15 +35,16 @@ def test_each_score_has_a_bar_on_one_scale(tmp_path, drawn):
         assert min(image.size) > 500
 
 
-def test_scores_of_features_have_neither_frames_nor_sound(tmp_path, drawn):
-    pictures.modality_scores(tmp_path / "scores.png", np.full((4, 1), 0.25), ("audio",))
-    assert len(drawn[0].axes) == 1
+def test_scores_of_features_have_neither_frames_nor_sound(tmp_path):
+    scores = np.full((4, 1), 0.25)
+    (figure,) = figures_of(lambda: pictures.modality_scores(tmp_path / "scores.png", scores, ("audio",)))
+    assert len(figure.axes) == 1
 
 
-def test_curve_shows_every_seed_and_their_mean(tmp_path, drawn):
+def test_curve_shows_every_seed_and_their_mean(tmp_path):
     scores = {0.5: [60.0, 70.0], 0.0: [80.0, 84.0], 0.1: [90.0, 86.0]}
-    pictures.dropping_curve(tmp_path / "rates.png", scores, title="preset code")
-    (axis,) = drawn[0].axes
+    (figure,) = figures_of(lambda: pictures.dropping_curve(tmp_path / "rates.png", scores, title="preset code"))
+    (axis,) = figure.axes
     (errors,) = axis.containers
     np.testing.assert_allclose(errors.lines[0].get_xydata(), [(0, 82), (0.1, 88), (0.5, 65)])
     dots = sorted(tuple(point) for line in axis.lines if line.get_marker() == "o" for point in line.get_xydata())
@@ -68,12 +54,12 @@ def test_curve_shows_every_seed_and_their_mean(tmp_path, drawn):
     assert (tmp_path / "one.png").stat().st_size > 5_000
 
 
-def test_every_point_has_its_class_s_colour(tmp_path, drawn):
+def test_every_point_has_its_class_s_colour(tmp_path):
     rng = np.random.default_rng(1)
     points = {"just before FiLM": rng.standard_normal((12, 2)), "just after FiLM": rng.standard_normal((12, 2))}
-    classes = np.arange(12) % 3
-    pictures.embeddings(tmp_path / "film.png", points, classes, ("bark", "bell", "engine", "rain"), title="t")
-    (figure,) = drawn
+    classes, names = np.arange(12) % 3, ("bark", "bell", "engine", "rain")
+    path = tmp_path / "film.png"
+    (figure,) = figures_of(lambda: pictures.embeddings(path, points, classes, names, title="t"))
     for axis, (heading, places) in zip(figure.axes, points.items(), strict=True):
         assert axis.get_title() == heading
         groups = axis.collections

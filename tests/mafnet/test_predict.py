@@ -14,10 +14,11 @@ from avpipeline import media
 from avpipeline.datasets.rendered import rendered_video_split
 from avpipeline.features.registry import build_extractor, clip_features
 from avpipeline.training.saved import ModelInfo, save_model
-from mafnet import pictures, predict
+from mafnet import predict
 from tests.ave.test_predict import write_media, write_sound
-from tests.helpers.commands import no_picture, refused, run_command, told_before_pictures
+from tests.helpers.commands import refused, run_command, told_before_pictures
 from tests.helpers.mafnet_data import NARROW
+from tests.helpers.pictures import figures_of
 
 CLASSES = ("Bark", "Church bell", "Frying (food)")
 EXTRACTORS = {"visual": "small_visual:avg_pool", "audio": "small_audio_map"}
@@ -101,17 +102,15 @@ def test_json_holds_what_the_model_says_of_the_clip(folder, model):
     assert told["features"] == {modality: extractor.info.to_json() for modality, extractor in extractors().items()}
 
 
-def test_example_is_the_first_test_video_with_its_true_class(few_clips, folder, model, monkeypatch, capsys):
-    titles = []
-    monkeypatch.setattr(pictures, "modality_scores", lambda *_, title, **__: titles.append(title))
+def test_example_is_the_first_test_video_with_its_true_class(few_clips, folder, model, capsys):
     test = rendered_video_split("test", modalities=("audio_map", "visual"))
     run = SimpleNamespace(experiment=SimpleNamespace(splits=SimpleNamespace(test=test)))
     run.settings, run.weights = SimpleNamespace(folder=folder / "run"), folder / "mafnet.keras"
-    predict.draw_example(run)
+    (figure,) = figures_of(lambda: predict.draw_example(run))
     told = json.loads((folder / "run" / "example" / f"{test.ids[0]}.json").read_text())
     truth = test.class_names[test.labels[0].argmax()]
     about = f"{test.ids[0]}.mp4: {told['label']} ({told['probability']:.2f}), truth: {truth} - mafnet"
-    assert len(titles) == 1 and titles[0].startswith(about)
+    assert figure._suptitle.get_text().startswith(about)
     assert f"{test.ids[0]}, the first test video; it is '{truth}'" in capsys.readouterr().out
 
 
@@ -176,8 +175,7 @@ def test_bad_input_is_one_sentence(folder, capsys):
         refused(predict, words, sentence, capsys, folder / "bad")
 
 
-def test_where_a_picture_fails_the_text_is_printed_and_stored(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(predict, "_write_pictures", no_picture)
+def test_where_a_picture_fails_the_text_is_printed_and_stored(tmp_path, capsys):
     write_weights(tmp_path / "mafnet.keras")
-    clip = write_media(tmp_path / "clip.mp4", 1)
-    told_before_pictures(predict, clip, tmp_path / "mafnet.keras", tmp_path / "out", capsys)
+    words = (write_media(tmp_path / "clip.mp4", 1), "--weights", tmp_path / "mafnet.keras")
+    told_before_pictures(predict, words, tmp_path / "out", "clip", "clip_scores.png", capsys)

@@ -4,23 +4,21 @@ import csv
 import dataclasses
 import functools
 import json
-import shutil
 from unittest import mock
 
 import numpy as np
-import pytest
 
 import mafnet
 from avpipeline.datasets import official
-from avpipeline.errors import InputError
 from avpipeline.results import papers
-from avpipeline.results.tables import Line, NotRun
-from avpipeline.training import strategy
+from avpipeline.results.tables import NotRun
 from avpipeline.training.experiment import configuration_hash
 from mafnet import config, tables, train
 from mafnet.config import EXTERNAL, ROWS, TABLES
 from tests.helpers.commands import run_command
+from tests.helpers.finished_runs import finish_seeds
 from tests.helpers.mafnet_data import video_splits
+from tests.helpers.own_clips import write_own_clips
 
 FIGURES = papers.rows("mafnet")
 
@@ -36,29 +34,18 @@ def test_every_row_of_the_paper_is_ours_or_quoted():
     assert {figure.dataset for figure in FIGURES} == set(config.DATASET_NAMES.values())
 
 
-@pytest.fixture
-def recorded(monkeypatch, tmp_path):
-    """Training is left out: what each row would train is collected, its result is made up."""
-    asked = []
-
-    def pretend(settings, splits=None, *, watch_test=False):
-        asked.append(settings)
-        read = {"ucf51": "ucf51-1"}.get(settings.dataset, settings.dataset)
-        splits = {name: dataclasses.replace(split, dataset=read) for name, split in video_splits(train=64).items()}
-        experiment = train.PAPER.experiment(settings, splits)
-        seeds = [{"seed": seed, "test": 0.5 + 0.1 * seed, "parameters": 7, "best_on_test": 0.75} for seed in (0, 1)]
-        made = {"preset": "code", "dataset": "rendered", "command": "", "date": "", "commit": None}
-        made |= {"selected_on": "val", "configuration": "c0ffee"}
-        result = {"model": settings.model, **made, "seeds": seeds}
-        return train.PAPER.finished(settings, experiment, result, (tmp_path,))
-
-    monkeypatch.setattr(train.MAFnet, "train", staticmethod(pretend))
-    return asked
+def finish(folder):
+    """Two finished seeds, so that nothing is trained."""
+    finish_seeds(folder, {0: 0.5, 1: 0.6}, best_on_test=0.75)
 
 
-def test_the_whole_table_is_walked(recorded, tmp_path, capsys):
+def test_the_whole_table_is_walked(few_clips, tmp_path, capsys):
     """All 36 rows are printed; 25 are measured, by 16 runs; rows that differ in the dataset only share one."""
-    assert command("--seeds", 2, "--out", tmp_path) == 0
+    for model in mafnet.MODELS:
+        finish(tmp_path / model)
+    # A batch that the few clips fill.
+    with mock.patch.dict(config.RENDERED_TRAINING, batch_size=5):
+        assert command("--seeds", 2, "--out", tmp_path) == 0
     with open(tmp_path / "all.csv", newline="") as file:
         lines = list(csv.DictReader(file))
     assert [(line["table"], line["row"], line["dataset"], line["value"]) for line in lines] == [
@@ -67,26 +54,31 @@ def test_the_whole_table_is_walked(recorded, tmp_path, capsys):
     measured = [line for line in lines if line["ours_mean"]]
     assert len(measured) == 25 and {line["table"] for line in measured} == set(TABLES)
     for line in measured:
-        assert line["model"] == ROWS[line["table"], line["row"]] and line["configuration"] == "c0ffee"
+        assert line["model"] == ROWS[line["table"], line["row"]]
+        result = json.loads((tmp_path / line["model"] / "result.json").read_text())
+        assert line["configuration"] == result["configuration"]
         assert (float(line["ours_mean"]), line["smoke"], float(line["parameters"])) == (55.0, "False", 7.0)
-        assert line["our_data"] == "synthetic clips, 8 in the test split"
+        assert line["our_data"] == "synthetic clips, 4 in the test split"
         assert line["predictions"].endswith("predictions.npz")
         shares = "one run on synthetic clips for" in line["note"]
         assert shares == (sum((line["table"], line["row"]) == (other["table"], other["row"]) for other in lines) > 1)
     quoted = [line for line in lines if not line["ours_mean"]]
     assert {(line["table"], line["note"].split(":")[0]) for line in quoted} == {(EXTERNAL, "published result only")}
-    assert {own.out for own in recorded} == {tmp_path / model for model in mafnet.MODELS}
+    assert {path.parent.name for path in tmp_path.glob("*/settings.json")} == set(mafnet.MODELS)
     said = capsys.readouterr().out
     assert "MARS" in said and "97.83" in said and "90.86" in said
     # None of the quoted results is ours.
     assert (tmp_path / "all.md").read_text().count("Ours: selected on validation") == len(TABLES)
 
 
-def test_other_settings_and_own_clips_stand_alone(recorded, tmp_path, capsys):
+def test_other_settings_and_own_clips_stand_alone(few_clips, tmp_path, capsys):
     """Fewer epochs, or clips of one's own: our results by the models' names, no row and no result of the paper."""
+    clips = write_own_clips(tmp_path / "clips", video_splits(train=64))
+    for name in ("mafnet-3-epochs", "mafnet"):
+        finish(tmp_path / "out" / name)
     for words, why in (
         (("--epochs", 3), "epochs 3 instead of 60"),
-        (("--dataset", "csv", "--data", tmp_path), "the data are your own clips (64 train, 8 val, 8 test)"),
+        (("--dataset", "csv", "--data", clips), "the data are your own clips (64 train, 8 val, 8 test)"),
     ):
         assert command("--table", "Table 1", "--rows", "MAFnet", *words, "--out", tmp_path / "out") == 0
         text = (tmp_path / "out" / "table_1.md").read_text()
@@ -99,11 +91,14 @@ def test_other_settings_and_own_clips_stand_alone(recorded, tmp_path, capsys):
     assert len(lines) == 1 and lines[0]["our_data"] == "your own clips, 8 in the test split"
     result = json.loads((tmp_path / "out" / "result.json").read_text())["rows"]
     assert all(row["unlike"] for row in result)
-    assert all(own.training.epochs == 3 for own in recorded[:3]) and len(recorded) == 4
+    assert capsys.readouterr().out.count("seed 0: already finished") == 4
+    short = json.loads((tmp_path / "out" / "mafnet-3-epochs" / "settings.json").read_text())
+    assert short["training"]["epochs"] == 3
 
 
-def test_a_model_of_several_datasets_stands_alone_once(recorded, tmp_path):
+def test_a_model_of_several_datasets_stands_alone_once(few_clips, tmp_path):
     """The paper prints DMRN's results with two decimals or one (80.96, 82.93, 77.5); ours are of one run."""
+    finish(tmp_path / "dmrn-3-epochs")
     words = ("--table", "Table 1", "--rows", "DMRN (our feat.)", "--seeds", 2, "--epochs", 3, "--out", tmp_path)
     assert command(*words) == 0
     text = (tmp_path / "table_1.md").read_text()
@@ -111,20 +106,29 @@ def test_a_model_of_several_datasets_stands_alone_once(recorded, tmp_path):
     assert text.count("75.00 (2 seeds)") + text.count("75.00 +- 0.00 (2 seeds)") == 1
 
 
-def test_a_real_dataset_measures_its_own_rows(recorded, tmp_path, monkeypatch):
-    monkeypatch.setitem(official.OFFICIAL, "ucf51-1", official.Official("UCF51", {"test": (8,)}))
+def test_a_real_dataset_measures_its_own_rows(tmp_path, monkeypatch):
     settings = tables.Settings(dataset="ucf51", data=tmp_path / "d", vgg_data=tmp_path / "v")
-    lines = {(f.row, f.dataset): tables.measure(settings, f) for f in papers.rows("mafnet", "Table 1")}
-    assert {key for key, line in lines.items() if isinstance(line, Line)} == {
-        (row, "UCF51") for row in ("Attention Cluster", "DMRN (our feat.)", "DMRN (their feat.)", "MAFnet")
+    printed = {(figure.row, figure.dataset): figure for figure in papers.rows("mafnet", "Table 1")}
+    own = {key: figure for key, figure in printed.items() if figure.dataset == "UCF51"}
+    assert {row for row, _ in own} == {"Attention Cluster", "DMRN (our feat.)", "DMRN (their feat.)", "MAFnet"}
+    for key, figure in printed.items():
+        if key not in own:
+            other = tables.measure(settings, figure)
+            assert isinstance(other, NotRun) and not other.is_failure
+    assert tables.measure(settings, printed["MAFnet", "Kinetics-Sounds"]).measured == (
+        "not run: on Kinetics-Sounds, use --dataset kinetics_sounds"
+    )
+    runs = {key: tables.settings_of(settings, figure) for key, figure in own.items()}
+    assert {run.model: run.data for run in runs.values()} == {
+        **dict.fromkeys(("attention_cluster", "dmrn", "mafnet"), tmp_path / "d"),
+        "dmrn_vgg": tmp_path / "v",
     }
-    assert "mean of the three official test splits" in lines["MAFnet", "UCF51"].measured.data
-    assert "smoke" not in lines["MAFnet", "UCF51"].measured.data and not lines["MAFnet", "UCF51"].note
-    other = lines["MAFnet", "Kinetics-Sounds"]
-    assert isinstance(other, NotRun) and not other.is_failure
-    assert other.measured == "not run: on Kinetics-Sounds, use --dataset kinetics_sounds"
-    folders = {own.model: own.data for own in recorded}
-    assert folders.pop("dmrn_vgg") == tmp_path / "v" and set(folders.values()) == {tmp_path / "d"}
+    # As many test videos as there are here.
+    monkeypatch.setitem(official.OFFICIAL, "ucf51-1", official.Official("UCF51", {"test": (8,)}))
+    splits = {name: dataclasses.replace(s, dataset="ucf51-1") for name, s in video_splits(train=64).items()}
+    experiment = train.PAPER.experiment(runs["MAFnet", "UCF51"], splits)
+    assert train.PAPER.data_in_words(experiment) == "UCF51, mean of the three official test splits"
+    assert not experiment.schedule.is_smoke and not tables.note(own["MAFnet", "UCF51"], "ucf51")
 
 
 def test_figures_are_recomputed_from_the_saved_predictions(few_clips, tmp_path, capsys):
@@ -147,50 +151,35 @@ def test_figures_are_recomputed_from_the_saved_predictions(few_clips, tmp_path, 
     assert "smoke: 1 of 4 epochs" in text and f"{int(record['parameters']):,}" in text
 
 
-def test_figure_5_names_the_class_that_each_model_predicts(monkeypatch, tmp_path, capsys):
+def test_figure_5_names_the_class_that_each_model_predicts(few_clips, tmp_path, capsys):
     """Three videos; the models of Table 1 agree about the first."""
-    classes = np.eye(3)
+    names = train.load_splits(train.PAPER.settings_for("mafnet"))["test"].class_names
+    classes, (first, second, third) = np.eye(len(names)), names[:3]
     said = {"mafnet": [0, 1, 2], "dmrn": [0, 2, 2], "dmrn_vgg": [0, 1, 2], "attention_cluster": [0, 0, 1]}
-
-    def pretend(settings, splits=None, *, watch_test=False):
-        folder = tmp_path / settings.model
-        (folder / "seed-0").mkdir(parents=True)
-        arrays = {"ids": ["x", "y", "z"], "labels": classes, "predictions": classes[said[settings.model]]}
-        np.savez(folder / "seed-0" / "predictions.npz", **arrays)
-        result = {"seeds": [{"seed": 0, "test": 0.5}]}
-        experiment = train.PAPER.experiment(settings, video_splits())
-        return train.PAPER.finished(settings, experiment, result, (folder,))
-
-    monkeypatch.setattr(train.MAFnet, "train", staticmethod(pretend))
+    for model, given in said.items():
+        arrays = {"ids": ["x", "y", "z"], "labels": classes[:3], "predictions": classes[given]}
+        finish_seeds(tmp_path / "out" / model, {0: 0.5}, arrays)
     assert command("--table", "Figure 5", "--out", tmp_path / "out") == 0
     with open(tmp_path / "out" / "figure_5.csv", newline="") as file:
         lines = list(csv.DictReader(file))
-    assert [line["label"] for line in lines] == ["bark", "bell", "engine"]
-    assert [line["MAFnet"] for line in lines] == ["bark", "bell", "engine"]
-    assert [line["DMRN (our feat.)"] for line in lines] == ["bark", "engine", "engine"]
-    assert [line["Attention Cluster"] for line in lines] == ["bark", "bark", "bell"]
+    assert [line["label"] for line in lines] == [first, second, third]
+    assert [line["MAFnet"] for line in lines] == [first, second, third]
+    assert [line["DMRN (our feat.)"] for line in lines] == [first, third, third]
+    assert [line["Attention Cluster"] for line in lines] == [first, first, second]
     printed = capsys.readouterr().out
     assert "| y " in printed and "| z " in printed and "| x " not in printed
     # The other workers of several machines train along and write nothing.
-    with monkeypatch.context() as patch:
-        patch.setattr(strategy, "join", lambda devices: strategy.Team("multiworker", None, 1, 2))
-        for folder in ("mafnet", "dmrn", "dmrn_vgg", "attention_cluster"):
-            shutil.rmtree(tmp_path / folder)
-        assert command("--table", "Figure 5", "--out", tmp_path / "worker") == 0
-    assert not (tmp_path / "worker").exists() and "| y " not in capsys.readouterr().out
+    (tmp_path / "out" / "figure_5.csv").unlink()
+    assert tables.examples(tables.Settings(table="Figure 5", out=tmp_path / "out"), is_chief=False) == 0
+    assert not (tmp_path / "out" / "figure_5.csv").exists() and "| y " not in capsys.readouterr().out
     missing = ("--table", "Figure 5", "--data", tmp_path / "none", "--out", tmp_path / "none")
-    monkeypatch.setattr(train.MAFnet, "train", staticmethod(refuse))
     assert command(*missing) == 2
     told = capsys.readouterr()
-    assert "DMRN (their feat.): not run: no features here" in told.out
+    assert "DMRN (their feat.): not run: " in told.out and f"{tmp_path / 'none'}" in told.out
     assert "Figure 5: none of its models could be trained on AVE" in told.err
     words = ("--table", "Figure 5", "--dataset", "kinetics_sounds", "--data", tmp_path)
     assert command(*words, "--rows", "DMRN (their feat.)", "--out", tmp_path / "out") == 2
     assert "has no result on Kinetics-Sounds" in capsys.readouterr().err
-
-
-def refuse(settings, splits=None, *, watch_test=False):
-    raise InputError("no features here")
 
 
 def test_missing_features_are_listed_as_not_run(capsys, tmp_path):

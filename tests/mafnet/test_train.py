@@ -2,8 +2,8 @@
 
 import dataclasses
 import functools
+import itertools
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,28 +12,33 @@ import pytest
 import mafnet
 from avpipeline import metrics
 from avpipeline.datasets import official
+from avpipeline.datasets.ucf51 import read_ucf51
 from avpipeline.nn.losses import MultiLabelSoftMargin
 from avpipeline.training import runs
 from avpipeline.training.state import Progress
 from mafnet import config, data, train
 from tests.helpers.commands import run_command
+from tests.helpers.finished_runs import finish_seeds
 from tests.helpers.mafnet_data import NARROW, video_split, video_splits
+from tests.helpers.own_clips import write_features
+from tests.helpers.video_files import write_lines, write_ucf51
 
 command = functools.partial(run_command, train)
 
 
 @pytest.fixture
-def synthetic(monkeypatch):
-    """Small splits in memory instead of a dataset; returns what was asked for."""
-    asked = []
-
-    def load(dataset, name, network, data_dir=None, *, fold, classes):
-        asked.append((dataset, name, data_dir, fold, classes))
-        split = video_split(name, 8 + fold)
-        return dataclasses.replace(split, dataset=f"{dataset}-{fold}" if dataset == "ucf51" else dataset)
-
-    monkeypatch.setattr(train, "load_split", load)
-    return asked
+def ucf51(tmp_path, monkeypatch):
+    """The three official splits in small, with 3, 2 and 1 test videos, and features of them all."""
+    folder = tmp_path / "ucf51"
+    for fold in (1, 2, 3):
+        write_ucf51(folder, split=fold)
+        lines = (folder / f"testlist0{fold}.txt").read_text().splitlines()
+        write_lines(folder, f"testlist0{fold}.txt", lines[fold - 1 :])
+        # As few as there are here.
+        monkeypatch.setitem(official.OFFICIAL, f"ucf51-{fold}", official.Official("UCF51", {"test": (4 - fold,)}))
+    ids = tuple(clip for name in ("train", "val", "test") for clip in read_ucf51(folder, name).ids)
+    write_features(folder, {"all": dataclasses.replace(video_split("all", len(ids)), ids=ids)})
+    return folder
 
 
 def small(model="mafnet", dataset="ave", **changes):
@@ -65,59 +70,46 @@ def test_command_writes_result_weights_logs_and_pictures(few_clips, tmp_path, ca
     }  # fmt: skip
 
 
-@pytest.fixture
-def recorded(monkeypatch):
-    """Runs that are not trained: each leaves made-up scores, its experiments are collected."""
-    experiments = []
-
-    def run(experiment, out, seeds, *, watch_test, options):
-        assert options["model"] == experiment.info.model
-        experiments.append((experiment, out, watch_test))
-        rng = np.random.default_rng(len(experiments))
-        results = [{"seed": seed, "parameters": 7, **dict(zip(SCORES, rng.random(3), strict=True))} for seed in seeds]
-        return {
-            "dataset": experiment.info.dataset,
-            "configuration": experiment.hash,
-            "settings": dict(experiment.settings),
-            "clips": {"test": len(experiment.splits.test)},
-            **runs.summary(results),
-        }
-
-    monkeypatch.setattr(runs, "run", run)
-    return experiments
-
-
 SCORES = ("val", "test", "best_on_test")
 
 
-def test_seeds_are_counted_up(recorded, tmp_path):
+def test_seeds_are_counted_up(tmp_path):
+    finish_seeds(tmp_path, {3: 0.5, 4: 0.6})
     trained = train.PAPER.train(small(out=tmp_path, seeds=2, seed=3), video_splits(test=9))
     assert [seed["seed"] for seed in trained.result["seeds"]] == [3, 4]
     assert trained.predictions == tuple(tmp_path / f"seed-{seed}" / "predictions.npz" for seed in (3, 4))
     assert trained.weights == tmp_path / "seed-3" / "best.keras" and len(trained.experiment.splits.test) == 9
 
 
-def test_ucf51_is_the_mean_over_its_three_official_splits(synthetic, recorded, tmp_path, monkeypatch):
-    for fold in (1, 2, 3):
-        # As few as there are here.
-        monkeypatch.setitem(official.OFFICIAL, f"ucf51-{fold}", official.Official("UCF51", {"test": (8 + fold,)}))
-    trained = train.PAPER.train(small(dataset="ucf51", out=tmp_path, data=Path("here"), seeds=2), watch_test=True)
-    assert {(dataset, fold) for dataset, _, _, fold, _ in synthetic} == {("ucf51", 1), ("ucf51", 2), ("ucf51", 3)}
-    assert [out for _, out, _ in recorded] == [tmp_path / f"split-{fold}" for fold in (1, 2, 3)]
-    assert all(watched for _, _, watched in recorded)
-    result = json.loads((tmp_path / "result.json").read_text())
+def test_ucf51_is_the_mean_over_its_three_official_splits(ucf51, tmp_path):
+    """All runs but the last are finished; that one is trained, and watches its test split."""
+    rng = np.random.default_rng(0)
+    settings = small("visual", dataset="ucf51", out=tmp_path / "run", data=ucf51, seeds=2)
+    settings = dataclasses.replace(settings, training=dataclasses.replace(settings.training, epochs=1))
+    folders = [tmp_path / "run" / f"split-{fold}" for fold in (1, 2, 3)]
+    for folder, seed in itertools.product(folders, (0, 1)):
+        if (folder, seed) != (folders[-1], 1):
+            val, test, best = rng.random(3)
+            finish_seeds(folder, {seed: test}, val=val, best_on_test=best)
+    trained = train.PAPER.train(settings, watch_test=True)
+
+    def stored(folder, seed):
+        return json.loads((folder / f"seed-{seed}" / "result.json").read_text())
+
+    drawn = np.array([[[stored(folder, seed)[name] for name in SCORES] for seed in (0, 1)] for folder in folders])
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result == json.loads(json.dumps(trained.result)) and result["dataset"] == "ucf51"
-    assert [clips["test"] for clips in result["clips"].values()] == [9, 10, 11]
-    drawn = np.stack([np.random.default_rng(fold).random((2, 3)) for fold in (1, 2, 3)])
+    assert [clips["test"] for clips in result["clips"].values()] == [3, 2, 1]
     for index, seed in enumerate(result["seeds"]):
         np.testing.assert_allclose([seed[name] for name in SCORES], drawn[:, index].mean(0))
     np.testing.assert_allclose(result["test_mean"], drawn[:, :, 1].mean())
     np.testing.assert_allclose(result["test_std"], drawn[:, :, 1].mean(0).std(ddof=1))
     np.testing.assert_allclose([*result["splits"].values()], drawn[:, :, 1].mean(1))
-    hashes = {result["configuration"], *(experiment.hash for experiment, _, _ in recorded)}
-    assert len(hashes) == 4
+    own = [json.loads((folder / "result.json").read_text())["configuration"] for folder in folders]
+    assert len({result["configuration"], *own}) == 4
+    assert all("model: visual" in (folder / "settings.yaml").read_text() for folder in folders)
     files = [f"split-{fold}/seed-{seed}/predictions.npz" for seed in (0, 1) for fold in (1, 2, 3)]
-    assert trained.predictions == tuple(tmp_path / file for file in files)
+    assert trained.predictions == tuple(tmp_path / "run" / file for file in files)
 
 
 def test_a_model_of_one_modality_says_so():

@@ -23,8 +23,9 @@ from avpipeline.features import extraction, registry
 from avpipeline.features.registry import build_extractor
 from avpipeline.features.shards import shard_paths
 from avpipeline.features.store import FeatureShards, read_manifest
-from avpipeline.media import SAMPLE_RATE, read_frames, read_waveform, tfio, write_clip
+from avpipeline.media import SAMPLE_RATE, read_clip, read_frames, read_waveform, tfio, write_clip
 from tests.helpers.ave_files import write_ave_folder
+from tests.helpers.unreadable import unreadable
 
 SMALL = "small_visual,small_audio"
 SECONDS = 2
@@ -120,8 +121,11 @@ def stored_clips(out) -> int:
 
 
 @pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 4])
-def test_kill_and_resume(clips, finished, tmp_path, monkeypatch, count):
-    """Killed with two clips outside of shards, and with a finished shard and at least one clip outside."""
+def test_kill_and_resume(clips, finished, tmp_path, count):
+    """Killed with two clips outside of shards, and with a finished shard and at least one clip outside.
+
+    What is stored cannot be decoded again.
+    """
     process = subprocess.Popen([sys.executable, "-c", SLOW, clips, tmp_path], stderr=subprocess.DEVNULL)
     try:
         until = time.monotonic() + 120
@@ -135,27 +139,18 @@ def test_kill_and_resume(clips, finished, tmp_path, monkeypatch, count):
     assert count <= stored < 7
     with pytest.raises(InputError, match="not finished"):
         FeatureShards(tmp_path)
-    decoded = []
-    read_clip = extraction.read_clip
-
-    def counted(path, **how):
-        decoded.append(path.stem)
-        return read_clip(path, **how)
-
-    monkeypatch.setattr(extraction, "read_clip", counted)
-    summary = extract(clips, tmp_path, features=SMALL, seconds=SECONDS, shard_size=3)
+    with unreadable(*(clips / f"c{index}.mp4" for index in range(stored))):
+        summary = extract(clips, tmp_path, features=SMALL, seconds=SECONDS, shard_size=3)
     assert (summary.reused, summary.extracted) == (stored, 7 - stored)
-    names = [f"c{index}" for index in range(8)]
-    assert sorted(decoded) == names[stored:]
     assert_same_features(tmp_path, finished.out)
 
 
-def test_a_finished_run_is_not_done_again(clips, finished, monkeypatch):
+def test_a_finished_run_is_not_done_again(clips, finished):
     before = {path.name: path.read_bytes() for path in shard_paths(finished.out)}
     (clips / "c6.mp4").rename(clips / "c6.part")
     try:
-        monkeypatch.setattr(extraction, "read_clip", None)
-        summary = extract(clips, finished.out, features=SMALL, seconds=SECONDS)
+        with unreadable(*clips.glob("*.mp4")):
+            summary = extract(clips, finished.out, features=SMALL, seconds=SECONDS)
     finally:
         (clips / "c6.part").rename(clips / "c6.mp4")
     assert (summary.reused, summary.extracted, dict(summary.failed)) == (7, 0, {})
@@ -336,22 +331,18 @@ def test_audio_files_decoded_inside_tf_data(tmp_path, capsys):
         extract(tmp_path / "sounds", tmp_path / "out", features=SMALL, audio_reader="tfio")
 
 
-def test_features_that_are_no_numbers_fail_the_clip(clips, tmp_path, monkeypatch):
-    quick = registry.clip_features
-
-    def broken(extractors, clip):
-        features = quick(extractors, clip)
-        if clip.path.stem == "c1":
-            next(iter(features.values()))[0] = np.nan
-        return features
-
-    monkeypatch.setattr(registry, "clip_features", broken)
-    summary = extract(clips, tmp_path, features=SMALL, seconds=SECONDS)
-    assert sorted(summary.failed) == [str(clips / "c1.mp4"), str(clips / "c6.mp4")]
-    assert "hold NaN" in summary.failed[str(clips / "c1.mp4")] and "c1" not in FeatureShards(tmp_path).ids
+def test_features_that_are_no_numbers_fail_the_clip(clips):
+    """Those of a network whose weights are no numbers."""
+    extractor, path = build_extractor("small_audio"), clips / "c1.mp4"
+    network = extractor.network.model
+    network.set_weights([np.full_like(weights, np.nan) for weights in network.get_weights()])
+    clip = read_clip(path, seconds=SECONDS, video=False)
+    made = extraction.made_of(extraction.Decoded("c1", path, clip, 1, 0.0), {"audio": extractor})
+    assert made.record is None and made.features is None
+    assert made.failed.startswith(f"{path}: its audio features hold NaN or infinite numbers; leave it out or")
 
 
-def test_a_network_that_fails_ends_the_run_in_one_sentence(clips, tmp_path, monkeypatch, capsys):
+def test_a_network_that_fails_ends_the_run_in_one_sentence(clips, tmp_path, capsys):
     """It runs in a thread, beside those that decode and the one that writes; what was written before stays."""
     quick = registry.clip_features
 
@@ -360,13 +351,13 @@ def test_a_network_that_fails_ends_the_run_in_one_sentence(clips, tmp_path, monk
             raise InputError("c4.mp4: no memory is left; take fewer workers.")
         return quick(extractors, clip)
 
-    monkeypatch.setattr(registry, "clip_features", failing)
     words = [str(clips), str(tmp_path), "--features", SMALL, "--seconds", str(SECONDS)]
-    assert run(main, prog="extract", argv=words) == 2
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(registry, "clip_features", failing)
+        assert run(main, prog="extract", argv=words) == 2
     said = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
     assert said == ["extract: error: c4.mp4: no memory is left; take fewer workers."]
     assert stored_clips(tmp_path) == 4
-    monkeypatch.setattr(registry, "clip_features", quick)
     assert extract(clips, tmp_path, features=SMALL, seconds=SECONDS).reused == 4
 
 

@@ -1,8 +1,10 @@
 """Extraction from and to URLs: what folders give, resumed after a cut, and one sentence for what cannot be."""
 
+import contextlib
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import numpy as np
@@ -70,14 +72,14 @@ def test_shards_at_a_url_are_those_of_a_folder(clips, local, memory):
 
 def test_clips_at_a_url_are_read_one_by_one(local, memory, tmp_path, monkeypatch):
     """The copies are gone, and neither sentences nor records name them."""
-    most, copies = [], Path(remote._copies().name)
-    fetched = remote.RemoteFile.fetched
+    most, copies, sent = [], Path(remote._copies().name), type(memory).open
 
-    def counted(file):
-        most.append(sum(path.is_file() for path in copies.rglob("*")))
-        return fetched(file)
+    def counted(storage, path, mode):
+        # The copy that is being made is there already.
+        most.append(sum(path.is_file() for path in copies.rglob("*")) - 1)
+        return sent(storage, path, mode)
 
-    monkeypatch.setattr(remote.RemoteFile, "fetched", counted)
+    monkeypatch.setattr(type(memory), "open", counted)
     made = extract("memory://clips", tmp_path / "out", workers=1, **SETTINGS)
     ours, theirs = FeatureShards(tmp_path / "out"), FeatureShards(local.out)
     assert ours.ids == theirs.ids == IDS
@@ -162,11 +164,22 @@ def test_a_damaged_file_at_the_url_is_named(clips, local, memory, name):
         extract(clips, "memory://out", **SETTINGS)
 
 
-def test_a_larger_file_than_any_clip_is_left_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(remote, "MOST_MEDIA", 100)
+class Gigabytes(bytes):
+    """A block that counts as much as a thousand million bytes."""
+
+    def __len__(self):
+        return 10**9
+
+
+def test_a_larger_file_than_any_clip_is_left_out(memory, tmp_path, monkeypatch):
+    """The storage sends and sends, whatever it said of the file's size."""
+    endless = contextlib.nullcontext(SimpleNamespace(read=lambda size: Gigabytes(b"x")))
+    monkeypatch.setattr(type(memory), "open", lambda storage, path, mode: endless)
     made = extract("memory://clips/broken.mp4", tmp_path / "out", **SETTINGS)
     (told,) = made.failed.values()
-    assert told == ("memory://clips/broken.mp4: is larger than such a file ever is (100 bytes); give the right one.")
+    assert told == (
+        "memory://clips/broken.mp4: is larger than such a file ever is (8,589,934,592 bytes); give the right one."
+    )
 
 
 @pytest.mark.parametrize(

@@ -131,9 +131,8 @@ def test_no_cluster_on_this_machine(monkeypatch):
 
 
 @pytest.mark.parametrize("listening", [False, True])
-def test_an_address_without_a_cluster(tmp_path, monkeypatch, listening):
+def test_an_address_without_a_cluster(tmp_path, listening):
     """Nothing there, and something that accepts and never answers."""
-    monkeypatch.setattr(cluster, "_PATIENCE", 20)
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{server.getsockname()[1]}"
@@ -141,7 +140,7 @@ def test_an_address_without_a_cluster(tmp_path, monkeypatch, listening):
             server.listen()
         started = time.monotonic()
         words = f"--address {address}: there is no Ray cluster"
-        with pytest.raises(InputError, match=words), cluster.connected(address):
+        with pytest.raises(InputError, match=words), cluster.connected(address, patience=20):
             pass
         assert time.monotonic() - started < 40
 

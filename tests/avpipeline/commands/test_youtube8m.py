@@ -1,15 +1,13 @@
 """`python -m avpipeline.youtube8m` and its writer: what is written is read back as it was."""
 
 import csv
-import io
 import json
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from avpipeline.cli import progress, run
+from avpipeline.cli import run
 from avpipeline.datasets import youtube8m
 from avpipeline.datasets.own_clips import read_clips
 from avpipeline.datasets.youtube8m.records import Record, Video, dequantise, quantise
@@ -28,6 +26,7 @@ from avpipeline.features.shards import ClipRecord, ShardWriter
 from avpipeline.features.store import FeatureShards, Manifest, write_manifest
 from avpipeline.validate import main as validate
 from avpipeline.youtube8m import main
+from tests.helpers.environment import slow_clock
 from tests.helpers.youtube8m_files import frame_record, some_videos, video_record, write
 
 FEATURES = {
@@ -323,12 +322,12 @@ def test_validate_a_folder(tmp_path, capsys):
     assert "missing test" in said
 
 
-def test_checking_and_writing_say_how_far_they_are(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    monkeypatch.setattr(progress, "_DELAY", 0)
+def test_checking_and_writing_say_how_far_they_are(tmp_path, capsys):
     videos = [Video(f"v{number}", (number % 2,), random_frames(2, number)) for number in range(4)]
-    write_shards(tmp_path, "train", videos, shards=2)
-    assert command("check", tmp_path / "train*.tfrecord") == 0
-    lines = [line.split(",")[0] for line in sys.stderr.getvalue().splitlines()]
+    with slow_clock():
+        write_shards(tmp_path, "train", videos, shards=2)
+        assert command("check", tmp_path / "train*.tfrecord") == 0
+    said = capsys.readouterr()
+    lines = [line.split(",")[0] for line in said.err.splitlines()]
     assert lines == [*(f"writing train: {count} of 4 videos" for count in (1, 2, 3)), "checking: 1 of 2 files"]
-    assert "2 files, 4 usable videos" in capsys.readouterr().out
+    assert "2 files, 4 usable videos" in said.out

@@ -5,7 +5,6 @@ import os
 import numpy as np
 import pytest
 
-from avpipeline.datasets import mafnet_pickles
 from avpipeline.datasets.ave import class_names, read_annotations, read_order
 from avpipeline.datasets.ave_videos import load_ave_videos
 from avpipeline.datasets.mafnet_pickles import CLASS_NAMES, load_mafnet_pickles
@@ -106,8 +105,8 @@ def test_unknown_modality_is_one_sentence(folder):
 LINES = ("Violin, fiddle&v0&good&0&10", "Bark&v1&good&2&5", "Bark&v2&good&0&4", "Cat&v3&good&1&3")
 
 
-def write_annotations(folder, rows):
-    (folder / "Annotations.txt").write_text("\n".join(LINES) + "\n")
+def write_annotations(folder, rows, lines=LINES):
+    (folder / "Annotations.txt").write_text("\n".join(lines) + "\n")
     write_h5(folder / "test_order.h5", np.array(rows), "order")
 
 
@@ -119,12 +118,16 @@ def test_class_order_is_compared_with_the_annotations(folder):
         load_mafnet_pickles(folder, "test", modalities=["visual"])
 
 
-def test_labels_in_the_order_of_appearance_are_refused(folder, monkeypatch):
-    monkeypatch.setattr(mafnet_pickles, "CLASS_NAMES", ("Bark", "Cat", "Violin, fiddle"))
-    write_annotations(folder, [2, 0, 1])
-    dump(folder / "testSet_target.p", np.eye(3)[[2, 0, 0]])
+def test_labels_in_the_order_of_appearance_are_refused(folder):
+    """The three classes of the test videos come first in the annotations, the others after them."""
+    first = ["Violin, fiddle", "Bark", "Cat"]
+    others = [name for name in CLASS_NAMES if name not in first]
+    lines = [*LINES, *(f"{name}&w{number}&good&0&10" for number, name in enumerate(others))]
+    write_annotations(folder, [2, 0, 1], lines)
+    videos = ["Bark", "Violin, fiddle", "Bark"]
+    dump(folder / "testSet_target.p", np.eye(28)[[CLASS_NAMES.index(name) for name in videos]])
     assert len(load_mafnet_pickles(folder, "test", modalities=["visual"])) == VIDEOS
-    dump(folder / "testSet_target.p", np.eye(3)[[0, 1, 1]])
+    dump(folder / "testSet_target.p", np.eye(28)[[first.index(name) for name in videos]])
     with pytest.raises(InputError, match="numbers the classes in the order of Annotations.txt"):
         load_mafnet_pickles(folder, "test", modalities=["visual"])
 

@@ -34,11 +34,11 @@ from avpipeline.datasets.rendering.storyboards import (
     storyboards,
 )
 from avpipeline.errors import InputError
-from avpipeline.features import registry
 from avpipeline.features.registry import build_extractor, clip_features
 from avpipeline.features.small import FRAME_SIZE, build_small_audio, build_small_visual
 from avpipeline.media import SAMPLE_RATE, read_clip
 from tests.helpers.commands import run_command
+from tests.helpers.unreadable import unreadable
 
 SMALL = RenderedSettings(train=10, val=2, test=2)
 
@@ -300,27 +300,29 @@ def test_features_are_those_of_their_second(clips):
     np.testing.assert_allclose(stored["visual"], visual, atol=1e-4)
 
 
-def test_features_cut_short_leave_no_file(clips, monkeypatch):
-    def broken(extractors, clip):
-        raise InputError("broken off")
-
-    monkeypatch.setattr(registry, "clip_features", broken)
-    with pytest.raises(InputError, match="broken off"):
+def test_features_cut_short_leave_no_file(clips):
+    """The second of the test clips is damaged."""
+    with unreadable(clips.paths("test")[1]), pytest.raises(InputError, match="test_000001.mp4: is not a media file"):
         rendered_split("test", SMALL)
     assert not [path for path in clips.folder.glob("features/*/*") if "test_" in path.name]
 
 
-def test_features_are_kept_and_made_once_by_two_threads(clips, monkeypatch):
-    made = []
-    store = rendered._store_features
-    monkeypatch.setattr(rendered, "_store_features", lambda *given: (made.append(1), store(*given)))
-    threads = [threading.Thread(target=rendered_split, args=("val", SMALL)) for _ in range(2)]
+def test_features_are_kept_and_made_once_by_two_threads(clips):
+    """Each finds the same files at its end; ones that were made again would be others."""
+    found = []
+
+    def read():
+        rendered_split("val", SMALL)
+        found.append({path: path.stat().st_ino for path in clips.folder.glob("features/*/val_*.npy")})
+
+    threads = [threading.Thread(target=read) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     first, again = rendered_split("val", SMALL), rendered_split("val", SMALL)
-    assert len(made) == 1
+    read()
+    assert found[0] and found[0] == found[1] == found[2]
     for modality in ("audio", "visual"):
         rows = np.arange(2)
         np.testing.assert_array_equal(first.inputs[modality].read(rows), again.inputs[modality].read(rows))

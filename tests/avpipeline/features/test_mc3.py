@@ -63,8 +63,8 @@ def test_legacy_checkpoint_gives_the_network_it_was_written_from(classifier, cli
     np.testing.assert_allclose(outputs["features"], np.mean(outputs["maps"], (2, 3)), rtol=0, atol=1e-5)
 
 
-def test_zip_checkpoint_is_found_by_torchvisions_name(classifier, checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setattr("avpipeline.features.weights.fetch", lambda *_: pytest.fail("looked for in the folder first"))
+def test_zip_checkpoint_is_found_by_torchvisions_name(classifier, checkpoint, tmp_path):
+    """In the folder, before it is looked for elsewhere: the published one has other weights, of 400 classes."""
     (tmp_path / "mc3_18-a90a0ba3.pth").symlink_to(checkpoint)
     loaded = build_video_classifier("mc3_18", "default", weights_dir=tmp_path, frames=3, size=12)
     assert loaded.output_shape == (None, CLASSES)
@@ -72,9 +72,7 @@ def test_zip_checkpoint_is_found_by_torchvisions_name(classifier, checkpoint, tm
         np.testing.assert_array_equal(first, second)
 
 
-def test_other_files_are_refused_with_one_sentence(classifier, tmp_path, monkeypatch):
-    # Built once: nothing is put into it.
-    monkeypatch.setattr(mc3, "_classifier", lambda *_: classifier)
+def test_other_files_are_refused_with_one_sentence(classifier, tmp_path):
     state = {name: np.zeros_like(array) for name, array in torch_state(classifier).items()}
     head = {name: array for name, array in state.items() if name.startswith("fc.")}
     no_time = np.zeros((64, 3, 1, 7, 7), "float32")
@@ -117,15 +115,14 @@ def test_a_whole_pickled_network_is_read_without_its_source(network, sentence, c
         build_mc3_18(torch_writing.write_zip(tmp_path / "whole.pth", root, head), **SIZES)
 
 
-def test_a_second_is_one_feature(monkeypatch):
-    """An extractor's frames, 128x171, are cut to the middle; 16 of them (here 2) give one feature."""
-    monkeypatch.setattr(mc3, "CLIP_FRAMES", 2)
+def test_a_second_is_one_feature():
+    """An extractor's frames, 128x171, are cut to the middle; 16 of them give one feature."""
     extractor = build_extractor("mc3_18", "none", seed=5)
     assert extractor.info.label == "mc3_18:avg_pool" and extractor.info.weights == "none-seed5"
-    second = np.random.default_rng(3).integers(0, 256, (1, 2, 128, 171, 3)).astype("uint8")
+    second = np.random.default_rng(3).integers(0, 256, (1, 16, 128, 171, 3)).astype("uint8")
     feature = extractor(second)
     assert feature.shape == (1, 512)
-    network = build_mc3_18(frames=2)
+    network = build_mc3_18(frames=16)
     fill_seeded(network, 5)
     cut = (second[:, :, 8:120, 30:142] / 255 - np.array(mc3.MEAN)) / np.array(mc3.DEVIATION)
     expected = np.mean(network(cut.astype("float32"))["features"], 1)

@@ -1,6 +1,7 @@
 """Hostile and odd media: bounded, read right, and never the end of the program."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -198,9 +199,9 @@ def test_a_pipe_is_no_media_file(tmp_path):
 
 
 @pytest.fixture
-def own_processes(monkeypatch):
+def own_processes():
     """No process of another test is used or left."""
-    monkeypatch.setattr(processes, "_idle", [])
+    processes._end_all()
     yield
     processes._end_all()
 
@@ -226,15 +227,13 @@ def test_the_death_of_a_decoder_is_one_files_error(tmp_path, own_processes):
     assert _started() is not process
 
 
-def test_a_decoder_that_stands_still_is_given_up(tmp_path, own_processes, monkeypatch):
+def test_a_decoder_that_stands_still_is_given_up(tmp_path, own_processes):
     path = write_wav(tmp_path / "a.wav", sine())
-    probe(path)
-    process = _started()
-    os.kill(process._process.pid, 19)  # SIGSTOP
-    monkeypatch.setattr(processes, "PATIENCE", 0.5)
-    refused(path, "made no progress", read_waveform)
-    monkeypatch.undo()
-    assert process._process.poll() is not None
+    impatient = processes._Process(patience=1)
+    os.kill(impatient._process.pid, signal.SIGSTOP)
+    processes._idle.append(impatient)
+    refused(path, "made no progress for 1 s", read_waveform)
+    assert impatient._process.poll() is not None and not processes._idle
     assert read_waveform(path).shape == (16000,)
 
 

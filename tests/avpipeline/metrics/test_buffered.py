@@ -14,15 +14,17 @@ from tests.helpers.imports import ROOT
 from tests.helpers.whole_arrays import measure
 
 
-@pytest.fixture
-def handed_over(monkeypatch):
-    """How many videos each call of the host brought."""
-    found, receive = [], on_host.BufferedMetric._receive_rows
-    monkeypatch.setattr(on_host, "_BUFFERED", 8)
-    monkeypatch.setattr(
-        on_host.BufferedMetric, "_receive_rows", lambda self, rows: (found.append(len(rows)), receive(self, rows))[1]
-    )
-    return found
+class Watched(GAP):
+    """With room for eight videos; notes how many each call of the host brought."""
+
+    def __init__(self):
+        super().__init__()
+        self.handed_over = []
+        self._buffer = on_host._Buffer(self._buffer._kept.shape[1], videos=8)
+
+    def _receive_rows(self, rows):
+        self.handed_over.append(len(rows))
+        return super()._receive_rows(rows)
 
 
 def videos(count: int, classes: int):
@@ -31,27 +33,27 @@ def videos(count: int, classes: int):
 
 
 @pytest.mark.parametrize("classes", [4, 40])
-def test_the_host_is_called_when_the_result_is_due_or_the_buffer_full(classes, handed_over):
+def test_the_host_is_called_when_the_result_is_due_or_the_buffer_full(classes):
     """Batches of 3 videos: due at 1, then 6, 12, 24, 48; 8 videos fit, so that the third batch to wait is too many."""
-    metric, (labels, probabilities) = GAP(), videos(45, classes)
+    metric, (labels, probabilities) = Watched(), videos(45, classes)
     step = tf.function(metric.update_state, jit_compile=False)
     for start in range(0, 45, 3):
         step(labels[start : start + 3], probabilities[start : start + 3])
-    assert handed_over == [3, 3, 6, 9, 3, 9, 9]
+    assert metric.handed_over == [3, 3, 6, 9, 3, 9, 9]
     assert float(metric.result()) == measure(GAP(), labels, probabilities)
     # Three videos waited.
-    assert handed_over[-1] == 3 and sum(handed_over) == 45
+    assert metric.handed_over[-1] == 3 and sum(metric.handed_over) == 45
     metric.reset_state()
     step(labels[:3], probabilities[:3])
     assert float(metric.result()) == measure(GAP(), labels[:3], probabilities[:3])
 
 
-def test_a_batch_larger_than_the_buffer(handed_over):
-    metric, (labels, probabilities) = GAP(), videos(30, 5)
+def test_a_batch_larger_than_the_buffer():
+    metric, (labels, probabilities) = Watched(), videos(30, 5)
     step = tf.function(metric.update_state, jit_compile=False)
     for start in (0, 15):
         step(labels[start : start + 15], probabilities[start : start + 15])
-    assert handed_over == [15, 15] and float(metric.result()) == measure(GAP(), labels, probabilities)
+    assert metric.handed_over == [15, 15] and float(metric.result()) == measure(GAP(), labels, probabilities)
 
 
 def test_training_step_calls_the_host_in_a_branch_alone():

@@ -1,5 +1,7 @@
 """LSTM and GRU against NumPy, and what two biases do to training."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import tensorflow as tf
 
 from avpipeline.nn import cudnn
 from avpipeline.nn.recurrent import BidirectionalGRU, BidirectionalLSTM, TorchGRU, TorchLSTM, unroll
+from tests.helpers.environment import with_a_gpu
 from tests.helpers.layer_checks import check_layer
 from tests.reference import ave as numpy_reference
 from tests.reference import jca as numpy_jca
@@ -135,16 +138,16 @@ def test_layer_that_was_saved_with_one_layer_still_loads():
 
 
 @pytest.mark.parametrize("given", [True, False])
-def test_the_whole_pass_has_the_weights_outputs_and_gradients_of_the_walk(given, monkeypatch):
+def test_the_whole_pass_has_the_weights_outputs_and_gradients_of_the_walk(given):
     """On a CPU Keras's call of cuDNN's kernel takes its general form, with the same weights."""
     sequence = np.random.default_rng(0).standard_normal((2, 5, 3)).astype("float32")
     start = keras.Variable(np.random.default_rng(1).standard_normal((12, 4)), dtype="float32") if given else None
     found = {}
     for whole in (False, True):
-        monkeypatch.setattr(cudnn, "chosen", lambda dtype, whole=whole: whole)
         keras.utils.set_random_seed(0)
         layer = BidirectionalLSTM(4, num_layers=3, name="rnn")
-        layer.build(sequence.shape)
+        with with_a_gpu() if whole else contextlib.nullcontext():
+            layer.build(sequence.shape)
         after = keras.random.normal((3,))
         assert bool(layer.forward.whole) is whole and layer.forward.supports_jit is not whole
         variables = [*layer.trainable_variables, *([start] if given else [])]
@@ -160,11 +163,11 @@ def test_the_whole_pass_has_the_weights_outputs_and_gradients_of_the_walk(given,
         np.testing.assert_allclose(mine, theirs, atol=1e-5)
 
 
-def test_the_whole_pass_is_for_gpus_and_may_be_left(monkeypatch):
+def test_the_whole_pass_is_for_gpus_and_may_be_left():
     assert not cudnn.chosen("float32")
-    monkeypatch.setattr(cudnn, "has_gpu", lambda: True)
-    assert cudnn.chosen("float32") is (keras.backend.backend() == "tensorflow") and not cudnn.chosen("bfloat16")
-    model = keras.Sequential([keras.Input((5, 3)), BidirectionalLSTM(4)])
+    with with_a_gpu():
+        assert cudnn.chosen("float32") is (keras.backend.backend() == "tensorflow") and not cudnn.chosen("bfloat16")
+        model = keras.Sequential([keras.Input((5, 3)), BidirectionalLSTM(4)])
     sequence = np.random.default_rng(0).standard_normal((2, 5, 3)).astype("float32")
     before, layer = model(sequence), model.layers[0].backward
     assert layer.whole

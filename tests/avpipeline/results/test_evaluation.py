@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from avpipeline.errors import InputError
-from avpipeline.plots import charts
 from avpipeline.results.evaluation import report_classes, require_fit, stored, subject, write_classes, write_scores
 from avpipeline.training.saved import ModelInfo
+from tests.helpers.errors import one_sentence
 from tests.helpers.synthetic import CLASS_NAMES, FEATURES, synthetic_split
 
 INFO = ModelInfo("ave", "av", "code", CLASS_NAMES, FEATURES, "synthetic")
@@ -44,18 +44,18 @@ def test_classes_are_counted_one_by_one(tmp_path, unit, shape):
     assert table.loc[2, f"{unit}s"] == 0 and np.isnan(table.loc[2, "accuracy"])
 
 
-def test_the_accuracy_is_stored_and_printed_before_the_picture_is_drawn(tmp_path, monkeypatch, capsys):
-    split, said = synthetic_split("test", 7), []
-
-    def drawn(path, *_, **__):
-        said.append((capsys.readouterr().out, {path.name for path in tmp_path.iterdir()}))
-
-    monkeypatch.setattr(charts, "confusion_matrix", drawn)
-    report_classes(tmp_path, Path("w.keras"), INFO, split, split.labels, also="the authors' reading\n")
-    ((text, files),) = said
+def test_the_accuracy_is_stored_and_printed_where_the_picture_cannot_be_drawn(tmp_path, capsys):
+    split, also = synthetic_split("test", 7), "the authors' reading\n"
+    (tmp_path / "confusion.png").mkdir()
+    with one_sentence("confusion.png: "):
+        report_classes(tmp_path, Path("w.keras"), INFO, split, split.labels, also=also)
+    text = capsys.readouterr().out
     assert text.endswith(f": 100.00 % of {7 * split.labels.shape[1]} segments right\nthe authors' reading\n")
+    files = {path.name for path in tmp_path.iterdir()} - {"confusion.png"}
     assert files == {"per_class.csv", "confusion.csv", "predictions.npz", "evaluation.json"}
-    assert capsys.readouterr().out.startswith("Tables, confusion matrix")
+    (tmp_path / "confusion.png").rmdir()
+    report_classes(tmp_path, Path("w.keras"), INFO, split, split.labels, also=also)
+    assert capsys.readouterr().out.removeprefix(text).startswith("Tables, confusion matrix")
 
 
 def test_figures_stand_beside_the_arrays_that_they_come_from(tmp_path):

@@ -3,6 +3,7 @@
 import inspect
 import json
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -106,7 +107,7 @@ def test_to_the_hub_and_back(run, tmp_path, capsys, monkeypatch):
     assert api.made == [("me/jca", True, True)]
     assert "Uploaded: https://hub/me/jca/commit/1" in capsys.readouterr().out
     assert 'load_model("hf://me/jca")' in (tmp_path / "hub" / "me" / "jca" / "README.md").read_text()
-    monkeypatch.setattr(hub, "client", lambda: api)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(HfApi=lambda: api))
     # A path of a command line loses a slash.
     for name in ("hf://me/jca", Path("hf://me/jca"), "hf://me/jca@v1.0"):
         model, info = load_model(name, paper="jca")

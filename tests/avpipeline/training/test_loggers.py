@@ -1,21 +1,23 @@
 """--logger: the curves of a run in Weights & Biases or MLflow, without a network."""
 
 import dataclasses
-import importlib.util
+import sys
+from types import SimpleNamespace
 
 import pytest
 
 from avpipeline.cli import run
 from avpipeline.errors import InputError
 from avpipeline.training import loggers, runs
+from tests.helpers.environment import without_packages
 from tests.helpers.small_runs import experiment
 
 
-def test_one_that_is_not_installed_is_one_sentence(monkeypatch, capsys):
+def test_one_that_is_not_installed_is_one_sentence(capsys):
     from ave import train
 
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert run(train.main, prog="it", argv=["--logger", "wandb"], defaults=train.PAPER.defaults) == 2
+    with without_packages("wandb"):
+        assert run(train.main, prog="it", argv=["--logger", "wandb"], defaults=train.PAPER.defaults) == 2
     said = "it: error: --logger wandb: is not installed; pip install 'audio-visual-fusion[wandb]'.\n"
     assert capsys.readouterr().err == said
 
@@ -26,10 +28,11 @@ def test_without_one_nothing_is_added(tmp_path):
 
 
 def test_a_run_that_cannot_begin_is_one_sentence(monkeypatch, tmp_path):
-    def refused(*given):
+    def refused(**given):
         raise RuntimeError("not logged in\nmore")
 
-    monkeypatch.setattr(loggers, "_wandb", refused)
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=refused))
+    monkeypatch.setitem(sys.modules, "wandb.integration.keras", SimpleNamespace(WandbMetricsLogger=None))
     with pytest.raises(InputError, match=r"^--logger wandb: cannot begin a run \(not logged in\); correct"):
         loggers.logged(experiment(), "wandb", tmp_path, 0).__enter__()
 

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from ave import train
 from avpipeline.errors import InputError
 from avpipeline.metrics import segment_accuracy
-from avpipeline.training import record, runs, state
+from avpipeline.training import record, runs
 from avpipeline.training.experiment import Schedule
 from avpipeline.training.saved import load_model
 from tests.helpers.graphs import without_graphs
@@ -152,36 +153,39 @@ class Halves(keras.callbacks.Callback):
 
 
 @pytest.mark.slow
-def test_a_run_killed_between_its_last_state_and_its_log_ends_with_the_whole_log(finished, tmp_path, monkeypatch):
-    write_log = state.write_log
+def test_a_run_cut_off_between_its_last_state_and_its_log_ends_with_the_whole_log(finished, tmp_path):
+    """The log of the last epoch finds a folder in its place."""
+    log = tmp_path / "seed-0" / "log.csv"
 
-    def killed(progress, path):
-        if progress.epoch == 4:
-            raise KeyboardInterrupt
-        write_log(progress, path)
+    class InTheWay(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 3:
+                log.rename(tmp_path / "earlier.csv")
+                log.mkdir()
 
-    monkeypatch.setattr(state, "write_log", killed)
-    with pytest.raises(KeyboardInterrupt):
-        runs.run(experiment(), tmp_path, [0])
-    monkeypatch.setattr(state, "write_log", write_log)
+    with pytest.raises(InputError, match="log.csv: cannot be written"):
+        runs.run(dataclasses.replace(experiment(), callbacks=lambda: [InTheWay()]), tmp_path, [0])
+    log.rmdir()
+    (tmp_path / "earlier.csv").rename(log)
     runs.run(experiment(), tmp_path, [0])
-    assert (tmp_path / "seed-0" / "log.csv").read_text() == (finished[0] / "seed-0" / "log.csv").read_text()
+    assert log.read_text() == (finished[0] / "seed-0" / "log.csv").read_text()
+
+
+class Interrupts(keras.callbacks.Callback):
+    """Ctrl-C at the beginning of the third epoch, after the first state was saved."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
 
 
 @pytest.mark.slow
-def test_callbacks_go_on_where_they_were(finished, tmp_path, monkeypatch):
+def test_callbacks_go_on_where_they_were(finished, tmp_path):
     halving = dataclasses.replace(experiment(), callbacks=lambda: [Halves()])
     whole = runs.run(halving, tmp_path / "whole", [0])
-    save = state.save_state
-
-    def save_and_stop(*arguments):
-        save(*arguments)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(state, "save_state", save_and_stop)
     with pytest.raises(KeyboardInterrupt):
-        runs.run(halving, tmp_path / "cut", [0])
-    monkeypatch.setattr(state, "save_state", save)
+        cut = dataclasses.replace(halving, callbacks=lambda: [Halves(), Interrupts()])
+        runs.run(cut, tmp_path / "cut", [0])
     resumed = runs.run(halving, tmp_path / "cut", [0])
     assert figures(resumed) == figures(whole)
     logs = {name: (tmp_path / name / "seed-0" / "log.csv").read_text() for name in ("whole", "cut")}
@@ -253,14 +257,14 @@ def test_finished_seeds_are_kept(finished, capsys):
     assert "already finished" in said and "other code" not in said
 
 
-def test_a_result_of_other_code_is_kept_and_said_in_a_line(finished, capsys, monkeypatch):
+def test_a_result_of_other_code_is_kept_and_said_in_a_line(finished, tmp_path, capsys):
     """As after a change of a paper's files; results of versions that did not record their code are told too."""
-    out, result = finished
+    result, out = finished[1], shutil.copytree(finished[0], tmp_path / "run")
     assert result["code"] == result["seeds"][0]["code"] == record.code()
-    changed = {**record.code(), "ave": "0" * 12}
-    monkeypatch.setattr(record, "code", lambda: changed)
+    for place in (out / "result.json", *(out / f"seed-{seed}" / "result.json" for seed in (0, 1))):
+        place.write_text(place.read_text().replace(f'"ave": "{record.code()["ave"]}"', f'"ave": "{"0" * 12}"'))
     again = runs.run(experiment(), out, [0, 1])
-    assert again["code"] == result["code"] and figures(again) == figures(result)
+    assert again["code"] == {**result["code"], "ave": "0" * 12} and figures(again) == figures(result)
     lines = [line for line in capsys.readouterr().out.splitlines() if "other code" in line]
     assert [line[:50] for line in lines] == [
         f"seed {seed}: was trained by other code (not this ave), " for seed in (0, 1)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import time
 from collections import Counter
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -21,6 +22,7 @@ from avpipeline.training.settings import DeviceSettings
 from tests.helpers import small_papers
 from tests.helpers.attendfusion_records import records, write_folder
 from tests.helpers.commands import refused
+from tests.helpers.environment import with_a_gpu
 from tests.helpers.imports import PAPERS
 from tests.helpers.small_papers import experiment
 from tests.helpers.synthetic import synthetic_split
@@ -114,26 +116,22 @@ def test_devices_that_are_not_there_are_refused(name, sentence, tmp_path, capsys
     refused(ave.tables, ["--strategy", name, "--out", tmp_path / "out"], sentence, capsys, tmp_path / "out")
 
 
-def test_batches_that_devices_cannot_share_are_refused(tmp_path, monkeypatch, capsys):
-    three = strategy.Team("mirrored", tf.distribute.get_strategy())
-    monkeypatch.setattr(strategy.Team, "replicas", property(lambda team: 3 if team.strategy else 1))
-    monkeypatch.setattr(strategy, "join", lambda devices: three)
+def test_batches_that_devices_cannot_share_are_refused(tmp_path, capsys):
+    three = strategy.Team("mirrored", SimpleNamespace(num_replicas_in_sync=3))
     mirrored = DeviceSettings(strategy="mirrored")
     with pytest.raises(InputError, match="mirrored: batches of 4 videos cannot be divided among 3 devices; choose"):
-        runs.run(experiment("ave", tmp_path, mirrored), tmp_path, [0])
+        strategy.team_for(experiment("ave", tmp_path, mirrored), three)
     with pytest.raises(InputError, match="the last batch of an epoch has 1 videos for 3 devices"):
-        strategy.team_for(experiment("jca", tmp_path, mirrored, batch_size=6))
+        strategy.team_for(experiment("jca", tmp_path, mirrored, batch_size=6), three)
     auto = experiment("ave", tmp_path, DeviceSettings())
-    assert strategy.team_for(auto) == strategy.Team("one")
+    assert strategy.team_for(auto, three) == strategy.Team("one")
     assert "Training on one device: batches of 4" in capsys.readouterr().out
     # With TF_CONFIG set, --strategy one would be refused.
-    monkeypatch.setattr(strategy, "join", lambda devices: dataclasses.replace(three, name="multiworker", workers=3))
     with pytest.raises(InputError, match="auto: batches of 4 .*; choose another --batch-size or remove TF_CONFIG"):
-        strategy.team_for(auto)
-    monkeypatch.setattr(strategy, "join", lambda devices: three)
+        strategy.team_for(auto, dataclasses.replace(three, name="multiworker", workers=3))
     dcca = dataclasses.replace(auto, is_mean_of_videos=False, devices=mirrored)
     with pytest.raises(InputError, match="its loss is that of a whole batch"):
-        strategy.team_for(dcca)
+        strategy.team_for(dcca, three)
 
 
 def test_default_devices_leave_configurations_as_they_were(tmp_path):
@@ -170,15 +168,14 @@ def test_jit_and_determinism_are_settings(tmp_path):
     assert devices == {"strategy": "one", "replicas": 1, "workers": 1, "jit": "auto", "deterministic": False}
 
 
-def test_tf32_is_said_where_a_gpu_multiplies(monkeypatch):
+def test_tf32_is_said_where_a_gpu_multiplies():
     assert strategy.set_tf32(DeviceSettings(tf32="off")) == ""
     assert not tf.config.experimental.tensor_float_32_execution_enabled()
-    monkeypatch.setattr(strategy, "has_gpu", lambda: True)
-    assert "with all 23 bits (--tf32 on is faster)" in strategy.set_tf32(DeviceSettings(tf32="off"))
-    assert "in TF32, of 10 bits (--tf32 off keeps" in strategy.set_tf32(DeviceSettings())
-    assert tf.config.experimental.tensor_float_32_execution_enabled()
-    monkeypatch.setattr(runs, "has_gpu", lambda: True)
-    assert runs._devices(DeviceSettings(tf32="off"), strategy.Team("one"))["tf32"] == "off"
+    with with_a_gpu():
+        assert "with all 23 bits (--tf32 on is faster)" in strategy.set_tf32(DeviceSettings(tf32="off"))
+        assert "in TF32, of 10 bits (--tf32 off keeps" in strategy.set_tf32(DeviceSettings())
+        assert tf.config.experimental.tensor_float_32_execution_enabled()
+        assert runs._devices(DeviceSettings(tf32="off"), strategy.Team("one"))["tf32"] == "off"
 
 
 def test_jit_that_cannot_be_is_refused(tmp_path):

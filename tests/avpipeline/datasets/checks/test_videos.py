@@ -141,23 +141,24 @@ def test_own_clips(tmp_path):
     assert wrong(check_csv(folder)) == ["clips.csv: line 2 has no labels; correct it or download the file again."]
 
 
-def test_vggsounds_lists_are_compared(tmp_path, monkeypatch):
-    monkeypatch.setattr("avpipeline.datasets.vggsound.CLASSES", 2)
-    monkeypatch.setattr("avpipeline.datasets.checks.videos.VGGSOUND_TEST", 2)
-    folder = tmp_path / "vggsound"
-    rows = [f"v-_{row:08d},{row},{'ab'[row % 2]},{'test' if row < 2 else 'train'}" for row in range(40)]
+def test_vggsounds_lists_are_compared(tmp_path):
+    """As many classes and test videos as it has, and twenty training videos of each class."""
+    folder, test = tmp_path / "vggsound", 15446
+    names = [f"class {number:03d}" for number in range(309)]
+    rows = [f"v-_{row:08d},{row},{names[row % 309]},test" for row in range(test)]
+    rows += [f"v-_{row:08d},{row},{names[row % 309]},train" for row in range(test, test + 20 * 309)]
     write_lines(folder, "vggsound.csv", rows)
-    write_lines(folder, "test.csv", [f"v-_{row:08d}_{row:06d}.mp4,{'ab'[row % 2]}" for row in range(2)])
-    write_lines(folder, "stat.csv", ["a,20,x", "b,21,y"])
+    write_lines(folder, "test.csv", [f"v-_{row:08d}_{row:06d}.mp4,{names[row % 309]}" for row in range(test)])
+    write_lines(folder, "stat.csv", [f"{name},20,x" for name in names])
     findings = list(check_vggsound(folder))
     assert wrong(findings) == []
     assert {
-        "ok vggsound.csv: vggsound, train: 34 videos of 2 classes",
-        "ok vggsound.csv: vggsound, val: 4 videos of 2 classes",
-        "ok test.csv: 2 videos, those of vggsound.csv",
-        "note stat.csv: vggsound.csv lists 40 videos",
+        "ok vggsound.csv: vggsound, train: 5562 videos of 309 classes",
+        "ok vggsound.csv: vggsound, val: 618 videos of 309 classes",
+        "ok test.csv: 15446 videos, those of vggsound.csv",
+        "note stat.csv: vggsound.csv lists 21626 videos",
     } <= report(findings)
-    spoil_line("test.csv", 1, "v-_00000000_000000.mp4,b")(folder)
+    spoil_line("test.csv", 1, "v-_00000000_000000.mp4,class 001")(folder)
     assert any(
         "v-_00000000_000000 differ; the same videos expected" in text for text in wrong(check_vggsound(folder))
     )
