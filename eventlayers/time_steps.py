@@ -56,16 +56,26 @@ class TimeStepBackbones:
 
     @functools.cached_property
     def _graphs(self) -> dict:
-        return {modality: forward_graph(network) for modality, network in self.networks.items()}
+        """(modality, with maps) -> graph."""
+        visual, audio = self.networks["visual"], self.networks["audio"]
+        alone = keras.Model(visual.input, {"visual": visual.output["visual"]})
+        graphs = {("visual", True): visual, ("visual", False): alone, ("audio", True): audio, ("audio", False): audio}
+        return {key: forward_graph(network) for key, network in graphs.items()}
 
-    def of_clip(self, clip: Clip, modalities: Sequence[str] = ("visual", "audio")) -> dict[str, np.ndarray]:
-        """The networks' outputs for a clip, `(100, ...)` each; zeros for a stream that its file lacks."""
+    def of_clip(
+        self, clip: Clip, modalities: Sequence[str] = ("visual", "audio"), maps: bool = True
+    ) -> dict[str, np.ndarray]:
+        """The networks' outputs for a clip, `(100, ...)` each; zeros for a stream that its file lacks.
+
+        Args:
+          maps: whether the visual network's maps are among them, 10 MB at the published size.
+        """
         streams = {"visual": (clip.has_video, clip.frames), "audio": (clip.has_audio, clip.waveform)}
         found = {}
         for modality in modalities:
             is_there, stream = streams[modality]
             if is_there:
-                found |= {name: array[0] for name, array in self._graphs[modality](stream[np.newaxis]).items()}
+                found |= {name: array[0] for name, array in self._graphs[modality, maps](stream[np.newaxis]).items()}
             else:
                 outputs = self.networks[modality].output.items()
                 found |= {name: np.zeros(output.shape[1:], np.float32) for name, output in outputs}
@@ -164,7 +174,7 @@ def time_step_inputs(
 
 
 def _made(backbones: TimeStepBackbones, modality: str, path) -> np.ndarray:
-    return backbones.of_clip(read_stream(modality, path, backbones.frames), [modality])[modality]
+    return backbones.of_clip(read_stream(modality, path, backbones.frames), [modality], maps=False)[modality]
 
 
 def _make_missing(stored: Mapping[str, Rows], backbones: TimeStepBackbones) -> None:
@@ -183,7 +193,7 @@ def _make_missing(stored: Mapping[str, Rows], backbones: TimeStepBackbones) -> N
             if index + _READY_CLIPS < len(missing):
                 waiting.append(pool.submit(decode, missing[index + _READY_CLIPS]))
             for modality, clip in waiting.pop(0).result().items():
-                stored[modality].store(path, backbones.of_clip(clip, [modality])[modality])
+                stored[modality].store(path, backbones.of_clip(clip, [modality], maps=False)[modality])
 
 
 def _visual(name: Name, weights, weights_dir) -> tuple[keras.Model, str]:

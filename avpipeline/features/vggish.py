@@ -8,8 +8,6 @@ AVE's authors released `embedding_relu` (their values are never negative and mos
 the embedding before the ReLU, as in the current AudioSet release.
 """
 
-import io
-import math
 import zipfile
 from pathlib import Path
 
@@ -22,7 +20,7 @@ from avpipeline.checkpoints.assign import assign
 from avpipeline.checkpoints.hdf5 import opened_h5, small_array
 from avpipeline.errors import InputError
 from avpipeline.features.weights import WeightFile, fetch, find_weights
-from avpipeline.files import bounded, reading, require_regular
+from avpipeline.files import bounded, npy_array, reading, require_regular
 
 VARIANTS = {
     "embedding_relu": (128,),
@@ -192,24 +190,10 @@ def _read_pca(path: Path) -> list[np.ndarray]:
     with reading(path, fault, f"get {PCA.url}"), zipfile.ZipFile(require_regular(path)) as archive:
         for name in names:
             with archive.open(f"{name}.npy") as member:
-                arrays.append(_npy(bounded(member, _MOST_PCA)))
+                arrays.append(npy_array(bounded(member, _MOST_PCA)))
         eigen_vectors, means = arrays
         if eigen_vectors.shape != (128, 128) or means.size != 128:
             raise ValueError(f"{eigen_vectors.shape} and {means.shape} where (128, 128) and (128, 1) are needed")
         if not np.isfinite(eigen_vectors).all() or not np.isfinite(means).all():
             raise ValueError("numbers that are not finite")
         return [eigen_vectors, means.reshape(128)]
-
-
-def _npy(content: bytes) -> np.ndarray:
-    """The array of an .npy file of numbers; ValueError or KeyError where it does not hold what it declares.
-
-    NumPy's own reader sets aside whatever memory a file declares.
-    """
-    file = io.BytesIO(content)
-    form = np.lib.format
-    header = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}[form.read_magic(file)]
-    shape, is_fortran, dtype = header(file)
-    if dtype.kind not in "fiu" or math.prod(shape) * dtype.itemsize != len(content) - file.tell():
-        raise ValueError(f"an array of {dtype} {shape} is not there")
-    return np.frombuffer(content, dtype, offset=file.tell()).reshape(shape, order="F" if is_fortran else "C")

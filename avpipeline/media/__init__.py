@@ -9,7 +9,6 @@ from avpipeline.media.reading import (
     read_clip,
     read_frames,
     read_waveform,
-    scaled,
     write_clip,
 )
 from avpipeline.media.sinks import SAMPLE_RATE
@@ -26,6 +25,5 @@ __all__ = [
     "read_frames",
     "read_waveform",
     "read_windows",
-    "scaled",
     "write_clip",
 ]

@@ -23,6 +23,7 @@ from avpipeline.media.sinks import (
     Frames,
     Sound,
     audio_stream,
+    orientation,
     video_stream,
 )
 from avpipeline.media.wav import read_wav
@@ -111,18 +112,29 @@ def describe(path, progress: Callable[[], object]) -> dict:
     with opened(path) as container:
         audio, video = audio_stream(container), video_stream(container)
         rate = video and (video.average_rate or video.guessed_rate)
+        height, width = _shown_size(path, video) if video else (None, None)
         return {
             "seconds": length(container, progress),
             "has_audio": audio is not None,
             "has_video": video is not None,
             "frame_rate": float(rate) if rate else None,
-            "width": video.width if video else None,
-            "height": video.height if video else None,
+            "width": width,
+            "height": height,
             "sample_rate": audio.sample_rate if audio else None,
             "channels": audio.channels if audio else None,
             "sound_format": f"{audio.codec_context.name} {audio.format.name}" if audio and audio.format else None,
             "comment": container.metadata.get("comment", "")[:_MOST_COMMENT] or None,
         }
+
+
+def _shown_size(path, video) -> tuple[int, int]:
+    """Height and width of the frames once they are upright, which only a frame itself tells."""
+    with opened(path) as container, contextlib.suppress(av.FFmpegError):
+        for frame in container.decode(video_stream(container)):
+            if orientation(frame)[0] % 2:
+                return video.width, video.height
+            break
+    return video.height, video.width
 
 
 def decode(

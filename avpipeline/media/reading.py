@@ -36,7 +36,7 @@ class MediaInfo:
     has_audio: bool
     has_video: bool
     frame_rate: float | None  # average number of frames per second
-    # Pixels as stored; frames of a rotated phone video are read upright, with the sides swapped.
+    # Pixels as shown: a phone that was held upright stores its video on its side.
     width: int | None
     height: int | None
     sample_rate: int | None  # of the sound as stored, as its channels
@@ -50,13 +50,11 @@ class MediaInfo:
         return max(1, int(self.seconds + 0.5))
 
     def size_at(self, height: int) -> tuple[int, int]:
-        """`(height, width)` of its frames when scaled to that height; of very wide ones at most 8 times as wide."""
-        return scaled(height, self.width / self.height)
+        """`(height, width)` of its frames when scaled to that height.
 
-
-def scaled(height: int, aspect: float) -> tuple[int, int]:
-    """`(height, width)` of a small frame; a file of 2 x 16384 pixels must not make it gigabytes large."""
-    return height, min(_WIDEST * height, max(1, round(height * aspect)))
+        They are at most 8 times as wide: a file of 2 x 16384 pixels must not make them gigabytes large.
+        """
+        return height, min(_WIDEST * height, max(1, round(height * self.width / self.height)))
 
 
 @dataclasses.dataclass(frozen=True)

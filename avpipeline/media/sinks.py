@@ -233,7 +233,7 @@ class Frames:
 
     def _converted(self, frame) -> np.ndarray:
         """The frame upright as RGB, `(height, width, 3)`."""
-        turns, is_mirrored = _orientation(frame)
+        turns, is_mirrored = orientation(frame)
         height, width = (None if self._transform else self._size) or (None, None)
         if turns % 2:
             height, width = width, height
@@ -260,7 +260,7 @@ class Frames:
         return float(1 / self.stream.average_rate) if self.stream.average_rate else 0.0
 
 
-def _orientation(frame) -> tuple[int, bool]:
+def orientation(frame) -> tuple[int, bool]:
     """How a stored frame is shown: quarter turns counter-clockwise, then whether left and right are exchanged.
 
     A display matrix maps (x, y) to (ax + cy, bx + dy); a mirrored one has a negative determinant, and is a turn once

@@ -249,9 +249,6 @@ def _write_timeline(description: Description, describer: Describer, path: Path) 
     if about.has_audio:
         waveform = media.read_waveform(about.path, seconds=seconds)
     if about.has_video:
-        # A frame as it is shown: upright where a phone's video is stored on its side.
-        first = media.read_frames(about.path, frame_rate=1, size=None, seconds=1)[0]
-        size = media.scaled(_STRIP_HEIGHT, first.shape[1] / first.shape[0])
-        rate = min(seconds, _STRIP_FRAMES) / seconds
+        rate, size = min(seconds, _STRIP_FRAMES) / seconds, about.size_at(_STRIP_HEIGHT)
         frames = media.read_frames(about.path, frame_rate=rate, size=size, seconds=seconds)
     described_timeline(path, seconds, shown, waveform=waveform, frames=frames, title=about.path.name)

@@ -224,3 +224,13 @@ def test_predictions_that_unpack_to_more_than_any_dataset_has(tmp_path):
     (tmp_path / "bomb.npz").write_bytes(before + directory + after)
     with pytest.raises(InputError, match="bomb.npz: declares more than 4,294,967,296 bytes"):
         read_predictions(tmp_path / "bomb.npz")
+
+
+def test_an_array_that_declares_more_than_it_holds_is_refused(tmp_path):
+    """A terabyte in its header: NumPy would set that much memory aside."""
+    header = {"descr": "<f8", "fortran_order": False, "shape": (1 << 37,)}
+    with zipfile.ZipFile(tmp_path / "liar.npz", "w") as archive, archive.open("labels.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(member, header)
+        member.write(bytes(80))
+    with pytest.raises(InputError, match="liar.npz: is damaged or not what a command wrote"):
+        read_predictions(tmp_path / "liar.npz")

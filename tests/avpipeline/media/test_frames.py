@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from avpipeline.media import SAMPLE_RATE, read_clip, read_frames, write_clip
+from avpipeline.media import SAMPLE_RATE, probe, read_clip, read_frames, write_clip
 from tests.helpers.media_files import SIZE, constant, expected_index, shown_index, tone, write_media
 
 
@@ -107,6 +107,8 @@ def test_frames_of_a_rotated_phone_come_upright(tmp_path):
         frame = read_frames(path, frame_rate=1, size=size, seconds=1)[0]
         assert frame.shape == (64, 48, 3)
         assert frame[:24].mean() > 180 and frame[40:].mean() < 20
+    about = probe(path)
+    assert (about.height, about.width) == (64, 48) and about.size_at(32) == (32, 24)
 
 
 def test_colours_survive(tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from pathlib import Path
 
 import av
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import soundfile
 
 from avpipeline.errors import InputError
-from avpipeline.media import SAMPLE_RATE, list_media, probe, read_clip, read_frames, read_waveform, scaled
+from avpipeline.media import SAMPLE_RATE, MediaInfo, list_media, probe, read_clip, read_frames, read_waveform
 from tests.helpers.media_files import SIZE, constant, grey_frames, one_sentence, tone, write_media
 
 
@@ -168,7 +169,7 @@ def test_a_pipe_is_no_missing_file(tmp_path):
             list_media(tmp_path / name)
 
 
-def test_small_frames_of_very_wide_ones_stay_small():
-    assert scaled(160, 16 / 9) == (160, 284)
-    assert scaled(160, 16384 / 2) == (160, 1280)
-    assert scaled(160, 2 / 16384) == (160, 1)
+@pytest.mark.parametrize(("width", "height", "small"), [(16, 9, 284), (16384, 2, 1280), (2, 16384, 1)])
+def test_small_frames_of_very_wide_ones_stay_small(width, height, small):
+    about = MediaInfo(Path("a.mp4"), 1.0, False, True, 25.0, width, height, None, None, None)
+    assert about.size_at(160) == (160, small)
