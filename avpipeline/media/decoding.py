@@ -195,7 +195,7 @@ def _attempt(path, start, seconds, sounds, request, progress, by_second, *, seek
             return None
         if all(sink.begin is None for sink in sinks):
             raise Unusable(f"nothing in it can be decoded ({problem or 'no data'}); copy or download it again.")
-        problem = problem or _shortfall(path, container, sinks)
+        problem = _shortfall(path, container, sinks) or problem
         if problem:
             warnings.warn(f"{path}: is damaged or cut off ({problem}); what can be decoded is used", stacklevel=2)
         stretches = sound.stretches if sound else []

@@ -245,6 +245,7 @@ def test_defaults_follow_model_dataset_and_inputs(model, inputs):
     assert real.folder != here.folder
 
 
+@pytest.mark.slow
 def test_random_audio_features_of_a_real_dataset_are_no_row_of_the_paper(tmp_path, capsys, monkeypatch):
     """They are only made where they are asked for; the command says in one line what they are."""
     splits = {name: dataclasses.replace(split, dataset="ave") for name, split in time_step_splits().items()}

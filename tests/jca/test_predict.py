@@ -51,6 +51,7 @@ def features_of(clip, extractors):
     return {name: feature[np.newaxis] for name, feature in clip_features(extractors, read).items()}
 
 
+@pytest.mark.slow
 def test_figure_3_holds_sound_frames_attention_and_labels(tmp_path, extractors):
     model = write_weights(tmp_path / "jca.keras", extractors)
     clip, out = write_media(tmp_path / "clip.mp4", 10), tmp_path / "out"

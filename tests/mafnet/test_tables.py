@@ -39,6 +39,7 @@ def finish(folder):
     finish_seeds(folder, {0: 0.5, 1: 0.6}, best_on_test=0.75)
 
 
+@pytest.mark.slow
 def test_the_whole_table_is_walked(few_clips, tmp_path, capsys):
     """All 36 rows are printed; 25 are measured, by 16 runs; rows that differ in the dataset only share one."""
     for model in mafnet.MODELS:

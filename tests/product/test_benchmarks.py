@@ -26,6 +26,7 @@ def command(*words) -> int:
     return run(main, prog="python -m avfusion_benchmarks", argv=[str(word) for word in words])
 
 
+@pytest.mark.slow
 def test_one_row_through_the_command(tmp_path, capsys):
     path = tmp_path / "figures.json"
     assert command("--quick", "--rows", "predict/ave/a", "--out", path) == 0

@@ -41,9 +41,9 @@ ADDED = {
 }
 MISSHAPEN = [
     ("ave", LSTM, (20, 8), f"{LSTM} of shape (20, 8) does not fit av_att, which needs (20, 9)"),
-    ("ave", "affine_v.weight", (5, 8), "attends over 5 regions"),
+    ("ave", "affine_v.weight", (5, 8), "affine_v.weight of shape (5, 8) does not fit av_att, which needs (4, 8)"),
     ("jca", VALUE, (5, 5), f"{VALUE} of shape (5, 5) does not fit jca, which needs (4, 4)"),
-    ("jca", "video_attn.attn.affine_v.weight", (5, 6), "attends over 5 regions"),
+    ("jca", "video_attn.attn.affine_v.weight", (5, 6), "affine_v.weight of shape (5, 6) does not fit jca, which needs"),
     ("mafnet", "image_BN_1/beta", (7,), "image_BN_1/beta of shape (7,) does not fit mafnet, which needs (6,)"),
 ]
 OTHER_NETWORK = {"ave": "the AVE networks", "jca": "JCA", "mafnet": "MAFnet"}

@@ -46,6 +46,7 @@ def test_outputs_of_models_saved_under_tensorflow(measured):
     assert max(measured["outputs"].values()) <= 1e-5, measured["outputs"]
 
 
+@pytest.mark.slow
 def test_metrics_and_spectrograms():
     """What has another form than TensorFlow's, on the same numbers."""
     program = """

@@ -9,7 +9,7 @@ import typing
 import pytest
 
 from avpipeline.cli import run
-from tests.helpers.imports import PAPERS, files, imported_names
+from tests.helpers.imports import PAPERS, file_arrows, files
 
 COMMANDS = {
     module: path
@@ -48,11 +48,10 @@ OPTIONS = {module: options_of(settings_of(main)) for module in COMMANDS if (main
 
 def users(module: str) -> set[str]:
     """The commands that import a module, directly or through others."""
-    importing = {other: {name for name, _ in imported_names(path)} for other, path in files().items()}
     found, waiting = set(), [module]
     while waiting:
         name = waiting.pop()
-        for other, names in importing.items():
+        for other, names in file_arrows().items():
             if name in names and other not in found:
                 found.add(other)
                 waiting.append(other)

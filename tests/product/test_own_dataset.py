@@ -99,6 +99,7 @@ def test_what_validate_counts_before_anything_is_trained(validated):
     assert "Complete and usable" in validated
 
 
+@pytest.mark.slow
 def test_mafnet_as_written(validated, run_block):
     with without_graphs():
         said = run_block("mafnet")

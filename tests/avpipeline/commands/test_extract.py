@@ -249,6 +249,7 @@ def test_one_process_at_a_time(clips, tmp_path):
     assert extract(clips, tmp_path, features=SMALL, seconds=SECONDS).extracted == 7
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up(clips, finished, tmp_path):
     """A limit on the size of a file stands in for the disk: the sentence, then the run goes on from there."""
     code = "import resource, signal, sys\nfrom avpipeline.cli import run\nfrom avpipeline.extract import main\n"

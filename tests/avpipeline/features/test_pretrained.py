@@ -145,7 +145,7 @@ def test_file_of_google_with_its_batch_normalisation(tmp_path):
             for name in own:
                 group[f"{name}:0"] = arrays[name].astype("f4")
     # Random weights hear nothing, which `build_yamnet` refuses.
-    model = yamnet.yamnet_network("scores")
+    model = yamnet.yamnet_network()
     yamnet._fill(model, path)
     patches = rng.normal(size=(1, 96, 64, 1))
     x = reference.convolution(patches, arrays["layer1/conv/kernel"].astype("f4"), 2)
