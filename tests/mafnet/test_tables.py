@@ -7,6 +7,7 @@ import json
 from unittest import mock
 
 import numpy as np
+import pytest
 
 import mafnet
 from avpipeline.datasets import official
