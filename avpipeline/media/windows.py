@@ -2,23 +2,24 @@
 
 A window's frames are decoded from the keyframe before it, which in most files is some seconds earlier: several windows
 are therefore decoded in one pass, by several threads: as many as fit into `_BLOCK_BYTES`, but not more than
-`_BLOCK_SECONDS`, so that networks have something to do while the next block is decoded. Sound is resampled from each
-window's own beginning; sound alone, which cannot be sought, is decoded in longer blocks.
+`_BLOCK_SECONDS`. While a block's windows are used, the next one is decoded. Sound is resampled from each window's own
+beginning; sound alone, which cannot be sought, is decoded in longer blocks.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 
 from avpipeline.errors import InputError
+from avpipeline.media.ahead import ahead
 from avpipeline.media.reading import Clip, read_adjoining, read_clip
 
-_BLOCK_BYTES = 96 << 20
+_BLOCK_BYTES = 64 << 20
 _BLOCK_SECONDS, _SOUND_SECONDS = 60, 1200
 
 
 def read_windows(
     path, windows: Sequence[tuple[int, int]], *, audio: bool = True, video: bool = True, **format_
 ) -> Generator[Clip, None, None]:
-    """The clips that `read_clip` returns for each of some windows.
+    """The clips that `read_clip` returns for each of some windows, decoded ahead of their use.
 
     Args:
       windows: first second and number of seconds of each; each begins where the one before ends.
@@ -27,22 +28,22 @@ def read_windows(
     Raises:
       InputError: as `read_clip`, at the first window that cannot be read.
     """
+    for block in ahead(_blocks(path, windows, {"audio": audio, "video": video, **format_})):
+        yield from block
+
+
+def _blocks(path, windows: Sequence[tuple[int, int]], format_) -> Generator[Iterable[Clip], None, None]:
     rest = list(windows)
     while rest:
-        block, rest = _block(rest, video, **format_)
-        yield from _windows_of_block(path, block, {"audio": audio, "video": video, **format_})
+        block, rest = _block(rest, **format_)
+        try:
+            yield read_adjoining(path, block, threads=True, **format_)
+        except InputError:
+            # What cannot be read in one pass, such as a stream without a single frame, is left to `read_clip`.
+            yield (read_clip(path, start=start, seconds=seconds, **format_) for start, seconds in block)
 
 
-def _windows_of_block(path, block: Sequence[tuple[int, int]], format_) -> Iterator[Clip]:
-    try:
-        yield from read_adjoining(path, block, threads=True, **format_)
-    except InputError:
-        # What cannot be read in one pass, such as a stream without a single frame, is left to `read_clip`.
-        for start, seconds in block:
-            yield read_clip(path, start=start, seconds=seconds, **format_)
-
-
-def _block(windows, video: bool, *, frame_rate: float = 16, size: tuple[int, int] = (224, 224), **_):
+def _block(windows, *, video: bool, frame_rate: float = 16, size: tuple[int, int] = (224, 224), **_):
     """The windows of one pass, and those after it."""
     height, width = size
     frames = min(int(_BLOCK_BYTES / (frame_rate * height * width * 3)), _BLOCK_SECONDS)
