@@ -49,11 +49,16 @@ class FrameRequest:
         return round(seconds * self.frame_rate)
 
 
+def _seconds(stamp: int, unit: Fraction) -> float:
+    """`float(stamp * unit)` without a fraction for each frame."""
+    return stamp * unit.numerator / unit.denominator
+
+
 def _time(sink, stamp: int | None, unit: Fraction) -> float:
     """The time at which a frame begins; one without a timestamp follows the frame before it."""
     if stamp is None:
         return sink.origin if sink.end is None else sink.end
-    time = float(stamp * unit)
+    time = _seconds(stamp, unit)
     before = sink.origin if sink.end is None else sink.end
     if not abs(time - before) <= (MOST_SECONDS if sink.end is None else MOST_JUMP):
         raise Unusable(
@@ -86,7 +91,7 @@ class Sound:
 
     @property
     def done(self) -> bool:
-        return not self._waiting
+        return self.stretches[-1].done
 
     def take(self, frame) -> None:
         time = _time(self, frame.pts, frame.time_base)
@@ -179,7 +184,8 @@ class Stretch:
         # Packed: PyAV reads past the planes of 8 and more channels, and the process dies.
         for frame in filter(None, frames):
             channels = frame.to_ndarray().reshape(frame.samples, -1).T
-            self._pieces[-1][1].append(np.ascontiguousarray(channels).mean(axis=0))
+            mono = channels[0] if len(channels) == 1 else np.ascontiguousarray(channels).mean(axis=0)
+            self._pieces[-1][1].append(mono)
 
 
 class Frames:
@@ -256,7 +262,7 @@ class Frames:
 
     def _duration(self, frame) -> float:
         if frame.duration:
-            return float(frame.duration * frame.time_base)
+            return _seconds(frame.duration, frame.time_base)
         return float(1 / self.stream.average_rate) if self.stream.average_rate else 0.0
 
 
