@@ -1,5 +1,6 @@
 """docs/performance.md: of the form that the benchmark writes, with rows that there are; and the plain form's parts."""
 
+import json
 import re
 from pathlib import Path
 
@@ -49,6 +50,12 @@ def test_a_page_of_medians_ranges_and_goals():
         "| start-up/help | ms | at most 1,000 | 1,029 | level (range 1,029-1,029) |",
     ]
     assert lines[-1].startswith("| long-file/small | ratio to the sum | at most 1.2 | 1.30 | missed: each window")
+
+
+def test_the_page_in_the_documents_is_that_of_its_record():
+    record, text = json.loads(PAGE.with_suffix(".json").read_text(encoding="utf-8")), PAGE.read_text(encoding="utf-8")
+    command = re.search("^python -m avfusion_benchmarks .*", text, re.M).group()
+    assert page(record["machine"], command, ROWS, record["rows"], record["ranges"], record["loads"]) == text
 
 
 def test_the_page_in_the_documents_has_rows_and_numbers_of_the_benchmark():
