@@ -30,10 +30,6 @@ class Goal(NamedTuple):
     reason: str = ""
 
 
-_ALONE = (
-    "each window's sound is read and resampled in a pass of its own, from the window's beginning, as for one clip, "
-    "which takes 2.6 to 3.3 s for ten minutes; the sound read whole takes 1.9"
-)
 GOALS = (
     Goal("train/jca/jca", AGAINST, 1.6),
     Goal(
@@ -44,7 +40,14 @@ GOALS = (
         "in both forms; only the LSTMs and Adam differ",
     ),
     Goal("train/*", AGAINST, 1.0),
-    Goal("long-file/*", "ratio to the sum", 1.2, at_most=True, reason=_ALONE),
+    Goal(
+        "long-file/event-small",
+        "ratio to the sum",
+        1.2,
+        at_most=True,
+        reason="half a second of it goes into finding the onsets of the sound, which is in neither part of the sum",
+    ),
+    Goal("long-file/*", "ratio to the sum", 1.2, at_most=True),
     Goal(
         "against-torchvision/mc3_18",
         "ratio",

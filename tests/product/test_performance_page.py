@@ -49,7 +49,7 @@ def test_a_page_of_medians_ranges_and_goals():
         "| train/ave/a | times as fast | at least 1.0 | 0.98 | level (range 0.9-0.99) |",
         "| start-up/help | ms | at most 1,000 | 1,029 | level (range 1,029-1,029) |",
     ]
-    assert lines[-1].startswith("| long-file/small | ratio to the sum | at most 1.2 | 1.30 | missed: each window")
+    assert lines[-1] == "| long-file/small | ratio to the sum | at most 1.2 | 1.30 | missed |"
 
 
 def test_the_page_in_the_documents_is_that_of_its_record():
