@@ -130,6 +130,8 @@ def read_tf1(path) -> dict[str, np.ndarray]:
         data, ratio = [prefix], 21
     else:
         ratio = 1
+        if not index and not data:
+            raise InputError(f"{path}: there is no such file; check the path.")
         for found, ending, kind in ((index, ".index", "index"), (data, ".data-*", "data")):
             if not found:
                 raise InputError(

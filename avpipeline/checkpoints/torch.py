@@ -363,4 +363,3 @@ def _join(prefix: str, name: str) -> str:
     if not isinstance(name, str) or len(prefix) + len(name) > MAX_NAME_LENGTH:
         raise BadPickle("refused, because its network has names that are too long, or nests without end.")
     return prefix + name
-

@@ -1,7 +1,7 @@
 """Splits: the form in which every dataset is handed to batches, training and evaluation."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -150,6 +150,12 @@ def require_split(dataset: str, name: str) -> None:
     """Raises InputError unless `name` is that of a split."""
     if name not in SPLITS:
         raise InputError(f"{dataset}: has no split '{name}', only {', '.join(SPLITS)}.")
+
+
+def require_choice(dataset: str, what: str, value, choices: Iterable) -> None:
+    """Raises InputError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise InputError(f"{dataset}: has no {what} '{value}'; choose one of {', '.join(map(str, choices))}.")
 
 
 def mean_over_regions(source: Source) -> np.ndarray:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from avpipeline.datasets.base import require_split
+from avpipeline.datasets.base import require_choice, require_split
 from avpipeline.datasets.listings import Row, class_number, numbered, read_names, read_table, require_unique
 from avpipeline.datasets.video_lists import VideoList, of_official_list, one_hot, unshared
 from avpipeline.errors import InputError
@@ -80,6 +80,7 @@ def read_kinetics_sounds(data_dir, name: str, classes: int = 32) -> VideoList:
     Raises:
       InputError: as `read_kinetics400`.
     """
+    require_choice("kinetics_sounds", "list of classes", classes, (NUMBERED_CLASSES, *SOUNDS_CLASSES))
     if classes == NUMBERED_CLASSES:
         return _read_numbered(Path(data_dir), name)
     names = SOUNDS_CLASSES[classes]

@@ -4,11 +4,11 @@ al., "Unified multisensory perception: weakly-supervised audio-visual video pars
 import dataclasses
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
-from avpipeline.datasets.base import require_split
+from avpipeline.datasets.base import require_choice, require_split
 from avpipeline.datasets.listings import Row, class_number, numbered, read_table, require_unique
 from avpipeline.datasets.video_lists import VideoList, clip_names, name_hash, unshared
 
@@ -62,6 +62,7 @@ def read_llp(data_dir, name: str, training_labels: TrainingLabels = "all") -> Vi
       InputError: a file is missing or malformed, a class is unknown, a video is listed twice.
     """
     require_split("llp", name)
+    require_choice("llp", "training labels", training_labels, get_args(TrainingLabels))
     rows = read_table(Path(data_dir) / LIST_FILES[name], COLUMNS, heading=True, delimiter="\t")
     require_unique(rows, lambda row: row["filename"])
     ids = tuple(row["filename"] for row in rows)

@@ -8,7 +8,7 @@ in two ways, HandstandPushups and HandStandPushups, which are the same here.
 import re
 from pathlib import Path
 
-from avpipeline.datasets.base import require_split
+from avpipeline.datasets.base import require_choice, require_split
 from avpipeline.datasets.listings import Row, read_lines, require_unique
 from avpipeline.datasets.video_lists import VideoList, of_official_list, one_hot
 from avpipeline.errors import InputError
@@ -72,6 +72,7 @@ def read_ucf51_list(data_dir, kind: str, split: int) -> list[Row]:
     Raises:
       InputError: as `read_ucf51`.
     """
+    require_choice("ucf51", "official split", split, OFFICIAL_SPLITS)
     path = Path(data_dir) / f"{kind}list0{split}.txt"
     numbers = read_class_index(Path(data_dir) / CLASS_INDEX)
     rows = [_row(path, line, text, kind, numbers) for line, text in enumerate(read_lines(path), 1)]

@@ -5,6 +5,7 @@ A decoder can die of a hostile file: everything here runs in the process of `wor
 
 import contextlib
 import functools
+import itertools
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,7 @@ RATES, MOST_CHANNELS, MOST_PIXELS = range(4000, 384_001), 64, 1 << 26
 # Threads that decode one video; each holds frames of its own.
 _MOST_THREADS = 4
 _MOST_COMMENT = 200  # characters
+_MOST_PACKETS = 500  # in which a first frame is looked for
 _SEEK_MARGIN = 1.0  # seconds decoded before the requested start, so that the decoders have settled
 _BROKEN_OFF = 0.5  # seconds by which a file may end before its stated length without a warning
 # Containers whose header states the length of each stream; for others FFmpeg estimates it. See also `_shortfall`.
@@ -112,7 +114,7 @@ def describe(path, progress: Callable[[], object]) -> dict:
     with opened(path) as container:
         audio, video = audio_stream(container), video_stream(container)
         rate = video and (video.average_rate or video.guessed_rate)
-        height, width = _shown_size(path, video) if video else (None, None)
+        height, width = _shown_size(path, video, progress) if video else (None, None)
         return {
             "seconds": length(container, progress),
             "has_audio": audio is not None,
@@ -127,13 +129,14 @@ def describe(path, progress: Callable[[], object]) -> dict:
         }
 
 
-def _shown_size(path, video) -> tuple[int, int]:
+def _shown_size(path, video, progress: Callable[[], object]) -> tuple[int, int]:
     """Height and width of the frames once they are upright, which only a frame itself tells."""
     with opened(path) as container, contextlib.suppress(av.FFmpegError):
-        for frame in container.decode(video_stream(container)):
-            if orientation(frame)[0] % 2:
-                return video.width, video.height
-            break
+        for packet in itertools.islice(container.demux(video_stream(container)), _MOST_PACKETS):
+            progress()
+            for frame in packet.decode():
+                sideways = orientation(frame)[0] % 2
+                return (video.width, video.height) if sideways else (video.height, video.width)
     return video.height, video.width
 
 
@@ -183,9 +186,10 @@ def _attempt(path, start, seconds, sounds, request, progress, by_second, *, seek
         about = {"has_audio": heard is not None, "has_video": seen is not None}
         if not sinks:
             return about | {"audio_seconds": [], "video_seconds": 0.0}, []
-        if container.duration is not None and start >= container.duration / av.time_base > 0:
+        latest = max([start, *(begin for begin, _ in sounds)])
+        if container.duration is not None and latest >= container.duration / av.time_base > 0:
             raise Unusable(
-                f"ends at {container.duration / av.time_base:.2f} s, before the requested start ({start:.2f} s); "
+                f"ends at {container.duration / av.time_base:.2f} s, before the requested start ({latest:.2f} s); "
                 "choose an earlier start."
             )
         if seek and not _sought(container, origin + start - _SEEK_MARGIN):

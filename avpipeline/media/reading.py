@@ -21,7 +21,7 @@ from avpipeline.media.sinks import SAMPLE_RATE
 
 SUFFIXES = frozenset(
     (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp", ".ts")
-    + (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac")
+    + (".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac")
 )
 # The largest width of a small frame, as a multiple of its height.
 _WIDEST = 8
@@ -148,7 +148,7 @@ def read_adjoining(
     video: bool = True,
     threads: bool = False,
 ) -> list[Clip]:
-    """The clips that `read_clip` returns for stretches of a file, from one pass over it.
+    """The clips that `read_clip` returns for stretches of a file, from one pass over it; see `read_windows`.
 
     Args:
       stretches: start and seconds of each; each begins where the one before ends.

@@ -1,9 +1,9 @@
 """A long file window by window, without decoding every frame twice.
 
-A window's frames are decoded from the keyframe before it, which in most files is some seconds earlier: several windows
-are therefore decoded in one pass, by several threads: as many as fit into `_BLOCK_BYTES`, but not more than
-`_BLOCK_SECONDS`. While a block's windows are used, the next one is decoded. Sound is resampled from each window's own
-beginning; sound alone, which cannot be sought, is decoded in longer blocks.
+A window's frames are decoded from the keyframe before it, which in most files is some seconds earlier: a block of
+several windows, as many as fit into `_BLOCK_BYTES` but not more than `_BLOCK_SECONDS`, is therefore decoded in one
+pass, by several threads. While a block's windows are used, the next one is decoded. Sound is resampled from each
+window's own beginning; sound alone, which cannot be sought, is decoded in longer blocks.
 """
 
 from collections.abc import Generator, Iterable, Sequence
@@ -20,6 +20,9 @@ def read_windows(
     path, windows: Sequence[tuple[int, int]], *, audio: bool = True, video: bool = True, **format_
 ) -> Generator[Clip, None, None]:
     """The clips that `read_clip` returns for each of some windows, decoded ahead of their use.
+
+    Where a container rounds times to milliseconds, as Matroska does, the sound may begin up to one earlier or later
+    than that of `read_clip`.
 
     Args:
       windows: first second and number of seconds of each; each begins where the one before ends.
@@ -46,8 +49,8 @@ def _blocks(path, windows: Sequence[tuple[int, int]], format_) -> Generator[Iter
 def _block(windows, *, video: bool, frame_rate: float = 16, size: tuple[int, int] = (224, 224), **_):
     """The windows of one pass, and those after it."""
     height, width = size
-    frames = min(int(_BLOCK_BYTES / (frame_rate * height * width * 3)), _BLOCK_SECONDS)
-    fitting = frames if video else _SOUND_SECONDS
+    seen = min(int(_BLOCK_BYTES / (frame_rate * height * width * 3)), _BLOCK_SECONDS)
+    fitting = seen if video else _SOUND_SECONDS
     taken, length = 0, 0
     while taken < len(windows) and (not taken or length + windows[taken][1] <= fitting):
         length += windows[taken][1]

@@ -86,7 +86,8 @@ def load_describer(yamnet_file: Path | None = None, weights_dir: Path | None = N
         path = yamnet_file or find_weights(yamnet.FILES, weights_dir)
         if path is None:
             raise InputError(_GET_YAMNET)
-        yamnet.class_map_file(path, weights_dir)
+        if not yamnet_file:
+            yamnet.class_map_file(path, weights_dir)
     except InputError as error:
         # A file that the user names must do; what is merely found may lack its list of classes.
         if yamnet_file:

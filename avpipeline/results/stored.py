@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from avpipeline.errors import InputError
-from avpipeline.files import Unusable, atomic_folder, read_bytes, reading, write_json
+from avpipeline.files import Unusable, atomic_folder, read_bytes, reading
 from avpipeline.results import papers
 
 _NEEDED = {
@@ -100,7 +100,8 @@ def add(run, results) -> Path:
             raise InputError(f"{path}: is missing; run the tables command again.")
     place = Path(results) / names.pop() / f"{min(datasets)}-{rows[0].content['preset']}"
     with atomic_folder(place) as temporary:
-        write_json(temporary / "result.json", {"rows": [result.content for result in rows]})
+        content = json.dumps({"rows": [result.content for result in rows]}, indent=2) + "\n"
+        (temporary / "result.json").write_text(content, encoding="utf-8")
         for name in {name for result in rows for name in result.content["predictions"]}:
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(Path(run) / name, temporary / name)

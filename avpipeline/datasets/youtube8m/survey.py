@@ -23,7 +23,7 @@ def expected_like(path: str, first: bytes, num_classes: int | None) -> Expected:
 
 
 class Survey:
-    """What a file or a group of files contains, none at first.
+    """What a file or a group of files contains, nothing at first.
 
     Attributes:
       counts: numbers of usable "videos", of "unlabelled" ones among them, of those with "audio" and with "visual"

@@ -191,3 +191,8 @@ def test_the_official_numbered_lists(reference_dir):
     assert splits["train"].class_names[4] == "class 4" and splits["train"].labels[0].argmax() == 4
     youtube = [{clip[:11] for clip in videos.ids} for videos in splits.values()]
     assert len(set().union(*youtube)) == 14799 + 2597
+
+
+def test_a_list_that_there_is_not_is_refused(folder):
+    with pytest.raises(InputError, match="kinetics_sounds: has no list of classes '33'; choose one of 31, 32, 34"):
+        read_kinetics_sounds(folder, "test", 33)

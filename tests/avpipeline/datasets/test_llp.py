@@ -115,3 +115,8 @@ def test_the_official_lists(reference_dir):
     assert sum(event.onset == event.offset for event in audio) == 5
     assert sum(event.onset > event.offset for event in audio) == 1
     assert all(event.onset < event.offset for event in visual)
+
+
+def test_labels_for_training_that_there_are_not_are_refused(folder):
+    with pytest.raises(InputError, match="llp: has no training labels 'one'; choose one of all, drawn, single"):
+        read_llp(folder, "train", "one")

@@ -128,3 +128,8 @@ def test_the_official_lists(reference_dir):
     assert len(splits[1]) == pytest.approx(0.1 * (len(splits[0]) + len(splits[1])), rel=0.25)
     assert read_class_index(official / "classInd.txt")["YoYo"] == 101
     assert len(UCF101) == 101
+
+
+def test_a_split_that_there_is_not_is_refused(folder):
+    with pytest.raises(InputError, match="ucf51: has no official split '4'; choose one of 1, 2, 3"):
+        read_ucf51(folder, "test", 4)

@@ -81,7 +81,7 @@ def test_sound_is_that_of_each_window_alone(tmp_path, name, video, codec):
 
 def test_a_file_that_is_cut_off_says_so(clip, tmp_path):
     whole = write_media(
-        tmp_path / "a.mkv", video="libx264", times=np.arange(200) / 25, audio="flac", samples=tone(8, 16000)
+        tmp_path / "a.mkv", video="libx264", times=np.arange(225) / 25, audio="flac", samples=tone(9, 16000)
     )
     (tmp_path / "cut.mkv").write_bytes(whole.read_bytes()[: whole.stat().st_size * 3 // 4])
     with pytest.warns(UserWarning, match="cut.mkv: is damaged or cut off"):
@@ -103,3 +103,10 @@ def test_what_cannot_be_read_is_refused_as_by_read_clip(tmp_path):
     (tmp_path / "no.mp4").write_bytes(b"no video" * 99)
     with pytest.raises(InputError, match="is not a media file"):
         list(media.read_windows(tmp_path / "no.mp4", SPANS, **FORM))
+
+
+def test_a_window_after_the_end_is_refused_in_its_turn(clip):
+    found = media.read_windows(clip, [(6, 2), (8, 2), (10, 2)], **FORM)
+    assert [next(found).seconds, next(found).seconds] == [2, 2]
+    with pytest.raises(InputError, match="ends at .* before the requested start .10.00 s."):
+        next(found)
