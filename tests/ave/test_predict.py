@@ -337,9 +337,9 @@ def test_a_cut_off_file_is_said(folder, weights, done, capsys, recwarn):
     assert command(folder / "cut.mp4", "--weights", weights, "--out", folder / "cut") == 2
     (note,) = document(folder / "cut", "cut")["notes"]
     said = capsys.readouterr()
-    # One sentence, though sound and frames are read one after the other.
+    # One sentence, though both streams end early.
     assert re.fullmatch(
-        r"is damaged or cut off \(its video ends at \S+ s of 10.00 s\); what can be decoded is used", note
+        r"is damaged or cut off \(its audio ends at \S+ s of 10.00 s\); what can be decoded is used", note
     )
     assert f"note: {note}" in said.out
     assert said.err.strip().endswith(f"damaged, and used as far as they go: {folder / 'cut.mp4'}")
