@@ -199,7 +199,7 @@ def broken_weight_files(folder):
         "cut.h5": "not a complete .h5 file",
         "text.ckpt": "is not a TensorFlow checkpoint, or is damaged",
         "empty.ckpt": "is not a TensorFlow checkpoint, or is damaged",
-        "missing.ckpt": "its missing.ckpt.index is missing",
+        "missing.ckpt": "there is no such file; check the path",
     }
 
 
