@@ -32,7 +32,11 @@ _STRUCTURE = ("system", "modalities", "visual_block", "audio_block", "attention"
 
 
 def mafnet(config: ModelConfig, name: str = "mafnet") -> keras.Model:
-    """MAFnet, the multi-level attention fusion network (Figure 1); inputs and output as in `build_model`."""
+    """MAFnet, the multi-level attention fusion network (Figure 1).
+
+    Inputs `{"visual": (batch, clips, 1920) or (batch, clips, 7, 7, 1920), "audio": (batch, clips, 12, 8, 512)}`;
+    output: a video's class probabilities `(batch, classes)`.
+    """
     # Section 4.2: for each clip, DenseNet's feature map, or its mean as in the authors' files, and VGGish's feature map
     visual = keras.Input((config.num_segments, *config.visual_shape), name="visual")
     audio = keras.Input((config.num_segments, *config.audio_shape), name="audio")

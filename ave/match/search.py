@@ -12,7 +12,11 @@ from ave.match.config import DIRECTIONS
 
 
 def event_spans(events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First segment and number of segments of each video's event, `(videos,)` each; 0 and 0 without an event."""
+    """First segment and number of segments of each video's event, `(videos,)` each; 0 and 0 without an event.
+
+    Args:
+      events: `(videos, segments)`, 1 in the segments of the video's single event, else 0.
+    """
     inside = events > 0.5
     return inside.argmax(-1), inside.sum(-1)
 

@@ -28,7 +28,8 @@ class SharedByStep(keras.optimizers.Adam):
 
         Args:
           variable, momentum, velocity, gradient: of one shape.
-          rate, epsilon: added to sqrt(v) before the bias correction.
+          rate: the learning rate.
+          epsilon: added to sqrt(v) before the bias correction.
           powers: both betas to the power of the step, counted from 1.
         """
         tf.raw_ops.ResourceApplyAdam(
