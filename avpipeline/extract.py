@@ -43,16 +43,25 @@ _MOST_WORKERS = 8
 
 @dataclasses.dataclass(frozen=True)
 class ExtractSummary:
-    """What a run of `extract` did."""
+    """What a run of `extract` did.
 
-    out: Path | str  # the folder, or its URL as text
-    features: Mapping[str, FeatureInfo]  # by modality
-    seconds: int  # length of each clip
-    # Numbers of clips processed by this run, and of clips that were there before.
+    Attributes:
+      out: the folder, or its URL as text.
+      features: modality -> what its features are.
+      seconds: length of each clip.
+      extracted, reused: number of clips processed by this run, and of clips that were there before.
+      failed: file -> the sentence that says why it could not be used.
+      notes: sentences about files that are damaged and were used as far as they go.
+      timing: where the time went.
+    """
+
+    out: Path | str
+    features: Mapping[str, FeatureInfo]
+    seconds: int
     extracted: int
     reused: int
-    failed: Mapping[str, str]  # file -> the sentence that says why it could not be used
-    notes: tuple[str, ...]  # about files that are damaged and were used as far as they go
+    failed: Mapping[str, str]
+    notes: tuple[str, ...]
     timing: Timing
 
     def text(self) -> str:
@@ -96,12 +105,24 @@ def extract(
     extension. A missing stream gives features of zeros and a flag. A file that cannot be used is left out and
     listed in `failed.json`; the next run tries it again.
 
-    Args (the options of the command; `Settings` says more about each):
+    Args:
       source: folder, list of files (.txt) or one media file; folder and file may be URLs, and so may a list's lines.
+      out: folder, or the URL of one (extra `[remote]`).
       features: extractors, e.g. `["vgg19", "vggish:embedding"]`, or these joined by commas; one for each name under
         which models read features (`features.registry.input_name`).
+      weights: "default", "none" or, for a single extractor, a file; see `features.registry.build_extractor`.
+      weights_dir: folder in which pretrained weights are looked for first.
       seconds: taken from the start of each file, filled up where it is shorter.
-      part: once all parts have run, `FeatureShards` reads `out` as if one run had made it.
+      format: "shards", HDF5 files of `shard_size` clips each; "h5" also writes `audio_feature.h5`,
+        `visual_feature.h5`, ... as AVE's authors share them.
+      shard_size: clips a shard.
+      workers: number of decoding threads; None takes one per core, at most 8. With the engine "ray" and no GPU: number
+        of processes that hold the networks; None takes one per machine. Each GPU gets one in any case.
+      audio_reader: "tfio" decodes audio files by tensorflow-io inside tf.data, for audio features only.
+      engine: "local", or "ray" for a cluster: the shards are the same.
+      address: of the Ray cluster, "auto" or host:port; None takes this machine alone.
+      part: "I/N", the I-th of N parts of the files, for a cluster's job number I; once all have run, `FeatureShards`
+        reads `out` as if one run had made it.
 
     Raises:
       InputError: bad settings, nothing to read, another process or other features in `out`, a full disk, no cluster.

@@ -60,6 +60,11 @@ def matches(distances, events: np.ndarray, direction: str) -> np.ndarray:
 
     The query is the event's segments of one modality; the match is correct if the window of smallest cost (the first
     one of equals) starts where the event starts, as in the authors' evaluation.
+
+    Args:
+      distances: `(videos, visual segments, audio segments)`.
+      events: `(videos, segments)`, 1 inside the event, else 0.
+      direction: one of `DIRECTIONS`.
     """
     starts, _ = event_spans(events)
     return evaluated(events) & (found_starts(distances, events, direction) == starts)

@@ -45,6 +45,10 @@ def load_matcher(path) -> tuple[keras.Model, ModelInfo]:
 
 
 def require_labeller(path, info: ModelInfo, use: str) -> None:
-    """Raises InputError for a cross-modality network, for which there is the command `use`: a labeller is needed."""
+    """Raises InputError for a cross-modality network if a segment classifier is needed.
+
+    Args:
+      use: the command for such a network, e.g. `"python -m ave.match.predict"`.
+    """
     if info.class_names == CLASS_NAMES:
         raise InputError(f"{path}: holds '{info.model}', which matches sounds with frames; use {use} with it.")

@@ -48,14 +48,18 @@ MAX_NAME_LENGTH = 300
 
 @dataclasses.dataclass(frozen=True)
 class TorchFile:
-    """What a torch checkpoint holds."""
+    """What a torch checkpoint holds.
 
-    root_class: str | None  # `"module.Class"` of a whole pickled network, None for a state dict
-    # Dotted name -> values, of parameters and persistent buffers, in the file's order and dtypes. The arrays are
-    # read-only and may be strided views into a shared storage.
+    Attributes:
+      root_class: `"module.Class"` of a whole pickled network, None for a state dict.
+      state: dotted name -> values, of parameters and persistent buffers, in the file's order and dtypes. The
+        arrays are read-only and may be strided views into a shared storage.
+      extras: dotted name -> plain attribute (number, text, truth value) of the network's modules, e.g.
+        `"lstm_audio.hidden_size": 128`; empty for a state dict.
+    """
+
+    root_class: str | None
     state: Mapping[str, np.ndarray]
-    # Dotted name -> plain attribute (number, text, truth value) of the network's modules, e.g.
-    # `"lstm_audio.hidden_size": 128`; empty for a state dict.
     extras: Mapping[str, bool | int | float | str]
 
 

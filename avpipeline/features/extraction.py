@@ -44,9 +44,12 @@ class Timing:
     """Where the time of a run went: "decode" (summed over its threads), each modality's network, "write", and "all".
 
     The audio network's time includes the log-mel. Decoding, networks and writing work at the same time.
+
+    Attributes:
+      media: part -> seconds of sound or video that it worked on.
+      spent: part -> seconds that it took.
     """
 
-    # Part -> seconds of sound or video that it worked on, and seconds that it took.
     media: dict[str, float] = dataclasses.field(default_factory=dict)
     spent: dict[str, float] = dataclasses.field(default_factory=dict)
 
@@ -134,14 +137,23 @@ def _length(clip: Clip | ClipRecord) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """What became of one file: a record and its features, or the sentence that says why it cannot be used."""
+    """What became of one file.
+
+    Attributes:
+      path: the file.
+      record: of the clip; None if the file cannot be used.
+      features: modality -> `(seconds, *shape)`; None likewise.
+      failed: the sentence that says why it cannot be used; None if it can.
+      notes: about a file that was used as far as it goes.
+      timing: of its parts, "decode" and each modality.
+    """
 
     path: Path | RemoteFile
     record: ClipRecord | None = None
-    features: Mapping[str, np.ndarray] | None = None  # modality -> `(seconds, *shape)`
+    features: Mapping[str, np.ndarray] | None = None
     failed: str | None = None
     notes: tuple[str, ...] = ()
-    timing: Timing = dataclasses.field(default_factory=Timing)  # of "decode" and each modality
+    timing: Timing = dataclasses.field(default_factory=Timing)
 
 
 def made_of(decoded: Decoded, extractors: Mapping[str, Extractor]) -> Made:

@@ -24,18 +24,27 @@ _IN_FLIGHT = 2
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """The network of an extractor, with its preprocessing."""
+    """The network of an extractor, with its preprocessing.
 
-    model: keras.Model  # from the output of `prepare` to features `(batch, *shape)`
-    # From waveforms `(batch, 16000)` or RGB frames `(batch, height, width, 3)`, float32 from 0 to 255, to the model's
-    # input.
+    Attributes:
+      model: from the output of `prepare` to features `(batch, *shape)`.
+      prepare: from waveforms `(batch, 16000)` or RGB frames `(batch, height, width, 3)`, float32 from 0 to 255, to the
+        model's input.
+      frame_rate: frames per second; None for audio.
+      frame_size: (height, width); None for audio.
+      whole_second: whether the model takes all frames of a second, `(batch, frame_rate, height, width, 3)`.
+      resize: a function from an RGB frame of the video's own size, uint8, to one of `frame_size`; None resizes
+        bilinearly.
+      by_second: whether each second of sound is resampled on its own.
+    """
+
+    model: keras.Model
     prepare: Callable
-    frame_rate: int | None = None  # frames per second; None for audio
-    frame_size: tuple[int, int] | None = None  # (height, width); None for audio
-    whole_second: bool = False  # whether the model takes all frames of a second, `(batch, rate, height, width, 3)`
-    # From an RGB frame of the video's own size, uint8, to one of `frame_size`; None resizes bilinearly.
+    frame_rate: int | None = None
+    frame_size: tuple[int, int] | None = None
+    whole_second: bool = False
     resize: Callable[[np.ndarray], np.ndarray] | None = None
-    by_second: bool = False  # whether each second of sound is resampled on its own
+    by_second: bool = False
 
 
 class Extractor:
@@ -44,6 +53,12 @@ class Extractor:
     Call it with audio `(segments, 16000)`, float32 in [-1, 1], or frames `(segments, frame_rate, height, width, 3)`,
     uint8 RGB; it returns `(segments, *info.shape)` float32, for frames the mean over each segment's frames. Long inputs
     are processed in batches.
+
+    Attributes:
+      info: identity of the feature.
+      modality: "audio" or "visual".
+      network: the network and its preprocessing.
+      frame_rate, frame_size: of the frames it takes; None for audio.
     """
 
     def __init__(self, info: FeatureInfo, modality: str, network: Network):

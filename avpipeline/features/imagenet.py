@@ -27,14 +27,23 @@ _JPEG_QUALITY = 95
 
 @dataclasses.dataclass(frozen=True)
 class ImagenetNetwork:
-    """A network of keras.applications and its outputs that serve as features."""
+    """A network of keras.applications and its outputs that serve as features.
 
-    application: Callable[..., keras.Model]  # builds it
-    prepare: Callable  # RGB frames from 0 to 255 -> the network's input
-    weights: WeightFile  # without the classification layers; another one has them
-    shapes: Mapping[str, tuple[int, ...]]  # variant -> shape of the output for one frame; the first is the default
-    layer: str  # the name of the one that all variants are made from
-    resize: Callable[[np.ndarray], np.ndarray] | None = None  # see `features.extractor.Network`
+    Attributes:
+      application: builds it.
+      prepare: RGB frames from 0 to 255 -> the network's input.
+      weights: without the classification layers; another file has them.
+      shapes: variant -> shape of the output for one frame; the first is the default.
+      layer: name of the one that all variants are made from.
+      resize: see `features.extractor.Network`.
+    """
+
+    application: Callable[..., keras.Model]
+    prepare: Callable
+    weights: WeightFile
+    shapes: Mapping[str, tuple[int, ...]]
+    layer: str
+    resize: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 def from_jpeg(frame: np.ndarray) -> np.ndarray:

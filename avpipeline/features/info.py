@@ -17,13 +17,21 @@ _MOST_NUMBERS = 1 << 26
 
 @dataclasses.dataclass(frozen=True)
 class FeatureInfo:
-    """Identity of one modality's features."""
+    """Identity of one modality's features.
 
-    extractor: str  # the network, e.g. `"vggish"`, `"vgg19"`
-    variant: str  # which of its outputs, e.g. `"embedding_relu"`, `"pool5"`
-    weights: str  # their name, e.g. `"audioset"`, `"imagenet"`, `"none"` (seeded random)
-    sha256: str  # hash of the weight values; empty if unknown (the authors' released features)
-    shape: tuple[int, ...]  # of the feature of one segment, e.g. `(7, 7, 512)`
+    Attributes:
+      extractor: the network, e.g. `"vggish"`, `"vgg19"`.
+      variant: which of its outputs, e.g. `"embedding_relu"`, `"pool5"`.
+      weights: name of the weights, e.g. `"audioset"`, `"imagenet"`, `"none"` (seeded random).
+      sha256: hash of the weight values; empty if unknown (the authors' released features).
+      shape: shape of the feature of one segment, e.g. `(7, 7, 512)`.
+    """
+
+    extractor: str
+    variant: str
+    weights: str
+    sha256: str
+    shape: tuple[int, ...]
 
     def __post_init__(self):
         object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))

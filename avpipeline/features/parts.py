@@ -20,11 +20,17 @@ FOLDER = re.compile(r"part-([1-9]\d{0,5})-of-([1-9]\d{0,5})")
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One stretch of a list of files."""
+    """One stretch of a list of files.
 
-    number: int  # from 1 to `of`
+    Attributes:
+      number: from 1 to `of`.
+      of: number of parts.
+      files: hash of the ids of all files, of which this is a part.
+    """
+
+    number: int
     of: int
-    files: str  # hash of the ids of all files
+    files: str
 
     def __post_init__(self):
         if not (type(self.number) is type(self.of) is int and type(self.files) is str and 1 <= self.number <= self.of):

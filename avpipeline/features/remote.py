@@ -100,7 +100,11 @@ def _uploaded(url: str, part: str | None) -> Iterator[Upload]:
 
 
 class Upload:
-    """A local folder whose shards, `features.json` and `failed.json` are uploaded to a URL; an `os.PathLike`."""
+    """A local folder whose shards, `features.json` and `failed.json` are uploaded to a URL; an `os.PathLike`.
+
+    Attributes:
+      url: of the folder.
+    """
 
     def __init__(self, url: str, folder: Path):
         """Downloads each `features.json` at the URL, which an extraction reads first."""

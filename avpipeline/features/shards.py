@@ -40,15 +40,21 @@ _FILE_OVERHEAD, _CHUNK_OVERHEAD = 1 << 16, 64
 
 @dataclasses.dataclass(frozen=True)
 class ClipRecord:
-    """One clip of a folder of shards."""
+    """One clip of a folder of shards.
 
-    id: str  # unique in the folder
-    path: str  # the media file it was made from
-    file_size: int  # bytes of that file, so that another file of the same name is noticed
-    # Whether the file has such a stream; the features of a missing one are zeros.
+    Attributes:
+      id: its name, unique in the folder.
+      path: the media file it was made from.
+      file_size: of that file in bytes, so that another file of the same name is noticed.
+      has_audio, has_video: whether the file has such a stream; the features of a missing one are zeros.
+      audio_seconds, video_seconds: how much of the clip's length is really from the file, to the millisecond.
+    """
+
+    id: str
+    path: str
+    file_size: int
     has_audio: bool
     has_video: bool
-    # How much of the clip's length is really from the file, to the millisecond.
     audio_seconds: float
     video_seconds: float
 
@@ -74,6 +80,9 @@ class ShardWriter:
 
     Leaving it normally finishes the last shard. An exception or a kill leaves clips outside of shards, which the next
     writer takes over.
+
+    Attributes:
+      records: of all clips in the folder, beginning with those that were there before.
     """
 
     def __init__(self, folder, shapes: Shapes, shard_size: int, made_of: str = ""):

@@ -36,13 +36,21 @@ MOST_SECONDS = 24 * 3600
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What a folder of shards holds."""
+    """What a folder of shards holds.
 
-    features: Mapping[str, FeatureInfo]  # by modality
-    seconds: int  # segments of every clip
-    ids: tuple[str, ...] = ()  # of the clips, in order; empty while the extraction is not finished
-    complete: bool = False  # whether it is finished
-    part: Part | None = None  # which part of an extraction this is; None for a whole one
+    Attributes:
+      features: modality -> what its features are.
+      seconds: segments of every clip.
+      ids: of the clips, in order; empty while the extraction is not finished.
+      complete: whether it is finished.
+      part: which part of an extraction this is; None for a whole one.
+    """
+
+    features: Mapping[str, FeatureInfo]
+    seconds: int
+    ids: tuple[str, ...] = ()
+    complete: bool = False
+    part: Part | None = None
 
     @property
     def made_of(self) -> str:
@@ -176,7 +184,17 @@ def _difference(first: Manifest, other: Manifest, name: str) -> str | None:
 
 
 class FeatureShards:
-    """The features of a finished extraction, read lazily."""
+    """The features of a finished extraction, read lazily.
+
+    Attributes:
+      folder: holds the shards.
+      ids: one a clip.
+      records: one a clip, with its file, flags and lengths.
+      features: modality -> what its features are.
+      seconds: segments of every clip.
+      sources: modality -> rows `(seconds, *shape)`, see `datasets.base.Source`.
+      has_audio, has_video: `(clips,)` bool; audio_seconds, video_seconds: `(clips,)` float32.
+    """
 
     def __init__(self, folder):
         """Reads the manifest and the shards' records of clips, no features.
@@ -195,11 +213,9 @@ class FeatureShards:
         rows = list(entries.values())
         self.ids = tuple(entries)
         self.records = tuple(entry.record for entry in rows)
-        self.features = dict(manifest.features)  # by modality
-        self.seconds = manifest.seconds  # segments of every clip
-        # Modality -> rows `(seconds, *shape)`, see `datasets.base.Source`.
+        self.features = dict(manifest.features)
+        self.seconds = manifest.seconds
         self.sources = {name: ShardSource(rows, name, shape) for name, shape in manifest.shapes.items()}
-        # Of every clip.
         self.has_audio = np.array([record.has_audio for record in self.records], bool)
         self.has_video = np.array([record.has_video for record in self.records], bool)
         self.audio_seconds = np.array([record.audio_seconds for record in self.records], np.float32)
@@ -213,6 +229,9 @@ class ShardSource:
     """Rows of one modality of a folder of shards; only the chunks asked for are read, by any number of threads.
 
     Each call opens the shards that it needs, so that neither the number of shards nor a fork matters.
+
+    Attributes:
+      shape: of one row, `(seconds, *feature shape)`.
     """
 
     def __init__(self, entries: Sequence[_Entry], modality: str, shape: tuple[int, ...]):

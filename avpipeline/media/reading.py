@@ -29,20 +29,28 @@ _WIDEST = 8
 
 @dataclasses.dataclass(frozen=True)
 class MediaInfo:
-    """What a media file contains; values of a missing stream are `None`."""
+    """What a media file contains; values of a missing stream are `None`.
+
+    Attributes:
+      seconds: length of the longest stream.
+      frame_rate: average number of frames per second.
+      width, height: pixels as shown: a phone that was held upright stores its video on its side.
+      sample_rate, channels: of the sound as stored.
+      sound_format: its codec and number type in FFmpeg's words, e.g. `"flac s16"`.
+      comment: what the container's metadata say under that name, at most 200 characters.
+    """
 
     path: Path
-    seconds: float  # length of the longest stream
+    seconds: float
     has_audio: bool
     has_video: bool
-    frame_rate: float | None  # average number of frames per second
-    # Pixels as shown: a phone that was held upright stores its video on its side.
+    frame_rate: float | None
     width: int | None
     height: int | None
-    sample_rate: int | None  # of the sound as stored, as its channels
+    sample_rate: int | None
     channels: int | None
-    sound_format: str | None  # its codec and number type in FFmpeg's words, e.g. `"flac s16"`
-    comment: str | None = None  # what the container's metadata say under that name, at most 200 characters
+    sound_format: str | None
+    comment: str | None = None
 
     @property
     def whole_seconds(self) -> int:
@@ -59,17 +67,25 @@ class MediaInfo:
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """A stretch of a media file, both streams on one clock."""
+    """A stretch of a media file, both streams on one clock.
+
+    Attributes:
+      path: the file.
+      seconds: length of the stretch.
+      waveform: mono float32 in [-1, 1], `(seconds * 16000,)`; zeros where there is no sound.
+      frames: RGB uint8, `(seconds * frame_rate, height, width, 3)`; zeros where there is no video.
+      frame_rate: frames per second of `frames`.
+      has_audio, has_video: whether the file has such a stream at all.
+      audio_seconds, video_seconds: how much of `waveform` and `frames` comes from the file.
+    """
 
     path: Path
-    seconds: float  # length of the stretch
-    waveform: np.ndarray  # mono float32 in [-1, 1], `(seconds * 16000,)`; zeros where there is no sound
-    frames: np.ndarray  # RGB uint8, `(seconds * frame_rate, height, width, 3)`; zeros where there is no video
-    frame_rate: float  # frames per second of `frames`
-    # Whether the file has such a stream at all.
+    seconds: float
+    waveform: np.ndarray
+    frames: np.ndarray
+    frame_rate: float
     has_audio: bool
     has_video: bool
-    # How much of `waveform` and `frames` comes from the file.
     audio_seconds: float
     video_seconds: float
 

@@ -137,10 +137,15 @@ def read_blocks(url: str, most: int) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A media file at a URL."""
+    """A media file at a URL.
+
+    Attributes:
+      url: where it is.
+      listed_size: bytes, as the listing of its folder has it; None where it was not listed.
+    """
 
     url: str
-    listed_size: int | None = None  # bytes, as the listing of its folder has it; None where it was not listed
+    listed_size: int | None = None
 
     def __post_init__(self):
         """Raises InputError for a name that leads out of its folder, there or here."""

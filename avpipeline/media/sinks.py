@@ -37,13 +37,19 @@ def video_stream(container):
 
 @dataclasses.dataclass(frozen=True)
 class FrameRequest:
-    """Which frames are requested, and in which form."""
+    """Which frames are requested, and in which form.
 
-    frame_rate: float  # frames per second
-    size: tuple[int, int] | None  # their (height, width); None keeps the video's own
-    # From an upright RGB frame of the video's own size to one of `size`; None scales it.
+    Attributes:
+      frame_rate: frames per second.
+      size: their (height, width); None keeps the video's own.
+      transform: a function from an upright RGB frame of the video's own size to one of `size`; None scales it.
+      threads: whether several threads decode, each a frame.
+    """
+
+    frame_rate: float
+    size: tuple[int, int] | None
     transform: Callable[[np.ndarray], np.ndarray] | None = None
-    threads: bool = False  # whether several threads decode, each a frame
+    threads: bool = False
 
     def count(self, seconds: float) -> int:
         return round(seconds * self.frame_rate)

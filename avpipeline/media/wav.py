@@ -18,13 +18,20 @@ _MOST_FORMAT = 1 << 12
 
 @dataclasses.dataclass(frozen=True)
 class Wav:
-    """A .wav file."""
+    """A .wav file.
+
+    Attributes:
+      path: the file.
+      format: its "fmt " chunk.
+      start, size: the first byte of its samples, and how many bytes there are.
+      missing: bytes that it states and does not have.
+    """
 
     path: Path
-    format: bytes  # its "fmt " chunk
-    start: int  # the first byte of its samples
-    size: int  # bytes of its samples
-    missing: int  # bytes that it states and does not have
+    format: bytes
+    start: int
+    size: int
+    missing: int
 
     def plain(self) -> bytes:
         """The same sound as the simplest .wav: a format, and the samples."""
