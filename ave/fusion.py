@@ -251,10 +251,18 @@ class DMRN(Fusion):
         return {**super().get_config(), "blocks": self.blocks, "residuals": self.residuals}
 
 
-# In the order of `config.FUSIONS`.
-_METHODS = [Additive, MaxPooling, Gated, MultimodalBilinear, GatedMultimodalUnit, GatedMultimodalBilinear]
-_METHODS += [Concat, MRN, DMRN]
-FUSIONS: dict[str, type[Fusion]] = dict(zip(config.FUSIONS, _METHODS, strict=True))
+# The names are those of `config.FUSIONS`, which imports no Keras.
+FUSIONS: dict[str, type[Fusion]] = {
+    "additive": Additive,
+    "mp": MaxPooling,
+    "gated": Gated,
+    "mb": MultimodalBilinear,
+    "gmu": GatedMultimodalUnit,
+    "gmb": GatedMultimodalBilinear,
+    "concat": Concat,
+    "mrn": MRN,
+    "dmrn": DMRN,
+}
 
 
 def register_fusion(name: str) -> Callable[[type[Fusion]], type[Fusion]]:
