@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from avpipeline.files import reading
 from avpipeline.plots import charts
 
 _WAITING: contextvars.ContextVar[list[Callable] | None] = contextvars.ContextVar("waiting", default=None)
@@ -30,7 +31,8 @@ def draw_curves(folder: Path, watched: str) -> None:
     path, log = folder / "curves.png", folder / "log.csv"
 
     def draw() -> None:
-        columns = pd.read_csv(log, float_precision="round_trip").drop(columns=watched, errors="ignore")
+        with reading(log, "is damaged, so that no curves can be drawn", "remove it; the results are kept"):
+            columns = pd.read_csv(log, float_precision="round_trip").drop(columns=watched, errors="ignore")
         charts.curves(path, columns.to_dict("list"))
 
     if log.exists() and not path.exists():

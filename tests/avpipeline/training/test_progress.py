@@ -4,9 +4,9 @@ import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
-import pandas
 import pytest
 
+from avpipeline.errors import InputError
 from avpipeline.plots import charts
 from avpipeline.results import report
 from avpipeline.training import runs, state
@@ -59,7 +59,7 @@ def test_a_run_counts_steps_and_videos_and_keeps_its_result_where_the_curves_fai
         return whole.scoring.score(labels, predictions)
 
     damaging = dataclasses.replace(whole, scoring=dataclasses.replace(whole.scoring, score=score))
-    with pytest.raises(pandas.errors.EmptyDataError):
+    with pytest.raises(InputError, match="log.csv: is damaged, so that no curves can be drawn"):
         runs.run(damaging, tmp_path, [0])
     assert (tmp_path / "seed-0" / "result.json").exists() and (tmp_path / "result.json").exists()
     lines = [line.split(",")[0] for line in capsys.readouterr().err.splitlines()]
@@ -118,7 +118,7 @@ def test_training_prints_the_result_before_it_draws(tmp_path, capsys):
     draw_example = lambda trained: said.append((curves.exists(), capsys.readouterr().out))  # noqa: E731
     paper = SimpleNamespace(name="ave", announce=lambda settings: None, train=train, draw_example=draw_example)
     (tmp_path / "log.csv").write_text("")
-    with pytest.raises(pandas.errors.EmptyDataError):
+    with pytest.raises(InputError, match="log.csv: is damaged, so that no curves can be drawn"):
         report.train(paper, settings)
     told = capsys.readouterr().out
     assert "an accuracy 62.5 % (1 seed) on clips\n" in told and "reproduces no row of the paper: of your own" in told
