@@ -89,6 +89,8 @@ def _normalized(x, name: str):
 def build_efficientnet_lite0(variant: str, path: Path | None = None) -> keras.Model:
     """The network up to one of `VARIANTS`, freshly initialised or with the weights of a torch file of the same names.
 
+    From prepared frames `(batch, 224, 224, 3)` to `(batch, *VARIANTS[variant])`.
+
     Raises:
       InputError: a damaged file, or one of another network.
     """

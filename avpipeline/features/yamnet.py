@@ -52,7 +52,7 @@ class YamnetLogMel(LogMel):
 
 
 def yamnet_network() -> keras.Model:
-    """The network up to its scores without weights, from log-mel patches `(batch, 96, 64)`."""
+    """The network up to its scores without weights, from log-mel patches `(batch, 96, 64)` to `(batch, 521)`."""
     patches = keras.Input((LogMel.frames, LogMel.bands), name="log_mel")
     x = keras.layers.Reshape((LogMel.frames, LogMel.bands, 1), name="one_channel")(patches)
     x = keras.layers.Conv2D(32, 3, strides=2, padding="same", activation="relu", name="layer1_conv")(x)
@@ -69,6 +69,8 @@ def yamnet_network() -> keras.Model:
 
 def build_yamnet(variant: str, path: Path | None = None) -> keras.Model:
     """The network up to one of `VARIANTS`, freshly initialised or with the weights of one of `FILES`.
+
+    From log-mel patches `(batch, 96, 64)` to `(batch, *VARIANTS[variant])`.
 
     Raises:
       InputError: a damaged file, or one of another network.
