@@ -1,19 +1,16 @@
 """`python -m avfusion_benchmarks`: speed and memory of everything on this machine, as Markdown tables and JSON."""
 
-import concurrent.futures
 import dataclasses
 import fnmatch
-import multiprocessing
 import os
 import platform
 import statistics
 from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
 from importlib import metadata
 from pathlib import Path
 
 from avfusion_benchmarks.page import page, tables
-from avfusion_benchmarks.rows import ROWS, Row, measure
+from avfusion_benchmarks.rows import ROWS, Row, in_own_process
 from avpipeline.cli import Count, Positive, run
 from avpipeline.errors import InputError
 from avpipeline.files import read_record, write_json, write_text
@@ -109,22 +106,6 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.machine()
-
-
-def in_own_process(row: Row, seconds: float) -> dict[str, float]:
-    """Measures a row in a fresh process.
-
-    Raises:
-      InputError: the process was killed, as the system does when memory runs out.
-    """
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
-        try:
-            return pool.submit(measure, row, seconds).result()
-        except BrokenProcessPool as error:
-            raise InputError(
-                f"{row.name}: its process was killed, probably for lack of memory; choose other --rows."
-            ) from error
 
 
 if __name__ == "__main__":

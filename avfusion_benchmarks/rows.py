@@ -5,9 +5,14 @@ only in the process that measures it, so that the measured memory is that row's 
 `NETWORKS`; anything else a `Row`.
 """
 
+import concurrent.futures
 import dataclasses
 import importlib
+import multiprocessing
 from collections.abc import Mapping
+from concurrent.futures.process import BrokenProcessPool
+
+from avpipeline.errors import InputError
 
 # Paper -> its models (of `<paper>.MODELS`, which is not imported here for the reason above).
 # The other models differ from one of these by a layer of negligible cost.
@@ -33,6 +38,17 @@ BACKBONES = ("mc3_18", "event_audio_network", "small_event_visual", "small_event
 PAIRS = ("vgg19", "mc3_18")
 # Commands that end before anything is computed: help, version, and an unknown option.
 STARTS = {"help": "--help", "version": "--version", "mistyped-option": "--epoch5"}
+# Rows that are also measured with oneDNN's kernels, and the column that is compared.
+ONEDNN = {
+    "train/ave/av_att": "ms a batch",
+    "train/ave/ed_tcn": "ms a batch",
+    "train/attendfusion/attend_fusion": "ms a batch",
+    "train/jca/jca": "ms a batch",
+    "predict/jca/jca": "ms a batch",
+    "predict-clip/event_audio_network": "ms a batch",
+    "extract/vggish": "network",
+    "extract/vgg19": "network",
+}
 EXTRACTORS = ("vggish", "vgg19", "densenet201", "small_audio", "small_visual")
 
 
@@ -67,6 +83,7 @@ METRICS = "Metrics of YouTube-8M, 100,000 videos of 4716 classes"
 CO_ATTENTION = "Training step of JCA, batch 64, published sizes, compared with a literal implementation"
 LONG_FILES = "Seconds of prediction: features of 10 s and of 10 minutes of video"
 TORCHVISION = "Convolutional backbones and torchvision's, called in turn"
+WITH_ONEDNN = "TensorFlow's own kernels and oneDNN's (TF_ENABLE_ONEDNN_OPTS=1), one after the other"
 STARTING = "Start-up of python -m ave.train"
 PICTURES = "Pictures of python -m ave.train on the synthetic clips, start-up included"
 LOCALIZATION = "Cross-modality localization, AVE's 402 test videos in both directions"
@@ -104,6 +121,12 @@ ROWS = (
     # With the published backbones nearly all time is MC3-18's, which predict-clip/mc3_18 measures.
     Row(LONG_FILES, "long-file/event-small", f"{HERE}.long_files:time_steps", {"backbones": "small"}),
     *(Row(TORCHVISION, f"against-torchvision/{n}", f"{HERE}.torchvision_pairs:pair", {"name": n}) for n in PAIRS),
+    # torchvision computes with oneDNN's kernels too.
+    Row(TORCHVISION, "against-torchvision/mc3_18-onednn", f"{HERE}.onednn:torchvision_pair", {"name": "mc3_18"}),
+    *(
+        Row(WITH_ONEDNN, f"onednn/{name}", f"{HERE}.onednn:both_ways", {"name": name, "column": column})
+        for name, column in ONEDNN.items()
+    ),
     *(Row(STARTING, f"start-up/{name}", f"{HERE}.startup:command", {"word": word}) for name, word in STARTS.items()),
     Row(PICTURES, "pictures/ave-train", f"{HERE}.pictures:share"),
     Row(LOCALIZATION, "localize/avdln", f"{HERE}.localization:evaluation"),
@@ -118,3 +141,19 @@ def measure(row: Row, seconds: float) -> dict[str, float]:
 
     # A row that also builds a network to compare itself with reports its own memory.
     return {**peak_memory(), **columns} if "peak MB" in columns else {**columns, **peak_memory()}
+
+
+def in_own_process(row: Row, seconds: float) -> dict[str, float]:
+    """Measures a row in a fresh process.
+
+    Raises:
+      InputError: the process was killed, as the system does when memory runs out.
+    """
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        try:
+            return pool.submit(measure, row, seconds).result()
+        except BrokenProcessPool as error:
+            raise InputError(
+                f"{row.name}: its process was killed, probably for lack of memory; choose other --rows."
+            ) from error

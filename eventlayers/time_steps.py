@@ -3,7 +3,6 @@
 `time_step_backbones` builds the networks, `time_step_inputs` the inputs of a Split, computed once and cached.
 """
 
-import concurrent.futures
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from avpipeline.features import mc3
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.weights import fill_seeded, find_weights, search_folders, weights_hash
 from avpipeline.media import SAMPLE_RATE, Clip
+from avpipeline.media.ahead import in_order
 from avpipeline.nn.forward import forward_graph
 from eventlayers import small_backbones
 from eventlayers.audio_network import CHANNELS, build_audio_network
@@ -187,13 +187,11 @@ def _make_missing(stored: Mapping[str, Rows], backbones: TimeStepBackbones) -> N
     def decode(path) -> dict[str, Clip]:
         return {modality: read_stream(modality, path, backbones.frames) for modality in stored}
 
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        waiting = [pool.submit(decode, path) for path in missing[:_READY_CLIPS]]
-        for index, path in enumerate(ProgressBar(missing, desc="features of time steps", unit="clip")):
-            if index + _READY_CLIPS < len(missing):
-                waiting.append(pool.submit(decode, missing[index + _READY_CLIPS]))
-            for modality, clip in waiting.pop(0).result().items():
-                stored[modality].store(path, backbones.of_clip(clip, [modality], maps=False)[modality])
+    clips = in_order(decode, missing, threads=2, ready=_READY_CLIPS)
+    bar = ProgressBar(missing, desc="features of time steps", unit="clip")
+    for path, streams in zip(bar, clips, strict=True):
+        for modality, clip in streams.items():
+            stored[modality].store(path, backbones.of_clip(clip, [modality], maps=False)[modality])
 
 
 def _visual(name: Name, weights, weights_dir) -> tuple[keras.Model, str]:

@@ -9,13 +9,12 @@ clips, and why neither frames nor sound alone suffice.
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +38,8 @@ from avpipeline.datasets.video_lists import one_hot
 from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.files import atomic_path, cache_dir, locked
-from avpipeline.media import Clip, read_clip
+from avpipeline.media import read_clip
+from avpipeline.media.ahead import in_order
 
 if TYPE_CHECKING:
     from avpipeline.features.registry import Extractor
@@ -195,22 +195,11 @@ def _store_features(paths: list[Path], extractors: Mapping[str, Extractor], stor
             shape = (len(paths), SECONDS, *extractors[modality].info.shape)
             header = {"descr": "<f4", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(files[modality], header)
-        clips = _decoded(paths, clip_format(extractors.values()))
+        read = functools.partial(read_clip, seconds=SECONDS, **clip_format(extractors.values()))
+        clips = in_order(read, paths, threads=2, ready=_BLOCK)
         for clip in ProgressBar(clips, desc="features", total=len(paths), unit="clip"):
             for modality, rows in clip_features(extractors, clip).items():
                 files[modality].write(np.ascontiguousarray(rows, "<f4").tobytes())
-
-
-def _decoded(paths: list[Path], form: dict) -> Iterator[Clip]:
-    """The clips in order, decoded by two threads while the networks process earlier ones."""
-    waiting: deque[concurrent.futures.Future[Clip]] = deque()
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for path in paths:
-            waiting.append(pool.submit(read_clip, path, seconds=SECONDS, **form))
-            if len(waiting) > _BLOCK:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,14 +5,11 @@ Without TensorFlow, which takes seconds to import, so that a process that only d
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import functools
-import itertools
 import time
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -25,7 +22,7 @@ from avpipeline.errors import InputError
 from avpipeline.features.info import FeatureInfo
 from avpipeline.features.shards import ClipRecord, ShardWriter
 from avpipeline.media import Clip, read_clip
-from avpipeline.media.ahead import ahead
+from avpipeline.media.ahead import ahead, in_order
 from avpipeline.media.remote import RemoteFile, told
 
 if TYPE_CHECKING:
@@ -211,15 +208,10 @@ def made_here(
 
 
 def _read_in_threads(todo: Mapping, seconds: int, workers: int, clip_format: Mapping) -> Iterator[Decoded]:
-    pool = concurrent.futures.ThreadPoolExecutor(workers)
-    rest = (pool.submit(decode, item, seconds, clip_format) for item in todo.items())
-    try:
-        waiting = deque(itertools.islice(rest, workers + _READY_CLIPS))
-        while waiting:
-            yield waiting.popleft().result()
-            waiting.extend(itertools.islice(rest, 1))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    def read(item) -> Decoded:
+        return decode(item, seconds, clip_format)
+
+    return in_order(read, todo.items(), threads=workers, ready=workers + _READY_CLIPS)
 
 
 def _read_by_tensorflow_io(todo: Mapping, seconds: int, workers: int) -> Iterator[Decoded]:

@@ -32,8 +32,9 @@ from avpipeline.media.wav import read_wav
 # Sample rates and channels of sound, and pixels of a frame, that are decoded (SECURITY.md).
 RATES, MOST_CHANNELS, MOST_PIXELS = range(4000, 384_001), 64, 1 << 26
 
-# Threads that decode one video; each holds frames of its own.
-_MOST_THREADS = 4
+# Threads that decode one video of large frames; each holds frames of its own. On small ones, threads lose as much time
+# with each other as they gain.
+_LARGE_PIXELS, _MOST_THREADS = 1280 * 720, 4
 _MOST_COMMENT = 200  # characters
 _MOST_PACKETS = 500  # in which a first frame is looked for
 _SEEK_MARGIN = 1.0  # seconds decoded before the requested start, so that the decoders have settled
@@ -176,7 +177,8 @@ def _attempt(path, start, seconds, sounds, request, progress, by_second, *, seek
     with opened(path) as container:
         heard, seen = audio_stream(container), video_stream(container)
         _require_room(seconds, seen if request else None, request)
-        if seen and request and request.threads and container.format.name != "avi":
+        is_large = seen and seen.width * seen.height >= _LARGE_PIXELS
+        if is_large and request and request.threads and container.format.name != "avi":
             # In .avi the times of frames follow from their order, which threads delay.
             seen.thread_type, seen.codec_context.thread_count = "AUTO", min(os.cpu_count() or 1, _MOST_THREADS)
         origin = _origin(container)

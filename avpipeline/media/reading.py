@@ -140,16 +140,14 @@ def read_clip(
     by_second: bool = False,
     audio: bool = True,
     video: bool = True,
-    threads: bool = False,
 ) -> Clip:
     """Decodes both streams of `path` in one pass; see `read_waveform` and `read_frames` for the rules and arguments.
 
     A missing stream gives zeros and a False flag. A stream that is not requested (`audio=False`, `video=False`) is not
     decoded and comes back empty, with 0 samples or frames. With `by_second` each second of sound is resampled alone.
-    With `threads`, several threads decode the video, which takes more CPU time in all, but ends sooner.
     """
     format_ = {"frame_rate": frame_rate, "size": size, "transform": transform, "by_second": by_second}
-    return read_adjoining(path, [(start, seconds)], audio=audio, video=video, threads=threads, **format_)[0]
+    return read_adjoining(path, [(start, seconds)], audio=audio, video=video, **format_)[0]
 
 
 def read_adjoining(
@@ -168,6 +166,7 @@ def read_adjoining(
 
     Args:
       stretches: start and seconds of each; each begins where the one before ends.
+      threads: whether several threads decode a video of large frames.
     """
     first, length = stretches[0][0], sum(seconds for _, seconds in stretches)
     frames = (frame_rate, size, transform is not None, threads) if video else None

@@ -2,18 +2,19 @@
 
 A window's frames are decoded from the keyframe before it, which in most files is some seconds earlier: a block of
 several windows, as many as fit into `_BLOCK_BYTES` but not more than `_BLOCK_SECONDS`, is therefore decoded in one
-pass, by several threads. While a block's windows are used, the next one is decoded. Sound is resampled from each
-window's own beginning; sound alone, which cannot be sought, is decoded in longer blocks.
+pass. While a block's windows are used, two processes decode the next ones. Sound is resampled from each window's own
+beginning; sound alone, which cannot be sought, is decoded in longer blocks.
 """
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from avpipeline.errors import InputError
-from avpipeline.media.ahead import ahead
+from avpipeline.media.ahead import in_order
 from avpipeline.media.reading import Clip, read_adjoining, read_clip
 
 _BLOCK_BYTES = 64 << 20
 _BLOCK_SECONDS, _SOUND_SECONDS = 60, 1200
+_PROCESSES = 2
 
 
 def read_windows(
@@ -31,19 +32,24 @@ def read_windows(
     Raises:
       InputError: as `read_clip`, at the first window that cannot be read.
     """
-    for block in ahead(_blocks(path, windows, {"audio": audio, "video": video, **format_})):
+    form = {"audio": audio, "video": video, **format_}
+
+    def clips(block) -> Iterable[Clip]:
+        try:
+            return read_adjoining(path, block, threads=True, **form)
+        except InputError:
+            # What cannot be read in one pass, such as a stream without a single frame, is left to `read_clip`.
+            return (read_clip(path, start=start, seconds=seconds, **form) for start, seconds in block)
+
+    for block in in_order(clips, _blocks(windows, **form), threads=_PROCESSES, ready=_PROCESSES):
         yield from block
 
 
-def _blocks(path, windows: Sequence[tuple[int, int]], format_) -> Generator[Iterable[Clip], None, None]:
+def _blocks(windows: Sequence[tuple[int, int]], **form) -> Iterator[Sequence[tuple[int, int]]]:
     rest = list(windows)
     while rest:
-        block, rest = _block(rest, **format_)
-        try:
-            yield read_adjoining(path, block, threads=True, **format_)
-        except InputError:
-            # What cannot be read in one pass, such as a stream without a single frame, is left to `read_clip`.
-            yield (read_clip(path, start=start, seconds=seconds, **format_) for start, seconds in block)
+        block, rest = _block(rest, **form)
+        yield block
 
 
 def _block(windows, *, video: bool, frame_rate: float = 16, size: tuple[int, int] = (224, 224), **_):

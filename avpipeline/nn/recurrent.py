@@ -43,49 +43,33 @@ class _TorchRecurrent(keras.layers.Layer):
     def call(self, sequence, mask=None, initial_state=None):
         if self.whole and mask is None:
             return self.through(sequence, initial_state)
-        inputs = self.as_walked(ops.unstack(self.from_input(sequence), axis=1))
-        present = None if mask is None else self.as_walked(ops.unstack(ops.expand_dims(mask, -1), axis=1))
-        weights = self.recurrent_kernel, self.recurrent_bias
-        outputs = self.walk(inputs, *weights, present=present, initial_state=initial_state)
-        return ops.stack(self.as_walked(outputs), axis=1)
-
-    def as_walked(self, steps: Sequence) -> list:
-        """Steps in the order of time as the layer processes them, or the other way round."""
-        return list(reversed(steps) if self.go_backwards else steps)
-
-    @classmethod
-    def walk(cls, inputs: list, recurrent_kernel, recurrent_bias, *, present: list | None = None, initial_state=None):
-        """The outputs of all steps, in the order of `inputs`, each `(..., batch, units)`.
-
-        Axes in front of the batch are separate recurrences, each with its own weights, that run side by side.
-
-        Args:
-          inputs: what `from_input` gave, step by step, each `(..., batch, gates * units)`.
-          recurrent_kernel, recurrent_bias: `(..., units, gates * units)` and `(..., 1, gates * units)`.
-          present: for each step `(..., batch, 1)`, false where it is to be left out.
-          initial_state: one tensor a state, each to be broadcast to `(..., batch, units)`; None is zero.
-        """
+        inputs = self._as_walked(ops.unstack(self.from_input(sequence), axis=1))
+        present = None if mask is None else self._as_walked(ops.unstack(ops.expand_dims(mask, -1), axis=1))
         # The loop is unrolled, because a while loop of ten tiny steps costs more than the steps.
-        zeros = ops.zeros_like(inputs[0][..., : recurrent_kernel.shape[-2]])
-        state = [zeros] * cls.states if initial_state is None else [zeros + part for part in initial_state]
+        zeros = ops.zeros_like(inputs[0][..., : self.units])
+        state = [zeros] * self.states if initial_state is None else [zeros + part for part in initial_state]
         outputs = []
         for index, step_input in enumerate(inputs):
-            following = cls._step(step_input, state, recurrent_kernel, recurrent_bias)
+            following = self._step(step_input, state)
+            output = following[0]
             if present is not None:
                 here = present[index]
-                outputs.append(ops.where(here, following[0], zeros))
+                output = ops.where(here, output, zeros)
                 following = [ops.where(here, new, old) for new, old in zip(following, state, strict=True)]
-            else:
-                outputs.append(following[0])
+            outputs.append(output)
             state = following
-        return outputs
+        return ops.stack(self._as_walked(outputs), axis=1)
+
+    def _as_walked(self, steps: Sequence) -> list:
+        """Steps in the order of time as the layer processes them, or the other way round."""
+        # Reversing a list of steps costs nothing; reversing a tensor along time costs as much as a product.
+        return list(reversed(steps) if self.go_backwards else steps)
 
     def from_input(self, sequence):
         """The inputs' contribution to the gates at all steps, `(batch, time, gates * units)`, in one product."""
         raise NotImplementedError
 
-    @staticmethod
-    def _step(from_input, state: list, recurrent_kernel, recurrent_bias) -> list:
+    def _step(self, from_input, state: list) -> list:
         """The states after one step."""
         raise NotImplementedError
 
@@ -128,10 +112,9 @@ class TorchLSTM(_TorchRecurrent):
     def from_input(self, sequence):
         return ops.matmul(sequence, self.kernel) + (self.bias + self.recurrent_bias)
 
-    @staticmethod
-    def _step(from_input, state, recurrent_kernel, recurrent_bias):
+    def _step(self, from_input, state):
         hidden, cell = state
-        gates = from_input + ops.matmul(hidden, recurrent_kernel)
+        gates = from_input + ops.matmul(hidden, self.recurrent_kernel)
         enter, forget, candidate, leave = ops.split(gates, 4, axis=-1)
         next_cell = ops.sigmoid(forget) * cell + ops.sigmoid(enter) * ops.tanh(candidate)
         return [ops.sigmoid(leave) * ops.tanh(next_cell), next_cell]
@@ -152,10 +135,9 @@ class TorchGRU(_TorchRecurrent):
     def from_input(self, sequence):
         return ops.matmul(sequence, self.kernel) + self.bias
 
-    @staticmethod
-    def _step(from_input, state, recurrent_kernel, recurrent_bias):
+    def _step(self, from_input, state):
         (hidden,) = state
-        from_hidden = ops.matmul(hidden, recurrent_kernel) + recurrent_bias
+        from_hidden = ops.matmul(hidden, self.recurrent_kernel) + self.recurrent_bias
         reset, update, new = ops.split(from_input, 3, axis=-1)
         hidden_reset, hidden_update, hidden_new = ops.split(from_hidden, 3, axis=-1)
         update = ops.sigmoid(update + hidden_update)
@@ -188,25 +170,13 @@ class _Bidirectional(keras.layers.Layer):
             shape = (*shape[:-1], 2 * self.units)
 
     def call(self, sequence, mask=None, initial_states=None):
-        # Both directions run side by side, which halves the number of operations: steps are `(2, batch, ...)`.
         for index in range(self.num_layers):
             if index:
                 sequence = getattr(self, _numbered("drop", index))(sequence)
             both = [getattr(self, _numbered(name, index)) for name in ("forward", "backward")]
-            if mask is None and all(layer.whole for layer in both):
-                rows = self._rows(initial_states, index)
-                starts = [rows and [kind[way] for kind in rows] for way in range(2)]
-                ways = [layer.through(sequence, start) for layer, start in zip(both, starts, strict=True)]
-            else:
-                outputs = self.cell.walk(
-                    _side_by_side(both, [layer.from_input(sequence) for layer in both]),
-                    ops.concatenate([ops.expand_dims(layer.recurrent_kernel, 0) for layer in both], axis=0),
-                    ops.concatenate([ops.expand_dims(layer.recurrent_bias, (0, 1)) for layer in both], axis=0),
-                    present=None if mask is None else _side_by_side(both, [ops.expand_dims(mask, -1)] * 2),
-                    initial_state=self._rows(initial_states, index),
-                )
-                ways = zip(*map(ops.unstack, outputs), strict=True)
-                ways = [ops.stack(layer.as_walked(way), axis=1) for layer, way in zip(both, ways, strict=True)]
+            rows = self._rows(initial_states, index)
+            starts = [rows and [kind[way] for kind in rows] for way in range(2)]
+            ways = [layer(sequence, mask=mask, initial_state=start) for layer, start in zip(both, starts, strict=True)]
             sequence = ops.concatenate(ways, axis=-1)
         return sequence
 
@@ -259,13 +229,6 @@ def unroll(model: keras.Model) -> None:
     for layer in model._flatten_layers():
         if isinstance(layer, _TorchRecurrent) and layer.whole:
             layer.whole, layer.supports_jit = None, True
-
-
-def _side_by_side(layers: Sequence[_TorchRecurrent], sequences: Sequence) -> list:
-    """Each layer's sequence, `(batch, time, ...)`, as steps `(layers, batch, ...)` in the order of processing."""
-    # Reversing a list of steps costs nothing; reversing a tensor along time costs as much as a product.
-    ways = [layer.as_walked(ops.unstack(x, axis=1)) for layer, x in zip(layers, sequences, strict=True)]
-    return [ops.stack(step) for step in zip(*ways, strict=True)]
 
 
 def _numbered(name: str, index: int) -> str:

@@ -20,6 +20,7 @@ from avpipeline import __version__
 from avpipeline.training.saved import known_papers
 
 _HERE = Path(__file__).resolve()
+_ROUNDING = ("TF_NUM_INTRAOP_THREADS", "TF_ENABLE_ONEDNN_OPTS")
 
 
 def record() -> dict:
@@ -65,12 +66,13 @@ def different_code(earlier: object) -> list[str]:
 def _command() -> str:
     """The command line, with the module's name instead of its file's path.
 
-    It starts with the number of threads if that was set, since sums over other partitions are rounded differently.
+    It starts with the variables that change how sums are rounded, where they were set: the number of threads, and
+    oneDNN's kernels.
     """
     module = getattr(sys.modules["__main__"], "__spec__", None)
     program = ["-m", module.name.removesuffix(".__main__")] if module else [Path(sys.argv[0]).name]
-    threads = [f"{name}={os.environ[name]}" for name in ("TF_NUM_INTRAOP_THREADS",) if name in os.environ]
-    return " ".join([*threads, shlex.join(["python", *program, *sys.argv[1:]])])
+    rounding = [f"{name}={os.environ[name]}" for name in _ROUNDING if name in os.environ]
+    return " ".join([*rounding, shlex.join(["python", *program, *sys.argv[1:]])])
 
 
 def _commit(here: Path = _HERE) -> str | None:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from avfusion_benchmarks import pipeline, rounded_probabilities, youtube8m
+from avfusion_benchmarks import onednn, pipeline, rounded_probabilities, youtube8m
 from avfusion_benchmarks.__main__ import main
 from avfusion_benchmarks.extraction import write_example
 from avfusion_benchmarks.long_files import write_repeated
 from avfusion_benchmarks.measuring import operations, seconds_per_call, seconds_per_call_in_turn
 from avfusion_benchmarks.page import tables
-from avfusion_benchmarks.rows import EXTRACTION, NETWORKS, ROWS, VIDEO_METRICS, Row, measure
+from avfusion_benchmarks.rows import EXTRACTION, NETWORKS, ONEDNN, ROWS, VIDEO_METRICS, Row, measure
 from avpipeline import media
 from avpipeline.cli import run
 
@@ -48,7 +48,7 @@ def test_rows_are_named_and_chosen(capsys):
     assert command("--list", "--rows", "train/*", "*/av_att") == 0
     listed = capsys.readouterr().out.split()
     networks = [f"train/{paper}/{model}" for paper, models in NETWORKS.items() for model in models]
-    assert listed == [*networks, "predict/ave/av_att"]
+    assert listed == [*networks, "predict/ave/av_att", "onednn/train/ave/av_att"]
     assert command("--rows", "train/nobody/*") == 2
     assert command("--seconds", "0") == 2
 
@@ -56,6 +56,16 @@ def test_rows_are_named_and_chosen(capsys):
 def test_rows_are_models_of_their_paper():
     for paper, models in NETWORKS.items():
         assert set(models) <= set(importlib.import_module(paper).MODELS)
+
+
+@pytest.mark.slow
+def test_a_row_without_and_with_onednn(monkeypatch):
+    assert set(ONEDNN) <= set(ROW)
+    monkeypatch.setenv(onednn.VARIABLE, "0")
+    columns = onednn.both_ways(0.01, name="predict/ave/a", column="ms a batch")
+    ratio = columns["without, ms a batch"] / columns["with, ms a batch"]
+    assert columns["with, times as fast"] == pytest.approx(ratio)
+    assert columns["without, peak MB"] > 100 and columns["with, peak MB"] > 100
 
 
 def test_a_mistyped_option_is_refused_without_tensorflow():

@@ -67,6 +67,7 @@ def shared_cache(tmp_path_factory):
         patch.setenv("AVPIPELINE_CACHE", str(tmp_path_factory.mktemp("cache")))
         # They run one after the other and may have every core.
         patch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+        patch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
         from avpipeline.datasets import load_split
 
         for name in ("train", "val", "test"):

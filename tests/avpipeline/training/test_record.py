@@ -51,10 +51,13 @@ def test_commit_is_that_of_this_codes_checkout_only(tmp_path):
     assert record._commit(here) == git("rev-parse", "HEAD") + "+"
 
 
-def test_command_says_the_number_of_threads_where_it_was_set(monkeypatch):
+def test_command_says_what_changes_rounding_where_it_was_set(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/somewhere/train.py", "--out", "my runs"])
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     assert record._command() == "python train.py --out 'my runs'"
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
     assert record._command() == "TF_NUM_INTRAOP_THREADS=1 python train.py --out 'my runs'"
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
+    assert record._command().startswith("TF_NUM_INTRAOP_THREADS=1 TF_ENABLE_ONEDNN_OPTS=1 python train.py")
