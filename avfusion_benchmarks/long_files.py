@@ -24,7 +24,7 @@ def features(seconds: float, *, names: str) -> dict[str, float]:
     def whole(path: Path, length: int) -> Iterator:
         windows = [(start, CLIP_SECONDS) for start in range(0, length, CLIP_SECONDS)]
         clips = media.read_windows(path, windows, **clip_format(extractors.values()))
-        return (clip_features(extractors, clip) for clip in ahead(clips))
+        return (clip_features(extractors, clip) for clip in clips)
 
     def network(path: Path) -> Callable:
         clip = media.read_clip(path, seconds=CLIP_SECONDS, **clip_format(extractors.values()))

@@ -13,7 +13,7 @@ import lazy_loader
 # when TensorFlow is imported, so it is set first.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-__version__ = "0.7.0"
+__version__ = "0.8.0"
 __all__ = ["__version__"]
 
 

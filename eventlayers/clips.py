@@ -118,7 +118,7 @@ def read_clips(
 ) -> Iterator[tuple[Clip, dict[str, np.ndarray]]]:
     """Both streams of ten seconds from each of `starts`, with the arrays of `onset_inputs`, one after the other.
 
-    Each start is the end of the ten seconds before it: a long file is decoded once, by several threads.
+    Each start is the end of the ten seconds before it: a long file is decoded once, in blocks, by two processes.
     """
     for clip in read_windows(path, [(start, SECONDS) for start in starts], **frames.decoded()):
         yield clip, padded_onsets(onsets(clip.waveform, method=onset_method))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from avpipeline import media, plots
 from avpipeline.cli import run
 from avpipeline.cli.progress import ProgressBar, link
 from avpipeline.errors import InputError
+from avpipeline.media.ahead import ahead
 from avpipeline.predict.documents import Tell, head_json, head_lines, picture_title, result_files, synthetic_warning
 from avpipeline.predict.files import collected_warnings, for_each_file, in_windows
 from avpipeline.predict.segments import missing_stream_notes
@@ -95,7 +95,9 @@ class Predictor:
             outputs = forward({name: found[name][np.newaxis] for name in model.input})
             return found | {name: array[0] for name, array in outputs.items()}
 
-        read = functools.partial(read_clips, frames=frames, onset_method=config.onsets)
+        def read(path, starts: Sequence[float]) -> Iterator:
+            return ahead(read_clips(path, frames, config.onsets, starts))
+
         return cls(read, look, info, config, weights)
 
 

@@ -187,9 +187,8 @@ def _make_missing(stored: Mapping[str, Rows], backbones: TimeStepBackbones) -> N
     def decode(path) -> dict[str, Clip]:
         return {modality: read_stream(modality, path, backbones.frames) for modality in stored}
 
-    clips = in_order(decode, missing, threads=2, ready=_READY_CLIPS)
     bar = ProgressBar(missing, desc="features of time steps", unit="clip")
-    for path, streams in zip(bar, clips, strict=True):
+    for path, streams in zip(bar, in_order(decode, missing, threads=2, ready=_READY_CLIPS), strict=True):
         for modality, clip in streams.items():
             stored[modality].store(path, backbones.of_clip(clip, [modality], maps=False)[modality])
 

@@ -196,8 +196,8 @@ def _store_features(paths: list[Path], extractors: Mapping[str, Extractor], stor
             header = {"descr": "<f4", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(files[modality], header)
         read = functools.partial(read_clip, seconds=SECONDS, **clip_format(extractors.values()))
-        clips = in_order(read, paths, threads=2, ready=_BLOCK)
-        for clip in ProgressBar(clips, desc="features", total=len(paths), unit="clip"):
+        bar = functools.partial(ProgressBar, desc="features", total=len(paths), unit="clip")
+        for clip in bar(in_order(read, paths, threads=2, ready=_BLOCK)):
             for modality, rows in clip_features(extractors, clip).items():
                 files[modality].write(np.ascontiguousarray(rows, "<f4").tobytes())
 

@@ -33,7 +33,7 @@ AudioReader = Literal["pyav", "tfio"]
 Item = tuple[str, Path | RemoteFile]
 
 # Clips that wait for the networks, beside one being decoded by each thread; VGG-19's take 24 MB each.
-_READY_CLIPS = 2
+_READY_CLIPS = 1
 
 
 @dataclasses.dataclass

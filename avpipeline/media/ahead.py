@@ -14,7 +14,7 @@ def in_order(function: Callable[[S], T], items: Iterable[S], *, threads: int, re
     """Yields `function(item)` for each item in order, while threads compute the next `ready` results.
 
     An exception of the function is raised where its result would be taken. However the loop over the results ends, the
-    threads stop after their current call.
+    threads stop after their current call, once nothing refers to this generator any more.
     """
     pool = concurrent.futures.ThreadPoolExecutor(threads)
     rest = (pool.submit(function, item) for item in items)
@@ -31,7 +31,7 @@ def in_order(function: Callable[[S], T], items: Iterable[S], *, threads: int, re
 def ahead(made: Generator[T, None, None]) -> Iterator[T]:
     """Yields what a generator yields, in order, while a thread of its own computes the next result.
 
-    One result at most waits beside the one that was taken last; exceptions and the end are as in `in_order`.
+    One result at most waits beside the one that was taken last; exceptions and the end are as for `in_order`.
     """
     pool = concurrent.futures.ThreadPoolExecutor(1)
     waiting = pool.submit(next, made, _END)

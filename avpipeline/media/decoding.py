@@ -32,8 +32,8 @@ from avpipeline.media.wav import read_wav
 # Sample rates and channels of sound, and pixels of a frame, that are decoded (SECURITY.md).
 RATES, MOST_CHANNELS, MOST_PIXELS = range(4000, 384_001), 64, 1 << 26
 
-# Threads that decode one video of large frames; each holds frames of its own. On small ones, threads lose as much time
-# with each other as they gain.
+# Threads that decode one video of large frames; each holds frames of its own. On small ones they wait for each other as
+# long as they save.
 _LARGE_PIXELS, _MOST_THREADS = 1280 * 720, 4
 _MOST_COMMENT = 200  # characters
 _MOST_PACKETS = 500  # in which a first frame is looked for

@@ -43,7 +43,7 @@ class FrameRequest:
       frame_rate: frames per second.
       size: their (height, width); None keeps the video's own.
       transform: a function from an upright RGB frame of the video's own size to one of `size`; None scales it.
-      threads: whether several threads decode large frames, each one of them.
+      threads: whether several threads, one a frame, decode large frames.
     """
 
     frame_rate: float

@@ -2,8 +2,8 @@
 
 A window's frames are decoded from the keyframe before it, which in most files is some seconds earlier: a block of
 several windows, as many as fit into `_BLOCK_BYTES` but not more than `_BLOCK_SECONDS`, is therefore decoded in one
-pass. While a block's windows are used, two processes decode the next ones. Sound is resampled from each window's own
-beginning; sound alone, which cannot be sought, is decoded in longer blocks.
+pass. While a block's windows are used, two processes decode the next two, so at most three are in memory. Sound is
+resampled from each window's own beginning; sound alone, which cannot be sought, is decoded in longer blocks.
 """
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -27,7 +27,8 @@ def read_windows(
 
     Args:
       windows: first second and number of seconds of each; each begins where the one before ends.
-      audio, video, format_: as for `read_clip`; a `size` is needed with `video`.
+      audio, video, format_: as for `read_clip`; a `size` is needed with `video`. A `transform` is called by two threads
+        at a time, and not in the order of the frames.
 
     Raises:
       InputError: as `read_clip`, at the first window that cannot be read.

@@ -42,8 +42,8 @@ class _TorchRecurrent(keras.layers.Layer):
 
     def call(self, sequence, mask=None, initial_state=None):
         if self.whole and mask is None:
-            return self.through(sequence, initial_state)
-        inputs = self._as_walked(ops.unstack(self.from_input(sequence), axis=1))
+            return self._through(sequence, initial_state)
+        inputs = self._as_walked(ops.unstack(self._from_input(sequence), axis=1))
         present = None if mask is None else self._as_walked(ops.unstack(ops.expand_dims(mask, -1), axis=1))
         # The loop is unrolled, because a while loop of ten tiny steps costs more than the steps.
         zeros = ops.zeros_like(inputs[0][..., : self.units])
@@ -65,7 +65,7 @@ class _TorchRecurrent(keras.layers.Layer):
         # Reversing a list of steps costs nothing; reversing a tensor along time costs as much as a product.
         return list(reversed(steps) if self.go_backwards else steps)
 
-    def from_input(self, sequence):
+    def _from_input(self, sequence):
         """The inputs' contribution to the gates at all steps, `(batch, time, gates * units)`, in one product."""
         raise NotImplementedError
 
@@ -104,12 +104,12 @@ class TorchLSTM(_TorchRecurrent):
             # XLA cannot call cuDNN.
             self.supports_jit = False
 
-    def through(self, sequence, initial_state=None):
+    def _through(self, sequence, initial_state=None):
         """All steps in one call, outputs in the order of time."""
         bias = self.bias + self.recurrent_bias
         return self.whole(sequence, self.kernel, self.recurrent_kernel, bias, initial_state)
 
-    def from_input(self, sequence):
+    def _from_input(self, sequence):
         return ops.matmul(sequence, self.kernel) + (self.bias + self.recurrent_bias)
 
     def _step(self, from_input, state):
@@ -132,7 +132,7 @@ class TorchGRU(_TorchRecurrent):
 
     gates, states = 3, 1
 
-    def from_input(self, sequence):
+    def _from_input(self, sequence):
         return ops.matmul(sequence, self.kernel) + self.bias
 
     def _step(self, from_input, state):

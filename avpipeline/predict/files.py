@@ -5,14 +5,13 @@ import contextvars
 import re
 import sys
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from avpipeline import media
 from avpipeline.cli.progress import ProgressBar
 from avpipeline.errors import InputError
-from avpipeline.media.ahead import ahead
 from avpipeline.predict.documents import Tell
 
 T = TypeVar("T")
@@ -26,13 +25,16 @@ _DAMAGED: contextvars.ContextVar[list[str]] = contextvars.ContextVar("damaged", 
 
 @contextlib.contextmanager
 def collected_warnings(path) -> Iterator[list[str]]:
-    """Yields a list that is filled at the end with the decoder's warnings about this file, without the file's name."""
+    """Yields a list that is filled at the end with the decoder's warnings about this file, without the file's name.
+
+    They are sorted, since several processes decode a long file.
+    """
     damage: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         yield damage
     told = (str(warning.message) for warning in caught if str(warning.message).startswith(str(path)))
-    damage.extend(_joined(sentence.removeprefix(f"{path}: ") for sentence in dict.fromkeys(told)))
+    damage.extend(_joined(sentence.removeprefix(f"{path}: ") for sentence in sorted({*told})))
     if damage:
         _DAMAGED.get().append(str(path))
 
@@ -47,14 +49,14 @@ def _joined(sentences: Iterable[str]) -> Iterator[str]:
         yield f"{before}({'; '.join(brackets)}){after}" if brackets else before + after
 
 
-def in_windows(decoded: Generator[T, None, None], count: int) -> Iterator[T]:
-    """The windows of one file, decoded by a thread while the caller's networks work on the one before.
+def in_windows(decoded: Iterable[T], count: int) -> Iterator[T]:
+    """The windows of one file, with a bar that shows the progress and the time left of what takes long.
 
     Args:
-      count: how many there are; a bar with the time left shows the progress of what takes long.
+      count: how many there are.
     """
     with ProgressBar(total=count, desc="predicting", unit="window", leave=False) as progress:
-        for window in ahead(decoded):
+        for window in decoded:
             yield window
             progress.update()
 

@@ -220,7 +220,7 @@ def unlike_notes(about: media.MediaInfo, predictor, windows: Sequence[Mapping], 
 def features_by_window(
     path, extractors: Mapping[str, Extractor], windows: Sequence[tuple[int, int]]
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Features of consecutive windows of a file, `(seconds, ...)` by modality; the next is decoded meanwhile.
+    """Features of consecutive windows of a file, `(seconds, ...)` by modality; the next ones are decoded meanwhile.
 
     Beyond the file's end they are those of silence and black frames; a missing stream has zeros. The extractors for
     frames must agree in the frames that they take.

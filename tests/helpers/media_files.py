@@ -73,12 +73,13 @@ def write_media(
     layout: str = "mono",
     audio_start: float = 0.0,
     b_frames: int = 0,
+    size: tuple[int, int] = SIZE,
     options: dict | None = None,
 ) -> Path:
     """Writes a file of any container and codec that PyAV has.
 
     Args:
-      video: codec name; its frames are `grey_frames(len(times))`, frame i shown from second `times[i]` on.
+      video: codec name; its frames are `grey_frames(len(times), *size)`, frame i shown from second `times[i]` on.
       audio: codec name of `samples`, `(channels, count)` float32, which begin at second `audio_start`.
       b_frames: the most B-frames in a row: then the frames are not stored in the order in which they are shown.
     """
@@ -86,7 +87,7 @@ def write_media(
         pictures = container.add_stream(video, rate=25) if video else None
         sound = container.add_stream(audio, rate=rate, layout=layout) if audio else None
         if pictures:
-            frames = grey_frames(len(times))
+            frames = grey_frames(len(times), *size)
             pictures.height, pictures.width, pictures.pix_fmt = *frames.shape[1:3], "yuv420p"
             pictures.bit_rate, pictures.codec_context.max_b_frames = 2_000_000, b_frames
             pictures.codec_context.time_base = Fraction(1, 1000 if len(set(np.diff(times).round(6))) > 1 else 25)

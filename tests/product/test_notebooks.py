@@ -65,7 +65,7 @@ def shared_cache(tmp_path_factory):
     """One cache for all, as a user has: the clips are rendered once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AVPIPELINE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        # They run one after the other and may have every core.
+        # They run one after the other and may have every core; stored commands name both variables.
         patch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
         patch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
         from avpipeline.datasets import load_split

@@ -1,5 +1,8 @@
 """Windows of a file are the clips that `read_clip` returns for each, from fewer passes over the frames."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,8 @@ from avpipeline.media import windows
 from tests.helpers.media_files import tone, write_media
 
 FORM = {"frame_rate": 4, "size": (16, 16)}
+# So many large frames that only two seconds of them fit into a block.
+LARGE = {"frame_rate": 30, "size": (512, 512)}
 SPANS = [(0, 2), (2, 2), (4, 2), (6, 2), (8, 1)]
 
 
@@ -105,8 +110,47 @@ def test_what_cannot_be_read_is_refused_as_by_read_clip(tmp_path):
         list(media.read_windows(tmp_path / "no.mp4", SPANS, **FORM))
 
 
-def test_a_window_after_the_end_is_refused_in_its_turn(clip):
-    found = media.read_windows(clip, [(6, 2), (8, 2), (10, 2)], **FORM)
+@pytest.mark.parametrize("form", [FORM, LARGE])
+def test_a_window_after_the_end_is_refused_in_its_turn(clip, form):
+    """In one block with the windows before it, and in a block that is decoded beside theirs."""
+    found = media.read_windows(clip, [(6, 2), (8, 2), (10, 2)], **form)
     assert [next(found).seconds, next(found).seconds] == [2, 2]
     with pytest.raises(InputError, match="ends at .* before the requested start .10.00 s."):
         next(found)
+
+
+def test_one_window_and_none(clip):
+    assert [found.seconds for found in media.read_windows(clip, SPANS[:1], **FORM)] == [2]
+    assert list(media.read_windows(clip, [], **FORM)) == []
+
+
+def test_two_blocks_are_decoded_at_once_and_no_thread_stays(clip):
+    before, both = set(threading.enumerate()), threading.Barrier(2, timeout=30)
+
+    def negative(frame):
+        both.wait()
+        return 255 - resized(frame)
+
+    def resized(frame):
+        return frame.repeat(16, 0).repeat(16, 1)
+
+    found = media.read_windows(clip, SPANS[:2], transform=negative, **LARGE)
+    plain = media.read_windows(clip, SPANS[:2], transform=resized, **LARGE)
+    for ours, expected in zip(found, plain, strict=True):
+        np.testing.assert_array_equal(ours.frames, 255 - expected.frames)
+    for _ in media.read_windows(clip, SPANS, **LARGE):
+        break
+    end = time.monotonic() + 30
+    while set(threading.enumerate()) - before and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not set(threading.enumerate()) - before
+
+
+@pytest.mark.parametrize("name, codec", [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.avi", "mpeg4")])
+def test_large_frames_which_several_threads_decode(tmp_path, name, codec):
+    path = write_media(tmp_path / name, video=codec, times=np.arange(30) / 10, size=(720, 1280), b_frames=2)
+    spans = [(0, 1), (1, 1), (2, 1)]
+    for (start, seconds), own in zip(spans, media.read_windows(path, spans, audio=False, **FORM), strict=True):
+        expected = media.read_clip(path, start=start, seconds=seconds, audio=False, **FORM)
+        np.testing.assert_array_equal(own.frames, expected.frames)
+        assert len({frame.mean().round() for frame in own.frames}) == len(own.frames)

@@ -125,6 +125,37 @@ def test_masked_steps_of_stacked_layers_change_nothing(kind):
     np.testing.assert_array_equal(ours[:, 5:], 0)
 
 
+@pytest.mark.parametrize("kind", [BidirectionalLSTM, BidirectionalGRU])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_mask_with_holes_leaves_steps_out_from_initial_states_too(kind, whole):
+    """What is masked might as well not be there: each video's other steps, run alone, have the same outputs."""
+    rng = np.random.default_rng(0)
+    sequence, mask = rng.standard_normal((3, 6, 3)).astype("float32"), rng.random((3, 6)) < 0.6
+    layer = kind(4, num_layers=2)
+    with with_a_gpu() if whole else contextlib.nullcontext():
+        layer.build(sequence.shape)
+    initial = rng.standard_normal(layer.initial_states_shape).astype("float32")
+    ours = np.asarray(layer(sequence, mask=mask, initial_states=initial))
+    for video, present, found in zip(sequence, mask, ours, strict=True):
+        alone = layer(video[present][np.newaxis], initial_states=initial)
+        np.testing.assert_allclose(found[present], alone[0], atol=1e-5)
+        np.testing.assert_array_equal(found[~present], 0)
+
+
+@pytest.mark.parametrize("kind", [BidirectionalLSTM, BidirectionalGRU])
+def test_initial_states_in_half_precision(kind):
+    rng = np.random.default_rng(0)
+    sequence = rng.standard_normal((2, 5, 3)).astype("float32")
+    full, half = kind(4, num_layers=2), kind(4, num_layers=2, dtype="mixed_bfloat16")
+    for layer in (full, half):
+        layer.build(sequence.shape)
+    half.set_weights(full.get_weights())
+    initial = rng.standard_normal(full.initial_states_shape).astype("float32")
+    ours = half(sequence, initial_states=initial)
+    assert ours.dtype == "bfloat16"
+    np.testing.assert_allclose(np.asarray(ours, "float32"), full(sequence, initial_states=initial), atol=0.03)
+
+
 def test_layer_that_was_saved_with_one_layer_still_loads():
     """Configurations from before there were stacked layers lack their settings."""
     layer = BidirectionalLSTM.from_config({"name": "lstm", "units": 4})
