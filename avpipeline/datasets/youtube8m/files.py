@@ -22,6 +22,7 @@ _HEADER = struct.Struct("<QI")
 _CHECKSUM = struct.Struct("<I")
 # Bytes of a record besides its data.
 FRAMING = _HEADER.size + _CHECKSUM.size
+_READ_BUFFER = 1 << 20
 
 # Split -> how its files' names begin, the authors' way first; they may also be in a folder of that name.
 SPLIT_NAMES = {"train": ("train",), "val": ("validate", "val"), "test": ("test",)}
@@ -101,6 +102,32 @@ def file_size(path: str) -> int:
         raise InputError(f"{path}: cannot be read ({error.message}); check the file.") from error
 
 
+def intact_beginning(path: str | tf.Tensor) -> tf.data.Dataset:
+    """The records of a file up to the first damaged one, read by tf.data; none of a file that cannot be opened."""
+
+    def openable(name: bytes) -> bytes:
+        _require_readable(name.decode())
+        return name
+
+    def records(name: tf.Tensor) -> tf.data.Dataset:
+        return tf.data.TFRecordDataset(name, buffer_size=_READ_BUFFER)
+
+    # Where errors are ignored, tf.data tries for ever to open a file that has gone since the files were listed. So it
+    # is opened in Python first; if that fails, the error is what is ignored.
+    there = tf.data.Dataset.from_tensors(path).map(
+        lambda name: tf.ensure_shape(tf.numpy_function(openable, [name], tf.string), [])
+    )
+    return there.flat_map(records).ignore_errors()
+
+
+def _require_readable(path: str) -> None:
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            file.read(1)
+    except tf.errors.OpError as error:
+        raise InputError(f"{path}: cannot be read ({error.message}); check the file.") from error
+
+
 @dataclasses.dataclass
 class Damage:
     """What is damaged in one file.
@@ -148,8 +175,9 @@ def rest_of(path: str, position: int, *, skip: bool, corrupt: CorruptRecords) ->
     """The intact records of a shard after byte `position`, where tf.data stopped: none if that is the end.
 
     Raises:
-      InputError: the record there is damaged, and damaged records are not skipped.
+      InputError: the file cannot be read, or the record there is damaged, and damaged records are not skipped.
     """
+    _require_readable(path)
     if position == file_size(path):
         return []
     if not skip:

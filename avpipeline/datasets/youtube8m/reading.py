@@ -21,6 +21,7 @@ from avpipeline.datasets.youtube8m.files import (
     Damage,
     Paths,
     first_usable,
+    intact_beginning,
     intact_records,
     list_shards,
     rest_of,
@@ -42,8 +43,6 @@ TOKENS = ("mean_std", "mean", "frames")
 # Shards that are read in parallel when shuffling.
 _OPEN_SHARDS = 8
 _PARALLEL_PARSES = max(2, min(8, os.cpu_count() or 1))
-_READ_BUFFER = 1 << 20
-
 
 # Records read from one shard at a time, and shuffled together: one of video level takes 5 to 9 kB, others up to 350.
 _BLOCK = {"video": 64, "frame": 8, "segment": 8}
@@ -246,10 +245,10 @@ def _records(shards: list[str], size: int, after, key=None, window=1, share=slic
 def _blocks(path: tf.Tensor, number: tf.Tensor, size: int, after) -> tf.data.Dataset:
     """The records of one shard, `size` at a time, each with the shard's number.
 
-    tf.data stops at the first damaged record of a file without naming the file. So its errors are ignored, the bytes
-    read are counted, and at the end `after` handles the rest of the file: nothing, if all of it was read.
+    tf.data stops at the first damaged record of a file without naming the file. So the bytes read are counted, and at
+    the end `after` handles the rest of the file: nothing, if all of it was read.
     """
-    records = tf.data.TFRecordDataset(path, buffer_size=_READ_BUFFER).ignore_errors().batch(size)
+    records = intact_beginning(path).batch(size)
     end = tf.data.Dataset.from_tensors(tf.zeros([0], tf.string))
 
     def left(name: np.ndarray, position: np.ndarray) -> np.ndarray:

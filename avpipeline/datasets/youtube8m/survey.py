@@ -5,10 +5,9 @@ import dataclasses
 from collections import Counter
 
 import numpy as np
-import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from avpipeline.datasets.youtube8m.files import FRAMING, Damage, intact_records
+from avpipeline.datasets.youtube8m.files import FRAMING, Damage, intact_beginning, intact_records
 from avpipeline.datasets.youtube8m.records import FILE_NAMES, MODALITIES, Expected, Record, decoded, other_width
 
 
@@ -95,7 +94,7 @@ def surveyed(expected: Expected, path: str) -> tuple[Survey, Damage]:
     """What one file contains, and what is damaged in it."""
     survey, damage, position = Survey(expected), Damage(), 0
     # TensorFlow reads fast up to the first damaged record, our own reader the rest.
-    for data in tf.data.TFRecordDataset(path, buffer_size=1 << 20).ignore_errors().as_numpy_iterator():
+    for data in intact_beginning(path).as_numpy_iterator():
         position += len(data) + FRAMING
         survey.add(path, data)
     for data in intact_records(path, position, damage):

@@ -10,6 +10,7 @@ from avpipeline.cli import sentence_of
 from avpipeline.datasets import youtube8m
 from avpipeline.datasets.youtube8m import parsing
 from avpipeline.datasets.youtube8m.records import Expected, require_fit
+from avpipeline.datasets.youtube8m.survey import surveyed
 from avpipeline.errors import InputError
 from tests.helpers.youtube8m_files import frame_record, some_videos, video_record, write
 
@@ -305,6 +306,25 @@ def test_record_that_cannot_be_used(level, record, expected):
     name = "good" if record in (GOOD_VIDEO, GOOD_FRAMES) else "x"
     assert str(caught.value).startswith(f"yt8m/train0.tfrecord: video '{name}' ")
     assert expected in str(caught.value) and str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_shard_that_goes_between_two_epochs_ends_the_reading(tmp_path, shuffle):
+    """tf.data would try to open it for ever."""
+    some_videos(tmp_path)
+    form = {"num_classes": 10, "batch_size": 15, "shuffle": shuffle, "repeat": True}
+    iterator = iter(youtube8m.dataset(f"{tmp_path}/*", **form))
+    next(iterator)
+    (tmp_path / "train1.tfrecord").unlink()
+    with pytest.raises(tf.errors.OpError) as caught:
+        for _ in range(10):
+            next(iterator)
+    assert "train1.tfrecord: cannot be read" in sentence_of(caught.value)
+
+
+def test_a_shard_that_is_gone_cannot_be_checked(tmp_path):
+    with pytest.raises(InputError, match="train9.tfrecord: cannot be read"):
+        surveyed(Expected("video", {"visual": 1}, False, 10, False), str(tmp_path / "train9.tfrecord"))
 
 
 def test_faulty_record_amid_good_ones(tmp_path):
