@@ -102,11 +102,22 @@ def file_size(path: str) -> int:
         raise InputError(f"{path}: cannot be read ({error.message}); check the file.") from error
 
 
+def _size_if_readable(path: str) -> int:
+    """Like `file_size`, of a file that can be opened now; InputError for any other."""
+    size = file_size(path)
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            file.read(1)
+    except tf.errors.OpError as error:
+        raise InputError(f"{path}: cannot be read ({error.message}); check the file.") from error
+    return size
+
+
 def intact_beginning(path: str | tf.Tensor) -> tf.data.Dataset:
     """The records of a file up to the first damaged one, read by tf.data; none of a file that cannot be opened."""
 
     def openable(name: bytes) -> bytes:
-        _require_readable(name.decode())
+        _size_if_readable(name.decode())
         return name
 
     def records(name: tf.Tensor) -> tf.data.Dataset:
@@ -118,14 +129,6 @@ def intact_beginning(path: str | tf.Tensor) -> tf.data.Dataset:
         lambda name: tf.ensure_shape(tf.numpy_function(openable, [name], tf.string), [])
     )
     return there.flat_map(records).ignore_errors()
-
-
-def _require_readable(path: str) -> None:
-    try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            file.read(1)
-    except tf.errors.OpError as error:
-        raise InputError(f"{path}: cannot be read ({error.message}); check the file.") from error
 
 
 @dataclasses.dataclass
@@ -177,8 +180,7 @@ def rest_of(path: str, position: int, *, skip: bool, corrupt: CorruptRecords) ->
     Raises:
       InputError: the file cannot be read, or the record there is damaged, and damaged records are not skipped.
     """
-    _require_readable(path)
-    if position == file_size(path):
+    if position == _size_if_readable(path):
         return []
     if not skip:
         raise _damaged(path, position)
@@ -211,9 +213,9 @@ def _headers(path: str, position: int) -> Iterator[tuple]:
     The length is None, and the record the last, where its header is damaged or the record cut off.
 
     Raises:
-      InputError: the file is compressed.
+      InputError: the file cannot be read, or is compressed.
     """
-    size = file_size(path)
+    size = _size_if_readable(path)
     with tf.io.gfile.GFile(path, "rb") as file:
         while position < size:
             file.seek(position)
